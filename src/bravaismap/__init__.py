@@ -1,0 +1,1 @@
+"""bravaismap: a 2D crystallographer for atom-resolved microscopy."""

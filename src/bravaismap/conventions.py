@@ -1,0 +1,120 @@
+"""Names, order, symbols, colours, units and dimensions: the one place that holds them.
+
+Axes are ``(time, y, x)`` with y pointing down and the origin at the top left. Lengths are in nm, time in s, dose in
+electrons per square ångström, angles in degrees at the public surface and radians inside. A spatial frequency is
+``k = 1 / d`` without the factor 2π, in 1/nm. An unknown pixel size stays unknown: lengths are then in px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+from bravaismap.errors import InputError
+
+__all__ = [
+    "ALIASES",
+    "CLASSES",
+    "COLORS",
+    "DIMS",
+    "IUCR_SYMBOLS",
+    "LATTICES",
+    "NONE",
+    "PROBABILITY_CMAP",
+    "SEQUENTIAL_CMAP",
+    "class_index",
+    "class_name",
+    "display_name",
+    "nearest_names",
+]
+
+#: The five two-dimensional Bravais lattices, in class order (IUCr names).
+LATTICES: Final = ("square", "rectangular", "centered_rectangular", "hexagonal", "oblique")
+#: The class of an image without a lattice; the paper calls it "noise".
+NONE: Final = "none"
+#: All classes in the order of every ``lattice`` axis in this package.
+CLASSES: Final = (*LATTICES, NONE)
+
+#: Symbols of the two-dimensional Bravais lattices in the International Tables for Crystallography.
+IUCR_SYMBOLS: Final = {
+    "square": "tp",
+    "rectangular": "op",
+    "centered_rectangular": "oc",
+    "hexagonal": "hp",
+    "oblique": "mp",
+    NONE: "",
+}
+
+#: Other names in use, the ones of the paper among them.
+ALIASES: Final = {
+    "noise": NONE,
+    "no lattice": NONE,
+    "rhombohedral": "oblique",
+    "rhomb": "oblique",
+    "rect": "rectangular",
+    "cent rect": "centered_rectangular",
+    "centered rectangular": "centered_rectangular",
+    "centred rectangular": "centered_rectangular",
+    "hex": "hexagonal",
+    **{symbol: name for name, symbol in IUCR_SYMBOLS.items() if symbol},
+}
+
+#: Okabe–Ito colours, safe for colour-blind readers; ``none`` is grey.
+COLORS: Final = {
+    "square": "#0072B2",
+    "rectangular": "#E69F00",
+    "centered_rectangular": "#CC79A7",
+    "hexagonal": "#009E73",
+    "oblique": "#D55E00",
+    NONE: "#8C8C8C",
+}
+
+#: Dimensions of an image or movie.
+DIMS: Final = ("time", "y", "x")
+#: Colour map of a probability (perceptually uniform, readable by colour-blind people).
+PROBABILITY_CMAP: Final = "viridis"
+#: Colour map of any other sequential quantity.
+SEQUENTIAL_CMAP: Final = "cividis"
+
+
+def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return the known names most like `name`, joined by commas (all of them when none is alike)."""
+    known = list(known)
+    return ", ".join(get_close_matches(name, known, n=count, cutoff=0.4) or known)
+
+
+def class_name(name: str) -> str:
+    """Return the class that `name` means, taking aliases, any case, and spaces, hyphens or underscores.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"hexagonal"``, ``"hex"``, ``"hp"``, ``"cent rect"`` or ``"noise"``.
+
+    Returns
+    -------
+    str
+        One of :data:`CLASSES`.
+
+    Raises
+    ------
+    InputError
+        If no class goes by that name.
+    """
+    words = name.strip().lower().replace("_", " ").replace("-", " ")
+    canonical = ALIASES.get(words, words.replace(" ", "_"))
+    if canonical not in CLASSES:
+        nearest = nearest_names(words, [*CLASSES, *ALIASES])
+        raise InputError(f"no lattice class is called {name!r}; the nearest names are {nearest}")
+    return canonical
+
+
+def class_index(name: str) -> int:
+    """Return the position of a class (or of one of its aliases) on the ``lattice`` axis."""
+    return CLASSES.index(class_name(name))
+
+
+def display_name(name: str) -> str:
+    """Return a class name as it is printed in tables and figures."""
+    return name.replace("_", " ")

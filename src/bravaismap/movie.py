@@ -1,0 +1,167 @@
+"""The movie: an `xarray.DataArray` of dimensions ``(time, y, x)`` that carries its calibration in its coordinates.
+
+A single image is a movie of one frame. ``y`` and ``x`` are the positions of pixel centres in nm when the pixel size is
+known and in px when it is not; ``time`` is in s when the frame time is known and counts frames when it is not. The
+``units`` attribute of each coordinate says which.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from bravaismap.conventions import DIMS
+from bravaismap.errors import InputError
+
+__all__ = ["NanPolicy", "as_movie", "calibrate", "check_pixels", "finite_pixels", "frame_time", "pixel_size"]
+
+NanPolicy = Literal["raise", "fill"]
+
+
+def as_movie(
+    images: Any,
+    *,
+    pixel_size: float | None = None,
+    frame_time: float | None = None,
+    name: str | None = None,
+    attrs: dict[str, Any] | None = None,
+) -> xr.DataArray:
+    """Return `images` as a movie with dimensions ``(time, y, x)``.
+
+    Parameters
+    ----------
+    images : array, shape (y, x) or (time, y, x)
+        Real numbers; NumPy, dask, torch (on the CPU) or an xarray object. An xarray movie is returned as it is but for
+        a calibration given here, which replaces its own.
+    pixel_size : float, optional
+        Side of a pixel in nm. Unknown when not given; never guessed.
+    frame_time : float, optional
+        Time from one frame to the next in s.
+    name, attrs : optional
+        Name and attributes of the result, for an array that has none yet.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions ``(time, y, x)``, lazy if `images` was.
+
+    Raises
+    ------
+    InputError
+        For other than two or three dimensions, a dtype that is not a real number, or an empty axis.
+    """
+    if isinstance(images, xr.DataArray):
+        movie = images if "time" in images.dims else images.expand_dims("time")
+        if set(movie.dims) != set(DIMS):
+            raise InputError(f"expected the dimensions (time, y, x) or (y, x), got {tuple(images.dims)}")
+        movie = movie.transpose(*DIMS)
+        check_pixels(movie.dtype, movie.shape)
+        if all(dim in movie.coords for dim in DIMS):
+            return calibrate(movie, pixel_size=pixel_size, frame_time=frame_time)
+        images, name, attrs = movie.data, name or _text(images.name), {**images.attrs, **(attrs or {})}
+    data = images if hasattr(images, "dask") else np.asarray(images)
+    if data.ndim == 2:
+        data = data[None]
+    check_pixels(data.dtype, data.shape)
+    bare = xr.DataArray(data, dims=DIMS, name=name or "image", attrs=dict(attrs or {}))
+    return _with_coordinates(bare, pixel_size, frame_time)
+
+
+def check_pixels(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Raise `InputError` unless `dtype` is a real number and `shape` is that of an image or movie."""
+    if np.dtype(dtype).kind not in "buif":
+        raise InputError(f"pixels of type {dtype} were given; expected real numbers (integers or floating point)")
+    if len(shape) not in (2, 3):
+        axes = f"{len(shape)} dimension{'' if len(shape) == 1 else 's'} of shape {tuple(shape)}"
+        raise InputError(f"an array with {axes} was given; expected an image (y, x) or a movie (time, y, x)")
+    if 0 in shape:
+        raise InputError(f"an empty array of shape {tuple(shape)} was given; expected at least one pixel")
+
+
+def calibrate(
+    movie: xr.DataArray, *, pixel_size: float | None = None, frame_time: float | None = None
+) -> xr.DataArray:
+    """Return `movie` with a pixel size (nm) or frame time (s) that replaces the one it has; None keeps it."""
+    if pixel_size is None and frame_time is None:
+        return movie
+    kept_size, kept_time = _step(movie, "x", "nm"), _step(movie, "time", "s")
+    return _with_coordinates(
+        movie,
+        kept_size if pixel_size is None else pixel_size,
+        kept_time if frame_time is None else frame_time,
+    )
+
+
+def pixel_size(movie: xr.DataArray) -> float | None:
+    """Return the side of a pixel in nm, or None when it is unknown."""
+    return _step(movie, "x", "nm")
+
+
+def frame_time(movie: xr.DataArray) -> float | None:
+    """Return the time between frames in s, or None when it is unknown."""
+    return _step(movie, "time", "s")
+
+
+def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 0) -> np.ndarray:
+    """Return `frames` with no NaN or infinite pixel in them.
+
+    Parameters
+    ----------
+    frames : array, shape (time, y, x)
+    nan : {"raise", "fill"}
+        Whether such pixels are an error, or are filled with the value of the nearest finite pixel of their frame.
+    first : int
+        Number of the first frame within its movie, for the message.
+
+    Raises
+    ------
+    InputError
+        If `nan` is ``"raise"`` and a pixel is not finite (the count and the frames are named), or a frame has no finite
+        pixel at all.
+    """
+    bad = ~np.isfinite(frames)
+    per_frame = bad.sum(axis=(1, 2))
+    damaged = np.flatnonzero(per_frame)
+    if damaged.size == 0:
+        return frames
+    named = ", ".join(str(first + i) for i in damaged[:5]) + (", …" if damaged.size > 5 else "")
+    where = f"{per_frame.sum()} NaN or infinite pixels in {damaged.size} of {len(frames)} frames (frame {named})"
+    if nan != "fill":
+        raise InputError(f"{where}; fill them from their neighbours with --nan fill (nan='fill')")
+    if (per_frame == bad[0].size).any():
+        raise InputError(f"{where}, and a frame without any finite pixel; leave that frame out")
+    from scipy.ndimage import distance_transform_edt
+
+    filled = frames.copy()
+    for i in damaged:
+        nearest = distance_transform_edt(bad[i], return_distances=False, return_indices=True)
+        filled[i] = frames[i][tuple(nearest)]
+    return filled
+
+
+def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+    for quantity, value in (("pixel size", size), ("frame time", time)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"a {quantity} of {value} was given; expected a positive number")
+    length, height, width = movie.shape
+    axes = {
+        "time": (np.arange(length) * (time or 1.0), "s" if time else "frame", "time"),
+        "y": (np.arange(height) * (size or 1.0), "nm" if size else "px", "y, downwards"),
+        "x": (np.arange(width) * (size or 1.0), "nm" if size else "px", "x"),
+    }
+    return movie.drop_vars([c for c in DIMS if c in movie.coords]).assign_coords(
+        {dim: (dim, values, {"units": unit, "long_name": label}) for dim, (values, unit, label) in axes.items()}
+    )
+
+
+def _step(movie: xr.DataArray, dim: str, unit: str) -> float | None:
+    coordinate = movie.coords.get(dim)
+    if coordinate is None or coordinate.attrs.get("units") != unit or coordinate.size < 2:
+        return None
+    return float(coordinate[1] - coordinate[0])
+
+
+def _text(name: Any) -> str | None:
+    return None if name is None else str(name)
