@@ -1,1 +1,42 @@
-"""bravaismap: a 2D crystallographer for atom-resolved microscopy."""
+"""bravaismap: a 2D crystallographer for atom-resolved microscopy.
+
+An atom-resolved STM or STEM image or movie in; Bravais-lattice phase maps with uncertainty and phase fractions out.
+
+    >>> import bravaismap as bm
+    >>> movie = bm.read("movie.dm4")
+    >>> result = bm.map_phases(movie, window=128, step=16)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bravaismap.conventions import CLASSES
+
+if TYPE_CHECKING:
+    from bravaismap.film import simulate_film
+    from bravaismap.io.read import read
+    from bravaismap.io.result import open_result
+    from bravaismap.models import load_model
+    from bravaismap.predict import classify, map_phases
+    from bravaismap.simulate import simulate
+
+__all__ = ["CLASSES", "classify", "load_model", "map_phases", "open_result", "read", "simulate", "simulate_film"]
+
+_HOMES = {
+    "classify": "predict",
+    "load_model": "models",
+    "map_phases": "predict",
+    "open_result": "io.result",
+    "read": "io.read",
+    "simulate": "simulate",
+    "simulate_film": "film",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public function when it is first asked for, so that importing the package is instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,480 @@
+"""Commands. Heavy imports live inside the command bodies, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+
+from bravaismap.errors import BravaismapError, InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bravaismap.phases import PhaseMap
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bravaismap",
+    help="Bravais-lattice phase maps with uncertainty from atom-resolved STM and STEM images and movies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_out = Console()
+_err = Console(stderr=True)
+_debug = False
+
+
+class Nan(StrEnum):
+    """What to do with NaN and infinite pixels."""
+
+    RAISE = "raise"
+    FILL = "fill"
+
+
+class SpectrumChoice(StrEnum):
+    """How a whole image becomes a spectrum."""
+
+    AUTO = "auto"
+    WINDOW = "window"
+    PAPER = "paper"
+
+
+class SimulationKind(StrEnum):
+    """What to simulate besides the windows of a recipe book."""
+
+    SIMULATED = "simulated"
+    REALISTIC = "realistic"
+    FILM = "film"
+
+
+ModelOption = Annotated[str, typer.Option("--model", help="Model by name (see `models`) or a .safetensors file.")]
+SamplesOption = Annotated[
+    Optional[int],  # noqa: UP007, UP045 - Typer reads the annotation
+    typer.Option("--samples", help="Monte-Carlo passes; 0 for none.", show_default=False),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
+PixelOption = Annotated[
+    Optional[float],  # noqa: UP007, UP045
+    typer.Option("--pixel-size", help="Side of a pixel in nm.", show_default=False),
+]
+FrameTimeOption = Annotated[
+    Optional[float],  # noqa: UP007, UP045
+    typer.Option("--frame-time", help="Time between frames in s.", show_default=False),
+]
+DatasetOption = Annotated[
+    Optional[str],  # noqa: UP007, UP045
+    typer.Option("--dataset", help="Which image of a file that holds several (HDF5 path, npz key, channel)."),
+]
+NanOption = Annotated[Nan, typer.Option("--nan", help="What to do with NaN and infinite pixels.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")]
+
+
+@app.callback(invoke_without_command=True)
+def _global(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+    if show_version:
+        from importlib.metadata import version
+
+        _out.print(f"bravaismap {version('bravaismap')}", highlight=False)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        _out.print(context.get_help(), highlight=False)
+
+
+@app.command()
+def classify(
+    images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
+    model: ModelOption = "default",
+    samples: SamplesOption = None,
+    seed: SeedOption = 0,
+    preprocessing: Annotated[
+        SpectrumChoice, typer.Option(help="Reach of the spectrum: `paper` is the central quarter, for whole images.")
+    ] = SpectrumChoice.AUTO,
+    pixel_size: PixelOption = None,
+    dataset: DatasetOption = None,
+    nan: NanOption = Nan.RAISE,
+    csv: Annotated[
+        Optional[Path],  # noqa: UP007, UP045
+        typer.Option("--csv", help="Also write the table to this file."),
+    ] = None,
+) -> None:
+    """Classify whole images: each class's probability ± σ."""
+    from bravaismap.io.read import read
+    from bravaismap.models import load_model
+    from bravaismap.predict import classify as classify_images
+
+    classifier = load_model(model)
+    rows: list[tuple[str, PhaseMap, int]] = []
+    for source in images:
+        movie = read(source, dataset=dataset, pixel_size=pixel_size)
+        with _naming(source):
+            result = classify_images(
+                movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
+            )
+        name = Path(source).name
+        several = result.sizes["image"] > 1
+        rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    _print_classification(rows)
+    if csv is not None:
+        from bravaismap.io.export import export_classification
+
+        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
+        _out.print(f"wrote {csv}", highlight=False)
+
+
+@app.command(name="map")
+def map_movie(
+    movie: Annotated[str, typer.Argument(help="Movie or image file, folder or glob of images.")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP007, UP045
+        typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
+    ] = None,
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
+    model: ModelOption = "default",
+    samples: SamplesOption = None,
+    seed: SeedOption = 0,
+    pixel_size: PixelOption = None,
+    frame_time: FrameTimeOption = None,
+    dataset: DatasetOption = None,
+    nan: NanOption = Nan.RAISE,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
+    from bravaismap.io.read import read
+
+    frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
+    name = Path(movie.rstrip("/*?")).stem or "movie"
+    target = output or Path(f"{name}-phases") / f"{name}.zarr"
+    with _naming(movie):
+        result = _map(
+            frames, target, window=window, step=step, model=model, samples=samples, seed=seed, nan=nan.value,
+            overwrite=overwrite,
+        )  # fmt: skip
+    written = _write_tables_and_figures(result, target.parent, frames)
+    _out.print(_table_of(result), highlight=False)
+    _out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
+    _out.print(f"next: bravaismap export {target} --video", highlight=False)
+
+
+@app.command()
+def export(
+    result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP007, UP045
+        typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
+    movie: Annotated[
+        Optional[str],  # noqa: UP007, UP045
+        typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
+    ] = None,
+    dataset: DatasetOption = None,
+    fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
+) -> None:
+    """Export a result as tables, figures and video (all of them when none is named)."""
+    from bravaismap.io.export import export_csv, export_figures, export_video
+    from bravaismap.io.read import read
+    from bravaismap.io.result import open_result
+
+    phases = open_result(result)
+    folder = output or result.resolve().parent
+    everything = not (csv or figures or video)
+    images = None if movie is None else read(movie, dataset=dataset)
+    written: list[Path] = []
+    if csv or everything:
+        written += export_csv(phases, folder)
+    if figures or everything:
+        written += export_figures(phases, folder, images=images)
+    if video or everything:
+        with _progress("video", phases.sizes["time"], "frames") as advance:
+            written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
+    for path in written:
+        _out.print(f"wrote {path}", highlight=False)
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Option("-o", "--output", help="File: .npz for windows; .h5, .zarr, .tif, .npz film.")],
+    kind: Annotated[SimulationKind, typer.Option(help="Windows of a recipe book, or a decomposing film.")] = (
+        SimulationKind.SIMULATED
+    ),
+    recipes: Annotated[
+        Optional[Path],  # noqa: UP007, UP045
+        typer.Option("--recipes", help="TOML file of your own classes, instead of a book by name."),
+    ] = None,
+    number: Annotated[int, typer.Option("-n", "--number", help="Number of windows, or of frames of a film.")] = 30,
+    size: Annotated[
+        Optional[int],  # noqa: UP007, UP045
+        typer.Option(help="Side in px.", show_default="128, film: 512"),
+    ] = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Simulate labelled windows, or the movie of a film that decomposes, with the truth stored beside it."""
+    from bravaismap.io.simulated import write_film, write_windows
+
+    with _progress("simulate", number, "frames" if kind is SimulationKind.FILM else "windows") as advance:
+        if kind is SimulationKind.FILM and recipes is None:
+            from bravaismap.film import simulate_film
+
+            write_film(simulate_film(number, size or 512, seed=seed, progress=advance), output, overwrite=overwrite)
+        else:
+            from bravaismap.simulate import simulate as simulate_windows
+
+            windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size or 128, progress=advance)
+            write_windows(windows, output, overwrite=overwrite)
+    _out.print(f"wrote {output}", highlight=False)
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="Training plan by name.")] = "dcnn-2018",
+    recipes: Annotated[
+        Optional[str],  # noqa: UP007, UP045
+        typer.Option("--recipes", "--classes", help="Recipe book by name, or a TOML file of your own classes."),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights, card and checkpoints.")] = Path(
+        "runs"
+    ),
+    name: Annotated[
+        Optional[str],  # noqa: UP007, UP045
+        typer.Option("--name", help="Name of the model.", show_default="the preset's"),
+    ] = None,
+    images: Annotated[Optional[int], typer.Option(help="Number of simulated windows.")] = None,  # noqa: UP007, UP045
+    epochs: Annotated[Optional[int], typer.Option(help="Number of epochs.")] = None,  # noqa: UP007, UP045
+    seed: SeedOption = 0,
+    device: Annotated[
+        Optional[str],  # noqa: UP007, UP045
+        typer.Option(help="cpu or cuda.", show_default="the GPU when there is one"),
+    ] = None,
+) -> None:
+    """Train a network on simulated windows; the same command continues an interrupted training."""
+    from dataclasses import replace
+
+    from bravaismap.train import train as train_network
+    from bravaismap.train import training_plan
+
+    changes: dict[str, Any] = {"recipes": recipes, "images": images, "epochs": epochs}
+    plan = replace(training_plan(preset), **{key: value for key, value in changes.items() if value is not None})
+    called = name or (Path(recipes).stem if recipes else preset)
+    command = " ".join(
+        ["bravaismap train", f"--preset {preset}"]
+        + [f"--{key} {value}" for key, value in changes.items() if value is not None]
+        + [f"--name {called}", f"--seed {seed}"]
+    )
+    with _stages() as progress:
+        card = train_network(
+            plan, output, name=called, seed=seed, device=device, command=command, progress=progress
+        )  # fmt: skip
+    _out.print(f"wrote {output / called}.safetensors and .json", highlight=False)
+    accuracy = card.accuracy["validation"]
+    _out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
+    _out.print(f"next: bravaismap map MOVIE --model {output / called}.safetensors", highlight=False)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
+    model: ModelOption = "default",
+    samples: SamplesOption = 0,
+    seed: SeedOption = 0,
+) -> None:
+    """Measure a model on labelled windows: accuracy, confusion and calibration."""
+    from bravaismap.evaluate import evaluate as evaluate_model
+    from bravaismap.evaluate import read_labelled, report
+    from bravaismap.models import load_model
+
+    classifier = load_model(model)
+    for path in data:
+        labelled = read_labelled(path)
+        with _progress(path.name, len(labelled.labels), "windows") as advance:
+            scores = evaluate_model(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
+        _out.print(report(scores, title=f"{classifier.name} on {path.name}"), highlight=False)
+
+
+@app.command()
+def models() -> None:
+    """List the models by name, with what their cards say."""
+    from bravaismap.models import MODELS, load_model
+
+    for name in MODELS:
+        card = load_model(name).card
+        accuracy = card.accuracy.get("validation")
+        measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
+        alias = "" if card.name == name else f" (is {card.name})"
+        _out.print(f"{name}{alias}: {card.description or card.architecture}{measured}", highlight=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("bravaismap-demo"),
+    frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
+    size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
+    seed: SeedOption = 0,
+) -> None:
+    """Run the whole pipeline on a simulated film that decomposes under the beam."""
+    from bravaismap.film import simulate_film
+    from bravaismap.io.export import export_video
+    from bravaismap.io.read import read
+    from bravaismap.io.simulated import write_film
+
+    film = output / "film.h5"
+    with _progress("simulate", frames, "frames") as advance:
+        truth = simulate_film(frames, size, seed=seed, progress=advance)
+    write_film(truth, film, overwrite=True)
+    movie = read(film, dataset="image")
+    result = _map(movie, output / "film.zarr", overwrite=True, seed=seed)
+    written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
+    with _progress("video", frames, "frames") as advance:
+        written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
+    _out.print(_table_of(result), highlight=False)
+    true = 100 * truth["void_fraction"].values
+    _out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
+    _out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
+    _out.print(
+        f"next: look at {output / 'labels.png'} and {output / 'probabilities.mp4'}, then map your own movie:\n"
+        "      bravaismap map MOVIE",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Run the command line; errors become one line and exit code 2."""
+    warnings.showwarning = _show_warning
+    try:
+        app(standalone_mode=True)
+    except BravaismapError as error:
+        _fail(str(error), error)
+    except KeyboardInterrupt as error:
+        _fail("interrupted; the same command continues where it stopped", error, code=130)
+    except OSError as error:
+        what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        _fail(f"{error.filename or 'input or output'}: {what}", error)
+    except MemoryError as error:
+        _fail("out of memory; map fewer or smaller frames at once", error)
+    except Exception as error:  # a fault of ours: say so in one line, with the way to see more
+        _fail(f"unexpected {type(error).__name__}: {error}; run `bravaismap --debug …` to see where", error, code=1)
+
+
+def _fail(message: str, error: BaseException, code: int = 2) -> None:
+    if _debug:
+        raise error
+    _err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    if issubclass(category, UserWarning):
+        text = f"warning: {' '.join(str(message).split())}"
+        _err.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
+    """Map with a progress bar that counts windows."""
+    from bravaismap.predict import map_phases
+    from bravaismap.windows import window_grid
+
+    grid = window_grid(
+        (frames.sizes["y"], frames.sizes["x"]), options.get("window", 128), options.get("step", 16)
+    )  # fmt: skip
+    per_frame = grid.shape[0] * grid.shape[1]
+    with _progress("map", len(frames) * per_frame, "windows") as advance:
+        return map_phases(
+            frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
+        )  # fmt: skip
+
+
+def _write_tables_and_figures(
+    result: PhaseMap, folder: Path, movie: xr.DataArray, truth: xr.DataArray | None = None
+) -> list[Path]:
+    from bravaismap.io.export import export_csv, export_figures
+
+    return [*export_csv(result, folder), *export_figures(result, folder, images=movie, truth=truth)]
+
+
+def _table_of(result: PhaseMap) -> str:
+    from bravaismap.phases import phase_table
+
+    return phase_table(result)
+
+
+def _print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
+    from rich.table import Table
+
+    from bravaismap.conventions import display_name
+    from bravaismap.phases import percent
+
+    names = [str(name) for name in rows[0][1]["lattice"].values]
+    table = Table("image", "phase", *[display_name(name) for name in names])
+    for name, result, i in rows:
+        probability, spread = result["probability"].values[i], result["probability_std"].values[i]
+        cells = [percent(p, s) for p, s in zip(probability, spread, strict=True)]
+        table.add_row(name, display_name(names[int(result["label"].values[i])]), *cells)
+    wide = Console(width=None if _out.is_terminal else 200)
+    wide.print(table)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Prefix an error about the content of a file with the name of the file."""
+    try:
+        yield
+    except InputError as error:
+        if source in str(error):
+            raise
+        raise InputError(f"{source}: {error}") from error
+
+
+@contextmanager
+def _progress(label: str, total: int, unit: str) -> Iterator[Any]:
+    """Show a progress bar with rate and time left; yields a function that takes how much is done."""
+    with _stages(unit) as advance:
+        yield lambda done, *_: advance(label, done, total)
+
+
+@contextmanager
+def _stages(unit: str = "") -> Iterator[Any]:
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if not task.speed else f"{task.speed:,.0f} {unit}/s".replace(" /", " "))
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), Rate(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=_err, transient=not _err.is_terminal) as bar:
+
+        def advance(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(label, total=total)
+            bar.update(tasks[label], completed=done)
+
+        yield advance
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The networks: a spectrum in, a score per class out; their weights and model cards.
+
+Every network is a *stem* below the first dropout and a list of *blocks* with a dropout before each:
+``stem → dropout → block → dropout → block → …``. Monte-Carlo dropout then runs the stem once and the blocks many times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from bravaismap.conventions import nearest_names
+from bravaismap.errors import ModelError, OutputError
+from bravaismap.spectrum import COLUMNS, ROWS
+
+__all__ = ["ARCHITECTURES", "DropoutNetwork", "ModelCard", "build_network", "load_network", "save_network"]
+
+
+class DropoutNetwork(nn.Module):
+    """A stem and blocks with dropout between them.
+
+    Parameters
+    ----------
+    stem : Module
+        What lies below the first dropout.
+    blocks : list of Module
+        Each preceded by a dropout.
+    dropout : float
+        Probability of an element to be dropped, at every dropout.
+    """
+
+    def __init__(self, stem: nn.Module, blocks: list[nn.Module], dropout: float) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.dropout = dropout
+
+    def forward(self, spectra: Tensor) -> Tensor:
+        """Return scores (n, classes) before the softmax, for spectra (n, 64, 32)."""
+        hidden = self.stem(spectra[:, None])
+        for block in self.blocks:
+            hidden = block(nn.functional.dropout(hidden, self.dropout, self.training))
+        return hidden
+
+    @torch.no_grad()
+    def features(self, spectra: Tensor) -> Tensor:
+        """Return the output of the dense layer of 128 (n, 128), without dropout."""
+        hidden = self.stem(spectra[:, None])
+        for block in list(self.blocks)[:-1]:
+            hidden = block(hidden)
+        return hidden
+
+
+def _dcnn_2018(classes: int, dropout: float) -> DropoutNetwork:
+    """Build the paper's network: three convolutions with ReLU, average pooling, a dense layer of 128, softmax."""
+    pooled = 64 * (ROWS // 8) * (COLUMNS // 8)
+    stem = nn.Sequential(nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU())
+    blocks = [
+        nn.Sequential(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten()),
+        nn.Sequential(nn.Linear(pooled, 128), nn.ReLU()),
+        nn.Linear(128, classes),
+    ]
+    return DropoutNetwork(stem, blocks, dropout)
+
+
+#: Architectures by name, as model cards cite them.
+ARCHITECTURES = {"dcnn-2018": _dcnn_2018}
+
+
+def build_network(architecture: str, classes: int, dropout: float) -> DropoutNetwork:
+    """Return a fresh network of a registered architecture.
+
+    Raises
+    ------
+    ModelError
+        If no architecture goes by that name.
+    """
+    if architecture not in ARCHITECTURES:
+        nearest = nearest_names(architecture, ARCHITECTURES)
+        raise ModelError(f"no architecture is called {architecture!r}; the nearest names are {nearest}")
+    return ARCHITECTURES[architecture](classes, dropout)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What must be known of a trained network, kept as JSON beside its weights.
+
+    Attributes
+    ----------
+    name, architecture : str
+    classes : tuple of str
+        In the order of the network's output.
+    dropout : float
+    window : int
+        Side in px of the windows that it was trained on.
+    weights_sha256 : str
+        Of the safetensors file.
+    training : dict
+        Command, seed, recipe book, curve, and why these weights were kept.
+    accuracy : dict
+        Measured figures, each with the command that measures it.
+    licence : str
+    description : str
+    """
+
+    name: str
+    architecture: str
+    classes: tuple[str, ...]
+    dropout: float
+    window: int
+    weights_sha256: str
+    training: dict[str, Any] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    licence: str = "GPL-3.0-or-later"
+    description: str = ""
+
+
+def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
+    """Write weights (``path``, safetensors) and card (the same name, ``.json``); return the card with the hash."""
+    weights = save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()})
+    card = ModelCard(**{**asdict(card), "weights_sha256": hashlib.sha256(weights).hexdigest()})
+    text = json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n"
+    for target, content in ((path, weights), (path.with_suffix(".json"), text.encode())):
+        _write_atomically(target, content)
+    return card
+
+
+def load_network(path: Path) -> tuple[DropoutNetwork, ModelCard]:
+    """Load a network from its weights and the card beside them.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or damaged, or the hash of the weights is not the one on the card.
+    """
+    card = _read_card(path.with_suffix(".json"))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}; expected the weights that its card describes") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.weights_sha256:
+        raise ModelError(
+            f"{path}: the weights (sha256 {digest[:12]}…) are not those of their card ({card.weights_sha256[:12]}…); "
+            "fetch both files again, or train anew"
+        )
+    network = build_network(card.architecture, len(card.classes), card.dropout)
+    try:
+        network.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: not the weights of a {card.architecture} network; train anew") from error
+    network.eval()
+    return network, card
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(ModelCard)}
+        card = ModelCard(**{key: value for key, value in content.items() if key in known})
+        return ModelCard(**{**asdict(card), "classes": tuple(card.classes)})
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}; expected the model card beside the weights") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: not a model card ({error})") from error
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: {error.strerror or error}; give a folder that can be written to") from error

@@ -1,0 +1,326 @@
+"""Image or movie in, phases with uncertainty out: `classify` and `map_phases`."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.conventions import NONE
+from bravaismap.errors import BravaismapError, InputError
+from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
+from bravaismap.models import Classifier, load_model
+from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size
+from bravaismap.phases import PhaseMap, label_of, phase_fractions
+from bravaismap.spectrum import Preprocessing
+from bravaismap.uncertainty import Sampled
+from bravaismap.windows import WindowGrid, cut_windows, window_grid
+
+__all__ = ["IMAGE_SAMPLES", "MOVIE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_phases"]
+
+#: Passes of Monte-Carlo dropout for single images (the paper's number) and for each frame of a movie.
+IMAGE_SAMPLES = 5000
+MOVIE_SAMPLES = 30
+#: Images of a larger side (px) are classified by the paper's preprocessing for whole images.
+WHOLE_IMAGE_SIDE = 256
+
+_FLAT_MEMORY = 32  # frames checked for NaN at once
+
+
+def classify(
+    images: Any,
+    *,
+    model: str | Path | Classifier = "default",
+    samples: int | None = None,
+    seed: int = 0,
+    preprocessing: Preprocessing | Literal["auto"] = "auto",
+    nan: NanPolicy = "raise",
+) -> PhaseMap:
+    """Classify whole images.
+
+    Parameters
+    ----------
+    images : array, shape (y, x) or (n, y, x)
+        An image that is not square is cropped to its central square.
+    model : str, path or Classifier
+        See :func:`bravaismap.load_model`.
+    samples : int, optional
+        Passes of Monte-Carlo dropout: 5000 when not given; 0 for none, with NaN for every spread.
+    seed : int
+        The same seed gives the same answer, whatever the batch.
+    preprocessing : {"auto", "window", "paper"}
+        How far the spectrum reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images of up to
+        256 px and the ``paper`` 's central quarter for larger ones.
+    nan : {"raise", "fill"}
+        What to do with NaN and infinite pixels.
+
+    Returns
+    -------
+    PhaseMap
+        ``probability``, ``probability_std`` (image, lattice); ``entropy``, ``mutual_information`` (nats) and ``label``
+        (image). The attributes are the run card.
+
+    Raises
+    ------
+    InputError
+        For images that cannot be used as they are; the message says why.
+    ModelError
+        If there is no such model.
+    """
+    movie = as_movie(images)
+    classifier = load_model(model) if isinstance(model, str | Path) else model
+    samples = _checked_samples(IMAGE_SAMPLES if samples is None else samples)
+    frames = finite_pixels(np.asarray(movie.data), nan=nan)
+    square = _central_square(frames)
+    if square.shape[-1] < 16:
+        raise InputError(f"an image of {frames.shape[1]} × {frames.shape[2]} px was given; expected at least 16 × 16")
+    chosen = preprocessing
+    if chosen == "auto":
+        chosen = "window" if square.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
+    sampled = _predict(classifier, square, samples, seed, chosen)
+    card = _card(classifier, samples, seed) | {"preprocessing": chosen, "size": square.shape[-1]}
+    return PhaseMap(
+        {
+            "probability": (("image", "lattice"), sampled.probability),
+            "probability_std": (("image", "lattice"), sampled.probability_std),
+            "entropy": ("image", sampled.entropy, {"units": "nat"}),
+            "mutual_information": ("image", sampled.mutual_information, {"units": "nat"}),
+            "label": ("image", label_of(sampled.probability)),
+        },
+        coords={"image": np.arange(len(frames)), "lattice": list(classifier.classes)},
+        attrs=card,
+    )
+
+
+def map_phases(
+    movie: Any,
+    *,
+    window: int = 128,
+    step: int = 16,
+    model: str | Path | Classifier = "default",
+    samples: int | None = None,
+    seed: int = 0,
+    pixel_size: float | None = None,
+    frame_time: float | None = None,
+    nan: NanPolicy = "raise",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> PhaseMap:
+    """Classify every window of every frame.
+
+    Parameters
+    ----------
+    movie : array, shape (time, y, x) or (y, x)
+        As :func:`bravaismap.read` returns it, or any array of real numbers.
+    window, step : int
+        Side of a window and distance between windows, in px. The last window along an axis is aligned to the edge, so
+        that every pixel is covered.
+    model : str, path or Classifier
+        See :func:`bravaismap.load_model`.
+    samples : int, optional
+        Passes of Monte-Carlo dropout: 30 when not given (which leaves a standard error of σ/5 on each probability);
+        0 for none, with NaN for every spread.
+    seed : int
+        The same seed gives the same answer, whatever the chunking.
+    pixel_size, frame_time : float, optional
+        In nm and s; replace what the movie carries.
+    nan : {"raise", "fill"}
+        What to do with NaN and infinite pixels.
+    output : path, optional
+        A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
+        continued.
+    overwrite : bool
+        Replace a result that exists at `output`.
+    progress : callable, optional
+        Called after each frame with the number of frames done and of frames in all.
+
+    Returns
+    -------
+    PhaseMap
+        ``probability``, ``probability_std`` (time, y, x, lattice); ``entropy``, ``mutual_information`` (nats),
+        ``label`` (time, y, x); ``fraction``, ``fraction_std`` (time, lattice), the mean probability of each class over
+        the windows of a frame and its standard deviation over the passes. y and x are window centres. In memory, or
+        lazy from `output`. The attributes are the run card.
+
+    Raises
+    ------
+    InputError
+        For a movie, window or step that cannot be used as it is; the message says why.
+    ModelError
+        If there is no such model.
+    OutputError
+        If `output` cannot be written, or holds something else.
+
+    References
+    ----------
+    R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, Fig. 6.
+    """
+    calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
+    grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
+    classifier = load_model(model) if isinstance(model, str | Path) else model
+    samples = _checked_samples(MOVIE_SAMPLES if samples is None else samples)
+    if not hasattr(calibrated.data, "dask") and nan == "raise":
+        for first in range(0, len(calibrated), _FLAT_MEMORY):
+            finite_pixels(calibrated.data[first : first + _FLAT_MEMORY], first=first)
+    coords = _map_coordinates(calibrated, grid, classifier.classes)
+    card = _card(classifier, samples, seed) | _movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
+
+    def frames(wanted: NDArray[np.intp]) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+        for index in wanted:
+            frame = finite_pixels(np.asarray(calibrated.data[index : index + 1]), nan=nan, first=int(index))[0]
+            yield int(index), _map_frame(frame, int(index), grid, classifier, samples, seed)
+
+    if output is None:
+        return _map_in_memory(frames, coords, card, progress)
+    return _map_to_store(frames, coords, card, Path(output), overwrite, progress)
+
+
+_Frames = Callable[[NDArray[np.intp]], Iterator[tuple[int, dict[str, NDArray[Any]]]]]
+
+
+def _map_in_memory(
+    frames: _Frames,
+    coords: Mapping[str, xr.DataArray],
+    card: dict[str, Any],
+    progress: Callable[[int, int], object] | None,
+) -> PhaseMap:
+    length = coords["time"].size
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in MAP_VARIABLES}
+    for index, values in frames(np.arange(length)):
+        for name in columns:
+            columns[name].append(values[name])
+        if progress is not None:
+            progress(index + 1, length)
+    variables = {
+        name: (dims, np.stack(columns[name]).astype(dtype, copy=False), attributes)
+        for name, (dims, dtype, attributes) in MAP_VARIABLES.items()
+    }
+    return PhaseMap(variables, coords=coords, attrs=card)
+
+
+def _map_to_store(
+    frames: _Frames,
+    coords: Mapping[str, xr.DataArray],
+    card: dict[str, Any],
+    output: Path,
+    overwrite: bool,
+    progress: Callable[[int, int], object] | None,
+) -> PhaseMap:
+    store = ResultStore(output, coords, card, overwrite=overwrite)
+    if progress is not None:
+        progress(int(store.done.sum()), len(store.done))
+    try:
+        for index, values in frames(np.flatnonzero(~store.done)):
+            store.write_frame(index, values)
+            if progress is not None:
+                progress(int(store.done.sum()), len(store.done))
+    except BravaismapError:
+        store.discard_if_empty()
+        raise
+    return open_result(output)
+
+
+def _map_frame(
+    frame: NDArray[Any], index: int, grid: WindowGrid, classifier: Classifier, samples: int, seed: int
+) -> dict[str, NDArray[Any]]:
+    if frame.max() == frame.min():
+        warnings.warn(f"frame {index} is constant ({frame.flat[0]:g}): classified none", stacklevel=4)
+    sampled = _predict(classifier, cut_windows(frame, grid), samples, seed, "window")
+    fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
+    shape = grid.shape
+    return {
+        "probability": sampled.probability.reshape(*shape, -1),
+        "probability_std": sampled.probability_std.reshape(*shape, -1),
+        "entropy": sampled.entropy.reshape(shape),
+        "mutual_information": sampled.mutual_information.reshape(shape),
+        "label": label_of(sampled.probability).reshape(shape),
+        "fraction": fraction,
+        "fraction_std": fraction_std,
+    }
+
+
+def _predict(
+    classifier: Classifier, images: NDArray[Any], samples: int, seed: int, preprocessing: Preprocessing
+) -> Sampled:
+    """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
+    flat = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    if not flat.any() or NONE not in classifier.classes:
+        return classifier.predict(images, samples=samples, seed=seed, preprocessing=preprocessing)
+    classes, passes = len(classifier.classes), max(samples, 1)
+    certain = np.eye(classes)[classifier.classes.index(NONE)]
+    whole = Sampled(
+        np.tile(certain, (len(images), 1)),
+        np.full((len(images), classes), 0.0 if samples else np.nan),
+        np.zeros(len(images)),
+        np.full(len(images), 0.0 if samples else np.nan),
+        np.tile(certain * flat.sum(), (passes, 1)),
+    )
+    if flat.all():
+        return whole
+    seen = classifier.predict(images[~flat], samples=samples, seed=seed, preprocessing=preprocessing)
+    for name in ("probability", "probability_std", "entropy", "mutual_information"):
+        getattr(whole, name)[~flat] = getattr(seen, name)
+    whole.pass_total[...] += seen.pass_total
+    return whole
+
+
+def _map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:
+    size = pixel_size(movie)
+    coords = {"time": movie["time"]}
+    for dim, centers in zip(("y", "x"), grid.centers, strict=True):
+        origin = float(movie[dim][0])
+        attributes = {"units": "nm" if size else "px", "long_name": f"{dim} of the window centre"}
+        coords[dim] = xr.DataArray(origin + centers * (size or 1.0), dims=dim, attrs=attributes)
+    coords["lattice"] = xr.DataArray(list(classes), dims="lattice")
+    return coords
+
+
+def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
+    return {
+        "version": _package_version(),
+        "model": classifier.name,
+        "weights_sha256": classifier.weights_sha256,
+        "samples": samples,
+        "seed": seed,
+    }
+
+
+def _movie_card(movie: xr.DataArray) -> dict[str, Any]:
+    """Describe a movie: where it came from, and a hash of its shape and of its first, middle and last frame."""
+    digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
+    for index in sorted({0, len(movie) // 2, len(movie) - 1}):
+        digest.update(np.ascontiguousarray(movie.data[index]).tobytes())
+    return {
+        "input": str(movie.attrs.get("source", movie.name or "array")),
+        "input_sha256": digest.hexdigest(),
+        "frame_size": [movie.sizes["y"], movie.sizes["x"]],
+        "pixel_size_nm": pixel_size(movie),
+        "frame_time_s": frame_time(movie),
+    }
+
+
+def _central_square(frames: NDArray[Any]) -> NDArray[Any]:
+    side = min(frames.shape[1:])
+    top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
+    return frames[:, top : top + side, left : left + side]
+
+
+def _checked_samples(samples: int) -> int:
+    if samples < 0 or samples == 1:
+        raise InputError(f"{samples} samples were asked for; expected at least 2, or 0 for none")
+    return samples
+
+
+def _package_version() -> str:
+    try:
+        return version("bravaismap")
+    except PackageNotFoundError:  # running from a source tree that is not installed
+        return "unknown"

@@ -1,0 +1,210 @@
+"""Recipes: which lattices, atoms and instruments a simulated class is drawn from.
+
+A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Two
+books ship with the package, ``simulated`` (the paper's protocol) and ``realistic`` (motifs, vacancies, scan distortion
+and counting noise), and users write their own as a small TOML file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from bravaismap.conventions import CLASSES, LATTICES, NONE, class_name, nearest_names
+from bravaismap.errors import InputError
+
+__all__ = ["BOOKS", "Range", "Recipe", "RecipeBook", "read_recipes", "recipe_book"]
+
+Range = tuple[float, float]
+RecipeBook = dict[str, "Recipe"]
+
+
+def _check_range(name: str, limits: Any, lowest: float, highest: float = float("inf")) -> None:
+    numeric = isinstance(limits, tuple) and len(limits) == 2
+    if not (numeric and all(isinstance(v, int | float) for v in limits) and lowest <= limits[0] <= limits[1] <= highest):
+        bounds = f"between {lowest:g} and {highest:g}" if highest < float("inf") else f"of at least {lowest:g}"
+        raise InputError(f"{name} = {limits!r}; expected two numbers {bounds}, the smaller first")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the windows of one class are drawn from; every pair is the two ends of a uniform distribution.
+
+    Attributes
+    ----------
+    lattice : str
+        Bravais lattice of the class, or ``"none"``.
+    length : pair
+        Length of the first primitive vector in px, log-uniform.
+    ratio : pair
+        Length of the second primitive vector over that of the first.
+    angle : tuple of pairs
+        Angle between them in degrees; one of the ranges is drawn with a chance proportional to its width.
+    atom_width : pair
+        Standard deviation of an atom's Gaussian profile, over `length`.
+    disorder : pair
+        Standard deviation of each coordinate of an atom about its site, over `length`.
+    noise : pair
+        White noise added to each pixel, over the standard deviation of the noise-free image.
+    atoms : pair of int
+        Number of atoms in the motif; more than one differ in intensity and in width.
+    vacancies : pair
+        Share of the atoms that are missing.
+    distortion : float
+        Standard deviation of the four components of the linear map between the sample and the image.
+    jitter : pair
+        Standard deviation of the displacement of a scan line along x, in px.
+    background : pair
+        Height of a smooth background, over that of an atom.
+    contamination : pair
+        Height of up to three patches of contamination, over that of an atom.
+    dose : pair or None
+        Counts at the peak of an atom, log-uniform; None for no counting noise.
+    vacuum : pair
+        Share of the window without atoms.
+    empty : float
+        Chance that there are no atoms at all (for the class ``none``: vacuum).
+    """
+
+    lattice: str
+    length: Range = (6.0, 24.0)
+    ratio: Range = (1.0, 1.0)
+    angle: tuple[Range, ...] = ((90.0, 90.0),)
+    atom_width: Range = (0.12, 0.25)
+    disorder: Range = (0.0, 0.08)
+    noise: Range = (0.0, 1.5)
+    atoms: tuple[int, int] = (1, 1)
+    vacancies: Range = (0.0, 0.0)
+    distortion: float = 0.0
+    jitter: Range = (0.0, 0.0)
+    background: Range = (0.0, 0.0)
+    contamination: Range = (0.0, 0.0)
+    dose: Range | None = None
+    vacuum: Range = (0.0, 0.0)
+    empty: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("length", "ratio", "atom_width"):
+            _check_range(name, getattr(self, name), lowest=1e-3)
+        for name in ("disorder", "noise", "vacancies", "jitter", "background", "contamination", "vacuum"):
+            _check_range(name, getattr(self, name), lowest=0.0)
+        for limits in self.angle:
+            _check_range("angle", limits, lowest=5.0, highest=175.0)
+        if self.dose is not None:
+            _check_range("dose", self.dose, lowest=1e-3)
+        for name in ("vacancies", "vacuum"):
+            _check_range(name, getattr(self, name), lowest=0.0, highest=0.95)
+        _check_range("atoms", self.atoms, lowest=1)
+
+
+_GEOMETRY: Final[dict[str, dict[str, Any]]] = {
+    "square": {},
+    "rectangular": {"ratio": (1.0, 2.2)},
+    "centered_rectangular": {"angle": ((35.0, 85.0), (95.0, 125.0))},
+    "hexagonal": {"angle": ((120.0, 120.0),)},
+    "oblique": {"ratio": (1.0, 2.0), "angle": ((50.0, 90.0),)},
+    NONE: {"ratio": (1.0, 2.0), "angle": ((50.0, 90.0),), "disorder": (0.35, 0.70)},
+}
+_INSTRUMENT: Final[dict[str, Any]] = {
+    "length": (9.0, 30.0),
+    "atom_width": (0.10, 0.20),
+    "disorder": (0.0, 0.04),
+    "noise": (0.0, 0.0),
+    "atoms": (1, 4),
+    "vacancies": (0.0, 0.08),
+    "distortion": 0.003,
+    "jitter": (0.0, 0.5),
+    "background": (0.0, 0.6),
+    "contamination": (0.0, 1.0),
+    "dose": (3.0, 200.0),
+    "vacuum": (0.0, 0.3),
+}
+
+#: The recipe books of the package by name: the paper's training set, and a realistic micrograph.
+BOOKS: Final[dict[str, RecipeBook]] = {
+    "simulated": {name: Recipe(name, **_GEOMETRY[name]) for name in CLASSES},
+    "realistic": {
+        **{name: Recipe(name, **_GEOMETRY[name], **_INSTRUMENT) for name in LATTICES},
+        NONE: Recipe(NONE, **{**_INSTRUMENT, **_GEOMETRY[NONE], "empty": 0.4}),
+    },
+}
+
+
+def recipe_book(name: str | Path | Mapping[str, Recipe]) -> RecipeBook:
+    """Return a recipe book: one of :data:`BOOKS` by name, one read from a TOML file, or a mapping as it is.
+
+    Raises
+    ------
+    InputError
+        If no book goes by that name and no such file exists.
+    """
+    if isinstance(name, Mapping):
+        return dict(name)
+    if str(name) in BOOKS:
+        return BOOKS[str(name)]
+    if Path(name).suffix.lower() == ".toml":
+        return read_recipes(name)
+    raise InputError(
+        f"no recipe book is called {str(name)!r}; give one of {nearest_names(str(name), BOOKS)}, or a .toml file"
+    )
+
+
+def read_recipes(path: str | Path) -> RecipeBook:
+    """Read a recipe book from a TOML file: a table per class, in order, of the fields of :class:`Recipe`.
+
+    A class whose table has no ``lattice`` must bear the name of a Bravais lattice (or ``none``). ``base`` at the top
+    names the book that unmentioned fields come from (default ``simulated``).
+
+    Parameters
+    ----------
+    path : path
+        For example::
+
+            base = "realistic"
+            [graphene]
+            lattice = "hexagonal"
+            length = [9, 14]
+            atoms = [2, 2]
+            [none]
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not TOML, or a field is unknown or out of range (the class and field are named).
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; expected a TOML file of recipes") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file ({error}); expected a table per class") from error
+    base = recipe_book(content.pop("base", "simulated"))
+    book = {name: _recipe(path, name, table, base) for name, table in content.items()}
+    if len(book) < 2:
+        raise InputError(f"{path}: {len(book)} classes were found; expected at least two tables, one per class")
+    return book
+
+
+def _recipe(path: Path, name: str, table: Any, base: RecipeBook) -> Recipe:
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: {name!r} is not a table; expected a table per class, like [{name}]")
+    known = {field.name: field.type for field in fields(Recipe)}
+    for key in table:
+        if key not in known:
+            raise InputError(f"{path}: [{name}] has an unknown field {key!r}; nearest: {nearest_names(key, known)}")
+    try:
+        lattice = class_name(table.get("lattice", name))
+        values = {key: _tupled(value) for key, value in table.items() if key != "lattice"}
+        if "angle" in values and not isinstance(values["angle"][0], tuple):
+            values["angle"] = (values["angle"],)
+        return replace(base[lattice], **values)
+    except (InputError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: [{name}]: {error}") from error
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value

@@ -1,0 +1,123 @@
+"""Window → FFT amplitude, as a network sees it: the one copy that training, prediction and viewer call.
+
+A spectrum is the half plane ``k_x ≥ 0`` of the FFT amplitude (the other half repeats it), an array of 64 × 32 with
+``k = 0`` at row 32, column 0. Two ways of making it differ in how far it reaches:
+
+``window``
+    up to half the Nyquist frequency (lattice spacings down to 4 px), for windows of a map;
+``paper``
+    the central quarter of the spectrum, enlarged (spacings down to 8 px), for whole images, where the spots lie close
+    to the centre. In the paper's words: FFT amplitude, central quarter, zoom 4, bicubic, min–max.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bravaismap.errors import InputError
+
+__all__ = ["COLUMNS", "REACH", "ROWS", "Preprocessing", "amplitude", "spectrum", "taper"]
+
+Preprocessing = Literal["window", "paper"]
+
+ROWS: Final = 64
+COLUMNS: Final = 32
+#: Highest spatial frequency along x or y that a spectrum shows, in 1/px (Nyquist is 1/2).
+REACH: Final[dict[str, float]] = {"window": 1 / 4, "paper": 1 / 8}
+
+
+def taper(size: int, *, device: torch.device | None = None) -> Tensor:
+    """Return the Hann taper of `size` px: it keeps the frame's edges from drawing a cross through the spectrum."""
+    return torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
+
+
+def amplitude(images: Tensor) -> Tensor:
+    """Return the FFT amplitude of tapered images, free of their mean and independent of their contrast.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, height, width)
+
+    Returns
+    -------
+    Tensor, shape (n, height, width // 2 + 1)
+        The half plane ``k_x ≥ 0``, with ``k = 0`` at row ``height // 2``, column 0, in units of its own mean; zero for
+        a constant image.
+    """
+    images = images.to(torch.float32)
+    weight = taper(images.shape[-2], device=images.device)[:, None] * taper(images.shape[-1], device=images.device)
+    mean = (images * weight).sum(dim=(-2, -1), keepdim=True) / weight.sum()
+    transformed = torch.fft.rfft2((images - mean) * weight).abs()
+    # What rounding leaves of a constant image is no signal.
+    floor = 1e-5 * images.abs().amax(dim=(-2, -1), keepdim=True) * weight.sum().sqrt()
+    level = transformed.mean(dim=(-2, -1), keepdim=True)
+    scaled = torch.where(level > floor, transformed / level.clamp_min(1e-30), torch.zeros_like(transformed))
+    return torch.fft.fftshift(scaled, dim=-2)
+
+
+def spectrum(images: Tensor, preprocessing: Preprocessing = "window") -> Tensor:
+    """Return the spectra of square images, ready for a network.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, size, size)
+        Windows or whole images of any side of at least 16 px.
+    preprocessing : {"window", "paper"}
+        How far the spectrum reaches; see the module.
+
+    Returns
+    -------
+    Tensor, shape (n, 64, 32)
+        ``log(1 + amplitude / mean amplitude)``, stretched to 0–1. All zero for a constant image.
+
+    Raises
+    ------
+    InputError
+        For images that are not square, or a name that is not a preprocessing.
+
+    References
+    ----------
+    R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, "Methods". The paper shows
+    the network the amplitude itself; the logarithm here makes a weak spot as visible as a strong one.
+    """
+    if images.ndim != 3 or images.shape[-1] != images.shape[-2]:
+        raise InputError(f"images of shape {tuple(images.shape)} were given; expected (n, size, size)")
+    if preprocessing not in REACH:
+        raise InputError(f"no preprocessing is called {preprocessing!r}; expected one of {', '.join(REACH)}")
+    logarithm = torch.log1p(_half_plane(amplitude(images), REACH[preprocessing]))
+    low, high = logarithm.amin(dim=(-2, -1), keepdim=True), logarithm.amax(dim=(-2, -1), keepdim=True)
+    return (logarithm - low) / (high - low).clamp_min(1e-12)
+
+
+def _half_plane(half: Tensor, reach: float) -> Tensor:
+    """Crop the half plane up to `reach` and bring it to 64 × 32, at exact frequencies."""
+    size = half.shape[-2]
+    per_pixel = 2 * reach * size / ROWS  # FFT pixels per pixel of the result
+    middle = size // 2
+    if per_pixel == 1:
+        return half[:, middle - ROWS // 2 : middle + ROWS // 2, :COLUMNS]
+    margin = min(math.ceil(per_pixel) + 2, half.shape[-1] - 1)
+    planes = torch.cat([_mirrored(half)[..., 1 : margin + 1].flip(-1), half], dim=-1)[:, None]
+    if per_pixel > 1:
+        # A spot is narrower than a pixel of the result: let the highest amplitude in reach stand for it.
+        kernel = 2 * int(per_pixel / 2) + 1
+        planes = functional.max_pool2d(planes, kernel, stride=1, padding=kernel // 2)
+    y = (torch.arange(ROWS, device=half.device) - ROWS // 2) * per_pixel + middle
+    x = torch.arange(COLUMNS, device=half.device) * per_pixel + margin
+    y, x = 2 * y / (size - 1) - 1, 2 * x / (planes.shape[-1] - 1) - 1
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)
+    sampled = functional.grid_sample(
+        planes, grid.expand(len(planes), -1, -1, -1), mode="bicubic", padding_mode="border", align_corners=True
+    )
+    return sampled[:, 0].clamp_min(0)
+
+
+def _mirrored(half: Tensor) -> Tensor:
+    """Return the amplitude at −k for every k of the half plane: equal, by Friedel's law, row by opposite row."""
+    flipped = half.flip(-2)
+    return flipped.roll(1, dims=-2) if half.shape[-2] % 2 == 0 else flipped

@@ -1,0 +1,175 @@
+"""Monte-Carlo dropout: what a network says when a fifth of it is switched off at random, thousands of times.
+
+Pass p is one thinned network, drawn from the seed and from p alone, and applied to every window. A window's answer
+therefore does not depend on the batch, chunk or frame that it came in, and since all windows of a frame see the same
+thinned networks, the spread of their mean is the uncertainty of the frame's phase fraction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bravaismap.errors import InputError
+from bravaismap.network import DropoutNetwork
+
+__all__ = ["Sampled", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
+
+_PASSES_PER_BLOCK = 50  # one random stream per block of passes, whatever the batch
+_SAMPLES_PER_BATCH = 1000  # windows × passes worked on at once
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What is known of each window after many passes.
+
+    Attributes
+    ----------
+    probability, probability_std : arrays, shape (n, classes)
+        Mean and standard deviation over the passes.
+    entropy, mutual_information : arrays, shape (n,)
+        Predictive entropy of the mean, and the part of it that the passes disagree about, in nats.
+    pass_total : array, shape (passes, classes)
+        Sum of the probabilities over the windows in each pass; divided by n it is the phase fraction of that pass.
+    """
+
+    probability: NDArray[np.float64]
+    probability_std: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    mutual_information: NDArray[np.float64]
+    pass_total: NDArray[np.float64]
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode without gradients; each module's own mode is restored afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def monte_carlo_dropout(network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0) -> Sampled:
+    """Classify spectra by many stochastic passes.
+
+    The part of the network below its first dropout is computed once; passes and windows are batched together.
+
+    Parameters
+    ----------
+    network : DropoutNetwork
+        Left in the modes it had.
+    spectra : Tensor, shape (n, 64, 32)
+    passes : int
+        Number of passes; at least 2.
+    seed : int
+        The same seed gives the same answer, whatever the batch.
+
+    Returns
+    -------
+    Sampled
+
+    Raises
+    ------
+    InputError
+        For fewer than 2 passes.
+
+    References
+    ----------
+    Y. Gal and Z. Ghahramani, Proc. ICML 48, 1050 (2016); R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018).
+    """
+    if passes < 2:
+        raise InputError(f"{passes} samples were asked for; expected at least 2 (or 0 for none)")
+    with evaluating(network):
+        hidden = network.stem(spectra[:, None])
+        classes = _shapes(network, hidden[:1])[-1][0]
+        total = torch.zeros(len(hidden), classes, dtype=torch.float64, device=hidden.device)
+        squares, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
+        pass_total = torch.zeros(passes, classes, dtype=torch.float64, device=hidden.device)
+        for first, masks in _thinned_networks(network, hidden[:1], passes, seed, len(hidden)):
+            count = len(masks[0])
+            stride = max(1, _SAMPLES_PER_BATCH // count)
+            for start in range(0, len(hidden), stride):
+                probability = _pass(network, hidden[start : start + stride], masks)
+                chosen = slice(start, start + stride)
+                total[chosen] += probability.sum(dim=1)
+                squares[chosen] += probability.square().sum(dim=1)
+                entropy[chosen] += torch.special.entr(probability).sum(dim=(1, 2))
+                pass_total[first : first + count] += probability.sum(dim=0)
+    return _summarise(total.cpu(), squares.cpu(), entropy.cpu(), pass_total.cpu(), passes)
+
+
+def predictive_entropy(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the entropy of class probabilities (..., classes) in nats: 0 when sure, ln(classes) when lost."""
+    return np.asarray(torch.special.entr(torch.as_tensor(np.asarray(probability, np.float64))).sum(dim=-1).numpy())
+
+
+def mean_entropy(sampled: Sampled) -> NDArray[np.float64]:
+    """Return the mean entropy of single passes (n,) in nats: the uncertainty that the passes agree about."""
+    return sampled.entropy - sampled.mutual_information
+
+
+def _pass(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Tensor:
+    """Return the probabilities (windows, passes, classes) of windows through thinned networks."""
+    windows, passes = len(hidden), len(masks[0])
+    layer = hidden[:, None]
+    for block, mask in zip(network.blocks, masks, strict=True):
+        thinned = (layer * mask).flatten(0, 1)
+        if thinned.ndim == 4:
+            thinned = thinned.contiguous(memory_format=torch.channels_last)
+        layer = block(thinned).unflatten(0, (windows, passes))
+    return layer.to(torch.float64).softmax(dim=-1)
+
+
+def _thinned_networks(
+    network: DropoutNetwork, example: Tensor, passes: int, seed: int, windows: int
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """Yield the number of the first pass and the dropout masks of some passes at a time."""
+    shapes = _shapes(network, example)[:-1]
+    blocks_at_once = max(1, _SAMPLES_PER_BATCH // (_PASSES_PER_BLOCK * windows))
+    step = _PASSES_PER_BLOCK * blocks_at_once
+    for first in range(0, passes, step):
+        parts = [
+            _masks(shapes, network.dropout, seed, number)
+            for number in range(first // _PASSES_PER_BLOCK, math.ceil(min(first + step, passes) / _PASSES_PER_BLOCK))
+        ]
+        count = min(step, passes - first)
+        yield first, [torch.cat(site)[:count].to(example.device) for site in zip(*parts, strict=True)]
+
+
+def _masks(shapes: list[tuple[int, ...]], dropout: float, seed: int, block: int) -> list[Tensor]:
+    """Draw what each dropout multiplies by, in one block of passes: 0, or 1 / (1 − dropout)."""
+    rng = np.random.Generator(np.random.SFC64([seed, block]))
+    threshold, kept = round(dropout * 65536), np.float32(1 / (1 - dropout))
+    masks = []
+    for shape in shapes:
+        drawn = rng.integers(0, 65536, (_PASSES_PER_BLOCK, *shape), np.uint16)
+        masks.append(torch.from_numpy((drawn >= threshold) * kept))
+    return masks
+
+
+def _shapes(network: DropoutNetwork, example: Tensor) -> list[tuple[int, ...]]:
+    """Return the shape (without the batch) that enters each block, and last the one that leaves the network."""
+    shapes = [tuple(example.shape[1:])]
+    for block in network.blocks:
+        example = block(example)
+        shapes.append(tuple(example.shape[1:]))
+    return shapes
+
+
+def _summarise(total: Tensor, squares: Tensor, entropy: Tensor, pass_total: Tensor, passes: int) -> Sampled:
+    mean = total / passes
+    variance = (squares / passes - mean.square()).clamp_min(0) * (passes / (passes - 1))
+    whole = predictive_entropy(mean.numpy())
+    information = np.maximum(whole - (entropy / passes).numpy(), 0)
+    return Sampled(mean.numpy(), variance.sqrt().numpy(), whole, information, pass_total.numpy())

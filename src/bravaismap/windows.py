@@ -1,0 +1,87 @@
+"""The window grid: where the windows of a frame begin, where their centres lie, and what happens at the edge.
+
+Windows of side `window` begin every `step` px from the top left corner. If the last one would leave a margin of the
+frame uncovered, one more window is added that ends exactly at the edge, so that every pixel lies in a window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bravaismap.errors import InputError
+
+__all__ = ["WindowGrid", "cut_windows", "window_grid"]
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Windows over a frame.
+
+    Attributes
+    ----------
+    window : int
+        Side of a window in px.
+    step : int
+        Distance between windows in px; the last distance along an axis may be shorter.
+    top, left : int arrays, shapes (ny,) and (nx,)
+        First row of each row of windows, first column of each column of windows.
+    """
+
+    window: int
+    step: int
+    top: NDArray[np.intp]
+    left: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of windows along y and x."""
+        return len(self.top), len(self.left)
+
+    @property
+    def centers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positions (y, x) of the window centres in px, pixel centres lying at whole numbers."""
+        middle = (self.window - 1) / 2
+        return self.top + middle, self.left + middle
+
+
+def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
+    """Lay windows over a frame.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the frame in px.
+    window, step : int
+        Side of a window and distance between windows in px.
+
+    Raises
+    ------
+    InputError
+        If the window does not fit into the frame or is smaller than 16 px, or the step is not positive.
+    """
+    if step < 1:
+        raise InputError(f"a step of {step} px was given; expected at least 1")
+    if window < 16:
+        raise InputError(f"a window of {window} px was given; expected at least 16")
+    if window > min(shape):
+        raise InputError(
+            f"the window of {window} × {window} px does not fit into the frame of {shape[0]} × {shape[1]} px; "
+            f"give a window of at most {min(shape)} px"
+        )
+    return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))
+
+
+def cut_windows(frame: NDArray[Any], grid: WindowGrid) -> NDArray[Any]:
+    """Return the windows of a frame, row by row: an array (ny · nx, window, window)."""
+    views = np.lib.stride_tricks.sliding_window_view(frame, (grid.window, grid.window))
+    return views[np.ix_(grid.top, grid.left)].reshape(-1, grid.window, grid.window)
+
+
+def _origins(length: int, window: int, step: int) -> NDArray[np.intp]:
+    regular = np.arange(0, length - window + 1, step)
+    last = length - window
+    return regular if regular[-1] == last else np.append(regular, last)
