@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -61,20 +61,20 @@ class SimulationKind(StrEnum):
 
 ModelOption = Annotated[str, typer.Option("--model", help="Model by name (see `models`) or a .safetensors file.")]
 SamplesOption = Annotated[
-    Optional[int],  # noqa: UP007, UP045 - Typer reads the annotation
+    int | None,
     typer.Option("--samples", help="Monte-Carlo passes; 0 for none.", show_default=False),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 PixelOption = Annotated[
-    Optional[float],  # noqa: UP007, UP045
+    float | None,
     typer.Option("--pixel-size", help="Side of a pixel in nm.", show_default=False),
 ]
 FrameTimeOption = Annotated[
-    Optional[float],  # noqa: UP007, UP045
+    float | None,
     typer.Option("--frame-time", help="Time between frames in s.", show_default=False),
 ]
 DatasetOption = Annotated[
-    Optional[str],  # noqa: UP007, UP045
+    str | None,
     typer.Option("--dataset", help="Which image of a file that holds several (HDF5 path, npz key, channel)."),
 ]
 NanOption = Annotated[Nan, typer.Option("--nan", help="What to do with NaN and infinite pixels.")]
@@ -111,7 +111,7 @@ def classify(
     dataset: DatasetOption = None,
     nan: NanOption = Nan.RAISE,
     csv: Annotated[
-        Optional[Path],  # noqa: UP007, UP045
+        Path | None,
         typer.Option("--csv", help="Also write the table to this file."),
     ] = None,
 ) -> None:
@@ -143,7 +143,7 @@ def classify(
 def map_movie(
     movie: Annotated[str, typer.Argument(help="Movie or image file, folder or glob of images.")],
     output: Annotated[
-        Optional[Path],  # noqa: UP007, UP045
+        Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
     window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
@@ -178,14 +178,14 @@ def map_movie(
 def export(
     result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
     output: Annotated[
-        Optional[Path],  # noqa: UP007, UP045
+        Path | None,
         typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
-        Optional[str],  # noqa: UP007, UP045
+        str | None,
         typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
     ] = None,
     dataset: DatasetOption = None,
@@ -214,17 +214,17 @@ def export(
 
 @app.command()
 def simulate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="File: .npz for windows; .h5, .zarr, .tif, .npz film.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File: .npz; a film also .h5, .zarr, .tif.")],
     kind: Annotated[SimulationKind, typer.Option(help="Windows of a recipe book, or a decomposing film.")] = (
         SimulationKind.SIMULATED
     ),
     recipes: Annotated[
-        Optional[Path],  # noqa: UP007, UP045
+        Path | None,
         typer.Option("--recipes", help="TOML file of your own classes, instead of a book by name."),
     ] = None,
     number: Annotated[int, typer.Option("-n", "--number", help="Number of windows, or of frames of a film.")] = 30,
     size: Annotated[
-        Optional[int],  # noqa: UP007, UP045
+        int | None,
         typer.Option(help="Side in px.", show_default="128, film: 512"),
     ] = None,
     seed: SeedOption = 0,
@@ -250,21 +250,21 @@ def simulate(
 def train(
     preset: Annotated[str, typer.Option(help="Training plan by name.")] = "dcnn-2018",
     recipes: Annotated[
-        Optional[str],  # noqa: UP007, UP045
+        str | None,
         typer.Option("--recipes", "--classes", help="Recipe book by name, or a TOML file of your own classes."),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights, card and checkpoints.")] = Path(
         "runs"
     ),
     name: Annotated[
-        Optional[str],  # noqa: UP007, UP045
+        str | None,
         typer.Option("--name", help="Name of the model.", show_default="the preset's"),
     ] = None,
-    images: Annotated[Optional[int], typer.Option(help="Number of simulated windows.")] = None,  # noqa: UP007, UP045
-    epochs: Annotated[Optional[int], typer.Option(help="Number of epochs.")] = None,  # noqa: UP007, UP045
+    images: Annotated[int | None, typer.Option(help="Number of simulated windows.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
     seed: SeedOption = 0,
     device: Annotated[
-        Optional[str],  # noqa: UP007, UP045
+        str | None,
         typer.Option(help="cpu or cuda.", show_default="the GPU when there is one"),
     ] = None,
 ) -> None:

@@ -252,9 +252,9 @@ def nearest_basis(basis: ArrayLike) -> Floats:
         [np.stack([zero, a], axis=-1), np.stack([sign * -a * target.imag, a * target.real], axis=-1)], axis=-2
     )
     linear = np.linalg.solve(reduced[..., None, :, :] + np.zeros_like(wanted), wanted)
-    u, s, vt = np.linalg.svd(linear)
+    u, s, _ = np.linalg.svd(linear)
     stretch = u @ (s[..., None] * np.swapaxes(u, -1, -2))
-    return reduced[..., None, :, :] @ stretch
+    return np.asarray(reduced[..., None, :, :] @ stretch)
 
 
 def metric_class(tau: ArrayLike, tolerance: float) -> NDArray[np.int8]:
@@ -274,7 +274,7 @@ def metric_class(tau: ArrayLike, tolerance: float) -> NDArray[np.int8]:
     within = deviation(tau) <= tolerance
     by_symmetry = [LATTICES.index(n) for n in ("hexagonal", "square", "rectangular", "centered_rectangular", "oblique")]
     first = np.argmax(within[..., by_symmetry], axis=-1)
-    return np.asarray(by_symmetry, np.int8)[first]
+    return np.asarray(np.take(np.array(by_symmetry, np.int8), first))
 
 
 def _centered_distances(tau: Complexes) -> tuple[Floats, Floats]:

@@ -74,7 +74,9 @@ class NetworkClassifier:
     def spectra(self, images: NDArray[np.floating], preprocessing: Preprocessing) -> torch.Tensor:
         """Return what the network sees of images (n, size, size): a tensor (n, 64, 32)."""
         batches = [
-            spectrum(torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)), preprocessing)
+            spectrum(
+                torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)), preprocessing
+            )
             for i in range(0, len(images), _SPECTRA_PER_BATCH)
         ]
         return torch.cat(batches)

@@ -80,9 +80,7 @@ def check_pixels(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         raise InputError(f"an empty array of shape {tuple(shape)} was given; expected at least one pixel")
 
 
-def calibrate(
-    movie: xr.DataArray, *, pixel_size: float | None = None, frame_time: float | None = None
-) -> xr.DataArray:
+def calibrate(movie: xr.DataArray, *, pixel_size: float | None = None, frame_time: float | None = None) -> xr.DataArray:
     """Return `movie` with a pixel size (nm) or frame time (s) that replaces the one it has; None keeps it."""
     if pixel_size is None and frame_time is None:
         return movie

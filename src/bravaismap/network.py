@@ -46,7 +46,7 @@ class DropoutNetwork(nn.Module):
 
     def forward(self, spectra: Tensor) -> Tensor:
         """Return scores (n, classes) before the softmax, for spectra (n, 64, 32)."""
-        hidden = self.stem(spectra[:, None])
+        hidden: Tensor = self.stem(spectra[:, None])
         for block in self.blocks:
             hidden = block(nn.functional.dropout(hidden, self.dropout, self.training))
         return hidden
@@ -54,7 +54,7 @@ class DropoutNetwork(nn.Module):
     @torch.no_grad()
     def features(self, spectra: Tensor) -> Tensor:
         """Return the output of the dense layer of 128 (n, 128), without dropout."""
-        hidden = self.stem(spectra[:, None])
+        hidden: Tensor = self.stem(spectra[:, None])
         for block in list(self.blocks)[:-1]:
             hidden = block(hidden)
         return hidden

@@ -16,7 +16,7 @@ __all__ = ["UNMAPPED", "PhaseMap", "label_of", "mapped_frames", "phase_fractions
 UNMAPPED = -1
 
 
-class PhaseMap(xr.Dataset):
+class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
     """A Dataset of phases that prints as a phase table first.
 
     Everything else is `xarray.Dataset`; operations on it return the same kind.

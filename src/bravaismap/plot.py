@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import color_sequences, colormaps
+from matplotlib import color_sequences
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -80,32 +80,30 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
     overlay : bool
         Draw the map half transparent on `image`, and not beside it.
     """
-    index, beside = _frame_number(result, time), image is not None and not overlay
+    index = _frame_number(result, time)
     label = np.asarray(result["label"].isel(time=index).values)
     colors = class_colors(result["lattice"].values)
-    table = np.array([to_rgba(color) for color in colors.values()] + [(1, 1, 1, 0)])  # the last one for label −1
-    figure = _figure(result, 1, 2 if beside else 1, width=_WIDTH if beside else 4.6, below=0.7)
-    axes = figure.subplots(1, 2 if beside else 1, sharex=True, sharey=True, squeeze=False)[0]
+    panels, alpha = (1 if image is None or overlay else 2), (0.45 if overlay and image is not None else 1.0)
+    table = np.array([to_rgba(color, alpha) for color in colors.values()] + [(1, 1, 1, 0)])  # the last for label −1
+    figure = _figure(result, 1, panels, width=_WIDTH if panels == 2 else 4.6, below=0.4)
+    axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
     if image is not None:
         frame = _frame(image, result, index)
         _draw_image(axes[0], frame)
-        if beside:
-            _outline_window(axes[0], result, frame)
-            axes[0].set_title("image", fontsize=_TEXT)
-            axes[1].set_title("lattice", fontsize=_TEXT)
-    mesh = _draw_map(axes[-1], result, table[label])
-    mesh.set_alpha(0.45 if overlay and image is not None else None)
+        if panels == 2:
+            corner = [(float(frame[dim][0]), 2 * float(result[dim][0] - frame[dim][0])) for dim in ("y", "x")]
+            _outline(axes[0], *corner)
+            axes[0].set_title("image")
+    _draw_map(axes[-1], result, table[label])
+    axes[-1].set_title(_stamp(result, index, mapped=bool((label >= 0).any())))
     for ax in axes:
         _label_axes(ax, result, left=ax is axes[0])
-    figure.suptitle(_stamp(result, index, mapped=bool((label >= 0).any())), fontsize=_TEXT)
-    share = [(label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
-    patches = [
-        Patch(facecolor=color, edgecolor="0.3", lw=0.5, label=f"{display_name(name)} {100 * part:.1f} %")
-        for (name, color), part in zip(colors.items(), share, strict=True)
-    ]
-    columns = 3 if beside else 2
-    figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=_SMALL, frameon=False)
-    return figure
+    patches = []
+    for i, (name, color) in enumerate(colors.items()):
+        share = 100 * (label == i).sum() / max((label >= 0).sum(), 1)
+        patches.append(Patch(facecolor=color, edgecolor="0.3", lw=0.5, label=f"{display_name(name)} {share:.1f} %"))
+    figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=_SMALL, frameon=False)
+    return _sized(figure)
 
 
 def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False) -> Figure:
@@ -121,29 +119,23 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
         Draw the maps of the standard deviation below, on a scale of their own.
     """
     index = _frame_number(result, time)
-    blocks = [("probability", "", PROBABILITY_CMAP)] + [("probability_std", "σ ", SEQUENTIAL_CMAP)] * std
-    maps = {name: np.asarray(result[name].isel(time=index).values) for name, _, _ in blocks}
     names = [display_name(str(name)) for name in result["lattice"].values]
     rows, columns = _grid(len(names))
-    figure = _figure(result, rows * len(blocks), columns, beside=0.7)
-    axes = figure.subplots(rows * len(blocks), columns, sharex=True, sharey=True, squeeze=False)
-    for block, (variable, prefix, cmap) in enumerate(blocks):
-        limit = _largest(maps[variable]) if block else 1.0
-        own = list(axes[block * rows : (block + 1) * rows].flat)
-        for i, (ax, name) in enumerate(zip(own, names, strict=False)):
-            mesh = _draw_map(ax, result, maps[variable][..., i], cmap, limit)
-            ax.set_title(prefix + name, fontsize=_TEXT)
-            lowest = block == len(blocks) - 1 and i + columns >= len(names)
-            _label_axes(ax, result, left=i % columns == 0, bottom=lowest)
-        _color_bar(figure, mesh, own[: len(names)], "standard deviation" if block else "probability")
-        for ax in own[len(names) :]:
-            ax.remove()
-    figure.suptitle(_stamp(result, index, mapped=not np.isnan(maps["probability"]).all()), fontsize=_TEXT)
-    return figure
+    figure = _figure(result, rows * (1 + std), columns, beside=0.7)
+    axes = figure.subplots(rows * (1 + std), columns, sharex=True, sharey=True, squeeze=False)
+    probability = _maps(result, "probability", index)
+    figure.suptitle(_stamp(result, index, mapped=not np.isnan(probability).all()))
+    _draw_maps(axes[:rows], result, probability, names, PROBABILITY_CMAP, 1.0, "probability")
+    if std:
+        deviation, names = _maps(result, "probability_std", index), [f"σ {name}" for name in names]
+        _draw_maps(axes[rows:], result, deviation, names, SEQUENTIAL_CMAP, None, "standard deviation")
+    return _sized(figure)
 
 
 def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
     """Draw the predictive entropy and the mutual information of a frame, in nat.
+
+    The scale of the entropy ends at ln(number of classes), which is complete ignorance.
 
     Parameters
     ----------
@@ -151,25 +143,16 @@ def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
         With ``entropy`` and ``mutual_information`` (time, y, x).
     time : int
         Number of the frame.
-
-    Returns
-    -------
-    Figure
-        The scale of the entropy ends at ln(number of classes), which is complete ignorance.
     """
     index = _frame_number(result, time)
     figure = _figure(result, 1, 2, beside=1.4)
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for ax, variable in zip(axes, ("entropy", "mutual_information"), strict=True):
-        values = np.asarray(result[variable].isel(time=index).values)
-        limit = float(np.log(result.sizes["lattice"])) if variable == "entropy" else _largest(values)
-        mesh = _draw_map(ax, result, values, SEQUENTIAL_CMAP, limit)
-        ax.set_title(display_name(variable), fontsize=_TEXT)
-        _label_axes(ax, result, left=ax is axes[0])
-        _color_bar(figure, mesh, [ax], "nat")
-    mapped = not bool(np.isnan(result["entropy"].isel(time=index).values).all())
-    figure.suptitle(_stamp(result, index, mapped=mapped), fontsize=_TEXT)
-    return figure
+    axes = figure.subplots(1, 2, sharex=True, sharey=True, squeeze=False)
+    entropy, information = (_maps(result, name, index) for name in ("entropy", "mutual_information"))
+    figure.suptitle(_stamp(result, index, mapped=not np.isnan(entropy).all()))
+    limit = float(np.log(result.sizes["lattice"]))
+    _draw_maps(axes[:, :1], result, entropy, ["entropy"], SEQUENTIAL_CMAP, limit, "nat")
+    _draw_maps(axes[:, 1:], result, information, ["mutual information"], SEQUENTIAL_CMAP, None, "nat")
+    return _sized(figure)
 
 
 def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figure:
@@ -189,21 +172,18 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figu
     every = max(1, len(time) // 8)
     for i, (name, color) in enumerate(class_colors(result["lattice"].values).items()):
         ax.fill_between(time, fraction[:, i] - std[:, i], fraction[:, i] + std[:, i], color=color, alpha=0.25, lw=0)
-        style: dict[str, Any] = {"marker": "osD^vPX*"[i % 8], "markersize": 4, "markevery": (i * every // fraction.shape[1], every)}
-        ax.plot(time, fraction[:, i], color=color, lw=1.4, label=display_name(name), **style)
+        (curve,) = ax.plot(time, fraction[:, i], color=color, lw=1.4, label=display_name(name))
+        curve.set(marker="osD^vPX*"[i % 8], markersize=4, markevery=(i * every // fraction.shape[1], every))
     if void is not None:
         known = void["time"].values if "time" in void.coords else time[: void.size]
         ax.plot(known, void.values, color="black", ls="--", lw=1.2, label="void (true)")
-    ax.set_xlabel("frame" if unit == "frame" else f"time ({unit})", fontsize=_TEXT)
-    ax.set_ylabel("fraction", fontsize=_TEXT)
-    ax.set_ylim(-0.02, 1.02)
+    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction", ylim=(-0.02, 1.02))
     ax.margins(x=0.015)
-    ax.tick_params(labelsize=_SMALL)
     ax.grid(color="0.9", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=4, fontsize=_SMALL, frameon=False)
-    return figure
+    return _sized(figure)
 
 
 def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Figure:
@@ -219,28 +199,26 @@ def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Fi
         With k = 0 at ``(rows // 2, columns // 2)``; or, at most 0.6 times as wide as high, the half plane from
         ``k_x = 0`` on, which is then completed.
     """
-    figure = Figure(figsize=(_WIDTH if spectrum is not None else 4.6, 2.5), layout="constrained")
+    figure = Figure(figsize=(_WIDTH if spectrum is not None else 4.6, 2.3), layout="constrained")
     axes = figure.subplots(1, 2 if spectrum is None else 3)
-    frame = _frame(image)
+    frame, row = _frame(image), row.squeeze()
     _draw_image(axes[0], frame)
     _label_axes(axes[0], frame)
-    axes[0].set_title("image", fontsize=_TEXT)
+    axes[0].set_title("image")
     if spectrum is not None:
         plane = _whole_plane(np.asarray(spectrum, float))
         axes[1].imshow(plane, cmap="gray", vmax=float(np.nanpercentile(plane, 99.9)))
-        axes[1].set(xticks=[], yticks=[])
-        axes[1].set_title("spectrum", fontsize=_TEXT)
-    row = row.squeeze()
-    colors = class_colors(row["lattice"].values)
-    std = row["probability_std"].values if "probability_std" in row else None
-    bars = {"color": list(colors.values()), "xerr": std, "capsize": 2, "error_kw": {"lw": 1}}
-    axes[-1].barh([display_name(name) for name in colors], row["probability"].values, **bars)
-    axes[-1].invert_yaxis()
-    axes[-1].set_xlim(0, 1.05)
-    axes[-1].set_box_aspect(1)
-    axes[-1].set_xlabel("probability", fontsize=_TEXT)
-    axes[-1].tick_params(labelsize=_SMALL)
-    return figure
+        axes[1].set(xticks=[], yticks=[], title="spectrum")
+    colors, probability = class_colors(row["lattice"].values), np.asarray(row["probability"].values)
+    std = np.asarray(row["probability_std"].values) if "probability_std" in row else np.full(probability.shape, np.nan)
+    names, bars = [display_name(name) for name in colors], axes[-1]
+    bars.barh(names, probability, color=list(colors.values()), xerr=std, capsize=2, error_kw={"lw": 1})
+    if np.isfinite(probability).any():
+        best = int(np.nanargmax(probability))
+        sigma = f" ± {std[best]:.2f}" if np.isfinite(std[best]) else ""
+        bars.set_title(f"{names[best]} {probability[best]:.2f}{sigma}")
+    bars.set(xlim=(0, 1.05), ylim=(len(names) - 0.5, -0.5), xlabel="probability", box_aspect=1)
+    return _sized(figure)
 
 
 def probability_frames(
@@ -253,7 +231,7 @@ def probability_frames(
     result : Dataset
         With ``probability`` (time, y, x, lattice).
     images : movie (time, y, x), optional
-        Drawn beside the maps, with the same contrast in all frames.
+        Drawn beside the maps with the same contrast in all frames; the mapped area is outlined.
     size : (int, int)
         Width and height of a frame in px.
 
@@ -261,22 +239,25 @@ def probability_frames(
     ------
     uint8 array, shape (height, width, 3)
     """
-    figure = Figure((size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
+    figure = Figure((size[0] / 100, size[1] / 100), dpi=100, layout="compressed")
     canvas: Any = FigureCanvasAgg(figure)
-    maps, picture, changing = _film(figure, result, images)
+    maps, picture, others = _film(figure, result, images)
+    stamp = figure.suptitle(_stamp(result, 0))
+    _sized(figure, _FILM_TEXT)
     canvas.draw()  # finds the layout
     figure.set_layout_engine("none")
+    changing: list[Artist] = [*maps, *([] if picture is None else [picture]), *others, stamp]
     for artist in changing:
         artist.set_animated(True)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
     for index in range(result.sizes["time"]):
-        values = np.asarray(result["probability"].isel(time=index).values)
-        for i, mesh in enumerate(maps):
-            mesh.set_array(np.ma.masked_invalid(values[..., i]))
+        values = _maps(result, "probability", index)
+        for mesh, one in zip(maps, values, strict=True):
+            mesh.set_array(np.ma.masked_invalid(one))
         if picture is not None:
             picture.set_data(_frame(images, result, index).values)
-        figure.suptitle(_stamp(result, index, mapped=not np.isnan(values).all()))
+        stamp.set_text(_stamp(result, index, mapped=not np.isnan(values).all()))
         canvas.restore_region(background)
         for artist in changing:
             figure.draw_artist(artist)
@@ -284,25 +265,26 @@ def probability_frames(
 
 
 def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMesh], AxesImage | None, list[Artist]]:
-    """Lay out the movie; return the maps, the image, and all that changes or lies on what changes."""
+    """Lay out the movie; return the maps, the image, and what lies on them."""
     names = [display_name(str(name)) for name in result["lattice"].values]
     rows, columns = _grid(len(names))
-    shift = 0 if images is None else 2
-    grid = figure.add_gridspec(rows, columns + shift)
-    axes = [figure.add_subplot(grid[i // columns, shift + i % columns], title=name) for i, name in enumerate(names)]
-    blank = np.full((result.sizes["y"], result.sizes["x"]), np.nan)
-    maps = [_draw_map(ax, result, blank, PROBABILITY_CMAP) for ax in axes]
-    _color_bar(figure, maps[-1], axes, "probability", text=_FILM_TEXT)
-    picture = None
+    left = 0 if images is None else 2
+    grid = figure.add_gridspec(rows, columns + left)
+    axes = [figure.add_subplot(grid[i // columns, left + i % columns]) for i in range(len(names))]
+    blank = np.full((len(names), result.sizes["y"], result.sizes["x"]), np.nan)
+    maps = _draw_maps(np.array([axes]), result, blank, names, PROBABILITY_CMAP, 1.0, "probability")
+    first, picture, others = axes[0], None, []
     if images is not None:
-        axes.insert(0, figure.add_subplot(grid[:, :shift], title="image"))
+        first = figure.add_subplot(grid[:, :left])
+        first.set_title("image")
         some = np.linspace(0, result.sizes["time"] - 1, 5).astype(int)
-        picture = _draw_image(axes[0], _frame(images, result, 0), [_frame(images, result, i).values for i in some])
-    for ax in axes:
-        ax.set(xticks=[], yticks=[])
-        ax.title.set_fontsize(_FILM_TEXT)
-    stamp = figure.suptitle(_stamp(result, 0), fontsize=_FILM_TEXT + 4)
-    return maps, picture, [*maps, *([picture] if picture else []), *_scale_bar(axes[0], result), stamp]
+        picture = _draw_image(first, _frame(images, result), [_frame(images, result, i).values for i in some])
+        (y, bottom), (x, right) = (cell_edges(result[dim].values)[[0, -1]] for dim in ("y", "x"))
+        others = _outline(first, (y, bottom - y), (x, right - x))
+    for ax in [*axes, first]:
+        ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        ax.spines[:].set_visible(False)
+    return maps, picture, [*others, *_scale_bar(first, result)]
 
 
 def _frame_number(result: xr.Dataset, time: int) -> int:
@@ -325,8 +307,10 @@ def _stamp(result: xr.Dataset, index: int, *, mapped: bool = True) -> str:
     return f"t = {time[index]:.{decimals}f} {_unit(result, 'time')}{note}"
 
 
-def _largest(values: NDArray[np.floating]) -> float:
-    return max(float(np.nanmax(values, initial=0)), 1e-3)
+def _maps(result: xr.Dataset, variable: str, index: int) -> NDArray[np.floating]:
+    """Return the maps of a variable in a frame, shape (maps, y, x)."""
+    values = np.asarray(result[variable].isel(time=index).values)
+    return np.moveaxis(values, -1, 0) if values.ndim == 3 else values[None]
 
 
 def _grid(count: int) -> tuple[int, int]:
@@ -343,11 +327,28 @@ def _figure(
     return Figure(figsize=(width, rows * (height + 0.25) + 0.7 + below), layout="constrained")
 
 
+def _draw_maps(
+    axes: Any, result: xr.Dataset, maps: Any, titles: list[str], cmap: str, limit: float | None, label: str
+) -> list[QuadMesh]:
+    """Draw maps that share a colour bar from 0 to `limit` (or the largest value) into a grid of axes."""
+    columns, used, meshes = axes.shape[1], list(axes.flat)[: len(maps)], []
+    limit = limit or max(float(np.nanmax(maps, initial=0)), 1e-3)
+    for i, (ax, values, title) in enumerate(zip(used, maps, titles, strict=True)):
+        meshes.append(_draw_map(ax, result, values, cmap, limit))
+        ax.set_title(title)
+        _label_axes(ax, result, left=ax.get_subplotspec().is_first_col(), bottom=i >= len(maps) - columns)
+    for ax in axes.flat[len(maps) :]:
+        ax.remove()
+    bar = used[0].figure.colorbar(meshes[-1], ax=used, shrink=0.75, aspect=25 if len(used) > 1 else 18)
+    bar.set_label(label, labelpad=6)
+    return meshes
+
+
 def _draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None, limit: float = 1.0) -> QuadMesh:
     """Draw a map (y, x), or colours (y, x, 4), to scale with y downwards; NaN is left blank."""
     y, x = cell_edges(result["y"].values), cell_edges(result["x"].values)
     shown = values if cmap is None else np.ma.masked_invalid(values)
-    mesh = ax.pcolormesh(x, y, shown, cmap=cmap and colormaps[cmap], vmin=0.0, vmax=limit, rasterized=True)
+    mesh = ax.pcolormesh(x, y, shown, cmap=cmap, vmin=0.0, vmax=limit, rasterized=True)
     if not any(other.images for other in ax.figure.axes):
         ax.set(xlim=(x[0], x[-1]), ylim=(y[-1], y[0]))
     ax.set_aspect("equal")
@@ -385,38 +386,40 @@ def _frame(images: Any, result: xr.Dataset | None = None, index: int = 0) -> xr.
     return frame if factor == 1 else frame.coarsen(y=factor, x=factor, boundary="trim").mean()
 
 
-def _outline_window(ax: Axes, result: xr.Dataset, frame: xr.DataArray) -> None:
-    y, x = (float(frame[dim][0]) for dim in ("y", "x"))
-    side = [2 * (float(result[dim][0]) - begin) for dim, begin in (("x", x), ("y", y))]
-    outline = Rectangle((x, y), *side, fill=False, ec="white", lw=1, ls="--")
-    ax.add_patch(outline).set_path_effects([withStroke(linewidth=2, foreground="black")])
+def _outline(ax: Axes, y: tuple[float, float], x: tuple[float, float]) -> list[Artist]:
+    """Outline an area that is given by (start, length) along y and x."""
+    outline = Rectangle((x[0], y[0]), x[1], y[1], fill=False, ec="white", lw=1, ls="--")
+    outline.set_path_effects([withStroke(linewidth=2, foreground="black")])
+    return [ax.add_patch(outline)]
 
 
 def _label_axes(ax: Axes, data: xr.Dataset | xr.DataArray, *, left: bool = True, bottom: bool = True) -> None:
-    ax.tick_params(labelsize=_SMALL, labelleft=left, labelbottom=bottom)
+    ax.tick_params(labelleft=left, labelbottom=bottom)
     ax.locator_params(nbins=5)
-    ax.set_xlabel(f"x ({_unit(data, 'x')})" if bottom else "", fontsize=_TEXT)
-    ax.set_ylabel(f"y ({_unit(data, 'y')})" if left else "", fontsize=_TEXT)
+    ax.set(xlabel=f"x ({_unit(data, 'x')})" if bottom else "", ylabel=f"y ({_unit(data, 'y')})" if left else "")
 
 
-def _color_bar(figure: Figure, mesh: QuadMesh, axes: list[Axes], label: str, *, text: float = _TEXT) -> None:
-    bar = figure.colorbar(mesh, ax=axes, shrink=0.75, aspect=25 if len(axes) > 1 else 18)
-    bar.set_label(label, fontsize=text)
-    bar.ax.tick_params(labelsize=text - 1)
+def _sized(figure: Figure, text: float = _TEXT) -> Figure:
+    """Give titles and labels the size `text` (pt), and the numbers on the axes one less."""
+    for ax in figure.axes:
+        ax.tick_params(labelsize=text - 1)
+        for label in (ax.title, ax.xaxis.label, ax.yaxis.label, *figure.texts):
+            label.set_fontsize(text)
+    return figure
 
 
 def _scale_bar(ax: Axes, result: xr.Dataset) -> list[Artist]:
-    """Draw a scale bar of 1, 2 or 5 times a power of ten, about a quarter as long as the map is wide."""
+    """Draw a scale bar of 1, 2 or 5 times a power of ten, at most a third as long as the axes are wide."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     power = 10.0 ** np.floor(np.log10((right - left) / 3))
     length = max(step * power for step in (1, 2, 5) if step * power <= (right - left) / 3)
-    outline = [withStroke(linewidth=4, foreground="black")]
     x, y = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom)
-    bar = ax.plot([x, x + length], [y, y], color="white", lw=4, solid_capstyle="butt", path_effects=outline)[0]
-    bar.set_path_effects([withStroke(linewidth=6, foreground="black")])
-    text = f"{length:g} {_unit(result, 'x')}"
-    place = (x + length / 2, y + 0.02 * (top - bottom))
-    return [bar, ax.text(*place, text, color="white", ha="center", va="bottom", size=_FILM_TEXT, path_effects=outline)]
+    (bar,) = ax.plot([x, x + length], [y, y], color="white", lw=4, solid_capstyle="butt")
+    text = ax.text(x + length / 2, y + 0.02 * (top - bottom), f"{length:g} {_unit(result, 'x')}", color="white")
+    text.set(ha="center", va="bottom", size=_FILM_TEXT)
+    for artist in (bar, text):
+        artist.set_path_effects([withStroke(linewidth=4 if artist is text else 6, foreground="black")])
+    return [bar, text]
 
 
 def _whole_plane(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -24,7 +24,9 @@ RecipeBook = dict[str, "Recipe"]
 
 def _check_range(name: str, limits: Any, lowest: float, highest: float = float("inf")) -> None:
     numeric = isinstance(limits, tuple) and len(limits) == 2
-    if not (numeric and all(isinstance(v, int | float) for v in limits) and lowest <= limits[0] <= limits[1] <= highest):
+    if not (
+        numeric and all(isinstance(v, int | float) for v in limits) and lowest <= limits[0] <= limits[1] <= highest
+    ):
         bounds = f"between {lowest:g} and {highest:g}" if highest < float("inf") else f"of at least {lowest:g}"
         raise InputError(f"{name} = {limits!r}; expected two numbers {bounds}, the smaller first")
 

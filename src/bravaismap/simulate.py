@@ -20,7 +20,15 @@ from bravaismap.errors import InputError
 from bravaismap.lattice import basis_from_cell
 from bravaismap.recipe import Range, Recipe, recipe_book
 
-__all__ = ["draw_lattice", "gaussian_atoms", "lattice_sites", "poisson_counts", "simulate", "simulate_window", "to_uint8"]
+__all__ = [
+    "draw_lattice",
+    "gaussian_atoms",
+    "lattice_sites",
+    "poisson_counts",
+    "simulate",
+    "simulate_window",
+    "to_uint8",
+]
 
 _ATOM_REACH = 4.0  # standard deviations beyond which an atom's profile is cut
 _FEW_COUNTS = 10.0  # mean below which counts are drawn exactly
@@ -106,7 +114,7 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     low, high = float(image.min()), float(image.max())
     if high <= low:
         return np.zeros(image.shape, np.uint8)
-    return np.rint((image - low) * (255.0 / (high - low))).astype(np.uint8)
+    return np.asarray(np.rint((image - low) * (255.0 / (high - low))), np.uint8)
 
 
 def simulate_window(

@@ -33,7 +33,8 @@ REACH: Final[dict[str, float]] = {"window": 1 / 4, "paper": 1 / 8}
 
 def taper(size: int, *, device: torch.device | None = None) -> Tensor:
     """Return the Hann taper of `size` px: it keeps the frame's edges from drawing a cross through the spectrum."""
-    return torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
+    window: Tensor = torch.hann_window(size + 2, periodic=False, device=device)
+    return window[1:-1]
 
 
 def amplitude(images: Tensor) -> Tensor:

@@ -197,7 +197,7 @@ class _Run:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network: DropoutNetwork = build_network(plan.architecture, len(classes), plan.dropout)
-        self.network.to(device, memory_format=torch.channels_last)
+        self.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
@@ -253,7 +253,9 @@ class _Run:
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
         state = {"epoch": self.epoch, "kept": self.kept, "curve": self.curve, "fingerprint": self.fingerprint}
-        content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"run": json.dumps(state)})
+        content = save(
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"run": json.dumps(state)}
+        )
         partial = self.checkpoint.with_name(self.checkpoint.name + ".partial")
         try:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -303,7 +305,7 @@ class _Run:
                     scores = self.network(spectra[chosen].to(self.device, torch.float32))
                 loss = nn.functional.cross_entropy(scores.float(), truth)
                 self.optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 self.optimiser.step()
                 right += int((scores.argmax(dim=1) == truth).sum())
                 loss_sum += float(loss)

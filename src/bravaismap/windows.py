@@ -45,7 +45,7 @@ class WindowGrid:
     def centers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Positions (y, x) of the window centres in px, pixel centres lying at whole numbers."""
         middle = (self.window - 1) / 2
-        return self.top + middle, self.left + middle
+        return (self.top + middle).astype(np.float64), (self.left + middle).astype(np.float64)
 
 
 def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:

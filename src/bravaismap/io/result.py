@@ -168,13 +168,13 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> Non
             dim, data=values, chunks=values.shape, dimension_names=(dim,), attributes=dict(coords[dim].attrs)
         )
     names = [str(name) for name in coords["lattice"].values]
-    flags = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+    flags: dict[str, Any] = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
     group.create_array(
         "lattice",
         data=np.arange(len(names), dtype=np.int8),
         chunks=(len(names),),
         dimension_names=("lattice",),
-        attributes={"long_name": "Bravais lattice", **flags},
+        attributes={"long_name": "Bravais lattice"} | flags,
     )
     for name, (dims, dtype, attributes) in MAP_VARIABLES.items():
         shape = tuple(sizes[dim] for dim in dims)
@@ -185,7 +185,7 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> Non
             chunks=(1, *shape[1:]),
             fill_value=UNMAPPED if name == "label" else np.nan,
             dimension_names=dims,
-            attributes={**attributes, **(flags if name == "label" else {})},
+            attributes=dict(attributes) | (flags if name == "label" else {}),
         )
     group.create_array(
         _DONE, shape=(sizes["time"],), dtype="uint8", chunks=(1,), fill_value=0, dimension_names=("time",)

@@ -1,0 +1,142 @@
+"""Recipes: the books that ship, TOML files, and one line of help for every mistake in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bravaismap.conventions import CLASSES
+from bravaismap.errors import InputError
+from bravaismap.recipe import BOOKS, Recipe, read_recipes, recipe_book
+
+TWO = "[hexagonal]\n[none]\n"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(error: pytest.ExceptionInfo[InputError], *parts: str) -> None:
+    """Assert that a message is one line that holds every part."""
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+# The books of the package
+
+
+@pytest.mark.parametrize("name", ["simulated", "realistic"])
+def test_books_hold_every_class_in_order(name: str) -> None:
+    book = recipe_book(name)
+    assert list(book) == list(CLASSES)
+    assert [recipe.lattice for recipe in book.values()] == list(CLASSES)
+
+
+def test_simulated_is_the_protocol_of_the_paper() -> None:
+    book = recipe_book("simulated")
+    assert all(r.length == (6, 24) and r.atom_width == (0.12, 0.25) and r.noise == (0, 1.5) for r in book.values())
+    assert all(r.dose is None and r.atoms == (1, 1) and r.distortion == 0 for r in book.values())
+    assert (book["rectangular"].ratio, book["rectangular"].angle) == ((1.0, 2.2), ((90.0, 90.0),))
+    assert book["centered_rectangular"].angle == ((35.0, 85.0), (95.0, 125.0))
+    assert (book["oblique"].ratio, book["oblique"].angle) == ((1.0, 2.0), ((50.0, 90.0),))
+    assert [book[name].disorder for name in ("square", "none")] == [(0.0, 0.08), (0.35, 0.70)]
+
+
+def test_realistic_has_an_instrument() -> None:
+    book = recipe_book("realistic")
+    assert all(r.dose == (3.0, 200.0) and r.atoms == (1, 4) and r.distortion == 0.003 for r in book.values())
+    assert book["none"].empty > 0
+    assert book["square"].empty == 0
+
+
+def test_a_mapping_is_taken_as_it_is() -> None:
+    own = {"mine": Recipe("square"), "other": Recipe("none")}
+    assert recipe_book(own) == own
+
+
+def test_unknown_book_names_those_that_exist() -> None:
+    with pytest.raises(InputError) as error:
+        recipe_book("realstic")
+    refused(error, "'realstic'", "realistic", ".toml")
+
+
+# TOML files
+
+
+def test_fields_not_given_come_from_the_base(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'base = "realistic"\n[graphene]\nlattice = "hp"\nlength = [9, 14]\natoms = [2, 2]\n[noise]\nempty = 1.0\n',
+    )
+    book = recipe_book(path)
+    assert list(book) == ["graphene", "noise"]
+    base = BOOKS["realistic"]["hexagonal"]
+    assert book["graphene"].lattice == "hexagonal"
+    assert (book["graphene"].length, book["graphene"].atoms) == ((9, 14), (2, 2))
+    assert (book["graphene"].dose, book["graphene"].angle) == (base.dose, base.angle)
+    assert (book["noise"].lattice, book["noise"].empty) == ("none", 1.0)
+    assert BOOKS["realistic"]["hexagonal"].length == (9.0, 30.0)
+
+
+def test_base_is_simulated_unless_given(tmp_path: Path) -> None:
+    assert recipe_book(str(written(tmp_path, TWO))) == {n: BOOKS["simulated"][n] for n in ("hexagonal", "none")}
+
+
+def test_angle_is_one_range_or_several(tmp_path: Path) -> None:
+    book = read_recipes(
+        written(tmp_path, "[oblique]\nangle = [60, 80]\n[centered_rectangular]\nangle = [[40, 50], [100, 110]]\n")
+    )
+    assert book["oblique"].angle == ((60, 80),)
+    assert book["centered_rectangular"].angle == ((40, 50), (100, 110))
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[hexagonal]\n", ["1 classes", "at least two"]),
+        ("hexagonal = 3\n[none]\n", ["'hexagonal' is not a table", "[hexagonal]"]),
+        ("[hexagonal]\nlenght = [6, 9]\n[none]\n", ["[hexagonal]", "'lenght'", "length"]),
+        ("[graphene]\n[none]\n", ["[graphene]", "'graphene'", "nearest"]),
+        ('[mine]\nlattice = "hexgonal"\n[none]\n', ["[mine]", "'hexgonal'", "hexagonal"]),
+        ("[hexagonal\n", ["not a TOML file"]),
+        ('base = "papr"\n' + TWO, ["'papr'", "simulated"]),
+        ("[hexagonal]\nlength = [24, 6]\n[none]\n", ["[hexagonal]", "length = (24, 6)", "the smaller first"]),
+        ("[hexagonal]\nlength = [0, 6]\n[none]\n", ["length", "at least 0.001"]),
+        ("[hexagonal]\nlength = 12\n[none]\n", ["length = 12", "two numbers"]),
+        ('[hexagonal]\nnoise = ["a", "b"]\n[none]\n', ["noise", "two numbers"]),
+        ("[hexagonal]\nratio = [1, 2, 3]\n[none]\n", ["ratio", "two numbers"]),
+        ("[hexagonal]\ndisorder = [-0.1, 0.1]\n[none]\n", ["disorder", "at least 0"]),
+        ("[hexagonal]\nvacancies = [0, 1]\n[none]\n", ["vacancies", "between 0 and 0.95"]),
+        ("[hexagonal]\nvacuum = [0, 1]\n[none]\n", ["vacuum", "between 0 and 0.95"]),
+        ("[hexagonal]\nangle = [0, 90]\n[none]\n", ["angle", "between 5 and 175"]),
+        ("[hexagonal]\natoms = [0, 2]\n[none]\n", ["atoms", "at least 1"]),
+        ("[hexagonal]\ndose = [0, 2]\n[none]\n", ["dose", "at least 0.001"]),
+        ("[hexagonal]\nnoise = [0, nan]\n[none]\n", ["noise", "two numbers"]),
+    ],
+)
+def test_every_mistake_is_named(tmp_path: Path, text: str, parts: list[str]) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InputError) as error:
+        read_recipes(path)
+    refused(error, *parts, *([] if "papr" in text else [str(path)]))
+
+
+def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        recipe_book(tmp_path / "no.toml")
+    refused(error, "no.toml", "No such file", "expected a TOML file")
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n[hexagonal]\n[none]\n")
+    with pytest.raises(InputError) as error:
+        recipe_book(tmp_path / "latin.toml")
+    refused(error, "latin.toml", "not a TOML file")
+
+
+def test_recipe_checks_its_ranges() -> None:
+    with pytest.raises(InputError) as error:
+        Recipe("square", angle=((90.0, 80.0),))
+    refused(error, "angle = (90.0, 80.0)")
