@@ -338,6 +338,7 @@ def demo(
     from bravaismap.io.read import read
     from bravaismap.io.simulated import write_film
 
+    output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
     with _progress("simulate", frames, "frames") as advance:
         truth = simulate_film(frames, size, seed=seed, progress=advance)

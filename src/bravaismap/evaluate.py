@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def read_labelled(path: str | Path) -> Labelled:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
             missing = [key for key in ("image", "label", "classes") if key not in stored]
             if missing:
                 raise InputError(
@@ -81,12 +82,22 @@ def read_labelled(path: str | Path) -> Labelled:
             images, labels, classes = stored["image"], stored["label"], stored["classes"]
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; expected an npz file of labelled windows") from error
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable npz file ({error})") from error
-    if images.ndim != 3 or labels.shape != images.shape[:1]:
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable npz file ({error}); write it again") from error
+    if images.ndim != 3 or labels.shape != images.shape[:1] or images.shape[1] != images.shape[2] or 0 in images.shape:
         raise InputError(f"{path}: images {images.shape} and labels {labels.shape}; expected (n, size, size) and (n,)")
+    if images.dtype.kind not in "buif" or labels.dtype.kind not in "ui" or classes.ndim != 1:
+        raise InputError(
+            f"{path}: images of type {images.dtype}, labels of type {labels.dtype} and classes of shape {classes.shape}; "
+            "expected real numbers, integers and a list of names"
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise InputError(
+            f"{path}: labels from {labels.min()} to {labels.max()} for {len(classes)} classes; "
+            f"expected 0 to {len(classes) - 1}"
+        )
     return Labelled(images, labels.astype(np.intp), tuple(str(name) for name in classes))
 
 

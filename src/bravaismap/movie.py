@@ -60,6 +60,8 @@ def as_movie(
         check_pixels(movie.dtype, movie.shape)
         if all(dim in movie.coords for dim in DIMS):
             return calibrate(movie, pixel_size=pixel_size, frame_time=frame_time)
+        pixel_size = _step(movie, "x", "nm") if pixel_size is None else pixel_size
+        frame_time = _step(movie, "time", "s") if frame_time is None else frame_time
         images, name, attrs = movie.data, name or _text(images.name), {**images.attrs, **(attrs or {})}
     data = images if hasattr(images, "dask") else np.asarray(images)
     if data.ndim == 2:

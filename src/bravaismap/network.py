@@ -61,16 +61,25 @@ class DropoutNetwork(nn.Module):
 
 
 def _dcnn_2018(classes: int, dropout: float) -> DropoutNetwork:
-    """Build the paper's network: three convolutions with ReLU, average pooling, a dense layer of 128, softmax."""
-    pooled = 64 * (ROWS // 8) * (COLUMNS // 8)
-    stem = nn.Sequential(nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU())
+    """Build the paper's network: three convolutions with ReLU, average pooling, a dense layer of 128, softmax.
+
+    The paper leaves filters and pooling open; they were chosen to reach its validation curve. Batch normalisation is
+    ours: without it the same network stays below 75 %.
+    """
+    dense = 64 * (ROWS // 4) * (COLUMNS // 4)
+    stem = nn.Sequential(*_convolution(1, 16, 5), nn.AvgPool2d(2))
     blocks = [
-        nn.Sequential(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten()),
-        nn.Sequential(nn.Linear(pooled, 128), nn.ReLU()),
+        nn.Sequential(*_convolution(16, 32, 3), nn.AvgPool2d(2)),
+        nn.Sequential(*_convolution(32, 64, 3), nn.Flatten()),
+        nn.Sequential(nn.Linear(dense, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()),
         nn.Linear(128, classes),
     ]
     return DropoutNetwork(stem, blocks, dropout)
+
+
+def _convolution(channels_in: int, channels_out: int, kernel: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=False)
+    return convolution, nn.BatchNorm2d(channels_out), nn.ReLU()
 
 
 #: Architectures by name, as model cards cite them.

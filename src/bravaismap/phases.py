@@ -19,13 +19,14 @@ UNMAPPED = -1
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
     """A Dataset of phases that prints as a phase table first.
 
-    Everything else is `xarray.Dataset`; operations on it return the same kind.
+    Everything else is `xarray.Dataset`; operations on it return the same kind. What has lost a variable or axis that
+    the table needs prints as a Dataset alone.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"{phase_table(self)}\n\n{super().__repr__()}" if "probability" in self else super().__repr__()
+        return f"{phase_table(self)}\n\n{super().__repr__()}" if _has_table(self) else super().__repr__()
 
 
 def label_of(probability: NDArray[np.floating]) -> NDArray[np.int8]:
@@ -75,6 +76,14 @@ def phase_table(result: xr.Dataset) -> str:
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
 
 
+def _has_table(result: xr.Dataset) -> bool:
+    """Tell whether a result still has what its phase table is made of."""
+    if "fraction" in result:
+        return "fraction_std" in result and set(result["fraction"].dims) == {"time", "lattice"}
+    needed = {"probability", "probability_std", "label", "image"}
+    return needed <= set(result.variables) and set(result["probability"].dims) == {"image", "lattice"}
+
+
 def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     done = np.flatnonzero(mapped_frames(result))
     names = [str(name) for name in result["lattice"].values]
@@ -95,20 +104,13 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
 
 def _image_rows(result: xr.Dataset) -> list[list[str]]:
     names = [str(name) for name in result["lattice"].values]
-    labels = result["label"].values
     probability, spread = result["probability"].values, result["probability_std"].values
     rows = [["image", "phase", "probability", "second"]]
     for i, image in enumerate(result["image"].values):
-        order = np.argsort(-probability[i])
-        first, second = labels[i], order[1]
-        rows.append(
-            [
-                str(image),
-                display_name(names[first]),
-                percent(probability[i, first], spread[i, first]),
-                f"{display_name(names[second])} {percent(probability[i, second], spread[i, second])}",
-            ]
-        )
+        order = np.argsort(-probability[i], kind="stable")
+        cells = [percent(probability[i, n], spread[i, n]) for n in order[:2]]
+        second = [f"{display_name(names[n])} {cell}" for n, cell in zip(order[1:2], cells[1:], strict=True)]
+        rows.append([str(image), display_name(names[order[0]]), cells[0], *(second or [""])])
     return rows
 
 

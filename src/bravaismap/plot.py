@@ -1,9 +1,8 @@
 """Figures of a result, and the frames of its movie.
 
-Every figure is a :class:`matplotlib.figure.Figure` of its own: nothing here touches pyplot or the settings of
-matplotlib. Maps are to scale. A window owns the area around its centre, up to half-way to the next centre. A frame that
-is not mapped yet is left blank. Images may be given as a movie (time, y, x) or one frame (y, x), with or without
-coordinates; ``time`` is the number of a frame, −1 being the last one.
+Nothing here touches pyplot or the settings of matplotlib. Maps are to scale, each window owning the area around its
+centre, up to half-way to the next centre; a frame that is not mapped yet is left blank. Images may be a movie or one
+frame, with or without coordinates. ``time`` is the number of a frame, −1 being the last one.
 """
 
 from __future__ import annotations
@@ -26,11 +25,10 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from bravaismap.conventions import COLORS, DIMS, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import COLORS, DIMS, NONE, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.errors import InputError
 
 __all__ = [
-    "cell_edges",
     "class_colors",
     "plot_classification",
     "plot_fractions",
@@ -42,25 +40,20 @@ __all__ = [
 
 _WIDTH = 6.3  # in; at 12 cm in print the text is 7 pt and 6 pt high
 _TEXT, _SMALL, _FILM_TEXT = 9.0, 8.0, 14.0  # pt
-_LARGEST_IMAGE = 1000  # px along the shorter side, more than a figure can show
 
 
 def class_colors(names: Iterable[str]) -> dict[str, str]:
     """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next Okabe–Ito colour still free."""
     names = [str(name) for name in names]
-    okabe_ito = [to_hex(color).upper() for color in color_sequences["okabe_ito"]]
-    further = [to_hex(color).upper() for color in color_sequences["petroff10"]]
-    unused = [color for color in (*okabe_ito[1:], okabe_ito[0], *further) if color not in COLORS.values()]
-    taken = {COLORS[name] for name in names if name in COLORS}
-    free = cycle([*unused[:3], *(c for c in COLORS.values() if c not in {*taken, COLORS["none"]}), *unused[3:]])
+    palette = [to_hex(color).upper() for key in ("okabe_ito", "petroff10") for color in color_sequences[key]]
+    unused = [color for color in (*palette[1:8], palette[0], *palette[8:]) if color not in COLORS.values()]
+    taken = {COLORS[NONE], *(COLORS[name] for name in names if name in COLORS)}
+    free = cycle([*unused[:3], *(color for color in COLORS.values() if color not in taken), *unused[3:]])
     return {name: COLORS[name] if name in COLORS else next(free) for name in names}
 
 
-def cell_edges(centers: Any) -> NDArray[np.float64]:
-    """Return where the areas of the windows along an axis begin and end, one value more than there are centres.
-
-    The last distance between centres may differ from the others. A single window begins at 0 and owns all of itself.
-    """
+def _edges(centers: Any) -> NDArray[np.float64]:
+    """Return where the areas of the windows along an axis begin and end; a single window begins at 0."""
     centers = np.asarray(centers, float)
     half = (centers[1] - centers[0]) / 2 if centers.size > 1 else abs(centers[0]) or 0.5
     return np.concatenate([centers[:1] - half, (centers[1:] + centers[:-1]) / 2, centers[-1:] + half])
@@ -85,23 +78,22 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
     colors = class_colors(result["lattice"].values)
     panels, alpha = (1 if image is None or overlay else 2), (0.45 if overlay and image is not None else 1.0)
     table = np.array([to_rgba(color, alpha) for color in colors.values()] + [(1, 1, 1, 0)])  # the last for label −1
-    figure = _figure(result, 1, panels, width=_WIDTH if panels == 2 else 4.6, below=0.4)
+    figure = _figure(result, 1, panels, below=0.4)
     axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
     if image is not None:
         frame = _frame(image, result, index)
         _draw_image(axes[0], frame)
         if panels == 2:
-            corner = [(float(frame[dim][0]), 2 * float(result[dim][0] - frame[dim][0])) for dim in ("y", "x")]
-            _outline(axes[0], *corner)
-            axes[0].set_title("image")
+            starts = [(float(frame[dim][0]), float(result[dim][0])) for dim in ("y", "x")]
+            _outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
+            axes[0].set_title("image, window outlined")
     _draw_map(axes[-1], result, table[label])
-    axes[-1].set_title(_stamp(result, index, mapped=bool((label >= 0).any())))
+    axes[-1].set_title(_stamp(result, index))
     for ax in axes:
         _label_axes(ax, result, left=ax is axes[0])
-    patches = []
-    for i, (name, color) in enumerate(colors.items()):
-        share = 100 * (label == i).sum() / max((label >= 0).sum(), 1)
-        patches.append(Patch(facecolor=color, edgecolor="0.3", lw=0.5, label=f"{display_name(name)} {share:.1f} %"))
+    shares = [100 * (label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
+    texts = [f"{display_name(name)} {share:.1f} %" for name, share in zip(colors, shares, strict=True)]
+    patches = [Patch(fc=c, ec="0.3", lw=0.5, label=text) for c, text in zip(colors.values(), texts, strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=_SMALL, frameon=False)
     return _sized(figure)
 
@@ -120,15 +112,15 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
     """
     index = _frame_number(result, time)
     names = [display_name(str(name)) for name in result["lattice"].values]
-    rows, columns = _grid(len(names))
+    rows = 1 if len(names) <= 3 else 2
+    columns = -(-len(names) // rows)
     figure = _figure(result, rows * (1 + std), columns, beside=0.7)
     axes = figure.subplots(rows * (1 + std), columns, sharex=True, sharey=True, squeeze=False)
-    probability = _maps(result, "probability", index)
-    figure.suptitle(_stamp(result, index, mapped=not np.isnan(probability).all()))
-    _draw_maps(axes[:rows], result, probability, names, PROBABILITY_CMAP, 1.0, "probability")
-    if std:
-        deviation, names = _maps(result, "probability_std", index), [f"σ {name}" for name in names]
-        _draw_maps(axes[rows:], result, deviation, names, SEQUENTIAL_CMAP, None, "standard deviation")
+    blocks = [("probability", PROBABILITY_CMAP, 1.0), ("probability_std", SEQUENTIAL_CMAP, None)]
+    for i, (variable, cmap, limit) in enumerate(blocks[: 1 + std]):
+        maps = np.asarray(result[variable].isel(time=index).transpose("lattice", ...).values)
+        _draw_maps(axes[i * rows :][:rows], result, maps, names, cmap, limit, ("probability", "σ of probability")[i])
+    figure.suptitle(_stamp(result, index))
     return _sized(figure)
 
 
@@ -147,11 +139,10 @@ def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
     index = _frame_number(result, time)
     figure = _figure(result, 1, 2, beside=1.4)
     axes = figure.subplots(1, 2, sharex=True, sharey=True, squeeze=False)
-    entropy, information = (_maps(result, name, index) for name in ("entropy", "mutual_information"))
-    figure.suptitle(_stamp(result, index, mapped=not np.isnan(entropy).all()))
-    limit = float(np.log(result.sizes["lattice"]))
-    _draw_maps(axes[:, :1], result, entropy, ["entropy"], SEQUENTIAL_CMAP, limit, "nat")
-    _draw_maps(axes[:, 1:], result, information, ["mutual information"], SEQUENTIAL_CMAP, None, "nat")
+    for i, (variable, limit) in enumerate((("entropy", np.log(result.sizes["lattice"])), ("mutual_information", None))):
+        values = np.asarray(result[variable].isel(time=index).values)
+        _draw_maps(axes[:, i : i + 1], result, values[None], [display_name(variable)], SEQUENTIAL_CMAP, limit, "nat")
+    figure.suptitle(_stamp(result, index))
     return _sized(figure)
 
 
@@ -177,10 +168,9 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figu
     if void is not None:
         known = void["time"].values if "time" in void.coords else time[: void.size]
         ax.plot(known, void.values, color="black", ls="--", lw=1.2, label="void (true)")
-    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction", ylim=(-0.02, 1.02))
-    ax.margins(x=0.015)
+    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction")
+    ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
     ax.grid(color="0.9", lw=0.6)
-    ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=4, fontsize=_SMALL, frameon=False)
     return _sized(figure)
@@ -210,13 +200,12 @@ def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Fi
         axes[1].imshow(plane, cmap="gray", vmax=float(np.nanpercentile(plane, 99.9)))
         axes[1].set(xticks=[], yticks=[], title="spectrum")
     colors, probability = class_colors(row["lattice"].values), np.asarray(row["probability"].values)
-    std = np.asarray(row["probability_std"].values) if "probability_std" in row else np.full(probability.shape, np.nan)
+    std = np.asarray(row.get("probability_std", row["probability"] * np.nan).values)
     names, bars = [display_name(name) for name in colors], axes[-1]
     bars.barh(names, probability, color=list(colors.values()), xerr=std, capsize=2, error_kw={"lw": 1})
-    if np.isfinite(probability).any():
-        best = int(np.nanargmax(probability))
-        sigma = f" ± {std[best]:.2f}" if np.isfinite(std[best]) else ""
-        bars.set_title(f"{names[best]} {probability[best]:.2f}{sigma}")
+    best = int(np.argmax(np.nan_to_num(probability)))
+    sigma = f" ± {std[best]:.2f}" if np.isfinite(std[best]) else ""
+    bars.set_title(f"{names[best]} {probability[best]:.2f}{sigma}")
     bars.set(xlim=(0, 1.05), ylim=(len(names) - 0.5, -0.5), xlabel="probability", box_aspect=1)
     return _sized(figure)
 
@@ -239,7 +228,7 @@ def probability_frames(
     ------
     uint8 array, shape (height, width, 3)
     """
-    figure = Figure((size[0] / 100, size[1] / 100), dpi=100, layout="compressed")
+    figure = Figure((size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
     maps, picture, others = _film(figure, result, images)
     stamp = figure.suptitle(_stamp(result, 0))
@@ -252,12 +241,12 @@ def probability_frames(
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
     for index in range(result.sizes["time"]):
-        values = _maps(result, "probability", index)
+        values = np.asarray(result["probability"].isel(time=index).transpose("lattice", ...).values)
         for mesh, one in zip(maps, values, strict=True):
             mesh.set_array(np.ma.masked_invalid(one))
         if picture is not None:
             picture.set_data(_frame(images, result, index).values)
-        stamp.set_text(_stamp(result, index, mapped=not np.isnan(values).all()))
+        stamp.set_text(_stamp(result, index))
         canvas.restore_region(background)
         for artist in changing:
             figure.draw_artist(artist)
@@ -267,7 +256,8 @@ def probability_frames(
 def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMesh], AxesImage | None, list[Artist]]:
     """Lay out the movie; return the maps, the image, and what lies on them."""
     names = [display_name(str(name)) for name in result["lattice"].values]
-    rows, columns = _grid(len(names))
+    rows = 1 if len(names) <= 3 else 2
+    columns = -(-len(names) // rows)
     left = 0 if images is None else 2
     grid = figure.add_gridspec(rows, columns + left)
     axes = [figure.add_subplot(grid[i // columns, left + i % columns]) for i in range(len(names))]
@@ -276,12 +266,12 @@ def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMes
     first, picture, others = axes[0], None, []
     if images is not None:
         first = figure.add_subplot(grid[:, :left])
-        first.set_title("image")
+        first.set_title("image, mapped area outlined")
         some = np.linspace(0, result.sizes["time"] - 1, 5).astype(int)
         picture = _draw_image(first, _frame(images, result), [_frame(images, result, i).values for i in some])
-        (y, bottom), (x, right) = (cell_edges(result[dim].values)[[0, -1]] for dim in ("y", "x"))
-        others = _outline(first, (y, bottom - y), (x, right - x))
-    for ax in [*axes, first]:
+        others = [_outline(first, *(_edges(result[dim].values)[[0, -1]] for dim in ("y", "x")))]
+    for i, ax in enumerate(dict.fromkeys([*axes, first])):
+        ax.set_anchor("C" if rows == 1 or i == len(names) else "S" if i < columns else "N")
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
         ax.spines[:].set_visible(False)
     return maps, picture, [*others, *_scale_bar(first, result)]
@@ -298,31 +288,18 @@ def _unit(data: xr.Dataset | xr.DataArray, dim: str) -> str:
     return str(data[dim].attrs.get("units", "frame" if dim == "time" else "px"))
 
 
-def _stamp(result: xr.Dataset, index: int, *, mapped: bool = True) -> str:
-    time, note = np.asarray(result["time"].values, float), "" if mapped else " (not mapped yet)"
-    if _unit(result, "time") == "frame":
-        return f"frame {time[index]:g}{note}"
+def _stamp(result: xr.Dataset, index: int) -> str:
+    time, mapped = np.asarray(result["time"].values, float), (result["label"].isel(time=index) >= 0).any()
     step = abs(time[1] - time[0]) if len(time) > 1 else 1.0
     decimals = next((d for d in range(6) if np.isclose(step * 10**d, round(step * 10**d), atol=1e-6)), 6)
-    return f"t = {time[index]:.{decimals}f} {_unit(result, 'time')}{note}"
+    number, unit = f"{time[index]:.{decimals}f}", _unit(result, "time")
+    return (f"frame {number}" if unit == "frame" else f"t = {number} {unit}") + ("" if mapped else " (not mapped yet)")
 
 
-def _maps(result: xr.Dataset, variable: str, index: int) -> NDArray[np.floating]:
-    """Return the maps of a variable in a frame, shape (maps, y, x)."""
-    values = np.asarray(result[variable].isel(time=index).values)
-    return np.moveaxis(values, -1, 0) if values.ndim == 3 else values[None]
-
-
-def _grid(count: int) -> tuple[int, int]:
-    rows = 1 if count <= 3 else 2
-    return rows, -(-count // rows)
-
-
-def _figure(
-    result: xr.Dataset, rows: int, columns: int, *, width: float = _WIDTH, beside: float = 0.0, below: float = 0.0
-) -> Figure:
+def _figure(result: xr.Dataset, rows: int, columns: int, *, beside: float = 0.0, below: float = 0.0) -> Figure:
     """Return a figure as high as its maps need; `beside` and `below` (in) are left for other things."""
-    y, x = (np.ptp(cell_edges(result[dim].values)) for dim in ("y", "x"))
+    y, x = (np.ptp(_edges(result[dim].values)) for dim in ("y", "x"))
+    width = _WIDTH if columns > 1 else 4.6
     height = (width - 0.6 - beside) / columns * float(np.clip(y / x, 0.2, 3))
     return Figure(figsize=(width, rows * (height + 0.25) + 0.7 + below), layout="constrained")
 
@@ -339,14 +316,13 @@ def _draw_maps(
         _label_axes(ax, result, left=ax.get_subplotspec().is_first_col(), bottom=i >= len(maps) - columns)
     for ax in axes.flat[len(maps) :]:
         ax.remove()
-    bar = used[0].figure.colorbar(meshes[-1], ax=used, shrink=0.75, aspect=25 if len(used) > 1 else 18)
-    bar.set_label(label, labelpad=6)
+    used[0].figure.colorbar(meshes[-1], ax=used, label=label, shrink=0.75, aspect=25 if len(used) > 1 else 18)
     return meshes
 
 
 def _draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None, limit: float = 1.0) -> QuadMesh:
     """Draw a map (y, x), or colours (y, x, 4), to scale with y downwards; NaN is left blank."""
-    y, x = cell_edges(result["y"].values), cell_edges(result["x"].values)
+    y, x = _edges(result["y"].values), _edges(result["x"].values)
     shown = values if cmap is None else np.ma.masked_invalid(values)
     mesh = ax.pcolormesh(x, y, shown, cmap=cmap, vmin=0.0, vmax=limit, rasterized=True)
     if not any(other.images for other in ax.figure.axes):
@@ -358,22 +334,18 @@ def _draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None
 def _draw_image(ax: Axes, frame: xr.DataArray, sample: Any = None) -> AxesImage:
     """Draw a frame in grey, its contrast being that of `sample` if given, but for 0.5 % of pixels at either end."""
     low, high = np.nanpercentile(frame.values if sample is None else sample, (0.5, 99.5))
-    y, x = cell_edges(frame["y"].values), cell_edges(frame["x"].values)
-    extent = (x[0], x[-1], y[-1], y[0])
+    extent: Any = (*_edges(frame["x"].values)[[0, -1]], *_edges(frame["y"].values)[[-1, 0]])
     return ax.imshow(frame.values, cmap="gray", vmin=low, vmax=high if high > low else low + 1, extent=extent)
 
 
 def _frame(images: Any, result: xr.Dataset | None = None, index: int = 0) -> xr.DataArray:
-    """Return a frame (y, x) with coordinates in the unit of the windows, large ones at a coarser pixel.
-
-    Where a frame has no coordinates in that unit, its windows give them: together they cover it from edge to edge.
-    """
+    """Return a frame (y, x) with coordinates in the unit of the windows, which cover it from edge to edge."""
     images = images if hasattr(images, "dims") else xr.DataArray(images, dims=DIMS[-np.ndim(images) :])
     if "time" in images.dims:
-        count = 1 if result is None else result.sizes["time"]
-        if images.sizes["time"] not in (1, count):
-            raise InputError(f"{images.sizes['time']} images were given for a result of {count} frames")
-        images = images.isel(time=index if images.sizes["time"] > 1 else 0)
+        count, expected = images.sizes["time"], 1 if result is None else result.sizes["time"]
+        if count not in (1, expected):
+            raise InputError(f"{count} images were given for a result of {expected} frames; give one for each frame")
+        images = images.isel(time=index if count > 1 else 0)
     axes = {}
     for dim in ("y", "x"):
         length, known = images.sizes[dim], images.coords.get(dim)
@@ -382,15 +354,13 @@ def _frame(images: Any, result: xr.Dataset | None = None, index: int = 0) -> xr.
             known = xr.DataArray(np.linspace(0, end, length), dims=dim)
         axes[dim] = (dim, known.values, {"units": _unit(images if result is None else result, dim)})
     frame = xr.DataArray(np.asarray(images.values, np.float32), axes, ("y", "x"))
-    factor = max(1, min(frame.shape) // _LARGEST_IMAGE)
+    factor = max(1, min(frame.shape) // 1000)  # more px than a figure can show
     return frame if factor == 1 else frame.coarsen(y=factor, x=factor, boundary="trim").mean()
 
 
-def _outline(ax: Axes, y: tuple[float, float], x: tuple[float, float]) -> list[Artist]:
-    """Outline an area that is given by (start, length) along y and x."""
-    outline = Rectangle((x[0], y[0]), x[1], y[1], fill=False, ec="white", lw=1, ls="--")
-    outline.set_path_effects([withStroke(linewidth=2, foreground="black")])
-    return [ax.add_patch(outline)]
+def _outline(ax: Axes, y: Any, x: Any) -> Artist:
+    """Outline an area that is given by (begin, end) along y and x."""
+    return ax.add_patch(Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], fill=False, ec="#F0E442", lw=1.2))
 
 
 def _label_axes(ax: Axes, data: xr.Dataset | xr.DataArray, *, left: bool = True, bottom: bool = True) -> None:
@@ -413,9 +383,9 @@ def _scale_bar(ax: Axes, result: xr.Dataset) -> list[Artist]:
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     power = 10.0 ** np.floor(np.log10((right - left) / 3))
     length = max(step * power for step in (1, 2, 5) if step * power <= (right - left) / 3)
-    x, y = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom)
+    x, y = left + 0.05 * (right - left), bottom + 0.03 * (top - bottom)
     (bar,) = ax.plot([x, x + length], [y, y], color="white", lw=4, solid_capstyle="butt")
-    text = ax.text(x + length / 2, y + 0.02 * (top - bottom), f"{length:g} {_unit(result, 'x')}", color="white")
+    text = ax.text(x + length / 2, y + 0.015 * (top - bottom), f"{length:g} {_unit(result, 'x')}", color="white")
     text.set(ha="center", va="bottom", size=_FILM_TEXT)
     for artist in (bar, text):
         artist.set_path_effects([withStroke(linewidth=4 if artist is text else 6, foreground="black")])
@@ -424,8 +394,5 @@ def _scale_bar(ax: Axes, result: xr.Dataset) -> list[Artist]:
 
 def _whole_plane(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:
     """Complete the half plane k_x ≥ 0 by Friedel's law: the amplitude at −k is that at k."""
-    rows, columns = spectrum.shape
-    if columns > 0.6 * rows:
-        return spectrum
-    mirrored = np.roll(spectrum[::-1, :0:-1], 1 if rows % 2 == 0 else 0, axis=0)
-    return np.concatenate([mirrored, spectrum], axis=1)
+    mirrored = np.roll(spectrum[::-1, :0:-1], 1 - len(spectrum) % 2, axis=0)
+    return spectrum if spectrum.shape[1] > 0.6 * len(spectrum) else np.hstack([mirrored, spectrum])

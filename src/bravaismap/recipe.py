@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,16 @@ RecipeBook = dict[str, "Recipe"]
 
 
 def _check_range(name: str, limits: Any, lowest: float, highest: float = float("inf")) -> None:
-    numeric = isinstance(limits, tuple) and len(limits) == 2
-    if not (
-        numeric and all(isinstance(v, int | float) for v in limits) and lowest <= limits[0] <= limits[1] <= highest
-    ):
+    pair = isinstance(limits, tuple) and len(limits) == 2
+    finite = pair and all(isinstance(v, int | float) and isfinite(v) for v in limits)
+    if not (finite and lowest <= limits[0] <= limits[1] <= highest):
         bounds = f"between {lowest:g} and {highest:g}" if highest < float("inf") else f"of at least {lowest:g}"
         raise InputError(f"{name} = {limits!r}; expected two numbers {bounds}, the smaller first")
+
+
+def _check_number(name: str, value: Any, highest: float) -> None:
+    if not (isinstance(value, int | float) and 0 <= value <= highest):
+        raise InputError(f"{name} = {value!r}; expected a number between 0 and {highest:g}")
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,14 @@ class Recipe:
     empty: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.lattice not in CLASSES:
+            raise InputError(f"lattice = {self.lattice!r}; expected one of {', '.join(CLASSES)}")
         for name in ("length", "ratio", "atom_width"):
             _check_range(name, getattr(self, name), lowest=1e-3)
         for name in ("disorder", "noise", "vacancies", "jitter", "background", "contamination", "vacuum"):
             _check_range(name, getattr(self, name), lowest=0.0)
+        if not (isinstance(self.angle, tuple) and self.angle):
+            raise InputError(f"angle = {self.angle!r}; expected one or more ranges, like [50, 90]")
         for limits in self.angle:
             _check_range("angle", limits, lowest=5.0, highest=175.0)
         if self.dose is not None:
@@ -100,6 +109,10 @@ class Recipe:
         for name in ("vacancies", "vacuum"):
             _check_range(name, getattr(self, name), lowest=0.0, highest=0.95)
         _check_range("atoms", self.atoms, lowest=1)
+        if not all(isinstance(count, int) for count in self.atoms):
+            raise InputError(f"atoms = {self.atoms!r}; expected whole numbers")
+        _check_number("distortion", self.distortion, 0.5)
+        _check_number("empty", self.empty, 1.0)
 
 
 _GEOMETRY: Final[dict[str, dict[str, Any]]] = {
@@ -184,8 +197,10 @@ def read_recipes(path: str | Path) -> RecipeBook:
         raise InputError(f"{path}: {error.strerror or error}; expected a TOML file of recipes") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file ({error}); expected a table per class") from error
-    base = recipe_book(content.pop("base", "simulated"))
-    book = {name: _recipe(path, name, table, base) for name, table in content.items()}
+    base = content.pop("base", "simulated")
+    if base not in list(BOOKS):
+        raise InputError(f"{path}: base = {base!r}; expected one of {', '.join(BOOKS)}")
+    book = {name: _recipe(path, name, table, BOOKS[base]) for name, table in content.items()}
     if len(book) < 2:
         raise InputError(f"{path}: {len(book)} classes were found; expected at least two tables, one per class")
     return book
@@ -199,12 +214,13 @@ def _recipe(path: Path, name: str, table: Any, base: RecipeBook) -> Recipe:
         if key not in known:
             raise InputError(f"{path}: [{name}] has an unknown field {key!r}; nearest: {nearest_names(key, known)}")
     try:
-        lattice = class_name(table.get("lattice", name))
+        lattice = class_name(str(table.get("lattice", name)))
         values = {key: _tupled(value) for key, value in table.items() if key != "lattice"}
-        if "angle" in values and not isinstance(values["angle"][0], tuple):
-            values["angle"] = (values["angle"],)
+        angle = values.get("angle")
+        if isinstance(angle, tuple) and angle and not isinstance(angle[0], tuple):
+            values["angle"] = (angle,)
         return replace(base[lattice], **values)
-    except (InputError, TypeError, ValueError, IndexError) as error:
+    except InputError as error:
         raise InputError(f"{path}: [{name}]: {error}") from error
 
 

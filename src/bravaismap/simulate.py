@@ -86,7 +86,11 @@ def simulate(
     """
     if n < 1 or size < 16:
         raise InputError(f"{n} windows of {size} px were asked for; expected at least 1 window of at least 16 px")
+    if seed < 0 or first < 0:
+        raise InputError(f"seed = {seed} and first = {first} were given; expected whole numbers of at least 0")
     book = recipe_book(recipes)
+    if not book:
+        raise InputError("an empty recipe book was given; expected at least one class")
     images = np.empty((n, size, size), np.uint8)
     labels = np.empty(n, np.int8)
     bases = np.empty((n, 2, 2), np.float32)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from bravaismap.errors import InputError
 
-__all__ = ["COLUMNS", "REACH", "ROWS", "Preprocessing", "amplitude", "spectrum", "taper"]
+__all__ = ["COLUMNS", "REACH", "ROWS", "Preprocessing", "amplitude", "mirrored", "quarter_turned", "spectrum", "taper"]
 
 Preprocessing = Literal["window", "paper"]
 
@@ -95,6 +95,22 @@ def spectrum(images: Tensor, preprocessing: Preprocessing = "window") -> Tensor:
     return (logarithm - low) / (high - low).clamp_min(1e-12)
 
 
+def mirrored(spectra: Tensor) -> Tensor:
+    """Return the spectra (n, 64, 32) of the mirrored images: ``k_y → −k_y``."""
+    return torch.cat([spectra[:, :1], spectra[:, 1:].flip(1)], dim=1)
+
+
+def quarter_turned(spectra: Tensor) -> Tensor:
+    """Return the spectra (n, 64, 32) of the images turned by 90°: ``(k_y, k_x) → (k_x, −k_y)``.
+
+    The half plane that is not stored repeats the other (Friedel's law). The one row ``k_y = −32``, which has no
+    counterpart among the columns, is taken from the last column.
+    """
+    row, column = torch.meshgrid(torch.arange(-ROWS // 2, ROWS // 2), torch.arange(COLUMNS), indexing="ij")
+    source_row = torch.where(row > 0, -column, column)
+    return spectra[:, source_row + ROWS // 2, row.abs().clamp(max=COLUMNS - 1)]
+
+
 def _half_plane(half: Tensor, reach: float) -> Tensor:
     """Crop the half plane up to `reach` and bring it to 64 × 32, at exact frequencies."""
     size = half.shape[-2]
@@ -103,7 +119,7 @@ def _half_plane(half: Tensor, reach: float) -> Tensor:
     if per_pixel == 1:
         return half[:, middle - ROWS // 2 : middle + ROWS // 2, :COLUMNS]
     margin = min(math.ceil(per_pixel) + 2, half.shape[-1] - 1)
-    planes = torch.cat([_mirrored(half)[..., 1 : margin + 1].flip(-1), half], dim=-1)[:, None]
+    planes = torch.cat([_opposite(half)[..., 1 : margin + 1].flip(-1), half], dim=-1)[:, None]
     if per_pixel > 1:
         # A spot is narrower than a pixel of the result: let the highest amplitude in reach stand for it.
         kernel = 2 * int(per_pixel / 2) + 1
@@ -118,7 +134,7 @@ def _half_plane(half: Tensor, reach: float) -> Tensor:
     return sampled[:, 0].clamp_min(0)
 
 
-def _mirrored(half: Tensor) -> Tensor:
+def _opposite(half: Tensor) -> Tensor:
     """Return the amplitude at −k for every k of the half plane: equal, by Friedel's law, row by opposite row."""
     flipped = half.flip(-2)
     return flipped.roll(1, dims=-2) if half.shape[-2] % 2 == 0 else flipped

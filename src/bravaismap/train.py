@@ -1,7 +1,7 @@
 """Training: simulated windows in, weights and a model card out; seeded, with checkpoints, resumable.
 
 Epoch e shuffles and drops out by the seed and e alone, so a training that was interrupted and resumed gives the same
-weights as one that was not. The weights that are kept are those of the epoch with the lowest validation loss.
+weights as one that was not. Each batch is shown as it is, mirrored, or turned by 90°. The weights that are kept are those of the epoch with the lowest validation loss.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bravaismap.errors import InputError, OutputError
 from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network
 from bravaismap.recipe import Recipe, recipe_book
 from bravaismap.simulate import simulate
-from bravaismap.spectrum import spectrum
+from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 
 __all__ = ["PRESETS", "TrainingPlan", "simulated_spectra", "train", "training_plan"]
 
@@ -64,9 +64,9 @@ class TrainingPlan:
     images: int = 24000
     epochs: int = 30
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-5
-    decay: float = 0.05
+    decay: float = 0.02
     dropout: float = 0.2
     window: int = 128
 
@@ -301,8 +301,9 @@ class _Run:
             for batch in range(batches):
                 chosen = torch.from_numpy(order[batch * plan.batch : (batch + 1) * plan.batch])
                 truth = labels[chosen].to(self.device)
+                shown = _symmetric(spectra[chosen]).to(self.device, torch.float32)
                 with torch.autocast(self.device.type, torch.bfloat16):
-                    scores = self.network(spectra[chosen].to(self.device, torch.float32))
+                    scores = self.network(shown)
                 loss = nn.functional.cross_entropy(scores.float(), truth)
                 self.optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -322,6 +323,13 @@ class _Run:
         scores = torch.cat(parts)
         loss = float(nn.functional.cross_entropy(scores, labels))
         return loss, float((scores.argmax(dim=1) == labels).float().mean())
+
+
+def _symmetric(spectra: Tensor) -> Tensor:
+    """Mirror the batch, turn it by 90°, both or neither: none of it changes the lattice class."""
+    mirror, turn = torch.rand(2) < 0.5
+    spectra = mirrored(spectra) if mirror else spectra
+    return quarter_turned(spectra) if turn else spectra
 
 
 def _split(images: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -26,6 +26,7 @@ _LIFE_RANGE: Final = (0.5, 1.5)  # of a healing void, over the mean lifetime
 _PEAK_RANGE: Final = (0.25, 0.95)  # largest area of a healing void, over the critical area
 _HARMONICS: Final = np.arange(2, 6)  # of an outline; the first would only move its centre
 _TURN: Final = 1.5  # radians by which a harmonic of an outline turns within a movie, at most
+_MOST_VOIDS: Final = 1e6
 _PLACES: Final = 256  # candidates for the place of a runaway void
 
 
@@ -203,6 +204,11 @@ class VoidHistory:
         low, high = -self.drift.max(axis=0) - margin, self.size - self.drift.min(axis=0) + margin
         before = _LIFE_RANGE[1] * self.lifetime
         expected = self.nucleation_rate * self.pixel_size**2 * (high - low).prod() * (self.duration + before)
+        if expected > _MOST_VOIDS:
+            raise InputError(
+                f"the baseline needs {expected:.2g} healing voids of {self.lifetime:g} s; expected at most "
+                f"{_MOST_VOIDS:.0e}: give a longer lifetime or a larger critical_radius"
+            )
         count = int(rng.poisson(expected))
         return self._drawn(
             rng,

@@ -1,11 +1,13 @@
 """The window grid: where the windows of a frame begin, where their centres lie, and what happens at the edge.
 
 Windows of side `window` begin every `step` px from the top left corner. If the last one would leave a margin of the
-frame uncovered, one more window is added that ends exactly at the edge, so that every pixel lies in a window.
+frame uncovered, one more window is added that ends exactly at the edge, so that every pixel lies in a window. Only a
+step larger than the window leaves gaps, between the windows, and a warning says so.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +64,11 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
     ------
     InputError
         If the window does not fit into the frame or is smaller than 16 px, or the step is not positive.
+
+    Warns
+    -----
+    UserWarning
+        If the step is larger than the window, so that pixels between the windows are not looked at.
     """
     if step < 1:
         raise InputError(f"a step of {step} px was given; expected at least 1")
@@ -71,6 +78,11 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
         raise InputError(
             f"the window of {window} × {window} px does not fit into the frame of {shape[0]} × {shape[1]} px; "
             f"give a window of at most {min(shape)} px"
+        )
+    if step > window and max(shape) > window:
+        warnings.warn(
+            f"a step of {step} px is larger than the window of {window} px: the pixels between the windows are left out",
+            stacklevel=1,
         )
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))
 

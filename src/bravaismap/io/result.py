@@ -151,7 +151,7 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{folder}: a damaged result ({error}); map the movie again with --overwrite") from error
     dataset = dataset.drop_vars(_DONE).assign_coords(lattice=("lattice", names))
-    return PhaseMap(dataset.assign_attrs(card))
+    return PhaseMap(dataset.data_vars, coords=dataset.coords, attrs=card)
 
 
 def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

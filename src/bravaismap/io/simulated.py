@@ -129,7 +129,7 @@ def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
         if not target.parent.is_dir():
             raise OutputError(f"{target}: the folder {target.parent} does not exist; create it, or choose another")
         if target.exists() and not overwrite:
-            raise OutputError(f"{target}: exists already; choose another name, or replace it with --overwrite (overwrite=True)")
+            raise OutputError(f"{target}: exists already; choose another name, or give --overwrite (overwrite=True)")
         if target.is_dir() and target.suffix.lower() != ".zarr":
             raise OutputError(f"{target}: is a folder; choose another name")
     mark = uuid.uuid4().hex[:8]

@@ -1,0 +1,12 @@
+"""Simulate a film that decomposes, map its phases, and print the phase table.
+
+python examples/map_a_movie.py
+"""
+
+import bravaismap as bm
+
+film = bm.simulate_film(6, 256, seed=1)
+result = bm.map_phases(film["image"], window=128, step=32)
+print(result)
+none = result["fraction"].sel(lattice="none")
+print("share of voids, found:", none.values.round(3), " true:", film["void_fraction"].values.round(3))

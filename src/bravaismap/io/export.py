@@ -1,0 +1,256 @@
+"""A result for other programs and for print: tables (CSV), figures (PNG, SVG), and the movie of the maps (MP4).
+
+Every file is written under a temporary name beside its own and then renamed, so that a file is either whole or absent.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bravaismap.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["export_csv", "export_figures", "export_video"]
+
+_FIGURE_DPI = 150
+
+
+def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: bool = False) -> list[Path]:
+    """Write the fraction of each class over time, and if asked for every window, as tables.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it.
+    folder : str or path
+        Made if it does not exist; existing tables in it are replaced.
+    windows : bool
+        Write ``windows.csv`` too: a line per window and frame, with its place, its class, and every variable of the
+        result, as ``<variable>`` or ``<variable>_<class>``.
+
+    Returns
+    -------
+    list of Path
+        ``fractions.csv``, with the columns ``time_s`` (or ``frame``), and ``<class>`` and ``<class>_std`` for each
+        class; and ``windows.csv``. A value that is not known is left empty.
+
+    Raises
+    ------
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    folder = _folder(folder)
+    written = [_write_table(folder / "fractions.csv", _fraction_rows(result))]
+    if windows:
+        written.append(_write_table(folder / "windows.csv", _window_rows(result)))
+    return written
+
+
+def export_figures(
+    result: xr.Dataset,
+    folder: str | os.PathLike[str],
+    images: Any = None,
+    times: Sequence[int] | None = None,
+    *,
+    svg: bool = False,
+) -> list[Path]:
+    """Write the figures of a result: fractions, and for some frames labels, probabilities and uncertainty.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it.
+    folder : str or path
+        Made if it does not exist; figures of the same name in it are replaced.
+    images : movie (time, y, x), optional
+        Drawn beside the label maps.
+    times : sequence of int, optional
+        Numbers of the frames; the first, middle and last one mapped so far when not given.
+    svg : bool
+        Write every figure as SVG too.
+
+    Returns
+    -------
+    list of Path
+        ``fractions.png``, and ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12.
+
+    Raises
+    ------
+    InputError
+        If a frame is not in the result, or the images do not belong to it.
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    from bravaismap import plot
+
+    count = result.sizes["time"]
+    chosen = _some_frames(result) if times is None else [int(time) for time in times]
+    for index in chosen:
+        if not -count <= index < count:
+            raise InputError(f"frame {index} was asked for; the result has the frames 0 to {count - 1}")
+    folder = _folder(folder)
+    endings = (".png", ".svg") if svg else (".png",)
+    written = []
+    for index in (index % count for index in chosen):
+        written += _save(plot.plot_labels(result, index, images), folder / f"labels_{index:04d}", endings)
+        written += _save(plot.plot_probabilities(result, index), folder / f"probability_{index:04d}", endings)
+        written += _save(plot.plot_uncertainty(result, index), folder / f"uncertainty_{index:04d}", endings)
+    return [*written, *_save(plot.plot_fractions(result), folder / "fractions", endings)]
+
+
+def export_video(
+    result: xr.Dataset,
+    path: str | os.PathLike[str],
+    images: Any = None,
+    fps: float = 8.0,
+    *,
+    progress: Callable[[int], object] | None = None,
+) -> list[Path]:
+    """Write the movie of the probability maps of all classes.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it; a frame at a time is read.
+    path : str or path
+        Ends in ``.mp4``. Its folder is made if it does not exist; an existing file is replaced.
+    images : movie (time, y, x), optional
+        Drawn beside the maps.
+    fps : float
+        Frames per second at which it plays.
+    progress : callable, optional
+        Called with the number of frames written so far.
+
+    Returns
+    -------
+    list of Path
+        The one file written.
+
+    Raises
+    ------
+    InputError
+        If the images do not belong to the result, or `fps` is not positive.
+    OutputError
+        If imageio-ffmpeg is missing, or the file cannot be written.
+    """
+    from bravaismap.io.video import write_video
+    from bravaismap.plot import probability_frames
+
+    path = Path(path)
+    _folder(path.parent)
+    with _advice(path):
+        write_video(path, _counted(probability_frames(result, images), progress), fps)
+    return [path]
+
+
+def _counted(frames: Iterable[np.ndarray], progress: Callable[[int], object] | None) -> Iterator[np.ndarray]:
+    for done, frame in enumerate(frames, 1):
+        yield frame
+        if progress is not None:
+            progress(done)
+
+
+def _some_frames(result: xr.Dataset) -> list[int]:
+    """Return the first, middle and last frame that is mapped, or frame 0 if none is."""
+    mapped = np.flatnonzero((result["label"] >= 0).any(("y", "x")).values)
+    return [int(i) for i in sorted({mapped[0], mapped[len(mapped) // 2], mapped[-1]})] if mapped.size else [0]
+
+
+def _save(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
+    paths = [stem.with_name(stem.name + ending) for ending in endings]
+    for path in paths:
+        with _replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_FIGURE_DPI, bbox_inches="tight", pad_inches=0.05)
+    return paths
+
+
+def _fraction_rows(result: xr.Dataset) -> Iterator[list[str]]:
+    names = [str(name) for name in result["lattice"].values]
+    yield [_header(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
+    fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
+    pairs = np.stack([fraction, std], axis=-1).reshape(len(fraction), -1)
+    for time, row in zip(_texts(result["time"].values), pairs, strict=True):
+        yield [time, *_texts(row)]
+
+
+def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
+    """Yield a line per window and frame, holding one frame at a time."""
+    names = [str(name) for name in result["lattice"].values]
+    dims = {"time", "y", "x"}
+    maps = [str(v) for v in result.data_vars if set(result[v].dims) == dims and v != "label"]
+    stacks = [str(v) for v in result.data_vars if set(result[v].dims) == {*dims, "lattice"}]
+    header = [_header(result, dim) for dim in ("time", "y", "x")]
+    yield [*header, "label", *maps, *(f"{stack}_{name}" for stack in stacks for name in names)]
+    y, x = np.meshgrid(result["y"].values, result["x"].values, indexing="ij")
+    for index, time in enumerate(_texts(result["time"].values)):
+        frame = result[["label", *maps, *stacks]].isel(time=index).load()
+        labels = [names[i] if i >= 0 else "" for i in frame["label"].transpose("y", "x").values.ravel()]
+        columns = [_texts(frame[v].transpose("y", "x").values.ravel()) for v in maps]
+        for stack in stacks:
+            columns += [_texts(one.ravel()) for one in frame[stack].transpose("lattice", "y", "x").values]
+        for row in zip(_texts(y.ravel()), _texts(x.ravel()), labels, *columns, strict=True):
+            yield [time, *row]
+
+
+def _header(result: xr.Dataset, dim: str) -> str:
+    unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
+    return unit if unit == "frame" else f"{dim}_{unit}"
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    """Return each number in as few digits as give it back, whole ones without a point; NaN is empty."""
+    return ["" if value != value else str(value).removesuffix(".0") for value in np.asarray(values)]
+
+
+def _write_table(path: Path, rows: Iterable[list[str]]) -> Path:
+    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return path
+
+
+def _folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder, if need be, and return it."""
+    folder = Path(folder)
+    with _advice(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to, which becomes `path` if all goes well and vanishes if not."""
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        with _advice(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _advice(path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "free some space, or choose a folder on another disk"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            advice = "choose a folder you may write to, or close the program that has the file open"
+        else:
+            advice = "choose another folder or name"
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error

@@ -1,0 +1,108 @@
+"""What several test modules need: a network that was not trained, windows, and the command line in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    from bravaismap.models import NetworkClassifier
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of weights whose answers differ from window to window and from pass to pass.
+
+    All layers are random but for the last one, which is solved for; that is much faster than training, and little worse
+    than a short one.
+    """
+    import torch
+
+    from bravaismap.conventions import CLASSES
+    from bravaismap.network import ModelCard, build_network, save_network
+    from bravaismap.simulate import simulate
+    from bravaismap.spectrum import spectrum
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = build_network("dcnn-2018", len(CLASSES), 0.2)
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                torch.nn.init.kaiming_normal_(parameter)
+            else:
+                torch.nn.init.zeros_(parameter)
+    data = simulate(300, seed=1)
+    features = network.features(spectrum(torch.from_numpy(data["image"].values))).double()
+    truth = torch.eye(len(CLASSES), dtype=torch.float64)[torch.from_numpy(data["label"].values).long()] - 1 / 6
+    centred = features - features.mean(dim=0)
+    noise = 300 * 0.25 * features.square().mean(dim=0) + 1e-6  # what dropout adds to the covariance
+    solved = torch.linalg.solve(centred.T @ centred + noise.diag(), centred.T @ truth).T
+    solved *= 0.6 / (centred @ solved.T).std()
+    last = network.blocks[-1]
+    with torch.no_grad():
+        last.weight.copy_(solved)
+        last.bias.copy_(-solved @ features.mean(dim=0))
+    path = tmp_path_factory.mktemp("quick") / "quick.safetensors"
+    save_network(network, ModelCard("quick", "dcnn-2018", CLASSES, 0.2, 128, ""), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def quick(weights: Path) -> NetworkClassifier:
+    """Return the classifier of `weights`."""
+    from bravaismap.models import load_model
+
+    return load_model(weights)
+
+
+@pytest.fixture(scope="session")
+def windows() -> np.ndarray:
+    """Return twelve simulated windows, two of each class."""
+    from bravaismap.simulate import simulate
+
+    return simulate(12, seed=77)["image"].values
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, *parts: str) -> None:
+        """Assert exit code 2 and a single line on stderr, without a traceback, that holds every part."""
+        assert self.code == 2, (self.code, self.out, self.err)
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        assert "Traceback" not in self.err
+        for part in parts:
+            assert part in lines[0], lines[0]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Return a function that runs the command line in this process."""
+    from bravaismap import cli
+
+    def command(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["bravaismap", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        code = end.value.code
+        return Outcome(0 if code is None else int(code), printed.out, printed.err)
+
+    return command

@@ -1,0 +1,109 @@
+"""Names, symbols, colours: what every other module takes from one place."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bravaismap as bm
+from bravaismap.conventions import (
+    ALIASES,
+    CLASSES,
+    COLORS,
+    DIMS,
+    IUCR_SYMBOLS,
+    LATTICES,
+    NONE,
+    PROBABILITY_CMAP,
+    SEQUENTIAL_CMAP,
+    class_index,
+    class_name,
+    display_name,
+    nearest_names,
+)
+from bravaismap.errors import BravaismapError, InputError, ModelError, OutputError
+
+
+def test_order_is_that_of_the_lattice_axis() -> None:
+    assert CLASSES == ("square", "rectangular", "centered_rectangular", "hexagonal", "oblique", "none")
+    assert (*LATTICES, NONE) == CLASSES == bm.CLASSES
+    assert DIMS == ("time", "y", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("noise", "none"),
+        ("no lattice", "none"),
+        ("rhombohedral", "oblique"),
+        ("rhomb", "oblique"),
+        ("rect", "rectangular"),
+        ("cent rect", "centered_rectangular"),
+        ("Cent-Rect", "centered_rectangular"),
+        ("centred rectangular", "centered_rectangular"),
+        ("hex", "hexagonal"),
+        (" HEX ", "hexagonal"),
+        ("tp", "square"),
+        ("op", "rectangular"),
+        ("oc", "centered_rectangular"),
+        ("hp", "hexagonal"),
+        ("mp", "oblique"),
+    ],
+)
+def test_aliases(name: str, meant: str) -> None:
+    assert class_name(name) == meant
+    assert CLASSES[class_index(name)] == meant
+
+
+@given(st.sampled_from(CLASSES), st.sampled_from("_- "), st.booleans())
+def test_case_and_separator_do_not_matter(name: str, separator: str, upper: bool) -> None:
+    written = name.replace("_", separator)
+    assert class_name(written.upper() if upper else written) == name
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("hexgonal", "hexagonal"), ("sqare", "square"), ("nois", "noise")])
+def test_unknown_class_names_its_neighbours(name: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=f"{name!r}.*nearest names.*{nearest}"):
+        class_name(name)
+
+
+def test_empty_name_is_no_class() -> None:
+    with pytest.raises(InputError):
+        class_name("")
+
+
+def test_symbols_are_those_of_the_international_tables() -> None:
+    assert [IUCR_SYMBOLS[name] for name in LATTICES] == ["tp", "op", "oc", "hp", "mp"]
+    assert all(meant in CLASSES for meant in ALIASES.values())
+
+
+def test_colours_are_okabe_ito_and_grey() -> None:
+    okabe_ito = {"#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000"}
+    assert list(COLORS) == list(CLASSES)
+    assert len({COLORS[name] for name in LATTICES} & okabe_ito) == 5
+    red, green, blue = re.findall("..", COLORS[NONE][1:])
+    assert red == green == blue
+    assert {PROBABILITY_CMAP, SEQUENTIAL_CMAP} <= set(matplotlib.colormaps)
+
+
+def test_nearest_names() -> None:
+    assert nearest_names("default", ["default", "other"]) == "default"
+    assert nearest_names("zzzz", ["first", "second"]) == "first, second"
+    assert display_name("centered_rectangular") == "centered rectangular"
+
+
+@pytest.mark.parametrize("kind", [InputError, ModelError, OutputError])
+def test_errors_are_value_errors_for_the_user(kind: type[Exception]) -> None:
+    assert issubclass(kind, BravaismapError)
+    assert issubclass(kind, ValueError)
+
+
+def test_public_names_exist() -> None:
+    for name in bm.__all__:
+        assert getattr(bm, name) is not None
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = bm.no_such_thing

@@ -1,0 +1,119 @@
+"""The named classifiers, and the weights that ship."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bravaismap.conventions import CLASSES
+from bravaismap.errors import ModelError
+from bravaismap.models import MODELS, NetworkClassifier, load_model
+from bravaismap.simulate import simulate
+from bravaismap.spectrum import spectrum
+from bravaismap.uncertainty import predictive_entropy
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("dcnn-2017", "dcnn-2018"), ("defualt", "default"), ("DCNN", "dcnn-2018")])
+def test_unknown_model_names_its_neighbours(name: str, nearest: str) -> None:
+    with pytest.raises(ModelError) as error:
+        load_model(name)
+    assert re.search(rf"{name!r}.*nearest names are.*{nearest}.*\.safetensors", str(error.value))
+    assert "\n" not in str(error.value)
+
+
+def test_own_model_by_path(weights: Path) -> None:
+    for path in (weights, str(weights)):
+        model = load_model(path)
+        assert (model.name, model.classes) == ("quick", CLASSES)
+        assert len(model.weights_sha256) == 64
+
+
+def test_missing_path(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no\.json.*model card"):
+        load_model(tmp_path / "no.safetensors")
+
+
+def test_prediction_without_samples_is_the_softmax_of_the_network(quick: NetworkClassifier, windows: np.ndarray) -> None:
+    found = quick.predict(windows, samples=0)
+    with torch.no_grad():
+        scores = quick.network(spectrum(torch.from_numpy(windows))).double().numpy()
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.probability, expected, atol=1e-6)
+    np.testing.assert_allclose(found.entropy, predictive_entropy(expected), atol=1e-5)
+    np.testing.assert_allclose(found.pass_total, expected.sum(axis=0, keepdims=True), atol=1e-5)
+    assert np.isnan(found.probability_std).all()
+    assert np.isnan(found.mutual_information).all()
+
+
+@pytest.mark.parametrize("samples", [0, 20])
+@pytest.mark.parametrize("preprocessing", ["window", "paper"])
+def test_batches_of_spectra_do_not_matter(
+    quick: NetworkClassifier, windows: np.ndarray, samples: int, preprocessing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = quick.predict(windows, samples=samples, preprocessing=preprocessing)
+    monkeypatch.setattr("bravaismap.models._SPECTRA_PER_BATCH", 5)
+    np.testing.assert_allclose(
+        quick.predict(windows, samples=samples, preprocessing=preprocessing).probability, whole.probability, atol=1e-6
+    )
+    alone = [quick.predict(w[None], samples=samples, preprocessing=preprocessing).probability[0] for w in windows]
+    np.testing.assert_allclose(alone, whole.probability, atol=1e-6)
+
+
+def test_preprocessing_reaches_the_network(quick: NetworkClassifier, windows: np.ndarray) -> None:
+    window, paper = (quick.predict(windows, samples=0, preprocessing=p).probability for p in ("window", "paper"))
+    assert np.abs(window - paper).max() > 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64, ">u2"])
+def test_type_of_pixel_does_not_matter(quick: NetworkClassifier, windows: np.ndarray, dtype: str) -> None:
+    found = quick.predict(windows.astype(dtype), samples=0).probability
+    np.testing.assert_allclose(found, quick.predict(windows, samples=0).probability, atol=1e-6)
+
+
+# The weights that ship
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_loads_with_its_card(name: str) -> None:
+    model = load_model(name)
+    assert model.classes == CLASSES
+    assert model.card.window == 128
+    assert model.card.dropout == 0.2
+    assert model.card.licence == "GPL-3.0-or-later"
+
+
+def test_dcnn_2018_was_trained_by_the_protocol_of_the_paper() -> None:
+    card = load_model("dcnn-2018").card
+    assert card.name == card.architecture == "dcnn-2018"
+    plan, curve = card.training["plan"], card.training["curve"]
+    assert (plan["images"], plan["epochs"], plan["dropout"], plan["recipes"]) == (24000, 30, 0.2, "simulated")
+    assert [step["epoch"] for step in curve] == list(range(1, 31))
+    kept = min(curve, key=lambda step: step["validation_loss"])
+    assert card.training["kept"].startswith(f"epoch {kept['epoch']} of 30")
+    assert card.accuracy["validation"] == kept["validation_accuracy"]
+    assert card.accuracy["validation"] >= 0.8
+    assert "bravaismap train --preset dcnn-2018" in card.training["command"]
+
+
+def test_dcnn_2018_is_right_about_simulated_windows() -> None:
+    data = simulate(240, seed=20181105)
+    found = load_model("dcnn-2018").predict(data["image"].values, samples=0).probability
+    labels = data["label"].values
+    assert (found.argmax(axis=1) == labels).mean() >= 0.75
+    second = np.argsort(-found, axis=1)[:, 1]
+    assert ((found.argmax(axis=1) == labels) | (second == labels)).mean() >= 0.9
+    assert (found[labels == 5].argmax(axis=1) == 5).mean() >= 0.8
+
+
+#: Probabilities of the six windows `simulate(6, seed=1)`, without dropout.
+FROZEN: list[list[float]] = []
+
+
+def test_dcnn_2018_gives_the_frozen_answers() -> None:
+    assert FROZEN, "print load_model('dcnn-2018').predict(simulate(6, seed=1).image.values, samples=0).probability"
+    found = load_model("dcnn-2018").predict(simulate(6, seed=1)["image"].values, samples=0).probability
+    np.testing.assert_allclose(found, FROZEN, atol=1e-4)
