@@ -32,16 +32,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from bravaismap.simulate import simulate
     from bravaismap.spectrum import spectrum
 
-    with torch.random.fork_rng():
+    data = simulate(300, seed=1)
+    spectra = spectrum(torch.from_numpy(data["image"].values))
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(3)
         network = build_network("dcnn-2018", len(CLASSES), 0.2)
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.kaiming_normal_(parameter)
-            else:
-                torch.nn.init.zeros_(parameter)
-    data = simulate(300, seed=1)
-    features = network.features(spectrum(torch.from_numpy(data["image"].values))).double()
+        for module in network.modules():
+            module.momentum = 1.0  # what is normalised is normalised by these windows
+        network.train()(spectra)
+    features = network.eval().features(spectra).double()
     truth = torch.eye(len(CLASSES), dtype=torch.float64)[torch.from_numpy(data["label"].values).long()] - 1 / 6
     centred = features - features.mean(dim=0)
     noise = 300 * 0.25 * features.square().mean(dim=0) + 1e-6  # what dropout adds to the covariance

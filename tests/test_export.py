@@ -15,7 +15,6 @@ from PIL import Image
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, OutputError
-from bravaismap.io import export
 from bravaismap.io.export import export_csv, export_figures, export_video
 
 
@@ -94,26 +93,29 @@ def test_windows_table_is_complete(tmp_path: Path, result: xr.Dataset) -> None:
     assert rows[-1][3] == rows[-1][7] == ""
 
 
-def test_figures(tmp_path: Path, result: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_FIGURE_DPI", 60)
+def test_figures(tmp_path: Path, result: xr.Dataset) -> None:
     result["label"][2] = -1
-    written = export_figures(result, tmp_path, np.random.default_rng(0).random((3, 96, 112)), svg=True)
+    written = export_figures(result, tmp_path, np.random.default_rng(0).random((3, 96, 112)))
     kinds = ["labels", "probability", "uncertainty"]
-    expected = {f"{kind}_{i:04d}" for kind in kinds for i in (0, 1)} | {"fractions"}
-    assert {p.name for p in written} == {p.name for p in tmp_path.iterdir()}
-    assert {p.name for p in written} == {stem + end for stem in expected for end in (".png", ".svg")}
+    expected = {f"{kind}_{i:04d}.png" for kind in kinds for i in (0, 1)} | {"fractions.png"}
+    assert {p.name for p in written} == {p.name for p in tmp_path.iterdir()} == expected
     for path in written:
-        if path.suffix == ".png":
-            with Image.open(path) as picture:
-                assert min(picture.size) > 120
-                assert np.asarray(picture.convert("L")).std() > 5
-        else:
-            assert "<svg" in path.read_text(encoding="utf-8")[:2000]
+        with Image.open(path) as picture:
+            assert picture.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+            assert min(picture.size) > 300
+            assert np.asarray(picture.convert("L")).std() > 5
 
 
-def test_figures_of_chosen_frames(tmp_path: Path, result: xr.Dataset) -> None:
-    names = [path.name for path in export_figures(result, tmp_path, times=[-1])]
-    assert names == ["labels_0002.png", "probability_0002.png", "uncertainty_0002.png", "fractions.png"]
+def test_figures_of_a_chosen_frame_as_svg(tmp_path: Path, result: xr.Dataset) -> None:
+    paths = export_figures(result, tmp_path, times=[-1], svg=True)
+    assert [path.name for path in paths[::2]] == [
+        "labels_0002.png", "probability_0002.png", "uncertainty_0002.png", "fractions.png"
+    ]  # fmt: skip
+    assert [path.with_suffix(".png") for path in paths[1::2]] == paths[::2]
+    assert all("<svg" in path.read_text(encoding="utf-8")[:2000] for path in paths[1::2])
+
+
+def test_figures_of_a_frame_that_is_not_there(tmp_path: Path, result: xr.Dataset) -> None:
     with pytest.raises(InputError, match="frame 3 was asked for"):
         export_figures(result, tmp_path / "none", times=[3])
     assert not (tmp_path / "none").exists()

@@ -102,7 +102,7 @@ def test_statistics_of_one_window_follow_from_its_passes(network: DropoutNetwork
 def test_same_statistics_as_a_loop_over_passes(network: DropoutNetwork, spectra: Tensor) -> None:
     chosen, passes = spectra[:4], 1500
     sampled = monte_carlo_dropout(network, chosen, passes, seed=9)
-    network.train()
+    network.training = True  # dropout on, batch normalisation as it was trained
     try:
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)

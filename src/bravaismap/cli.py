@@ -353,9 +353,10 @@ def demo(
     _out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
     _out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
     _out.print(
-        f"next: look at {output / 'labels.png'} and {output / 'probabilities.mp4'}, then map your own movie:\n"
-        "      bravaismap map MOVIE",
+        f"next: look at {output / 'fractions.png'}, {output / f'labels_{frames - 1:04d}.png'} and "
+        f"{output / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -406,11 +407,11 @@ def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
 
 
 def _write_tables_and_figures(
-    result: PhaseMap, folder: Path, movie: xr.DataArray, truth: xr.DataArray | None = None
+    result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
 ) -> list[Path]:
     from bravaismap.io.export import export_csv, export_figures
 
-    return [*export_csv(result, folder), *export_figures(result, folder, images=movie, truth=truth)]
+    return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
 
 
 def _table_of(result: PhaseMap) -> str:

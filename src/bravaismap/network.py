@@ -64,7 +64,7 @@ def _dcnn_2018(classes: int, dropout: float) -> DropoutNetwork:
     """Build the paper's network: three convolutions with ReLU, average pooling, a dense layer of 128, softmax.
 
     The paper leaves filters and pooling open; they were chosen to reach its validation curve. Batch normalisation is
-    ours: without it the same network stays below 75 %.
+    ours: with it the network learns faster.
     """
     dense = 64 * (ROWS // 4) * (COLUMNS // 4)
     stem = nn.Sequential(*_convolution(1, 16, 5), nn.AvgPool2d(2))

@@ -46,9 +46,9 @@ def class_colors(names: Iterable[str]) -> dict[str, str]:
     """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next Okabe–Ito colour still free."""
     names = [str(name) for name in names]
     palette = [to_hex(color).upper() for key in ("okabe_ito", "petroff10") for color in color_sequences[key]]
-    unused = [color for color in (*palette[1:8], palette[0], *palette[8:]) if color not in COLORS.values()]
     taken = {COLORS[NONE], *(COLORS[name] for name in names if name in COLORS)}
-    free = cycle([*unused[:3], *(color for color in COLORS.values() if color not in taken), *unused[3:]])
+    order = (palette[2], *COLORS.values(), palette[0], palette[4], *palette[8:])  # yellow late: faint on white
+    free = cycle([color for color in order if color not in taken])
     return {name: COLORS[name] if name in COLORS else next(free) for name in names}
 
 

@@ -1,7 +1,8 @@
 """Training: simulated windows in, weights and a model card out; seeded, with checkpoints, resumable.
 
 Epoch e shuffles and drops out by the seed and e alone, so a training that was interrupted and resumed gives the same
-weights as one that was not. Each batch is shown as it is, mirrored, or turned by 90°. The weights that are kept are those of the epoch with the lowest validation loss.
+weights as one that was not. Each batch is shown as it is, mirrored, or turned by 90°. The weights that are kept are
+those of the epoch with the lowest validation loss.
 """
 
 from __future__ import annotations

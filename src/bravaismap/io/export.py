@@ -22,7 +22,7 @@ from bravaismap.errors import InputError, OutputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["export_csv", "export_figures", "export_video"]
+__all__ = ["export_classification", "export_csv", "export_figures", "export_video"]
 
 _FIGURE_DPI = 150
 
@@ -58,6 +58,37 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
     return written
 
 
+def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
+    """Write classified images as a table: name, phase, and probability and σ of each class.
+
+    Parameters
+    ----------
+    rows : iterable of (str, Dataset)
+        Name of an image and what :func:`~bravaismap.classify` says of it, without the dimension ``image``.
+    path : str or path
+        Replaced if it exists.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    rows = list(rows)
+    names = [str(name) for name in rows[0][1]["lattice"].values]
+    header = ["image", "phase", *(f"{name}{ending}" for name in names for ending in ("", "_std")), "entropy_nat"]
+    table = [header]
+    for image, row in rows:
+        pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
+        table.append([image, names[int(row["label"])], *_texts(np.append(pairs.ravel(), row["entropy"].values))])
+    target = Path(path)
+    _folder(target.parent)
+    return _write_table(target, table)
+
+
 def export_figures(
     result: xr.Dataset,
     folder: str | os.PathLike[str],
@@ -65,6 +96,7 @@ def export_figures(
     times: Sequence[int] | None = None,
     *,
     svg: bool = False,
+    void: xr.DataArray | None = None,
 ) -> list[Path]:
     """Write the figures of a result: fractions, and for some frames labels, probabilities and uncertainty.
 
@@ -80,6 +112,8 @@ def export_figures(
         Numbers of the frames; the first, middle and last one mapped so far when not given.
     svg : bool
         Write every figure as SVG too.
+    void : DataArray (time), optional
+        True void fraction of a simulated film, drawn beside the curves.
 
     Returns
     -------
@@ -107,7 +141,7 @@ def export_figures(
         written += _save(plot.plot_labels(result, index, images), folder / f"labels_{index:04d}", endings)
         written += _save(plot.plot_probabilities(result, index), folder / f"probability_{index:04d}", endings)
         written += _save(plot.plot_uncertainty(result, index), folder / f"uncertainty_{index:04d}", endings)
-    return [*written, *_save(plot.plot_fractions(result), folder / "fractions", endings)]
+    return [*written, *_save(plot.plot_fractions(result, void), folder / "fractions", endings)]
 
 
 def export_video(
