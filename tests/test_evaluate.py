@@ -28,7 +28,12 @@ def test_scores_by_hand() -> None:
     assert scores.second_right == 1.0
     assert scores.confident_wrong == 0.5
     assert scores.nll == pytest.approx(-np.log([0.97, 0.3, 0.5, 0.03]).mean())
-    brier = [0.03**2 + 0.02**2 + 0.01**2, 0.2**2 + 0.5**2 + 0.7**2, 0.5**2 + 0.3**2 + 0.2**2, 0.96**2 + 0.01**2 + 0.97**2]
+    brier = [
+        0.03**2 + 0.02**2 + 0.01**2,
+        0.2**2 + 0.5**2 + 0.7**2,
+        0.5**2 + 0.3**2 + 0.2**2,
+        0.96**2 + 0.01**2 + 0.97**2,
+    ]
     assert scores.brier == pytest.approx(np.mean(brier))
     assert scores.confusion.tolist() == [[2, 0, 0], [0, 0, 0], [1, 1, 0]]
     # bins of 1/15: 0.97 and 0.96 in the last, both 0.5 in the eighth
@@ -75,7 +80,11 @@ def test_who_is_right_as_often_as_sure_is_calibrated() -> None:
 def test_report_says_it_all() -> None:
     text = report(score(PROBABILITY, LABELS, ABC), "mine on data.npz")
     assert text.splitlines()[0] == "mine on data.npz"
-    for part in ("accuracy                     50.0 %", "windows                      4", "second right where wrong     100.0 %"):
+    for part in (
+        "accuracy                     50.0 %",
+        "windows                      4",
+        "second right where wrong     100.0 %",
+    ):
         assert part in text
     assert text.splitlines()[-1].split() == ["c", "1", "1", "0"]
 

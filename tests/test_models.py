@@ -17,7 +17,9 @@ from bravaismap.spectrum import spectrum
 from bravaismap.uncertainty import predictive_entropy
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("dcnn-2017", "dcnn-2018"), ("defualt", "default"), ("DCNN", "dcnn-2018")])
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("dcnn-2017", "dcnn-2018"), ("defualt", "default"), ("DCNN", "dcnn-2018")]
+)
 def test_unknown_model_names_its_neighbours(name: str, nearest: str) -> None:
     with pytest.raises(ModelError) as error:
         load_model(name)
@@ -37,7 +39,9 @@ def test_missing_path(tmp_path: Path) -> None:
         load_model(tmp_path / "no.safetensors")
 
 
-def test_prediction_without_samples_is_the_softmax_of_the_network(quick: NetworkClassifier, windows: np.ndarray) -> None:
+def test_prediction_without_samples_is_the_softmax_of_the_network(
+    quick: NetworkClassifier, windows: np.ndarray
+) -> None:
     found = quick.predict(windows, samples=0)
     with torch.no_grad():
         scores = quick.network(spectrum(torch.from_numpy(windows))).double().numpy()

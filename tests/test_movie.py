@@ -19,7 +19,9 @@ from bravaismap.movie import as_movie, calibrate, check_pixels, finite_pixels, f
 FRAMES = np.arange(2 * 3 * 4, dtype=np.float64).reshape(2, 3, 4)
 
 
-@pytest.mark.parametrize("given", [FRAMES, FRAMES.tolist(), torch.from_numpy(FRAMES), xr.DataArray(FRAMES, dims=("time", "y", "x"))])
+@pytest.mark.parametrize(
+    "given", [FRAMES, FRAMES.tolist(), torch.from_numpy(FRAMES), xr.DataArray(FRAMES, dims=("time", "y", "x"))]
+)
 def test_movies_of_any_kind(given: Any) -> None:
     movie = as_movie(given)
     assert movie.dims == ("time", "y", "x")

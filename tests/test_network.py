@@ -15,7 +15,9 @@ from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError, OutputError
 from bravaismap.network import ARCHITECTURES, DropoutNetwork, ModelCard, build_network, load_network, save_network
 
-CARD = ModelCard("mine", "dcnn-2018", ("square", "none"), 0.2, 128, "", training={"seed": 4}, accuracy={"validation": 0.5})
+CARD = ModelCard(
+    "mine", "dcnn-2018", ("square", "none"), 0.2, 128, "", training={"seed": 4}, accuracy={"validation": 0.5}
+)
 SPECTRA = torch.rand(3, 64, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -137,6 +139,6 @@ def test_weights_of_another_network(saved: tuple[Path, DropoutNetwork]) -> None:
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="mine.safetensors"):
+    with pytest.raises(OutputError, match=r"mine\.safetensors"):
         save_network(build_network("dcnn-2018", 2, 0.2), CARD, tmp_path / "file" / "mine.safetensors")
     assert (tmp_path / "file").read_text() == ""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bravaismap.errors import InputError
-from bravaismap.spectrum import COLUMNS, REACH, ROWS, amplitude, spectrum, taper
+from bravaismap.spectrum import COLUMNS, REACH, ROWS, amplitude, mirrored, quarter_turned, spectrum, taper
 
 RNG = np.random.default_rng(11)
 NAMES = ("window", "paper")
@@ -46,7 +46,9 @@ def test_taper_is_a_hann_window_without_its_zeros() -> None:
 def test_amplitude_is_that_of_numpy(shape: tuple[int, int]) -> None:
     image = RNG.normal(5, 2, shape)
     found = amplitude(torch.from_numpy(image.astype(np.float32))[None])[0].numpy()
-    expected = reference(image)[:, shape[1] // 2 :] if shape[1] % 2 else np.roll(reference(image), shape[1] // 2, axis=1)
+    expected = (
+        reference(image)[:, shape[1] // 2 :] if shape[1] % 2 else np.roll(reference(image), shape[1] // 2, axis=1)
+    )
     expected = expected[:, : shape[1] // 2 + 1]
     np.testing.assert_allclose(found, expected, atol=2e-3 * expected.max())
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999999
@@ -151,6 +153,19 @@ def test_mirror_image_mirrors_the_spectrum(preprocessing: str) -> None:
         np.testing.assert_allclose(mirrored[1:], found[:0:-1], atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [100, 128, 129])
+def test_turned_and_mirrored_spectra_are_those_of_turned_and_mirrored_images(size: int) -> None:
+    image = RNG.normal(0, 1, (size, size)) + 2 * wave(size, 0.04, 0.13) + wave(size, -0.11, 0.02)
+    given = spectrum(torch.from_numpy(image.astype(np.float32))[None])
+    # The first row, k_y = −32, has no counterpart.
+    np.testing.assert_allclose(mirrored(given)[0, 1:], seen(image[::-1].copy())[1:], atol=2e-3)
+    turned = quarter_turned(given)[0].numpy()
+    for turns in (1, 3):
+        np.testing.assert_allclose(turned[1:], seen(np.rot90(image, turns).copy())[1:], atol=5e-3)
+    back = quarter_turned(quarter_turned(given))
+    np.testing.assert_allclose(back[0, 1:, :-1], given[0, 1:, :-1], atol=1e-4)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0, -3.7, 255.0, 65535.0])
 @pytest.mark.parametrize("size", [64, 128, 301])
 def test_constant_image_has_no_spectrum(value: float, size: int) -> None:
@@ -185,5 +200,5 @@ def test_images_that_are_not_square_and_unknown_names() -> None:
         spectrum(torch.zeros(1, 20, 30))
     with pytest.raises(InputError, match=r"\(20, 20\)"):
         spectrum(torch.zeros(20, 20))
-    with pytest.raises(InputError, match="'quarter'.*window, paper"):
+    with pytest.raises(InputError, match=r"'quarter'.*window, paper"):
         spectrum(torch.zeros(1, 20, 20), "quarter")

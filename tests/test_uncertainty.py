@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -100,7 +99,7 @@ def test_statistics_of_one_window_follow_from_its_passes(network: DropoutNetwork
 
 
 def test_same_statistics_as_a_loop_over_passes(network: DropoutNetwork, spectra: Tensor) -> None:
-    chosen, passes = spectra[:4], 1500
+    chosen, passes = spectra[:4], 500
     sampled = monte_carlo_dropout(network, chosen, passes, seed=9)
     network.training = True  # dropout on, batch normalisation as it was trained
     try:
@@ -117,12 +116,10 @@ def test_same_statistics_as_a_loop_over_passes(network: DropoutNetwork, spectra:
     assert (np.abs(sampled.probability_std**2 - variance) <= 5 * of_variance + 1e-9).all()
     assert loop.std(axis=0).max() > 0.1  # or the comparison would mean little
     information = entropy_of(loop.mean(axis=0)) - entropy_of(loop).mean(axis=0)
-    np.testing.assert_allclose(sampled.mutual_information, information, atol=0.06)
+    np.testing.assert_allclose(sampled.mutual_information, information, atol=0.08)
 
 
 # Independent of how the work is cut
-
-
 
 
 @pytest.mark.parametrize("size", [1, 7, 120, 40_000])

@@ -90,7 +90,7 @@ def read_labelled(path: str | Path) -> Labelled:
         raise InputError(f"{path}: images {images.shape} and labels {labels.shape}; expected (n, size, size) and (n,)")
     if images.dtype.kind not in "buif" or labels.dtype.kind not in "ui" or classes.ndim != 1:
         raise InputError(
-            f"{path}: images of type {images.dtype}, labels of type {labels.dtype} and classes of shape {classes.shape}; "
+            f"{path}: images of type {images.dtype}, labels of type {labels.dtype}, classes of shape {classes.shape}; "
             "expected real numbers, integers and a list of names"
         )
     if labels.min() < 0 or labels.max() >= len(classes):

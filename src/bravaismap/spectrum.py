@@ -33,8 +33,8 @@ REACH: Final[dict[str, float]] = {"window": 1 / 4, "paper": 1 / 8}
 
 def taper(size: int, *, device: torch.device | None = None) -> Tensor:
     """Return the Hann taper of `size` px: it keeps the frame's edges from drawing a cross through the spectrum."""
-    window: Tensor = torch.hann_window(size + 2, periodic=False, device=device)
-    return window[1:-1]
+    window = torch.hann_window(size + 2, periodic=False, device=device)
+    return window[1:-1].clone()
 
 
 def amplitude(images: Tensor) -> Tensor:
@@ -58,7 +58,8 @@ def amplitude(images: Tensor) -> Tensor:
     floor = 1e-5 * images.abs().amax(dim=(-2, -1), keepdim=True) * weight.sum().sqrt()
     level = transformed.mean(dim=(-2, -1), keepdim=True)
     scaled = torch.where(level > floor, transformed / level.clamp_min(1e-30), torch.zeros_like(transformed))
-    return torch.fft.fftshift(scaled, dim=-2)
+    shifted: Tensor = torch.fft.fftshift(scaled, dim=-2)
+    return shifted
 
 
 def spectrum(images: Tensor, preprocessing: Preprocessing = "window") -> Tensor:

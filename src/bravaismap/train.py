@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -52,9 +53,7 @@ class TrainingPlan:
         Number of simulated windows, a fifth of which is kept for validation.
     epochs, batch : int
     learning_rate, weight_decay : float
-        Of Adam; the weight decay is an L2 penalty.
-    decay : float
-        Factor on the learning rate from the first epoch to the last, log-linear.
+        Of Adam; the learning rate falls along half a cosine, the weight decay is an L2 penalty.
     dropout : float
     window : int
         Side of the windows in px.
@@ -65,9 +64,8 @@ class TrainingPlan:
     images: int = 24000
     epochs: int = 30
     batch: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-5
-    decay: float = 0.02
     dropout: float = 0.2
     window: int = 128
 
@@ -295,7 +293,7 @@ class _Run:
         plan, right, loss_sum = self.plan, 0, 0.0
         batches = len(order) // plan.batch
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.learning_rate * plan.decay ** (self.epoch / max(plan.epochs - 1, 1))
+            group["lr"] = plan.learning_rate * _annealing(self.epoch, plan.epochs)
         self.network.train()
         with torch.random.fork_rng():
             torch.manual_seed(hash((self.seed, self.epoch)) % 2**63)
@@ -310,7 +308,7 @@ class _Run:
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimiser.step()
                 right += int((scores.argmax(dim=1) == truth).sum())
-                loss_sum += float(loss)
+                loss_sum += float(loss.detach())
                 advance(batch + 1)
         self.network.eval()
         return loss_sum / batches, right / (batches * plan.batch)
@@ -324,6 +322,11 @@ class _Run:
         scores = torch.cat(parts)
         loss = float(nn.functional.cross_entropy(scores, labels))
         return loss, float((scores.argmax(dim=1) == labels).float().mean())
+
+
+def _annealing(epoch: int, epochs: int) -> float:
+    """Return the factor on the learning rate: half a cosine from 1 to almost 0."""
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def _symmetric(spectra: Tensor) -> Tensor:

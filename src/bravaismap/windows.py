@@ -81,7 +81,7 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
         )
     if step > window and max(shape) > window:
         warnings.warn(
-            f"a step of {step} px is larger than the window of {window} px: the pixels between the windows are left out",
+            f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out",
             stacklevel=1,
         )
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))

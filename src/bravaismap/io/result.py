@@ -96,7 +96,7 @@ class ResultStore:
 
     def _continue(self, card: Mapping[str, Any]) -> zarr.Group:
         group = _open_group(self.path, "r+")
-        difference = card_difference(_card_of(group), card)
+        difference = card_difference(_card_of(group, self.path), card)
         if difference:
             raise OutputError(
                 f"{self.path} exists and was made differently ({difference}); give --overwrite or another output"
@@ -144,7 +144,7 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
     folder = Path(path)
     if not folder.exists():
         raise InputError(f"{folder}: no such result; give the .zarr folder that `bravaismap map` wrote")
-    card = _card_of(_open_group(folder, "r"))
+    card = _card_of(_open_group(folder, "r"), folder)
     try:
         dataset = xr.open_zarr(folder, consolidated=False)
         names = str(dataset["lattice"].attrs["flag_meanings"]).split()
@@ -204,12 +204,14 @@ def _open_group(path: Path, mode: str) -> zarr.Group:
     return group
 
 
-def _card_of(group: zarr.Group) -> dict[str, Any]:
+def _card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
     try:
         card = json.loads(str(group.attrs[_CARD]))
+        if not isinstance(card, dict):
+            raise ValueError(f"expected a table, not {card!r}")
     except (KeyError, ValueError) as error:
-        raise InputError(f"{group.store_path}: the run card is missing or damaged") from error
-    return dict(card)
+        raise InputError(f"{path}: the run card is missing or damaged; map the movie again with --overwrite") from error
+    return card
 
 
 def _remove_result(path: Path) -> None:
