@@ -15,7 +15,9 @@ def machine() -> str:
     processor = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
-        models = [line.split(":", 1)[1].strip() for line in information.read_text().splitlines() if "model name" in line]
+        models = [
+            line.split(":", 1)[1].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
         processor = models[0] if models else processor
     return (
         f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "

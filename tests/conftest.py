@@ -29,7 +29,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from bravaismap.conventions import CLASSES
     from bravaismap.network import ModelCard, build_network, save_network
-    from bravaismap.simulate import simulate
+    from bravaismap.simulation import simulate
     from bravaismap.spectrum import spectrum
 
     data = simulate(300, seed=1)
@@ -66,7 +66,7 @@ def quick(weights: Path) -> NetworkClassifier:
 @pytest.fixture(scope="session")
 def windows() -> np.ndarray:
     """Return twelve simulated windows, two of each class."""
-    from bravaismap.simulate import simulate
+    from bravaismap.simulation import simulate
 
     return simulate(12, seed=77)["image"].values
 
@@ -105,3 +105,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Outcome(0 if code is None else int(code), printed.out, printed.err)
 
     return command
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the figures that `map` draws, which take seconds, where a test is about something else."""
+    monkeypatch.setattr("bravaismap.io.export.export_figures", lambda *_, **__: [])

@@ -16,7 +16,7 @@ import tifffile
 
 from bravaismap.io.result import open_result
 from bravaismap.io.simulated import write_windows
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 
 Run = Callable[..., Any]
 FILM = np.random.default_rng(0).poisson(20, (3, 64, 64)).astype(np.uint16)
@@ -141,6 +141,7 @@ def test_arrays_that_are_no_image(
     both(written(tmp_path / "odd.npy", array), "odd.npy", *parts)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_pixels_that_are_not_finite(both: Callable[..., None], run: Run, weights: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "holes.npy", NAN)
     both(path, "holes.npy", "4 NaN or infinite pixels in 2 of 3 frames (frame 1, 2)", "--nan fill")
@@ -151,6 +152,7 @@ def test_pixels_that_are_not_finite(both: Callable[..., None], run: Run, weights
     assert np.isfinite(open_result(tmp_path / "out" / "film.zarr")["probability"]).all()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_constant_frame_is_none_and_said_once(run: Run, weights: Path, tmp_path: Path) -> None:
     film = FILM.copy()
     film[1] = 7
@@ -165,6 +167,7 @@ def test_constant_frame_is_none_and_said_once(run: Run, weights: Path, tmp_path:
     assert (open_result(tmp_path / "out" / "film.zarr")["label"].values[1] == 5).all()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_constant_frames_are_said_once(run: Run, weights: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "film.npy", np.stack([FILM[0], 0 * FILM[0], 0 * FILM[0] + 9, FILM[1]]))
     done = run("map", path, "--model", weights, "--samples", 2, "--window", 32, "-o", tmp_path / "out" / "film.zarr")

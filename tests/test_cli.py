@@ -22,7 +22,7 @@ from bravaismap.io.result import open_result
 from bravaismap.models import NetworkClassifier, load_model
 from bravaismap.phases import mapped_frames, phase_table
 from bravaismap.predict import classify, map_phases
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "dumb"}
 Run = Callable[..., "object"]
@@ -173,6 +173,7 @@ def test_map_writes_a_result_a_table_and_figures(shell_map: tuple[Path, str, str
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_map_refuses_a_complete_result_and_overwrites_when_asked(
     run: Run, shell_map: tuple[Path, str, str], film: Path, weights: Path
 ) -> None:
@@ -206,6 +207,7 @@ def test_export_of_figures_and_video(run: Run, shell_map: tuple[Path, str, str],
     assert count == 4
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_interrupted_map_is_continued_in_this_process(
     run: Run, film: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,15 +221,14 @@ def test_interrupted_map_is_continued_in_this_process(
             raise KeyboardInterrupt
         write(store, index, variables)
 
-    monkeypatch.setattr(module.ResultStore, "write_frame", interrupted)
-    done = run(*arguments, tmp_path / "parts.zarr")
+    with monkeypatch.context() as patched:
+        patched.setattr(module.ResultStore, "write_frame", interrupted)
+        done = run(*arguments, tmp_path / "parts.zarr")
     assert done.code == 130
     assert "interrupted; the same command continues where it stopped" in done.err
     assert "Traceback" not in done.err
     assert mapped_frames(open_result(tmp_path / "parts.zarr")).tolist() == [True, True, False, False]
     assert not (tmp_path / "fractions.csv").exists()
-    monkeypatch.undo()
-    monkeypatch.setattr(sys, "argv", sys.argv)
     assert run(*arguments, tmp_path / "parts.zarr").code == 0
     assert run(*arguments, tmp_path / "whole.zarr").code == 0
     xr.testing.assert_identical(
@@ -298,6 +299,7 @@ noise = [0, 0.2]
 """
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_own_classes_from_a_recipe_to_a_table(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(OWN)

@@ -14,7 +14,7 @@ from bravaismap.errors import InputError
 from bravaismap.evaluate import Labelled, calibration_error, evaluate, read_labelled, report, score
 from bravaismap.io.simulated import write_windows
 from bravaismap.models import NetworkClassifier
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 
 ABC = ("a", "b", "c")
 PROBABILITY = np.array([[0.97, 0.02, 0.01], [0.2, 0.5, 0.3], [0.5, 0.3, 0.2], [0.96, 0.01, 0.03]])

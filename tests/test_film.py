@@ -18,7 +18,7 @@ from bravaismap.io.read import read
 from bravaismap.io.simulated import write_film, write_windows
 from bravaismap.lattice import metric_class, reciprocal, shape
 from bravaismap.movie import as_movie, frame_time, pixel_size
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 from bravaismap.voids import PAPER_KINETICS, VoidKinetics
 
 STILL = Specimen(drift=0.0)

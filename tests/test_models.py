@@ -12,7 +12,7 @@ import torch
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError
 from bravaismap.models import MODELS, NetworkClassifier, load_model
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 from bravaismap.spectrum import spectrum
 from bravaismap.uncertainty import predictive_entropy
 

@@ -17,7 +17,7 @@ from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, ModelError, OutputError
 from bravaismap.models import load_model
 from bravaismap.network import ModelCard
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 from bravaismap.spectrum import spectrum
 from bravaismap.train import PRESETS, TrainingPlan, simulated_spectra, train, training_plan
 

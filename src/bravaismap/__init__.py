@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bravaismap.io.result import open_result
     from bravaismap.models import load_model
     from bravaismap.predict import classify, map_phases
-    from bravaismap.simulate import simulate
+    from bravaismap.simulation import simulate
 
 __all__ = ["CLASSES", "classify", "load_model", "map_phases", "open_result", "read", "simulate", "simulate_film"]
 
@@ -30,7 +30,7 @@ _HOMES = {
     "map_phases": "predict",
     "open_result": "io.result",
     "read": "io.read",
-    "simulate": "simulate",
+    "simulate": "simulation",
     "simulate_film": "film",
 }
 

@@ -34,6 +34,7 @@ app = typer.Typer(
 _out = Console()
 _err = Console(stderr=True)
 _debug = False
+_INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C; Typer exits with it
 
 
 class Nan(StrEnum):
@@ -239,7 +240,7 @@ def simulate(
 
             write_film(simulate_film(number, size or 512, seed=seed, progress=advance), output, overwrite=overwrite)
         else:
-            from bravaismap.simulate import simulate as simulate_windows
+            from bravaismap.simulation import simulate as simulate_windows
 
             windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size or 128, progress=advance)
             write_windows(windows, output, overwrite=overwrite)
@@ -367,8 +368,12 @@ def main() -> None:
         app(standalone_mode=True)
     except BravaismapError as error:
         _fail(str(error), error)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            _fail("interrupted; the same command continues where it stopped", end, code=_INTERRUPTED)
+        raise
     except KeyboardInterrupt as error:
-        _fail("interrupted; the same command continues where it stopped", error, code=130)
+        _fail("interrupted; the same command continues where it stopped", error, code=_INTERRUPTED)
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
         _fail(f"{error.filename or 'input or output'}: {what}", error)
@@ -468,7 +473,7 @@ def _stages(unit: str = "") -> Iterator[Any]:
         TimeRemainingColumn(),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=_err, transient=not _err.is_terminal) as bar:
+    with Progress(*columns, console=_err, disable=not _err.is_terminal) as bar:
 
         def advance(label: str, done: int, total: int) -> None:
             if label not in tasks:

@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter
 from bravaismap.errors import InputError
 from bravaismap.lattice import basis_from_cell, cell_from_basis
 from bravaismap.movie import as_movie
-from bravaismap.simulate import gaussian_atoms, lattice_sites, poisson_counts
+from bravaismap.simulation import gaussian_atoms, lattice_sites, poisson_counts
 from bravaismap.voids import PAPER_KINETICS, VoidHistory, VoidKinetics, check_number
 
 __all__ = ["PIXEL_SIZE", "Film", "Specimen", "paper_film", "simulate_film"]

@@ -6,6 +6,7 @@ Every network is a *stem* below the first dropout and a list of *blocks* with a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -169,7 +170,7 @@ def load_network(path: Path) -> tuple[DropoutNetwork, ModelCard]:
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path}: not the weights of a {card.architecture} network; train anew") from error
     network.eval()
-    return network, card
+    return network.to(memory_format=torch.channels_last), card  # type: ignore[call-overload]
 
 
 def _read_card(path: Path) -> ModelCard:
@@ -191,5 +192,6 @@ def _write_atomically(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise OutputError(f"{path}: {error.strerror or error}; give a folder that can be written to") from error

@@ -205,7 +205,7 @@ def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Fi
     bars.barh(names, probability, color=list(colors.values()), xerr=std, capsize=2, error_kw={"lw": 1})
     best = int(np.argmax(np.nan_to_num(probability)))
     sigma = f" ± {std[best]:.2f}" if np.isfinite(std[best]) else ""
-    bars.set_title(f"{names[best]} {probability[best]:.2f}{sigma}")
+    bars.set_title(f"{names[best]}\n{probability[best]:.2f}{sigma}")
     bars.set(xlim=(0, 1.05), ylim=(len(names) - 0.5, -0.5), xlabel="probability", box_aspect=1)
     return _sized(figure)
 

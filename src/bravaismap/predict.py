@@ -84,6 +84,7 @@ def classify(
     chosen = preprocessing
     if chosen == "auto":
         chosen = "window" if square.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
+    _say_constant([i for i, image in enumerate(square) if image.max() == image.min()], "image")
     sampled = _predict(classifier, square, samples, seed, chosen)
     card = _card(classifier, samples, seed) | {"preprocessing": chosen, "size": square.shape[-1]}
     return PhaseMap(
@@ -173,10 +174,15 @@ def map_phases(
     coords = _map_coordinates(calibrated, grid, classifier.classes)
     card = _card(classifier, samples, seed) | _movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
 
+    constant: list[int] = []
+
     def frames(wanted: NDArray[np.intp]) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
         for index in wanted:
             frame = finite_pixels(np.asarray(calibrated.data[index : index + 1]), nan=nan, first=int(index))[0]
-            yield int(index), _map_frame(frame, int(index), grid, classifier, samples, seed)
+            if frame.max() == frame.min():
+                constant.append(int(index))
+            yield int(index), _map_frame(frame, grid, classifier, samples, seed)
+        _say_constant(constant)
 
     if output is None:
         return _map_in_memory(frames, coords, card, progress)
@@ -229,10 +235,8 @@ def _map_to_store(
 
 
 def _map_frame(
-    frame: NDArray[Any], index: int, grid: WindowGrid, classifier: Classifier, samples: int, seed: int
+    frame: NDArray[Any], grid: WindowGrid, classifier: Classifier, samples: int, seed: int
 ) -> dict[str, NDArray[Any]]:
-    if frame.max() == frame.min():
-        warnings.warn(f"frame {index} is constant ({frame.flat[0]:g}): classified none", stacklevel=4)
     sampled = _predict(classifier, cut_windows(frame, grid), samples, seed, "window")
     fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
     shape = grid.shape
@@ -311,6 +315,13 @@ def _central_square(frames: NDArray[Any]) -> NDArray[Any]:
     side = min(frames.shape[1:])
     top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
     return frames[:, top : top + side, left : left + side]
+
+
+def _say_constant(indices: list[int], what: str = "frame") -> None:
+    if indices:
+        named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
+        count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
+        warnings.warn(f"{count} constant ({what} {named}): classified none", stacklevel=4)
 
 
 def _checked_samples(samples: int) -> int:

@@ -29,7 +29,7 @@ from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError, OutputError
 from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network
 from bravaismap.recipe import Recipe, recipe_book
-from bravaismap.simulate import simulate
+from bravaismap.simulation import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 
 __all__ = ["PRESETS", "TrainingPlan", "simulated_spectra", "train", "training_plan"]
@@ -70,10 +70,10 @@ class TrainingPlan:
     window: int = 128
 
     def __post_init__(self) -> None:
-        if self.images < 50 or self.epochs < 1 or self.batch < 2:
+        if self.images < 50 or self.epochs < 1 or self.batch < 2 or self.images * 4 // 5 < self.batch:
             raise InputError(
                 f"{self.images} images, {self.epochs} epochs and batches of {self.batch} were asked for; "
-                "expected at least 50 images, 1 epoch and batches of 2"
+                "expected at least 50 images, 1 epoch, and batches of 2 up to four fifths of the images"
             )
 
 
@@ -271,9 +271,10 @@ class _Run:
             with safe_open(self.checkpoint, framework="pt") as stored:
                 state = json.loads(stored.metadata()["run"])
                 tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            fingerprint = state["fingerprint"]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.checkpoint}: a damaged checkpoint ({error}); remove it to start anew") from error
-        if state["fingerprint"] != self.fingerprint:
+        if fingerprint != self.fingerprint:
             raise InputError(
                 f"{self.checkpoint}: the checkpoint of a training with another plan, recipes or seed; "
                 "give another folder, or remove it to start anew"

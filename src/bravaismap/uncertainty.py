@@ -7,7 +7,6 @@ thinned networks, the spread of their mean is the uncertainty of the frame's pha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from bravaismap.network import DropoutNetwork
 
 __all__ = ["Sampled", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
 
-_PASSES_PER_BLOCK = 50  # one random stream per block of passes, whatever the batch
-_SAMPLES_PER_BATCH = 1000  # windows × passes worked on at once
+_PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
+_SAMPLES_PER_BATCH = 100  # windows, or passes of one window, worked on at once: what a processor's cache holds
 
 
 @dataclass(frozen=True)
@@ -91,21 +90,17 @@ def monte_carlo_dropout(network: DropoutNetwork, spectra: Tensor, passes: int, s
     if passes < 2:
         raise InputError(f"{passes} samples were asked for; expected at least 2 (or 0 for none)")
     with evaluating(network):
-        hidden = network.stem(spectra[:, None])
+        hidden = _channels_last(network.stem(spectra[:, None]))
         classes = _shapes(network, hidden[:1])[-1][0]
         total = torch.zeros(len(hidden), classes, dtype=torch.float64, device=hidden.device)
         squares, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
         pass_total = torch.zeros(passes, classes, dtype=torch.float64, device=hidden.device)
-        for first, masks in _thinned_networks(network, hidden[:1], passes, seed, len(hidden)):
-            count = len(masks[0])
-            stride = max(1, _SAMPLES_PER_BATCH // count)
-            for start in range(0, len(hidden), stride):
-                probability = _pass(network, hidden[start : start + stride], masks)
-                chosen = slice(start, start + stride)
-                total[chosen] += probability.sum(dim=1)
-                squares[chosen] += probability.square().sum(dim=1)
-                entropy[chosen] += torch.special.entr(probability).sum(dim=(1, 2))
-                pass_total[first : first + count] += probability.sum(dim=0)
+        for first, masks in _thinned_networks(network, hidden[:1], passes, seed):
+            for windows, thinned, probability in _answers(network, hidden, masks):
+                total[windows] += probability.sum(dim=1)
+                squares[windows] += probability.square().sum(dim=1)
+                entropy[windows] += torch.special.entr(probability).sum(dim=(1, 2))
+                pass_total[first + thinned.start : first + thinned.stop] += probability.sum(dim=0)
     return _summarise(total.cpu(), squares.cpu(), entropy.cpu(), pass_total.cpu(), passes)
 
 
@@ -119,32 +114,50 @@ def mean_entropy(sampled: Sampled) -> NDArray[np.float64]:
     return sampled.entropy - sampled.mutual_information
 
 
-def _pass(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Tensor:
-    """Return the probabilities (windows, passes, classes) of windows through thinned networks."""
-    windows, passes = len(hidden), len(masks[0])
-    layer = hidden[:, None]
+def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yield windows, passes, and the probabilities (windows, passes, classes) of those windows in those passes.
+
+    A batch holds many passes of one window, or many windows in one pass, whichever there are more of.
+    """
+    passes = len(masks[0])
+    if len(hidden) < passes:
+        for window in range(len(hidden)):
+            one = slice(window, window + 1)
+            for some in _slices(passes):
+                yield one, some, _probability(network, hidden[one], [mask[some] for mask in masks])[None]
+        return
+    for number in range(passes):
+        one = slice(number, number + 1)
+        thinned = [mask[one] for mask in masks]
+        for some in _slices(len(hidden)):
+            yield some, one, _probability(network, hidden[some], thinned)[:, None]
+
+
+def _probability(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Tensor:
+    """Return the probabilities (n, classes) of n windows in one pass, or of one window in n passes."""
     for block, mask in zip(network.blocks, masks, strict=True):
-        thinned = (layer * mask).flatten(0, 1)
-        if thinned.ndim == 4:
-            thinned = thinned.contiguous(memory_format=torch.channels_last)
-        layer = block(thinned).unflatten(0, (windows, passes))
-    return layer.to(torch.float64).softmax(dim=-1)
+        hidden = block(hidden * mask)
+    return hidden.to(torch.float64).softmax(dim=-1)
+
+
+def _slices(count: int) -> Iterator[slice]:
+    for start in range(0, count, _SAMPLES_PER_BATCH):
+        yield slice(start, min(start + _SAMPLES_PER_BATCH, count))
 
 
 def _thinned_networks(
-    network: DropoutNetwork, example: Tensor, passes: int, seed: int, windows: int
+    network: DropoutNetwork, example: Tensor, passes: int, seed: int
 ) -> Iterator[tuple[int, list[Tensor]]]:
     """Yield the number of the first pass and the dropout masks of some passes at a time."""
     shapes = _shapes(network, example)[:-1]
-    blocks_at_once = max(1, _SAMPLES_PER_BATCH // (_PASSES_PER_BLOCK * windows))
-    step = _PASSES_PER_BLOCK * blocks_at_once
-    for first in range(0, passes, step):
-        parts = [
-            _masks(shapes, network.dropout, seed, number)
-            for number in range(first // _PASSES_PER_BLOCK, math.ceil(min(first + step, passes) / _PASSES_PER_BLOCK))
-        ]
-        count = min(step, passes - first)
-        yield first, [torch.cat(site)[:count].to(example.device) for site in zip(*parts, strict=True)]
+    for block, first in enumerate(range(0, passes, _PASSES_PER_BLOCK)):
+        count = min(_PASSES_PER_BLOCK, passes - first)
+        masks = [mask[:count].to(example.device) for mask in _masks(shapes, network.dropout, seed, block)]
+        yield first, [_channels_last(mask) for mask in masks]
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def _masks(shapes: list[tuple[int, ...]], dropout: float, seed: int, block: int) -> list[Tensor]:

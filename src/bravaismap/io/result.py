@@ -28,6 +28,8 @@ __all__ = ["MAP_VARIABLES", "ResultStore", "open_result"]
 _FORMAT = 1
 _CARD = "run_card"
 _DONE = "frame_done"
+#: What may differ when a result is continued: the path of the same movie, and filling what would have been an error.
+_MAY_DIFFER = {"input", "nan"}
 #: Variables of a map: dimensions, type, and what they are.
 MAP_VARIABLES: dict[str, tuple[tuple[str, ...], str, dict[str, str]]] = {
     "probability": (("time", "y", "x", "lattice"), "float32", {"long_name": "probability", "units": "1"}),
@@ -101,6 +103,7 @@ class ResultStore:
             raise OutputError(
                 f"{self.path} exists and was made differently ({difference}); give --overwrite or another output"
             )
+        group.attrs[_CARD] = json.dumps(dict(card), ensure_ascii=False)
         done = group[_DONE]
         assert isinstance(done, zarr.Array)
         if np.asarray(done[:]).all():
@@ -156,7 +159,7 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
 
 def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Name what differs between two run cards (an empty string when nothing does)."""
-    differing = [key for key in sorted({*old, *new}) if key != "created" and old.get(key) != new.get(key)]
+    differing = [key for key in sorted({*old, *new} - _MAY_DIFFER) if old.get(key) != new.get(key)]
     return ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
 
 

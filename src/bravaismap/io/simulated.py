@@ -85,7 +85,7 @@ def write_windows(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrit
     Parameters
     ----------
     dataset : xarray.Dataset
-        As :func:`bravaismap.simulate.simulate` gives it.
+        As :func:`bravaismap.simulation.simulate` gives it.
     path : str or path
         Ends in ``.npz``.
     overwrite : bool

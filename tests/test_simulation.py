@@ -10,7 +10,7 @@ from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.errors import InputError
 from bravaismap.lattice import metric_class, reciprocal, shape
 from bravaismap.recipe import BOOKS, Recipe, recipe_book
-from bravaismap.simulate import (
+from bravaismap.simulation import (
     _JITTER_MARGIN,
     _displace_lines,
     draw_lattice,
