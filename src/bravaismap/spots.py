@@ -1,0 +1,192 @@
+"""Diffraction spots: the local maxima of a window's power spectrum above its local background, with sub-pixel positions.
+
+Two views of a window serve the search: the *plain* one, only tapered, which loses no precision, and the *flat* one, of
+which slow background, line means and uneven contrast are removed, which sees a lattice under contamination, terraces,
+vacuum or line noise. Positions are counted in *bins*, cycles per window along (y, x): a lattice in cycles per pixel is
+a lattice in bins too, whatever the shape of the window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
+
+#: Quantile of the power in a block that gives its background: below the median, since spots fill a part of the block.
+_QUANTILE = 0.35
+_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Power spectra over the half plane k_x ≥ 0, in units of the local background.
+
+    Attributes
+    ----------
+    power : tensor, shape (n, rows, columns)
+        Row r is k_y = r − rows // 2, column c is k_x = c − 1, in units of `binning` bins; column 0 repeats the mirror
+        image of column 2.
+    binning : int
+        Bins averaged into one along each axis: the spectrum at the resolution of a window smaller by this factor.
+    """
+
+    power: Tensor
+    binning: int
+
+
+@dataclass(frozen=True)
+class Spots:
+    """The strongest spots of each window, strongest first.
+
+    Attributes
+    ----------
+    position : tensor, shape (n, count, 2)
+        (k_y, k_x) in bins, in the half plane k_x ≥ 0.
+    weight : tensor, shape (n, count)
+        Log likelihood ratio against noise; 0 where fewer spots were found.
+    error : float
+        Standard uncertainty of each coordinate, in bins.
+    """
+
+    position: Tensor
+    weight: Tensor
+    error: float
+
+
+def standardize(images: Tensor) -> Tensor:
+    """Return the images in float32 with mean 0 and standard deviation 1 (a constant image stays 0)."""
+    images = images.to(torch.float32)
+    images = images - images.mean(dim=(-2, -1), keepdim=True)
+    return images / images.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-12)
+
+
+def background(images: Tensor, cells: int = 16) -> Tensor:
+    """Return the slow background of standardised images: what varies over more than about 1 / `cells` of the window."""
+    rows, columns = images.shape[-2:]
+    size = (min(cells, rows), min(cells, columns))
+    coarse = F.adaptive_avg_pool2d(images[:, None], size)
+    coarse = F.avg_pool2d(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return F.interpolate(coarse, (rows, columns), mode="bilinear", align_corners=False)[:, 0]
+
+
+def flatten(images: Tensor, cells: int = 16) -> Tensor:
+    """Return the images without slow background, with even contrast and without line means.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Standardised.
+    cells : int
+        The background is what varies over more than about 1 / `cells` of the window.
+    """
+    out = images - background(images, cells)
+    spread = background(out.square(), cells).clamp_min(0).sqrt()
+    floor = 0.3 * spread.mean(dim=(-2, -1), keepdim=True) + 1e-6
+    out = out / (spread + floor)
+    out = out.clamp(-4.0, 4.0)
+    return out - out.mean(dim=-1, keepdim=True)
+
+
+def whitened_power(images: Tensor, binning: int = 1) -> Spectrum:
+    """Return the power spectra of Hann-tapered images divided by their local background.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+    binning : int
+        Bins to average along each axis.
+    """
+    rows, columns = images.shape[-2:]
+    taper_y = torch.hann_window(rows, periodic=False, device=images.device)
+    taper_x = torch.hann_window(columns, periodic=False, device=images.device)
+    taper = taper_y[:, None] * taper_x
+    centred = images - (images * taper).sum((-2, -1), keepdim=True) / taper.sum()
+    half = torch.fft.rfft2(centred * taper)
+    power = torch.fft.fftshift(half.real.square() + half.imag.square(), dim=-2)
+    if rows % 2 == 0:
+        power = torch.cat([power[:, 1:], power[:, :1]], dim=-2)[:, :-1]
+    # rows now run from -(rows-1)//2 to (rows-1)//2, odd in number: the centre is exact
+    if binning > 1:
+        mirrored = power.flip(-2)[:, :, 1 : binning].flip(-1)
+        wide = torch.cat([mirrored, power], dim=-1)
+        kernel = 2 * binning - 1
+        triangle = torch.bartlett_window(kernel + 2, periodic=False, device=images.device)[1:-1]
+        weight = triangle[:, None] * triangle
+        weight = weight / weight.sum()
+        pad = binning - 1
+        centre = power.shape[-2] // 2
+        keep = centre // binning
+        start = centre - keep * binning
+        wide = F.pad(wide[:, None], (0, pad, pad, pad), mode="replicate")
+        power = F.conv2d(wide[:, :, start : start + 2 * keep * binning + kernel], weight[None, None], stride=binning)[:, 0]
+    power = torch.cat([power[:, :, 1:2].flip(-2), power], dim=-1)
+    return Spectrum(power / _local_level(power), binning)
+
+
+def significance(ratio: Tensor, binning: int = 1) -> Tensor:
+    """Return the log likelihood ratio of a power `ratio` to the background against noise (0 below the background)."""
+    ratio = ratio.clamp_min(1.0)
+    return binning**2 * (ratio - 1 - ratio.log())
+
+
+def find_spots(spectrum: Spectrum, count: int = 24, lowest: float = 2.0) -> Spots:
+    """Return the strongest local maxima of each spectrum.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    count : int
+        Most spots to return for each window.
+    lowest : float
+        Smallest distance from the centre, in (averaged) bins.
+    """
+    power = spectrum.power
+    n, rows, columns = power.shape
+    middle = rows // 2
+    k_y = torch.arange(rows, device=power.device, dtype=power.dtype) - middle
+    k_x = torch.arange(columns, device=power.device, dtype=power.dtype) - 1
+    allowed = (k_y[:, None].square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y[:, None] < 0))
+    allowed[0], allowed[-1], allowed[:, -1] = False, False, False
+    logs = power.clamp_min(1e-6).log()
+    highest = F.max_pool2d(power[:, None], 3, stride=1, padding=1)[:, 0]
+    peaks = torch.where(allowed & (power >= highest), power, power.new_zeros(()))
+    top, where = peaks.flatten(1).topk(min(count, rows * columns), dim=1)
+    offset_y = _vertex(logs, where, columns)
+    offset_x = _vertex(logs, where, 1)
+    row, column = where // columns, where % columns
+    position = torch.stack([row - middle + offset_y, column - 1 + offset_x], dim=-1) * spectrum.binning
+    weight = significance(top, spectrum.binning)
+    chance = math.log(rows * columns / 9)
+    weight = torch.where(weight > chance - 2.0, weight, weight.new_zeros(()))
+    return Spots(position, weight, 0.25 * spectrum.binning)
+
+
+def _vertex(logs: Tensor, where: Tensor, step: int) -> Tensor:
+    """Offset of the vertex of the parabola through a maximum and its two neighbours, at most half a bin."""
+    flat = logs.flatten(1)
+    size = flat.shape[1]
+    here = flat.gather(1, where)
+    before = flat.gather(1, (where - step).clamp(0, size - 1))
+    after = flat.gather(1, (where + step).clamp(0, size - 1))
+    curvature = (2 * here - before - after).clamp_min(1e-3)
+    return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5)
+
+
+def _local_level(power: Tensor) -> Tensor:
+    """Local background of each spectrum: a low quantile over blocks of bins, interpolated in the logarithm."""
+    n, rows, columns = power.shape
+    down, across = max(rows // _BLOCK, 1), max((columns - 1) // _BLOCK, 1)
+    height, width = -(-rows // down), -(-columns // across)
+    padded = F.pad(power[:, None], (0, across * width - columns, 0, down * height - rows), mode="replicate")[:, 0]
+    blocks = padded.reshape(n, down, height, across, width).transpose(2, 3).reshape(n, down, across, -1)
+    rank = max(int(_QUANTILE * blocks.shape[-1]), 1)
+    level = blocks.kthvalue(rank, dim=-1).values / -math.log(1 - _QUANTILE)
+    top = power.flatten(1).mean(1)[:, None, None]
+    logs = level.clamp_min(1e-8 * top + 1e-30).log()
+    logs = F.interpolate(logs[:, None], (down * height, across * width), mode="bilinear", align_corners=False)[:, 0]
+    return logs[:, :rows, :columns].exp()
