@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bravaismap.spots import Spots
 
-__all__ = ["index_spots", "reduce_rows", "relatives"]
+__all__ = ["distinct", "index_spots", "reduce_rows", "relatives"]
 
 _STRONG = 12
 _DIFFERENCES = 6
@@ -50,7 +50,7 @@ def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tens
         basis = _least_squares(basis, spots.position, weight, tolerance)
     basis = reduce_rows(basis)
     score = _score(basis, spots.position, weight, tolerance, spread=0.1)
-    return _distinct(basis, score, count)
+    return distinct(basis, score, count)
 
 
 def relatives(basis: Tensor) -> Tensor:
@@ -161,14 +161,15 @@ def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float
     return torch.stack([one, two], dim=-2)
 
 
-def _distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Best candidates that are different lattices."""
+def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the `count` best bases that are different lattices, best first, and their scores."""
     order = score.argsort(dim=1, descending=True)
     basis = basis.gather(1, order[..., None, None].expand_as(basis))
     score = score.gather(1, order)
+    basis = reduce_rows(basis)
     inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
     relation = basis[:, :, None] @ inverse[:, None]
-    integer = ((relation - relation.round()).abs() < 0.1).all(-1).all(-1)
+    integer = ((relation - relation.round()).abs() < 0.12).all(-1).all(-1)
     same = integer & integer.transpose(1, 2)
     earlier = torch.ones_like(same[0]).tril(-1)
     repeated = (same & earlier).any(-1)

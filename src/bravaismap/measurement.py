@@ -12,17 +12,20 @@ import torch
 from torch import Tensor
 
 from bravaismap.errors import InputError
-from bravaismap.indexing import index_spots, reduce_rows
+from bravaismap.indexing import distinct, index_spots
 from bravaismap.nodes import evidence, log_ratio, node_orders, node_power
 from bravaismap.refinement import refine
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
 __all__ = ["Measurement", "measure"]
 
-_NODES = 10
+_NODES = 12
 _HIGHEST = 6
 #: Prior preference for the sparser reciprocal lattice: log odds per unit of ln(area of its cell).
-_SPARSE = 8.0
+_SPARSE = 14.0
+#: Candidates whose evidence is within this of the best are refined too, and all where the best has less than the second.
+_CLOSE = 20.0
+_DOUBTFUL = 25.0
 _SMALLEST_SIDE = 32
 
 
@@ -76,49 +79,116 @@ def measure(images: Tensor) -> Measurement:
     if images.ndim != 3 or min(images.shape[-2:]) < _SMALLEST_SIDE:
         raise InputError(f"windows of shape {tuple(images.shape)} were given; expected (n, y, x) of 32 px or more")
     plain = standardize(images)
-    size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
     spectrum = whitened_power(plain)
-    basis, score = best_basis(plain, spectrum)
-    order, weight, power = choose_nodes(spectrum, basis)
-    refined = refine(plain - background(plain), basis, order, weight)
-    signal = refined.amplitude.abs().square() / refined.noise.clamp_min(1e-20)
-    reciprocal = refined.basis.double() / size
-    scale = torch.cat([size, size]).double()
-    covariance = refined.covariance.double() / (scale[:, None] * scale)
-    direct, spread = _direct(reciprocal, covariance)
-    wide = _kron(order.double())
-    node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
-    return Measurement(
-        direct,
-        spread,
-        score,
-        order,
-        order @ reciprocal.float(),
-        node_covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().float(),
-        signal,
-    )
+    candidates, score = candidate_bases(plain, spectrum)
+    best = _refined(plain - background(plain), spectrum, candidates, score)
+    size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
+    return _in_pixels(best, size)
 
 
-def best_basis(plain: Tensor, spectrum: Spectrum) -> tuple[Tensor, Tensor]:
-    """Return the reciprocal basis (bins) with the most evidence in each window, and its evidence."""
+def candidate_bases(plain: Tensor, spectrum: Spectrum, count: int = 4) -> tuple[Tensor, Tensor]:
+    """Return the reciprocal bases (bins) of the most evidence in each window, best first, and their evidence.
+
+    Parameters
+    ----------
+    plain : tensor, shape (n, y, x)
+        Standardised windows.
+    spectrum : Spectrum
+        Of `plain`.
+    count : int
+
+    Returns
+    -------
+    basis : tensor, shape (n, count, 2, 2)
+    score : tensor, shape (n, count)
+        Evidence at all nodes with the preference for small cells; −1000 or less for a repeated lattice.
+    """
     spots = find_spots(spectrum)
     flat_spots = find_spots(whitened_power(flatten(plain)))
     candidates = torch.cat([index_spots(spots, 6)[0], index_spots(flat_spots, 4)[0]], dim=1)
     score = evidence(spectrum, candidates, _band(spots), _HIGHEST)
-    area = torch.linalg.det(candidates).abs().clamp_min(1e-3)
-    best = (score + _SPARSE * area.log()).argmax(1)
-    rows = torch.arange(len(best), device=best.device)
-    return reduce_rows(candidates[rows, best]), score[rows, best]
+    score = score + 8.0 * _sparser(candidates, score)
+    return distinct(candidates, score, count)
 
 
-def choose_nodes(spectrum: Spectrum, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the indices of the brightest nodes, the probability that each holds a wave, and their power."""
+def _refined(flat: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor) -> _Best:
+    """The best of the candidates after refinement: all those that come near the first are tried."""
+    best = _attempt(flat, spectrum, candidates[:, 0])
+    for rank in range(1, candidates.shape[1]):
+        close = score[:, rank] > score[:, 0] - _CLOSE
+        doubtful = (best.evidence < _DOUBTFUL) & (score[:, rank] > -500)
+        rows = torch.nonzero(close | doubtful).squeeze(1)
+        if len(rows) == 0:
+            continue
+        power = Spectrum(spectrum.power[rows], spectrum.binning)
+        other = _attempt(flat[rows], power, candidates[rows, rank])
+        best = best.improved(other, rows)
+    return best
+
+
+def _attempt(flat: Tensor, spectrum: Spectrum, basis: Tensor) -> _Best:
+    order, weight = choose_nodes(spectrum, basis)
+    refined = refine(flat, basis, order, weight)
+    signal = refined.amplitude.abs().square() / refined.noise.clamp_min(1e-20)
+    signal = torch.where(weight > 0, signal, signal.new_zeros(()))
+    seen = log_ratio(signal).clamp_min(0).sum(-1)
+    return _Best(refined.basis, refined.covariance, seen, order, signal)
+
+
+@dataclass(frozen=True)
+class _Best:
+    basis: Tensor
+    covariance: Tensor
+    evidence: Tensor
+    order: Tensor
+    signal: Tensor
+
+    def improved(self, other: _Best, rows: Tensor) -> _Best:
+        """This with those `rows` replaced for which the other has more evidence."""
+        area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
+        gain = other.evidence - self.evidence[rows] + _SPARSE * (others - area).clamp(-1.0, 1.0)
+        take = gain > 0
+        rows = rows[take]
+        new = {}
+        for name in ("basis", "covariance", "evidence", "order", "signal"):
+            value = getattr(self, name).clone()
+            value[rows] = getattr(other, name)[take]
+            new[name] = value
+        return _Best(**new)
+
+
+def _in_pixels(best: _Best, size: Tensor) -> Measurement:
+    reciprocal = best.basis.double() / size
+    scale = torch.cat([size, size]).double()
+    covariance = best.covariance.double() / (scale[:, None] * scale)
+    direct, spread = _direct(reciprocal, covariance)
+    wide = _kron(best.order.double())
+    node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
+    return Measurement(
+        direct,
+        spread,
+        best.evidence,
+        best.order,
+        best.order @ reciprocal.float(),
+        node_covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().float(),
+        best.signal,
+    )
+
+
+def _sparser(candidates: Tensor, score: Tensor) -> Tensor:
+    """Log of the area of each cell over that of the best, at most 1."""
+    area = torch.linalg.det(candidates).abs().clamp_min(1e-3).log()
+    return (area - area.gather(1, score.argmax(1, keepdim=True))).clamp(-9.0, 1.0)
+
+
+def choose_nodes(spectrum: Spectrum, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices of the brightest nodes and the probability that each holds a wave (0 if it hardly does)."""
     orders = node_orders(_HIGHEST, basis.device)
     power, seen = node_power(spectrum, orders @ basis)
     ratio = torch.where(seen, log_ratio(power, spectrum.binning), power.new_full((), -9.0))
     top = ratio.topk(_NODES, dim=1)
     filled = torch.sigmoid(top.values - 1.0)
-    return orders[top.indices], torch.where(filled > 0.3, filled, filled.new_zeros(())), power.gather(1, top.indices)
+    return orders[top.indices], torch.where(filled > 0.3, filled, filled.new_zeros(()))
 
 
 def _band(spots: Spots) -> Tensor:

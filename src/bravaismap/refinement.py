@@ -41,12 +41,15 @@ class Refined:
         Of the wave at each node, in units of the image.
     noise : tensor, shape (n, nodes)
         Power of the noise under each node: E|amplitude error|².
+    residual : tensor, shape (n, y, x)
+        The images, tapered, without the waves found in the first pass.
     """
 
     basis: Tensor
     covariance: Tensor
     amplitude: Tensor
     noise: Tensor
+    residual: Tensor
 
 
 def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 4) -> Refined:
@@ -65,6 +68,7 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     steps : int
         Newton steps in each pass.
     """
+    size = images.shape[-2:]
     images, extent = _crop(images)
     basis = basis * extent
     taper = _taper(images.shape[-2:], images.device)
@@ -91,6 +95,7 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
         covariance / (scale[:, None] * scale),
         amplitude,
         noise / share.sum() ** 2,
+        _uncrop(residual, size),
     )
 
 
@@ -244,6 +249,12 @@ def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
     cropped = images[:, top : top + new_rows, left : left + new_columns]
     extent = torch.tensor([new_rows / rows, new_columns / columns], device=images.device)
     return cropped.contiguous(), extent
+
+
+def _uncrop(images: Tensor, size: torch.Size) -> Tensor:
+    """Zeros around the images, so that they have their size from before :func:`_crop`."""
+    rows, columns = size[0] - images.shape[-2], size[1] - images.shape[-1]
+    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
 
 def _taper(size: torch.Size, device: torch.device) -> Tensor:
