@@ -26,6 +26,13 @@ _SPARSE = 14.0
 #: Candidates whose evidence is within this of the best are refined too, and all where the best has less than the second.
 _CLOSE = 20.0
 _DOUBTFUL = 25.0
+#: A lattice counts if a region of this many cells would show it, so that a faint periodic support, or a carrier of
+#: interference, that only thousands of cells reveal does not speak for an image of something else.
+_VISIBLE = 400.0
+_TILE_FREEDOM = 30.0
+#: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulated windows.
+_INFLATE = 1.15
+_FEW = 6.0
 _SMALLEST_SIDE = 32
 
 
@@ -161,13 +168,17 @@ def _in_pixels(best: _Best, size: Tensor) -> Measurement:
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()
     covariance = best.covariance.double() / (scale[:, None] * scale)
+    cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
+    covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
+    fraction = (_VISIBLE / cells).clamp_max(1.0)
+    shown = log_ratio(best.signal * fraction[:, None], freedom=_TILE_FREEDOM).clamp_min(0).sum(-1)
     direct, spread = _direct(reciprocal, covariance)
     wide = _kron(best.order.double())
     node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
     return Measurement(
         direct,
         spread,
-        best.evidence,
+        shown,
         best.order,
         best.order @ reciprocal.float(),
         node_covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().float(),

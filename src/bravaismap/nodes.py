@@ -107,9 +107,8 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) 
     return total
 
 
-def log_ratio(power: Tensor, binning: int = 1) -> Tensor:
+def log_ratio(power: Tensor, binning: int = 1, freedom: float = _FREEDOM) -> Tensor:
     """Log of the marginal likelihood ratio of one node: a component of unknown strength against noise alone."""
-    freedom = _FREEDOM
     exponent = binning**2 * freedom * torch.log1p((power - 1).clamp_min(0) / freedom)
     return (exponent - torch.log1p(power) - 0.7).clamp_max(60.0)
 

@@ -373,8 +373,8 @@ def _oblique_prior(tau: Complexes) -> Floats:
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 #: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
-_ODDS_EVEN = 30.0
-_ODDS_SLOPE = 0.3
+_ODDS_EVEN = 21.0
+_ODDS_SLOPE = 0.45
 
 
 def _reduced(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
