@@ -23,6 +23,9 @@ _NODES = 12
 _HIGHEST = 6
 #: Prior preference for the sparser reciprocal lattice: log odds per unit of ln(area of its cell).
 _SPARSE = 14.0
+#: Prior against slender cells (one row of spots and a chance one): log odds per unit of the log of the ratio of sides.
+_AGAINST_SLENDER = 20.0
+_COMMON_RATIO = 3.0
 #: Candidates whose evidence is within this of the best are refined too, and all where the best has less than the second.
 _CLOSE = 20.0
 _DOUBTFUL = 25.0
@@ -114,6 +117,7 @@ def candidate_bases(plain: Tensor, spectrum: Spectrum, count: int = 4) -> tuple[
     flat_spots = find_spots(whitened_power(flatten(plain)))
     candidates = torch.cat([index_spots(spots, 6)[0], index_spots(flat_spots, 4)[0]], dim=1)
     score = evidence(spectrum, candidates, _band(spots), _HIGHEST)
+    score = score - _AGAINST_SLENDER * _slender(candidates)
     score = score + 8.0 * _sparser(candidates, score)
     return distinct(candidates, score, count)
 
@@ -154,6 +158,7 @@ class _Best:
         """This with those `rows` replaced for which the other has more evidence."""
         area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
         gain = other.evidence - self.evidence[rows] + _SPARSE * (others - area).clamp(-1.0, 1.0)
+        gain = gain - _AGAINST_SLENDER * (_slender(other.basis) - _slender(self.basis[rows]))
         take = gain > 0
         rows = rows[take]
         new = {}
@@ -190,6 +195,12 @@ def _sparser(candidates: Tensor, score: Tensor) -> Tensor:
     """Log of the area of each cell over that of the best, at most 1."""
     area = torch.linalg.det(candidates).abs().clamp_min(1e-3).log()
     return (area - area.gather(1, score.argmax(1, keepdim=True))).clamp(-9.0, 1.0)
+
+
+def _slender(basis: Tensor) -> Tensor:
+    """Log of the ratio of the sides of a cell over the largest that is common, 0 below it."""
+    short, long = basis.square().sum(-1).sqrt().unbind(-1)
+    return (long / short.clamp_min(1e-3) / _COMMON_RATIO).log().clamp_min(0)
 
 
 def choose_nodes(spectrum: Spectrum, basis: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,8 @@ _TILES = 8
 _TAPER = 0.1
 #: Tiles over which errors are correlated, for disorder and for large atoms.
 _LAG = 2
+#: Farthest a node may move in one pass, in bins.
+_REACH = 0.7
 
 
 @dataclass(frozen=True)
@@ -133,19 +135,35 @@ class _Waves:
 
 
 def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
-    """Change of basis that maximises the weighted power, (n, 2, 2)."""
+    """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves further than `_REACH`."""
     change = orders.new_zeros(len(orders), 2, 2)
+    used = (weight > 0).to(orders.dtype)
+    lever = _lever(sums.device)
     for _ in range(steps):
-        gradient, curvature = _derivatives(sums, orders, weight, change)
-        damped = curvature + torch.diag_embed(0.02 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12)
+        gradient, strength, _ = _derivatives(sums, orders, weight, change)
+        curvature = _model_curvature(orders, weight * strength, lever)
+        damped = curvature + torch.diag_embed(1e-4 * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
         step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
-        step = torch.nan_to_num(step).clamp(-0.3, 0.3)
-        change = (change + step).clamp(-1.0, 1.0)
+        change = torch.nan_to_num(change + step)
+        moved = ((orders @ change).square().sum(-1).sqrt() * used).amax(-1)
+        change = change * (_REACH / moved.clamp_min(_REACH))[:, None, None]
     return change
 
 
-def _derivatives(sums: Tensor, orders: Tensor, weight: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient and (positive) curvature of Σ weight |S|² with respect to the basis."""
+def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
+    """Curvature that pure waves of these weights would have, (n, 4, 4): positive wherever the basis is."""
+    by_order = torch.einsum("nhi,nhj->nij", weight[..., None] * orders, orders)
+    return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
+
+
+def _lever(device: torch.device) -> Tensor:
+    """Mean square extent of the window along (y, x)."""
+    place = torch.stack(_centres(device), dim=-1)
+    return place.T @ place / len(place)
+
+
+def _derivatives(sums: Tensor, orders: Tensor, weight: Tensor, change: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient of Σ weight |S|² with respect to the basis, the powers |S|², and the (positive) curvature."""
     n, nodes, tiles = sums.shape
     turned = _turn(sums, orders @ change)
     y, x = _centres(sums.device)
@@ -162,13 +180,16 @@ def _derivatives(sums: Tensor, orders: Tensor, weight: Tensor, change: Tensor) -
     weighted = weight[..., None] * orders
     gradient = torch.einsum("nhi,nhc->nic", weighted, slope).reshape(n, 4)
     curvature = torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(n, 4, 4)
-    return gradient, curvature
+    return gradient, s.abs().square(), curvature
 
 
 def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor) -> Tensor:
     """Covariance of the basis from the scatter of the score between tiles."""
     n = len(orders)
-    _, curvature = _derivatives(sums, orders, weight, change)
+    _, strength, curvature = _derivatives(sums, orders, weight, change)
+    model = _model_curvature(orders, weight * strength, _lever(sums.device))
+    sound = torch.linalg.eigvalsh(curvature - 0.3 * model)[:, 0] > 0
+    curvature = torch.where(sound[:, None, None], curvature, model)
     total = sums.sum(-1)
     quadrature = (total.conj()[..., None] * left).imag
     by_order = torch.einsum("nhi,nht->nit", weight[..., None] * orders, quadrature) * (4 * torch.pi)
