@@ -6,7 +6,7 @@ likelihood refinement with covariance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -27,8 +27,9 @@ _SPARSE = 14.0
 _AGAINST_SLENDER = 20.0
 _COMMON_RATIO = 3.0
 #: Candidates whose evidence is within this of the best are refined too, and all where the best has less than the second.
-_CLOSE = 20.0
-_DOUBTFUL = 25.0
+_CLOSE = 15.0
+_DOUBTFUL = 60.0
+_TRIED = 3
 #: A lattice counts if a region of this many cells would show it, so that a faint periodic support, or a carrier of
 #: interference, that only thousands of cells reveal does not speak for an image of something else.
 _VISIBLE = 400.0
@@ -89,51 +90,39 @@ def measure(images: Tensor) -> Measurement:
     if images.ndim != 3 or min(images.shape[-2:]) < _SMALLEST_SIDE:
         raise InputError(f"windows of shape {tuple(images.shape)} were given; expected (n, y, x) of 32 px or more")
     plain = standardize(images)
+    smooth = plain - background(plain)
     spectrum = whitened_power(plain)
-    candidates, score = candidate_bases(plain, spectrum)
-    best = _refined(plain - background(plain), spectrum, candidates, score)
+    spots = find_spots(spectrum)
+    band = _band(spots)
+    candidates, score = _ranked(spectrum, index_spots(spots, 6)[0], band)
+    best = _attempt(smooth, spectrum, candidates[:, 0])
+    best = _others(best, smooth, spectrum, candidates, score, score[:, 0])
+    rows = torch.nonzero(best.evidence < _DOUBTFUL).squeeze(1)
+    if len(rows):
+        some = Spectrum(spectrum.power[rows], spectrum.binning)
+        flat_spots = find_spots(whitened_power(flatten(plain[rows])))
+        again, second = _ranked(some, index_spots(flat_spots, 4)[0], band[rows])
+        best = best.put(_others(best.take(rows), smooth[rows], some, again, second, score[rows, 0]), rows)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
     return _in_pixels(best, size)
 
 
-def candidate_bases(plain: Tensor, spectrum: Spectrum, count: int = 4) -> tuple[Tensor, Tensor]:
-    """Return the reciprocal bases (bins) of the most evidence in each window, best first, and their evidence.
-
-    Parameters
-    ----------
-    plain : tensor, shape (n, y, x)
-        Standardised windows.
-    spectrum : Spectrum
-        Of `plain`.
-    count : int
-
-    Returns
-    -------
-    basis : tensor, shape (n, count, 2, 2)
-    score : tensor, shape (n, count)
-        Evidence at all nodes with the preference for small cells; −1000 or less for a repeated lattice.
-    """
-    spots = find_spots(spectrum)
-    flat_spots = find_spots(whitened_power(flatten(plain)))
-    candidates = torch.cat([index_spots(spots, 6)[0], index_spots(flat_spots, 4)[0]], dim=1)
-    score = evidence(spectrum, candidates, _band(spots), _HIGHEST)
+def _ranked(spectrum: Spectrum, candidates: Tensor, band: Tensor) -> tuple[Tensor, Tensor]:
+    """Different candidates, best first, by their evidence at all nodes and the preference for common cells."""
+    score = evidence(spectrum, candidates, band, _HIGHEST)
     score = score - _AGAINST_SLENDER * _slender(candidates)
-    score = score + 8.0 * _sparser(candidates, score)
-    return distinct(candidates, score, count)
+    return distinct(candidates, score + 8.0 * _sparser(candidates, score), _TRIED)
 
 
-def _refined(flat: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor) -> _Best:
-    """The best of the candidates after refinement: all those that come near the first are tried."""
-    best = _attempt(flat, spectrum, candidates[:, 0])
-    for rank in range(1, candidates.shape[1]):
-        close = score[:, rank] > score[:, 0] - _CLOSE
+def _others(best: _Best, smooth: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor, first: Tensor) -> _Best:
+    """The best after all those candidates were refined too that come near the `first` in score."""
+    for rank in range(candidates.shape[1]):
         doubtful = (best.evidence < _DOUBTFUL) & (score[:, rank] > -500)
-        rows = torch.nonzero(close | doubtful).squeeze(1)
-        if len(rows) == 0:
-            continue
-        power = Spectrum(spectrum.power[rows], spectrum.binning)
-        other = _attempt(flat[rows], power, candidates[rows, rank])
-        best = best.improved(other, rows)
+        near = (score[:, rank] > first - _CLOSE) & (score[:, rank] != first)
+        rows = torch.nonzero(near | (doubtful & (score[:, rank] != first))).squeeze(1)
+        if len(rows):
+            some = Spectrum(spectrum.power[rows], spectrum.binning)
+            best = best.improved(_attempt(smooth[rows], some, candidates[rows, rank]), rows)
     return best
 
 
@@ -154,19 +143,21 @@ class _Best:
     order: Tensor
     signal: Tensor
 
+    def take(self, rows: Tensor) -> _Best:
+        """These rows."""
+        return _Best(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def put(self, other: _Best, rows: Tensor) -> _Best:
+        """This with the rows replaced by all those of the other."""
+        return _Best(*(getattr(self, f.name).index_copy(0, rows, getattr(other, f.name)) for f in fields(self)))
+
     def improved(self, other: _Best, rows: Tensor) -> _Best:
         """This with those `rows` replaced for which the other has more evidence."""
         area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
         gain = other.evidence - self.evidence[rows] + _SPARSE * (others - area).clamp(-1.0, 1.0)
         gain = gain - _AGAINST_SLENDER * (_slender(other.basis) - _slender(self.basis[rows]))
-        take = gain > 0
-        rows = rows[take]
-        new = {}
-        for name in ("basis", "covariance", "evidence", "order", "signal"):
-            value = getattr(self, name).clone()
-            value[rows] = getattr(other, name)[take]
-            new[name] = value
-        return _Best(**new)
+        won = torch.nonzero(gain > 0).squeeze(1)
+        return self.put(other.take(won), rows[won])
 
 
 def _in_pixels(best: _Best, size: Tensor) -> Measurement:

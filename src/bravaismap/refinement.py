@@ -22,7 +22,7 @@ from torch.nn import functional as F
 __all__ = ["Refined", "refine"]
 
 _TILES = 8
-_TAPER = 0.1
+_TAPER = 0.02
 #: Tiles over which errors are correlated, for disorder and for large atoms.
 _LAG = 2
 #: Farthest a node may move in one pass, in bins.
@@ -54,7 +54,7 @@ class Refined:
     residual: Tensor
 
 
-def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 4) -> Refined:
+def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3) -> Refined:
     """Return the maximum-likelihood reciprocal basis of each window.
 
     Parameters
@@ -89,7 +89,7 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     noise = _noise(left)
     sharp = weight * 0 + (weight > 0) / noise.clamp_min(1e-20)
     sums = left + filled[..., None] * share
-    change = _newton(sums, orders, sharp, steps)
+    change = _newton(sums, orders, sharp, steps - 1)
     covariance = _sandwich(sums, left, orders, sharp, change, share / share.max())
     scale = torch.cat([extent, extent])
     return Refined(

@@ -17,8 +17,6 @@ from torch.nn import functional as F
 
 __all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
 
-#: Quantile of the power in a block that gives its background: below the median, since spots fill a part of the block.
-_QUANTILE = 0.35
 _BLOCK = 8
 
 
@@ -124,6 +122,8 @@ def whitened_power(images: Tensor, binning: int = 1) -> Spectrum:
         start = centre - keep * binning
         wide = F.pad(wide[:, None], (0, pad, pad, pad), mode="replicate")
         power = F.conv2d(wide[:, :, start : start + 2 * keep * binning + kernel], weight[None, None], stride=binning)[:, 0]
+    middle = power.shape[-2] // 2
+    power[:, middle, 0] = power[:, middle + 1, 0]  # the centre was made 0 by taking the mean away
     power = torch.cat([power[:, :, 1:2].flip(-2), power], dim=-1)
     return Spectrum(power / _local_level(power), binning)
 
@@ -153,8 +153,7 @@ def find_spots(spectrum: Spectrum, count: int = 24, lowest: float = 2.0) -> Spot
     allowed = (k_y[:, None].square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y[:, None] < 0))
     allowed[0], allowed[-1], allowed[:, -1] = False, False, False
     logs = power.clamp_min(1e-6).log()
-    highest = F.max_pool2d(power[:, None], 3, stride=1, padding=1)[:, 0]
-    peaks = torch.where(allowed & (power >= highest), power, power.new_zeros(()))
+    peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
     top, where = peaks.flatten(1).topk(min(count, rows * columns), dim=1)
     offset_y = _vertex(logs, where, columns)
     offset_x = _vertex(logs, where, 1)
@@ -164,6 +163,13 @@ def find_spots(spectrum: Spectrum, count: int = 24, lowest: float = 2.0) -> Spot
     chance = math.log(rows * columns / 9)
     weight = torch.where(weight > chance - 2.0, weight, weight.new_zeros(()))
     return Spots(position, weight, 0.25 * spectrum.binning)
+
+
+def _local_maximum(power: Tensor) -> Tensor:
+    """Where the power is no less than that of its eight neighbours (never on the rim)."""
+    across = torch.maximum(power[:, :, :-2], power[:, :, 2:]).maximum(power[:, :, 1:-1])
+    highest = torch.maximum(across[:, :-2], across[:, 2:]).maximum(across[:, 1:-1])
+    return F.pad(power[:, 1:-1, 1:-1] >= highest, (1, 1, 1, 1))
 
 
 def _vertex(logs: Tensor, where: Tensor, step: int) -> Tensor:
@@ -178,15 +184,17 @@ def _vertex(logs: Tensor, where: Tensor, step: int) -> Tensor:
 
 
 def _local_level(power: Tensor) -> Tensor:
-    """Local background of each spectrum: a low quantile over blocks of bins, interpolated in the logarithm."""
+    """Local background of each spectrum, from the mean of power^(−1/2) over blocks, interpolated in the logarithm.
+
+    Noise of mean power P has E[power^(−1/2)] = √(π / P); a spot adds next to nothing to that mean.
+    """
     n, rows, columns = power.shape
     down, across = max(rows // _BLOCK, 1), max((columns - 1) // _BLOCK, 1)
     height, width = -(-rows // down), -(-columns // across)
     padded = F.pad(power[:, None], (0, across * width - columns, 0, down * height - rows), mode="replicate")[:, 0]
-    blocks = padded.reshape(n, down, height, across, width).transpose(2, 3).reshape(n, down, across, -1)
-    rank = max(int(_QUANTILE * blocks.shape[-1]), 1)
-    level = blocks.kthvalue(rank, dim=-1).values / -math.log(1 - _QUANTILE)
-    top = power.flatten(1).mean(1)[:, None, None]
-    logs = level.clamp_min(1e-8 * top + 1e-30).log()
+    lowest = 1e-7 * power.mean(dim=(1, 2), keepdim=True) + 1e-30
+    blocks = torch.maximum(padded, lowest).rsqrt().reshape(n, down, height, across, width).mean(dim=(2, 4))
+    level = math.pi / blocks.square()
+    logs = level.log()
     logs = F.interpolate(logs[:, None], (down * height, across * width), mode="bilinear", align_corners=False)[:, 0]
     return logs[:, :rows, :columns].exp()
