@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots
-from bravaismap.nodes import evidence, log_ratio, node_orders, node_power
+from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power
 from bravaismap.refinement import refine
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
@@ -30,10 +30,14 @@ _COMMON_RATIO = 3.0
 _CLOSE = 15.0
 _DOUBTFUL = 60.0
 _TRIED = 3
+#: Pixels above which an image is searched more widely: it is one of few.
+_LARGE = 40_000
 #: A lattice counts if a region of this many cells would show it, so that a faint periodic support, or a carrier of
 #: interference, that only thousands of cells reveal does not speak for an image of something else.
 _VISIBLE = 400.0
 _TILE_FREEDOM = 30.0
+#: What the evidence of spots spread over several bins is worth: a diffuse ring is uneven too.
+_BROAD_WORTH = 0.45
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulated windows.
 _INFLATE = 1.15
 _FEW = 6.0
@@ -90,38 +94,52 @@ def measure(images: Tensor) -> Measurement:
     if images.ndim != 3 or min(images.shape[-2:]) < _SMALLEST_SIDE:
         raise InputError(f"windows of shape {tuple(images.shape)} were given; expected (n, y, x) of 32 px or more")
     plain = standardize(images)
-    smooth = plain - background(plain)
     spectrum = whitened_power(plain)
-    spots = find_spots(spectrum)
-    band = _band(spots)
-    candidates, score = _ranked(spectrum, index_spots(spots, 6)[0], band)
-    best = _attempt(smooth, spectrum, candidates[:, 0])
-    best = _others(best, smooth, spectrum, candidates, score, score[:, 0])
-    rows = torch.nonzero(best.evidence < _DOUBTFUL).squeeze(1)
-    if len(rows):
-        some = Spectrum(spectrum.power[rows], spectrum.binning)
-        flat_spots = find_spots(whitened_power(flatten(plain[rows])))
-        again, second = _ranked(some, index_spots(flat_spots, 4)[0], band[rows])
-        best = best.put(_others(best.take(rows), smooth[rows], some, again, second, score[rows, 0]), rows)
+    best = _search(plain, spectrum, wide=images.shape[-2] * images.shape[-1] > _LARGE)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
-    return _in_pixels(best, size)
+    return _in_pixels(best, spectrum, size)
 
 
-def _ranked(spectrum: Spectrum, candidates: Tensor, band: Tensor) -> tuple[Tensor, Tensor]:
+def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
+    """The refined lattice of the most evidence; `wide` tries everything, else only where the first is doubtful."""
+    smooth = plain - background(plain)
+    spots = find_spots(spectrum, brightest=False)
+    band = _band(spots)
+    first = index_spots(spots, 6)[0]
+    if wide:
+        flat = whitened_power(flatten(plain))
+        more = [find_spots(spectrum), find_spots(flat, brightest=False), find_spots(flat)]
+        first = torch.cat([first, *(index_spots(s, 6)[0] for s in more)], dim=1)
+    candidates, score = _ranked(spectrum, first, band, 3 * _TRIED if wide else _TRIED)
+    best = _attempt(smooth, spectrum, candidates[:, 0])
+    best = _others(best, smooth, spectrum, candidates, score, score[:, 0], 10 * _CLOSE if wide else _CLOSE)
+    rows = torch.nonzero(best.evidence < _DOUBTFUL).squeeze(1)
+    if len(rows) and not wide:
+        some = spectrum.take(rows)
+        flat = whitened_power(flatten(plain[rows]))
+        again, second = _ranked(some, index_spots(find_spots(flat, brightest=False), 4)[0], band[rows], _TRIED)
+        others = _others(best.take(rows), smooth[rows], some, again, second, score[rows, 0], _CLOSE)
+        best = best.put(others, rows)
+    return best
+
+
+def _ranked(spectrum: Spectrum, candidates: Tensor, band: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Different candidates, best first, by their evidence at all nodes and the preference for common cells."""
     score = evidence(spectrum, candidates, band, _HIGHEST)
     score = score - _AGAINST_SLENDER * _slender(candidates)
-    return distinct(candidates, score + 8.0 * _sparser(candidates, score), _TRIED)
+    return distinct(candidates, score + 8.0 * _sparser(candidates, score), count)
 
 
-def _others(best: _Best, smooth: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor, first: Tensor) -> _Best:
-    """The best after all those candidates were refined too that come near the `first` in score."""
+def _others(
+    best: _Best, smooth: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor, first: Tensor, close: float
+) -> _Best:
+    """The best after all those candidates were refined too whose score is at most `close` below the `first`."""
     for rank in range(candidates.shape[1]):
         doubtful = (best.evidence < _DOUBTFUL) & (score[:, rank] > -500)
-        near = (score[:, rank] > first - _CLOSE) & (score[:, rank] != first)
+        near = (score[:, rank] > first - close) & (score[:, rank] != first)
         rows = torch.nonzero(near | (doubtful & (score[:, rank] != first))).squeeze(1)
         if len(rows):
-            some = Spectrum(spectrum.power[rows], spectrum.binning)
+            some = spectrum.take(rows)
             best = best.improved(_attempt(smooth[rows], some, candidates[rows, rank]), rows)
     return best
 
@@ -160,14 +178,17 @@ class _Best:
         return self.put(other.take(won), rows[won])
 
 
-def _in_pixels(best: _Best, size: Tensor) -> Measurement:
+def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()
     covariance = best.covariance.double() / (scale[:, None] * scale)
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
-    fraction = (_VISIBLE / cells).clamp_max(1.0)
-    shown = log_ratio(best.signal * fraction[:, None], freedom=_TILE_FREEDOM).clamp_min(0).sum(-1)
+    fraction = (_VISIBLE / cells).clamp_max(1.0)[:, None]
+    broad = 1 + (broad_power(spectrum, best.order @ best.basis) - 1) * fraction
+    shown = log_ratio(torch.cat([best.signal[None] * fraction, broad * (best.signal > 0)]), freedom=_TILE_FREEDOM)
+    shown = shown.clamp_min(0).sum(-1)
+    shown = torch.maximum(shown[0], _BROAD_WORTH * shown[1:].amax(0))
     direct, spread = _direct(reciprocal, covariance)
     wide = _kron(best.order.double())
     node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)

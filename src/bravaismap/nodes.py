@@ -17,11 +17,13 @@ from torch import Tensor
 
 from bravaismap.spots import Spectrum
 
-__all__ = ["evidence", "log_ratio", "node_orders", "node_power"]
+__all__ = ["broad_power", "evidence", "log_ratio", "node_orders", "node_power"]
 
 _FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
 #: Degrees of freedom of the local background: bounds what one bright spot can say.
 _FREEDOM = 10.0
+#: Bins on each side of a node that give the power around it.
+_AROUND = 5
 _RINGS = (0.0, 0.5, 0.8, 1.02)
 
 
@@ -69,6 +71,42 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     if spectrum.binning == 1:
         power = power / _line(position - nearest).square().prod(-1)
     return power, seen
+
+
+def broad_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the power in a square about each node over that around the square, for spots spread over several bins.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    tensor, shape (2, n, nodes)
+        For squares of 3 × 3 and 5 × 5 bins, as a power that noise would have in one bin (mean 1), so that
+        :func:`log_ratio` takes it.
+    """
+    _, rows, columns = spectrum.power.shape
+    position = position / spectrum.binning
+    nearest = torch.where(position[..., 1:] < 0, -position, position).round()
+    reach = torch.arange(-_AROUND, _AROUND + 1, device=position.device)
+    row = nearest[..., 0, None, None] + rows // 2 + reach[:, None]
+    column = nearest[..., 1, None, None] + reach
+    row = torch.where(column < 0, rows - 1 - row, row)
+    column = column.abs() + 1
+    inside = (row >= 0) & (row < rows) & (column < columns)
+    index = row.clamp(0, rows - 1).long() * columns + column.clamp(0, columns - 1).long()
+    patch = spectrum.power.flatten(1).gather(1, index.flatten(1)).reshape(index.shape) * inside
+    distance = torch.maximum(reach[:, None].abs(), reach.abs())
+    out = []
+    for radius, independent in ((1, 2.0), (2, 5.0)):
+        inner, outer = distance <= radius, distance > radius
+        within = (patch * inner).sum((-2, -1)) / (inside & inner).sum((-2, -1)).clamp_min(1)
+        around = (patch * outer).sum((-2, -1)) / (inside & outer).sum((-2, -1)).clamp_min(1)
+        out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
+    return torch.stack(out)
 
 
 def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) -> Tensor:

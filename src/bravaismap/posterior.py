@@ -12,7 +12,7 @@ class                prior over its lattices (no length enters: the prior knows 
 square, hexagonal    one point
 rectangular          b/a uniform over 1–2.2 (95 %), an exponential tail of ln b/a beyond
 centered_rectangular angle of the two equal vectors: uniform over 35°–85° and 95°–125° (95 %), 85°–90° and below 35° rest
-oblique              b/a uniform over 1–2 and γ uniform over 50°–90° (95 %), rest uniform over the hyperbolic plane
+oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (85 %), a tail of ln b/a (10 %); rest anything
 ==================== ===========================================================================================
 
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The five lattices are
@@ -366,8 +366,9 @@ def _tall_prior(s: Floats) -> Floats:
 def _oblique_prior(tau: Complexes) -> Floats:
     """Density per hyperbolic area of b/a and γ uniform, at one image."""
     ratio, gamma = np.abs(tau), np.angle(tau)
-    inside = (ratio >= 1) & (ratio <= 2) & (gamma >= 50 * _DEGREE) & (gamma <= 90 * _DEGREE)
-    return np.where(inside, 0.95 / (40 * _DEGREE) * ratio * np.sin(gamma) ** 2, 0.0)
+    inside = (ratio >= 1) & (gamma >= 50 * _DEGREE) & (gamma <= 90 * _DEGREE)
+    near = np.where(ratio <= 2, 0.85 * ratio, 0.10 / 0.4 * np.exp(-(np.log(ratio / 2)).clip(0) / 0.4))
+    return np.where(inside, near * np.sin(gamma) ** 2 / (40 * _DEGREE), 0.0)
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 __all__ = ["Refined", "refine"]
 
 _TILES = 8
-_TAPER = 0.02
+_TAPER = 0.1
 #: Tiles over which errors are correlated, for disorder and for large atoms.
 _LAG = 2
 #: Farthest a node may move in one pass, in bins.

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 __all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
 
 _BLOCK = 8
+_FAR = 1e6  # puts every clear spot before all others
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,19 @@ class Spectrum:
     power : tensor, shape (n, rows, columns)
         Row r is k_y = r − rows // 2, column c is k_x = c − 1, in units of `binning` bins; column 0 repeats the mirror
         image of column 2.
+    level : tensor, shape (n, rows, columns)
+        The local background.
     binning : int
         Bins averaged into one along each axis: the spectrum at the resolution of a window smaller by this factor.
     """
 
     power: Tensor
-    binning: int
+    level: Tensor
+    binning: int = 1
+
+    def take(self, rows: Tensor) -> Spectrum:
+        """The spectra of some of the windows."""
+        return Spectrum(self.power[rows], self.level[rows], self.binning)
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,8 @@ def whitened_power(images: Tensor, binning: int = 1) -> Spectrum:
     middle = power.shape[-2] // 2
     power[:, middle, 0] = power[:, middle + 1, 0]  # the centre was made 0 by taking the mean away
     power = torch.cat([power[:, :, 1:2].flip(-2), power], dim=-1)
-    return Spectrum(power / _local_level(power), binning)
+    level = _local_level(power)
+    return Spectrum(power / level, level, binning)
 
 
 def significance(ratio: Tensor, binning: int = 1) -> Tensor:
@@ -134,12 +143,15 @@ def significance(ratio: Tensor, binning: int = 1) -> Tensor:
     return binning**2 * (ratio - 1 - ratio.log())
 
 
-def find_spots(spectrum: Spectrum, count: int = 24, lowest: float = 2.0) -> Spots:
+def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowest: float = 2.0) -> Spots:
     """Return the strongest local maxima of each spectrum.
 
     Parameters
     ----------
     spectrum : Spectrum
+    brightest : bool
+        Whether the spots of most power are taken, of those that stand out; else those that stand out most, which may
+        be faint ones in a quiet part of the spectrum.
     count : int
         Most spots to return for each window.
     lowest : float
@@ -154,13 +166,17 @@ def find_spots(spectrum: Spectrum, count: int = 24, lowest: float = 2.0) -> Spot
     allowed[0], allowed[-1], allowed[:, -1] = False, False, False
     logs = power.clamp_min(1e-6).log()
     peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
-    top, where = peaks.flatten(1).topk(min(count, rows * columns), dim=1)
+    chance = math.log(rows * columns / 9)
+    if brightest:
+        clear = significance(peaks, spectrum.binning) > chance
+        peaks = torch.where(clear, peaks * spectrum.level * _FAR, peaks)
+    where = peaks.flatten(1).topk(min(count, rows * columns), dim=1).indices
+    top = power.flatten(1).gather(1, where)
     offset_y = _vertex(logs, where, columns)
     offset_x = _vertex(logs, where, 1)
     row, column = where // columns, where % columns
     position = torch.stack([row - middle + offset_y, column - 1 + offset_x], dim=-1) * spectrum.binning
     weight = significance(top, spectrum.binning)
-    chance = math.log(rows * columns / 9)
     weight = torch.where(weight > chance - 2.0, weight, weight.new_zeros(()))
     return Spots(position, weight, 0.25 * spectrum.binning)
 
