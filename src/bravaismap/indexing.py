@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bravaismap.spots import Spots
 
-__all__ = ["distinct", "index_spots", "reduce_rows", "relatives"]
+__all__ = ["distinct", "index_spots", "reduce_rows"]
 
 _STRONG = 12
 _DIFFERENCES = 6
@@ -51,26 +51,6 @@ def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tens
     basis = reduce_rows(basis)
     score = _score(basis, spots.position, weight, tolerance, spread=0.1)
     return distinct(basis, score, count)
-
-
-def relatives(basis: Tensor) -> Tensor:
-    """Return each reciprocal basis with its lattices finer and coarser by an index of 2 and 3.
-
-    Parameters
-    ----------
-    basis : tensor, shape (..., 2, 2)
-
-    Returns
-    -------
-    tensor, shape (..., 15, 2, 2)
-        The basis itself, 7 sublattices and 7 superlattices, each reduced.
-    """
-    rows = [[[1, 0], [0, 1]]]
-    for m in (2, 3):
-        rows += [[[m, 0], [0, 1]], *([[[1, j], [0, m]] for j in range(m)])]
-    coarse = torch.tensor(rows, dtype=basis.dtype, device=basis.device)
-    fine = torch.linalg.inv(coarse[1:])
-    return reduce_rows(torch.cat([coarse, fine]) @ basis[..., None, :, :])
 
 
 def reduce_rows(basis: Tensor, steps: int = 12) -> Tensor:

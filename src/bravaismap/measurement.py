@@ -26,8 +26,9 @@ _SPARSE = 14.0
 #: Prior against slender cells (one row of spots and a chance one): log odds per unit of the log of the ratio of sides.
 _AGAINST_SLENDER = 20.0
 _COMMON_RATIO = 3.0
-#: Candidates whose evidence is within this of the best are refined too, and all where the best has less than the second.
+#: Candidates whose evidence is within this of the best are refined too.
 _CLOSE = 15.0
+#: Evidence below which all candidates are refined, those of the flattened window too.
 _DOUBTFUL = 60.0
 _TRIED = 3
 #: Pixels above which an image is searched more widely: it is one of few.
@@ -38,7 +39,7 @@ _VISIBLE = 400.0
 _TILE_FREEDOM = 30.0
 #: What the evidence of spots spread over several bins is worth: a diffuse ring is uneven too.
 _BROAD_WORTH = 0.45
-#: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulated windows.
+#: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.15
 _FEW = 6.0
 _SMALLEST_SIDE = 32
@@ -162,15 +163,15 @@ class _Best:
     signal: Tensor
 
     def take(self, rows: Tensor) -> _Best:
-        """These rows."""
+        """Return some rows."""
         return _Best(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def put(self, other: _Best, rows: Tensor) -> _Best:
-        """This with the rows replaced by all those of the other."""
+        """Replace the rows by all those of the other."""
         return _Best(*(getattr(self, f.name).index_copy(0, rows, getattr(other, f.name)) for f in fields(self)))
 
     def improved(self, other: _Best, rows: Tensor) -> _Best:
-        """This with those `rows` replaced for which the other has more evidence."""
+        """Replace those of the `rows` for which the other has more evidence."""
         area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
         gain = other.evidence - self.evidence[rows] + _SPARSE * (others - area).clamp(-1.0, 1.0)
         gain = gain - _AGAINST_SLENDER * (_slender(other.basis) - _slender(self.basis[rows]))
@@ -206,20 +207,22 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:
     """Log of the area of each cell over that of the best, at most 1."""
     area = torch.linalg.det(candidates).abs().clamp_min(1e-3).log()
-    return (area - area.gather(1, score.argmax(1, keepdim=True))).clamp(-9.0, 1.0)
+    relative: Tensor = area - area.gather(1, score.argmax(1, keepdim=True))
+    return relative.clamp(-9.0, 1.0)
 
 
 def _slender(basis: Tensor) -> Tensor:
     """Log of the ratio of the sides of a cell over the largest that is common, 0 below it."""
     short, long = basis.square().sum(-1).sqrt().unbind(-1)
-    return (long / short.clamp_min(1e-3) / _COMMON_RATIO).log().clamp_min(0)
+    slender: Tensor = (long / short.clamp_min(1e-3) / _COMMON_RATIO).log()
+    return slender.clamp_min(0)
 
 
 def choose_nodes(spectrum: Spectrum, basis: Tensor) -> tuple[Tensor, Tensor]:
     """Return the indices of the brightest nodes and the probability that each holds a wave (0 if it hardly does)."""
     orders = node_orders(_HIGHEST, basis.device)
     power, seen = node_power(spectrum, orders @ basis)
-    ratio = torch.where(seen, log_ratio(power, spectrum.binning), power.new_full((), -9.0))
+    ratio = torch.where(seen, log_ratio(power), power.new_full((), -9.0))
     top = ratio.topk(_NODES, dim=1)
     filled = torch.sigmoid(top.values - 1.0)
     return orders[top.indices], torch.where(filled > 0.3, filled, filled.new_zeros(()))

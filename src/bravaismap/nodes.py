@@ -28,7 +28,7 @@ _RINGS = (0.0, 0.5, 0.8, 1.02)
 
 
 def node_orders(highest: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return the indices (h, k) of the nodes of a half plane with \\|h\\|, \\|k\\| ≤ `highest`, without the centre.
+    """Return the indices (h, k) of the nodes of a half plane up to an index, without the centre.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     position : tensor, shape (n, nodes, 2)
         (k_y, k_x) in bins, in either half plane.
     lowest : float
-        Nodes nearer to the centre, in (averaged) bins, are left out.
+        Nodes nearer to the centre, in bins, are left out.
 
     Returns
     -------
@@ -60,7 +60,6 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     """
     _, rows, columns = spectrum.power.shape
     middle = rows // 2
-    position = position / spectrum.binning
     position = torch.where(position[..., 1:] < 0, -position, position)
     nearest = position.round()
     seen = (nearest[..., 0].abs() < middle) & (nearest[..., 1] < columns - 2)
@@ -68,9 +67,7 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     row = (nearest[..., 0] + middle).clamp(0, rows - 1).long()
     column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
     power = spectrum.power.flatten(1).gather(1, row * columns + column)
-    if spectrum.binning == 1:
-        power = power / _line(position - nearest).square().prod(-1)
-    return power, seen
+    return power / _line(position - nearest).square().prod(-1), seen
 
 
 def broad_power(spectrum: Spectrum, position: Tensor) -> Tensor:
@@ -89,7 +86,6 @@ def broad_power(spectrum: Spectrum, position: Tensor) -> Tensor:
         :func:`log_ratio` takes it.
     """
     _, rows, columns = spectrum.power.shape
-    position = position / spectrum.binning
     nearest = torch.where(position[..., 1:] < 0, -position, position).round()
     reach = torch.arange(-_AROUND, _AROUND + 1, device=position.device)
     row = nearest[..., 0, None, None] + rows // 2 + reach[:, None]
@@ -131,7 +127,7 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) 
     orders = node_orders(highest, basis.device)
     position = orders @ basis
     power, seen = node_power(spectrum, position.flatten(1, 2))
-    gain = log_ratio(power, spectrum.binning).exp().reshape(n, count, -1) - 1
+    gain = log_ratio(power).exp().reshape(n, count, -1) - 1
     radius = position.square().sum(-1).sqrt() / band[:, None, None]
     shown = seen.reshape(n, count, -1)
     parity = (orders.remainder(2) * torch.tensor([2.0, 1.0], device=basis.device)).sum(-1).long()
@@ -145,9 +141,9 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) 
     return total
 
 
-def log_ratio(power: Tensor, binning: int = 1, freedom: float = _FREEDOM) -> Tensor:
+def log_ratio(power: Tensor, freedom: float = _FREEDOM) -> Tensor:
     """Log of the marginal likelihood ratio of one node: a component of unknown strength against noise alone."""
-    exponent = binning**2 * freedom * torch.log1p((power - 1).clamp_min(0) / freedom)
+    exponent = freedom * torch.log1p((power - 1).clamp_min(0) / freedom)
     return (exponent - torch.log1p(power) - 0.7).clamp_max(60.0)
 
 

@@ -1,22 +1,22 @@
 """Posterior: from a measured cell with its covariance to the probability of each class.
 
-A class is a statement about the shape τ of the lattice (see ``lattice``). The measured shape scatters about the true one
-by the covariance of the measurement and by the distortion of the instrument, whose four components of I + ε have
-the standard deviation `distortion`; an isotropic scatter of √2 `distortion` in the hyperbolic plane. The likelihood of a
-class is this Gaussian, summed over all images of the measured shape under change of basis (a scatter across the edge of
-the fundamental domain comes back by reduction), integrated over the lattices of the class in closed form:
+A class is a statement about the shape τ of the lattice (see ``lattice``). The measured shape scatters about the true
+one by the covariance of the measurement and by the distortion of the instrument, whose four components of I + ε have
+the standard deviation `distortion`: an isotropic scatter of √2 `distortion` in the hyperbolic plane. The likelihood of
+a class is this Gaussian, summed over all images of the measured shape under change of basis (a scatter across the edge
+of the fundamental domain comes back by reduction), integrated over the lattices of the class in closed form:
 
 ==================== ===========================================================================================
 class                prior over its lattices (no length enters: the prior knows no scale)
 ==================== ===========================================================================================
 square, hexagonal    one point
 rectangular          b/a uniform over 1–2.2 (95 %), an exponential tail of ln b/a beyond
-centered_rectangular angle of the two equal vectors: uniform over 35°–85° and 95°–125° (95 %), 85°–90° and below 35° rest
+centered_rectangular angle of the two equal vectors: uniform over 35°–85° and 95°–125° (95 %), rest outside
 oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (85 %), a tail of ln b/a (10 %); rest anything
 ==================== ===========================================================================================
 
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The five lattices are
-equally likely before the measurement. The probability of ``none`` comes from the evidence that there is a lattice at all.
+equally likely before the measurement. The probability of ``none`` comes from the evidence for any lattice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ __all__ = ["Cell", "cell", "class_probability", "none_probability", "sample_prob
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
 
-#: Unimodular maps (p, q, r, s), (a, b) → (p a + q b, r a + s b), to all domains near the fundamental one.
 _HEXAGONAL = 0.5 + 1j * np.sqrt(0.75)
 _SMALLEST = 1e-5
 
@@ -98,7 +97,10 @@ def cell(basis: ArrayLike, covariance: ArrayLike) -> Cell:
         b,
         gamma,
         orientation,
-        *std.T,
+        std[:, 0],
+        std[:, 1],
+        std[:, 2],
+        std[:, 3],
         100 * deviation(_folded(tau)),
         100 * np.sqrt(np.trace(scatter, axis1=-2, axis2=-1) / 2),
     )
@@ -133,12 +135,11 @@ def shape_covariance(basis: ArrayLike, covariance: ArrayLike, distortion: float 
     slope = slope / tau.imag[:, None]
     real = np.stack([slope.real, slope.imag], axis=1)
     scatter = real @ spread @ np.swapaxes(real, 1, 2)
-    return tau, scatter + (2 * distortion**2 + _SMALLEST**2) * np.eye(2)
+    total = scatter + (2 * distortion**2 + _SMALLEST**2) * np.eye(2)
+    return np.asarray(tau), np.asarray(total)
 
 
-def class_probability(
-    basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLike, distortion: float = 0.02
-) -> Floats:
+def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLike, distortion: float = 0.02) -> Floats:
     """Return the probability of each class.
 
     Parameters
@@ -235,7 +236,7 @@ def _lattice_probability(tau: Complexes, scatter: Floats) -> Floats:
         axis=-1,
     )
     total = density.sum(-1, keepdims=True)
-    return density / total
+    return np.asarray(density / total)
 
 
 # --- images of a shape under change of basis -------------------------------------------------------------------------
@@ -245,15 +246,15 @@ def _words() -> Floats:
     """Maps to the domains around the fundamental one: words of at most four reflections, as (p, q, r, s, mirror)."""
     # −τ̄, 1 − τ̄ and 1/τ̄ as τ → (r + sτ)/(p + qτ) of τ or (mirror) of −τ̄
     generators = [((1, 0, 0, 1), 1), ((1, 0, 1, 1), 1), ((0, 1, -1, 0), 1)]
-    found = {((1, 0, 0, 1), 0)}
+    found: set[tuple[tuple[int, ...], int]] = {((1, 0, 0, 1), 0)}
     latest = set(found)
     for _ in range(4):
-        new = set()
+        new: set[tuple[tuple[int, ...], int]] = set()
         for (p, q, r, s), mirror in latest:
             for (p2, q2, r2, s2), _m in generators:
                 # generator after word: first −conj (flips the signs of q, r of the word), then its map
                 word = (p, -q, -r, s)
-                matrix = (
+                matrix: tuple[int, ...] = (
                     p2 * word[0] + q2 * word[2],
                     p2 * word[1] + q2 * word[3],
                     r2 * word[0] + s2 * word[2],
@@ -297,7 +298,7 @@ def _cayley(images: Complexes, seen: Floats) -> tuple[Complexes, Floats]:
     """Map the arc |τ| = 1 to the imaginary axis, i to i and the hexagonal point to i√3."""
     phase = 2 / (1 - images) ** 2
     phase = phase / np.abs(phase)
-    return (1 + images) / (1 - images), _rotated(*np.moveaxis(seen, -1, 0), phase)
+    return (1 + images) / (1 - images), _rotated(seen[..., 0], seen[..., 1], seen[..., 2], phase)
 
 
 def _folded(tau: Complexes) -> Complexes:
@@ -321,7 +322,8 @@ def _line(images: Complexes, seen: Floats, low: float, high: float, prior: Calla
     across = np.arcsinh(images.real / images.imag)
     along = np.log(length)
     # frame at the image: t radial, n to the right of it
-    xx, xy, yy = np.moveaxis(_rotated(*np.moveaxis(seen, -1, 0), 1j * images.conj() / length), -1, 0)
+    turned = _rotated(seen[..., 0], seen[..., 1], seen[..., 2], 1j * images.conj() / length)
+    xx, xy, yy = np.moveaxis(turned, -1, 0)
     at = along - xy / xx * across
     width = np.sqrt(np.maximum(yy - xy**2 / xx, 1e-14))
     inside = ndtr((high - at) / width) - ndtr((low - at) / width)

@@ -164,7 +164,7 @@ def _lever(device: torch.device) -> Tensor:
 
 def _derivatives(sums: Tensor, orders: Tensor, weight: Tensor, change: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient of Σ weight |S|² with respect to the basis, the powers |S|², and the (positive) curvature."""
-    n, nodes, tiles = sums.shape
+    n, nodes, _ = sums.shape
     turned = _turn(sums, orders @ change)
     y, x = _centres(sums.device)
     moments = torch.stack([torch.ones_like(y), y, x, y * y, x * y, x * x], dim=-1)
@@ -199,7 +199,7 @@ def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change
     lever = (place[:, :, None] * place[:, None] * share[:, None, None]).sum(0)
     scatter = (level[:, :, None, :, None] * lever[None, None, :, None, :]).reshape(n, 4, 4)
     ridge = torch.diag_embed(1e-6 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12)
-    inverse = torch.linalg.inv_ex(curvature + ridge)[0]
+    inverse: Tensor = torch.linalg.inv_ex(curvature + ridge)[0]
     return inverse @ scatter @ inverse.transpose(1, 2)
 
 

@@ -1,4 +1,4 @@
-"""Diffraction spots: the local maxima of a window's power spectrum above its local background, with sub-pixel positions.
+"""Diffraction spots: the local maxima of a window's power spectrum above its local background, to sub-pixel precision.
 
 Two views of a window serve the search: the *plain* one, only tapered, which loses no precision, and the *flat* one, of
 which slow background, line means and uneven contrast are removed, which sees a lattice under contamination, terraces,
@@ -28,21 +28,18 @@ class Spectrum:
     Attributes
     ----------
     power : tensor, shape (n, rows, columns)
-        Row r is k_y = r − rows // 2, column c is k_x = c − 1, in units of `binning` bins; column 0 repeats the mirror
+        Row r is k_y = r − rows // 2, column c is k_x = c − 1, in bins; column 0 repeats the mirror
         image of column 2.
     level : tensor, shape (n, rows, columns)
         The local background.
-    binning : int
-        Bins averaged into one along each axis: the spectrum at the resolution of a window smaller by this factor.
     """
 
     power: Tensor
     level: Tensor
-    binning: int = 1
 
     def take(self, rows: Tensor) -> Spectrum:
         """The spectra of some of the windows."""
-        return Spectrum(self.power[rows], self.level[rows], self.binning)
+        return Spectrum(self.power[rows], self.level[rows])
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,12 @@ def flatten(images: Tensor, cells: int = 16) -> Tensor:
     return out - out.mean(dim=-1, keepdim=True)
 
 
-def whitened_power(images: Tensor, binning: int = 1) -> Spectrum:
+def whitened_power(images: Tensor) -> Spectrum:
     """Return the power spectra of Hann-tapered images divided by their local background.
 
     Parameters
     ----------
     images : tensor, shape (n, y, x)
-    binning : int
-        Bins to average along each axis.
     """
     rows, columns = images.shape[-2:]
     taper_y = torch.hann_window(rows, periodic=False, device=images.device)
@@ -117,30 +112,17 @@ def whitened_power(images: Tensor, binning: int = 1) -> Spectrum:
     if rows % 2 == 0:
         power = torch.cat([power[:, 1:], power[:, :1]], dim=-2)[:, :-1]
     # rows now run from -(rows-1)//2 to (rows-1)//2, odd in number: the centre is exact
-    if binning > 1:
-        mirrored = power.flip(-2)[:, :, 1 : binning].flip(-1)
-        wide = torch.cat([mirrored, power], dim=-1)
-        kernel = 2 * binning - 1
-        triangle = torch.bartlett_window(kernel + 2, periodic=False, device=images.device)[1:-1]
-        weight = triangle[:, None] * triangle
-        weight = weight / weight.sum()
-        pad = binning - 1
-        centre = power.shape[-2] // 2
-        keep = centre // binning
-        start = centre - keep * binning
-        wide = F.pad(wide[:, None], (0, pad, pad, pad), mode="replicate")
-        power = F.conv2d(wide[:, :, start : start + 2 * keep * binning + kernel], weight[None, None], stride=binning)[:, 0]
     middle = power.shape[-2] // 2
     power[:, middle, 0] = power[:, middle + 1, 0]  # the centre was made 0 by taking the mean away
     power = torch.cat([power[:, :, 1:2].flip(-2), power], dim=-1)
     level = _local_level(power)
-    return Spectrum(power / level, level, binning)
+    return Spectrum(power / level, level)
 
 
-def significance(ratio: Tensor, binning: int = 1) -> Tensor:
+def significance(ratio: Tensor) -> Tensor:
     """Return the log likelihood ratio of a power `ratio` to the background against noise (0 below the background)."""
     ratio = ratio.clamp_min(1.0)
-    return binning**2 * (ratio - 1 - ratio.log())
+    return ratio - 1 - ratio.log()
 
 
 def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowest: float = 2.0) -> Spots:
@@ -155,30 +137,28 @@ def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowe
     count : int
         Most spots to return for each window.
     lowest : float
-        Smallest distance from the centre, in (averaged) bins.
+        Smallest distance from the centre, in bins.
     """
     power = spectrum.power
-    n, rows, columns = power.shape
+    _, rows, columns = power.shape
     middle = rows // 2
     k_y = torch.arange(rows, device=power.device, dtype=power.dtype) - middle
     k_x = torch.arange(columns, device=power.device, dtype=power.dtype) - 1
     allowed = (k_y[:, None].square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y[:, None] < 0))
     allowed[0], allowed[-1], allowed[:, -1] = False, False, False
-    logs = power.clamp_min(1e-6).log()
     peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
     chance = math.log(rows * columns / 9)
     if brightest:
-        clear = significance(peaks, spectrum.binning) > chance
+        clear = significance(peaks) > chance
         peaks = torch.where(clear, peaks * spectrum.level * _FAR, peaks)
-    where = peaks.flatten(1).topk(min(count, rows * columns), dim=1).indices
-    top = power.flatten(1).gather(1, where)
-    offset_y = _vertex(logs, where, columns)
-    offset_x = _vertex(logs, where, 1)
+    height, where = peaks.flatten(1).topk(min(count, rows * columns), dim=1)
+    flat = power.flatten(1)
     row, column = where // columns, where % columns
-    position = torch.stack([row - middle + offset_y, column - 1 + offset_x], dim=-1) * spectrum.binning
-    weight = significance(top, spectrum.binning)
-    weight = torch.where(weight > chance - 2.0, weight, weight.new_zeros(()))
-    return Spots(position, weight, 0.25 * spectrum.binning)
+    offset = torch.stack([_vertex(flat, where, columns), _vertex(flat, where, 1)], dim=-1)
+    position = torch.stack([row - middle, column - 1], dim=-1) + offset
+    weight = significance(flat.gather(1, where))
+    weight = torch.where((height > 0) & (weight > chance - 2.0), weight, weight.new_zeros(()))
+    return Spots(position, weight, 0.25)
 
 
 def _local_maximum(power: Tensor) -> Tensor:
@@ -188,13 +168,11 @@ def _local_maximum(power: Tensor) -> Tensor:
     return F.pad(power[:, 1:-1, 1:-1] >= highest, (1, 1, 1, 1))
 
 
-def _vertex(logs: Tensor, where: Tensor, step: int) -> Tensor:
-    """Offset of the vertex of the parabola through a maximum and its two neighbours, at most half a bin."""
-    flat = logs.flatten(1)
+def _vertex(flat: Tensor, where: Tensor, step: int) -> Tensor:
+    """Offset of the vertex of the parabola through the logs of a maximum and its neighbours, at most half a bin."""
     size = flat.shape[1]
-    here = flat.gather(1, where)
-    before = flat.gather(1, (where - step).clamp(0, size - 1))
-    after = flat.gather(1, (where + step).clamp(0, size - 1))
+    near = torch.stack([(where - step).clamp(0, size - 1), where, (where + step).clamp(0, size - 1)])
+    before, here, after = flat.gather(1, near.movedim(0, 1).flatten(1)).clamp_min(1e-6).log().chunk(3, dim=1)
     curvature = (2 * here - before - after).clamp_min(1e-3)
     return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5)
 
