@@ -33,6 +33,8 @@ _DOUBTFUL = 60.0
 _TRIED = 3
 #: Pixels above which an image is searched more widely: it is one of few.
 _LARGE = 40_000
+#: Windows measured in one go: so many fit a processor's cache.
+_TOGETHER = 64
 #: A lattice counts if a region of this many cells would show it, so that a faint periodic support, or a carrier of
 #: interference, that only thousands of cells reveal does not speak for an image of something else.
 _VISIBLE = 400.0
@@ -92,8 +94,15 @@ def measure(images: Tensor) -> Measurement:
     InputError
         If the windows are smaller than 32 px.
     """
-    if images.ndim != 3 or min(images.shape[-2:]) < _SMALLEST_SIDE:
-        raise InputError(f"windows of shape {tuple(images.shape)} were given; expected (n, y, x) of 32 px or more")
+    if images.ndim != 3 or len(images) == 0 or min(images.shape[-2:]) < _SMALLEST_SIDE:
+        raise InputError(
+            f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
+        )
+    parts = [_measure(part) for part in torch.split(images, _TOGETHER)]
+    return Measurement(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Measurement)))
+
+
+def _measure(images: Tensor) -> Measurement:
     plain = standardize(images)
     spectrum = whitened_power(plain)
     best = _search(plain, spectrum, wide=images.shape[-2] * images.shape[-1] > _LARGE)
@@ -135,13 +144,15 @@ def _others(
     best: _Best, smooth: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor, first: Tensor, close: float
 ) -> _Best:
     """The best after all those candidates were refined too whose score is at most `close` below the `first`."""
+    near = score > (first - close)[:, None]
+    doubtful = (best.evidence < _DOUBTFUL)[:, None] & (score > -500)
+    rows, ranks = torch.nonzero((near | doubtful) & (score != first[:, None]), as_tuple=True)
+    if len(rows) == 0:
+        return best
+    tried = _attempt(smooth[rows], spectrum.take(rows), candidates[rows, ranks])
     for rank in range(candidates.shape[1]):
-        doubtful = (best.evidence < _DOUBTFUL) & (score[:, rank] > -500)
-        near = (score[:, rank] > first - close) & (score[:, rank] != first)
-        rows = torch.nonzero(near | (doubtful & (score[:, rank] != first))).squeeze(1)
-        if len(rows):
-            some = spectrum.take(rows)
-            best = best.improved(_attempt(smooth[rows], some, candidates[rows, rank]), rows)
+        own = torch.nonzero(ranks == rank).squeeze(1)
+        best = best.improved(tried.take(own), rows[own])
     return best
 
 

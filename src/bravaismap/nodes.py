@@ -9,6 +9,7 @@ noise, and extinct nodes are not held against a lattice.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -27,6 +28,7 @@ _AROUND = 5
 _RINGS = (0.0, 0.5, 0.8, 1.02)
 
 
+@functools.cache
 def node_orders(highest: int, device: torch.device | str = "cpu") -> Tensor:
     """Return the indices (h, k) of the nodes of a half plane up to an index, without the centre.
 

@@ -10,9 +10,9 @@ of the fundamental domain comes back by reduction), integrated over the lattices
 class                prior over its lattices (no length enters: the prior knows no scale)
 ==================== ===========================================================================================
 square, hexagonal    one point
-rectangular          b/a uniform over 1–2.2 (95 %), an exponential tail of ln b/a beyond
+rectangular          b/a uniform over 1–2.2 (92 %), an exponential tail of ln b/a beyond
 centered_rectangular angle of the two equal vectors: uniform over 35°–85° and 95°–125° (95 %), rest outside
-oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (85 %), a tail of ln b/a (10 %); rest anything
+oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %), a tail of ln b/a (8 %); rest anything
 ==================== ===========================================================================================
 
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The five lattices are
@@ -236,7 +236,7 @@ def _lattice_probability(tau: Complexes, scatter: Floats) -> Floats:
         axis=-1,
     )
     total = density.sum(-1, keepdims=True)
-    return np.asarray(density / total)
+    return np.asarray((1 - _MISTAKEN) * density / total + _MISTAKEN / 5)
 
 
 # --- images of a shape under change of basis -------------------------------------------------------------------------
@@ -333,15 +333,15 @@ def _line(images: Complexes, seen: Floats, low: float, high: float, prior: Calla
 
 # --- priors -----------------------------------------------------------------------------------------------------------
 
-_BROAD = 0.05 * 6 / np.pi
+_BROAD = 0.03 * 6 / np.pi
 _DEGREE = np.pi / 180
 
 
 def _rectangular_prior(s: Floats) -> Floats:
     """Density in s = ln b/a."""
     edge = np.log(2.2)
-    near = 0.95 * np.exp(np.minimum(s, edge)) / 1.2
-    return np.where(s <= edge, near, 0.05 / 0.4 * np.exp(-(s - edge).clip(0) / 0.4))
+    near = 0.92 * np.exp(np.minimum(s, edge)) / 1.2
+    return np.where(s <= edge, near, 0.08 / 0.4 * np.exp(-(s - edge).clip(0) / 0.4))
 
 
 def _angle_prior(theta: Floats) -> Floats:
@@ -369,7 +369,7 @@ def _oblique_prior(tau: Complexes) -> Floats:
     """Density per hyperbolic area of b/a and γ uniform, at one image."""
     ratio, gamma = np.abs(tau), np.angle(tau)
     inside = (ratio >= 1) & (gamma >= 50 * _DEGREE) & (gamma <= 90 * _DEGREE)
-    near = np.where(ratio <= 2, 0.85 * ratio, 0.10 / 0.4 * np.exp(-(np.log(ratio / 2)).clip(0) / 0.4))
+    near = np.where(ratio <= 2, 0.89 * ratio, 0.08 / 0.4 * np.exp(-(np.log(ratio / 2)).clip(0) / 0.4))
     return np.where(inside, near * np.sin(gamma) ** 2 / (40 * _DEGREE), 0.0)
 
 
@@ -378,6 +378,8 @@ def _oblique_prior(tau: Complexes) -> Floats:
 #: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
 _ODDS_EVEN = 21.0
 _ODDS_SLOPE = 0.45
+#: Share of the measurements that are of another lattice than the crystal's, on held-apart simulated windows.
+_MISTAKEN = 0.01
 
 
 def _reduced(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ errors taken node by node would miss; the scatter between tiles does not, whatev
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -156,6 +157,7 @@ def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
     return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
 
 
+@functools.cache
 def _lever(device: torch.device) -> Tensor:
     """Mean square extent of the window along (y, x)."""
     place = torch.stack(_centres(device), dim=-1)
@@ -219,6 +221,7 @@ def _long_run(field: Tensor) -> Tensor:
     return level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
 
 
+@functools.cache
 def _kernel(device: torch.device) -> tuple[Tensor, float]:
     """Weights of a tile's neighbours, and the factor that makes up for the fitted offset and gradient."""
     line = 1 - torch.arange(-_LAG + 1, _LAG, device=device, dtype=torch.float32).abs() / _LAG
@@ -251,6 +254,7 @@ def _turn(sums: Tensor, shift: Tensor) -> Tensor:
     return sums * torch.complex(phase.cos(), phase.sin())
 
 
+@functools.cache
 def _centres(device: torch.device) -> tuple[Tensor, Tensor]:
     line = (torch.arange(_TILES, device=device, dtype=torch.float32) + 0.5) / _TILES - 0.5
     y, x = torch.meshgrid(line, line, indexing="ij")
