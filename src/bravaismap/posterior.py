@@ -376,7 +376,7 @@ def _oblique_prior(tau: Complexes) -> Floats:
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 #: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
-_ODDS_EVEN = 21.0
+_ODDS_EVEN = 23.0
 _ODDS_SLOPE = 0.45
 #: Share of the measurements that are of another lattice than the crystal's, on held-apart simulated windows.
 _MISTAKEN = 0.01
