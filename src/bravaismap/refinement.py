@@ -1,0 +1,293 @@
+"""Refinement: the reciprocal basis that maximises the likelihood of a periodic signal, and its true covariance.
+
+Given a basis from ``indexing``, the image is modelled as waves at the nodes of one lattice plus noise. The basis that
+maximises Σ_h |S(k_h)|² / P_h, with S the Fourier sum of the image at the node and P_h the power of the noise there, is
+found by Newton's method. For speed each node's sum is kept in tiles (8 × 8 of a window): a small change of basis only
+turns the phases of the tiles. After the first pass the waves found are subtracted, so that no node leaks into another,
+and the second pass refines on the residual.
+
+The covariance is the sandwich H⁻¹ M H⁻¹: H is the curvature at the maximum and M the scatter of the score, summed over
+all nodes first, between the tiles of the residual. Displaced atoms turn the phases of all harmonics together, which
+errors taken node by node would miss; the scatter between tiles does not, whatever the disorder is.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Refined", "refine"]
+
+_TILES = 8
+_TAPER = 0.1
+#: Tiles over which errors are correlated, for disorder and for large atoms.
+_LAG = 2
+#: Farthest a node may move in one pass, in bins.
+_REACH = 0.7
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A refined reciprocal lattice.
+
+    Attributes
+    ----------
+    basis : tensor, shape (n, 2, 2)
+        Rows g₁, g₂ in bins (y, x).
+    covariance : tensor, shape (n, 4, 4)
+        Of the flattened basis, bins².
+    amplitude : complex tensor, shape (n, nodes)
+        Of the wave at each node, in units of the image.
+    noise : tensor, shape (n, nodes)
+        Power of the noise under each node: E|amplitude error|².
+    residual : tensor, shape (n, y, x)
+        The images, tapered, without the waves found in the first pass.
+    """
+
+    basis: Tensor
+    covariance: Tensor
+    amplitude: Tensor
+    noise: Tensor
+    residual: Tensor
+
+
+def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3) -> Refined:
+    """Return the maximum-likelihood reciprocal basis of each window.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Without slow background.
+    basis : tensor, shape (n, 2, 2)
+        Starting values in bins; the nodes that weigh must be nearer than half a bin.
+    orders : tensor, shape (n, nodes, 2)
+        Indices (h, k) of the nodes to use.
+    weight : tensor, shape (n, nodes)
+        Probability that a node holds a wave, over the power of the noise (any unit) there.
+    steps : int
+        Newton steps in each pass.
+    """
+    size = images.shape[-2:]
+    images, extent = _crop(images)
+    basis = basis * extent
+    taper = _taper(images.shape[-2:], images.device)
+    tapered = images * taper
+    share = _tile_sums(taper)
+    waves = _Waves(images.shape[-2:], orders @ basis)
+    sums = waves.demodulate(tapered)
+    change = _newton(sums, orders, weight, steps)
+    basis = basis + change
+    waves = _Waves(images.shape[-2:], orders @ basis)
+    amplitude = _turn(sums, orders @ change).sum(-1) / share.sum()
+    filled = amplitude * (weight > 0)
+    residual = tapered - taper * waves.synthesize(filled)
+    left = waves.demodulate(residual)
+    amplitude = amplitude + left.sum(-1) / share.sum()
+    noise = _noise(left)
+    sharp = weight * 0 + (weight > 0) / noise.clamp_min(1e-20)
+    sums = left + filled[..., None] * share
+    change = _newton(sums, orders, sharp, steps - 1)
+    covariance = _sandwich(sums, left, orders, sharp, change, share / share.max())
+    scale = torch.cat([extent, extent])
+    return Refined(
+        (basis + change) / extent,
+        covariance / (scale[:, None] * scale),
+        amplitude,
+        noise / share.sum() ** 2,
+        _uncrop(residual, size),
+    )
+
+
+class _Waves:
+    """Plane waves at nodes (in bins), tiled along y."""
+
+    def __init__(self, size: torch.Size, position: Tensor) -> None:
+        rows, columns = size
+        self.rows, self.columns = rows, columns
+        y = (torch.arange(rows, device=position.device, dtype=position.dtype) + 0.5) / rows - 0.5
+        x = (torch.arange(columns, device=position.device, dtype=position.dtype) + 0.5) / columns - 0.5
+        phase_y = 2 * torch.pi * position[..., :1] * y
+        phase_x = 2 * torch.pi * position[..., 1:] * x
+        self.cos_y, self.sin_y = phase_y.cos(), phase_y.sin()
+        self.cos_x, self.sin_x = phase_x.cos(), phase_x.sin()
+
+    def demodulate(self, images: Tensor) -> Tensor:
+        """Fourier sums of each tile, complex, shape (n, nodes, tiles)."""
+        n, nodes = self.cos_y.shape[:2]
+        table = torch.cat([self.cos_y, -self.sin_y], dim=1).reshape(n, 2 * nodes, _TILES, -1).transpose(1, 2)
+        lines = table @ images.reshape(n, _TILES, -1, self.columns)
+        real, imag = lines.reshape(n, _TILES, 2, nodes, _TILES, -1).unbind(2)
+        cos = self.cos_x.reshape(n, 1, nodes, _TILES, -1)
+        sin = self.sin_x.reshape(n, 1, nodes, _TILES, -1)
+        out = torch.complex((real * cos + imag * sin).sum(-1), (imag * cos - real * sin).sum(-1))
+        return out.transpose(1, 2).reshape(n, nodes, -1)
+
+    def synthesize(self, amplitude: Tensor) -> Tensor:
+        """Image of the waves and their conjugates, shape (n, y, x)."""
+        real, imag = 2 * amplitude.real[..., None], 2 * amplitude.imag[..., None]
+        in_phase = real * self.cos_y - imag * self.sin_y
+        quadrature = real * self.sin_y + imag * self.cos_y
+        left = torch.cat([in_phase, -quadrature], dim=1)
+        return left.transpose(1, 2) @ torch.cat([self.cos_x, self.sin_x], dim=1)
+
+
+def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
+    """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves further than `_REACH`."""
+    change = orders.new_zeros(len(orders), 2, 2)
+    used = (weight > 0).to(orders.dtype)
+    lever = _lever(sums.device)
+    for _ in range(steps):
+        gradient, strength, _ = _derivatives(sums, orders, weight, change)
+        curvature = _model_curvature(orders, weight * strength, lever)
+        damped = curvature + torch.diag_embed(1e-4 * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
+        step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
+        change = torch.nan_to_num(change + step)
+        moved = ((orders @ change).square().sum(-1).sqrt() * used).amax(-1)
+        change = change * (_REACH / moved.clamp_min(_REACH))[:, None, None]
+    return change
+
+
+def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
+    """Curvature that pure waves of these weights would have, (n, 4, 4): positive wherever the basis is."""
+    by_order = torch.einsum("nhi,nhj->nij", weight[..., None] * orders, orders)
+    return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
+
+
+@functools.cache
+def _lever(device: torch.device) -> Tensor:
+    """Mean square extent of the window along (y, x)."""
+    place = torch.stack(_centres(device), dim=-1)
+    return place.T @ place / len(place)
+
+
+def _derivatives(sums: Tensor, orders: Tensor, weight: Tensor, change: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient of Σ weight |S|² with respect to the basis, the powers |S|², and the (positive) curvature."""
+    n, nodes, _ = sums.shape
+    turned = _turn(sums, orders @ change)
+    y, x = _centres(sums.device)
+    moments = torch.stack([torch.ones_like(y), y, x, y * y, x * y, x * x], dim=-1)
+    parts = torch.cat([turned.real, turned.imag], dim=1) @ moments
+    m = torch.complex(parts[:, :nodes], parts[:, nodes:])
+    s, s_y, s_x, s_yy, s_xy, s_xx = m.unbind(-1)
+    conj = s.conj()
+    slope = torch.stack([(conj * s_y).imag, (conj * s_x).imag], dim=-1) * (4 * torch.pi)
+    yy = (conj * s_yy).real - s_y.abs().square()
+    xy = (conj * s_xy).real - (s_y.conj() * s_x).real
+    xx = (conj * s_xx).real - s_x.abs().square()
+    bend = torch.stack([yy, xy, xy, xx], dim=-1).reshape(n, nodes, 2, 2) * (8 * torch.pi**2)
+    weighted = weight[..., None] * orders
+    gradient = torch.einsum("nhi,nhc->nic", weighted, slope).reshape(n, 4)
+    curvature = torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(n, 4, 4)
+    return gradient, s.abs().square(), curvature
+
+
+def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor) -> Tensor:
+    """Covariance of the basis from the scatter of the score between tiles."""
+    n = len(orders)
+    _, strength, curvature = _derivatives(sums, orders, weight, change)
+    model = _model_curvature(orders, weight * strength, _lever(sums.device))
+    sound = torch.linalg.eigvalsh(curvature - 0.3 * model)[:, 0] > 0
+    curvature = torch.where(sound[:, None, None], curvature, model)
+    total = sums.sum(-1)
+    quadrature = (total.conj()[..., None] * left).imag
+    by_order = torch.einsum("nhi,nht->nit", weight[..., None] * orders, quadrature) * (4 * torch.pi)
+    root = share.clamp_min(1e-6).sqrt()
+    level = _long_run(by_order / root)
+    place = torch.stack(_centres(sums.device), dim=-1)
+    lever = (place[:, :, None] * place[:, None] * share[:, None, None]).sum(0)
+    scatter = (level[:, :, None, :, None] * lever[None, None, :, None, :]).reshape(n, 4, 4)
+    ridge = torch.diag_embed(1e-6 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12)
+    inverse: Tensor = torch.linalg.inv_ex(curvature + ridge)[0]
+    return inverse @ scatter @ inverse.transpose(1, 2)
+
+
+def _long_run(field: Tensor) -> Tensor:
+    """Long-run covariance (of the mean, times the tiles) of a field over tiles, (n, c, tiles) → (n, c, c).
+
+    Neighbours count by a triangle of half width `_LAG`; what the fit of an offset and a gradient took away from white
+    noise is put back.
+    """
+    n, parts, tiles = field.shape
+    kernel, restore = _kernel(field.device)
+    grid = field.reshape(n * parts, 1, _TILES, _TILES)
+    spread = F.conv2d(grid, kernel[None, None], padding=_LAG - 1).reshape(n, parts, tiles)
+    level = field @ spread.transpose(1, 2) / tiles * restore
+    level = 0.5 * (level + level.transpose(1, 2))
+    floor = 0.25 * field.square().mean(-1)
+    return level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+
+
+@functools.cache
+def _kernel(device: torch.device) -> tuple[Tensor, float]:
+    """Weights of a tile's neighbours, and the factor that makes up for the fitted offset and gradient."""
+    line = 1 - torch.arange(-_LAG + 1, _LAG, device=device, dtype=torch.float32).abs() / _LAG
+    kernel = line[:, None] * line
+    y, x = _centres(device)
+    fitted = torch.stack([torch.ones_like(y), y, x])
+    fitted = fitted / fitted.square().sum(-1, keepdim=True).sqrt()
+    grid = fitted.reshape(3, 1, _TILES, _TILES)
+    spread = F.conv2d(grid, kernel[None, None], padding=_LAG - 1).flatten(1)
+    taken = float((spread * fitted).sum()) / len(y)
+    return kernel, 1 / (1 - taken)
+
+
+def _noise(left: Tensor) -> Tensor:
+    """Power of the noise in each node's sum, from the residual of its tiles, correlated over neighbours."""
+    n, nodes, _ = left.shape
+    field = left.reshape(n * nodes, 1, _TILES, _TILES)
+    kernel = torch.tensor([0.5, 1.0, 0.5], device=left.device)
+    kernel = (kernel[:, None] * kernel)[None, None]
+    real, imag = (F.conv2d(part, kernel, padding=1) * part for part in (field.real, field.imag))
+    level = (real + imag).flatten(1).sum(-1).reshape(n, nodes)
+    plain = left.abs().square().sum(-1)
+    return torch.maximum(level, 0.5 * plain)
+
+
+def _turn(sums: Tensor, shift: Tensor) -> Tensor:
+    """The tile sums at nodes moved by `shift` bins, (n, nodes, tiles)."""
+    y, x = _centres(sums.device)
+    phase = -2 * torch.pi * (shift[..., :1] * y + shift[..., 1:] * x)
+    return sums * torch.complex(phase.cos(), phase.sin())
+
+
+@functools.cache
+def _centres(device: torch.device) -> tuple[Tensor, Tensor]:
+    line = (torch.arange(_TILES, device=device, dtype=torch.float32) + 0.5) / _TILES - 0.5
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return y.flatten(), x.flatten()
+
+
+def _tile_sums(taper: Tensor) -> Tensor:
+    rows, columns = taper.shape
+    return taper.reshape(_TILES, rows // _TILES, _TILES, columns // _TILES).sum(dim=(1, 3)).flatten()
+
+
+def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Crop to whole tiles about the centre; the factor by which a bin of the whole window is counted there."""
+    rows, columns = images.shape[-2:]
+    new_rows, new_columns = rows // _TILES * _TILES, columns // _TILES * _TILES
+    top, left = (rows - new_rows) // 2, (columns - new_columns) // 2
+    cropped = images[:, top : top + new_rows, left : left + new_columns]
+    extent = torch.tensor([new_rows / rows, new_columns / columns], device=images.device)
+    return cropped.contiguous(), extent
+
+
+def _uncrop(images: Tensor, size: torch.Size) -> Tensor:
+    """Zeros around the images, so that they have their size from before :func:`_crop`."""
+    rows, columns = size[0] - images.shape[-2], size[1] - images.shape[-1]
+    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+
+
+def _taper(size: torch.Size, device: torch.device) -> Tensor:
+    """Tukey taper, flat but for a cosine over the outer parts."""
+
+    def line(count: int) -> Tensor:
+        at = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) / count
+        edge = torch.minimum(at, 1 - at) / (_TAPER / 2)
+        return 0.5 - 0.5 * torch.cos(torch.pi * edge.clamp_max(1.0))
+
+    return line(size[0])[:, None] * line(size[1])

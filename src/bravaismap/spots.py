@@ -1,0 +1,194 @@
+"""Diffraction spots: the local maxima of a window's power spectrum above its local background, to sub-pixel precision.
+
+Two views of a window serve the search: the *plain* one, only tapered, which loses no precision, and the *flat* one, of
+which slow background, line means and uneven contrast are removed, which sees a lattice under contamination, terraces,
+vacuum or line noise. Positions are counted in *bins*, cycles per window along (y, x): a lattice in cycles per pixel is
+a lattice in bins too, whatever the shape of the window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
+
+_BLOCK = 8
+_FAR = 1e6  # puts every clear spot before all others
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Power spectra over the half plane k_x ≥ 0, in units of the local background.
+
+    Attributes
+    ----------
+    power : tensor, shape (n, rows, columns)
+        Row r is k_y = r − rows // 2, column c is k_x = c − 1, in bins; column 0 repeats the mirror
+        image of column 2.
+    level : tensor, shape (n, rows, columns)
+        The local background.
+    """
+
+    power: Tensor
+    level: Tensor
+
+    def take(self, rows: Tensor) -> Spectrum:
+        """The spectra of some of the windows."""
+        return Spectrum(self.power[rows], self.level[rows])
+
+
+@dataclass(frozen=True)
+class Spots:
+    """The strongest spots of each window, strongest first.
+
+    Attributes
+    ----------
+    position : tensor, shape (n, count, 2)
+        (k_y, k_x) in bins, in the half plane k_x ≥ 0.
+    weight : tensor, shape (n, count)
+        Log likelihood ratio against noise; 0 where fewer spots were found.
+    error : float
+        Standard uncertainty of each coordinate, in bins.
+    """
+
+    position: Tensor
+    weight: Tensor
+    error: float
+
+
+def standardize(images: Tensor) -> Tensor:
+    """Return the images in float32 with mean 0 and standard deviation 1 (a constant image stays 0)."""
+    images = images.to(torch.float32)
+    images = images - images.mean(dim=(-2, -1), keepdim=True)
+    return images / images.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-12)
+
+
+def background(images: Tensor, cells: int = 16) -> Tensor:
+    """Return the slow background of standardised images: what varies over more than about 1 / `cells` of the window."""
+    rows, columns = images.shape[-2:]
+    size = (min(cells, rows), min(cells, columns))
+    coarse = F.adaptive_avg_pool2d(images[:, None], size)
+    coarse = F.avg_pool2d(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return F.interpolate(coarse, (rows, columns), mode="bilinear", align_corners=False)[:, 0]
+
+
+def flatten(images: Tensor, cells: int = 16) -> Tensor:
+    """Return the images without slow background, with even contrast and without line means.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Standardised.
+    cells : int
+        The background is what varies over more than about 1 / `cells` of the window.
+    """
+    out = images - background(images, cells)
+    spread = background(out.square(), cells).clamp_min(0).sqrt()
+    floor = 0.3 * spread.mean(dim=(-2, -1), keepdim=True) + 1e-6
+    out = out / (spread + floor)
+    out = out.clamp(-4.0, 4.0)
+    return out - out.mean(dim=-1, keepdim=True)
+
+
+def whitened_power(images: Tensor) -> Spectrum:
+    """Return the power spectra of Hann-tapered images divided by their local background.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+    """
+    rows, columns = images.shape[-2:]
+    taper_y = torch.hann_window(rows, periodic=False, device=images.device)
+    taper_x = torch.hann_window(columns, periodic=False, device=images.device)
+    taper = taper_y[:, None] * taper_x
+    centred = images - (images * taper).sum((-2, -1), keepdim=True) / taper.sum()
+    half = torch.fft.rfft2(centred * taper)
+    power = torch.fft.fftshift(half.real.square() + half.imag.square(), dim=-2)
+    if rows % 2 == 0:
+        power = torch.cat([power[:, 1:], power[:, :1]], dim=-2)[:, :-1]
+    # rows now run from -(rows-1)//2 to (rows-1)//2, odd in number: the centre is exact
+    middle = power.shape[-2] // 2
+    power[:, middle, 0] = power[:, middle + 1, 0]  # the centre was made 0 by taking the mean away
+    power = torch.cat([power[:, :, 1:2].flip(-2), power], dim=-1)
+    level = _local_level(power)
+    return Spectrum(power / level, level)
+
+
+def significance(ratio: Tensor) -> Tensor:
+    """Return the log likelihood ratio of a power `ratio` to the background against noise (0 below the background)."""
+    ratio = ratio.clamp_min(1.0)
+    return ratio - 1 - ratio.log()
+
+
+def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowest: float = 2.0) -> Spots:
+    """Return the strongest local maxima of each spectrum.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    brightest : bool
+        Whether the spots of most power are taken, of those that stand out; else those that stand out most, which may
+        be faint ones in a quiet part of the spectrum.
+    count : int
+        Most spots to return for each window.
+    lowest : float
+        Smallest distance from the centre, in bins.
+    """
+    power = spectrum.power
+    _, rows, columns = power.shape
+    middle = rows // 2
+    k_y = torch.arange(rows, device=power.device, dtype=power.dtype) - middle
+    k_x = torch.arange(columns, device=power.device, dtype=power.dtype) - 1
+    allowed = (k_y[:, None].square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y[:, None] < 0))
+    allowed[0], allowed[-1], allowed[:, -1] = False, False, False
+    peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
+    chance = math.log(rows * columns / 9)
+    if brightest:
+        clear = significance(peaks) > chance
+        peaks = torch.where(clear, peaks * spectrum.level * _FAR, peaks)
+    height, where = peaks.flatten(1).topk(min(count, rows * columns), dim=1)
+    flat = power.flatten(1)
+    row, column = where // columns, where % columns
+    offset = torch.stack([_vertex(flat, where, columns), _vertex(flat, where, 1)], dim=-1)
+    position = torch.stack([row - middle, column - 1], dim=-1) + offset
+    weight = significance(flat.gather(1, where))
+    weight = torch.where((height > 0) & (weight > chance - 2.0), weight, weight.new_zeros(()))
+    return Spots(position, weight, 0.25)
+
+
+def _local_maximum(power: Tensor) -> Tensor:
+    """Where the power is no less than that of its eight neighbours (never on the rim)."""
+    across = torch.maximum(power[:, :, :-2], power[:, :, 2:]).maximum(power[:, :, 1:-1])
+    highest = torch.maximum(across[:, :-2], across[:, 2:]).maximum(across[:, 1:-1])
+    return F.pad(power[:, 1:-1, 1:-1] >= highest, (1, 1, 1, 1))
+
+
+def _vertex(flat: Tensor, where: Tensor, step: int) -> Tensor:
+    """Offset of the vertex of the parabola through the logs of a maximum and its neighbours, at most half a bin."""
+    size = flat.shape[1]
+    near = torch.stack([(where - step).clamp(0, size - 1), where, (where + step).clamp(0, size - 1)])
+    before, here, after = flat.gather(1, near.movedim(0, 1).flatten(1)).clamp_min(1e-6).log().chunk(3, dim=1)
+    curvature = (2 * here - before - after).clamp_min(1e-3)
+    return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5)
+
+
+def _local_level(power: Tensor) -> Tensor:
+    """Local background of each spectrum, from the mean of power^(−1/2) over blocks, interpolated in the logarithm.
+
+    Noise of mean power P has E[power^(−1/2)] = √(π / P); a spot adds next to nothing to that mean.
+    """
+    n, rows, columns = power.shape
+    down, across = max(rows // _BLOCK, 1), max((columns - 1) // _BLOCK, 1)
+    height, width = -(-rows // down), -(-columns // across)
+    padded = F.pad(power[:, None], (0, across * width - columns, 0, down * height - rows), mode="replicate")[:, 0]
+    lowest = 1e-7 * power.mean(dim=(1, 2), keepdim=True) + 1e-30
+    blocks = torch.maximum(padded, lowest).rsqrt().reshape(n, down, height, across, width).mean(dim=(2, 4))
+    level = math.pi / blocks.square()
+    logs = level.log()
+    logs = F.interpolate(logs[:, None], (down * height, across * width), mode="bilinear", align_corners=False)[:, 0]
+    return logs[:, :rows, :columns].exp()
