@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import entr
 
+from bravaismap import posterior
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.lattice import basis_from_cell, hyperbolic_distance
 from bravaismap.posterior import (
@@ -15,6 +17,7 @@ from bravaismap.posterior import (
     sample_probability,
     shape_covariance,
 )
+from bravaismap.tiling import WORDS
 
 CELLS = {
     "square": (10.0, 10.0, 90.0),
@@ -129,9 +132,10 @@ def test_cell_and_its_errors() -> None:
 def test_samples_do_not_depend_on_the_batch_and_agree_with_the_closed_form() -> None:
     basis, covariance = bases(**CELLS), isotropic(5, 0.03)
     evidence = np.array([300.0, 200.0, 24.0, 100.0, 60.0])
-    mean, std = sample_probability(basis, covariance, evidence, 0.01, samples=500, seed=3)
+    mean, std, entropy = sample_probability(basis, covariance, evidence, 0.01, samples=500, seed=3)
     np.testing.assert_allclose(mean.sum(-1), 1)
     assert (std >= 0).all()
+    assert (entropy <= entr(mean).sum(-1) + 1e-9).all()
     alone = sample_probability(basis[2:3], covariance[2:3], evidence[2:3], 0.01, samples=500, seed=3)
     np.testing.assert_allclose(alone[0][0], mean[2], atol=1e-12)
     np.testing.assert_allclose(alone[1][0], std[2], atol=1e-12)
@@ -139,3 +143,25 @@ def test_samples_do_not_depend_on_the_batch_and_agree_with_the_closed_form() -> 
     sure = [0, 1, 3, 4]
     assert (mean[sure].argmax(-1) == closed[sure].argmax(-1)).all()
     assert std[2, -1] > 0.1 > std[0, -1]
+
+
+def test_few_draws_give_the_spread_of_many() -> None:
+    basis, covariance = bases(**CELLS), isotropic(5, 0.03)
+    evidence = np.array([300.0, 200.0, 30.0, 100.0, 60.0])
+    few = sample_probability(basis, covariance, evidence, 0.002, samples=100, seed=3)
+    many = sample_probability(basis, covariance, evidence, 0.002, samples=5000, seed=4)
+    np.testing.assert_allclose(few[0], many[0], atol=0.02)
+    np.testing.assert_allclose(few[1], many[1], atol=0.02)
+
+
+def test_images_left_out_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    basis = basis_from_cell(np.ones(60), rng.uniform(1, 2.5, 60), np.radians(rng.uniform(60, 90, 60)), 0.3)
+    for sigma, distortion in ((1e-3, 0.0), (5e-3, 0.02), (0.05, 0.05)):
+        some = class_probability(basis, isotropic(60, sigma), np.full(60, 300.0), distortion)
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                posterior, "near_images", lambda tau, *_: np.divmod(np.arange(len(tau) * len(WORDS)), len(WORDS))
+            )
+            every = class_probability(basis, isotropic(60, sigma), np.full(60, 300.0), distortion)
+        np.testing.assert_allclose(some, every, atol=1e-9)

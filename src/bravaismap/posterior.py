@@ -26,11 +26,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, ndtr
+from scipy.special import entr, expit, ndtr, ndtri
 
 from bravaismap.lattice import cell_from_basis, deviation, reduce_basis
+from bravaismap.tiling import WORDS, cayley, images, near_images, rotated
 
-__all__ = ["Cell", "cell", "class_probability", "none_probability", "sample_probability", "shape_covariance"]
+__all__ = [
+    "Cell",
+    "cell",
+    "class_probability",
+    "none_probability",
+    "reduce_measured",
+    "sample_probability",
+    "shape_covariance",
+]
 
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
@@ -75,7 +84,7 @@ def cell(basis: ArrayLike, covariance: ArrayLike) -> Cell:
     covariance : array_like, shape (n, 4, 4)
         Of the flattened basis.
     """
-    reduced, spread = _reduced(basis, covariance)
+    reduced, spread = reduce_measured(basis, covariance)
     a, b, gamma, orientation = cell_from_basis(reduced)
     unit_a, unit_b = reduced[:, 0] / a[:, None], reduced[:, 1] / b[:, None]
     turn_a = np.stack([-unit_a[:, 1], unit_a[:, 0]], -1) / a[:, None]
@@ -122,7 +131,7 @@ def shape_covariance(basis: ArrayLike, covariance: ArrayLike, distortion: float 
     covariance : array, shape (n, 2, 2)
         Of (dx, dy) / y at τ = x + iy.
     """
-    reduced, spread = _reduced(basis, covariance)
+    reduced, spread = reduce_measured(basis, covariance)
     first = reduced[:, 0, 1] + 1j * reduced[:, 0, 0]
     second = reduced[:, 1, 1] + 1j * reduced[:, 1, 0]
     tau = second / first
@@ -159,7 +168,8 @@ def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLi
         In the order of :data:`~bravaismap.conventions.CLASSES`.
     """
     tau, scatter = shape_covariance(basis, covariance, distortion)
-    return _with_none(_lattice_probability(tau, scatter), none_probability(evidence))
+    lattices = _lattice_probability(tau[:, None], scatter, near_images(tau, scatter))[:, 0]
+    return _with_none(lattices, none_probability(evidence))
 
 
 def none_probability(evidence: ArrayLike) -> Floats:
@@ -174,12 +184,14 @@ def sample_probability(
     distortion: float = 0.02,
     samples: int = 5000,
     seed: int = 0,
-) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of the class probabilities over repeated measurements.
+) -> tuple[Floats, Floats, Floats]:
+    """Return how the class probabilities scatter over repeated measurements.
 
     Each draw scatters the measured shape by its own covariance, and the evidence by its own fluctuation, and is
     classified as the measurement was: the spread says what another image of the same crystal could have given. It
-    stands where the standard deviation over Monte-Carlo dropout passes stands for a network.
+    stands where the standard deviation over Monte-Carlo dropout passes stands for a network. The draws are spread
+    evenly over the distribution, so that a hundred do the work of many hundreds of random ones, and the scatter of the
+    evidence, which is independent, is integrated.
 
     Parameters
     ----------
@@ -192,113 +204,68 @@ def sample_probability(
     Returns
     -------
     mean, std : arrays, shape (n, 6)
+    entropy : array, shape (n,)
+        Mean over the draws of the entropy of each, in nats.
     """
     tau, own = shape_covariance(basis, covariance)
     scatter = own + 2 * distortion**2 * np.eye(2)
-    evidence = np.asarray(evidence, float)
-    draws = np.random.default_rng(seed).standard_normal((samples, 3))
+    draws = _draws(samples, seed)
     root = np.linalg.cholesky(own)
-    total = np.zeros((len(tau), 6))
-    square = np.zeros((len(tau), 6))
-    per_pass = max(1, 200_000 // max(len(tau), 1))
+    near = near_images(tau, scatter, own)
+    total, square, entropy = np.zeros((len(tau), 5)), np.zeros((len(tau), 5)), np.zeros(len(tau))
+    per_pass = max(1, 200_000 // max(len(near[0]), 1))
     for start in range(0, samples, per_pass):
-        some = draws[start : start + per_pass]
-        move = np.einsum("nij,sj->nsi", root, some[:, :2])
+        move = np.einsum("nij,sj->nsi", root, draws[start : start + per_pass])
         moved = tau[:, None] + tau.imag[:, None] * (move[..., 0] + 1j * move[..., 1].clip(-0.9))
-        seen = evidence[:, None] + np.sqrt(2 * np.maximum(evidence, 1))[:, None] * some[:, 2]
-        wide = np.broadcast_to(scatter[:, None], (*moved.shape, 2, 2)).reshape(-1, 2, 2)
-        p = _with_none(_lattice_probability(moved.ravel(), wide), none_probability(seen).ravel())
-        p = p.reshape(*moved.shape, 6)
+        p = _lattice_probability(moved, scatter, near)
         total += p.sum(1)
         square += (p**2).sum(1)
-    mean = total / samples
-    return mean, np.sqrt(np.maximum(square / samples - mean**2, 0))
+        entropy += entr(p).sum((1, 2))
+    # the shape and the evidence scatter independently
+    evidence = np.asarray(evidence, float)[:, None]
+    none = none_probability(evidence + np.sqrt(2 * np.maximum(evidence, 1)) * _QUANTILES)
+    some, both = 1 - none.mean(1), ((1 - none) ** 2).mean(1)
+    mean = _with_none(total / samples, none.mean(1))
+    power = np.concatenate([square / samples * both[:, None], (none**2).mean(1)[:, None]], axis=-1)
+    doubt = (entr(none) + entr(1 - none)).mean(1) + some * entropy / samples
+    return mean, np.sqrt(np.maximum(power - mean**2, 0)), doubt
+
+
+#: Standard normal quantiles: the scatter of the evidence.
+_QUANTILES = ndtri((np.arange(101) + 0.5) / 101)
+
+
+def _draws(samples: int, seed: int) -> Floats:
+    """Standard normal draws (samples, 2) from an evenly spread sequence with a random shift."""
+    ratio = 1.324717957244746  # x³ = x + 1
+    steps = np.arange(1, samples + 1)[:, None] * ratio ** -np.arange(1.0, 3.0)
+    even = (np.random.default_rng(seed).random(2) + steps) % 1
+    return np.asarray(ndtri(even.clip(1e-9, 1 - 1e-9)))
 
 
 def _with_none(lattices: Floats, none: Floats) -> Floats:
-    return np.concatenate([lattices * (1 - none[:, None]), none[:, None]], axis=-1)
+    return np.concatenate([lattices * (1 - none[..., None]), none[..., None]], axis=-1)
 
 
-def _lattice_probability(tau: Complexes, scatter: Floats) -> Floats:
-    """Probability of the five lattices, shape (n, 5)."""
-    images, seen = _images(tau, scatter)
+def _lattice_probability(tau: Complexes, scatter: Floats, near: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Floats:
+    """Probability of the five lattices for shapes (n, draws) and covariances (n, 2, 2): (n, draws, 5)."""
+    window, word = near
+    shapes, seen = images(tau[window], scatter[window], WORDS[word])
     density = np.stack(
         [
-            _point(images, seen, 1j).sum(-1),
-            _line(images, seen, 0.0, np.inf, _rectangular_prior).sum(-1),
-            (
-                _line(*_cayley(images, seen), 0.0, np.log(3) / 2, _arc_prior)
-                + _line(images - 0.5, seen, np.log(0.75) / 2, np.inf, _tall_prior)
-            ).sum(-1),
-            _point(images, seen, _HEXAGONAL).sum(-1),
-            _oblique_prior(images).sum(-1) + _BROAD,
+            _point(shapes, seen, 1j),
+            _line(shapes, seen, 0.0, np.inf, _rectangular_prior),
+            _line(*cayley(shapes, seen), 0.0, np.log(3) / 2, _arc_prior)
+            + _line(shapes - 0.5, seen, np.log(0.75) / 2, np.inf, _tall_prior),
+            _point(shapes, seen, _HEXAGONAL),
+            _oblique_prior(shapes),
         ],
         axis=-1,
     )
+    density = np.add.reduceat(density, np.searchsorted(window, np.arange(len(tau))), axis=0)
+    density[..., 4] += _BROAD
     total = density.sum(-1, keepdims=True)
     return np.asarray((1 - _MISTAKEN) * density / total + _MISTAKEN / 5)
-
-
-# --- images of a shape under change of basis -------------------------------------------------------------------------
-
-
-def _words() -> Floats:
-    """Maps to the domains around the fundamental one: words of at most four reflections, as (p, q, r, s, mirror)."""
-    # −τ̄, 1 − τ̄ and 1/τ̄ as τ → (r + sτ)/(p + qτ) of τ or (mirror) of −τ̄
-    generators = [((1, 0, 0, 1), 1), ((1, 0, 1, 1), 1), ((0, 1, -1, 0), 1)]
-    found: set[tuple[tuple[int, ...], int]] = {((1, 0, 0, 1), 0)}
-    latest = set(found)
-    for _ in range(4):
-        new: set[tuple[tuple[int, ...], int]] = set()
-        for (p, q, r, s), mirror in latest:
-            for (p2, q2, r2, s2), _m in generators:
-                # generator after word: first −conj (flips the signs of q, r of the word), then its map
-                word = (p, -q, -r, s)
-                matrix: tuple[int, ...] = (
-                    p2 * word[0] + q2 * word[2],
-                    p2 * word[1] + q2 * word[3],
-                    r2 * word[0] + s2 * word[2],
-                    r2 * word[1] + s2 * word[3],
-                )
-                first = next(v for v in matrix if v)
-                new.add((tuple(int(np.sign(first)) * v for v in matrix), 1 - mirror))
-        latest = new - found
-        found |= new
-    return np.array(sorted((*matrix, mirror) for matrix, mirror in found), float)
-
-
-_WORDS = _words()
-
-
-def _images(tau: Complexes, scatter: Floats) -> tuple[Complexes, Floats]:
-    """Images of each shape and the covariance there, (n, images) and (n, images, 3) as (xx, xy, yy)."""
-    p, q, r, s, mirror = _WORDS.T
-    at = np.where(mirror > 0, -tau.conj()[:, None], tau[:, None])
-    below = p + q * at
-    image = (r + s * at) / below
-    xx, xy, yy = (scatter[:, i, j][:, None] for i, j in ((0, 0), (0, 1), (1, 1)))
-    xy = np.where(mirror > 0, -xy, xy)
-    return image, _rotated(xx, xy, yy, np.abs(below) ** 2 / below**2)
-
-
-def _rotated(xx: Floats, xy: Floats, yy: Floats, phase: Complexes) -> Floats:
-    """Covariance in a frame turned by a unit complex number."""
-    c, s = phase.real, phase.imag
-    return np.stack(
-        [
-            c * c * xx - 2 * c * s * xy + s * s * yy,
-            c * s * (xx - yy) + (c * c - s * s) * xy,
-            s * s * xx + 2 * c * s * xy + c * c * yy,
-        ],
-        axis=-1,
-    )
-
-
-def _cayley(images: Complexes, seen: Floats) -> tuple[Complexes, Floats]:
-    """Map the arc |τ| = 1 to the imaginary axis, i to i and the hexagonal point to i√3."""
-    phase = 2 / (1 - images) ** 2
-    phase = phase / np.abs(phase)
-    return (1 + images) / (1 - images), _rotated(seen[..., 0], seen[..., 1], seen[..., 2], phase)
 
 
 def _folded(tau: Complexes) -> Complexes:
@@ -308,21 +275,21 @@ def _folded(tau: Complexes) -> Complexes:
 # --- likelihood of a point, of a line ---------------------------------------------------------------------------------
 
 
-def _point(images: Complexes, seen: Floats, point: complex) -> Floats:
-    off = (images - point) / np.sqrt(images.imag * np.imag(point))
+def _point(shapes: Complexes, seen: Floats, point: complex) -> Floats:
+    off = (shapes - point) / np.sqrt(shapes.imag * np.imag(point))
     xx, xy, yy = np.moveaxis(seen, -1, 0)
     determinant = xx * yy - xy**2
     square = (yy * off.real**2 - 2 * xy * off.real * off.imag + xx * off.imag**2) / determinant
     return np.asarray(np.exp(-0.5 * square) / (2 * np.pi * np.sqrt(determinant)))
 
 
-def _line(images: Complexes, seen: Floats, low: float, high: float, prior: Callable[[Floats], Floats]) -> Floats:
+def _line(shapes: Complexes, seen: Floats, low: float, high: float, prior: Callable[[Floats], Floats]) -> Floats:
     """Likelihood of the lattices on the imaginary axis, exp(low) ≤ y ≤ exp(high), with a prior density in ln y."""
-    length = np.abs(images)
-    across = np.arcsinh(images.real / images.imag)
+    length = np.abs(shapes)
+    across = np.arcsinh(shapes.real / shapes.imag)
     along = np.log(length)
     # frame at the image: t radial, n to the right of it
-    turned = _rotated(seen[..., 0], seen[..., 1], seen[..., 2], 1j * images.conj() / length)
+    turned = rotated(seen[..., 0], seen[..., 1], seen[..., 2], 1j * shapes.conj() / length)
     xx, xy, yy = np.moveaxis(turned, -1, 0)
     at = along - xy / xx * across
     width = np.sqrt(np.maximum(yy - xy**2 / xx, 1e-14))
@@ -382,8 +349,8 @@ _ODDS_SLOPE = 0.45
 _MISTAKEN = 0.01
 
 
-def _reduced(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
-    """Reduced bases and their covariance."""
+def reduce_measured(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the reduced basis of each lattice (n, 2, 2) and its covariance (n, 4, 4)."""
     basis = np.asarray(basis, float)
     reduced = reduce_basis(basis)
     change = np.rint(reduced @ np.linalg.inv(basis))
