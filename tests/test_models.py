@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bravaismap.conventions import CLASSES
-from bravaismap.errors import ModelError
-from bravaismap.models import MODELS, NetworkClassifier, load_model
+from bravaismap.errors import InputError, ModelError
+from bravaismap.models import MODELS, LatticeClassifier, NetworkClassifier, load_model
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import spectrum
 from bravaismap.uncertainty import predictive_entropy
@@ -82,9 +82,50 @@ def test_type_of_pixel_does_not_matter(quick: NetworkClassifier, windows: np.nda
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_loads_with_its_card(name: str) -> None:
+def test_every_model_loads(name: str) -> None:
     model = load_model(name)
     assert model.classes == CLASSES
+    assert model.description
+    assert (model.weights_sha256 == "") == (model.name == "lattice")
+
+
+def test_default_measures_the_lattice() -> None:
+    assert load_model() == load_model("lattice") == LatticeClassifier(0.02)
+    assert load_model("default", distortion=0.003).distortion == 0.003
+    assert load_model(distortion=0).settings == {"distortion": 0}
+    for wrong in (-0.01, 2, float("nan")):
+        with pytest.raises(InputError, match=rf"distortion of {wrong}.*between 0 and 0.5"):
+            load_model(distortion=wrong)
+
+
+def test_lattice_is_right_about_simulated_windows() -> None:
+    data = simulate(120, seed=20181105)
+    found = LatticeClassifier(0.0).predict(data["image"].values, samples=30)
+    assert (found.probability.argmax(axis=1) == data["label"].values).mean() >= 0.95
+    np.testing.assert_allclose(found.probability.sum(axis=1), 1)
+    assert found.pass_total is None
+    assert found.cells is not None
+    assert found.cells.basis.shape == (120, 2, 2)
+    assert (found.mutual_information <= found.entropy + 0.2).all()
+
+
+def test_lattice_does_not_depend_on_the_batch(windows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LatticeClassifier(0.01)
+    whole = model.predict(windows, samples=30, seed=4)
+    monkeypatch.setattr("bravaismap.models._PIXELS_PER_BATCH", 5 * 128**2)
+    monkeypatch.setattr("bravaismap.cells._AT_ONCE", 7)
+    parts = model.predict(windows, samples=30, seed=4)
+    for name in ("probability", "probability_std", "entropy", "mutual_information"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-3)
+    assert np.abs(model.predict(windows, samples=30, seed=5).probability_std - whole.probability_std).max() > 1e-4
+    bare = model.predict(windows, samples=0)
+    np.testing.assert_array_equal(bare.probability, whole.probability)
+    assert np.isnan(bare.probability_std).all()
+    assert np.isnan(bare.mutual_information).all()
+
+
+def test_dcnn_2018_loads_with_its_card() -> None:
+    model = load_model("dcnn-2018")
     assert model.card.window == 128
     assert model.card.dropout == 0.2
     assert model.card.licence == "GPL-3.0-or-later"
@@ -114,7 +155,14 @@ def test_dcnn_2018_is_right_about_simulated_windows() -> None:
 
 
 #: Probabilities of the six windows `simulate(6, seed=1)`, without dropout.
-FROZEN: list[list[float]] = []
+FROZEN: list[list[float]] = [
+    [0.98120, 0.01773, 0.00086, 0.00000, 0.00021, 0.00000],
+    [0.00000, 0.89437, 0.00333, 0.00000, 0.10228, 0.00001],
+    [0.00000, 0.00001, 0.96224, 0.00017, 0.03758, 0.00000],
+    [0.00000, 0.00000, 0.09176, 0.90514, 0.00311, 0.00000],
+    [0.00000, 0.02963, 0.01052, 0.00000, 0.95984, 0.00001],
+    [0.00000, 0.00000, 0.00000, 0.00000, 0.00000, 1.00000],
+]
 
 
 def test_dcnn_2018_gives_the_frozen_answers() -> None:

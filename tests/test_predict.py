@@ -15,9 +15,9 @@ from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.film import simulate_film
 from bravaismap.io.result import MAP_VARIABLES
-from bravaismap.models import NetworkClassifier
+from bravaismap.models import MODELS, NetworkClassifier, load_model
 from bravaismap.movie import as_movie
-from bravaismap.predict import IMAGE_SAMPLES, MOVIE_SAMPLES, WHOLE_IMAGE_SIDE, classify, map_phases
+from bravaismap.predict import IMAGE_SAMPLES, WHOLE_IMAGE_SIDE, classify, map_phases
 from bravaismap.windows import cut_windows, window_grid
 
 NONE = CLASSES.index("none")
@@ -60,7 +60,8 @@ def test_one_image_is_a_set_of_one(quick: NetworkClassifier, windows: np.ndarray
 
 def test_defaults_are_those_of_the_paper() -> None:
     assert IMAGE_SAMPLES == 5000
-    assert 2 <= MOVIE_SAMPLES < IMAGE_SAMPLES
+    for name in MODELS:
+        assert 2 <= load_model(name).movie_samples < IMAGE_SAMPLES
 
 
 def test_image_that_is_not_square_is_cropped_to_its_centre(quick: NetworkClassifier, windows: np.ndarray) -> None:
@@ -106,7 +107,7 @@ def test_numbers_of_samples_that_cannot_be(quick: NetworkClassifier, windows: np
 
 
 def test_images_too_small_or_damaged(quick: NetworkClassifier, windows: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"15 × 40 px.*at least 16 × 16"):
+    with pytest.raises(InputError, match=r"15 × 40 px.*quick.*at least 16 × 16"):
         classify(np.random.default_rng(0).random((15, 40)), model=quick)
     damaged = windows[:2].astype(float)
     damaged[1, 5, 5] = np.nan

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bravaismap.conventions import CLASSES
 
 if TYPE_CHECKING:
+    from bravaismap.cells import reclassify
     from bravaismap.film import simulate_film
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from bravaismap.predict import classify, map_phases
     from bravaismap.simulation import simulate
 
-__all__ = ["CLASSES", "classify", "load_model", "map_phases", "open_result", "read", "simulate", "simulate_film"]
+__all__ = [
+    "CLASSES",
+    "classify",
+    "load_model",
+    "map_phases",
+    "open_result",
+    "read",
+    "reclassify",
+    "simulate",
+    "simulate_film",
+]
 
 _HOMES = {
     "classify": "predict",
@@ -30,6 +41,7 @@ _HOMES = {
     "map_phases": "predict",
     "open_result": "io.result",
     "read": "io.read",
+    "reclassify": "cells",
     "simulate": "simulation",
     "simulate_film": "film",
 }

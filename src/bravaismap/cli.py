@@ -319,11 +319,9 @@ def models() -> None:
     from bravaismap.models import MODELS, load_model
 
     for name in MODELS:
-        card = load_model(name).card
-        accuracy = card.accuracy.get("validation")
-        measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
-        alias = "" if card.name == name else f" (is {card.name})"
-        _out.print(f"{name}{alias}: {card.description or card.architecture}{measured}", highlight=False)
+        model = load_model(name)
+        alias = "" if model.name == name else f" (is {model.name})"
+        _out.print(f"{name}{alias}: {model.description}", highlight=False)
 
 
 @app.command()

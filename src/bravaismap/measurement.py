@@ -17,7 +17,7 @@ from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node
 from bravaismap.refinement import refine
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
-__all__ = ["Measurement", "measure"]
+__all__ = ["SMALLEST_SIDE", "Measurement", "measure"]
 
 _NODES = 12
 _HIGHEST = 6
@@ -44,7 +44,8 @@ _BROAD_WORTH = 0.45
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.15
 _FEW = 6.0
-_SMALLEST_SIDE = 32
+#: Side of the smallest window that can be measured, in px.
+SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def measure(images: Tensor) -> Measurement:
     InputError
         If the windows are smaller than 32 px.
     """
-    if images.ndim != 3 or len(images) == 0 or min(images.shape[-2:]) < _SMALLEST_SIDE:
+    if images.ndim != 3 or len(images) == 0 or min(images.shape[-2:]) < SMALLEST_SIDE:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )

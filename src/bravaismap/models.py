@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bravaismap.conventions import nearest_names
+from bravaismap.cells import Cells, checked_distortion, classified
+from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.errors import ModelError
+from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
+from bravaismap.posterior import reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
 
-__all__ = ["MODELS", "Classifier", "NetworkClassifier", "load_model"]
+__all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
 _SPECTRA_PER_BATCH = 256
+_PIXELS_PER_BATCH = 2**20  # of images measured together
 
 
 class Classifier(Protocol):
@@ -37,10 +42,30 @@ class Classifier(Protocol):
     def weights_sha256(self) -> str:
         """Hash of the weights, or an empty string for a model without."""
 
+    @property
+    def description(self) -> str:
+        """What it is, in a line."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the run card records of it besides."""
+
+    @property
+    def measures_cells(self) -> bool:
+        """Whether its answers hold the primitive cell; such a model takes an image of any shape whole."""
+
+    @property
+    def smallest_side(self) -> int:
+        """Side of the smallest image that it takes, in px."""
+
+    @property
+    def movie_samples(self) -> int:
+        """Samples for each window of a movie when their number is not given."""
+
     def predict(
         self, images: NDArray[np.floating], *, samples: int, seed: int, preprocessing: Preprocessing
     ) -> Sampled:
-        """Classify square images (n, size, size)."""
+        """Classify images (n, y, x); square ones if the model measures no cells."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +95,33 @@ class NetworkClassifier:
     def weights_sha256(self) -> str:
         """Hash on the model card."""
         return self.card.weights_sha256
+
+    @property
+    def description(self) -> str:
+        """Description on the model card, and the accuracy that it states."""
+        accuracy = self.card.accuracy.get("validation")
+        measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
+        return f"{self.card.description or self.card.architecture}{measured}"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Nothing: the weights say all."""
+        return {}
+
+    @property
+    def measures_cells(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def smallest_side(self) -> int:
+        """16 px."""
+        return 16
+
+    @property
+    def movie_samples(self) -> int:
+        """30: a standard error of σ/5 on each probability."""
+        return 30
 
     def spectra(self, images: NDArray[np.floating], preprocessing: Preprocessing) -> torch.Tensor:
         """Return what the network sees of images (n, size, size): a tensor (n, 64, 32)."""
@@ -114,25 +166,122 @@ class NetworkClassifier:
         )
 
 
-#: Models by name → file of the weights that ship with the package. ``default`` is the best there is.
-MODELS = {"dcnn-2018": "dcnn-2018.safetensors", "default": "dcnn-2018.safetensors"}
+@dataclass(frozen=True)
+class LatticeClassifier:
+    """The measurement of the primitive cell and the posterior of the classes given it; nothing is trained.
+
+    Attributes
+    ----------
+    distortion : float
+        Standard deviation of each component of the linear map from sample to image, as a fraction.
+    """
+
+    distortion: float = 0.02
+
+    def __post_init__(self) -> None:
+        checked_distortion(self.distortion)
+
+    @property
+    def name(self) -> str:
+        """``lattice``."""
+        return "lattice"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The five lattices and none."""
+        return CLASSES
+
+    @property
+    def weights_sha256(self) -> str:
+        """Empty: there are no weights."""
+        return ""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a line."""
+        return "primitive cell measured by maximum likelihood, class by its posterior; no training"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The distortion."""
+        return {"distortion": self.distortion}
+
+    @property
+    def measures_cells(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def smallest_side(self) -> int:
+        """32 px."""
+        return SMALLEST_SIDE
+
+    @property
+    def movie_samples(self) -> int:
+        """60: evenly spread, they do the work of hundreds."""
+        return 60
+
+    def predict(
+        self, images: NDArray[np.floating], *, samples: int, seed: int = 0, preprocessing: Preprocessing = "window"
+    ) -> Sampled:
+        """Measure and classify images.
+
+        Parameters
+        ----------
+        images : array, shape (n, y, x)
+        samples : int
+            Draws of what another measurement could have been; 0 for none, with NaN for every spread.
+        seed : int
+            Of the draws.
+        preprocessing : {"window", "paper"}
+            Of no effect: the whole image is measured.
+
+        Returns
+        -------
+        Sampled
+            With `cells`.
+        """
+        at_once = max(1, _PIXELS_PER_BATCH // max(images[0].size, 1))
+        parts = []
+        for first in range(0, len(images), at_once):
+            batch = np.ascontiguousarray(images[first : first + at_once], np.float32)
+            with torch.inference_mode():
+                parts.append(measure(torch.from_numpy(batch)))
+        basis, covariance, evidence = (
+            np.concatenate([getattr(part, name).numpy() for part in parts]).astype(float)
+            for name in ("basis", "covariance", "evidence")
+        )
+        return classified(Cells(*reduce_measured(basis, covariance), evidence), self.distortion, samples, seed)
 
 
-def load_model(name: str | Path = "default") -> NetworkClassifier:
+#: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.
+MODELS = {"default": "lattice", "lattice": "", "dcnn-2018": "dcnn-2018.safetensors"}
+
+
+def load_model(name: str | Path = "default", distortion: float = 0.02) -> NetworkClassifier | LatticeClassifier:
     """Return a classifier by name, or one that a user has trained by the path of its weights.
 
     Parameters
     ----------
     name : str or path
-        ``"default"``, ``"dcnn-2018"``, or a ``.safetensors`` file with its card (``.json``) beside it.
+        ``"default"`` (the best there is: ``"lattice"``), ``"lattice"``, ``"dcnn-2018"``, or a ``.safetensors`` file
+        with its card (``.json``) beside it.
+    distortion : float
+        How far the instrument distorts what it shows: the standard deviation of each component of the linear map from
+        sample to image, as a fraction. For ``lattice``; a network ignores it.
 
     Raises
     ------
     ModelError
         If there is no such model (the nearest names are given), or its weights are not those of its card.
+    InputError
+        If the distortion cannot be.
     """
-    if str(name) in MODELS:
-        path = Path(str(files("bravaismap").joinpath("weights", MODELS[str(name)])))
+    known = MODELS.get(str(name))
+    if "lattice" in (str(name), known):
+        return LatticeClassifier(distortion)
+    if known is not None:
+        path = Path(str(files("bravaismap").joinpath("weights", known)))
     elif Path(name).suffix == ".safetensors":
         path = Path(name)
     else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import IUCR_SYMBOLS, display_name
 
-__all__ = ["UNMAPPED", "PhaseMap", "label_of", "mapped_frames", "phase_fractions", "phase_table"]
+__all__ = ["UNMAPPED", "PhaseMap", "independent_std", "label_of", "mapped_frames", "phase_fractions", "phase_table"]
 
 #: Label of a window that has not been classified yet.
 UNMAPPED = -1
@@ -57,6 +57,24 @@ def phase_fractions(
     if len(pass_total) < 2:
         return fraction, np.full_like(fraction, np.nan)
     return fraction, (pass_total / len(probability)).std(axis=0, ddof=1)
+
+
+def independent_std(probability: NDArray[np.floating], independent: float) -> NDArray[np.float64]:
+    """Return the standard deviation of phase fractions whose windows err each for itself.
+
+    Parameters
+    ----------
+    probability : array, shape (..., windows, classes)
+    independent : float
+        Number of windows that do not overlap.
+
+    Returns
+    -------
+    array, shape (..., classes)
+        √(mean of p(1 − p) / `independent`): that of the share of windows that truly are of the class, when windows
+        that overlap err together and those that do not err independently.
+    """
+    return np.asarray(np.sqrt((probability * (1 - probability)).clip(0).mean(axis=-2) / independent))
 
 
 def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:

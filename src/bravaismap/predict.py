@@ -13,22 +13,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.cells import Cells, Table, cell_table, cell_variables, independent_windows
 from bravaismap.conventions import NONE
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.models import Classifier, load_model
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size
-from bravaismap.phases import PhaseMap, label_of, phase_fractions
+from bravaismap.phases import PhaseMap, independent_std, label_of, phase_fractions
 from bravaismap.spectrum import Preprocessing
 from bravaismap.uncertainty import Sampled
 from bravaismap.windows import WindowGrid, cut_windows, window_grid
 
-__all__ = ["IMAGE_SAMPLES", "MOVIE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_phases"]
+__all__ = ["IMAGE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_phases"]
 
-#: Passes of Monte-Carlo dropout for single images (the paper's number) and for each frame of a movie.
+#: Samples for single images: the paper's number. For movies it depends on the model.
 IMAGE_SAMPLES = 5000
-MOVIE_SAMPLES = 30
-#: Images of a larger side (px) are classified by the paper's preprocessing for whole images.
+#: Images of a larger side (px) are classified by the paper's preprocessing for whole images, if a network does it.
 WHOLE_IMAGE_SIDE = 256
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
@@ -38,6 +38,7 @@ def classify(
     images: Any,
     *,
     model: str | Path | Classifier = "default",
+    distortion: float = 0.02,
     samples: int | None = None,
     seed: int = 0,
     preprocessing: Preprocessing | Literal["auto"] = "auto",
@@ -48,16 +49,19 @@ def classify(
     Parameters
     ----------
     images : array, shape (y, x) or (n, y, x)
-        An image that is not square is cropped to its central square.
+        At least 32 px a side; measured whole. For a network, one that is not square is cropped to its central square.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
+    distortion : float
+        See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
-        Passes of Monte-Carlo dropout: 5000 when not given; 0 for none, with NaN for every spread.
+        Draws of what another measurement could have been, or passes of Monte-Carlo dropout: 5000 when not given; 0 for
+        none, with NaN for every spread.
     seed : int
         The same seed gives the same answer, whatever the batch.
     preprocessing : {"auto", "window", "paper"}
-        How far the spectrum reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images of up to
-        256 px and the ``paper`` 's central quarter for larger ones.
+        How far the spectrum of a network reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images
+        of up to 256 px and the ``paper`` 's central quarter for larger ones.
     nan : {"raise", "fill"}
         What to do with NaN and infinite pixels.
 
@@ -65,7 +69,8 @@ def classify(
     -------
     PhaseMap
         ``probability``, ``probability_std`` (image, lattice); ``entropy``, ``mutual_information`` (nats) and ``label``
-        (image). The attributes are the run card.
+        (image); of a model that measures cells also the variables of :func:`bravaismap.cells.cell_table`. The
+        attributes are the run card.
 
     Raises
     ------
@@ -75,28 +80,38 @@ def classify(
         If there is no such model.
     """
     movie = as_movie(images)
-    classifier = load_model(model) if isinstance(model, str | Path) else model
+    classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
     samples = _checked_samples(IMAGE_SAMPLES if samples is None else samples)
     frames = finite_pixels(np.asarray(movie.data), nan=nan)
-    square = _central_square(frames)
-    if square.shape[-1] < 16:
-        raise InputError(f"an image of {frames.shape[1]} × {frames.shape[2]} px was given; expected at least 16 × 16")
-    chosen = preprocessing
-    if chosen == "auto":
-        chosen = "window" if square.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
-    _say_constant([i for i, image in enumerate(square) if image.max() == image.min()], "image")
-    sampled = _predict(classifier, square, samples, seed, chosen)
-    card = _card(classifier, samples, seed) | {"preprocessing": chosen, "size": square.shape[-1]}
+    card = _card(classifier, samples, seed)
+    chosen: Preprocessing = "window"
+    if not classifier.measures_cells:
+        frames = _central_square(frames)
+        if preprocessing == "auto":
+            chosen = "window" if frames.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
+        else:
+            chosen = preprocessing
+        card |= {"preprocessing": chosen}
+    _check_size(frames.shape[1:], movie.shape[1:], classifier)
+    _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
+    sampled = _predict(classifier, frames, samples, seed, chosen)
+    label = label_of(sampled.probability)
+    variables: dict[str, Any] = {
+        "probability": (("image", "lattice"), sampled.probability),
+        "probability_std": (("image", "lattice"), sampled.probability_std),
+        "entropy": ("image", sampled.entropy, {"units": "nat"}),
+        "mutual_information": ("image", sampled.mutual_information, {"units": "nat"}),
+        "label": ("image", label),
+    }
+    if sampled.cells is not None:
+        size = pixel_size(movie)
+        values = cell_variables(sampled.cells, label, size)
+        table = cell_table(("image",), "nm" if size else "px")
+        variables |= {name: (dims, values[name].astype(dtype), what) for name, (dims, dtype, what) in table.items()}
     return PhaseMap(
-        {
-            "probability": (("image", "lattice"), sampled.probability),
-            "probability_std": (("image", "lattice"), sampled.probability_std),
-            "entropy": ("image", sampled.entropy, {"units": "nat"}),
-            "mutual_information": ("image", sampled.mutual_information, {"units": "nat"}),
-            "label": ("image", label_of(sampled.probability)),
-        },
+        variables,
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.classes)},
-        attrs=card,
+        attrs=card | {"size": frames.shape[-1] if "preprocessing" in card else list(frames.shape[1:])},
     )
 
 
@@ -106,6 +121,7 @@ def map_phases(
     window: int = 128,
     step: int = 16,
     model: str | Path | Classifier = "default",
+    distortion: float = 0.02,
     samples: int | None = None,
     seed: int = 0,
     pixel_size: float | None = None,
@@ -126,9 +142,11 @@ def map_phases(
         that every pixel is covered.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
+    distortion : float
+        See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
-        Passes of Monte-Carlo dropout: 30 when not given (which leaves a standard error of σ/5 on each probability);
-        0 for none, with NaN for every spread.
+        Draws of what another measurement could have been (60 when not given), or passes of Monte-Carlo dropout (30,
+        which leaves a standard error of σ/5 on each probability); 0 for none, with NaN for every spread.
     seed : int
         The same seed gives the same answer, whatever the chunking.
     pixel_size, frame_time : float, optional
@@ -148,8 +166,9 @@ def map_phases(
     PhaseMap
         ``probability``, ``probability_std`` (time, y, x, lattice); ``entropy``, ``mutual_information`` (nats),
         ``label`` (time, y, x); ``fraction``, ``fraction_std`` (time, lattice), the mean probability of each class over
-        the windows of a frame and its standard deviation over the passes. y and x are window centres. In memory, or
-        lazy from `output`. The attributes are the run card.
+        the windows of a frame and its standard deviation (see :mod:`bravaismap.phases`); of a model that measures cells
+        also the variables of :func:`bravaismap.cells.cell_table`. y and x are window centres. In memory, or lazy from
+        `output`. The attributes are the run card.
 
     Raises
     ------
@@ -166,14 +185,19 @@ def map_phases(
     """
     calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
     grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
-    classifier = load_model(model) if isinstance(model, str | Path) else model
-    samples = _checked_samples(MOVIE_SAMPLES if samples is None else samples)
+    classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
+    _check_size((window, window), (window, window), classifier)
+    samples = _checked_samples(classifier.movie_samples if samples is None else samples)
     if not hasattr(calibrated.data, "dask") and nan == "raise":
         for first in range(0, len(calibrated), _FLAT_MEMORY):
             finite_pixels(calibrated.data[first : first + _FLAT_MEMORY], first=first)
     coords = _map_coordinates(calibrated, grid, classifier.classes)
     card = _card(classifier, samples, seed) | _movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
 
+    size = card["pixel_size_nm"]
+    variables = dict(MAP_VARIABLES)
+    if classifier.measures_cells:
+        variables |= cell_table(("time", "y", "x"), "nm" if size else "px")
     constant: list[int] = []
 
     def frames(wanted: NDArray[np.intp]) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
@@ -181,12 +205,12 @@ def map_phases(
             frame = finite_pixels(np.asarray(calibrated.data[index : index + 1]), nan=nan, first=int(index))[0]
             if frame.max() == frame.min():
                 constant.append(int(index))
-            yield int(index), _map_frame(frame, grid, classifier, samples, seed)
+            yield int(index), _map_frame(frame, grid, classifier, samples, seed, size)
         _say_constant(constant)
 
     if output is None:
-        return _map_in_memory(frames, coords, card, progress)
-    return _map_to_store(frames, coords, card, Path(output), overwrite, progress)
+        return _map_in_memory(frames, coords, card, variables, progress)
+    return _map_to_store(frames, coords, card, variables, Path(output), overwrite, progress)
 
 
 _Frames = Callable[[NDArray[np.intp]], Iterator[tuple[int, dict[str, NDArray[Any]]]]]
@@ -196,10 +220,11 @@ def _map_in_memory(
     frames: _Frames,
     coords: Mapping[str, xr.DataArray],
     card: dict[str, Any],
+    table: Table,
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
     length = coords["time"].size
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in MAP_VARIABLES}
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in table}
     for index, values in frames(np.arange(length)):
         for name in columns:
             columns[name].append(values[name])
@@ -207,7 +232,7 @@ def _map_in_memory(
             progress(index + 1, length)
     variables = {
         name: (dims, np.stack(columns[name]).astype(dtype, copy=False), attributes)
-        for name, (dims, dtype, attributes) in MAP_VARIABLES.items()
+        for name, (dims, dtype, attributes) in table.items()
     }
     return PhaseMap(variables, coords=coords, attrs=card)
 
@@ -216,11 +241,12 @@ def _map_to_store(
     frames: _Frames,
     coords: Mapping[str, xr.DataArray],
     card: dict[str, Any],
+    table: Table,
     output: Path,
     overwrite: bool,
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
-    store = ResultStore(output, coords, card, overwrite=overwrite)
+    store = ResultStore(output, coords, card, overwrite=overwrite, variables=table)
     if progress is not None:
         progress(int(store.done.sum()), len(store.done))
     try:
@@ -235,20 +261,27 @@ def _map_to_store(
 
 
 def _map_frame(
-    frame: NDArray[Any], grid: WindowGrid, classifier: Classifier, samples: int, seed: int
+    frame: NDArray[Any], grid: WindowGrid, classifier: Classifier, samples: int, seed: int, size: float | None
 ) -> dict[str, NDArray[Any]]:
     sampled = _predict(classifier, cut_windows(frame, grid), samples, seed, "window")
-    fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
-    shape = grid.shape
-    return {
-        "probability": sampled.probability.reshape(*shape, -1),
-        "probability_std": sampled.probability_std.reshape(*shape, -1),
-        "entropy": sampled.entropy.reshape(shape),
-        "mutual_information": sampled.mutual_information.reshape(shape),
-        "label": label_of(sampled.probability).reshape(shape),
-        "fraction": fraction,
-        "fraction_std": fraction_std,
+    label = label_of(sampled.probability)
+    windows: dict[str, NDArray[Any]] = {
+        "probability": sampled.probability,
+        "probability_std": sampled.probability_std,
+        "entropy": sampled.entropy,
+        "mutual_information": sampled.mutual_information,
+        "label": label,
     }
+    if sampled.cells is not None:
+        windows |= cell_variables(sampled.cells, label, size)
+    if sampled.pass_total is not None:
+        fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
+    else:
+        fraction = sampled.probability.mean(axis=0)
+        count = independent_windows(frame.shape, grid.window, len(label))
+        fraction_std = independent_std(sampled.probability, count)
+    maps = {name: values.reshape(*grid.shape, *values.shape[1:]) for name, values in windows.items()}
+    return maps | {"fraction": fraction, "fraction_std": fraction_std}
 
 
 def _predict(
@@ -265,14 +298,19 @@ def _predict(
         np.full((len(images), classes), 0.0 if samples else np.nan),
         np.zeros(len(images)),
         np.full(len(images), 0.0 if samples else np.nan),
-        np.tile(certain * flat.sum(), (passes, 1)),
+        None if classifier.measures_cells else np.tile(certain * flat.sum(), (passes, 1)),
+        Cells.of_nothing(len(images)) if classifier.measures_cells else None,
     )
     if flat.all():
         return whole
     seen = classifier.predict(images[~flat], samples=samples, seed=seed, preprocessing=preprocessing)
     for name in ("probability", "probability_std", "entropy", "mutual_information"):
         getattr(whole, name)[~flat] = getattr(seen, name)
-    whole.pass_total[...] += seen.pass_total
+    if whole.pass_total is not None and seen.pass_total is not None:
+        whole.pass_total[...] += seen.pass_total
+    if whole.cells is not None and seen.cells is not None:
+        for name in ("basis", "covariance", "evidence"):
+            getattr(whole.cells, name)[~flat] = getattr(seen.cells, name)
     return whole
 
 
@@ -294,6 +332,7 @@ def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
         "weights_sha256": classifier.weights_sha256,
         "samples": samples,
         "seed": seed,
+        **classifier.settings,
     }
 
 
@@ -315,6 +354,15 @@ def _central_square(frames: NDArray[Any]) -> NDArray[Any]:
     side = min(frames.shape[1:])
     top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
     return frames[:, top : top + side, left : left + side]
+
+
+def _check_size(size: tuple[int, ...], given: tuple[int, ...], classifier: Classifier) -> None:
+    least = classifier.smallest_side
+    if min(size) < least:
+        raise InputError(
+            f"an image of {given[0]} × {given[1]} px was given; the model {classifier.name} needs at least "
+            f"{least} × {least}"
+        )
 
 
 def _say_constant(indices: list[int], what: str = "frame") -> None:

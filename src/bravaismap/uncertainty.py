@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 
 from bravaismap.errors import InputError
 from bravaismap.network import DropoutNetwork
+
+if TYPE_CHECKING:
+    from bravaismap.cells import Cells
 
 __all__ = ["Sampled", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
 
@@ -35,15 +39,19 @@ class Sampled:
         Mean and standard deviation over the passes.
     entropy, mutual_information : arrays, shape (n,)
         Predictive entropy of the mean, and the part of it that the passes disagree about, in nats.
-    pass_total : array, shape (passes, classes)
+    pass_total : array, shape (passes, classes), or None
         Sum of the probabilities over the windows in each pass; divided by n it is the phase fraction of that pass.
+        None where passes of different windows have nothing in common.
+    cells : Cells, optional
+        The measured cells, of a model that measures them.
     """
 
     probability: NDArray[np.float64]
     probability_std: NDArray[np.float64]
     entropy: NDArray[np.float64]
     mutual_information: NDArray[np.float64]
-    pass_total: NDArray[np.float64]
+    pass_total: NDArray[np.float64] | None
+    cells: Cells | None = None
 
 
 @contextmanager

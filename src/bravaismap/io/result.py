@@ -20,6 +20,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from bravaismap.cells import CELL_SIZES, Table
 from bravaismap.errors import InputError, OutputError
 from bravaismap.phases import UNMAPPED, PhaseMap
 
@@ -30,8 +31,8 @@ _CARD = "run_card"
 _DONE = "frame_done"
 #: What may differ when a result is continued: the path of the same movie, and filling what would have been an error.
 _MAY_DIFFER = {"input", "nan"}
-#: Variables of a map: dimensions, type, and what they are.
-MAP_VARIABLES: dict[str, tuple[tuple[str, ...], str, dict[str, str]]] = {
+#: Variables of every map: dimensions, type, and what they are.
+MAP_VARIABLES: Table = {
     "probability": (("time", "y", "x", "lattice"), "float32", {"long_name": "probability", "units": "1"}),
     "probability_std": (("time", "y", "x", "lattice"), "float32", {"long_name": "σ of the probability", "units": "1"}),
     "entropy": (("time", "y", "x"), "float32", {"long_name": "predictive entropy", "units": "nat"}),
@@ -55,6 +56,8 @@ class ResultStore:
         The run card. A result that exists is continued when its card is the same.
     overwrite : bool
         Replace a result that exists.
+    variables : mapping
+        Dimensions, type and attributes of each variable.
 
     Raises
     ------
@@ -64,7 +67,13 @@ class ResultStore:
     """
 
     def __init__(
-        self, path: Path, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any], *, overwrite: bool = False
+        self,
+        path: Path,
+        coords: Mapping[str, xr.DataArray],
+        card: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        variables: Table = MAP_VARIABLES,
     ) -> None:
         self.path = path
         self._created = False
@@ -73,7 +82,7 @@ class ResultStore:
         if path.exists():
             self._group = self._continue(card)
         else:
-            self._group = self._create(coords, card)
+            self._group = self._create(coords, card, variables)
         self.done: NDArray[np.bool_] = np.asarray(self._array(_DONE)[:], bool)
 
     def write_frame(self, index: int, variables: Mapping[str, NDArray[Any]]) -> None:
@@ -110,13 +119,13 @@ class ResultStore:
             raise OutputError(f"{self.path} exists and is complete; give --overwrite to make it again")
         return group
 
-    def _create(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any]) -> zarr.Group:
+    def _create(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any], variables: Table) -> zarr.Group:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             group = zarr.open_group(partial, mode="w", zarr_format=3)
             group.attrs.update({"format": _FORMAT, _CARD: json.dumps(dict(card), ensure_ascii=False)})
-            _create_arrays(group, coords)
+            _create_arrays(group, coords, variables)
             os.replace(partial, self.path)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -163,8 +172,8 @@ def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
 
 
-def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:
-    sizes = {dim: coords[dim].size for dim in ("time", "y", "x", "lattice")}
+def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variables: Table) -> None:
+    sizes = CELL_SIZES | {dim: coords[dim].size for dim in ("time", "y", "x", "lattice")}
     for dim in ("time", "y", "x"):
         values = np.asarray(coords[dim].values, np.float64)
         group.create_array(
@@ -179,7 +188,7 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> Non
         dimension_names=("lattice",),
         attributes={"long_name": "Bravais lattice"} | flags,
     )
-    for name, (dims, dtype, attributes) in MAP_VARIABLES.items():
+    for name, (dims, dtype, attributes) in variables.items():
         shape = tuple(sizes[dim] for dim in dims)
         group.create_array(
             name,

@@ -1,0 +1,229 @@
+"""Cells: the measured primitive cells of windows, what a result says of them, and a result classified anew.
+
+A result keeps what the classification rests on (`basis`, `basis_covariance`, `evidence`), so that another `distortion`
+takes no second look at the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.errors import InputError
+from bravaismap.phases import PhaseMap, independent_std, label_of
+from bravaismap.posterior import cell, class_probability, sample_probability
+from bravaismap.uncertainty import Sampled, predictive_entropy
+
+__all__ = [
+    "CELL_SIZES",
+    "Cells",
+    "Table",
+    "cell_table",
+    "cell_variables",
+    "checked_distortion",
+    "classified",
+    "independent_windows",
+    "reclassify",
+]
+
+_AT_ONCE = 4096  # windows whose probabilities are worked out together
+_UPPER = np.triu_indices(4)
+_MOST = 0.5
+#: Variables by name: dimensions, type, and what they are.
+Table = dict[str, tuple[tuple[str, ...], str, dict[str, str]]]
+#: Lengths of the dimensions that only cells have.
+CELL_SIZES = {"vector": 2, "component": 2, "pair": 10}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Measured cells of windows.
+
+    Attributes
+    ----------
+    basis : array, shape (n, 2, 2)
+        Reduced primitive vectors, rows, columns (y, x), in px; NaN for a window that holds nothing to measure.
+    covariance : array, shape (n, 4, 4)
+        Of the flattened basis, px².
+    evidence : array, shape (n,)
+        Log likelihood ratio of a lattice against none; NaN for a window that has not been looked at.
+    """
+
+    basis: NDArray[np.floating]
+    covariance: NDArray[np.floating]
+    evidence: NDArray[np.floating]
+
+    @classmethod
+    def of_nothing(cls, count: int) -> Cells:
+        """Return the cells of constant windows."""
+        return cls(np.full((count, 2, 2), np.nan), np.full((count, 4, 4), np.nan), np.zeros(count))
+
+
+def checked_distortion(distortion: float) -> float:
+    """Return a distortion that can be, or raise `InputError`."""
+    if not 0 <= distortion <= _MOST:
+        raise InputError(
+            f"a distortion of {distortion} was given; expected a fraction between 0 and {_MOST} (0.02 is 2 %)"
+        )
+    return float(distortion)
+
+
+def classified(cells: Cells, distortion: float, samples: int, seed: int) -> Sampled:
+    """Return the class probabilities of measured cells.
+
+    The probability is the posterior of the measurement itself; σ and mutual information come from `samples` draws of
+    what another measurement could have been (0 for none, with NaN for both).
+    """
+    count = len(cells.evidence)
+    probability = np.tile(np.eye(len(CLASSES))[CLASSES.index(NONE)], (count, 1))
+    std, information = np.zeros_like(probability), np.zeros(count)
+    if not samples:
+        std[:], information[:] = np.nan, np.nan
+    known = np.flatnonzero(np.isfinite(cells.basis).all(axis=(1, 2)) & np.isfinite(cells.evidence))
+    for first in range(0, len(known), _AT_ONCE):
+        some = known[first : first + _AT_ONCE]
+        measured = cells.basis[some], cells.covariance[some], cells.evidence[some]
+        probability[some] = class_probability(*measured, distortion)
+        if samples:
+            mean, std[some], doubt = sample_probability(*measured, distortion, samples, seed)
+            information[some] = np.maximum(predictive_entropy(mean) - doubt, 0)
+    return Sampled(probability, std, predictive_entropy(probability), information, None, cells)
+
+
+def cell_table(dims: tuple[str, ...], unit: str) -> Table:
+    """Return dimensions, type and meaning of the variables of cells, for windows along `dims`, lengths in `unit`."""
+    scalars = {
+        "a": ("shorter primitive vector", unit),
+        "b": ("longer primitive vector", unit),
+        "gamma": ("angle between the primitive vectors", "degree"),
+        "orientation": ("angle of a above the x axis, counter-clockwise", "degree"),
+    }
+    table: Table = {}
+    for name, (meaning, units) in scalars.items():
+        table[name] = (dims, "float32", {"long_name": meaning, "units": units})
+        table[f"{name}_std"] = (dims, "float32", {"long_name": f"σ of {name}", "units": units})
+    strain = "smallest strain to the symmetry of a class"
+    table["deviation"] = ((*dims, "lattice"), "float32", {"long_name": strain, "units": "%"})
+    table["deviation_std"] = (dims, "float32", {"long_name": "σ of a deviation", "units": "%"})
+    vectors = {"long_name": "measured primitive vectors a, b as (y, x)", "units": unit}
+    table["basis"] = ((*dims, "vector", "component"), "float32", vectors)
+    spread = {"long_name": "covariance of (a_y, a_x, b_y, b_x), upper triangle by rows", "units": f"{unit}²"}
+    table["basis_covariance"] = ((*dims, "pair"), "float32", spread)
+    table["evidence"] = (dims, "float32", {"long_name": "log likelihood ratio of a lattice against none", "units": "1"})
+    return table
+
+
+def cell_variables(cells: Cells, label: NDArray[np.integer], pixel_size: float | None) -> dict[str, NDArray[Any]]:
+    """Return the variables of `cell_table` for windows (n, ...).
+
+    Lengths are in nm where the pixel size is known, angles in degrees. Where the label is none there is no cell: NaN,
+    but for what the classification rests on.
+    """
+    scale = pixel_size or 1.0
+    found = _derived(Cells(cells.basis * scale, cells.covariance * scale**2, cells.evidence), label)
+    return found | {
+        "basis": cells.basis * scale,
+        "basis_covariance": cells.covariance[:, _UPPER[0], _UPPER[1]] * scale**2,
+        "evidence": cells.evidence,
+    }
+
+
+def _derived(cells: Cells, label: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
+    names = ("a", "b", "gamma", "orientation")
+    columns = [*names, *(f"{name}_std" for name in names), "deviation_std"]
+    found: dict[str, NDArray[Any]] = {name: np.full(len(label), np.nan) for name in columns}
+    found["deviation"] = np.full((len(label), len(CLASSES)), np.nan)
+    shown = np.flatnonzero((label != CLASSES.index(NONE)) & (label >= 0) & np.isfinite(cells.basis).all(axis=(1, 2)))
+    if len(shown):
+        measured = cell(cells.basis[shown], cells.covariance[shown])
+        for name in columns:
+            turned = name.startswith(("gamma", "orientation"))
+            values = getattr(measured, name)
+            found[name][shown] = np.degrees(values) if turned else values
+        found["deviation"][shown, :-1] = measured.deviation
+    return found
+
+
+def independent_windows(size: Iterable[int], window: int, windows: int) -> float:
+    """Return how many windows of a frame err independently: as many as fit side by side, at most all of them."""
+    height, width = size
+    return min(float(windows), max(1.0, height * width / window**2))
+
+
+def reclassify(result: xr.Dataset, distortion: float = 0.02) -> PhaseMap:
+    """Classify a finished result anew for another distortion of the instrument, without the images.
+
+    Parameters
+    ----------
+    result : Dataset
+        Of :func:`~bravaismap.classify`, :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result`, made by a
+        model that measures cells. A lazy result stays lazy, a frame at a time.
+    distortion : float
+        Standard deviation of each component of the linear map from sample to image, as a fraction.
+
+    Returns
+    -------
+    PhaseMap
+        What a new run with that distortion would give.
+
+    Raises
+    ------
+    InputError
+        If the result holds no measured cells, or the distortion cannot be.
+
+    Examples
+    --------
+    >>> strict = bm.reclassify(bm.open_result("film.zarr"), distortion=0.003)
+    """
+    distortion = checked_distortion(distortion)
+    needed = ("basis", "basis_covariance", "evidence", "probability", "label")
+    missing = [name for name in needed if name not in result]
+    if missing:
+        raise InputError(
+            f"the result has no {', '.join(missing)}: its model ({result.attrs.get('model', 'unknown')}) measured no "
+            "cells; classify or map again with the model lattice"
+        )
+    if result.chunks:
+        options = {"distortion": distortion}
+        again = xr.map_blocks(_reclassified, result, kwargs=options, template=result)
+    else:
+        again = _reclassified(result, distortion)
+    return PhaseMap(again.data_vars, coords=result.coords, attrs=dict(result.attrs) | {"distortion": distortion})
+
+
+def _reclassified(result: xr.Dataset, distortion: float) -> xr.Dataset:
+    dims, shape = result["label"].dims, result["label"].shape
+    upper = result["basis_covariance"].transpose(*dims, "pair").values.reshape(-1, len(_UPPER[0])).astype(float)
+    covariance = np.zeros((len(upper), 4, 4))
+    covariance[:, _UPPER[0], _UPPER[1]] = covariance[:, _UPPER[1], _UPPER[0]] = upper
+    basis = result["basis"].transpose(*dims, "vector", "component").values.reshape(-1, 2, 2).astype(float)
+    cells = Cells(basis, covariance, result["evidence"].transpose(*dims).values.ravel().astype(float))
+    sampled = classified(cells, distortion, int(result.attrs["samples"]), int(result.attrs["seed"]))
+    unseen = np.isnan(cells.evidence)
+    for values in (sampled.probability, sampled.probability_std, sampled.entropy, sampled.mutual_information):
+        values[unseen] = np.nan
+    label = label_of(sampled.probability)
+    found = _derived(cells, label)
+    found |= {"probability": sampled.probability, "probability_std": sampled.probability_std, "label": label}
+    found |= {"entropy": sampled.entropy, "mutual_information": sampled.mutual_information}
+    new = {}
+    for name, values in found.items():
+        old = result[name]
+        order = (*dims, "lattice") if "lattice" in old.dims else dims
+        new[name] = (order, values.reshape(*shape, *values.shape[1:]).astype(old.dtype), old.attrs)
+    again = result.assign(new)
+    if "fraction" in result:
+        probability = again["probability"].transpose("time", "y", "x", "lattice").values.astype(float)
+        frames = probability.reshape(len(probability), -1, probability.shape[-1])
+        count = independent_windows(result.attrs["frame_size"], result.attrs["window"], frames.shape[1])
+        again = again.assign(
+            fraction=(("time", "lattice"), frames.mean(axis=1), result["fraction"].attrs),
+            fraction_std=(("time", "lattice"), independent_std(frames, count), result["fraction_std"].attrs),
+        )
+    return again
