@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
+CODE = src tests examples benchmarks
 
 .PHONY: demo test test-fast lint format clean
 
@@ -15,13 +16,13 @@ test-fast: $(VENV)/.dev
 	$(RUN)/python -m pytest -n 2 -m "not slow"
 
 lint: $(VENV)/.dev
-	$(RUN)/ruff check .
-	$(RUN)/ruff format --check .
+	$(RUN)/ruff check $(CODE)
+	$(RUN)/ruff format --check $(CODE)
 	$(RUN)/mypy
 
 format: $(VENV)/.dev
-	$(RUN)/ruff check --fix .
-	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix $(CODE)
+	$(RUN)/ruff format $(CODE)
 
 clean:
 	rm -rf $(VENV) bravaismap-demo dist build

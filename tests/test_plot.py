@@ -307,7 +307,7 @@ def test_classification() -> None:
     np.testing.assert_allclose(widths, result["probability"].values.ravel())
     best = int(np.argmax(widths))
     sigma = float(result["probability_std"].values.ravel()[best])
-    assert axes[2].get_title() == f"{CLASSES[best].replace('_', ' ')} {widths[best]:.2f} ± {sigma:.2f}"
+    assert axes[2].get_title() == f"{CLASSES[best].replace('_', ' ')}\n{widths[best]:.2f} ± {sigma:.2f}"
     whole = plot_classification(image.values, result.drop_vars("probability_std"), np.eye(64))
     assert whole.axes[0].get_xlabel() == "x (px)"
     assert whole.axes[1].images[0].get_array().shape == (64, 64)

@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_out = Console()
+_out = Console(soft_wrap=True)
 _err = Console(stderr=True)
 _debug = False
 _INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C; Typer exits with it

@@ -206,7 +206,7 @@ def report(scores: Scores, title: str) -> str:
     ]
     names = [display_name(name) for name in scores.classes]
     width = max(len(name) for name in names)
-    lines.append(" " * (width + 4) + "".join(f"{name[:9]:>10}" for name in names))
+    lines.append(" " * (width + 4) + "".join(f"{name[:7]:>8}" for name in names))
     for name, row in zip(names, scores.confusion, strict=True):
-        lines.append(f"    {name.ljust(width)}" + "".join(f"{count:>10}" for count in row))
+        lines.append(f"    {name.ljust(width)}" + "".join(f"{count:>8}" for count in row))
     return "\n".join(lines)
