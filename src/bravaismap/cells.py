@@ -28,6 +28,7 @@ __all__ = [
     "cell_variables",
     "checked_distortion",
     "classified",
+    "covariance_of",
     "independent_windows",
     "reclassify",
 ]
@@ -197,11 +198,18 @@ def reclassify(result: xr.Dataset, distortion: float = 0.02) -> PhaseMap:
     return PhaseMap(again.data_vars, coords=result.coords, attrs=dict(result.attrs) | {"distortion": distortion})
 
 
+def covariance_of(result: xr.Dataset) -> NDArray[np.float64]:
+    """Return the covariance of the flattened basis, shape (windows..., 4, 4), that a result holds as triangles."""
+    upper = result["basis_covariance"].transpose(*result["label"].dims, "pair").values.astype(float)
+    covariance = np.empty((*upper.shape[:-1], 4, 4))
+    covariance[..., _UPPER[0], _UPPER[1]] = upper
+    covariance[..., _UPPER[1], _UPPER[0]] = upper
+    return covariance
+
+
 def _reclassified(result: xr.Dataset, distortion: float) -> xr.Dataset:
     dims, shape = result["label"].dims, result["label"].shape
-    upper = result["basis_covariance"].transpose(*dims, "pair").values.reshape(-1, len(_UPPER[0])).astype(float)
-    covariance = np.zeros((len(upper), 4, 4))
-    covariance[:, _UPPER[0], _UPPER[1]] = covariance[:, _UPPER[1], _UPPER[0]] = upper
+    covariance = covariance_of(result).reshape(-1, 4, 4)
     basis = result["basis"].transpose(*dims, "vector", "component").values.reshape(-1, 2, 2).astype(float)
     cells = Cells(basis, covariance, result["evidence"].transpose(*dims).values.ravel().astype(float))
     sampled = classified(cells, distortion, int(result.attrs["samples"]), int(result.attrs["seed"]))

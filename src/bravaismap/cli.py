@@ -63,7 +63,11 @@ class SimulationKind(StrEnum):
 ModelOption = Annotated[str, typer.Option("--model", help="Model by name (see `models`) or a .safetensors file.")]
 SamplesOption = Annotated[
     int | None,
-    typer.Option("--samples", help="Monte-Carlo passes; 0 for none.", show_default=False),
+    typer.Option("--samples", help="Draws, or passes of Monte-Carlo dropout; 0 for none.", show_default=False),
+]
+DistortionOption = Annotated[
+    float,
+    typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 PixelOption = Annotated[
@@ -103,10 +107,11 @@ def _global(
 def classify(
     images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
     model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
     samples: SamplesOption = None,
     seed: SeedOption = 0,
     preprocessing: Annotated[
-        SpectrumChoice, typer.Option(help="Reach of the spectrum: `paper` is the central quarter, for whole images.")
+        SpectrumChoice, typer.Option(help="Reach of a network's spectrum; `paper`: the central quarter.")
     ] = SpectrumChoice.AUTO,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
@@ -116,12 +121,12 @@ def classify(
         typer.Option("--csv", help="Also write the table to this file."),
     ] = None,
 ) -> None:
-    """Classify whole images: each class's probability ± σ."""
+    """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
     from bravaismap.io.read import read
     from bravaismap.models import load_model
     from bravaismap.predict import classify as classify_images
 
-    classifier = load_model(model)
+    classifier = load_model(model, distortion)
     rows: list[tuple[str, PhaseMap, int]] = []
     for source in images:
         movie = read(source, dataset=dataset, pixel_size=pixel_size)
@@ -150,6 +155,7 @@ def map_movie(
     window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
     step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
     model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
     samples: SamplesOption = None,
     seed: SeedOption = 0,
     pixel_size: PixelOption = None,
@@ -166,8 +172,8 @@ def map_movie(
     target = output or Path(f"{name}-phases") / f"{name}.zarr"
     with _naming(movie):
         result = _map(
-            frames, target, window=window, step=step, model=model, samples=samples, seed=seed, nan=nan.value,
-            overwrite=overwrite,
+            frames, target, window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed,
+            nan=nan.value, overwrite=overwrite,
         )  # fmt: skip
     written = _write_tables_and_figures(result, target.parent, frames)
     _out.print(_table_of(result), highlight=False)
@@ -297,20 +303,22 @@ def train(
 def evaluate(
     data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
     model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
     samples: SamplesOption = 0,
     seed: SeedOption = 0,
 ) -> None:
-    """Measure a model on labelled windows: accuracy, confusion and calibration."""
+    """Measure a model on labelled windows: accuracy, confusion, calibration, and its cells where they are known."""
     from bravaismap.evaluate import evaluate as evaluate_model
     from bravaismap.evaluate import read_labelled, report
     from bravaismap.models import load_model
 
-    classifier = load_model(model)
+    classifier = load_model(model, distortion)
+    at = f" at a distortion of {100 * distortion:g} %" if classifier.measures_cells else ""
     for path in data:
         labelled = read_labelled(path)
         with _progress(path.name, len(labelled.labels), "windows") as advance:
             scores = evaluate_model(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
-        _out.print(report(scores, title=f"{classifier.name} on {path.name}"), highlight=False)
+        _out.print(report(scores, title=f"{classifier.name} on {path.name}{at}"), highlight=False)
 
 
 @app.command()
@@ -437,6 +445,21 @@ def _print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
         table.add_row(name, display_name(names[int(result["label"].values[i])]), *cells)
     wide = Console(width=None if _out.is_terminal else 200)
     wide.print(table)
+    for name, result, i in rows:
+        if "basis" in result:
+            _print_cell(name, result.isel(image=i))
+
+
+def _print_cell(name: str, row: xr.Dataset) -> None:
+    from textwrap import wrap
+
+    from bravaismap.verdict import cell_lines
+
+    _out.print(f"\n{name}", highlight=False, markup=False)
+    for line in cell_lines(row):
+        whole = line.replace(" ± ", "\xa0±\xa0").replace(" %", "\xa0%")  # a line does not end between these
+        for part in wrap(whole, 98, subsequent_indent=" " * 11):
+            _out.print("  " + part.replace("\xa0", " "), highlight=False, markup=False)
 
 
 @contextmanager

@@ -5,17 +5,29 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.conventions import display_name
+from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
+from bravaismap.lattice import hyperbolic_distance, reduce_basis, shape
 from bravaismap.models import Classifier
+from bravaismap.posterior import cell_std
 
-__all__ = ["Labelled", "Scores", "calibration_error", "evaluate", "read_labelled", "report", "score"]
+__all__ = [
+    "CellScores",
+    "Labelled",
+    "Scores",
+    "calibration_error",
+    "evaluate",
+    "read_labelled",
+    "report",
+    "score",
+    "score_cells",
+]
 
 _IMAGES_AT_ONCE = 300
 _CALIBRATION_BINS = 15
@@ -23,11 +35,37 @@ _CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled windows: images (n, size, size), labels (n,) and the classes that the labels number."""
+    """Labelled windows: images (n, size, size), labels (n,) and the classes that the labels number.
+
+    `vectors` (n, 2, 2), if known, are the true primitive vectors in px, rows, columns (y, x); NaN or 0 where there is
+    no lattice.
+    """
 
     images: NDArray[np.generic]
     labels: NDArray[np.intp]
     classes: tuple[str, ...]
+    vectors: NDArray[np.floating] | None = None
+
+
+@dataclass(frozen=True)
+class CellScores:
+    """How true measured cells and their errors are, over the windows with a lattice that were not called none.
+
+    Attributes
+    ----------
+    another : float
+        Share whose measured lattice is another than the true one (a sublattice or superlattice, or a chance one). The
+        other figures are over the rest.
+    within_1, within_2 : dict of str to float
+        Share of the true a, b, gamma that lie within 1 and 2 stated σ of the measured ones; 0.68 and 0.95 are right.
+    shape_error : float
+        Median hyperbolic distance between the measured and the true shape (0.01: a strain of 1 %).
+    """
+
+    another: float
+    within_1: dict[str, float]
+    within_2: dict[str, float]
+    shape_error: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +87,8 @@ class Scores:
     confusion : int array, shape (classes, classes)
         Rows are the truth.
     classes : tuple of str
+    cells : CellScores, optional
+        Of a model that measures cells, where the true ones are known.
     """
 
     accuracy: float
@@ -60,10 +100,11 @@ class Scores:
     confident_wrong: float
     confusion: NDArray[np.int64]
     classes: tuple[str, ...]
+    cells: CellScores | None = None
 
 
 def read_labelled(path: str | Path) -> Labelled:
-    """Read labelled windows from an npz file with ``image``, ``label`` and ``classes``.
+    """Read labelled windows from an npz file with ``image``, ``label`` and ``classes``, and true cells if it has them.
 
     Raises
     ------
@@ -80,6 +121,7 @@ def read_labelled(path: str | Path) -> Labelled:
                     "as `bravaismap simulate` writes them"
                 )
             images, labels, classes = stored["image"], stored["label"], stored["classes"]
+            vectors = stored["primitive_vectors_px"].astype(float) if "primitive_vectors_px" in stored else None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; expected an npz file of labelled windows") from error
     except InputError:
@@ -98,7 +140,9 @@ def read_labelled(path: str | Path) -> Labelled:
             f"{path}: labels from {labels.min()} to {labels.max()} for {len(classes)} classes; "
             f"expected 0 to {len(classes) - 1}"
         )
-    return Labelled(images, labels.astype(np.intp), tuple(str(name) for name in classes))
+    if vectors is not None and vectors.shape != (len(images), 2, 2):
+        raise InputError(f"{path}: primitive_vectors_px of shape {vectors.shape}; expected ({len(images)}, 2, 2)")
+    return Labelled(images, labels.astype(np.intp), tuple(str(name) for name in classes), vectors)
 
 
 def evaluate(
@@ -136,13 +180,50 @@ def evaluate(
     parts = []
     for first in range(0, len(labelled.images), _IMAGES_AT_ONCE):
         images = labelled.images[first : first + _IMAGES_AT_ONCE]
-        parts.append(
-            model.predict(images.astype(np.float32), samples=samples, seed=seed, preprocessing="window").probability
-        )
+        parts.append(model.predict(images.astype(np.float32), samples=samples, seed=seed, preprocessing="window"))
         if progress is not None:
             progress(first + len(images))
     positions = np.array([model.classes.index(name) for name in labelled.classes])
-    return score(np.concatenate(parts), positions[labelled.labels], model.classes)
+    probability = np.concatenate([part.probability for part in parts])
+    scores = score(probability, positions[labelled.labels], model.classes)
+    cells = [part.cells for part in parts if part.cells is not None]
+    if labelled.vectors is None or not cells:
+        return scores
+    basis, covariance = (np.concatenate([getattr(c, name) for c in cells]) for name in ("basis", "covariance"))
+    found = np.array(model.classes)[probability.argmax(axis=1)] != NONE
+    return replace(scores, cells=score_cells(basis[found], covariance[found], labelled.vectors[found]))
+
+
+def score_cells(
+    basis: NDArray[np.floating], covariance: NDArray[np.floating], vectors: NDArray[np.floating]
+) -> CellScores | None:
+    """Score measured bases (n, 2, 2) with covariances (n, 4, 4) against true primitive vectors (n, 2, 2).
+
+    Each measured lattice is described by its primitive vectors nearest to the true reduced ones, so that a cell whose a
+    and b have nearly the same length is not at fault for their order. None where no window has a true lattice.
+    """
+    with np.errstate(invalid="ignore"):
+        known = np.abs(np.linalg.det(np.nan_to_num(vectors))) > 1e-6
+    if not known.any():
+        return None
+    true = reduce_basis(vectors[known])
+    basis, covariance = basis[known], covariance[known]
+    change = np.rint(true @ np.linalg.inv(basis))
+    same = np.abs(np.linalg.det(change)).round() == 1
+    true, basis, covariance, change = (values[same] for values in (true, basis, covariance, change))
+    nearest = change @ basis
+    wide = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
+    sigma = cell_std(nearest, wide @ covariance @ np.swapaxes(wide, 1, 2))[:, :3]
+    off = np.abs(_lengths_and_angle(nearest) - _lengths_and_angle(true)) / sigma
+    within = [dict(zip(("a", "b", "gamma"), (off < n).mean(axis=0).tolist(), strict=True)) for n in (1, 2)]
+    error = hyperbolic_distance(shape(nearest), shape(true))
+    return CellScores(float(1 - same.mean()), within[0], within[1], float(np.median(error)) if len(error) else np.nan)
+
+
+def _lengths_and_angle(basis: NDArray[np.floating]) -> NDArray[np.floating]:
+    length = np.linalg.norm(basis, axis=-1)
+    cosine = (basis[:, 0] * basis[:, 1]).sum(-1) / length.prod(-1)
+    return np.column_stack([length, np.arccos(cosine.clip(-1, 1))])
 
 
 def score(probability: NDArray[np.floating], labels: NDArray[np.integer], classes: tuple[str, ...]) -> Scores:
@@ -209,4 +290,13 @@ def report(scores: Scores, title: str) -> str:
     lines.append(" " * (width + 4) + "".join(f"{name[:7]:>8}" for name in names))
     for name, row in zip(names, scores.confusion, strict=True):
         lines.append(f"    {name.ljust(width)}" + "".join(f"{count:>8}" for count in row))
+    if scores.cells is not None:
+        one, two = scores.cells.within_1, scores.cells.within_2
+        lines += [
+            "  measured cells, where a lattice was found",
+            f"    another lattice            {100 * scores.cells.another:.1f} %",
+            f"    median error of the shape  {100 * scores.cells.shape_error:.2f} %",
+            "    true value within 1 σ      " + ", ".join(f"{name} {100 * one[name]:.0f} %" for name in one),
+            "    true value within 2 σ      " + ", ".join(f"{name} {100 * two[name]:.0f} %" for name in two),
+        ]
     return "\n".join(lines)

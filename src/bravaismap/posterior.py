@@ -32,8 +32,10 @@ from bravaismap.lattice import cell_from_basis, deviation, reduce_basis
 from bravaismap.tiling import WORDS, cayley, images, near_images, rotated
 
 __all__ = [
+    "EVEN_EVIDENCE",
     "Cell",
     "cell",
+    "cell_std",
     "class_probability",
     "none_probability",
     "reduce_measured",
@@ -86,20 +88,7 @@ def cell(basis: ArrayLike, covariance: ArrayLike) -> Cell:
     """
     reduced, spread = reduce_measured(basis, covariance)
     a, b, gamma, orientation = cell_from_basis(reduced)
-    unit_a, unit_b = reduced[:, 0] / a[:, None], reduced[:, 1] / b[:, None]
-    turn_a = np.stack([-unit_a[:, 1], unit_a[:, 0]], -1) / a[:, None]
-    turn_b = np.stack([-unit_b[:, 1], unit_b[:, 0]], -1) / b[:, None]
-    nothing = np.zeros_like(unit_a)
-    rows = np.stack(
-        [
-            np.concatenate([unit_a, nothing], -1),
-            np.concatenate([nothing, unit_b], -1),
-            np.concatenate([turn_a, -turn_b], -1),
-            np.concatenate([turn_a, nothing], -1),
-        ],
-        axis=1,
-    )
-    std = np.sqrt(np.maximum(np.einsum("nki,nij,nkj->nk", rows, spread, rows), 0))
+    std = cell_std(reduced, spread)
     tau, scatter = shape_covariance(basis, covariance)
     return Cell(
         a,
@@ -113,6 +102,25 @@ def cell(basis: ArrayLike, covariance: ArrayLike) -> Cell:
         100 * deviation(_folded(tau)),
         100 * np.sqrt(np.trace(scatter, axis1=-2, axis2=-1) / 2),
     )
+
+
+def cell_std(basis: Floats, covariance: Floats) -> Floats:
+    """Return σ of |a|, |b|, the angle between them and the direction of a, (n, 4), for bases (n, 2, 2) as they are."""
+    a, b = np.moveaxis(np.linalg.norm(basis, axis=-1), -1, 0)
+    unit_a, unit_b = basis[:, 0] / a[:, None], basis[:, 1] / b[:, None]
+    turn_a = np.stack([-unit_a[:, 1], unit_a[:, 0]], -1) / a[:, None]
+    turn_b = np.stack([-unit_b[:, 1], unit_b[:, 0]], -1) / b[:, None]
+    nothing = np.zeros_like(unit_a)
+    rows = np.stack(
+        [
+            np.concatenate([unit_a, nothing], -1),
+            np.concatenate([nothing, unit_b], -1),
+            np.concatenate([turn_a, -turn_b], -1),
+            np.concatenate([turn_a, nothing], -1),
+        ],
+        axis=1,
+    )
+    return np.asarray(np.sqrt(np.maximum(np.einsum("nki,nij,nkj->nk", rows, covariance, rows), 0)))
 
 
 def shape_covariance(basis: ArrayLike, covariance: ArrayLike, distortion: float = 0.0) -> tuple[Complexes, Floats]:
@@ -174,7 +182,7 @@ def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLi
 
 def none_probability(evidence: ArrayLike) -> Floats:
     """Return the probability that there is no lattice, from the log evidence for one."""
-    return np.asarray(expit(-_ODDS_SLOPE * (np.asarray(evidence, float) - _ODDS_EVEN)))
+    return np.asarray(expit(-_ODDS_SLOPE * (np.asarray(evidence, float) - EVEN_EVIDENCE)))
 
 
 def sample_probability(
@@ -343,7 +351,7 @@ def _oblique_prior(tau: Complexes) -> Floats:
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
 #: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
-_ODDS_EVEN = 23.0
+EVEN_EVIDENCE = 23.0
 _ODDS_SLOPE = 0.45
 #: Share of the measurements that are of another lattice than the crystal's, on held-apart simulated windows.
 _MISTAKEN = 0.01

@@ -59,7 +59,7 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
 
 
 def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
-    """Write classified images as a table: name, phase, and probability and σ of each class.
+    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if it is known.
 
     Parameters
     ----------
@@ -80,10 +80,21 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
     rows = list(rows)
     names = [str(name) for name in rows[0][1]["lattice"].values]
     header = ["image", "phase", *(f"{name}{ending}" for name in names for ending in ("", "_std")), "entropy_nat"]
+    cells = [f"{name}{ending}" for name in ("a", "b", "gamma", "orientation") for ending in ("", "_std")]
+    known = all("deviation" in row for _, row in rows)
+    if known:
+        units = [str(rows[0][1][name].attrs["units"]) for name in cells]
+        header += [f"{name}_{unit}" for name, unit in zip(cells, units, strict=True)]
+        header += [*(f"deviation_{name}_percent" for name in names[:-1]), "deviation_std_percent"]
     table = [header]
     for image, row in rows:
         pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
-        table.append([image, names[int(row["label"])], *_texts(np.append(pairs.ravel(), row["entropy"].values))])
+        values = np.append(pairs.ravel(), row["entropy"].values)
+        line = [image, names[int(row["label"])], *_texts(values)]
+        if known:
+            line += [*_texts(np.array([row[name].values for name in cells]))]
+            line += [*_texts(row["deviation"].values[:-1]), *_texts(row["deviation_std"].values[None])]
+        table.append(line)
     target = Path(path)
     _folder(target.parent)
     return _write_table(target, table)
