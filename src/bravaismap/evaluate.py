@@ -31,6 +31,7 @@ __all__ = [
 
 _IMAGES_AT_ONCE = 300
 _CALIBRATION_BINS = 15
+_SAME = 0.15  # largest difference, of its length, between a measured and a true vector of the same lattice
 
 
 @dataclass(frozen=True)
@@ -209,15 +210,19 @@ def score_cells(
     true = reduce_basis(vectors[known])
     basis, covariance = basis[known], covariance[known]
     change = np.rint(true @ np.linalg.inv(basis))
-    same = np.abs(np.linalg.det(change)).round() == 1
+    off = np.linalg.norm(change @ basis - true, axis=-1) / np.linalg.norm(true, axis=-1)
+    same = (np.abs(np.linalg.det(change)).round() == 1) & (off < _SAME).all(axis=1)
+    if not same.any():
+        unknown = dict.fromkeys(("a", "b", "gamma"), float("nan"))
+        return CellScores(1.0, unknown, unknown, float("nan"))
     true, basis, covariance, change = (values[same] for values in (true, basis, covariance, change))
     nearest = change @ basis
     wide = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
     sigma = cell_std(nearest, wide @ covariance @ np.swapaxes(wide, 1, 2))[:, :3]
-    off = np.abs(_lengths_and_angle(nearest) - _lengths_and_angle(true)) / sigma
-    within = [dict(zip(("a", "b", "gamma"), (off < n).mean(axis=0).tolist(), strict=True)) for n in (1, 2)]
+    gap = np.abs(_lengths_and_angle(nearest) - _lengths_and_angle(true)) / sigma
+    within = [dict(zip(("a", "b", "gamma"), (gap < n).mean(axis=0).tolist(), strict=True)) for n in (1, 2)]
     error = hyperbolic_distance(shape(nearest), shape(true))
-    return CellScores(float(1 - same.mean()), within[0], within[1], float(np.median(error)) if len(error) else np.nan)
+    return CellScores(float(1 - same.mean()), within[0], within[1], float(np.median(error)))
 
 
 def _lengths_and_angle(basis: NDArray[np.floating]) -> NDArray[np.floating]:

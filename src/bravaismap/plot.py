@@ -1,6 +1,6 @@
 """Figures of a result, and the frames of its movie.
 
-Nothing here touches pyplot or the settings of matplotlib. Maps are to scale, each window owning the area around its
+Nothing here touches pyplot or its settings. Maps are to scale, each window owning the area around its
 centre, up to half-way to the next centre; a frame that is not mapped yet is left blank. Images may be a movie or one
 frame, with or without coordinates. ``time`` is the number of a frame, −1 being the last one.
 """
@@ -73,12 +73,12 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
     overlay : bool
         Draw the map half transparent on `image`, and not beside it.
     """
-    index = _frame_number(result, time)
+    index = frame_number(result, time)
     label = np.asarray(result["label"].isel(time=index).values)
     colors = class_colors(result["lattice"].values)
     panels, alpha = (1 if image is None or overlay else 2), (0.45 if overlay and image is not None else 1.0)
     table = np.array([to_rgba(color, alpha) for color in colors.values()] + [(1, 1, 1, 0)])  # the last for label −1
-    figure = _figure(result, 1, panels, below=0.4)
+    figure = figure_for_maps(result, 1, panels, below=0.4)
     axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
     if image is not None:
         frame = _frame(image, result, index)
@@ -87,15 +87,15 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
             starts = [(float(frame[dim][0]), float(result[dim][0])) for dim in ("y", "x")]
             _outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
             axes[0].set_title("image, window outlined")
-    _draw_map(axes[-1], result, table[label])
-    axes[-1].set_title(_stamp(result, index))
+    draw_map(axes[-1], result, table[label])
+    axes[-1].set_title(stamp(result, index))
     for ax in axes:
-        _label_axes(ax, result, left=ax is axes[0])
+        label_axes(ax, result, left=ax is axes[0])
     shares = [100 * (label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
     texts = [f"{display_name(name)} {share:.1f} %" for name, share in zip(colors, shares, strict=True)]
     patches = [Patch(fc=c, ec="0.3", lw=0.5, label=text) for c, text in zip(colors.values(), texts, strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=_SMALL, frameon=False)
-    return _sized(figure)
+    return sized(figure)
 
 
 def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False) -> Figure:
@@ -110,18 +110,18 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
     std : bool
         Draw the maps of the standard deviation below, on a scale of their own.
     """
-    index = _frame_number(result, time)
+    index = frame_number(result, time)
     names = [display_name(str(name)) for name in result["lattice"].values]
     rows = 1 if len(names) <= 3 else 2
     columns = -(-len(names) // rows)
-    figure = _figure(result, rows * (1 + std), columns, beside=0.7)
+    figure = figure_for_maps(result, rows * (1 + std), columns, beside=0.7)
     axes = figure.subplots(rows * (1 + std), columns, sharex=True, sharey=True, squeeze=False)
     blocks = [("probability", PROBABILITY_CMAP, 1.0), ("probability_std", SEQUENTIAL_CMAP, None)]
     for i, (variable, cmap, limit) in enumerate(blocks[: 1 + std]):
         maps = np.asarray(result[variable].isel(time=index).transpose("lattice", ...).values)
         _draw_maps(axes[i * rows :][:rows], result, maps, names, cmap, limit, ("probability", "σ of probability")[i])
-    figure.suptitle(_stamp(result, index))
-    return _sized(figure)
+    figure.suptitle(stamp(result, index))
+    return sized(figure)
 
 
 def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
@@ -136,14 +136,14 @@ def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
     time : int
         Number of the frame.
     """
-    index = _frame_number(result, time)
-    figure = _figure(result, 1, 2, beside=1.4)
+    index = frame_number(result, time)
+    figure = figure_for_maps(result, 1, 2, beside=1.4)
     axes = figure.subplots(1, 2, sharex=True, sharey=True, squeeze=False)
     for i, (variable, limit) in enumerate((("entropy", np.log(result.sizes["lattice"])), ("mutual_information", None))):
         values = np.asarray(result[variable].isel(time=index).values)
         _draw_maps(axes[:, i : i + 1], result, values[None], [display_name(variable)], SEQUENTIAL_CMAP, limit, "nat")
-    figure.suptitle(_stamp(result, index))
-    return _sized(figure)
+    figure.suptitle(stamp(result, index))
+    return sized(figure)
 
 
 def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figure:
@@ -173,7 +173,7 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figu
     ax.grid(color="0.9", lw=0.6)
     ax.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=4, fontsize=_SMALL, frameon=False)
-    return _sized(figure)
+    return sized(figure)
 
 
 def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Figure:
@@ -193,7 +193,7 @@ def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Fi
     axes = figure.subplots(1, 2 if spectrum is None else 3)
     frame, row = _frame(image), row.squeeze()
     _draw_image(axes[0], frame)
-    _label_axes(axes[0], frame)
+    label_axes(axes[0], frame)
     axes[0].set_title("image")
     if spectrum is not None:
         plane = _whole_plane(np.asarray(spectrum, float))
@@ -207,7 +207,7 @@ def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Fi
     sigma = f" ± {std[best]:.2f}" if np.isfinite(std[best]) else ""
     bars.set_title(f"{names[best]}\n{probability[best]:.2f}{sigma}")
     bars.set(xlim=(0, 1.05), ylim=(len(names) - 0.5, -0.5), xlabel="probability", box_aspect=1)
-    return _sized(figure)
+    return sized(figure)
 
 
 def probability_frames(
@@ -231,11 +231,11 @@ def probability_frames(
     figure = Figure((size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
     maps, picture, others = _film(figure, result, images)
-    stamp = figure.suptitle(_stamp(result, 0))
-    _sized(figure, _FILM_TEXT)
+    title = figure.suptitle(stamp(result, 0))
+    sized(figure, _FILM_TEXT)
     canvas.draw()  # finds the layout
     figure.set_layout_engine("none")
-    changing: list[Artist] = [*maps, *([] if picture is None else [picture]), *others, stamp]
+    changing: list[Artist] = [*maps, *([] if picture is None else [picture]), *others, title]
     for artist in changing:
         artist.set_animated(True)
     canvas.draw()
@@ -246,7 +246,7 @@ def probability_frames(
             mesh.set_array(np.ma.masked_invalid(one))
         if picture is not None:
             picture.set_data(_frame(images, result, index).values)
-        stamp.set_text(_stamp(result, index))
+        title.set_text(stamp(result, index))
         canvas.restore_region(background)
         for artist in changing:
             figure.draw_artist(artist)
@@ -277,7 +277,8 @@ def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMes
     return maps, picture, [*others, *_scale_bar(first, result)]
 
 
-def _frame_number(result: xr.Dataset, time: int) -> int:
+def frame_number(result: xr.Dataset, time: int) -> int:
+    """Return the number of a frame counted from the first; `InputError` if there is none."""
     count = result.sizes["time"]
     if not -count <= time < count:
         raise InputError(f"frame {time} was asked for; the result has the frames 0 to {count - 1}")
@@ -288,7 +289,8 @@ def _unit(data: xr.Dataset | xr.DataArray, dim: str) -> str:
     return str(data[dim].attrs.get("units", "frame" if dim == "time" else "px"))
 
 
-def _stamp(result: xr.Dataset, index: int) -> str:
+def stamp(result: xr.Dataset, index: int) -> str:
+    """Return the time of a frame as a title."""
     time, mapped = np.asarray(result["time"].values, float), (result["label"].isel(time=index) >= 0).any()
     step = abs(time[1] - time[0]) if len(time) > 1 else 1.0
     decimals = next((d for d in range(6) if np.isclose(step * 10**d, round(step * 10**d), atol=1e-6)), 6)
@@ -296,7 +298,7 @@ def _stamp(result: xr.Dataset, index: int) -> str:
     return (f"frame {number}" if unit == "frame" else f"t = {number} {unit}") + ("" if mapped else " (not mapped yet)")
 
 
-def _figure(result: xr.Dataset, rows: int, columns: int, *, beside: float = 0.0, below: float = 0.0) -> Figure:
+def figure_for_maps(result: xr.Dataset, rows: int, columns: int, *, beside: float = 0.0, below: float = 0.0) -> Figure:
     """Return a figure as high as its maps need; `beside` and `below` (in) are left for other things."""
     y, x = (np.ptp(_edges(result[dim].values)) for dim in ("y", "x"))
     width = _WIDTH if columns > 1 else 4.6
@@ -311,16 +313,16 @@ def _draw_maps(
     columns, used, meshes = axes.shape[1], list(axes.flat)[: len(maps)], []
     limit = limit or max(float(np.nanmax(maps, initial=0)), 1e-3)
     for i, (ax, values, title) in enumerate(zip(used, maps, titles, strict=True)):
-        meshes.append(_draw_map(ax, result, values, cmap, limit))
+        meshes.append(draw_map(ax, result, values, cmap, limit))
         ax.set_title(title)
-        _label_axes(ax, result, left=ax.get_subplotspec().is_first_col(), bottom=i >= len(maps) - columns)
+        label_axes(ax, result, left=ax.get_subplotspec().is_first_col(), bottom=i >= len(maps) - columns)
     for ax in axes.flat[len(maps) :]:
         ax.remove()
     used[0].figure.colorbar(meshes[-1], ax=used, label=label, shrink=0.75, aspect=25 if len(used) > 1 else 18)
     return meshes
 
 
-def _draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None, limit: float = 1.0) -> QuadMesh:
+def draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None, limit: float = 1.0) -> QuadMesh:
     """Draw a map (y, x), or colours (y, x, 4), to scale with y downwards; NaN is left blank."""
     y, x = _edges(result["y"].values), _edges(result["x"].values)
     shown = values if cmap is None else np.ma.masked_invalid(values)
@@ -363,13 +365,14 @@ def _outline(ax: Axes, y: Any, x: Any) -> Artist:
     return ax.add_patch(Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], fill=False, ec="#F0E442", lw=1.2))
 
 
-def _label_axes(ax: Axes, data: xr.Dataset | xr.DataArray, *, left: bool = True, bottom: bool = True) -> None:
+def label_axes(ax: Axes, data: xr.Dataset | xr.DataArray, *, left: bool = True, bottom: bool = True) -> None:
+    """Name the axes of a map."""
     ax.tick_params(labelleft=left, labelbottom=bottom)
     ax.locator_params(nbins=5)
     ax.set(xlabel=f"x ({_unit(data, 'x')})" if bottom else "", ylabel=f"y ({_unit(data, 'y')})" if left else "")
 
 
-def _sized(figure: Figure, text: float = _TEXT) -> Figure:
+def sized(figure: Figure, text: float = _TEXT) -> Figure:
     """Give titles and labels the size `text` (pt), and the numbers on the axes one less."""
     for ax in figure.axes:
         ax.tick_params(labelsize=text - 1)

@@ -129,7 +129,8 @@ def export_figures(
     Returns
     -------
     list of Path
-        ``fractions.png``, and ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12.
+        ``fractions.png``, and ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of
+        a model that measures cells ``cells_0012.png`` and ``shapes_0012.png`` too.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def export_figures(
     OutputError
         If the folder or a file in it cannot be written.
     """
-    from bravaismap import plot
+    from bravaismap import cellplot, plot
 
     count = result.sizes["time"]
     chosen = _some_frames(result) if times is None else [int(time) for time in times]
@@ -152,6 +153,9 @@ def export_figures(
         written += _save(plot.plot_labels(result, index, images), folder / f"labels_{index:04d}", endings)
         written += _save(plot.plot_probabilities(result, index), folder / f"probability_{index:04d}", endings)
         written += _save(plot.plot_uncertainty(result, index), folder / f"uncertainty_{index:04d}", endings)
+        if cellplot.holds_cells(result):
+            written += _save(cellplot.plot_cells(result, index), folder / f"cells_{index:04d}", endings)
+            written += _save(cellplot.plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
     return [*written, *_save(plot.plot_fractions(result, void), folder / "fractions", endings)]
 
 
