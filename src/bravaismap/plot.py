@@ -1,8 +1,7 @@
 """Figures of a result, and the frames of its movie.
 
-Nothing here touches pyplot or its settings. Maps are to scale, each window owning the area around its
-centre, up to half-way to the next centre; a frame that is not mapped yet is left blank. Images may be a movie or one
-frame, with or without coordinates. ``time`` is the number of a frame, −1 being the last one.
+Nothing here touches pyplot or its settings. Maps are to scale, each window owning the area up to half-way to the next;
+what is not mapped is blank. Images may be a movie or one frame, with or without coordinates; frame −1 is the last one.
 """
 
 from __future__ import annotations
