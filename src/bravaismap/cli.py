@@ -432,33 +432,42 @@ def _table_of(result: PhaseMap) -> str:
 
 
 def _print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
+    """Print a table of probabilities, or a paragraph for each image where the terminal is too narrow, and the cells."""
     from rich.table import Table
 
     from bravaismap.conventions import display_name
     from bravaismap.phases import percent
 
-    names = [str(name) for name in rows[0][1]["lattice"].values]
-    table = Table("image", "phase", *[display_name(name) for name in names])
+    names = [display_name(str(name)) for name in rows[0][1]["lattice"].values]
+    table = Table("image", "phase", *names)
+    cells = []
     for name, result, i in rows:
         probability, spread = result["probability"].values[i], result["probability_std"].values[i]
-        cells = [percent(p, s) for p, s in zip(probability, spread, strict=True)]
-        table.add_row(name, display_name(names[int(result["label"].values[i])]), *cells)
+        cells.append([percent(p, s) for p, s in zip(probability, spread, strict=True)])
+        table.add_row(name, names[int(result["label"].values[i])], *cells[-1])
     wide = Console(width=None if _out.is_terminal else 200)
-    wide.print(table)
-    for name, result, i in rows:
+    narrow = wide.measure(table).maximum > wide.width
+    if not narrow:
+        wide.print(table)
+    for (name, result, i), shares in zip(rows, cells, strict=True):
+        lines = []
+        if narrow:
+            lines.append("probable   " + ", ".join(f"{n} {share}" for n, share in zip(names, shares, strict=True)))
         if "basis" in result:
-            _print_cell(name, result.isel(image=i))
+            from bravaismap.verdict import cell_lines
+
+            lines += cell_lines(result.isel(image=i))
+        if lines:
+            _print_paragraph(f"\n{name}" + (f": {names[int(result['label'].values[i])]}" if narrow else ""), lines)
 
 
-def _print_cell(name: str, row: xr.Dataset) -> None:
+def _print_paragraph(title: str, lines: list[str]) -> None:
     from textwrap import wrap
 
-    from bravaismap.verdict import cell_lines
-
-    _out.print(f"\n{name}", highlight=False, markup=False)
-    for line in cell_lines(row):
+    _out.print(title, highlight=False, markup=False)
+    for line in lines:
         whole = line.replace(" ± ", "\xa0±\xa0").replace(" %", "\xa0%")  # a line does not end between these
-        for part in wrap(whole, 98, subsequent_indent=" " * 11):
+        for part in wrap(whole, min(max(_out.width, 60), 100) - 2, subsequent_indent=" " * 11):
             _out.print("  " + part.replace("\xa0", " "), highlight=False, markup=False)
 
 

@@ -33,7 +33,7 @@ def cell_lines(row: xr.Dataset) -> list[str]:
     sigma = float(row["deviation_std"])
     off = [f"{display_name(n)} {float(row['deviation'].sel(lattice=n)):.{_places(sigma)}f}" for n in LATTICES[:-1]]
     return [
-        f"cell       a {a} {unit}, b {b} {unit}, γ {gamma}°, a at {orientation}° to x",
+        f"cell       a {a} {unit}, b {b} {unit}, γ {gamma}°, a at {orientation}°",
         f"deviation  {', '.join(off)} %, each ± {sigma:.{_places(sigma)}f} %",
         f"verdict    {verdict(row)}",
     ]
