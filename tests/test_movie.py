@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bravaismap.errors import InputError
-from bravaismap.movie import as_movie, calibrate, check_pixels, finite_pixels, frame_time, pixel_size
+from bravaismap.movie import as_movie, calibrate, check_pixels, finite_pixels, frame_time, pixel_size, read_frames
 
 FRAMES = np.arange(2 * 3 * 4, dtype=np.float64).reshape(2, 3, 4)
 
@@ -162,3 +162,28 @@ def test_a_frame_without_a_finite_pixel_cannot_be_filled(empty: int) -> None:
     frames[empty] = np.nan
     with pytest.raises(InputError, match=f"frame {empty}.*without any finite pixel"):
         finite_pixels(frames, nan="fill")
+
+
+# Frames, one at a time
+
+
+def test_frames_of_a_movie_in_memory() -> None:
+    movie = as_movie(np.arange(24).reshape(4, 2, 3))
+    for index, frame in read_frames(movie, [1, 3]):
+        np.testing.assert_array_equal(frame, movie.values[index])
+    assert [index for index, _ in read_frames(movie, [1, 3])] == [1, 3]
+
+
+def test_each_block_of_a_lazy_movie_is_read_once() -> None:
+    read: list[int] = []
+
+    def block(block_info: dict[int, dict[str, list[tuple[int, int]]]]) -> np.ndarray:
+        (first, end) = block_info[None]["array-location"][0]
+        read.append(first)
+        return np.stack([np.full((2, 3), index) for index in range(first, end)])
+
+    data = da.map_blocks(block, chunks=((3, 3, 1), (2,), (3,)), dtype=int, meta=np.empty((0, 0, 0), int))
+    frames = dict(read_frames(as_movie(data), [0, 2, 4, 5, 6]))
+    assert {index: int(frame[0, 0]) for index, frame in frames.items()} == {0: 0, 2: 2, 4: 4, 5: 5, 6: 6}
+    assert all(frame.shape == (2, 3) for frame in frames.values())
+    assert read == [0, 3, 6]

@@ -7,6 +7,7 @@ known and in px when it is not; ``time`` is in s when the frame time is known an
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,16 @@ import xarray as xr
 from bravaismap.conventions import DIMS
 from bravaismap.errors import InputError
 
-__all__ = ["NanPolicy", "as_movie", "calibrate", "check_pixels", "finite_pixels", "frame_time", "pixel_size"]
+__all__ = [
+    "NanPolicy",
+    "as_movie",
+    "calibrate",
+    "check_pixels",
+    "finite_pixels",
+    "frame_time",
+    "pixel_size",
+    "read_frames",
+]
 
 NanPolicy = Literal["raise", "fill"]
 
@@ -139,6 +149,35 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
         nearest = distance_transform_edt(bad[i], return_distances=False, return_indices=True)
         filled[i] = frames[i][tuple(nearest)]
     return filled
+
+
+def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number and the pixels of the wanted frames, one at a time.
+
+    A lazy movie is read block by block along time, each block once, so that memory is set by the block and not by the
+    movie, and a file whose blocks hold several frames is not read several times.
+
+    Parameters
+    ----------
+    movie : DataArray (time, y, x)
+    wanted : iterable of int
+        Numbers of frames, ascending.
+
+    Yields
+    ------
+    (int, array of shape (y, x))
+    """
+    if not hasattr(movie.data, "dask"):
+        yield from ((int(index), movie.data[index]) for index in wanted)
+        return
+    ends = np.cumsum(movie.data.chunks[0])
+    held, block = -1, np.empty(0)
+    for index in wanted:
+        number = int(np.searchsorted(ends, index, side="right"))
+        first = int(ends[number - 1]) if number else 0
+        if number != held:
+            held, block = number, np.asarray(movie.data[first : ends[number]])
+        yield int(index), block[index - first]
 
 
 def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
