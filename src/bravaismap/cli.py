@@ -446,7 +446,7 @@ def _print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
         cells.append([percent(p, s) for p, s in zip(probability, spread, strict=True)])
         table.add_row(name, names[int(result["label"].values[i])], *cells[-1])
     wide = Console(width=None if _out.is_terminal else 200)
-    narrow = wide.measure(table).maximum > wide.width
+    narrow = Console(width=1000).measure(table).maximum > wide.width
     if not narrow:
         wide.print(table)
     for (name, result, i), shares in zip(rows, cells, strict=True):
@@ -465,9 +465,10 @@ def _print_paragraph(title: str, lines: list[str]) -> None:
     from textwrap import wrap
 
     _out.print(title, highlight=False, markup=False)
+    width = min(max(_out.width, 60), 100) if _out.is_terminal else 100
     for line in lines:
         whole = line.replace(" ± ", "\xa0±\xa0").replace(" %", "\xa0%")  # a line does not end between these
-        for part in wrap(whole, min(max(_out.width, 60), 100) - 2, subsequent_indent=" " * 11):
+        for part in wrap(whole, width - 2, subsequent_indent=" " * 11):
             _out.print("  " + part.replace("\xa0", " "), highlight=False, markup=False)
 
 
