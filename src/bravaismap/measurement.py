@@ -43,8 +43,8 @@ _TILE_FREEDOM = 30.0
 #: What the evidence of spots spread over several bins is worth: a diffuse ring is uneven too.
 _BROAD_WORTH = 0.45
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
-_INFLATE = 1.15
-_FEW = 6.0
+_INFLATE = 1.1
+_FEW = 3.0
 _SMALLEST_SIDE = 32
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
 _DOUBLE = torch.tensor([[[2.0, 0], [0, 1]], [[1, 0], [0, 2]], [[1, 1], [1, -1]]])

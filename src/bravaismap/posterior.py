@@ -17,6 +17,10 @@ oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %),
 
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The five lattices are
 equally likely before the measurement. The probability of ``none`` comes from the evidence for any lattice.
+
+Two ways in which a measurement can be worse than its covariance are part of the likelihood: the covariance is an
+estimate itself (a tenth of the measurements scatter √6 times as far), and the lattice may be another one, a share that
+grows as the evidence falls; then it is one of half or twice the cell, whose likelihoods decide which class gains.
 """
 
 from __future__ import annotations
@@ -158,8 +162,9 @@ def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLi
     array, shape (n, 6)
         In the order of :data:`~bravaismap.conventions.CLASSES`.
     """
-    tau, scatter = shape_covariance(basis, covariance, distortion)
-    return _with_none(_lattice_probability(tau, scatter), none_probability(evidence))
+    tau, own = shape_covariance(basis, covariance)
+    density = _density(tau, own, distortion)
+    return _probability(density, _related_density(basis, covariance, distortion), np.asarray(evidence, float))
 
 
 def none_probability(evidence: ArrayLike) -> Floats:
@@ -194,7 +199,7 @@ def sample_probability(
     mean, std : arrays, shape (n, 6)
     """
     tau, own = shape_covariance(basis, covariance)
-    scatter = own + 2 * distortion**2 * np.eye(2)
+    related = _related_density(basis, covariance, distortion)
     evidence = np.asarray(evidence, float)
     draws = np.random.default_rng(seed).standard_normal((samples, 3))
     root = np.linalg.cholesky(own)
@@ -206,8 +211,9 @@ def sample_probability(
         move = np.einsum("nij,sj->nsi", root, some[:, :2])
         moved = tau[:, None] + tau.imag[:, None] * (move[..., 0] + 1j * move[..., 1].clip(-0.9))
         seen = evidence[:, None] + np.sqrt(2 * np.maximum(evidence, 1))[:, None] * some[:, 2]
-        wide = np.broadcast_to(scatter[:, None], (*moved.shape, 2, 2)).reshape(-1, 2, 2)
-        p = _with_none(_lattice_probability(moved.ravel(), wide), none_probability(seen).ravel())
+        wide = np.broadcast_to(own[:, None], (*moved.shape, 2, 2)).reshape(-1, 2, 2)
+        other = np.broadcast_to(related[:, None], (*moved.shape, 5)).reshape(-1, 5)
+        p = _probability(_density(moved.ravel(), wide, distortion), other, seen.ravel())
         p = p.reshape(*moved.shape, 6)
         total += p.sum(1)
         square += (p**2).sum(1)
@@ -215,14 +221,37 @@ def sample_probability(
     return mean, np.sqrt(np.maximum(square / samples - mean**2, 0))
 
 
-def _with_none(lattices: Floats, none: Floats) -> Floats:
-    return np.concatenate([lattices * (1 - none[:, None]), none[:, None]], axis=-1)
+def _probability(density: Floats, related: Floats, evidence: Floats) -> Floats:
+    """Probability of each class, shape (n, 6), from the likelihoods of the lattice measured and of its relatives."""
+    mistaken = _mistaken(evidence)[:, None]
+    density = (1 - mistaken) * density + mistaken * (related + _ANYTHING)
+    none = none_probability(evidence)[:, None]
+    return np.concatenate([density / density.sum(-1, keepdims=True) * (1 - none), none], axis=-1)
 
 
-def _lattice_probability(tau: Complexes, scatter: Floats) -> Floats:
-    """Probability of the five lattices, shape (n, 5)."""
+def _density(tau: Complexes, own: Floats, distortion: float) -> Floats:
+    """Likelihood of the five lattices, (n, 5), with tails for a covariance that is itself an estimate."""
+    bent = 2 * distortion**2 * np.eye(2)
+    return np.asarray(sum(share * _gaussian_density(tau, factor * own + bent) for share, factor in _SCALES))
+
+
+def _related_density(basis: ArrayLike, covariance: ArrayLike, distortion: float) -> Floats:
+    """Mean likelihood of the three lattices of half or twice the cell (these have the same shapes), (n, 5).
+
+    A measurement that is mistaken has, as a rule, left out every second row of nodes or added one in between.
+    """
+    basis, covariance = np.asarray(basis, float), np.asarray(covariance, float)
+    related = (_RELATIVES[:, None] @ basis).reshape(-1, 2, 2)
+    wide = np.einsum("kij,ab->kiajb", _RELATIVES, np.eye(2)).reshape(-1, 1, 4, 4)
+    spread = (wide @ covariance @ np.swapaxes(wide, 2, 3)).reshape(-1, 4, 4)
+    tau, scatter = shape_covariance(related, spread, distortion)
+    return np.asarray(_gaussian_density(tau, scatter).reshape(len(_RELATIVES), -1, 5).mean(0))
+
+
+def _gaussian_density(tau: Complexes, scatter: Floats) -> Floats:
+    """Likelihood of the five lattices, (n, 5), for a Gaussian error."""
     images, seen = _images(tau, scatter)
-    density = np.stack(
+    return np.stack(
         [
             _point(images, seen, 1j).sum(-1),
             _line(images, seen, 0.0, np.inf, _rectangular_prior).sum(-1),
@@ -235,8 +264,6 @@ def _lattice_probability(tau: Complexes, scatter: Floats) -> Floats:
         ],
         axis=-1,
     )
-    total = density.sum(-1, keepdims=True)
-    return np.asarray((1 - _MISTAKEN) * density / total + _MISTAKEN / 5)
 
 
 # --- images of a shape under change of basis -------------------------------------------------------------------------
@@ -378,8 +405,19 @@ def _oblique_prior(tau: Complexes) -> Floats:
 #: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
 _ODDS_EVEN = 23.0
 _ODDS_SLOPE = 0.45
-#: Share of the measurements that are of another lattice than the crystal's, on held-apart simulated windows.
-_MISTAKEN = 0.01
+#: Share of the measurements that are of another lattice than the crystal's: that of clear ones, what comes to it where
+#: the evidence is least, and the evidence at half of this with the width of the fall; on held-apart simulated windows.
+_MISTAKEN = (0.001, 0.3, 90.0, 12.0)
+_RELATIVES = np.array([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]])
+#: Likelihood of each class for a lattice mistaken in any other way.
+_ANYTHING = 1.0
+#: Shares and factors of the covariances whose mixture is the error: few tiles tell a covariance, and not exactly.
+_SCALES = ((0.9, 1.0), (0.1, 6.0))
+
+
+def _mistaken(evidence: Floats) -> Floats:
+    least, more, middle, width = _MISTAKEN
+    return np.asarray(least + more * expit((middle - evidence) / width))
 
 
 def _reduced(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
