@@ -165,3 +165,20 @@ def test_images_left_out_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
             )
             every = class_probability(basis, isotropic(60, sigma), np.full(60, 300.0), distortion)
         np.testing.assert_allclose(some, every, atol=1e-9)
+
+
+def test_a_relative_of_half_the_cell_is_the_second_guess() -> None:
+    basis = bases(x=(10.0, 10.0 * np.sqrt(3), 90.0), y=(10.0, 15.0, 90.0))
+    p = class_probability(basis, isotropic(2, 0.02), np.full(2, 200.0), 0.0)
+    hexagonal = LATTICES.index("hexagonal")
+    assert [CLASSES[i] for i in p.argmax(-1)] == ["rectangular", "rectangular"]
+    assert np.argsort(p[0])[-2] == hexagonal
+    assert p[0, hexagonal] > 20 * p[1, hexagonal]
+
+
+def test_little_evidence_is_less_sure_of_the_lattice() -> None:
+    evidence = np.array([50.0, 100.0, 200.0, 500.0])
+    basis = bases(**{str(i): (10.0, 12.0, 77.0) for i in range(4)})
+    p = class_probability(basis, isotropic(4, 0.01), evidence, 0.0)
+    assert (np.diff(p.max(-1)) >= 0).all()
+    assert p[0].max() < 0.9 < p[-1].max()

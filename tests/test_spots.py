@@ -204,3 +204,19 @@ def test_node_orders_fill_a_half_plane() -> None:
     assert len(orders) == (7 * 7 - 1) // 2
     everything = {tuple(v) for v in torch.cat([orders, -orders]).tolist()}
     assert len(everything) == 48
+
+
+def test_rows_of_faint_nodes_are_part_of_the_lattice() -> None:
+    basis = basis_from_cell(12.0, 17.0, np.radians(90), 0.3)
+    images = [
+        render(basis, noise=0.8, seed=seed, motif=((0.0, 0.0, 1.0), (0.5, 0.5, height)))
+        for seed, height in enumerate((0.7, 0.75, 0.8, 0.65))
+    ]
+    found = measured(*images)
+    assert [strain(b, basis) < 5e-3 for b in found.basis] == [True] * 4
+
+
+def test_rows_of_noise_are_not() -> None:
+    basis = cell_basis("hexagonal", scale=1.6)
+    found = measured(*(render(basis, disorder=0.9, noise=0.5, seed=seed) for seed in range(16)))
+    assert all(strain(b, basis) < 3e-2 for b in found.basis)

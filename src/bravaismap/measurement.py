@@ -6,13 +6,14 @@ likelihood refinement with covariance.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from bravaismap.errors import InputError
-from bravaismap.indexing import distinct, index_spots
+from bravaismap.indexing import distinct, index_spots, reduce_rows
 from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power
 from bravaismap.refinement import refine
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
@@ -42,10 +43,30 @@ _TILE_FREEDOM = 30.0
 #: What the evidence of spots spread over several bins is worth: a diffuse ring is uneven too.
 _BROAD_WORTH = 0.45
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
-_INFLATE = 1.15
-_FEW = 6.0
+_INFLATE = 1.1
+_FEW = 3.0
 #: Side of the smallest window that can be measured, in px.
 SMALLEST_SIDE = 32
+#: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
+_DOUBLE = torch.tensor([[[2.0, 0], [0, 1]], [[1, 0], [0, 2]], [[1, 1], [1, -1]]])
+_SPLIT = torch.tensor(
+    [
+        [[0.5, 0], [0, 1]],
+        [[1, 0], [0, 0.5]],
+        [[1, 0], [0.5, 0.5]],
+        [[1 / 3, 0], [0, 1]],
+        [[1, 0], [0, 1 / 3]],
+        [[1, 0], [1 / 3, 1 / 3]],
+        [[1, 0], [2 / 3, 1 / 3]],
+    ]
+)
+#: Evidence that every second row of nodes must have of its own; and, by the spectrum alone, to be looked at.
+_ROW_WORTH = 9.0
+_HINT = 4.0
+#: Evidence below which there is too little of a lattice for this.
+_TELLING = 20.0
+#: Nearest that nodes may lie, in bins.
+_APART = 2.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +152,72 @@ def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
         again, second = _ranked(some, index_spots(find_spots(flat, brightest=False), 4)[0], band[rows], _TRIED)
         others = _others(best.take(rows), smooth[rows], some, again, second, score[rows, 0], _CLOSE)
         best = best.put(others, rows)
+    best = _coarser(best, smooth, spectrum)
+    return _finer(best, smooth, spectrum, band)
+
+
+def _coarser(best: _Best, smooth: Tensor, spectrum: Spectrum) -> _Best:
+    """Do without every second row of nodes where these hold next to nothing."""
+    changes = _DOUBLE.to(best.basis.device)
+    strange = torch.stack([_strange(best.order, change) for change in changes])
+    gain = torch.where(best.signal > 0, log_ratio(best.signal).clamp_min(0), 0.0)
+    least, which = (gain * strange).sum(-1).min(0)
+    rows = torch.nonzero((least < _ROW_WORTH) & (best.evidence > _TELLING)).squeeze(1)
+    if len(rows) == 0:
+        return best
+    # the nodes of a superlattice in domains are no waves through the window, but stand out in the spectrum
+    power = broad_power(spectrum.take(rows), best.order[rows] @ best.basis[rows])[1]
+    diffuse = (log_ratio(power).clamp_min(0) * strange[which[rows], rows]).sum(-1)
+    rows = rows[diffuse < 2 * _ROW_WORTH]
+    basis = reduce_rows(changes[which[rows]] @ best.basis[rows])
+    if len(rows) == 0:
+        return best
+    return best.put(_attempt(smooth[rows], spectrum.take(rows), basis), rows)
+
+
+def _finer(best: _Best, smooth: Tensor, spectrum: Spectrum, band: Tensor) -> _Best:
+    """Add rows of nodes between the others where these hold waves: a motif can hide the fundamentals."""
+    orders, member = _between(best.basis.device)
+    changes = _SPLIT.to(best.basis.device)
+    parts = 1 / torch.linalg.det(changes)
+    for _ in range(2):
+        power, seen = node_power(spectrum, orders @ best.basis)
+        seen = seen & ((orders @ best.basis).square().sum(-1) < (1.02 * band[:, None]).square())
+        gain = torch.where(seen, log_ratio(power).clamp_min(0), 0.0)
+        finer = reduce_rows(changes @ best.basis[:, None])
+        apart = finer[..., 0, :].square().sum(-1).sqrt()
+        shown = (gain[:, None] * member).topk(4, dim=-1).values.sum(-1)
+        hint = torch.where(apart > _APART, shown - _HINT * (2 * parts - 3), -1.0)
+        hint[:, parts == 2] += 100 * (hint[:, parts == 2] > 0)  # thirds only where halves show nothing
+        most, which = hint.max(1)
+        rows = torch.nonzero((most > 0) & (best.evidence > _TELLING)).squeeze(1)
+        if len(rows) == 0:
+            break
+        tried = _attempt(smooth[rows], spectrum.take(rows), finer[rows, which[rows]])
+        index = tried.order @ tried.basis @ torch.linalg.inv_ex(best.basis[rows])[0]
+        new = ((index - index.round()).abs() > 0.15).any(-1) & (tried.signal > 0)
+        worth = (log_ratio(tried.signal).clamp_min(0) * new).sum(-1)
+        won = torch.nonzero(worth > _ROW_WORTH * parts[which[rows]].log2()).squeeze(1)
+        best = best.put(tried.take(won), rows[won])
     return best
+
+
+def _strange(order: Tensor, change: Tensor) -> Tensor:
+    """Which indices do not belong to the lattice of the changed basis."""
+    index: Tensor = order @ torch.linalg.inv(change)
+    strange: Tensor = ((index - index.round()).abs() > 0.1).any(-1)
+    return strange
+
+
+@functools.cache
+def _between(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Half and third indices between those of a lattice, and which of `_SPLIT` has each of them, (changes, nodes)."""
+    whole = node_orders(_HIGHEST, device)
+    changes = _SPLIT.to(device)
+    found = torch.cat([whole @ change for change in changes])
+    found = torch.unique((found * 6).round(), dim=0) / 6
+    found = found[((found - found.round()).abs() > 0.1).any(-1) & (found.abs().amax(-1) <= 0.5 * _HIGHEST + 1)]
+    return found, ~torch.stack([_strange(found, change) for change in changes])
 
 
 def _ranked(spectrum: Spectrum, candidates: Tensor, band: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,10 @@ oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %),
 
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The five lattices are
 equally likely before the measurement. The probability of ``none`` comes from the evidence for any lattice.
+
+Two ways in which a measurement can be worse than its covariance are part of the likelihood: the covariance is an
+estimate itself (a tenth of the measurements scatter √6 times as far), and the lattice may be another one, a share that
+grows as the evidence falls; then it is one of half or twice the cell, whose likelihoods decide which class gains.
 """
 
 from __future__ import annotations
@@ -175,8 +179,10 @@ def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLi
     array, shape (n, 6)
         In the order of :data:`~bravaismap.conventions.CLASSES`.
     """
-    tau, scatter = shape_covariance(basis, covariance, distortion)
-    lattices = _lattice_probability(tau[:, None], scatter, near_images(tau, scatter))[:, 0]
+    tau, own = shape_covariance(basis, covariance)
+    density = _density(tau[:, None], own, distortion, _near(tau, own, distortion))
+    related = _related_density(basis, covariance, distortion)
+    lattices = _lattice_probability(density, related, evidence)[:, 0]
     return _with_none(lattices, none_probability(evidence))
 
 
@@ -216,16 +222,16 @@ def sample_probability(
         Mean over the draws of the entropy of each, in nats.
     """
     tau, own = shape_covariance(basis, covariance)
-    scatter = own + 2 * distortion**2 * np.eye(2)
+    related = _related_density(basis, covariance, distortion)
     draws = _draws(samples, seed)
     root = np.linalg.cholesky(own)
-    near = near_images(tau, scatter, own)
+    near = _near(tau, own, distortion, own)
     total, square, entropy = np.zeros((len(tau), 5)), np.zeros((len(tau), 5)), np.zeros(len(tau))
     per_pass = max(1, 200_000 // max(len(near[0]), 1))
     for start in range(0, samples, per_pass):
         move = np.einsum("nij,sj->nsi", root, draws[start : start + per_pass])
         moved = tau[:, None] + tau.imag[:, None] * (move[..., 0] + 1j * move[..., 1].clip(-0.9))
-        p = _lattice_probability(moved, scatter, near)
+        p = _lattice_probability(_density(moved, own, distortion, near), related, evidence)
         total += p.sum(1)
         square += (p**2).sum(1)
         entropy += entr(p).sum((1, 2))
@@ -255,8 +261,44 @@ def _with_none(lattices: Floats, none: Floats) -> Floats:
     return np.concatenate([lattices * (1 - none[..., None]), none[..., None]], axis=-1)
 
 
-def _lattice_probability(tau: Complexes, scatter: Floats, near: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Floats:
-    """Probability of the five lattices for shapes (n, draws) and covariances (n, 2, 2): (n, draws, 5)."""
+def _lattice_probability(density: Floats, related: Floats, evidence: ArrayLike) -> Floats:
+    """Probability of the five lattices from the likelihoods of the one measured (n, draws, 5) and its relatives."""
+    mistaken = _mistaken(np.asarray(evidence, float))[:, None, None]
+    mixed = (1 - mistaken) * density + mistaken * (related[:, None] + _ANYTHING)
+    return np.asarray(mixed / mixed.sum(-1, keepdims=True))
+
+
+_Near = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _near(tau: Complexes, own: Floats, distortion: float, moving: Floats | None = None) -> _Near:
+    """Images of the measured shapes (n,) that a prior could see, however they scatter and are moved."""
+    widest = max(factor for _, factor in _SCALES)
+    return near_images(tau, widest * own + 2 * distortion**2 * np.eye(2), moving)
+
+
+def _density(tau: Complexes, own: Floats, distortion: float, near: _Near) -> Floats:
+    """Likelihood of the five lattices (n, draws, 5), with tails for a covariance that is itself an estimate."""
+    bent = 2 * distortion**2 * np.eye(2)
+    return np.asarray(sum(share * _gaussian_density(tau, factor * own + bent, near) for share, factor in _SCALES))
+
+
+def _related_density(basis: ArrayLike, covariance: ArrayLike, distortion: float) -> Floats:
+    """Mean likelihood of the three lattices of half or twice the cell (these have the same shapes), (n, 5).
+
+    A measurement that is mistaken has, as a rule, left out every second row of nodes or added one in between.
+    """
+    basis, covariance = np.asarray(basis, float), np.asarray(covariance, float)
+    related = (_RELATIVES[:, None] @ basis).reshape(-1, 2, 2)
+    wide = np.einsum("kij,ab->kiajb", _RELATIVES, np.eye(2)).reshape(-1, 1, 4, 4)
+    spread = (wide @ covariance @ np.swapaxes(wide, 2, 3)).reshape(-1, 4, 4)
+    tau, scatter = shape_covariance(related, spread, distortion)
+    density = _gaussian_density(tau[:, None], scatter, near_images(tau, scatter))
+    return np.asarray(density.reshape(len(_RELATIVES), -1, 5).mean(0))
+
+
+def _gaussian_density(tau: Complexes, scatter: Floats, near: _Near) -> Floats:
+    """Likelihood of the five lattices (n, draws, 5) for shapes (n, draws) and Gaussian errors (n, 2, 2)."""
     window, word = near
     shapes, seen = images(tau[window], scatter[window], WORDS[word])
     density = np.stack(
@@ -272,8 +314,7 @@ def _lattice_probability(tau: Complexes, scatter: Floats, near: tuple[NDArray[np
     )
     density = np.add.reduceat(density, np.searchsorted(window, np.arange(len(tau))), axis=0)
     density[..., 4] += _BROAD
-    total = density.sum(-1, keepdims=True)
-    return np.asarray((1 - _MISTAKEN) * density / total + _MISTAKEN / 5)
+    return density
 
 
 def _folded(tau: Complexes) -> Complexes:
@@ -353,8 +394,19 @@ def _oblique_prior(tau: Complexes) -> Floats:
 #: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
 EVEN_EVIDENCE = 23.0
 _ODDS_SLOPE = 0.45
-#: Share of the measurements that are of another lattice than the crystal's, on held-apart simulated windows.
-_MISTAKEN = 0.01
+#: Share of the measurements that are of another lattice than the crystal's: that of clear ones, what comes to it where
+#: the evidence is least, and the evidence at half of this with the width of the fall; on held-apart simulated windows.
+_MISTAKEN = (0.001, 0.3, 90.0, 12.0)
+_RELATIVES = np.array([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]])
+#: Likelihood of each class for a lattice mistaken in any other way.
+_ANYTHING = 1.0
+#: Shares and factors of the covariances whose mixture is the error: few tiles tell a covariance, and not exactly.
+_SCALES = ((0.9, 1.0), (0.1, 6.0))
+
+
+def _mistaken(evidence: Floats) -> Floats:
+    least, more, middle, width = _MISTAKEN
+    return np.asarray(least + more * expit((middle - evidence) / width))
 
 
 def reduce_measured(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
