@@ -151,7 +151,7 @@ def test_reclassified_is_what_a_new_run_gives(film: np.ndarray, mapped: xr.Datas
     fresh = bm.map_phases(film, window=64, step=16, distortion=STRICT)
     close(again, fresh)
     assert again.attrs == fresh.attrs
-    assert float(np.abs(again["probability"] - mapped["probability"]).max()) > 0.1
+    assert float(np.abs(again["probability"] - mapped["probability"]).max()) > 0.05  # or nothing is compared
 
 
 def test_reclassified_images() -> None:

@@ -168,7 +168,7 @@ def map_movie(
     from bravaismap.io.read import read
 
     frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
-    name = Path(movie.rstrip("/*?")).stem or "movie"
+    name = _name_of(movie)
     target = output or Path(f"{name}-phases") / f"{name}.zarr"
     with _naming(movie):
         result = _map(
@@ -415,6 +415,14 @@ def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
         return map_phases(
             frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
         )  # fmt: skip
+
+
+def _name_of(movie: str) -> str:
+    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a glob."""
+    path = Path(movie)
+    if any(letter in path.name for letter in "*?["):
+        path = path.parent
+    return path.resolve().stem if path.exists() else path.stem or "movie"
 
 
 def _write_tables_and_figures(

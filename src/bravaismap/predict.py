@@ -18,7 +18,7 @@ from bravaismap.conventions import NONE
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.models import Classifier, load_model
-from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size
+from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.phases import PhaseMap, independent_std, label_of, phase_fractions
 from bravaismap.spectrum import Preprocessing
 from bravaismap.uncertainty import Sampled
@@ -201,11 +201,11 @@ def map_phases(
     constant: list[int] = []
 
     def frames(wanted: NDArray[np.intp]) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-        for index in wanted:
-            frame = finite_pixels(np.asarray(calibrated.data[index : index + 1]), nan=nan, first=int(index))[0]
+        for index, pixels in read_frames(calibrated, wanted):
+            frame = finite_pixels(pixels[None], nan=nan, first=index)[0]
             if frame.max() == frame.min():
-                constant.append(int(index))
-            yield int(index), _map_frame(frame, grid, classifier, samples, seed, size)
+                constant.append(index)
+            yield index, _map_frame(frame, grid, classifier, samples, seed, size)
         _say_constant(constant)
 
     if output is None:
