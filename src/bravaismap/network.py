@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import ModelError, OutputError
 from bravaismap.spectrum import COLUMNS, ROWS
 
-__all__ = ["ARCHITECTURES", "DropoutNetwork", "ModelCard", "build_network", "load_network", "save_network"]
+__all__ = ["ARCHITECTURES", "DropoutNetwork", "ModelCard", "build_network", "folded", "load_network", "save_network"]
 
 
 class DropoutNetwork(nn.Module):
@@ -99,6 +102,21 @@ def build_network(architecture: str, classes: int, dropout: float) -> DropoutNet
         nearest = nearest_names(architecture, ARCHITECTURES)
         raise ModelError(f"no architecture is called {architecture!r}; the nearest names are {nearest}")
     return ARCHITECTURES[architecture](classes, dropout)
+
+
+def folded(network: DropoutNetwork) -> DropoutNetwork:
+    """Return a copy for evaluation with each batch normalisation folded into the layer before it."""
+    copied = deepcopy(network).eval()
+    for sequence in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:
+        layers = list(sequence)
+        for index, (layer, norm) in enumerate(pairwise(layers)):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                sequence[index], sequence[index + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+            elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                sequence[index], sequence[index + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()
+            elif isinstance(norm, nn.ReLU):
+                sequence[index + 1] = nn.ReLU(inplace=True)
+    return copied
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bravaismap.errors import InputError
-from bravaismap.network import DropoutNetwork
+from bravaismap.network import DropoutNetwork, folded
 
 if TYPE_CHECKING:
     from bravaismap.cells import Cells
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Sampled", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
-_SAMPLES_PER_BATCH = 100  # windows, or passes of one window, worked on at once: what a processor's cache holds
+_SAMPLES_PER_BATCH = 50  # windows, or passes of one window, worked on at once: what a processor's cache holds
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,15 @@ def monte_carlo_dropout(network: DropoutNetwork, spectra: Tensor, passes: int, s
     """
     if passes < 2:
         raise InputError(f"{passes} samples were asked for; expected at least 2 (or 0 for none)")
-    with evaluating(network):
-        hidden = _channels_last(network.stem(spectra[:, None]))
-        classes = _shapes(network, hidden[:1])[-1][0]
+    fast = folded(network)
+    with torch.inference_mode():
+        hidden = _channels_last(fast.stem(spectra[:, None]))
+        classes = _shapes(fast, hidden[:1])[-1][0]
         total = torch.zeros(len(hidden), classes, dtype=torch.float64, device=hidden.device)
         squares, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
         pass_total = torch.zeros(passes, classes, dtype=torch.float64, device=hidden.device)
-        for first, masks in _thinned_networks(network, hidden[:1], passes, seed):
-            for windows, thinned, probability in _answers(network, hidden, masks):
+        for first, masks in _thinned_networks(fast, hidden[:1], passes, seed):
+            for windows, thinned, probability in _answers(fast, hidden, masks):
                 total[windows] += probability.sum(dim=1)
                 squares[windows] += probability.square().sum(dim=1)
                 entropy[windows] += torch.special.entr(probability).sum(dim=(1, 2))
