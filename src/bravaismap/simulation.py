@@ -182,8 +182,8 @@ def lattice_sites(
     corners = np.array([[low[0], low[1]], [low[0], high[1]], [high[0], low[1]], [high[0], high[1]]]) - origin
     steps = corners @ np.linalg.inv(basis)
     (m0, n0), (m1, n1) = np.floor(steps.min(axis=0)).astype(int), np.ceil(steps.max(axis=0)).astype(int)
-    m, n = np.mgrid[m0 : m1 + 1, n0 : n1 + 1].reshape(2, -1)
-    sites = np.stack([m, n], axis=1) @ basis + origin
+    along, across = np.arange(m0, m1 + 1)[:, None, None] * basis[0], np.arange(n0, n1 + 1)[:, None] * basis[1]
+    sites = (along + across + origin).reshape(-1, 2)
     return np.asarray(sites[((sites >= low) & (sites <= high)).all(axis=1)])
 
 
@@ -259,7 +259,8 @@ def _in_vacuum(
     along = centred @ np.array([np.cos(angle), np.sin(angle)])
     across = centred @ np.array([-np.sin(angle), np.cos(angle)])
     depth = along + bend * across**2
-    return np.asarray(depth > np.quantile(depth, 1 - share))
+    last = min(int((1 - share) * len(depth)), len(depth) - 1)
+    return np.asarray(depth > np.partition(depth, last)[last])
 
 
 def _displace_lines(image: NDArray[np.float32], shift: NDArray[np.floating]) -> NDArray[np.float32]:
