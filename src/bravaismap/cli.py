@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from bravaismap.errors import BravaismapError, InputError
+from bravaismap.terminal import err, out, print_classification, progress, show_warning, stages
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,8 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_out = Console(soft_wrap=True)
-_err = Console(stderr=True)
 _debug = False
 _INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C; Typer exits with it
 
@@ -97,10 +95,10 @@ def _global(
     if show_version:
         from importlib.metadata import version
 
-        _out.print(f"bravaismap {version('bravaismap')}", highlight=False)
+        out.print(f"bravaismap {version('bravaismap')}", highlight=False)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        _out.print(context.get_help(), highlight=False)
+        out.print(context.get_help(), highlight=False)
 
 
 @app.command()
@@ -137,12 +135,12 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
-    _print_classification(rows)
+    print_classification(rows)
     if csv is not None:
         from bravaismap.io.export import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
-        _out.print(f"wrote {csv}", highlight=False)
+        out.print(f"wrote {csv}", highlight=False)
 
 
 @app.command(name="map")
@@ -176,9 +174,9 @@ def map_movie(
             nan=nan.value, overwrite=overwrite,
         )  # fmt: skip
     written = _write_tables_and_figures(result, target.parent, frames)
-    _out.print(_table_of(result), highlight=False)
-    _out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
-    _out.print(f"next: bravaismap export {target} --video", highlight=False)
+    out.print(_table_of(result), highlight=False)
+    out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
+    out.print(f"next: bravaismap export {target} --video", highlight=False)
 
 
 @app.command()
@@ -213,10 +211,10 @@ def export(
     if figures or everything:
         written += export_figures(phases, folder, images=images)
     if video or everything:
-        with _progress("video", phases.sizes["time"], "frames") as advance:
+        with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for path in written:
-        _out.print(f"wrote {path}", highlight=False)
+        out.print(f"wrote {path}", highlight=False)
 
 
 @app.command()
@@ -240,7 +238,7 @@ def simulate(
     """Simulate labelled windows, or the movie of a film that decomposes, with the truth stored beside it."""
     from bravaismap.io.simulated import write_film, write_windows
 
-    with _progress("simulate", number, "frames" if kind is SimulationKind.FILM else "windows") as advance:
+    with progress("simulate", number, "frames" if kind is SimulationKind.FILM else "windows") as advance:
         if kind is SimulationKind.FILM and recipes is None:
             from bravaismap.film import simulate_film
 
@@ -250,7 +248,7 @@ def simulate(
 
             windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size or 128, progress=advance)
             write_windows(windows, output, overwrite=overwrite)
-    _out.print(f"wrote {output}", highlight=False)
+    out.print(f"wrote {output}", highlight=False)
 
 
 @app.command()
@@ -289,14 +287,14 @@ def train(
         + [f"--{key} {value}" for key, value in changes.items() if value is not None]
         + [f"--name {called}", f"--seed {seed}"]
     )
-    with _stages() as progress:
+    with stages() as advance:
         card = train_network(
-            plan, output, name=called, seed=seed, device=device, command=command, progress=progress
+            plan, output, name=called, seed=seed, device=device, command=command, progress=advance
         )  # fmt: skip
-    _out.print(f"wrote {output / called}.safetensors and .json", highlight=False)
+    out.print(f"wrote {output / called}.safetensors and .json", highlight=False)
     accuracy = card.accuracy["validation"]
-    _out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
-    _out.print(f"next: bravaismap map MOVIE --model {output / called}.safetensors", highlight=False)
+    out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
+    out.print(f"next: bravaismap map MOVIE --model {output / called}.safetensors", highlight=False)
 
 
 @app.command()
@@ -316,9 +314,9 @@ def evaluate(
     at = f" at a distortion of {100 * distortion:g} %" if classifier.measures_cells else ""
     for path in data:
         labelled = read_labelled(path)
-        with _progress(path.name, len(labelled.labels), "windows") as advance:
+        with progress(path.name, len(labelled.labels), "windows") as advance:
             scores = evaluate_model(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
-        _out.print(report(scores, title=f"{classifier.name} on {path.name}{at}"), highlight=False)
+        out.print(report(scores, title=f"{classifier.name} on {path.name}{at}"), highlight=False)
 
 
 @app.command()
@@ -329,7 +327,7 @@ def models() -> None:
     for name in MODELS:
         model = load_model(name)
         alias = "" if model.name == name else f" (is {model.name})"
-        _out.print(f"{name}{alias}: {model.description}", highlight=False)
+        out.print(f"{name}{alias}: {model.description}", highlight=False)
 
 
 @app.command()
@@ -347,19 +345,19 @@ def demo(
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
-    with _progress("simulate", frames, "frames") as advance:
+    with progress("simulate", frames, "frames") as advance:
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
     movie = read(film, dataset="image")
     result = _map(movie, output / "film.zarr", overwrite=True, seed=seed)
     written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
-    with _progress("video", frames, "frames") as advance:
+    with progress("video", frames, "frames") as advance:
         written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
-    _out.print(_table_of(result), highlight=False)
+    out.print(_table_of(result), highlight=False)
     true = 100 * truth["void_fraction"].values
-    _out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
-    _out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
-    _out.print(
+    out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
+    out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
+    out.print(
         f"next: look at {output / 'fractions.png'}, {output / f'labels_{frames - 1:04d}.png'} and "
         f"{output / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE",
         highlight=False,
@@ -369,7 +367,7 @@ def demo(
 
 def main() -> None:
     """Run the command line; errors become one line and exit code 2."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     try:
         app(standalone_mode=True)
     except BravaismapError as error:
@@ -392,14 +390,8 @@ def main() -> None:
 def _fail(message: str, error: BaseException, code: int = 2) -> None:
     if _debug:
         raise error
-    _err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
+    err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(code)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    if issubclass(category, UserWarning):
-        text = f"warning: {' '.join(str(message).split())}"
-        _err.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
@@ -411,7 +403,7 @@ def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
         (frames.sizes["y"], frames.sizes["x"]), options.get("window", 128), options.get("step", 16)
     )  # fmt: skip
     per_frame = grid.shape[0] * grid.shape[1]
-    with _progress("map", len(frames) * per_frame, "windows") as advance:
+    with progress("map", len(frames) * per_frame, "windows") as advance:
         return map_phases(
             frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
         )  # fmt: skip
@@ -439,47 +431,6 @@ def _table_of(result: PhaseMap) -> str:
     return phase_table(result)
 
 
-def _print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
-    """Print a table of probabilities, or a paragraph for each image where the terminal is too narrow, and the cells."""
-    from rich.table import Table
-
-    from bravaismap.conventions import display_name
-    from bravaismap.phases import percent
-
-    names = [display_name(str(name)) for name in rows[0][1]["lattice"].values]
-    table = Table("image", "phase", *names)
-    cells = []
-    for name, result, i in rows:
-        probability, spread = result["probability"].values[i], result["probability_std"].values[i]
-        cells.append([percent(p, s) for p, s in zip(probability, spread, strict=True)])
-        table.add_row(name, names[int(result["label"].values[i])], *cells[-1])
-    wide = Console(width=None if _out.is_terminal else 200)
-    narrow = Console(width=1000).measure(table).maximum > wide.width
-    if not narrow:
-        wide.print(table)
-    for (name, result, i), shares in zip(rows, cells, strict=True):
-        lines = []
-        if narrow:
-            lines.append("probable   " + ", ".join(f"{n} {share}" for n, share in zip(names, shares, strict=True)))
-        if "basis" in result:
-            from bravaismap.verdict import cell_lines
-
-            lines += cell_lines(result.isel(image=i))
-        if lines:
-            _print_paragraph(f"\n{name}" + (f": {names[int(result['label'].values[i])]}" if narrow else ""), lines)
-
-
-def _print_paragraph(title: str, lines: list[str]) -> None:
-    from textwrap import wrap
-
-    _out.print(title, highlight=False, markup=False)
-    width = min(max(_out.width, 60), 100) if _out.is_terminal else 100
-    for line in lines:
-        whole = line.replace(" ± ", "\xa0±\xa0").replace(" %", "\xa0%")  # a line does not end between these
-        for part in wrap(whole, width - 2, subsequent_indent=" " * 11):
-            _out.print("  " + part.replace("\xa0", " "), highlight=False, markup=False)
-
-
 @contextmanager
 def _naming(source: str) -> Iterator[None]:
     """Prefix an error about the content of a file with the name of the file."""
@@ -489,37 +440,6 @@ def _naming(source: str) -> Iterator[None]:
         if source in str(error):
             raise
         raise InputError(f"{source}: {error}") from error
-
-
-@contextmanager
-def _progress(label: str, total: int, unit: str) -> Iterator[Any]:
-    """Show a progress bar with rate and time left; yields a function that takes how much is done."""
-    with _stages(unit) as advance:
-        yield lambda done, *_: advance(label, done, total)
-
-
-@contextmanager
-def _stages(unit: str = "") -> Iterator[Any]:
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text("" if not task.speed else f"{task.speed:,.0f} {unit}/s".replace(" /", " "))
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"), Rate(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=_err, disable=not _err.is_terminal) as bar:
-
-        def advance(label: str, done: int, total: int) -> None:
-            if label not in tasks:
-                tasks[label] = bar.add_task(label, total=total)
-            bar.update(tasks[label], completed=done)
-
-        yield advance
 
 
 if __name__ == "__main__":
