@@ -36,9 +36,8 @@ __all__ = [
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
 
-_HEXAGONAL = 0.5 + 1j * np.sqrt(0.75)
 #: Shapes of the two classes that are points.
-CENTER = {"square": 1j, "hexagonal": _HEXAGONAL}
+CENTER = {"square": 1j, "hexagonal": 0.5 + 1j * np.sqrt(0.75)}
 
 _MAX_REDUCTION_STEPS = 200
 

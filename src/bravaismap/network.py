@@ -26,7 +26,16 @@ from bravaismap.conventions import nearest_names
 from bravaismap.errors import ModelError, OutputError
 from bravaismap.spectrum import COLUMNS, ROWS
 
-__all__ = ["ARCHITECTURES", "DropoutNetwork", "ModelCard", "build_network", "folded", "load_network", "save_network"]
+__all__ = [
+    "ARCHITECTURES",
+    "DropoutNetwork",
+    "ModelCard",
+    "build_network",
+    "folded",
+    "load_network",
+    "save_network",
+    "write_atomically",
+]
 
 
 class DropoutNetwork(nn.Module):
@@ -159,7 +168,7 @@ def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
     card = ModelCard(**{**asdict(card), "weights_sha256": hashlib.sha256(weights).hexdigest()})
     text = json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n"
     for target, content in ((path, weights), (path.with_suffix(".json"), text.encode())):
-        _write_atomically(target, content)
+        write_atomically(target, content)
     return card
 
 
@@ -203,7 +212,8 @@ def _read_card(path: Path) -> ModelCard:
         raise ModelError(f"{path}: not a model card ({error})") from error
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name only when it is complete, or raise `OutputError`."""
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

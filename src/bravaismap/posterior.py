@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr, expit, ndtr, ndtri
 
-from bravaismap.lattice import cell_from_basis, deviation, reduce_basis
+from bravaismap.lattice import CENTER, cell_from_basis, deviation, reduce_basis
 from bravaismap.tiling import WORDS, cayley, images, near_images, rotated
 
 __all__ = [
@@ -50,7 +50,6 @@ __all__ = [
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
 
-_HEXAGONAL = 0.5 + 1j * np.sqrt(0.75)
 _SMALLEST = 1e-5
 
 
@@ -303,11 +302,11 @@ def _gaussian_density(tau: Complexes, scatter: Floats, near: _Near) -> Floats:
     shapes, seen = images(tau[window], scatter[window], WORDS[word])
     density = np.stack(
         [
-            _point(shapes, seen, 1j),
+            _point(shapes, seen, CENTER["square"]),
             _line(shapes, seen, 0.0, np.inf, _rectangular_prior),
             _line(*cayley(shapes, seen), 0.0, np.log(3) / 2, _arc_prior)
             + _line(shapes - 0.5, seen, np.log(0.75) / 2, np.inf, _tall_prior),
-            _point(shapes, seen, _HEXAGONAL),
+            _point(shapes, seen, CENTER["hexagonal"]),
             _oblique_prior(shapes),
         ],
         axis=-1,

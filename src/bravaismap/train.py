@@ -26,8 +26,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bravaismap.conventions import nearest_names
-from bravaismap.errors import InputError, OutputError
-from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network
+from bravaismap.errors import InputError
+from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network, write_atomically
 from bravaismap.recipe import Recipe, recipe_book
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
@@ -255,13 +255,7 @@ class _Run:
         content = save(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"run": json.dumps(state)}
         )
-        partial = self.checkpoint.with_name(self.checkpoint.name + ".partial")
-        try:
-            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(content)
-            os.replace(partial, self.checkpoint)
-        except OSError as error:
-            raise OutputError(f"{self.checkpoint}: {error.strerror or error}; give -o a writable folder") from error
+        write_atomically(self.checkpoint, content)
 
     def restore(self) -> None:
         """Continue from the checkpoint, if there is one."""
