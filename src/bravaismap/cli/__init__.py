@@ -1,0 +1,7 @@
+"""The command line: a module for each group of commands, listed by ``--help`` in the order imported here."""
+
+from bravaismap.cli import phases as phases  # noqa: I001
+from bravaismap.cli import networks as networks
+from bravaismap.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,5 @@
+"""``python -m bravaismap.cli``."""
+
+from bravaismap.cli import main
+
+main()

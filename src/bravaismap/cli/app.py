@@ -1,0 +1,72 @@
+"""The application: how it starts, and how errors become one line. Heavy imports live inside the command bodies."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from bravaismap.errors import BravaismapError
+from bravaismap.terminal import err, out, show_warning
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bravaismap",
+    help="Bravais-lattice phase maps with uncertainty from atom-resolved STM and STEM images and movies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_debug = False
+_INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C; Typer exits with it
+
+
+@app.callback(invoke_without_command=True)
+def _global(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+    if show_version:
+        from importlib.metadata import version
+
+        out.print(f"bravaismap {version('bravaismap')}", highlight=False)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        out.print(context.get_help(), highlight=False)
+
+
+def main() -> None:
+    """Run the command line; errors become one line and exit code 2."""
+    warnings.showwarning = show_warning
+    try:
+        app(standalone_mode=True)
+    except BravaismapError as error:
+        _fail(str(error), error)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            _fail("interrupted; the same command continues where it stopped", end, code=_INTERRUPTED)
+        raise
+    except KeyboardInterrupt as error:
+        _fail("interrupted; the same command continues where it stopped", error, code=_INTERRUPTED)
+    except OSError as error:
+        what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        _fail(f"{error.filename or 'input or output'}: {what}", error)
+    except MemoryError as error:
+        _fail("out of memory; map fewer or smaller frames at once", error)
+    except Exception as error:  # a fault of ours: say so in one line, with the way to see more
+        _fail(f"unexpected {type(error).__name__}: {error}; run `bravaismap --debug …` to see where", error, code=1)
+
+
+def _fail(message: str, error: BaseException, code: int = 2) -> None:
+    if _debug:
+        raise error
+    err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)

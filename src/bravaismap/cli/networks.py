@@ -1,0 +1,134 @@
+"""Commands about the models: simulate, train, evaluate, models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bravaismap.cli.app import app
+from bravaismap.cli.options import (
+    DistortionOption,
+    ModelOption,
+    OverwriteOption,
+    SamplesOption,
+    SeedOption,
+    SimulationKind,
+)
+from bravaismap.terminal import out, progress, stages
+
+__all__ = ["evaluate", "models", "simulate", "train"]
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Option("-o", "--output", help="File: .npz; a film also .h5, .zarr, .tif.")],
+    kind: Annotated[SimulationKind, typer.Option(help="Windows of a recipe book, or a decomposing film.")] = (
+        SimulationKind.SIMULATED
+    ),
+    recipes: Annotated[
+        Path | None,
+        typer.Option("--recipes", help="TOML file of your own classes, instead of a book by name."),
+    ] = None,
+    number: Annotated[int, typer.Option("-n", "--number", help="Number of windows, or of frames of a film.")] = 30,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side in px.", show_default="128, film: 512"),
+    ] = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Simulate labelled windows, or the movie of a film that decomposes, with the truth stored beside it."""
+    from bravaismap.io.simulated import write_film, write_windows
+
+    with progress("simulate", number, "frames" if kind is SimulationKind.FILM else "windows") as advance:
+        if kind is SimulationKind.FILM and recipes is None:
+            from bravaismap.film import simulate_film
+
+            write_film(simulate_film(number, size or 512, seed=seed, progress=advance), output, overwrite=overwrite)
+        else:
+            from bravaismap.simulation import simulate as simulate_windows
+
+            windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size or 128, progress=advance)
+            write_windows(windows, output, overwrite=overwrite)
+    out.print(f"wrote {output}", highlight=False)
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="Training plan by name.")] = "dcnn-2018",
+    recipes: Annotated[
+        str | None,
+        typer.Option("--recipes", "--classes", help="Recipe book by name, or a TOML file of your own classes."),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights, card and checkpoints.")] = Path(
+        "runs"
+    ),
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the model.", show_default="the preset's"),
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Number of simulated windows.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    seed: SeedOption = 0,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu or cuda.", show_default="the GPU when there is one"),
+    ] = None,
+) -> None:
+    """Train a network on simulated windows; the same command continues an interrupted training."""
+    from dataclasses import replace
+
+    from bravaismap.train import train as train_network
+    from bravaismap.train import training_plan
+
+    changes: dict[str, Any] = {"recipes": recipes, "images": images, "epochs": epochs}
+    plan = replace(training_plan(preset), **{key: value for key, value in changes.items() if value is not None})
+    called = name or (Path(recipes).stem if recipes else preset)
+    command = " ".join(
+        ["bravaismap train", f"--preset {preset}"]
+        + [f"--{key} {value}" for key, value in changes.items() if value is not None]
+        + [f"--name {called}", f"--seed {seed}"]
+    )
+    with stages() as advance:
+        card = train_network(
+            plan, output, name=called, seed=seed, device=device, command=command, progress=advance
+        )  # fmt: skip
+    out.print(f"wrote {output / called}.safetensors and .json", highlight=False)
+    accuracy = card.accuracy["validation"]
+    out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
+    out.print(f"next: bravaismap map MOVIE --model {output / called}.safetensors", highlight=False)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
+    model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
+    samples: SamplesOption = 0,
+    seed: SeedOption = 0,
+) -> None:
+    """Measure a model on labelled windows: accuracy, confusion, calibration, and its cells where they are known."""
+    from bravaismap.evaluate import evaluate as evaluate_model
+    from bravaismap.evaluate import read_labelled, report
+    from bravaismap.models import load_model
+
+    classifier = load_model(model, distortion)
+    at = f" at a distortion of {100 * distortion:g} %" if classifier.measures_cells else ""
+    for path in data:
+        labelled = read_labelled(path)
+        with progress(path.name, len(labelled.labels), "windows") as advance:
+            scores = evaluate_model(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
+        out.print(report(scores, title=f"{classifier.name} on {path.name}{at}"), highlight=False)
+
+
+@app.command()
+def models() -> None:
+    """List the models by name, with what their cards say."""
+    from bravaismap.models import MODELS, load_model
+
+    for name in MODELS:
+        model = load_model(name)
+        alias = "" if model.name == name else f" (is {model.name})"
+        out.print(f"{name}{alias}: {model.description}", highlight=False)

@@ -1,0 +1,233 @@
+"""Commands from an image or a movie to its phases: classify, map, export, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bravaismap.cli.app import app
+from bravaismap.cli.options import (
+    DatasetOption,
+    DistortionOption,
+    FrameTimeOption,
+    ModelOption,
+    Nan,
+    NanOption,
+    OverwriteOption,
+    PixelOption,
+    SamplesOption,
+    SeedOption,
+    SpectrumChoice,
+)
+from bravaismap.errors import InputError
+from bravaismap.terminal import out, print_classification, progress
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bravaismap.phases import PhaseMap
+
+__all__ = ["classify", "demo", "export", "map_movie"]
+
+
+@app.command()
+def classify(
+    images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
+    model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
+    samples: SamplesOption = None,
+    seed: SeedOption = 0,
+    preprocessing: Annotated[
+        SpectrumChoice, typer.Option(help="Reach of a network's spectrum; `paper`: the central quarter.")
+    ] = SpectrumChoice.AUTO,
+    pixel_size: PixelOption = None,
+    dataset: DatasetOption = None,
+    nan: NanOption = Nan.RAISE,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Also write the table to this file."),
+    ] = None,
+) -> None:
+    """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
+    from bravaismap.io.read import read
+    from bravaismap.models import load_model
+    from bravaismap.predict import classify as classify_images
+
+    classifier = load_model(model, distortion)
+    rows: list[tuple[str, PhaseMap, int]] = []
+    for source in images:
+        movie = read(source, dataset=dataset, pixel_size=pixel_size)
+        with _naming(source):
+            result = classify_images(
+                movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
+            )
+        name = Path(source).name
+        several = result.sizes["image"] > 1
+        rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    print_classification(rows)
+    if csv is not None:
+        from bravaismap.io.export import export_classification
+
+        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
+        out.print(f"wrote {csv}", highlight=False)
+
+
+@app.command(name="map")
+def map_movie(
+    movie: Annotated[str, typer.Argument(help="Movie or image file, folder or glob of images.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
+    ] = None,
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
+    model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
+    samples: SamplesOption = None,
+    seed: SeedOption = 0,
+    pixel_size: PixelOption = None,
+    frame_time: FrameTimeOption = None,
+    dataset: DatasetOption = None,
+    nan: NanOption = Nan.RAISE,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
+    from bravaismap.io.read import read
+
+    frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
+    name = _name_of(movie)
+    target = output or Path(f"{name}-phases") / f"{name}.zarr"
+    with _naming(movie):
+        result = _map(
+            frames, target, window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed,
+            nan=nan.value, overwrite=overwrite,
+        )  # fmt: skip
+    written = _write_tables_and_figures(result, target.parent, frames)
+    out.print(_table_of(result), highlight=False)
+    out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
+    out.print(f"next: bravaismap export {target} --video", highlight=False)
+
+
+@app.command()
+def export(
+    result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
+    movie: Annotated[
+        str | None,
+        typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
+    ] = None,
+    dataset: DatasetOption = None,
+    fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
+) -> None:
+    """Export a result as tables, figures and video (all of them when none is named)."""
+    from bravaismap.io.export import export_csv, export_figures, export_video
+    from bravaismap.io.read import read
+    from bravaismap.io.result import open_result
+
+    phases = open_result(result)
+    folder = output or result.resolve().parent
+    everything = not (csv or figures or video)
+    images = None if movie is None else read(movie, dataset=dataset)
+    written: list[Path] = []
+    if csv or everything:
+        written += export_csv(phases, folder)
+    if figures or everything:
+        written += export_figures(phases, folder, images=images)
+    if video or everything:
+        with progress("video", phases.sizes["time"], "frames") as advance:
+            written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
+    for path in written:
+        out.print(f"wrote {path}", highlight=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("bravaismap-demo"),
+    frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
+    size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
+    seed: SeedOption = 0,
+) -> None:
+    """Run the whole pipeline on a simulated film that decomposes under the beam."""
+    from bravaismap.film import simulate_film
+    from bravaismap.io.export import export_video
+    from bravaismap.io.read import read
+    from bravaismap.io.simulated import write_film
+
+    output.mkdir(parents=True, exist_ok=True)
+    film = output / "film.h5"
+    with progress("simulate", frames, "frames") as advance:
+        truth = simulate_film(frames, size, seed=seed, progress=advance)
+    write_film(truth, film, overwrite=True)
+    movie = read(film, dataset="image")
+    result = _map(movie, output / "film.zarr", overwrite=True, seed=seed)
+    written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
+    with progress("video", frames, "frames") as advance:
+        written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
+    out.print(_table_of(result), highlight=False)
+    true = 100 * truth["void_fraction"].values
+    out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
+    out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
+    out.print(
+        f"next: look at {output / 'fractions.png'}, {output / f'labels_{frames - 1:04d}.png'} and "
+        f"{output / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
+    """Map with a progress bar that counts windows."""
+    from bravaismap.predict import map_phases
+    from bravaismap.windows import window_grid
+
+    grid = window_grid(
+        (frames.sizes["y"], frames.sizes["x"]), options.get("window", 128), options.get("step", 16)
+    )  # fmt: skip
+    per_frame = grid.shape[0] * grid.shape[1]
+    with progress("map", len(frames) * per_frame, "windows") as advance:
+        return map_phases(
+            frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
+        )  # fmt: skip
+
+
+def _name_of(movie: str) -> str:
+    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a glob."""
+    path = Path(movie)
+    if any(letter in path.name for letter in "*?["):
+        path = path.parent
+    return path.resolve().stem if path.exists() else path.stem or "movie"
+
+
+def _write_tables_and_figures(
+    result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
+) -> list[Path]:
+    from bravaismap.io.export import export_csv, export_figures
+
+    return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
+
+
+def _table_of(result: PhaseMap) -> str:
+    from bravaismap.phases import phase_table
+
+    return phase_table(result)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Prefix an error about the content of a file with the name of the file."""
+    try:
+        yield
+    except InputError as error:
+        if source in str(error):
+            raise
+        raise InputError(f"{source}: {error}") from error
