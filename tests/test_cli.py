@@ -87,7 +87,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bravaismap", "--debug", "classify", "no.tif"])
     with pytest.raises(ValueError, match=r"no\.tif"):
         cli.main()
-    monkeypatch.setattr(cli, "_debug", False)
+    monkeypatch.setattr("bravaismap.cli.start._debug", False)
 
 
 def test_fault_of_ours_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

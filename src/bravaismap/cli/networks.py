@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bravaismap.cli.app import app
+from bravaismap.cli.start import app
 from bravaismap.cli.options import (
     DistortionOption,
     ModelOption,

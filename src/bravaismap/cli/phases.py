@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.app import app
+from bravaismap.cli.start import app
 from bravaismap.cli.options import (
     DatasetOption,
     DistortionOption,
