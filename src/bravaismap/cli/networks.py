@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bravaismap.cli.start import app
 from bravaismap.cli.options import (
     DistortionOption,
     ModelOption,
@@ -16,6 +15,7 @@ from bravaismap.cli.options import (
     SeedOption,
     SimulationKind,
 )
+from bravaismap.cli.start import app
 from bravaismap.terminal import out, progress, stages
 
 __all__ = ["evaluate", "models", "simulate", "train"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.start import app
 from bravaismap.cli.options import (
     DatasetOption,
     DistortionOption,
@@ -23,6 +22,7 @@ from bravaismap.cli.options import (
     SeedOption,
     SpectrumChoice,
 )
+from bravaismap.cli.start import app
 from bravaismap.errors import InputError
 from bravaismap.terminal import out, print_classification, progress
 
