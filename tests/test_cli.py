@@ -261,6 +261,21 @@ def test_ctrl_c_leaves_a_result_that_the_same_command_continues(weights: Path, t
     xr.testing.assert_identical(parts, whole)
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_map_and_unmix(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
+    options = ("--window", 64, "--step", 16, "--model", weights, "--samples", 0)
+    done = run("map", film, *options, "-o", tmp_path / "film.zarr", "--unmix", 2)
+    assert done.code == 0, done.err
+    names = ["unmixed.zarr", "unmixed_0000.png", "unmixed_0001.png", "unmixed_0003.png", "unmixed_fractions.png"]
+    assert all((tmp_path / name).exists() and name in done.out for name in names)
+    unmixed = xr.open_zarr(tmp_path / "unmixed.zarr", consolidated=False)
+    assert dict(unmixed["abundance"].sizes) == {"time": 4, "y": 3, "x": 4, "endmember": 2}
+    again = run("map", film, *options, "-o", tmp_path / "film.zarr", "--unmix", 2, "--overwrite")
+    assert again.code == 0, again.err
+    assert run("map", film, *options, "-o", tmp_path / "other.zarr", "--unmix", 1).code == 2
+    assert not (tmp_path / "other.zarr").exists()
+
+
 # simulate, train, evaluate, models
 
 

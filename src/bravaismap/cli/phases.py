@@ -93,6 +93,10 @@ def map_movie(
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
     nan: NanOption = Nan.RAISE,
+    unmix: Annotated[
+        int | None,
+        typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
@@ -107,6 +111,9 @@ def map_movie(
             nan=nan.value, overwrite=overwrite,
         )  # fmt: skip
     written = _write_tables_and_figures(result, target.parent, frames)
+    if unmix is not None:
+        with _naming(movie):
+            written += _unmix(frames, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
     out.print(_table_of(result), highlight=False)
     out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
     out.print(f"next: bravaismap export {target} --video", highlight=False)
@@ -198,6 +205,16 @@ def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
         return map_phases(
             frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
         )  # fmt: skip
+
+
+def _unmix(frames: xr.DataArray, components: int, folder: Path, **options: Any) -> list[Path]:
+    """Unmix with a progress bar, and write what was found."""
+    from bravaismap.io.export import export_unmixing
+    from bravaismap.unmixing import unmix
+
+    with progress("unmix", len(frames), "frames") as advance:
+        unmixed = unmix(frames, components, progress=lambda done, _: advance(done), **options)
+    return export_unmixing(unmixed, folder)
 
 
 def _name_of(movie: str) -> str:

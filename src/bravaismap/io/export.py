@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from bravaismap.errors import InputError, OutputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["export_classification", "export_csv", "export_figures", "export_video"]
+__all__ = ["export_classification", "export_csv", "export_figures", "export_unmixing", "export_video"]
 
 _FIGURE_DPI = 150
 
@@ -157,6 +158,39 @@ def export_figures(
             written += _save(cellplot.plot_cells(result, index), folder / f"cells_{index:04d}", endings)
             written += _save(cellplot.plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
     return [*written, *_save(plot.plot_fractions(result, void), folder / "fractions", endings)]
+
+
+def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write an unmixed movie (zarr), and figures of its first, middle and last frame and of its fractions.
+
+    Parameters
+    ----------
+    unmixed : Dataset
+        As :func:`~bravaismap.unmixing.unmix` returns it.
+    folder : str or path
+        Made if it does not exist; what an earlier call wrote to it is replaced.
+
+    Returns
+    -------
+    list of Path
+        ``unmixed.zarr``, ``unmixed_<frame>.png`` and ``unmixed_fractions.png``.
+
+    Raises
+    ------
+    OutputError
+        If one of them cannot be written.
+    """
+    from bravaismap import unmixingplot
+
+    folder = _folder(folder)
+    store = folder / "unmixed.zarr"
+    with _replacing(store) as temporary:
+        unmixed.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False)
+        shutil.rmtree(store, ignore_errors=True)
+    written, last = [store], unmixed.sizes["time"] - 1
+    for index in sorted({0, last // 2, last}):
+        written += _save(unmixingplot.plot_abundances(unmixed, index), folder / f"unmixed_{index:04d}", (".png",))
+    return [*written, *_save(unmixingplot.plot_endmember_fractions(unmixed), folder / "unmixed_fractions", (".png",))]
 
 
 def export_video(
