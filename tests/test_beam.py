@@ -54,7 +54,7 @@ def test_heavier_atoms_get_less_and_slow_electrons_give_in_proportion() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="mass of 'Sulphur'"):
         maximum_energy_transfer("Sulphur", 100)
-    with pytest.raises(InputError, match="-5.0 kV"):
+    with pytest.raises(InputError, match=r"-5\.0 kV"):
         maximum_energy_transfer("S", -5)
     with pytest.raises(InputError, match="0 u"):
         maximum_energy_transfer(0, 100)

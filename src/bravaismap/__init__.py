@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bravaismap.film import simulate_film
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
+    from bravaismap.kinetics import fit_growth
     from bravaismap.models import load_model
     from bravaismap.predict import classify, map_phases
     from bravaismap.simulation import simulate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLASSES",
     "classify",
+    "fit_growth",
     "load_model",
     "map_phases",
     "open_result",
@@ -37,6 +39,7 @@ __all__ = [
 
 _HOMES = {
     "classify": "predict",
+    "fit_growth": "kinetics",
     "load_model": "models",
     "map_phases": "predict",
     "open_result": "io.result",
