@@ -117,7 +117,7 @@ def test_scatter_is_that_of_the_noise_and_not_of_the_growth() -> None:
 def test_what_is_not_determined_is_refused() -> None:
     for seed in range(10):
         flat = curve(0.059 + np.random.default_rng(seed).normal(0, 0.003, 90))
-        with pytest.raises(InputError, match="rho is not determined: the fraction never leaves its baseline|falls"):
+        with pytest.raises(InputError, match=r"rho is not determined: the fraction never leaves its baseline|falls"):
             fit_growth(flat, baseline=(0, 100))
     with pytest.raises(InputError, match="expected at least 5"):
         fit_growth(paper_curve(), baseline=(0, 198))
