@@ -98,6 +98,15 @@ def test_frames_of_larger_error_weigh_less() -> None:
     assert abs(rates[1] - PAPER["rho"]) < 0.002 < abs(rates[0] - PAPER["rho"])
 
 
+def test_a_frame_of_no_stated_error_does_not_outweigh_the_others() -> None:
+    values = 0.2 * np.exp(0.05 * (TIME - 200))
+    values[values < 2e-3] = 0
+    std = curve(np.sqrt(values * (1 - values) / 16) + 1e-16)
+    growth = fit_growth(curve(values), baseline=(0, 100), std=std)
+    assert float(growth["value"].sel(parameter="rho")) == pytest.approx(0.05, rel=0.1)
+    assert float(growth["sigma"].max() / growth["sigma"].min()) < 50
+
+
 def test_frames_that_are_not_mapped_are_left_out() -> None:
     data = paper_curve(seed=4)
     holed = data.copy()

@@ -17,7 +17,7 @@ from bravaismap.conventions import CLASSES, COLORS, LATTICES, SEQUENTIAL_CMAP, d
 from bravaismap.lattice import CENTER, shape
 from bravaismap.plot import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
 
-__all__ = ["holds_cells", "plot_cells", "plot_shapes"]
+__all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes"]
 
 _CYCLIC = "twilight"
 _TITLES = {"a": "a", "b": "b", "gamma": "γ", "orientation": "orientation of a"}
@@ -83,7 +83,7 @@ def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
     drawn = (label >= 0) & (label < len(LATTICES)) & np.isfinite(basis).all(axis=(1, 2))
     tau = shape(basis[drawn])
     top = float(np.clip(tau.imag.max(initial=1.0) + 0.1, 1.5, 3.0))
-    _draw_domain(ax, top)
+    draw_domain(ax, top)
     colors = [COLORS[CLASSES[i]] for i in label[drawn]]
     ax.scatter(tau.real, tau.imag, c=colors, s=12, linewidths=0.3, edgecolors="white", zorder=3)
     ax.set(
@@ -101,7 +101,7 @@ def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
     return sized(figure)
 
 
-def _draw_domain(ax: Axes, top: float) -> None:
+def draw_domain(ax: Axes, top: float) -> None:
     """Draw the sides of the domain in the colours of the classes on them, and its two corners."""
     turn = np.linspace(np.pi / 3, np.pi / 2, 60)
     ax.plot([0, 0], [1, top], color=COLORS["rectangular"], lw=2.5)

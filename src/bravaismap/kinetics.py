@@ -33,6 +33,7 @@ Floats = NDArray[np.floating]
 LEVELS: Final = (0.6827, 0.9545)
 _FEWEST = 5  # frames after the baseline
 _LARGEST = 300.0  # exponent; the product of two powers is still a number
+_LEAST = 0.1  # smallest σ of a frame, over that of the frame at the 90th percentile
 _CHANCE = 0.01  # of a constant fraction that looks as if it grew, above which the law is not determined
 
 
@@ -216,6 +217,8 @@ def _curve(fraction: xr.DataArray, std: xr.DataArray | None) -> tuple[Floats, Fl
     given = np.zeros_like(values) if std is None else np.nan_to_num(np.asarray(std.values, float))
     known = np.isfinite(values)
     spread = np.hypot(given[known], frame_scatter(values[known]))
+    if spread.size:  # where a fraction is 0 or 1, σ is 0: such a frame does not outweigh all the others
+        spread = np.maximum(spread, _LEAST * np.quantile(spread, 0.9))
     return time[known], values[known], spread if spread.min(initial=1) > 0 else np.ones(int(known.sum()))
 
 

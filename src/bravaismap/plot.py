@@ -35,6 +35,7 @@ __all__ = [
     "plot_probabilities",
     "plot_uncertainty",
     "probability_frames",
+    "whole_plane",
 ]
 
 _WIDTH = 6.3  # in; at 12 cm in print the text is 7 pt and 6 pt high
@@ -195,7 +196,7 @@ def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Fi
     label_axes(axes[0], frame)
     axes[0].set_title("image")
     if spectrum is not None:
-        plane = _whole_plane(np.asarray(spectrum, float))
+        plane = whole_plane(np.asarray(spectrum, float))
         axes[1].imshow(plane, cmap="gray", vmax=float(np.nanpercentile(plane, 99.9)))
         axes[1].set(xticks=[], yticks=[], title="spectrum")
     colors, probability = class_colors(row["lattice"].values), np.asarray(row["probability"].values)
@@ -394,7 +395,7 @@ def _scale_bar(ax: Axes, result: xr.Dataset) -> list[Artist]:
     return [bar, text]
 
 
-def _whole_plane(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:
+def whole_plane(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:
     """Complete the half plane k_x ≥ 0 by Friedel's law: the amplitude at −k is that at k."""
     mirrored = np.roll(spectrum[::-1, :0:-1], 1 - len(spectrum) % 2, axis=0)
     return spectrum if spectrum.shape[1] > 0.6 * len(spectrum) else np.hstack([mirrored, spectrum])

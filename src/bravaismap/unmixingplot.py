@@ -12,7 +12,7 @@ from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
 from bravaismap.conventions import PROBABILITY_CMAP
-from bravaismap.plot import draw_map, figure_for_maps, label_axes, sized
+from bravaismap.plot import draw_map, figure_for_maps, label_axes, sized, whole_plane
 
 __all__ = ["plot_abundances", "plot_endmember_fractions"]
 
@@ -35,7 +35,7 @@ def plot_abundances(unmixed: xr.Dataset, time: int = -1) -> Figure:
     mesh = None
     for i in range(count):
         spectrum = np.log1p(np.maximum(frame["spectrum"].isel(endmember=i).values, 0))
-        plane = np.hstack([np.roll(spectrum[::-1, :0:-1], 1, axis=0), spectrum])
+        plane = whole_plane(spectrum)
         axes[0, i].imshow(plane, cmap="gray", vmax=np.percentile(plane, 99.8), extent=(-reach, reach, reach, -reach))
         axes[0, i].set_title(f"endmember {i + 1}")
         axes[0, i].set(xlabel=f"k ({unmixed['kx'].attrs.get('units', '1/px')})")

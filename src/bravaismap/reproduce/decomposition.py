@@ -1,0 +1,223 @@
+"""Fig. 6: a film that decomposes under the beam: mapped, thresholded, unmixed, its growth fitted, beside the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.filters import threshold_otsu
+
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.errors import InputError
+from bravaismap.film import Film
+from bravaismap.io.result import open_result
+from bravaismap.kinetics import fit_growth
+from bravaismap.movie import as_movie
+from bravaismap.phases import PhaseMap, mapped_frames
+from bravaismap.predict import map_phases
+from bravaismap.reproduce.parts import Numbers, fingerprint
+from bravaismap.reproduce.plan import Advance, Contestant, Plan
+from bravaismap.unmixing import unmix
+from bravaismap.voids import PAPER_KINETICS
+from bravaismap.windows import cut_windows, window_grid
+
+__all__ = [
+    "PAPER_GROWTH",
+    "Decomposition",
+    "film_truth",
+    "growth",
+    "map_film",
+    "paper_law",
+    "summarise_decomposition",
+    "threshold_voids",
+    "unmixed_film",
+]
+
+#: What the paper measured: A₀, ρ in 1/s, C; the time in s before which C is measured.
+PAPER_GROWTH: Final = {"A0": 1.85e-5, "rho": 0.042, "C": 0.059}
+_BASELINE: Final = (0.0, 100.0)
+_FRAME_TIME: Final = 2.25
+_SMOOTHED: Final = 0.36  # lattice parameters that the intensity is smoothed over before it is thresholded
+_SHOWN: Final = 4  # frames in the figure
+_WINDOW: Final = 128
+_ENDMEMBERS: Final = 3
+_SCATTER: Final = 0.004  # of a fraction from frame to frame, about that of the paper's curve
+_SMALLEST: Final = 0.02  # fraction below which a ratio says nothing
+
+
+@dataclass
+class Decomposition:
+    """The simulated film, made when it is first needed."""
+
+    plan: Plan
+    advance: Advance
+
+    @cached_property
+    def film(self) -> Film:
+        """The film of :func:`bravaismap.film.paper_film`, at the paper's geometry."""
+        return Film(self.plan.frames, self.plan.size, kinetics=PAPER_KINETICS)
+
+    @cached_property
+    def frames(self) -> xr.Dataset:
+        """``image`` and ``void`` (time, y, x) of the frames that are computed."""
+        chosen = range(0, self.plan.frames, self.plan.every)
+        images, voids = [], []
+        for done, index in enumerate(chosen, 1):
+            voids.append(self.film.void(index)[0])
+            images.append(self.film.image(index, voids[-1]))
+            self.advance("simulate the film", done, len(chosen))
+        frame_time = _FRAME_TIME * self.plan.every
+        movie = as_movie(np.stack(images), pixel_size=self.film.pixel_size, frame_time=frame_time)
+        return xr.Dataset({"image": movie, "void": (movie.dims, np.stack(voids))})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the film depends on."""
+        return self.plan.settings("frames", "every", "size", "step") | {"film": self.film.seed}
+
+
+def film_truth(film: Decomposition) -> Numbers:
+    """Return the true void fraction, that by thresholding, and the frames of the figure with their voids."""
+    frames = film.frames
+    images = frames["image"].values
+    found, threshold = threshold_voids(images, film.film.spacing)
+    shown = np.unique(np.linspace(0, len(images) - 1, _SHOWN).round().astype(int))
+    low, high = np.percentile(images[shown], (0.5, 99.5))
+    stretched = np.clip((images[shown] - low) / max(high - low, 1e-9), 0, 1)
+    return {
+        "time": frames["time"].values.astype(float),
+        "void": frames["void"].values.mean(axis=(1, 2)),
+        "threshold": found.mean(axis=(1, 2)),
+        "half_void": _half_void(frames["void"].values, film.plan.step),
+        "level": threshold,
+        "shown": shown,
+        "image": np.rint(255 * stretched).astype(np.uint8),
+        "outline": frames["void"].values[shown],
+        "area_nm2": float((film.plan.size * film.film.pixel_size) ** 2),
+        "pixel_size_nm": float(film.film.pixel_size),
+    }
+
+
+def _half_void(voids: NDArray[np.bool_], step: int) -> NDArray[np.float64]:
+    """Return, for each frame, the share of windows that lie in voids by half or more."""
+    grid = window_grid((voids.shape[1], voids.shape[2]), _WINDOW, step)
+    return np.array([(cut_windows(void, grid).mean(axis=(1, 2)) >= 0.5).mean() for void in voids])
+
+
+def threshold_voids(images: NDArray[Any], spacing: float) -> tuple[NDArray[np.bool_], float]:
+    """Segment voids by intensity: the movie smoothed over a third of the lattice parameter, one threshold by Otsu.
+
+    Parameters
+    ----------
+    images : array, shape (time, y, x)
+    spacing : float
+        Lattice parameter in px.
+
+    Returns
+    -------
+    bool array (time, y, x), true where it is dark, and the threshold
+    """
+    smooth = np.stack([gaussian_filter(image.astype(np.float32), _SMOOTHED * spacing) for image in images])
+    threshold = float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
+    return smooth < threshold, threshold
+
+
+def map_film(model: Contestant, film: Decomposition, folder: Path) -> PhaseMap:
+    """Map the film, or go on where a map in `folder` was interrupted."""
+    plan = film.plan
+    settings = film.settings | plan.settings("film_passes") | model.fingerprint
+    store = folder / f"film-{model.name}-{fingerprint(settings)}.zarr"
+    label = f"map the film by {model.name}"
+    if store.exists():
+        kept = open_result(store)
+        if mapped_frames(kept).all():
+            film.advance(label, kept.sizes["time"], kept.sizes["time"])
+            return kept
+    return map_phases(
+        film.frames["image"], window=_WINDOW, step=plan.step, model=model.instrument, samples=plan.film_passes,
+        seed=plan.seed, output=store, progress=lambda done, total: film.advance(label, done, total),
+    )  # fmt: skip
+
+
+def unmixed_film(film: Decomposition) -> Numbers:
+    """Return the film unmixed by the method that came before the network."""
+    label = "unmix the film"
+    movie = film.frames["image"]
+    found = unmix(
+        movie, _ENDMEMBERS, window=_WINDOW, step=film.plan.step, seed=film.plan.seed,
+        progress=lambda done, total: film.advance(label, done, total),
+    )  # fmt: skip
+    return {name: found[name].values for name in ("abundance", "fraction", "spectrum", "y", "x", "time", "ky", "kx")}
+
+
+def paper_law(time: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
+    """Return the curve that the paper measured, with scatter from frame to frame."""
+    a0, rho, c = (PAPER_GROWTH[name] for name in ("A0", "rho", "C"))
+    return np.asarray(a0 * np.exp(rho * time) + c + np.random.default_rng([seed, 7]).normal(0, _SCATTER, len(time)))
+
+
+def growth(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.floating] | None]], time: Any) -> Numbers:
+    """Fit the paper's law to each curve: parameters with 68 % intervals, or the reason why it has none.
+
+    Parameters
+    ----------
+    curves : dict of str to (array, array or None)
+        Fractions over time by the name of their source, and their σ if it is known.
+    time : array
+        In s.
+    """
+    fits: dict[str, Any] = {}
+    for name, (values, sigma) in curves.items():
+        fraction = xr.DataArray(values, {"time": ("time", time, {"units": "s"})}, ("time",))
+        std = None if sigma is None else fraction.copy(data=sigma)
+        try:
+            found = fit_growth(fraction, baseline=_BASELINE, std=std)
+        except InputError as error:
+            fits[name] = {"refused": str(error)}
+            continue
+        bounds = found["interval"].isel(level=0).values
+        fits[name] = {
+            str(p): {"value": float(found["value"].values[i]), "low": float(bounds[i, 0]), "high": float(bounds[i, 1])}
+            for i, p in enumerate(found["parameter"].values)
+        } | {"reduced_chi_square": found.attrs["reduced_chi_square"]}
+    return fits
+
+
+def summarise_decomposition(truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers) -> dict[str, Any]:
+    """Return the fractions of all classes, how they agree with thresholding and with the truth, and the fits."""
+    late = truth["time"] >= _BASELINE[1]
+    by_model = {}
+    for name, result in maps.items():
+        fraction = result["fraction"].values
+        none = fraction[:, CLASSES.index(NONE)]
+        by_model[name] = {
+            "fraction": {str(c): fraction[:, i].round(5).tolist() for i, c in enumerate(result["lattice"].values)},
+            "relative_to_threshold": _relative(none[late], truth["threshold"][late]),
+            "relative_to_truth": _relative(none[late], truth["void"][late]),
+            "difference_from_half_void_windows": float((none - truth["half_void"]).mean()),
+            "none_at_the_end": float(none[-1]),
+            "crystal_before": float(fraction[~late, CLASSES.index("hexagonal")].mean()) if (~late).any() else None,
+            "none_before": float(none[~late].mean()) if (~late).any() else None,
+        }
+    return {
+        "time_s": truth["time"].tolist(),
+        "true_void": truth["void"].round(5).tolist(),
+        "half_void_windows": truth["half_void"].round(5).tolist(),
+        "threshold": truth["threshold"].round(5).tolist(),
+        "threshold_relative_to_truth": _relative(truth["threshold"][late], truth["void"][late]),
+        "area_nm2": float(truth["area_nm2"]),
+        "models": by_model,
+        "fits": fits,
+    }
+
+
+def _relative(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float | None:
+    """Return the mean of |found − expected| / expected, over frames where there is something to find."""
+    some = expected > _SMALLEST
+    return float((np.abs(found - expected)[some] / expected[some]).mean()) if some.any() else None

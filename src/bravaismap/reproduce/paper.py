@@ -1,0 +1,267 @@
+"""All of the paper: the numbers of every figure, computed once and kept, the figures, the results and the report."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.network import write_atomically
+from bravaismap.reproduce import (
+    confidence,
+    decomposition,
+    decomposition_figures,
+    edge_cases,
+    energy_transfer,
+    feature_map,
+    noise_limits,
+    training_curve,
+)
+from bravaismap.reproduce.comparison import comparison, words
+from bravaismap.reproduce.parts import Numbers, Parts
+from bravaismap.reproduce.plan import FULL, PAPER_MODEL, Advance, Contestant, Plan, contestant
+from bravaismap.reproduce.report import report
+
+__all__ = ["reproduce"]
+
+_DPI = 130
+_FPS = 8.0
+_QUICK = "quick run: fewer images, passes and frames"
+
+
+def reproduce(
+    folder: str | Path,
+    plan: Plan = FULL,
+    *,
+    model: str = "default",
+    image: str | None = None,
+    train: bool = False,
+    progress: Advance | None = None,
+) -> dict[str, Any]:
+    """Make every figure and every number of the paper, and a report that sets them beside it.
+
+    Parameters
+    ----------
+    folder : path
+        For ``results.json``, ``report.html``, ``figures/`` and videos. What an earlier run with the same settings has
+        computed is kept in ``parts/`` and not computed again.
+    plan : Plan
+        How much is computed: ``FULL`` or ``QUICK``.
+    model : str
+        The model beside the paper's network, by name or file.
+    image : str, optional
+        File of an image for Fig. 5, instead of simulated graphene.
+    train : bool
+        Train the paper's network anew, in ``training/``, instead of taking the shipped one.
+    progress : callable, optional
+        Called with what is being done, how far it is, and how far it goes.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    InputError, ModelError, OutputError
+        If the image cannot be read, there is no such model, or the folder cannot be written to.
+    """
+    advance: Advance = progress or (lambda *_: None)
+    folder = Path(folder)
+    picture = None if image is None else edge_cases.read_image(image)
+    weights = str(training_curve.train_anew(plan, folder / "training", advance)) if train else ""
+    models = [contestant(PAPER_MODEL, weights)]
+    if model != PAPER_MODEL:
+        models.append(contestant(model) if not model.endswith(".safetensors") else contestant(Path(model).stem, model))
+    run = _Run(folder, plan, models, advance, Parts(folder / "parts"))
+    run.training(weights or PAPER_MODEL)
+    run.simulated_images()
+    run.edge_cases(picture, image or "")
+    run.film()
+    run.energy()
+    return run.finish(image)
+
+
+@dataclass
+class _Run:
+    """What has been found so far."""
+
+    folder: Path
+    plan: Plan
+    models: list[Contestant]
+    advance: Advance
+    parts: Parts
+    figures: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
+    videos: list[str] = field(default_factory=list)
+
+    def training(self, weights: str) -> None:
+        """Fig. 1b."""
+        numbers = training_curve.training_curve(weights)
+        self.figures["training_curve"] = training_curve.summarise_training_curve(numbers)
+        if len(numbers["epoch"]):
+            self._draw("training_curve", training_curve.draw_training_curve(numbers))
+
+    def simulated_images(self) -> None:
+        """Fig. 2, 3 and 4, and Supplementary 1–2."""
+        plan, advance = self.plan, self.advance
+        sure = {m.name: confidence.confidence(m, plan, self.parts, advance) for m in self.models}
+        self.figures["confidence"] = {name: confidence.summarise_confidence(n) for name, n in sure.items()}
+        self._draw("confidence", confidence.draw_confidence(sure))
+        for name, numbers in sure.items():
+            self._draw("spectra", confidence.draw_spectra(name, numbers, plan), name)
+            for right in (False, True):
+                drawn = confidence.draw_single_images(name, numbers, plan, right=right)
+                self._draw("right" if right else "wrong", drawn, name)
+        noise = self._each(
+            "noise", ("noise_images", "noise_levels", "noise_passes"),
+            lambda m: noise_limits.noise_limits(m, plan, advance),
+        )  # fmt: skip
+        self.figures["noise_limits"] = {name: noise_limits.summarise_noise_limits(n) for name, n in noise.items()}
+        self._draw("noise_limits", noise_limits.draw_noise_limits(noise))
+        features = self._each("features", ("feature_images",), lambda m: feature_map.feature_map(m, plan, advance))
+        self.figures["feature_map"] = {name: feature_map.summarise_feature_map(n) for name, n in features.items()}
+        self._draw("feature_map", feature_map.draw_feature_map(features))
+
+    def edge_cases(self, picture: Any, image: str) -> None:
+        """Fig. 5."""
+        of = {} if picture is None else {"image": image, "pixels": float(np.sum(picture, dtype=float))}
+        found = self._each(
+            "edges", ("edge_images", "shears", "passes", "noise_passes"),
+            lambda m: edge_cases.edge_cases(m, self.plan, picture, image, self.advance), of,
+        )  # fmt: skip
+        self.figures["edge_cases"] = {name: edge_cases.summarise_edge_cases(n) for name, n in found.items()}
+        self._draw("drift", edge_cases.draw_drift(found))
+        self._draw("edge_cases", edge_cases.draw_edge_cases(found))
+
+    def film(self) -> None:
+        """Fig. 6, the method before, and the supplementary video."""
+        film = decomposition.Decomposition(self.plan, self.advance)
+        truth = self.parts.get("film", film.settings, lambda: decomposition.film_truth(film))
+        maps: dict[str, xr.Dataset] = {
+            m.name: decomposition.map_film(m, film, self.parts.folder).load() for m in self.models
+        }
+        unmixed = self.parts.get("unmixed", film.settings, lambda: decomposition.unmixed_film(film))
+        none = CLASSES.index(NONE)
+        curves: Any = {"the paper's law with scatter": (decomposition.paper_law(truth["time"], self.plan.seed), None)}
+        curves |= {"true voids": (truth["void"], None), "thresholding": (truth["threshold"], None)}
+        curves |= {n: (r["fraction"].values[:, none], r["fraction_std"].values[:, none]) for n, r in maps.items()}
+        fits = decomposition.growth(curves, truth["time"])
+        self.advance("fit growth", 1, 1)
+        self.figures["decomposition"] = decomposition.summarise_decomposition(truth, maps, fits)
+        self._draw("film_maps", decomposition_figures.draw_film_maps(truth, maps))
+        self._draw("fractions", decomposition_figures.draw_fractions(truth, maps, fits))
+        self._draw("unmixed", decomposition_figures.draw_unmixed(unmixed))
+        for name, result in maps.items():
+            self._video(name, result, film)
+
+    def energy(self) -> None:
+        """Eq. 1."""
+        numbers = energy_transfer.energy_transfer()
+        self.figures["energy_transfer"] = numbers
+        self._draw("energy_transfer", energy_transfer.draw_energy_transfer(numbers))
+
+    def finish(self, image: str | None) -> dict[str, Any]:
+        """Write the results and the report."""
+        results: dict[str, Any] = {
+            "version": version("bravaismap"),
+            "quick": self.plan.quick,
+            "plan": asdict(self.plan),
+            "models": [m.name for m in self.models],
+            "cards": {m.name: m.fingerprint | {"description": m.exact.description} for m in self.models},
+            "image": image,
+            "videos": self.videos,
+            "figures": self.figures,
+        }
+        results["table"] = comparison(results)
+        results["words"] = words(results)
+        results["summary"] = _summary(results)
+        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+        write_atomically(self.folder / "results.json", text.encode())
+        stored = json.loads(text)
+        write_atomically(self.folder / "report.html", report(stored, self.pictures).encode())
+        return dict(stored)
+
+    def _each(
+        self,
+        part: str,
+        names: tuple[str, ...],
+        compute: Callable[[Contestant], Numbers],
+        of: dict[str, Any] | None = None,
+    ) -> dict[str, Numbers]:
+        """Return a part for each model."""
+        settings = self.plan.settings(*names) | (of or {})
+        return {
+            m.name: self.parts.get(f"{part}-{m.name}", settings | m.fingerprint, lambda m=m: compute(m))  # type: ignore[misc]
+            for m in self.models
+        }
+
+    def _draw(self, name: str, figure: Figure, of: str = "") -> None:
+        """Write a figure; a quick one says so on itself."""
+        if self.plan.quick:
+            band = 0.22 / figure.get_figheight()
+            figure.set_layout_engine("constrained", rect=(0, band, 1, 1 - band))
+            figure.text(0.995, 0.003, _QUICK, ha="right", va="bottom", fontsize=6.5, color="#B2182B")
+        file = io.BytesIO()
+        figure.savefig(file, dpi=_DPI, format="png")
+        write_atomically(self.folder / "figures" / f"{name}{f'-{of}' if of else ''}.png", file.getvalue())
+        self.pictures.setdefault(name, []).append((of, file.getvalue()))
+
+    def _video(self, name: str, result: xr.Dataset, film: decomposition.Decomposition) -> None:
+        """Write the supplementary video of a model, unless it is there, or nothing can write it."""
+        if find_spec("imageio_ffmpeg") is None:
+            return
+        from bravaismap.io.video import write_video
+
+        target = self.folder / f"film-{name}.mp4"
+        model = next(m for m in self.models if m.name == name)
+        settings = film.settings | self.plan.settings("film_passes", "quick") | model.fingerprint
+
+        def made() -> Numbers:
+            count = result.sizes["time"]
+            frames = decomposition_figures.video_frames(
+                result, film.frames["image"], _QUICK if self.plan.quick else ""
+            )  # fmt: skip
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_video(target, _counted(frames, lambda done: self.advance(f"video of {name}", done, count)), _FPS)
+            return {"file": target.name}
+
+        if not target.exists():
+            (self.parts.folder / f"video-{name}.npz").unlink(missing_ok=True)
+        self.videos.append(self.parts.get(f"video-{name}", settings, made)["file"])
+
+
+def _counted(frames: Any, done: Callable[[int], object]) -> Any:
+    for number, frame in enumerate(frames, 1):
+        yield frame
+        done(number)
+
+
+def _summary(results: dict[str, Any]) -> list[str]:
+    """Return a sentence per model: which quantities of the table agree with the paper, are better, or do not."""
+    lines = []
+    for name in results["models"]:
+        groups: dict[str, list[str]] = {}
+        for row in results["table"]:
+            groups.setdefault(row["verdicts"][name], []).append(row["quantity"])
+        order = ("agrees", "better", "worse", "differs", "not determined")
+        said = [f"{word}: {'; '.join(groups[word])}" for word in order if word in groups]
+        lines.append(f"{name} – " + ". ".join(said) + ".")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy number as JSON knows it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a number")
