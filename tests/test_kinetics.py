@@ -37,12 +37,12 @@ def test_the_papers_curve_without_noise_is_recovered() -> None:
 @pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     inside = np.zeros((3, 2))
-    for seed in range(40):
+    for seed in range(24):
         found = fit_growth(paper_curve(seed=seed), baseline=(0, 100))["interval"].values
         true = np.array(list(PAPER.values()))[:, None]
         inside += (found[..., 0] <= true) & (true <= found[..., 1])
-    assert (np.abs(inside[:, 0] / 40 - 0.68) < 0.2).all(), inside
-    assert (inside[:, 1] >= 34).all(), inside
+    assert (np.abs(inside[:, 0] / 24 - 0.68) < 0.25).all(), inside
+    assert (inside[:, 1] >= 20).all(), inside
 
 
 def test_amplitude_and_rate_are_what_direct_minimisation_finds() -> None:

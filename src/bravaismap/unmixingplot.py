@@ -30,6 +30,7 @@ def plot_abundances(unmixed: xr.Dataset, time: int = -1) -> Figure:
     count = unmixed.sizes["endmember"]
     frame = unmixed.isel(time=time)
     figure = figure_for_maps(unmixed, 2, max(count, 2), beside=0.7)
+    figure.set_layout_engine("constrained", hspace=0.06)
     axes = figure.subplots(2, count, squeeze=False)
     reach = float(unmixed["ky"][-1])
     mesh = None

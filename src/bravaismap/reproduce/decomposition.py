@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -177,15 +178,21 @@ def growth(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.floating] | 
         fraction = xr.DataArray(values, {"time": ("time", time, {"units": "s"})}, ("time",))
         std = None if sigma is None else fraction.copy(data=sigma)
         try:
-            found = fit_growth(fraction, baseline=_BASELINE, std=std)
+            with warnings.catch_warnings():  # how the intervals were found is kept below
+                warnings.simplefilter("ignore", UserWarning)
+                found = fit_growth(fraction, baseline=_BASELINE, std=std)
         except InputError as error:
             fits[name] = {"refused": str(error)}
             continue
         bounds = found["interval"].isel(level=0).values
         fits[name] = {
-            str(p): {"value": float(found["value"].values[i]), "low": float(bounds[i, 0]), "high": float(bounds[i, 1])}
+            str(p): {
+                "value": float(found["value"].values[i]),
+                "low": _known(bounds[i, 0]),
+                "high": _known(bounds[i, 1]),
+            }
             for i, p in enumerate(found["parameter"].values)
-        } | {"reduced_chi_square": found.attrs["reduced_chi_square"]}
+        } | {name: found.attrs[name] for name in ("reduced_chi_square", "interval_method")}
     return fits
 
 
@@ -200,7 +207,6 @@ def summarise_decomposition(truth: Numbers, maps: dict[str, xr.Dataset], fits: N
             "fraction": {str(c): fraction[:, i].round(5).tolist() for i, c in enumerate(result["lattice"].values)},
             "relative_to_threshold": _relative(none[late], truth["threshold"][late]),
             "relative_to_truth": _relative(none[late], truth["void"][late]),
-            "difference_from_half_void_windows": float((none - truth["half_void"]).mean()),
             "none_at_the_end": float(none[-1]),
             "crystal_before": float(fraction[~late, CLASSES.index("hexagonal")].mean()) if (~late).any() else None,
             "none_before": float(none[~late].mean()) if (~late).any() else None,
@@ -215,6 +221,11 @@ def summarise_decomposition(truth: Numbers, maps: dict[str, xr.Dataset], fits: N
         "models": by_model,
         "fits": fits,
     }
+
+
+def _known(value: float) -> float | None:
+    """Return the end of an interval, None where it has none."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _relative(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from bravaismap.plot import draw_map, probability_frames, sized
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.unmixingplot import plot_abundances
 
-__all__ = ["draw_film_maps", "draw_fractions", "draw_unmixed", "video_frames"]
+__all__ = ["draw_film_maps", "draw_fractions", "draw_unmixed", "note_strip", "video_frames"]
 
 _CRYSTAL = "hexagonal"
 _PLAIN = {"color": "white", "pad": 1.5}
@@ -49,7 +50,7 @@ def draw_film_maps(truth: Numbers, maps: dict[str, xr.Dataset]) -> Figure:
         ax.set(xticks=[], yticks=[])
         ax.set_facecolor("0.93")
     if mesh is not None:
-        figure.colorbar(mesh, ax=list(axes[1:].flat), label="probability", shrink=0.5, aspect=30)
+        figure.colorbar(mesh, ax=list(axes.flat), label="probability", shrink=0.5, aspect=30)
     return sized(figure, 8.5)
 
 
@@ -111,21 +112,20 @@ def draw_unmixed(numbers: Numbers) -> Figure:
 
 
 def video_frames(result: xr.Dataset, movie: Any, note: str) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of the supplementary video, with a note in the corner where there is something to note."""
-    label = None
+    """Yield the frames of the supplementary video, with a note along the bottom where there is something to note."""
+    strip = None
     for frame in probability_frames(result, movie):
-        if note and label is None:
-            label = _note(note, frame.shape[1])
-        if label is not None:
-            frame[-label.shape[0] :, -label.shape[1] :] = label
+        if note and strip is None:
+            strip = note_strip(note, frame.shape[1])
+        if strip is not None:
+            frame[-len(strip) :] = strip
         yield frame
 
 
-def _note(text: str, width: int) -> NDArray[np.uint8]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = Figure((min(width, 420) / 100, 0.3), dpi=100)
-    figure.text(0.98, 0.5, text, ha="right", va="center", size=11, color="#B2182B")
+def note_strip(text: str, width: int) -> NDArray[np.uint8]:
+    """Return a white strip (30, width, 3) with a note at its right end."""
+    figure = Figure((width / 100, 0.3), dpi=100)
+    figure.text(1 - 10 / width, 0.5, text, ha="right", va="center", size=9, color="#B2182B")
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3].copy()

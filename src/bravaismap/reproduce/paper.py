@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.network import write_atomically
@@ -186,7 +188,7 @@ class _Run:
         results["table"] = comparison(results)
         results["words"] = words(results)
         results["summary"] = _summary(results)
-        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+        text = json.dumps(_plain(results), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(self.folder / "results.json", text.encode())
         stored = json.loads(text)
         write_atomically(self.folder / "report.html", report(stored, self.pictures).encode())
@@ -207,13 +209,15 @@ class _Run:
         }
 
     def _draw(self, name: str, figure: Figure, of: str = "") -> None:
-        """Write a figure; a quick one says so on itself."""
+        """Write a figure; one of a quick run says so along its bottom."""
+        canvas: Any = FigureCanvasAgg(figure)
+        figure.set_dpi(_DPI)
+        canvas.draw()
+        pixels = np.array(canvas.buffer_rgba())[..., :3]
         if self.plan.quick:
-            band = 0.22 / figure.get_figheight()
-            figure.set_layout_engine("constrained", rect=(0, band, 1, 1 - band))
-            figure.text(0.995, 0.003, _QUICK, ha="right", va="bottom", fontsize=6.5, color="#B2182B")
+            pixels = np.concatenate([pixels, decomposition_figures.note_strip(_QUICK, pixels.shape[1])])
         file = io.BytesIO()
-        figure.savefig(file, dpi=_DPI, format="png")
+        imsave(file, pixels, format="png")
         write_atomically(self.folder / "figures" / f"{name}{f'-{of}' if of else ''}.png", file.getvalue())
         self.pictures.setdefault(name, []).append((of, file.getvalue()))
 
@@ -261,7 +265,10 @@ def _summary(results: dict[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy number as JSON knows it."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} is not a number")
+    """Return values as JSON knows them: numbers of NumPy as numbers, and what is not a number as null."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
