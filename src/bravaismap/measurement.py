@@ -27,6 +27,8 @@ _SPARSE = 14.0
 #: Prior against slender cells (one row of spots and a chance one): log odds per unit of the log of the ratio of sides.
 _AGAINST_SLENDER = 20.0
 _COMMON_RATIO = 3.0
+#: Parts of a window over which what varies is background for the refinement: more would touch the waves of large cells.
+_SLOW = 11
 #: Candidates whose evidence is within this of the best are refined too.
 _CLOSE = 15.0
 #: Evidence below which all candidates are refined, those of the flattened window too.
@@ -134,7 +136,7 @@ def _measure(images: Tensor) -> Measurement:
 
 def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
     """The refined lattice of the most evidence; `wide` tries everything, else only where the first is doubtful."""
-    smooth = plain - background(plain)
+    smooth = plain - background(plain, _SLOW)
     spots = find_spots(spectrum, brightest=False)
     band = _band(spots)
     first = index_spots(spots, 6)[0]
