@@ -285,11 +285,7 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     covariance = best.covariance.double() / (scale[:, None] * scale)
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
-    fraction = (_VISIBLE / cells).clamp_max(1.0)[:, None]
-    broad = 1 + (broad_power(spectrum, best.order @ best.basis) - 1) * fraction
-    shown = log_ratio(torch.cat([best.signal[None] * fraction, broad * (best.signal > 0)]), freedom=_TILE_FREEDOM)
-    shown = shown.clamp_min(0).sum(-1)
-    shown = torch.maximum(shown[0], _BROAD_WORTH * shown[1:].amax(0))
+    shown = _shown(best, spectrum, (_VISIBLE / cells).clamp_max(1.0)[:, None])
     direct, spread = _direct(reciprocal, covariance)
     wide = _kron(best.order.double())
     node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
@@ -302,6 +298,25 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
         node_covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().float(),
         best.signal,
     )
+
+
+def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
+    """Evidence of the sharp waves at the nodes, or of broad spots there, in a region of a fraction of the window."""
+
+    def evidence_of(power: Tensor) -> Tensor:
+        return log_ratio(power, freedom=_TILE_FREEDOM).clamp_min(0).sum(-1)
+
+    def broad(rows: Tensor, rings: bool) -> Tensor:
+        power = broad_power(spectrum.take(rows), best.order[rows] @ best.basis[rows], rings)
+        power = (1 + (power - 1) * fraction[rows]) * (best.signal[rows] > 0)
+        return _BROAD_WORTH * evidence_of(power).amax(0)
+
+    sharp = evidence_of(best.signal * fraction)
+    other = broad(torch.arange(len(sharp), device=sharp.device), rings=False)
+    rows = torch.nonzero((other > sharp) & (other > _BROAD_WORTH * _TELLING)).squeeze(1)
+    if len(rows):
+        other = other.index_copy(0, rows, broad(rows, rings=True))
+    return torch.maximum(sharp, other)
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:
