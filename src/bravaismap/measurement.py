@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots, reduce_rows
-from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power
+from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power
 from bravaismap.refinement import refine
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
@@ -44,6 +44,8 @@ _VISIBLE = 400.0
 _TILE_FREEDOM = 30.0
 #: What the evidence of spots spread over several bins is worth: a diffuse ring is uneven too.
 _BROAD_WORTH = 0.45
+#: A wave is worth no more than its peak over the power in other directions at the same distance, times this.
+_RING_PEAK = 3.5
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.1
 _FEW = 3.0
@@ -312,6 +314,12 @@ def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
         return _BROAD_WORTH * evidence_of(power).amax(0)
 
     sharp = evidence_of(best.signal * fraction)
+    rows = torch.nonzero((sharp < _DOUBTFUL) & (sharp > _TELLING)).squeeze(1)
+    if len(rows):
+        some, position = spectrum.take(rows), best.order[rows] @ best.basis[rows]
+        beyond = node_power(some, position)[0] / ring_power(some, position)[0].clamp_min(1e-12)
+        least = torch.minimum(best.signal[rows], _RING_PEAK * beyond) * fraction[rows]
+        sharp = sharp.index_copy(0, rows, evidence_of(least))
     other = broad(torch.arange(len(sharp), device=sharp.device), rings=False)
     rows = torch.nonzero((other > sharp) & (other > _BROAD_WORTH * _TELLING)).squeeze(1)
     if len(rows):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bravaismap.spots import Spectrum
 
-__all__ = ["broad_power", "evidence", "log_ratio", "node_orders", "node_power"]
+__all__ = ["broad_power", "evidence", "log_ratio", "node_orders", "node_power", "ring_power"]
 
 _FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
 #: Degrees of freedom of the local background: bounds what one bright spot can say.
@@ -93,21 +93,42 @@ def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Te
         :func:`log_ratio` takes it.
     """
     patch, inside = _squares(spectrum, position)
-    turned = []
-    for degrees in _ELSEWHERE if rings else ():
-        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        turned.append(_squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]])))
-    reach = torch.arange(-_AROUND, _AROUND + 1, device=position.device)
-    distance = torch.maximum(reach[:, None].abs(), reach.abs())
+    level = ring_power(spectrum, position) if rings else patch.new_zeros(2, *patch.shape[:2])
+    distance = _distance(position.device)
     out = []
-    for radius, independent in ((1, 2.0), (2, 5.0)):
+    for radius, independent, ring in ((1, 2.0, level[0]), (2, 5.0, level[1])):
         within = _mean(patch, inside & (distance <= radius))
-        around = _mean(patch, inside & (distance > radius))
-        if turned:
-            ring = torch.stack([_mean(other, seen & (distance <= radius)) for other, seen in turned])
-            around = torch.maximum(around, ring.median(dim=0).values)
+        around = torch.maximum(_mean(patch, inside & (distance > radius)), ring)
         out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
     return torch.stack(out)
+
+
+def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the median power in other directions at the same distance from the centre.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    tensor, shape (2, n, nodes)
+        Of the means over squares of 3 × 3 and 5 × 5 bins.
+    """
+    distance = _distance(position.device)
+    levels = []
+    for degrees in _ELSEWHERE:
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        patch, inside = _squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]]))
+        levels.append(torch.stack([_mean(patch, inside & (distance <= radius)) for radius in (1, 2)]))
+    return torch.stack(levels).median(dim=0).values
+
+
+def _distance(device: torch.device) -> Tensor:
+    reach = torch.arange(-_AROUND, _AROUND + 1, device=device)
+    return torch.maximum(reach[:, None].abs(), reach.abs())
 
 
 def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
