@@ -72,6 +72,8 @@ class Answers:
         Of a model that measures them.
     vectors : array, shape (n, 2, 2), optional
         True primitive vectors, where they are known.
+    distortion : float, optional
+        Of the scan, as the model allows for it.
     """
 
     model: str
@@ -82,6 +84,7 @@ class Answers:
     seconds: NDArray[np.floating]
     cells: Cells | None = None
     vectors: NDArray[np.floating] | None = None
+    distortion: float | None = None
 
 
 def read_labelled(path: str | Path) -> Labelled:
@@ -200,6 +203,7 @@ def answer(
         np.array(seconds),
         Cells(*(np.concatenate([getattr(c, name) for c in measured]) for name in names)) if measured else None,
         labelled.vectors,
+        model.settings.get("distortion"),
     )
 
 

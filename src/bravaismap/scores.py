@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +80,9 @@ def score(probability: Floats, labels: NDArray[np.integer], classes: tuple[str, 
     """Score probabilities (n, classes) against labels (n,), positions in `classes`."""
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (labels, probability.argmax(axis=1)), 1)
-    values = figures(merits(probability, labels).sum(axis=0), len(labels))
-    return Scores(**{name: float(value) for name, value in values.items()}, confusion=confusion, classes=classes)
+    found = figures(merits(probability, labels).sum(axis=0), len(labels))
+    values: dict[str, Any] = {name: float(value) for name, value in found.items()}
+    return Scores(**values, confusion=confusion, classes=classes)
 
 
 def merits(probability: Floats, labels: NDArray[np.integer]) -> Floats:
