@@ -26,6 +26,7 @@ __all__ = [
     "Table",
     "cell_table",
     "cell_variables",
+    "check_cells",
     "checked_distortion",
     "classified",
     "covariance_of",
@@ -183,19 +184,23 @@ def reclassify(result: xr.Dataset, distortion: float = 0.02) -> PhaseMap:
     >>> strict = bm.reclassify(bm.open_result("film.zarr"), distortion=0.003)
     """
     distortion = checked_distortion(distortion)
-    needed = ("basis", "basis_covariance", "evidence", "probability", "label")
-    missing = [name for name in needed if name not in result]
-    if missing:
-        raise InputError(
-            f"the result has no {', '.join(missing)}: its model ({result.attrs.get('model', 'unknown')}) measured no "
-            "cells; classify or map again with the model lattice"
-        )
+    check_cells(result, ("basis", "basis_covariance", "evidence", "probability", "label"))
     if result.chunks:
         options = {"distortion": distortion}
         again = xr.map_blocks(_reclassified, result, kwargs=options, template=result)
     else:
         again = _reclassified(result, distortion)
     return PhaseMap(again.data_vars, coords=result.coords, attrs=dict(result.attrs) | {"distortion": distortion})
+
+
+def check_cells(result: xr.Dataset, needed: Iterable[str]) -> None:
+    """Raise `InputError` if a result lacks a variable that only a model that measures cells gives."""
+    missing = [name for name in needed if name not in result]
+    if missing:
+        raise InputError(
+            f"the result has no {', '.join(missing)}: its model ({result.attrs.get('model', 'unknown')}) measured no "
+            "cells; classify or map again with the model lattice"
+        )
 
 
 def covariance_of(result: xr.Dataset) -> NDArray[np.float64]:
