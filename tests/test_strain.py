@@ -302,6 +302,8 @@ def test_references_that_are_none() -> None:
     result = result_of(np.tile(lattice("hexagonal"), (*SHAPE, 1, 1)))
     with pytest.raises(InputError, match=r"reference region \(y 500 to 600\) has no window with a lattice"):
         bm.strain_map(result, {"y": slice(500, 600)})
+    with pytest.raises(InputError, match=r"\(y start to 0, x 64 to end\)"):
+        bm.strain_map(result, {"y": slice(None, 0), "x": slice(64, None)})
     with pytest.raises(InputError, match=r"lattice = .* was given; expected slices"):
         bm.strain_map(result, {"lattice": slice(0, 1)})
     with pytest.raises(InputError, match="y = 3 was given; expected slices"):

@@ -263,7 +263,10 @@ def _majority(
 ) -> tuple[NDArray[np.bool_], str]:
     """Tell the windows that have the commonest class inside a region, and name it."""
     if not inside.any():
-        where = ", ".join(f"{dim} {part.start} to {part.stop}" for dim, part in (reference or {}).items())
+        ends = [(dim, part.start, part.stop) for dim, part in (reference or {}).items()]
+        where = ", ".join(
+            f"{dim} {'start' if low is None else low} to {'end' if high is None else high}" for dim, low, high in ends
+        )
         raise InputError(
             f"the reference region ({where or 'the whole result'}) has no window with a lattice; choose a region of "
             "crystal, in the coordinates of the result"
