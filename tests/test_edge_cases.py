@@ -221,7 +221,7 @@ def test_noise_is_no_lattice(kind: str) -> None:
     assert share_without(nothing(kind, 50, 128)) == (1.0, 0.0)
 
 
-#: Least share called none, of 400 windows, at 64, 128 and 256 px.
+#: Least share called none, of 400 windows of 64 px, 400 of 128 px and 200 of 256 px.
 LEAST = {
     "white": (0.995, 0.995, 0.995),
     "uniform": (0.995, 0.995, 0.995),
@@ -241,7 +241,7 @@ LEAST = {
 @pytest.mark.parametrize("kind", LEAST)
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_kinds_of_nothing(kind: str, size: int) -> None:
-    parts = [nothing(kind, 100, size, seed) for seed in range(4)]
+    parts = [nothing(kind, 100, size, seed) for seed in range(4 if size < 256 else 2)]
     without, confident = np.mean([share_without(part) for part in parts], axis=0)
     assert without >= LEAST[kind][(64, 128, 256).index(size)]
     assert confident <= 0.0025
