@@ -30,10 +30,10 @@ _COMMON_RATIO = 3.0
 #: Parts of a window over which what varies is background for the refinement: more would touch the waves of large cells.
 _SLOW = 11
 #: Candidates whose evidence is within this of the best are refined too.
-_CLOSE = 15.0
+_CLOSE = 10.0
 #: Evidence below which all candidates are refined, those of the flattened window too.
 _DOUBTFUL = 60.0
-_TRIED = 3
+_TRIED = 2
 #: Pixels above which an image is searched more widely: it is one of few.
 _LARGE = 40_000
 #: Windows measured in one go: so many fit a processor's cache.
@@ -184,25 +184,32 @@ def _finer(best: _Best, smooth: Tensor, spectrum: Spectrum, band: Tensor) -> _Be
     orders, member = _between(best.basis.device)
     changes = _SPLIT.to(best.basis.device)
     parts = 1 / torch.linalg.det(changes)
+    rows = torch.nonzero(best.evidence > _TELLING).squeeze(1)
     for _ in range(2):
-        power, seen = node_power(spectrum, orders @ best.basis)
-        seen = seen & ((orders @ best.basis).square().sum(-1) < (1.02 * band[:, None]).square())
+        if len(rows) == 0:
+            break
+        now, seen_in = best.take(rows), spectrum.take(rows)
+        position = orders @ now.basis
+        power, seen = node_power(seen_in, position)
+        seen = seen & (position.square().sum(-1) < (1.02 * band[rows, None]).square())
         gain = torch.where(seen, log_ratio(power).clamp_min(0), 0.0)
-        finer = reduce_rows(changes @ best.basis[:, None])
+        finer = reduce_rows(changes @ now.basis[:, None])
         apart = finer[..., 0, :].square().sum(-1).sqrt()
         shown = (gain[:, None] * member).topk(4, dim=-1).values.sum(-1)
         hint = torch.where(apart > _APART, shown - _HINT * (2 * parts - 3), -1.0)
         hint[:, parts == 2] += 100 * (hint[:, parts == 2] > 0)  # thirds only where halves show nothing
         most, which = hint.max(1)
-        rows = torch.nonzero((most > 0) & (best.evidence > _TELLING)).squeeze(1)
+        some = torch.nonzero(most > 0).squeeze(1)
+        rows, which = rows[some], which[some]
         if len(rows) == 0:
             break
-        tried = _attempt(smooth[rows], spectrum.take(rows), finer[rows, which[rows]])
+        tried = _attempt(smooth[rows], spectrum.take(rows), finer[some, which])
         index = tried.order @ tried.basis @ torch.linalg.inv_ex(best.basis[rows])[0]
         new = ((index - index.round()).abs() > 0.15).any(-1) & (tried.signal > 0)
         worth = (log_ratio(tried.signal).clamp_min(0) * new).sum(-1)
-        won = torch.nonzero(worth > _ROW_WORTH * parts[which[rows]].log2()).squeeze(1)
-        best = best.put(tried.take(won), rows[won])
+        won = torch.nonzero(worth > _ROW_WORTH * parts[which].log2()).squeeze(1)
+        rows = rows[won]
+        best = best.put(tried.take(won), rows)
     return best
 
 

@@ -221,7 +221,16 @@ def _long_run(field: Tensor) -> Tensor:
     level = field @ spread.transpose(1, 2) / tiles * restore
     level = 0.5 * (level + level.transpose(1, 2))
     floor = 0.25 * field.square().mean(-1)
-    return level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+    level = level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+    return level * _bound(level)
+
+
+def _bound(level: Tensor) -> Tensor:
+    """Factors (1 on the diagonal) that keep the correlation of two parts within ±0.95: it is an estimate."""
+    spread = level.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
+    most = 0.95 * spread[:, :, None] * spread[:, None]
+    eye = torch.eye(level.shape[-1], device=level.device)
+    return torch.maximum(eye, (most / level.abs().clamp_min(1e-30)).clamp_max(1.0))
 
 
 @functools.cache

@@ -30,6 +30,7 @@ __all__ = [
     "export_figures",
     "export_reliability",
     "export_scores",
+    "export_strain",
     "export_video",
 ]
 
@@ -247,6 +248,41 @@ def export_figures(
     return [*written, *_save(plot.plot_fractions(result, void), folder / "fractions", endings)]
 
 
+def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Sequence[int] | None = None) -> list[Path]:
+    """Write a strain map as a table, and for some frames as figures.
+
+    Parameters
+    ----------
+    strain : Dataset
+        Of :func:`~bravaismap.strain_map`.
+    folder : str or path
+        Made if it does not exist; files of the same name in it are replaced.
+    times : sequence of int, optional
+        Numbers of the frames to draw; the first, middle and last one mapped so far when not given.
+
+    Returns
+    -------
+    list of Path
+        ``strain_0012.png`` for frame 12; and ``strain.csv``, a line per window and frame with ``exx``, ``eyy``, ``exy``
+        (%), ``rotation`` (degrees) and their σ, empty where the reference lattice is not.
+
+    Raises
+    ------
+    InputError
+        If a frame is not in the map.
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    from bravaismap import cellplot, plot
+
+    chosen = [plot.frame_number(strain, int(time)) for time in (_some_frames(strain) if times is None else times)]
+    folder = _folder(folder)
+    written = []
+    for index in chosen:
+        written += _save(cellplot.plot_strain(strain, index), folder / f"strain_{index:04d}", (".png",))
+    return [*written, _write_table(folder / "strain.csv", _strain_rows(strain))]
+
+
 def export_video(
     result: xr.Dataset,
     path: str | os.PathLike[str],
@@ -338,6 +374,18 @@ def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
         for stack in stacks:
             columns += [_texts(one.ravel()) for one in frame[stack].transpose("lattice", "y", "x").values]
         for row in zip(_texts(y.ravel()), _texts(x.ravel()), labels, *columns, strict=True):
+            yield [time, *row]
+
+
+def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
+    units = {"%": "percent"}
+    names = [f"{name}{ending}" for name in ("exx", "eyy", "exy", "rotation") for ending in ("", "_std")]
+    headed = [f"{name}_{units.get(unit, unit)}" for name in names for unit in [str(strain[name].attrs["units"])]]
+    yield [*(_header(strain, dim) for dim in ("time", "y", "x")), *headed]
+    y, x = np.meshgrid(strain["y"].values, strain["x"].values, indexing="ij")
+    for index, time in enumerate(_texts(strain["time"].values)):
+        columns = [_texts(strain[name].isel(time=index).values.ravel()) for name in names]
+        for row in zip(_texts(y.ravel()), _texts(x.ravel()), *columns, strict=True):
             yield [time, *row]
 
 
