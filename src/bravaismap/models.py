@@ -18,7 +18,7 @@ from bravaismap.errors import ModelError
 from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.parallel import side_by_side
-from bravaismap.posterior import reduce_measured
+from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
 
@@ -251,6 +251,7 @@ class LatticeClassifier:
             basis, covariance, evidence = (
                 getattr(measured, name).numpy().astype(float) for name in ("basis", "covariance", "evidence")
             )
+            evidence = np.maximum(evidence, least_evidence(batch[0].size))
             return classified(Cells(*reduce_measured(basis, covariance), evidence), self.distortion, samples, seed)
 
         return joined(side_by_side(part, range(0, len(images), at_once)))
