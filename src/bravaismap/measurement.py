@@ -69,6 +69,8 @@ _ROW_WORTH = 9.0
 _HINT = 4.0
 #: Evidence below which there is too little of a lattice for this.
 _TELLING = 20.0
+#: Evidence above which nothing more is asked.
+_CERTAIN = 150.0
 #: Nearest that nodes may lie, in bins.
 _APART = 2.0
 
@@ -327,11 +329,12 @@ def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
         beyond = node_power(some, position)[0] / ring_power(some, position)[0].clamp_min(1e-12)
         least = torch.minimum(best.signal[rows], _RING_PEAK * beyond) * fraction[rows]
         sharp = sharp.index_copy(0, rows, evidence_of(least))
-    other = broad(torch.arange(len(sharp), device=sharp.device), rings=False)
-    rows = torch.nonzero((other > sharp) & (other > _BROAD_WORTH * _TELLING)).squeeze(1)
+    rows = torch.nonzero(sharp < _CERTAIN).squeeze(1)
+    other = broad(rows, rings=False)
+    rows = rows[(other > sharp[rows]) & (other > _BROAD_WORTH * _TELLING)]
     if len(rows):
-        other = other.index_copy(0, rows, broad(rows, rings=True))
-    return torch.maximum(sharp, other)
+        sharp = sharp.index_copy(0, rows, torch.maximum(sharp[rows], broad(rows, rings=True)))
+    return sharp
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:
