@@ -5,7 +5,8 @@ python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz] [-n WINDOWS] [--csv 
 Without files, windows of both kinds are simulated (seed 7). An ingredient is switched off by replacing what holds it:
 a constant or a function of a module. `moved` is the share of windows of which that moves a probability by more than
 1 %; a switch that changes nothing at all in either kind is named at the end, and the exit code is 1. Differences are
-to `lattice`, in pairs on the same windows, with their 95 % intervals.
+to `lattice`, in pairs on the same windows, with their 95 % intervals. `lattice × dcnn` multiplies the probabilities of
+both, each to a power that was fitted on other simulated windows of the kind.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +25,8 @@ from unittest import mock
 import numpy as np
 import torch
 from machine import machine
+from scipy.optimize import minimize
+from scipy.special import softmax
 
 import bravaismap as bm
 from bravaismap import posterior
@@ -33,7 +36,9 @@ from bravaismap.models import MODELS, load_model
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003}
-NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice", "combined")
+NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice")
+#: The network to combine with the measurement.
+PARTNER = "dcnn"
 SEED = 7
 _OFF = "− "
 #: Strain of every measurement, in place of its own covariance: of 0.2–0.7 %, the one of the highest likelihood.
@@ -62,6 +67,10 @@ def _constant(value: float) -> Callable[[np.ndarray], np.ndarray]:
 
 def _unmoved(sums: torch.Tensor, orders: torch.Tensor, *_: object) -> torch.Tensor:
     return orders.new_zeros(len(orders), 2, 2)
+
+
+def _filled(_sums: torch.Tensor, _noise: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return (weight > 0).to(weight.dtype)
 
 
 def _zero_for_each(candidates: torch.Tensor, *_: object) -> torch.Tensor:
@@ -94,6 +103,7 @@ ABLATIONS: dict[str, tuple[Switch, ...]] = {
     "extra rows of nodes kept": (Switch("measurement", "_coarser", _first),),
     "hidden rows of nodes not added": (Switch("measurement", "_finer", _first),),
     "one candidate only": (Switch("measurement", "_TRIED", 1),),
+    "refined on weak nodes too": (Switch("refinement", "_clear", _filled),),
     "no Newton refinement": (Switch("refinement", "_newton", _unmoved),),
     "no preference for sparse nodes": (
         Switch("measurement", "_SPARSE", 0.0),
@@ -149,10 +159,35 @@ def without(switches: Sequence[Switch], labelled: Labelled, distortion: float) -
         return answer(load_model("lattice", distortion), labelled)
 
 
-def rows(labelled: Labelled, distortion: float) -> dict[str, Row]:
+def combined(one: Answers, other: Answers, powers: Sequence[float]) -> Answers:
+    """Return the product of the probabilities of two models, each to a power."""
+    log = sum(p * np.log(a.probability.clip(1e-6, 1)) for p, a in zip(powers, (one, other), strict=True))
+    product = softmax(log, axis=1)
+    seconds = one.seconds.sum() + other.seconds.sum()
+    total = np.array([len(product)])
+    return replace(one, model="combined", probability=product, batches=total, seconds=np.array([seconds]), cells=None)
+
+
+def fitted_powers(kind: str, number: int = 600) -> Sequence[float]:
+    """Return the powers of the highest likelihood on simulated windows that are used for nothing else."""
+    labelled = simulated_windows(kind, number, SEED + 1000)
+    one, other = (answer(load_model(name, KINDS[kind]), labelled) for name in ("lattice", PARTNER))
+    windows = np.arange(number)
+
+    def loss(powers: np.ndarray) -> float:
+        probability = combined(one, other, powers).probability
+        return float(-np.log(probability[windows, labelled.labels]).mean())
+
+    return list(minimize(loss, [1.0, 0.1], method="Nelder-Mead").x)
+
+
+def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
     """Return how each model, and the lattice model without each ingredient, does; compared with `lattice`."""
+    distortion = KINDS[kind]
     lattice = answer(load_model("lattice", distortion), labelled)
     others = {name: answer(load_model(name, distortion), labelled) for name in NAMES if name in MODELS}
+    if PARTNER in others:
+        others[f"lattice × {PARTNER}"] = combined(lattice, others[PARTNER], fitted_powers(kind))
     others |= {f"{_OFF}{name}": without(switches, labelled, distortion) for name, switches in ABLATIONS.items()}
     compared = compare([lattice, *others.values()], seed=SEED)[1:]
     apart = [np.abs(a.probability - lattice.probability).max(axis=1) for a in others.values()]
@@ -171,13 +206,15 @@ def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
     """Return the labelled windows of both kinds, from files or simulated."""
     if files:
         return dict(zip(KINDS, (read_labelled(path) for path in files), strict=True))
-    sets = {}
-    for kind in KINDS:
-        data = bm.simulate(number, kind, seed=SEED)
-        vectors = data["primitive_vectors_px"].values.astype(float)
-        labels = data["label"].values.astype(np.intp)
-        sets[kind] = Labelled(data["image"].values, labels, tuple(data.attrs["classes"]), vectors)
-    return sets
+    return {kind: simulated_windows(kind, number, SEED) for kind in KINDS}
+
+
+def simulated_windows(kind: str, number: int, seed: int) -> Labelled:
+    """Return labelled windows of a recipe book."""
+    data = bm.simulate(number, kind, seed=seed)
+    vectors = data["primitive_vectors_px"].values.astype(float)
+    labels = data["label"].values.astype(np.intp)
+    return Labelled(data["image"].values, labels, tuple(data.attrs["classes"]), vectors)
 
 
 def table(rows_of_kind: dict[str, Row]) -> str:
@@ -236,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(machine())
     found = {}
     for kind, labelled in labelled_windows(given.files, given.number).items():
-        found[kind] = rows(labelled, KINDS[kind])
+        found[kind] = rows(labelled, kind)
         print(f"\n{kind}, {len(labelled.labels)} windows, distortion {100 * KINDS[kind]:g} %")
         print(table(found[kind]), flush=True)
     if given.csv is not None:

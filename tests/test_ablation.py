@@ -50,7 +50,7 @@ def test_rows_are_those_of_the_lattice_with_something_off(
     chosen = ("covariance without tails", "flat prior over shapes", "hidden rows of nodes not added")
     monkeypatch.setattr(ablation, "ABLATIONS", {name: ablation.ABLATIONS[name] for name in chosen})
     monkeypatch.setattr(ablation, "NAMES", ("lattice",))
-    found = {kind: ablation.rows(labelled, distortion) for kind, distortion in ablation.KINDS.items()}
+    found = {kind: ablation.rows(labelled, kind) for kind in ablation.KINDS}
     row = found["simulated"]["lattice"]
     assert row.moved == 0
     assert row.compared.differences["nll"].value == 0
@@ -84,3 +84,13 @@ def test_table_and_csv(ablation: ModuleType, tmp_path: Path, monkeypatch: pytest
 def test_two_files_or_none(ablation: ModuleType) -> None:
     with pytest.raises(SystemExit):
         ablation.main(["one.npz"])
+
+
+def test_combination_is_the_normalised_product(ablation: ModuleType, windows: np.ndarray) -> None:
+    labelled = Labelled(windows, np.arange(12) % 6, CLASSES)
+    one = answer(load_model("lattice", 0.003), labelled)
+    same = ablation.combined(one, one, (0.5, 0.5))
+    np.testing.assert_allclose(same.probability, one.probability, atol=2e-5)
+    sharper = ablation.combined(one, one, (2.0, 1.0)).probability
+    expected = one.probability.clip(1e-6) ** 3
+    np.testing.assert_allclose(sharper, expected / expected.sum(axis=1, keepdims=True), rtol=1e-6)
