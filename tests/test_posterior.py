@@ -13,6 +13,7 @@ from bravaismap.lattice import basis_from_cell, hyperbolic_distance
 from bravaismap.posterior import (
     cell,
     class_probability,
+    least_evidence,
     none_probability,
     sample_probability,
     shape_covariance,
@@ -182,3 +183,12 @@ def test_little_evidence_is_less_sure_of_the_lattice() -> None:
     p = class_probability(basis, isotropic(4, 0.01), evidence, 0.0)
     assert (np.diff(p.max(-1)) >= 0).all()
     assert p[0].max() < 0.9 < p[-1].max()
+
+
+def test_small_windows_are_less_sure_of_no_lattice() -> None:
+    surest = none_probability([least_evidence(side**2) for side in (32, 48, 64, 128, 256)])
+    assert (np.diff(surest[1:]) > 0).all()
+    # prior odds 1 : 5 of none, against a lattice that leaves no evidence in 2.4 % of windows of 64 px
+    np.testing.assert_allclose(surest[2], 1 / (1 + 5 * 0.0015 * 16), rtol=1e-6)
+    assert 0.7 < surest[0] < 0.75
+    assert surest[3] > 0.99

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bravaismap.models import load_model
     from bravaismap.predict import classify, map_phases
     from bravaismap.simulation import simulate
+    from bravaismap.strain import strain_map
 
 __all__ = [
     "CLASSES",
@@ -35,6 +36,7 @@ __all__ = [
     "reclassify",
     "simulate",
     "simulate_film",
+    "strain_map",
 ]
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "reclassify": "cells",
     "simulate": "simulation",
     "simulate_film": "film",
+    "strain_map": "strain",
 }
 
 

@@ -1,4 +1,4 @@
-"""Figures of the measured cells of a result: maps of a, b, γ and orientation, and the shapes of all windows.
+"""Figures of the measured cells of a result: maps of a, b, γ, orientation and strain, and the shapes of all windows.
 
 The conventions are those of :mod:`bravaismap.plot`.
 """
@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, COLORS, LATTICES, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import CLASSES, COLORS, DIVERGING_CMAP, LATTICES, SEQUENTIAL_CMAP, display_name
 from bravaismap.lattice import CENTER, shape
 from bravaismap.plot import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
 
-__all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes"]
+__all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes", "plot_strain"]
 
 _CYCLIC = "twilight"
+_STRAINS = {"exx": "ε$_{xx}$", "eyy": "ε$_{yy}$", "exy": "ε$_{xy}$", "rotation": "rotation, counter-clockwise"}
 _TITLES = {"a": "a", "b": "b", "gamma": "γ", "orientation": "orientation of a"}
 
 
@@ -101,6 +102,36 @@ def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
     return sized(figure)
 
 
+def plot_strain(strain: xr.Dataset, time: int = -1) -> Figure:
+    """Draw the maps of the strain and the rotation in a frame; windows without the reference lattice are left blank.
+
+    The scales are symmetric about zero and reach to the 98th percentile of the frame; the three strains share one.
+
+    Parameters
+    ----------
+    strain : Dataset
+        Of :func:`bravaismap.strain_map`.
+    time : int
+        Number of the frame.
+    """
+    index = frame_number(strain, time)
+    figure = figure_for_maps(strain, 2, 2, beside=1.4)
+    axes = figure.subplots(2, 2, sharex=True, sharey=True)
+    maps = {name: np.asarray(strain[name].isel(time=index).values, float) for name in _STRAINS}
+    rotation = _reach(maps["rotation"])
+    stretch = _reach(np.stack([values for name, values in maps.items() if name != "rotation"]))
+    for i, (ax, (name, title)) in enumerate(zip(axes.flat, _STRAINS.items(), strict=True)):
+        limit = rotation if name == "rotation" else stretch
+        mesh = draw_map(ax, strain, maps[name], DIVERGING_CMAP, limit)
+        mesh.set_clim(-limit, limit)
+        figure.colorbar(mesh, ax=ax, label="°" if name == "rotation" else "%", shrink=0.85, aspect=18)
+        ax.set_title(title)
+        ax.set_facecolor("0.8")  # white is no strain
+        label_axes(ax, strain, left=i % 2 == 0, bottom=i >= 2)
+    figure.suptitle(stamp(strain, index))
+    return sized(figure)
+
+
 def draw_domain(ax: Axes, top: float) -> None:
     """Draw the sides of the domain in the colours of the classes on them, and its two corners."""
     turn = np.linspace(np.pi / 3, np.pi / 2, 60)
@@ -114,6 +145,11 @@ def draw_domain(ax: Axes, top: float) -> None:
 def _period(label: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the turn (degrees) after which the lattice of each window looks the same."""
     return np.select([label == CLASSES.index("hexagonal"), label == CLASSES.index("square")], [60.0, 90.0], 180.0)
+
+
+def _reach(values: NDArray[np.floating]) -> float:
+    """Return where a scale about zero ends."""
+    return max(float(np.nanpercentile(np.abs(values), 98)), 1e-3) if np.isfinite(values).any() else 1.0
 
 
 def _limits(values: NDArray[np.floating]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ takes no second look at the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,12 @@ __all__ = [
     "Table",
     "cell_table",
     "cell_variables",
+    "check_cells",
     "checked_distortion",
     "classified",
     "covariance_of",
     "independent_windows",
+    "joined",
     "reclassify",
 ]
 
@@ -95,6 +97,23 @@ def classified(cells: Cells, distortion: float, samples: int, seed: int) -> Samp
             mean, std[some], doubt = sample_probability(*measured, distortion, samples, seed)
             information[some] = np.maximum(predictive_entropy(mean) - doubt, 0)
     return Sampled(probability, std, predictive_entropy(probability), information, None, cells)
+
+
+def joined(parts: Sequence[Sampled]) -> Sampled:
+    """Return the answers for batches of windows, with their cells, as one."""
+
+    def stacked(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    cells = [part.cells for part in parts if part.cells is not None]
+    return Sampled(
+        stacked("probability"),
+        stacked("probability_std"),
+        stacked("entropy"),
+        stacked("mutual_information"),
+        None,
+        Cells(*(np.concatenate([getattr(c, name) for c in cells]) for name in ("basis", "covariance", "evidence"))),
+    )
 
 
 def cell_table(dims: tuple[str, ...], unit: str) -> Table:
@@ -183,19 +202,23 @@ def reclassify(result: xr.Dataset, distortion: float = 0.02) -> PhaseMap:
     >>> strict = bm.reclassify(bm.open_result("film.zarr"), distortion=0.003)
     """
     distortion = checked_distortion(distortion)
-    needed = ("basis", "basis_covariance", "evidence", "probability", "label")
-    missing = [name for name in needed if name not in result]
-    if missing:
-        raise InputError(
-            f"the result has no {', '.join(missing)}: its model ({result.attrs.get('model', 'unknown')}) measured no "
-            "cells; classify or map again with the model lattice"
-        )
+    check_cells(result, ("basis", "basis_covariance", "evidence", "probability", "label"))
     if result.chunks:
         options = {"distortion": distortion}
         again = xr.map_blocks(_reclassified, result, kwargs=options, template=result)
     else:
         again = _reclassified(result, distortion)
     return PhaseMap(again.data_vars, coords=result.coords, attrs=dict(result.attrs) | {"distortion": distortion})
+
+
+def check_cells(result: xr.Dataset, needed: Iterable[str]) -> None:
+    """Raise `InputError` if a result lacks a variable that only a model that measures cells gives."""
+    missing = [name for name in needed if name not in result]
+    if missing:
+        raise InputError(
+            f"the result has no {', '.join(missing)}: its model ({result.attrs.get('model', 'unknown')}) measured no "
+            "cells; classify or map again with the model lattice"
+        )
 
 
 def covariance_of(result: xr.Dataset) -> NDArray[np.float64]:

@@ -76,6 +76,8 @@ DIMS: Final = ("time", "y", "x")
 PROBABILITY_CMAP: Final = "viridis"
 #: Colour map of any other sequential quantity.
 SEQUENTIAL_CMAP: Final = "cividis"
+#: Colour map of a quantity about zero.
+DIVERGING_CMAP: Final = "RdBu_r"
 
 
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -11,27 +12,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bravaismap.cells import Cells
 from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
-from bravaismap.lattice import hyperbolic_distance, reduce_basis, shape
 from bravaismap.models import Classifier
-from bravaismap.posterior import cell_std
+from bravaismap.reliability import calibration_error
+from bravaismap.scores import CellScores, Scores, score, score_cells
 
 __all__ = [
+    "Answers",
     "CellScores",
     "Labelled",
     "Scores",
+    "answer",
     "calibration_error",
     "evaluate",
     "read_labelled",
     "report",
     "score",
+    "score_answers",
     "score_cells",
 ]
 
 _IMAGES_AT_ONCE = 300
-_CALIBRATION_BINS = 15
-_SAME = 0.15  # largest difference, of its length, between a measured and a true vector of the same lattice
+_FEWEST_AT_ONCE = 64
+_TIMES = 10  # batches that are timed, at least, unless they would be too small
 
 
 @dataclass(frozen=True)
@@ -49,59 +54,37 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class CellScores:
-    """How true measured cells and their errors are, over the windows with a lattice that were not called none.
+class Answers:
+    """What a model says of labelled windows.
 
     Attributes
     ----------
-    another : float
-        Share whose measured lattice is another than the true one (a sublattice or superlattice, or a chance one). The
-        other figures are over the rest.
-    within_1, within_2 : dict of str to float
-        Share of the true a, b, gamma that lie within 1 and 2 stated σ of the measured ones; 0.68 and 0.95 are right.
-    shape_error : float
-        Median hyperbolic distance between the measured and the true shape (0.01: a strain of 1 %).
-    """
-
-    another: float
-    within_1: dict[str, float]
-    within_2: dict[str, float]
-    shape_error: float
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Figures of merit of class probabilities.
-
-    Attributes
-    ----------
-    accuracy, top2 : float
-        Share of windows whose most probable class, or one of the two most probable, is right.
-    second_right : float
-        Share of the wrong windows whose second class is right (NaN when none is wrong).
-    nll, brier : float
-        Mean negative log likelihood in nats, and mean squared distance to the truth.
-    ece : float
-        Expected calibration error of the most probable class, in 15 bins of equal width.
-    confident_wrong : float
-        Share of wrong ones among the predictions above 0.95 (NaN when there are none).
-    confusion : int array, shape (classes, classes)
-        Rows are the truth.
+    model : str
+        Its name.
+    probability : array, shape (n, classes)
+    labels : int array, shape (n,)
+        The right classes, positions in `classes`.
     classes : tuple of str
-    cells : CellScores, optional
-        Of a model that measures cells, where the true ones are known.
+        Of the model.
+    batches, seconds : arrays, shape (batches,)
+        Number of windows classified together, and the time that it took.
+    cells : Cells, optional
+        Of a model that measures them.
+    vectors : array, shape (n, 2, 2), optional
+        True primitive vectors, where they are known.
+    distortion : float, optional
+        Of the scan, as the model allows for it.
     """
 
-    accuracy: float
-    top2: float
-    second_right: float
-    nll: float
-    brier: float
-    ece: float
-    confident_wrong: float
-    confusion: NDArray[np.int64]
+    model: str
+    probability: NDArray[np.floating]
+    labels: NDArray[np.intp]
     classes: tuple[str, ...]
-    cells: CellScores | None = None
+    batches: NDArray[np.intp]
+    seconds: NDArray[np.floating]
+    cells: Cells | None = None
+    vectors: NDArray[np.floating] | None = None
+    distortion: float | None = None
 
 
 def read_labelled(path: str | Path) -> Labelled:
@@ -156,6 +139,25 @@ def evaluate(
 ) -> Scores:
     """Classify labelled windows and score the answers.
 
+    The parameters, and what is raised, are those of :func:`answer`.
+
+    Returns
+    -------
+    Scores
+    """
+    return score_answers(answer(model, labelled, samples=samples, seed=seed, progress=progress))
+
+
+def answer(
+    model: Classifier,
+    labelled: Labelled,
+    *,
+    samples: int = 0,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Answers:
+    """Classify labelled windows, timed.
+
     Parameters
     ----------
     model : Classifier
@@ -168,7 +170,7 @@ def evaluate(
 
     Returns
     -------
-    Scores
+    Answers
 
     Raises
     ------
@@ -178,101 +180,41 @@ def evaluate(
     unknown = [name for name in labelled.classes if name not in model.classes]
     if unknown:
         raise InputError(f"the model {model.name} has no class {', '.join(unknown)}; it has {', '.join(model.classes)}")
-    parts = []
-    for first in range(0, len(labelled.images), _IMAGES_AT_ONCE):
-        images = labelled.images[first : first + _IMAGES_AT_ONCE]
-        parts.append(model.predict(images.astype(np.float32), samples=samples, seed=seed, preprocessing="window"))
+    count = len(labelled.images)
+    at_once = min(_IMAGES_AT_ONCE, max(_FEWEST_AT_ONCE, -(-count // _TIMES)))
+    model.predict(labelled.images[:1].astype(np.float32), samples=0, seed=seed, preprocessing="window")  # to warm up
+    parts, seconds = [], []
+    for first in range(0, count, at_once):
+        images = labelled.images[first : first + at_once].astype(np.float32)
+        started = time.perf_counter()
+        parts.append(model.predict(images, samples=samples, seed=seed, preprocessing="window"))
+        seconds.append(time.perf_counter() - started)
         if progress is not None:
             progress(first + len(images))
     positions = np.array([model.classes.index(name) for name in labelled.classes])
-    probability = np.concatenate([part.probability for part in parts])
-    scores = score(probability, positions[labelled.labels], model.classes)
-    cells = [part.cells for part in parts if part.cells is not None]
-    if labelled.vectors is None or not cells:
-        return scores
-    basis, covariance = (np.concatenate([getattr(c, name) for c in cells]) for name in ("basis", "covariance"))
-    found = np.array(model.classes)[probability.argmax(axis=1)] != NONE
-    return replace(scores, cells=score_cells(basis[found], covariance[found], labelled.vectors[found]))
-
-
-def score_cells(
-    basis: NDArray[np.floating], covariance: NDArray[np.floating], vectors: NDArray[np.floating]
-) -> CellScores | None:
-    """Score measured bases (n, 2, 2) with covariances (n, 4, 4) against true primitive vectors (n, 2, 2).
-
-    Each measured lattice is described by its primitive vectors nearest to the true reduced ones, so that a cell whose a
-    and b have nearly the same length is not at fault for their order. None where no window has a true lattice.
-    """
-    with np.errstate(invalid="ignore"):
-        known = np.abs(np.linalg.det(np.nan_to_num(vectors))) > 1e-6
-    if not known.any():
-        return None
-    true = reduce_basis(vectors[known])
-    basis, covariance = basis[known], covariance[known]
-    change = np.rint(true @ np.linalg.inv(basis))
-    off = np.linalg.norm(change @ basis - true, axis=-1) / np.linalg.norm(true, axis=-1)
-    same = (np.abs(np.linalg.det(change)).round() == 1) & (off < _SAME).all(axis=1)
-    if not same.any():
-        unknown = dict.fromkeys(("a", "b", "gamma"), float("nan"))
-        return CellScores(1.0, unknown, unknown, float("nan"))
-    true, basis, covariance, change = (values[same] for values in (true, basis, covariance, change))
-    nearest = change @ basis
-    wide = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
-    sigma = cell_std(nearest, wide @ covariance @ np.swapaxes(wide, 1, 2))[:, :3]
-    gap = np.abs(_lengths_and_angle(nearest) - _lengths_and_angle(true)) / sigma
-    within = [dict(zip(("a", "b", "gamma"), (gap < n).mean(axis=0).tolist(), strict=True)) for n in (1, 2)]
-    error = hyperbolic_distance(shape(nearest), shape(true))
-    return CellScores(float(1 - same.mean()), within[0], within[1], float(np.median(error)))
-
-
-def _lengths_and_angle(basis: NDArray[np.floating]) -> NDArray[np.floating]:
-    length = np.linalg.norm(basis, axis=-1)
-    cosine = (basis[:, 0] * basis[:, 1]).sum(-1) / length.prod(-1)
-    return np.column_stack([length, np.arccos(cosine.clip(-1, 1))])
-
-
-def score(probability: NDArray[np.floating], labels: NDArray[np.integer], classes: tuple[str, ...]) -> Scores:
-    """Score probabilities (n, classes) against labels (n,), positions in `classes`."""
-    order = np.argsort(-probability, axis=1, kind="stable")
-    right, second = order[:, 0] == labels, order[:, 1] == labels
-    confidence = probability.max(axis=1)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (labels, order[:, 0]), 1)
-    truth = np.eye(len(classes))[labels]
-    sure = confidence > 0.95
-    return Scores(
-        accuracy=float(right.mean()),
-        top2=float((right | second).mean()),
-        second_right=float(second[~right].mean()) if (~right).any() else float("nan"),
-        nll=float(-np.log(np.maximum(probability[np.arange(len(labels)), labels], 1e-12)).mean()),
-        brier=float(((probability - truth) ** 2).sum(axis=1).mean()),
-        ece=calibration_error(confidence, right),
-        confident_wrong=float((~right[sure]).mean()) if sure.any() else float("nan"),
-        confusion=confusion,
-        classes=classes,
+    measured = [part.cells for part in parts if part.cells is not None]
+    names = ("basis", "covariance", "evidence")
+    return Answers(
+        model.name,
+        np.concatenate([part.probability for part in parts]),
+        positions[labelled.labels],
+        model.classes,
+        np.array([len(part.probability) for part in parts]),
+        np.array(seconds),
+        Cells(*(np.concatenate([getattr(c, name) for c in measured]) for name in names)) if measured else None,
+        labelled.vectors,
+        model.settings.get("distortion"),
     )
 
 
-def calibration_error(
-    confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = _CALIBRATION_BINS
-) -> float:
-    """Return the expected calibration error: the mean over bins of |share right − mean confidence|.
-
-    Parameters
-    ----------
-    confidence : array, shape (n,)
-        Probability of the most probable class.
-    right : bool array, shape (n,)
-    bins : int
-        Number of bins of equal width between 0 and 1.
-
-    References
-    ----------
-    C. Guo et al., Proc. ICML 70, 1321 (2017), eq. 3.
-    """
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(bin_of, weights=right - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
+def score_answers(answers: Answers) -> Scores:
+    """Score the answers of a model, and the cells that it measured where the true ones are known."""
+    scores = score(answers.probability, answers.labels, answers.classes)
+    cells = answers.cells
+    if answers.vectors is None or cells is None:
+        return scores
+    found = np.array(answers.classes)[answers.probability.argmax(axis=1)] != NONE
+    return replace(scores, cells=score_cells(cells.basis[found], cells.covariance[found], answers.vectors[found]))
 
 
 def report(scores: Scores, title: str) -> str:

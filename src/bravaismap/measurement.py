@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots, reduce_rows
-from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power
+from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power
 from bravaismap.refinement import refine
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
@@ -27,11 +27,13 @@ _SPARSE = 14.0
 #: Prior against slender cells (one row of spots and a chance one): log odds per unit of the log of the ratio of sides.
 _AGAINST_SLENDER = 20.0
 _COMMON_RATIO = 3.0
+#: Parts of a window over which what varies is background for the refinement: more would touch the waves of large cells.
+_SLOW = 11
 #: Candidates whose evidence is within this of the best are refined too.
-_CLOSE = 15.0
+_CLOSE = 10.0
 #: Evidence below which all candidates are refined, those of the flattened window too.
 _DOUBTFUL = 60.0
-_TRIED = 3
+_TRIED = 2
 #: Pixels above which an image is searched more widely: it is one of few.
 _LARGE = 40_000
 #: Windows measured in one go: so many fit a processor's cache.
@@ -42,6 +44,8 @@ _VISIBLE = 400.0
 _TILE_FREEDOM = 30.0
 #: What the evidence of spots spread over several bins is worth: a diffuse ring is uneven too.
 _BROAD_WORTH = 0.45
+#: A wave is worth no more than its peak over the power in other directions at the same distance, times this.
+_RING_PEAK = 3.5
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.1
 _FEW = 3.0
@@ -65,6 +69,8 @@ _ROW_WORTH = 9.0
 _HINT = 4.0
 #: Evidence below which there is too little of a lattice for this.
 _TELLING = 20.0
+#: Evidence above which nothing more is asked.
+_CERTAIN = 150.0
 #: Nearest that nodes may lie, in bins.
 _APART = 2.0
 
@@ -134,7 +140,7 @@ def _measure(images: Tensor) -> Measurement:
 
 def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
     """The refined lattice of the most evidence; `wide` tries everything, else only where the first is doubtful."""
-    smooth = plain - background(plain)
+    smooth = plain - background(plain, _SLOW)
     spots = find_spots(spectrum, brightest=False)
     band = _band(spots)
     first = index_spots(spots, 6)[0]
@@ -180,25 +186,32 @@ def _finer(best: _Best, smooth: Tensor, spectrum: Spectrum, band: Tensor) -> _Be
     orders, member = _between(best.basis.device)
     changes = _SPLIT.to(best.basis.device)
     parts = 1 / torch.linalg.det(changes)
+    rows = torch.nonzero(best.evidence > _TELLING).squeeze(1)
     for _ in range(2):
-        power, seen = node_power(spectrum, orders @ best.basis)
-        seen = seen & ((orders @ best.basis).square().sum(-1) < (1.02 * band[:, None]).square())
+        if len(rows) == 0:
+            break
+        now, seen_in = best.take(rows), spectrum.take(rows)
+        position = orders @ now.basis
+        power, seen = node_power(seen_in, position)
+        seen = seen & (position.square().sum(-1) < (1.02 * band[rows, None]).square())
         gain = torch.where(seen, log_ratio(power).clamp_min(0), 0.0)
-        finer = reduce_rows(changes @ best.basis[:, None])
+        finer = reduce_rows(changes @ now.basis[:, None])
         apart = finer[..., 0, :].square().sum(-1).sqrt()
         shown = (gain[:, None] * member).topk(4, dim=-1).values.sum(-1)
         hint = torch.where(apart > _APART, shown - _HINT * (2 * parts - 3), -1.0)
         hint[:, parts == 2] += 100 * (hint[:, parts == 2] > 0)  # thirds only where halves show nothing
         most, which = hint.max(1)
-        rows = torch.nonzero((most > 0) & (best.evidence > _TELLING)).squeeze(1)
+        some = torch.nonzero(most > 0).squeeze(1)
+        rows, which = rows[some], which[some]
         if len(rows) == 0:
             break
-        tried = _attempt(smooth[rows], spectrum.take(rows), finer[rows, which[rows]])
+        tried = _attempt(smooth[rows], spectrum.take(rows), finer[some, which])
         index = tried.order @ tried.basis @ torch.linalg.inv_ex(best.basis[rows])[0]
         new = ((index - index.round()).abs() > 0.15).any(-1) & (tried.signal > 0)
         worth = (log_ratio(tried.signal).clamp_min(0) * new).sum(-1)
-        won = torch.nonzero(worth > _ROW_WORTH * parts[which[rows]].log2()).squeeze(1)
-        best = best.put(tried.take(won), rows[won])
+        won = torch.nonzero(worth > _ROW_WORTH * parts[which].log2()).squeeze(1)
+        rows = rows[won]
+        best = best.put(tried.take(won), rows)
     return best
 
 
@@ -283,11 +296,7 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     covariance = best.covariance.double() / (scale[:, None] * scale)
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
-    fraction = (_VISIBLE / cells).clamp_max(1.0)[:, None]
-    broad = 1 + (broad_power(spectrum, best.order @ best.basis) - 1) * fraction
-    shown = log_ratio(torch.cat([best.signal[None] * fraction, broad * (best.signal > 0)]), freedom=_TILE_FREEDOM)
-    shown = shown.clamp_min(0).sum(-1)
-    shown = torch.maximum(shown[0], _BROAD_WORTH * shown[1:].amax(0))
+    shown = _shown(best, spectrum, (_VISIBLE / cells).clamp_max(1.0)[:, None])
     direct, spread = _direct(reciprocal, covariance)
     wide = _kron(best.order.double())
     node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
@@ -300,6 +309,32 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
         node_covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().float(),
         best.signal,
     )
+
+
+def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
+    """Evidence of the sharp waves at the nodes, or of broad spots there, in a region of a fraction of the window."""
+
+    def evidence_of(power: Tensor) -> Tensor:
+        return log_ratio(power, freedom=_TILE_FREEDOM).clamp_min(0).sum(-1)
+
+    def broad(rows: Tensor, rings: bool) -> Tensor:
+        power = broad_power(spectrum.take(rows), best.order[rows] @ best.basis[rows], rings)
+        power = (1 + (power - 1) * fraction[rows]) * (best.signal[rows] > 0)
+        return _BROAD_WORTH * evidence_of(power).amax(0)
+
+    sharp = evidence_of(best.signal * fraction)
+    rows = torch.nonzero((sharp < _DOUBTFUL) & (sharp > _TELLING)).squeeze(1)
+    if len(rows):
+        some, position = spectrum.take(rows), best.order[rows] @ best.basis[rows]
+        beyond = node_power(some, position)[0] / ring_power(some, position)[0].clamp_min(1e-12)
+        least = torch.minimum(best.signal[rows], _RING_PEAK * beyond) * fraction[rows]
+        sharp = sharp.index_copy(0, rows, evidence_of(least))
+    rows = torch.nonzero(sharp < _CERTAIN).squeeze(1)
+    other = broad(rows, rings=False)
+    rows = rows[(other > sharp[rows]) & (other > _BROAD_WORTH * _TELLING)]
+    if len(rows):
+        sharp = sharp.index_copy(0, rows, torch.maximum(sharp[rows], broad(rows, rings=True)))
+    return sharp
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bravaismap.cells import Cells, checked_distortion, classified
+from bravaismap.cells import Cells, checked_distortion, classified, joined
 from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
-from bravaismap.posterior import reduce_measured
+from bravaismap.parallel import side_by_side
+from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
 
@@ -242,16 +243,18 @@ class LatticeClassifier:
             With `cells`.
         """
         at_once = max(1, _PIXELS_PER_BATCH // max(images[0].size, 1))
-        parts = []
-        for first in range(0, len(images), at_once):
+
+        def part(first: int) -> Sampled:
             batch = np.ascontiguousarray(images[first : first + at_once], np.float32)
             with torch.inference_mode():
-                parts.append(measure(torch.from_numpy(batch)))
-        basis, covariance, evidence = (
-            np.concatenate([getattr(part, name).numpy() for part in parts]).astype(float)
-            for name in ("basis", "covariance", "evidence")
-        )
-        return classified(Cells(*reduce_measured(basis, covariance), evidence), self.distortion, samples, seed)
+                measured = measure(torch.from_numpy(batch))
+            basis, covariance, evidence = (
+                getattr(measured, name).numpy().astype(float) for name in ("basis", "covariance", "evidence")
+            )
+            evidence = np.maximum(evidence, least_evidence(batch[0].size))
+            return classified(Cells(*reduce_measured(basis, covariance), evidence), self.distortion, samples, seed)
+
+        return joined(side_by_side(part, range(0, len(images), at_once)))
 
 
 #: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.

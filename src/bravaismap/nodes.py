@@ -18,13 +18,15 @@ from torch import Tensor
 
 from bravaismap.spots import Spectrum
 
-__all__ = ["broad_power", "evidence", "log_ratio", "node_orders", "node_power"]
+__all__ = ["broad_power", "evidence", "log_ratio", "node_orders", "node_power", "ring_power"]
 
 _FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
 #: Degrees of freedom of the local background: bounds what one bright spot can say.
 _FREEDOM = 10.0
 #: Bins on each side of a node that give the power around it.
 _AROUND = 5
+#: Directions, in degrees from a node, in which a lattice has few other nodes at the same distance.
+_ELSEWHERE = (15.0, 22.0, 38.0, 52.0, 75.0, 105.0, 128.0, 142.0, 158.0, 165.0)
 _RINGS = (0.0, 0.5, 0.8, 1.02)
 
 
@@ -72,8 +74,37 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     return power / _line(position - nearest).square().prod(-1), seen
 
 
-def broad_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Tensor:
     """Return the power in a square about each node over that around the square, for spots spread over several bins.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+    rings : bool
+        Compare with the power in other directions at the same distance from the centre too: amorphous matter shines in
+        all directions, a lattice in few.
+
+    Returns
+    -------
+    tensor, shape (2, n, nodes)
+        For squares of 3 × 3 and 5 × 5 bins, as a power that noise would have in one bin (mean 1), so that
+        :func:`log_ratio` takes it.
+    """
+    patch, inside = _squares(spectrum, position)
+    level = ring_power(spectrum, position) if rings else patch.new_zeros(2, *patch.shape[:2])
+    distance = _distance(position.device)
+    out = []
+    for radius, independent, ring in ((1, 2.0, level[0]), (2, 5.0, level[1])):
+        within = _mean(patch, inside & (distance <= radius))
+        around = torch.maximum(_mean(patch, inside & (distance > radius)), ring)
+        out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
+    return torch.stack(out)
+
+
+def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the median power in other directions at the same distance from the centre.
 
     Parameters
     ----------
@@ -84,9 +115,24 @@ def broad_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     Returns
     -------
     tensor, shape (2, n, nodes)
-        For squares of 3 × 3 and 5 × 5 bins, as a power that noise would have in one bin (mean 1), so that
-        :func:`log_ratio` takes it.
+        Of the means over squares of 3 × 3 and 5 × 5 bins.
     """
+    distance = _distance(position.device)
+    levels = []
+    for degrees in _ELSEWHERE:
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        patch, inside = _squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]]))
+        levels.append(torch.stack([_mean(patch, inside & (distance <= radius)) for radius in (1, 2)]))
+    return torch.stack(levels).median(dim=0).values
+
+
+def _distance(device: torch.device) -> Tensor:
+    reach = torch.arange(-_AROUND, _AROUND + 1, device=device)
+    return torch.maximum(reach[:, None].abs(), reach.abs())
+
+
+def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Powers in a square of bins about each position, (n, nodes, side, side), and which of them exist."""
     _, rows, columns = spectrum.power.shape
     nearest = torch.where(position[..., 1:] < 0, -position, position).round()
     reach = torch.arange(-_AROUND, _AROUND + 1, device=position.device)
@@ -96,15 +142,11 @@ def broad_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     column = column.abs() + 1
     inside = (row >= 0) & (row < rows) & (column < columns)
     index = row.clamp(0, rows - 1).long() * columns + column.clamp(0, columns - 1).long()
-    patch = spectrum.power.flatten(1).gather(1, index.flatten(1)).reshape(index.shape) * inside
-    distance = torch.maximum(reach[:, None].abs(), reach.abs())
-    out = []
-    for radius, independent in ((1, 2.0), (2, 5.0)):
-        inner, outer = distance <= radius, distance > radius
-        within = (patch * inner).sum((-2, -1)) / (inside & inner).sum((-2, -1)).clamp_min(1)
-        around = (patch * outer).sum((-2, -1)) / (inside & outer).sum((-2, -1)).clamp_min(1)
-        out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
-    return torch.stack(out)
+    return spectrum.power.flatten(1).gather(1, index.flatten(1)).reshape(index.shape) * inside, inside
+
+
+def _mean(patch: Tensor, chosen: Tensor) -> Tensor:
+    return (patch * chosen).sum((-2, -1)) / chosen.sum((-2, -1)).clamp_min(1)
 
 
 def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) -> Tensor:

@@ -23,9 +23,12 @@ from torch.nn import functional as F
 __all__ = ["Refined", "refine"]
 
 _TILES = 8
-_TAPER = 0.1
+_TAPER = 0.13
 #: Tiles over which errors are correlated, for disorder and for large atoms.
 _LAG = 2
+#: Share of the power at a node that must not be noise for the second pass to use it, and the fewest nodes that it uses.
+_CLEAR = 0.85
+_FEWEST = 4
 #: Farthest a node may move in one pass, in bins.
 _REACH = 0.7
 
@@ -88,8 +91,8 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     left = waves.demodulate(residual)
     amplitude = amplitude + left.sum(-1) / share.sum()
     noise = _noise(left)
-    sharp = weight * 0 + (weight > 0) / noise.clamp_min(1e-20)
     sums = left + filled[..., None] * share
+    sharp = _clear(sums, noise, weight) / noise.clamp_min(1e-20)
     change = _newton(sums, orders, sharp, steps - 1)
     covariance = _sandwich(sums, left, orders, sharp, change, share / share.max())
     scale = torch.cat([extent, extent])
@@ -218,7 +221,16 @@ def _long_run(field: Tensor) -> Tensor:
     level = field @ spread.transpose(1, 2) / tiles * restore
     level = 0.5 * (level + level.transpose(1, 2))
     floor = 0.25 * field.square().mean(-1)
-    return level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+    level = level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+    return level * _bound(level)
+
+
+def _bound(level: Tensor) -> Tensor:
+    """Factors (1 on the diagonal) that keep the correlation of two parts within ±0.95: it is an estimate."""
+    spread = level.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
+    most = 0.95 * spread[:, :, None] * spread[:, None]
+    eye = torch.eye(level.shape[-1], device=level.device)
+    return torch.maximum(eye, (most / level.abs().clamp_min(1e-30)).clamp_max(1.0))
 
 
 @functools.cache
@@ -245,6 +257,13 @@ def _noise(left: Tensor) -> Tensor:
     level = (real + imag).flatten(1).sum(-1).reshape(n, nodes)
     plain = left.abs().square().sum(-1)
     return torch.maximum(level, 0.5 * plain)
+
+
+def _clear(sums: Tensor, noise: Tensor, weight: Tensor) -> Tensor:
+    """Which nodes to refine on: those that stand clear of the noise, whose maxima it does not move, or the best few."""
+    excess = torch.where(weight > 0, 1 - noise / sums.sum(-1).abs().square().clamp_min(1e-20), -torch.inf)
+    best = excess >= excess.topk(_FEWEST, dim=-1).values[:, -1:]
+    return ((weight > 0) & ((excess > _CLEAR) | best)).to(weight.dtype)
 
 
 def _turn(sums: Tensor, shift: Tensor) -> Tensor:

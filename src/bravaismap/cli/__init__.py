@@ -3,6 +3,7 @@
 from bravaismap.cli import phases as phases  # noqa: I001
 from bravaismap.cli import networks as networks
 from bravaismap.cli import reproduction as reproduction
+from bravaismap.cli import scores as scores
 from bravaismap.cli.start import app, main
 
 __all__ = ["app", "main"]

@@ -1,4 +1,4 @@
-"""Commands about the models: simulate, train, evaluate, models."""
+"""Commands about the models: simulate, train, models."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import (
-    DistortionOption,
-    ModelOption,
-    OverwriteOption,
-    SamplesOption,
-    SeedOption,
-    SimulationKind,
-)
+from bravaismap.cli.options import OverwriteOption, SeedOption, SimulationKind
 from bravaismap.cli.start import app
 from bravaismap.terminal import out, progress, stages
 
-__all__ = ["evaluate", "models", "simulate", "train"]
+__all__ = ["models", "simulate", "train"]
 
 
 @app.command()
@@ -99,28 +92,6 @@ def train(
     accuracy = card.accuracy["validation"]
     out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
     out.print(f"next: bravaismap map MOVIE --model {output / called}.safetensors", highlight=False)
-
-
-@app.command()
-def evaluate(
-    data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    samples: SamplesOption = 0,
-    seed: SeedOption = 0,
-) -> None:
-    """Measure a model on labelled windows: accuracy, confusion, calibration, and its cells where they are known."""
-    from bravaismap.evaluate import evaluate as evaluate_model
-    from bravaismap.evaluate import read_labelled, report
-    from bravaismap.models import load_model
-
-    classifier = load_model(model, distortion)
-    at = f" at a distortion of {100 * distortion:g} %" if classifier.measures_cells else ""
-    for path in data:
-        labelled = read_labelled(path)
-        with progress(path.name, len(labelled.labels), "windows") as advance:
-            scores = evaluate_model(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
-        out.print(report(scores, title=f"{classifier.name} on {path.name}{at}"), highlight=False)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,6 +129,17 @@ def export(
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
+    strain: Annotated[
+        bool, typer.Option("--strain", help="Strain and rotation against a reference lattice: figures and a table.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="Region of the reference lattice for --strain, y0:y1,x0:x1 in the unit of the result.",
+            show_default="all windows",
+        ),
+    ] = None,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
         str | None,
@@ -136,20 +148,25 @@ def export(
     dataset: DatasetOption = None,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
 ) -> None:
-    """Export a result as tables, figures and video (all of them when none is named)."""
+    """Export a result as tables, figures and video (these three when nothing is named), or as a strain map."""
     from bravaismap.io.export import export_csv, export_figures, export_video
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
 
+    region = _region(reference)
+    if region and not strain:
+        raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
     phases = open_result(result)
     folder = output or result.resolve().parent
-    everything = not (csv or figures or video)
+    everything = not (csv or figures or video or strain)
     images = None if movie is None else read(movie, dataset=dataset)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
     if figures or everything:
         written += export_figures(phases, folder, images=images)
+    if strain:
+        written += _export_strain(phases, folder, region)
     if video or everything:
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
@@ -231,6 +248,40 @@ def _write_tables_and_figures(
     from bravaismap.io.export import export_csv, export_figures
 
     return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
+
+
+def _region(text: str | None) -> dict[str, slice]:
+    """Return the region that ``y0:y1,x0:x1`` means; an end left out is that of the map."""
+    if text is None:
+        return {}
+    try:
+        ends = [[float(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
+        (y0, y1), (x0, x1) = ends
+    except ValueError:
+        raise InputError(
+            f"--reference {text} was given; expected y0:y1,x0:x1 in the unit of the result, such as 0:5,0:10"
+        ) from None
+    return {"y": slice(y0, y1), "x": slice(x0, x1)}
+
+
+def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
+    from bravaismap.conventions import display_name
+    from bravaismap.io.export import export_strain
+    from bravaismap.lattice import cell_from_basis
+    from bravaismap.strain import strain_map
+
+    found = strain_map(result, region or None)
+    a, b, gamma, _ = cell_from_basis(found["reference_basis"].values)
+    unit, about = found["reference_basis"].attrs["units"], found.attrs
+    out.print(
+        f"reference: {display_name(about['reference_class'])}, a {a:.5g} {unit}, b {b:.5g} {unit}, "
+        f"γ {degrees(gamma):.2f}°, from {about['reference_windows']} windows; its own error: "
+        f"ε {max(about[f'reference_{name}_std'] for name in ('exx', 'eyy', 'exy')):.2g} %, "
+        f"rotation {about['reference_rotation_std']:.2g}°",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return export_strain(found, folder)
 
 
 def _table_of(result: PhaseMap) -> str:

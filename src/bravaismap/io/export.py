@@ -5,27 +5,29 @@ Every file is written under a temporary name beside its own and then renamed, so
 
 from __future__ import annotations
 
-import csv
-import errno
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError, OutputError
+from bravaismap.errors import InputError
+from bravaismap.io.whole import advice, made_folder, replacing, save_figure, texts, write_table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-__all__ = ["export_classification", "export_csv", "export_figures", "export_unmixing", "export_video"]
-
-_FIGURE_DPI = 150
+__all__ = [
+    "export_classification",
+    "export_csv",
+    "export_figures",
+    "export_strain",
+    "export_unmixing",
+    "export_video",
+]
 
 
 def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: bool = False) -> list[Path]:
@@ -52,10 +54,10 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
     OutputError
         If the folder or a file in it cannot be written.
     """
-    folder = _folder(folder)
-    written = [_write_table(folder / "fractions.csv", _fraction_rows(result))]
+    folder = made_folder(folder)
+    written = [write_table(folder / "fractions.csv", _fraction_rows(result))]
     if windows:
-        written.append(_write_table(folder / "windows.csv", _window_rows(result)))
+        written.append(write_table(folder / "windows.csv", _window_rows(result)))
     return written
 
 
@@ -91,14 +93,14 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
     for image, row in rows:
         pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
         values = np.append(pairs.ravel(), row["entropy"].values)
-        line = [image, names[int(row["label"])], *_texts(values)]
+        line = [image, names[int(row["label"])], *texts(values)]
         if known:
-            line += [*_texts(np.array([row[name].values for name in cells]))]
-            line += [*_texts(row["deviation"].values[:-1]), *_texts(row["deviation_std"].values[None])]
+            line += [*texts(np.array([row[name].values for name in cells]))]
+            line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]
         table.append(line)
     target = Path(path)
-    _folder(target.parent)
-    return _write_table(target, table)
+    made_folder(target.parent)
+    return write_table(target, table)
 
 
 def export_figures(
@@ -147,17 +149,17 @@ def export_figures(
     for index in chosen:
         if not -count <= index < count:
             raise InputError(f"frame {index} was asked for; the result has the frames 0 to {count - 1}")
-    folder = _folder(folder)
+    folder = made_folder(folder)
     endings = (".png", ".svg") if svg else (".png",)
     written = []
     for index in (index % count for index in chosen):
-        written += _save(plot.plot_labels(result, index, images), folder / f"labels_{index:04d}", endings)
-        written += _save(plot.plot_probabilities(result, index), folder / f"probability_{index:04d}", endings)
-        written += _save(plot.plot_uncertainty(result, index), folder / f"uncertainty_{index:04d}", endings)
+        written += save_figure(plot.plot_labels(result, index, images), folder / f"labels_{index:04d}", endings)
+        written += save_figure(plot.plot_probabilities(result, index), folder / f"probability_{index:04d}", endings)
+        written += save_figure(plot.plot_uncertainty(result, index), folder / f"uncertainty_{index:04d}", endings)
         if cellplot.holds_cells(result):
-            written += _save(cellplot.plot_cells(result, index), folder / f"cells_{index:04d}", endings)
-            written += _save(cellplot.plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
-    return [*written, *_save(plot.plot_fractions(result, void), folder / "fractions", endings)]
+            written += save_figure(cellplot.plot_cells(result, index), folder / f"cells_{index:04d}", endings)
+            written += save_figure(cellplot.plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
+    return [*written, *save_figure(plot.plot_fractions(result, void), folder / "fractions", endings)]
 
 
 def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
@@ -182,15 +184,53 @@ def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list
     """
     from bravaismap import unmixingplot
 
-    folder = _folder(folder)
+    folder = made_folder(folder)
     store = folder / "unmixed.zarr"
-    with _replacing(store) as temporary:
+    with replacing(store) as temporary:
         unmixed.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False)
         shutil.rmtree(store, ignore_errors=True)
     written, last = [store], unmixed.sizes["time"] - 1
     for index in sorted({0, last // 2, last}):
-        written += _save(unmixingplot.plot_abundances(unmixed, index), folder / f"unmixed_{index:04d}", (".png",))
-    return [*written, *_save(unmixingplot.plot_endmember_fractions(unmixed), folder / "unmixed_fractions", (".png",))]
+        written += save_figure(unmixingplot.plot_abundances(unmixed, index), folder / f"unmixed_{index:04d}", (".png",))
+    return [
+        *written,
+        *save_figure(unmixingplot.plot_endmember_fractions(unmixed), folder / "unmixed_fractions", (".png",)),
+    ]
+
+
+def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Sequence[int] | None = None) -> list[Path]:
+    """Write a strain map as a table, and for some frames as figures.
+
+    Parameters
+    ----------
+    strain : Dataset
+        Of :func:`~bravaismap.strain_map`.
+    folder : str or path
+        Made if it does not exist; files of the same name in it are replaced.
+    times : sequence of int, optional
+        Numbers of the frames to draw; the first, middle and last one mapped so far when not given.
+
+    Returns
+    -------
+    list of Path
+        ``strain_0012.png`` for frame 12; and ``strain.csv``, a line per window and frame with ``exx``, ``eyy``, ``exy``
+        (%), ``rotation`` (degrees) and their σ, empty where the reference lattice is not.
+
+    Raises
+    ------
+    InputError
+        If a frame is not in the map.
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    from bravaismap import cellplot, plot
+
+    chosen = [plot.frame_number(strain, int(time)) for time in (_some_frames(strain) if times is None else times)]
+    folder = made_folder(folder)
+    written = []
+    for index in chosen:
+        written += save_figure(cellplot.plot_strain(strain, index), folder / f"strain_{index:04d}", (".png",))
+    return [*written, write_table(folder / "strain.csv", _strain_rows(strain))]
 
 
 def export_video(
@@ -232,8 +272,8 @@ def export_video(
     from bravaismap.plot import probability_frames
 
     path = Path(path)
-    _folder(path.parent)
-    with _advice(path):
+    made_folder(path.parent)
+    with advice(path):
         write_video(path, _counted(probability_frames(result, images), progress), fps)
     return [path]
 
@@ -251,21 +291,13 @@ def _some_frames(result: xr.Dataset) -> list[int]:
     return [int(i) for i in sorted({mapped[0], mapped[len(mapped) // 2], mapped[-1]})] if mapped.size else [0]
 
 
-def _save(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
-    paths = [stem.with_name(stem.name + ending) for ending in endings]
-    for path in paths:
-        with _replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_FIGURE_DPI, bbox_inches="tight", pad_inches=0.05)
-    return paths
-
-
 def _fraction_rows(result: xr.Dataset) -> Iterator[list[str]]:
     names = [str(name) for name in result["lattice"].values]
     yield [_header(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
     fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
     pairs = np.stack([fraction, std], axis=-1).reshape(len(fraction), -1)
-    for time, row in zip(_texts(result["time"].values), pairs, strict=True):
-        yield [time, *_texts(row)]
+    for time, row in zip(texts(result["time"].values), pairs, strict=True):
+        yield [time, *texts(row)]
 
 
 def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
@@ -277,63 +309,28 @@ def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
     header = [_header(result, dim) for dim in ("time", "y", "x")]
     yield [*header, "label", *maps, *(f"{stack}_{name}" for stack in stacks for name in names)]
     y, x = np.meshgrid(result["y"].values, result["x"].values, indexing="ij")
-    for index, time in enumerate(_texts(result["time"].values)):
+    for index, time in enumerate(texts(result["time"].values)):
         frame = result[["label", *maps, *stacks]].isel(time=index).load()
         labels = [names[i] if i >= 0 else "" for i in frame["label"].transpose("y", "x").values.ravel()]
-        columns = [_texts(frame[v].transpose("y", "x").values.ravel()) for v in maps]
+        columns = [texts(frame[v].transpose("y", "x").values.ravel()) for v in maps]
         for stack in stacks:
-            columns += [_texts(one.ravel()) for one in frame[stack].transpose("lattice", "y", "x").values]
-        for row in zip(_texts(y.ravel()), _texts(x.ravel()), labels, *columns, strict=True):
+            columns += [texts(one.ravel()) for one in frame[stack].transpose("lattice", "y", "x").values]
+        for row in zip(texts(y.ravel()), texts(x.ravel()), labels, *columns, strict=True):
+            yield [time, *row]
+
+
+def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
+    units = {"%": "percent"}
+    names = [f"{name}{ending}" for name in ("exx", "eyy", "exy", "rotation") for ending in ("", "_std")]
+    headed = [f"{name}_{units.get(unit, unit)}" for name in names for unit in [str(strain[name].attrs["units"])]]
+    yield [*(_header(strain, dim) for dim in ("time", "y", "x")), *headed]
+    y, x = np.meshgrid(strain["y"].values, strain["x"].values, indexing="ij")
+    for index, time in enumerate(texts(strain["time"].values)):
+        columns = [texts(strain[name].isel(time=index).values.ravel()) for name in names]
+        for row in zip(texts(y.ravel()), texts(x.ravel()), *columns, strict=True):
             yield [time, *row]
 
 
 def _header(result: xr.Dataset, dim: str) -> str:
     unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
     return unit if unit == "frame" else f"{dim}_{unit}"
-
-
-def _texts(values: np.ndarray) -> list[str]:
-    """Return each number in as few digits as give it back, whole ones without a point; NaN is empty."""
-    return ["" if value != value else str(value).removesuffix(".0") for value in np.asarray(values)]
-
-
-def _write_table(path: Path, rows: Iterable[list[str]]) -> Path:
-    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    return path
-
-
-def _folder(folder: str | os.PathLike[str]) -> Path:
-    """Make a folder, if need be, and return it."""
-    folder = Path(folder)
-    with _advice(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, which becomes `path` if all goes well and vanishes if not."""
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        with _advice(path):
-            yield temporary
-            os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _advice(path: Path) -> Iterator[None]:
-    """Turn a failure to write `path` into one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "free some space, or choose a folder on another disk"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            advice = "choose a folder you may write to, or close the program that has the file open"
-        else:
-            advice = "choose another folder or name"
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error

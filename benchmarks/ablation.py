@@ -1,0 +1,288 @@
+"""What each ingredient of the measurement and of its posterior is worth, beside the models that are there.
+
+python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz] [-n WINDOWS] [--csv FILE]
+
+Without files, windows of both kinds are simulated (seed 7). An ingredient is switched off by replacing what holds it:
+a constant or a function of a module. `moved` is the share of windows of which that moves a probability by more than
+1 %; a switch that changes nothing at all in either kind is named at the end, and the exit code is 1. Differences are
+to `lattice`, in pairs on the same windows, with their 95 % intervals. `lattice × dcnn` multiplies the probabilities of
+both, each to a power that was fitted on other simulated windows of the kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from machine import machine
+from scipy.optimize import minimize
+from scipy.special import softmax
+
+import bravaismap as bm
+from bravaismap import posterior
+from bravaismap.comparison import Compared, compare
+from bravaismap.evaluate import Answers, Labelled, answer, read_labelled
+from bravaismap.models import MODELS, load_model
+
+#: Kinds of windows and the distortion that each is scored with.
+KINDS = {"simulated": 0.0, "realistic": 0.003}
+NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice")
+#: The network to combine with the measurement.
+PARTNER = "dcnn"
+SEED = 7
+_OFF = "− "
+#: Strain of every measurement, in place of its own covariance: of 0.2–0.7 %, the one of the highest likelihood.
+FIXED_ERROR = 0.004
+_MOVED = 0.01
+FIGURES = ("accuracy", "nll", "ece", "rate")
+HEADER = ("", "moved", "accuracy", "difference", "NLL", "difference", "ECE", "windows/s")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A name in a module of the package, and what stands for it while the ingredient is off."""
+
+    module: str
+    name: str
+    off: Any
+
+
+def _first(image: Any, *_: object) -> Any:
+    return image
+
+
+def _constant(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda where: np.full_like(where, value)
+
+
+def _unmoved(sums: torch.Tensor, orders: torch.Tensor, *_: object) -> torch.Tensor:
+    return orders.new_zeros(len(orders), 2, 2)
+
+
+def _filled(_sums: torch.Tensor, _noise: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return (weight > 0).to(weight.dtype)
+
+
+def _zero_for_each(candidates: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.zeros(candidates.shape[:-2], device=candidates.device)
+
+
+_own_covariance = posterior.shape_covariance
+
+
+def _one_error(basis: np.ndarray, covariance: np.ndarray, distortion: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    tau = _own_covariance(basis, covariance)[0]
+    return tau, np.tile((FIXED_ERROR**2 + 2 * distortion**2) * np.eye(2), (len(tau), 1, 1))
+
+
+def _even_over_domain(tau: np.ndarray) -> np.ndarray:
+    """One density per hyperbolic area in the domain of reduced shapes, none outside."""
+    inside = (tau.real >= 0) & (tau.real <= 0.5) & (np.abs(tau) >= 1)
+    return np.where(inside, 6 / np.pi, 0.0)
+
+
+#: Density over the length of each line of the domain, as far as a shape of 1 : 4.
+_EVEN_RECTANGULAR = 1 / math.log(4)
+_EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
+
+#: Ingredients by what the table calls their absence.
+ABLATIONS: dict[str, tuple[Switch, ...]] = {
+    "no second look at doubtful windows": (Switch("measurement", "_DOUBTFUL", -math.inf),),
+    "second look not flattened": (Switch("measurement", "flatten", _first),),
+    "slow background left in": (Switch("measurement", "background", torch.zeros_like),),
+    "extra rows of nodes kept": (Switch("measurement", "_coarser", _first),),
+    "hidden rows of nodes not added": (Switch("measurement", "_finer", _first),),
+    "one candidate only": (Switch("measurement", "_TRIED", 1),),
+    "refined on weak nodes too": (Switch("refinement", "_clear", _filled),),
+    "no Newton refinement": (Switch("refinement", "_newton", _unmoved),),
+    "no preference for sparse nodes": (
+        Switch("measurement", "_SPARSE", 0.0),
+        Switch("measurement", "_sparser", _zero_for_each),
+    ),
+    "slender cells welcome": (Switch("measurement", "_slender", _zero_for_each),),
+    "no share of mistaken lattices": (Switch("posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
+    "covariance without tails": (Switch("posterior", "_SCALES", ((1.0, 1.0),)),),
+    "covariance not inflated": (Switch("measurement", "_INFLATE", 1.0), Switch("measurement", "_FEW", 0.0)),
+    f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("posterior", "shape_covariance", _one_error),),
+    "flat prior over shapes": (
+        Switch("posterior", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
+        Switch("posterior", "_arc_prior", _constant(_EVEN_CENTRED)),
+        Switch("posterior", "_tall_prior", _constant(_EVEN_CENTRED)),
+        Switch("posterior", "_oblique_prior", _even_over_domain),
+    ),
+}
+
+
+@contextmanager
+def switched_off(switches: Sequence[Switch]) -> Iterator[None]:
+    """Replace what the switches name, for a while.
+
+    Raises
+    ------
+    SystemExit
+        If a module no longer has such a name: an ingredient that is not there cannot be switched off.
+    """
+    with ExitStack() as stack:
+        for switch in switches:
+            module = importlib.import_module(f"bravaismap.{switch.module}")
+            if not hasattr(module, switch.name):
+                raise SystemExit(
+                    f"bravaismap.{switch.module} has no {switch.name}: it was renamed or removed; "
+                    "change ABLATIONS in benchmarks/ablation.py"
+                )
+            stack.enter_context(mock.patch.object(module, switch.name, switch.off))
+        yield
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: how the answers compare with `lattice`, whether any differs, and in what share by much."""
+
+    compared: Compared
+    moved: float
+    differs: bool
+
+
+def without(switches: Sequence[Switch], labelled: Labelled, distortion: float) -> Answers:
+    """Return the answers of the lattice model while the ingredient is off."""
+    with switched_off(switches):
+        return answer(load_model("lattice", distortion), labelled)
+
+
+def combined(one: Answers, other: Answers, powers: Sequence[float]) -> Answers:
+    """Return the product of the probabilities of two models, each to a power."""
+    log = sum(p * np.log(a.probability.clip(1e-6, 1)) for p, a in zip(powers, (one, other), strict=True))
+    product = softmax(log, axis=1)
+    seconds = one.seconds.sum() + other.seconds.sum()
+    total = np.array([len(product)])
+    return replace(one, model="combined", probability=product, batches=total, seconds=np.array([seconds]), cells=None)
+
+
+def fitted_powers(kind: str, number: int = 600) -> Sequence[float]:
+    """Return the powers of the highest likelihood on simulated windows that are used for nothing else."""
+    labelled = simulated_windows(kind, number, SEED + 1000)
+    one, other = (answer(load_model(name, KINDS[kind]), labelled) for name in ("lattice", PARTNER))
+    windows = np.arange(number)
+
+    def loss(powers: np.ndarray) -> float:
+        probability = combined(one, other, powers).probability
+        return float(-np.log(probability[windows, labelled.labels]).mean())
+
+    return list(minimize(loss, [1.0, 0.1], method="Nelder-Mead").x)
+
+
+def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
+    """Return how each model, and the lattice model without each ingredient, does; compared with `lattice`."""
+    distortion = KINDS[kind]
+    lattice = answer(load_model("lattice", distortion), labelled)
+    others = {name: answer(load_model(name, distortion), labelled) for name in NAMES if name in MODELS}
+    if PARTNER in others:
+        others[f"lattice × {PARTNER}"] = combined(lattice, others[PARTNER], fitted_powers(kind))
+    others |= {f"{_OFF}{name}": without(switches, labelled, distortion) for name, switches in ABLATIONS.items()}
+    compared = compare([lattice, *others.values()], seed=SEED)[1:]
+    apart = [np.abs(a.probability - lattice.probability).max(axis=1) for a in others.values()]
+    return {
+        name: Row(one, float((gap > _MOVED).mean()), bool(gap.any()))
+        for name, one, gap in zip(others, compared, apart, strict=True)
+    }
+
+
+def idle(found: dict[str, dict[str, Row]]) -> list[str]:
+    """Return the ingredients whose absence changes no window of any kind."""
+    return [name for name in ABLATIONS if not any(of_kind[f"{_OFF}{name}"].differs for of_kind in found.values())]
+
+
+def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
+    """Return the labelled windows of both kinds, from files or simulated."""
+    if files:
+        return dict(zip(KINDS, (read_labelled(path) for path in files), strict=True))
+    return {kind: simulated_windows(kind, number, SEED) for kind in KINDS}
+
+
+def simulated_windows(kind: str, number: int, seed: int) -> Labelled:
+    """Return labelled windows of a recipe book."""
+    data = bm.simulate(number, kind, seed=seed)
+    vectors = data["primitive_vectors_px"].values.astype(float)
+    labels = data["label"].values.astype(np.intp)
+    return Labelled(data["image"].values, labels, tuple(data.attrs["classes"]), vectors)
+
+
+def table(rows_of_kind: dict[str, Row]) -> str:
+    """Return the rows of a kind of windows as text."""
+    lines = [list(HEADER)]
+    for name, row in rows_of_kind.items():
+        figure, gap = row.compared.figures, row.compared.differences
+        accuracy, nll = (100 * value for value in vars(gap["accuracy"]).values()), vars(gap["nll"]).values()
+        lines.append(
+            [
+                name,
+                f"{100 * row.moved:.1f} %",
+                f"{100 * figure['accuracy'].value:.1f} %",
+                "{:+.1f} ({:+.1f} to {:+.1f})".format(*accuracy),
+                f"{figure['nll'].value:.3f}",
+                "{:+.3f} ({:+.3f} to {:+.3f})".format(*nll),
+                f"{figure['ece'].value:.3f}",
+                f"{figure['rate'].value:.0f}",
+            ]
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def write_csv(found: dict[str, dict[str, Row]], path: Path) -> None:
+    """Write every figure with its interval, a row for each row of the table and kind of windows."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        gaps = ("difference_accuracy", "difference_nll")
+        ends = [f"{name}{end}" for name in (*FIGURES, *gaps) for end in ("", "_low", "_high")]
+        writer.writerow(["row", "windows_of", "distortion", "windows", "moved", *ends])
+        for kind, of_kind in found.items():
+            for name, row in of_kind.items():
+                one = row.compared
+                difference = (one.differences[gap.removeprefix("difference_")] for gap in gaps)
+                numbers = [
+                    v for i in (*(one.figures[n] for n in FIGURES), *difference) for v in (i.value, i.low, i.high)
+                ]
+                writer.writerow(
+                    [name, kind, KINDS[kind], one.windows, f"{row.moved:.4g}", *(f"{v:.6g}" for v in numbers)]
+                )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="labelled windows, simulated and realistic")
+    parser.add_argument("-n", "--number", type=int, default=600, help="windows to simulate of each kind")
+    parser.add_argument("--csv", type=Path, help="also write the table, with intervals, to this file")
+    given = parser.parse_args(arguments)
+    if len(given.files) not in (0, len(KINDS)):
+        parser.error(f"{len(given.files)} files were given; expected two, simulated and realistic, or none")
+    if given.csv is not None:
+        given.csv.parent.mkdir(parents=True, exist_ok=True)
+    print(machine())
+    found = {}
+    for kind, labelled in labelled_windows(given.files, given.number).items():
+        found[kind] = rows(labelled, kind)
+        print(f"\n{kind}, {len(labelled.labels)} windows, distortion {100 * KINDS[kind]:g} %")
+        print(table(found[kind]), flush=True)
+    if given.csv is not None:
+        write_csv(found, given.csv)
+    if idle(found):
+        raise SystemExit(
+            f"these changed nothing on these windows; use more, or correct ABLATIONS: {', '.join(idle(found))}"
+        )
+
+
+if __name__ == "__main__":
+    main()

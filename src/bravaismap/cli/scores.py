@@ -1,0 +1,84 @@
+"""The command that says how good models are: evaluate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bravaismap.cli.options import DistortionOption, SamplesOption, SeedOption
+from bravaismap.cli.start import app
+from bravaismap.errors import InputError
+from bravaismap.terminal import out, progress
+
+if TYPE_CHECKING:
+    from bravaismap.comparison import Compared
+
+__all__ = ["evaluate"]
+
+
+@app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", help="Model by name or a .safetensors file; again for another beside it.", show_default="default"
+        ),
+    ] = None,
+    distortion: DistortionOption = 0.02,
+    samples: SamplesOption = 0,
+    seed: SeedOption = 0,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Folder for a reliability diagram of each data set.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this table.")] = None,
+) -> None:
+    """Measure models on labelled windows: accuracy, confusion, calibration, their cells, and how they differ."""
+    from bravaismap.comparison import compare, comparison_table, full_report
+    from bravaismap.evaluate import answer, read_labelled
+    from bravaismap.models import load_model
+
+    given = model or ["default"]
+    classifiers = [load_model(one, distortion) for one in given]
+    names = _different([classifier.name for classifier in classifiers], given)
+    rows: list[tuple[str, Compared]] = []
+    stems = _different([path.stem for path in data], [f"{path.parent.name}_{path.stem}" for path in data])
+    written = []
+    for path, stem in zip(data, stems, strict=True):
+        labelled = read_labelled(path)
+        answers = []
+        for name, classifier in zip(names, classifiers, strict=True):
+            with progress(f"{name} on {path.name}", len(labelled.labels), "windows") as advance:
+                said = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
+            answers.append(replace(said, model=name))
+        compared = compare(answers, seed=seed)
+        for one in compared:
+            at = "" if one.distortion is None else f" at a distortion of {100 * one.distortion:g} %"
+            out.print(full_report(one, f"{one.model} on {path.name}{at}"), highlight=False, markup=False)
+        out.print(comparison_table(compared), highlight=False, markup=False)
+        rows += [(path.name, one) for one in compared]
+        if figures is not None:
+            from bravaismap.io.evaluation import export_reliability
+
+            written += export_reliability(compared, figures, stem)
+    if csv is not None:
+        from bravaismap.io.evaluation import export_scores
+
+        written.append(export_scores(rows, csv))
+    for file in written:
+        out.print(f"wrote {file}", highlight=False)
+
+
+def _different(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Return the names, the longer ones where two are the same."""
+    count = Counter(names)
+    chosen = [long if count[name] > 1 else name for name, long in zip(names, longer, strict=True)]
+    twice = [name for name, n in Counter(chosen).items() if n > 1]
+    if twice:
+        raise InputError(f"{', '.join(twice)} was given twice; give every model and every data set once")
+    return chosen

@@ -1,0 +1,80 @@
+"""Files written whole: what is at a path is the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bravaismap.errors import OutputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["advice", "made_folder", "replacing", "save_figure", "texts", "write_table"]
+
+_FIGURE_DPI = 150
+
+
+def save_figure(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
+    """Write a figure once for each ending, and return the paths."""
+    paths = [stem.with_name(stem.name + ending) for ending in endings]
+    for path in paths:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_FIGURE_DPI, bbox_inches="tight", pad_inches=0.05)
+    return paths
+
+
+def write_table(path: Path, rows: Iterable[list[str]]) -> Path:
+    """Write rows as CSV, and return the path."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return path
+
+
+def made_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder, if need be, and return it."""
+    folder = Path(folder)
+    with advice(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to, which becomes `path` if all goes well and vanishes if not."""
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        with advice(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def advice(path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "free some space, or choose a folder on another disk"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            advice = "choose a folder you may write to, or close the program that has the file open"
+        else:
+            advice = "choose another folder or name"
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
+
+
+def texts(values: np.ndarray) -> list[str]:
+    """Return each number in as few digits as give it back, whole ones without a point; NaN is empty."""
+    return ["" if value != value else str(value).removesuffix(".0") for value in np.asarray(values)]
