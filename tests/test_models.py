@@ -227,3 +227,19 @@ FROZEN = [
 def test_dcnn_2018_gives_the_frozen_answers() -> None:
     found = load_model("dcnn-2018").predict(simulate(6, seed=1)["image"].values, samples=0).probability
     np.testing.assert_allclose(found, FROZEN, atol=1e-4)
+
+
+#: The same of ``dcnn``.
+FROZEN_DCNN = [
+    [0.985189, 0.013407, 0.000139, 0.000001, 0.001256, 0.000008],
+    [0.000053, 0.923364, 0.000040, 0.000203, 0.076329, 0.000012],
+    [0.000003, 0.005502, 0.940103, 0.000015, 0.054377, 0.000001],
+    [0.000003, 0.000237, 0.112680, 0.884256, 0.002799, 0.000025],
+    [0.000000, 0.000000, 0.000002, 0.000000, 0.999998, 0.000000],
+    [0.000027, 0.000070, 0.000023, 0.000025, 0.000073, 0.999782],
+]
+
+
+def test_dcnn_gives_the_frozen_answers() -> None:
+    found = load_model("dcnn").predict(simulate(6, seed=1)["image"].values, samples=0).probability
+    np.testing.assert_allclose(found, FROZEN_DCNN, atol=1e-3)

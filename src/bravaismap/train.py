@@ -89,8 +89,8 @@ class TrainingPlan:
 
 _MIXTURE = "simulated+realistic+wide"
 
-#: Plans by name. ``dcnn-2018`` is the paper's protocol, ``dcnn-2018-wide`` the same network and number of steps on a
-#: wider training set, ``dcnn`` a modern network on that set.
+#: Plans by name. ``dcnn-2018`` is the paper's protocol, ``dcnn-2018-wide`` the same network on a wider training set,
+#: ``dcnn`` a modern network on that set.
 PRESETS = {
     "dcnn-2018": TrainingPlan(
         description="the network of Vasudevan et al., npj Comput. Mater. 4, 30 (2018), trained by the paper's protocol"
@@ -106,7 +106,7 @@ PRESETS = {
         architecture="dcnn",
         recipes=_MIXTURE,
         images=72000,
-        epochs=5,
+        epochs=8,
         weight_decay=0.0,
         calibration=3600,
         description="residual network on the log-polar correlation of spectra, trained on wide windows, calibrated",
