@@ -309,7 +309,7 @@ def test_recipes_that_cannot_be_read(run: Run, tmp_path: Path, text: str, parts:
 
 
 def test_trainings_that_cannot_be(run: Run, tmp_path: Path) -> None:
-    run("train", "--preset", "dcnn", "-o", tmp_path / "runs").refused("'dcnn'", "dcnn-2018")
+    run("train", "--preset", "dcn", "-o", tmp_path / "runs").refused("'dcn'", "dcnn-2018")
     run("train", "--recipes", "realstic", "-o", tmp_path / "runs").refused("'realstic'", "realistic")
     run("train", "--recipes", tmp_path / "no.toml", "-o", tmp_path / "runs").refused("no.toml", "No such file")
     for images in (10, 50):  # 50 do not fill the one batch of 64 of the preset

@@ -292,7 +292,8 @@ def test_simulated_windows(run: Run, tmp_path: Path) -> None:
     before = (tmp_path / "w.npz").read_bytes()
     run("simulate", "-o", tmp_path / "w.npz", "-n", 8).refused("w.npz", "exists", "--overwrite")
     assert (tmp_path / "w.npz").read_bytes() == before
-    assert run("simulate", "-o", tmp_path / "w.npz", "-n", 2, "--overwrite", "--kind", "realistic").code == 0
+    for book in ("realistic", "wide"):
+        assert run("simulate", "-o", tmp_path / "w.npz", "-n", 2, "--overwrite", "--kind", book).code == 0
     assert (tmp_path / "w.npz").read_bytes() != before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from bravaismap.errors import InputError, ModelError
 from bravaismap.models import MODELS, LatticeClassifier, NetworkClassifier, load_model
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import spectrum
-from bravaismap.uncertainty import predictive_entropy
+from bravaismap.train import PRESETS
+from bravaismap.uncertainty import dropout_scores, predictive_entropy
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,21 @@ def test_prediction_without_samples_is_the_softmax_of_the_network(
     np.testing.assert_allclose(found.pass_total, expected.sum(axis=0, keepdims=True), atol=1e-5)
     assert np.isnan(found.probability_std).all()
     assert np.isnan(found.mutual_information).all()
+
+
+def test_temperature_divides_the_scores_of_every_pass(quick: NetworkClassifier, windows: np.ndarray) -> None:
+    card = replace(quick.card, calibration={"temperature": 1.7, "temperature_of_passes": 0.6})
+    warm = NetworkClassifier(quick.network, card)
+    spectra = spectrum(torch.from_numpy(windows))
+    with torch.no_grad():
+        scores = quick.network(spectra).double()
+    found = warm.predict(windows, samples=0).probability
+    np.testing.assert_allclose(found, (scores / 1.7).softmax(dim=1), atol=1e-6)
+    passes = (dropout_scores(quick.network, spectra, 20, 3) / 0.6).softmax(dim=-1)
+    sampled = warm.predict(windows, samples=20, seed=3)
+    np.testing.assert_allclose(sampled.probability, passes.mean(dim=1), atol=1e-6)
+    np.testing.assert_allclose(sampled.probability_std, passes.std(dim=1), atol=1e-6)
+    np.testing.assert_allclose(sampled.pass_total, passes.sum(dim=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [0, 20])
@@ -144,6 +161,48 @@ def test_dcnn_2018_was_trained_by_the_protocol_of_the_paper() -> None:
     assert "bravaismap train --preset dcnn-2018" in card.training["command"]
 
 
+def test_dcnn_2018_is_as_published() -> None:
+    card = load_model("dcnn-2018").card
+    assert card.calibration == {}
+    assert (card.temperature(), card.temperature(passes=True)) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["dcnn", "dcnn-2018-wide"])
+def test_card_of_a_calibrated_network(name: str) -> None:
+    card = load_model(name).card
+    plan, curve = card.training["plan"], card.training["curve"]
+    assert card.name == name
+    assert card.architecture == plan["architecture"] == name.removesuffix("-wide")
+    assert card.training["command"] == f"bravaismap train --preset {name} --name {name} --seed 0"
+    assert plan == asdict(PRESETS[name])
+    assert [step["epoch"] for step in curve] == list(range(1, plan["epochs"] + 1))
+    assert 0.5 < card.temperature() < 3
+    assert 0.3 < card.temperature(passes=True) < 2
+    assert "5400 windows of simulated, realistic, wide, seed 1000003" in card.calibration["fitted on"]
+    for book in ("simulated", "realistic", "wide"):
+        figures = card.accuracy[f"{book}, 1800 held-out windows, seed 1000003"]
+        for measured in (figures, figures["30 passes"]):
+            assert measured["accuracy"] > 0.5
+            assert {"expected calibration error before", "expected calibration error"} <= set(measured)
+
+
+@pytest.mark.parametrize(("book", "least"), [("simulated", 0.9), ("realistic", 0.88), ("wide", 0.65)])
+def test_dcnn_is_right_about_windows_of_every_book(book: str, least: float) -> None:
+    data = simulate(240, book, seed=20181105)
+    found = load_model("dcnn").predict(data["image"].values, samples=0).probability
+    assert (found.argmax(axis=1) == data["label"].values).mean() >= least
+
+
+def test_dcnn_does_not_mind_orientation_and_mirror() -> None:
+    images = simulate(60, seed=3)["image"].values
+    model = load_model("dcnn")
+    here = model.predict(images, samples=0).probability
+    for moved in (np.rot90(images, axes=(1, 2)), images[:, ::-1], images[:, :, ::-1], 255 - images):
+        there = model.predict(np.ascontiguousarray(moved), samples=0).probability
+        assert (there.argmax(axis=1) == here.argmax(axis=1)).mean() >= 0.9
+        assert np.abs(there - here).mean() < 0.03
+
+
 def test_dcnn_2018_is_right_about_simulated_windows() -> None:
     data = simulate(240, seed=20181105)
     found = load_model("dcnn-2018").predict(data["image"].values, samples=0).probability
@@ -168,3 +227,19 @@ FROZEN = [
 def test_dcnn_2018_gives_the_frozen_answers() -> None:
     found = load_model("dcnn-2018").predict(simulate(6, seed=1)["image"].values, samples=0).probability
     np.testing.assert_allclose(found, FROZEN, atol=1e-4)
+
+
+#: The same of ``dcnn``.
+FROZEN_DCNN = [
+    [0.985189, 0.013407, 0.000139, 0.000001, 0.001256, 0.000008],
+    [0.000053, 0.923364, 0.000040, 0.000203, 0.076329, 0.000012],
+    [0.000003, 0.005502, 0.940103, 0.000015, 0.054377, 0.000001],
+    [0.000003, 0.000237, 0.112680, 0.884256, 0.002799, 0.000025],
+    [0.000000, 0.000000, 0.000002, 0.000000, 0.999998, 0.000000],
+    [0.000027, 0.000070, 0.000023, 0.000025, 0.000073, 0.999782],
+]
+
+
+def test_dcnn_gives_the_frozen_answers() -> None:
+    found = load_model("dcnn").predict(simulate(6, seed=1)["image"].values, samples=0).probability
+    np.testing.assert_allclose(found, FROZEN_DCNN, atol=1e-3)

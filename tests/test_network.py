@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ from torch import nn
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError, OutputError
-from bravaismap.network import ARCHITECTURES, DropoutNetwork, ModelCard, build_network, load_network, save_network
+from bravaismap.network import (
+    ARCHITECTURES,
+    DropoutNetwork,
+    ModelCard,
+    build_network,
+    folded,
+    load_network,
+    save_network,
+)
 
 CARD = ModelCard(
     "mine", "dcnn-2018", ("square", "none"), 0.2, 128, "", training={"seed": 4}, accuracy={"validation": 0.5}
@@ -89,6 +98,48 @@ def test_saved_and_loaded_is_the_same(saved: tuple[Path, DropoutNetwork]) -> Non
     assert (card.training, card.accuracy, card.licence) == ({"seed": 4}, {"validation": 0.5}, "GPL-3.0-or-later")
     assert card.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert sorted(p.name for p in path.parent.iterdir()) == ["mine.json", "mine.safetensors"]
+
+
+def test_card_without_calibration_has_a_temperature_of_one(saved: tuple[Path, DropoutNetwork]) -> None:
+    path, _ = saved
+    card = json.loads(path.with_suffix(".json").read_text())
+    del card["calibration"]
+    path.with_suffix(".json").write_text(json.dumps(card))
+    loaded = load_network(path)[1]
+    assert loaded.calibration == {}
+    assert (loaded.temperature(), loaded.temperature(passes=True)) == (1.0, 1.0)
+
+
+def test_temperatures_of_a_card() -> None:
+    assert replace(CARD, calibration={"temperature": 1.5}).temperature(passes=True) == 1.5
+    both = replace(CARD, calibration={"temperature": 1.5, "temperature_of_passes": 0.8})
+    assert (both.temperature(), both.temperature(passes=True)) == (1.5, 0.8)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "hot", None])
+def test_temperature_that_cannot_be(saved: tuple[Path, DropoutNetwork], wrong: object) -> None:
+    path, _ = saved
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(card | {"calibration": {"temperature": wrong}}))
+    refused(path, "mine.json", f"temperature = {wrong!r}", "above 0")
+
+
+def test_dcnn_fits_into_three_megabytes() -> None:
+    network = build_network("dcnn", len(CLASSES), 0.2)
+    assert sum(p.numel() for p in network.parameters()) * 4 < 3e6
+    assert len(network.blocks) == 3
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_folded_network_gives_the_same_scores(architecture: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = build_network(architecture, 6, 0.2)
+        for _ in range(3):
+            network.train()(SPECTRA)  # so that batch normalisation has something to fold
+    network.eval()
+    torch.testing.assert_close(folded(network)(SPECTRA), network(SPECTRA), atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(m, nn.BatchNorm1d) for m in folded(network).modules())
 
 
 def test_card_of_a_later_version_may_know_more(saved: tuple[Path, DropoutNetwork]) -> None:

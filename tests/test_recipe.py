@@ -30,7 +30,7 @@ def refused(error: pytest.ExceptionInfo[InputError], *parts: str) -> None:
 # The books of the package
 
 
-@pytest.mark.parametrize("name", ["simulated", "realistic"])
+@pytest.mark.parametrize("name", ["simulated", "realistic", "wide"])
 def test_books_hold_every_class_in_order(name: str) -> None:
     book = recipe_book(name)
     assert list(book) == list(CLASSES)
@@ -52,6 +52,27 @@ def test_realistic_has_an_instrument() -> None:
     assert all(r.dose == (3.0, 200.0) and r.atoms == (1, 4) and r.distortion == 0.003 for r in book.values())
     assert book["none"].empty > 0
     assert book["square"].empty == 0
+
+
+def test_wide_has_all_that_spoils_a_micrograph_and_the_others_none_of_it() -> None:
+    pairs = ("tilt", "astigmatism", "tail", "drift", "flyback", "line_noise", "amorphous")
+    for name, recipe in recipe_book("wide").items():
+        assert all(getattr(recipe, pair)[1] > 0 for pair in pairs)
+        assert (recipe.length, recipe.atoms, recipe.vacuum) == ((5, 40), (1, 8), (0, 0.6))
+        assert recipe.grains > 0
+        assert recipe.inverted > 0
+        assert (recipe.empty > 0) == (name == "none")
+    for book in ("simulated", "realistic"):
+        for recipe in recipe_book(book).values():
+            assert all(getattr(recipe, pair) == (0, 0) for pair in pairs)
+            assert (recipe.grains, recipe.inverted, recipe.spacing, recipe.packing) == (0, 0, 0, None)
+
+
+def test_effects_can_be_asked_for_in_a_file(tmp_path: Path) -> None:
+    path = written(tmp_path, 'base = "wide"\n[hexagonal]\ndrift = [1, 2]\ngrains = 1.0\npacking = 0.2\n[none]\n')
+    found = recipe_book(path)["hexagonal"]
+    assert (found.drift, found.grains, found.packing) == ((1, 2), 1.0, 0.2)
+    assert found.tail == BOOKS["wide"]["hexagonal"].tail
 
 
 def test_a_mapping_is_taken_as_it_is() -> None:
@@ -125,8 +146,16 @@ def test_angle_is_one_range_or_several(tmp_path: Path) -> None:
         ("[hexagonal]\ndistortion = -1\n[none]\n", ["distortion = -1", "between 0 and 0.5"]),
         ("[hexagonal]\nempty = 3\n[none]\n", ["empty = 3", "between 0 and 1"]),
         ("[hexagonal]\nlattice = 3\n[none]\n", ["[hexagonal]", "'3'"]),
-        ("base = 3\n" + TWO, ["base = 3", "simulated, realistic"]),
-        ('base = "mine.toml"\n' + TWO, ["base = 'mine.toml'", "simulated, realistic"]),
+        ("[hexagonal]\ntilt = [0, 3]\n[none]\n", ["tilt", "between 0 and 2"]),
+        ("[hexagonal]\ntail = [0, 1.5]\n[none]\n", ["tail", "between 0 and 1"]),
+        ("[hexagonal]\nring = [0, 0.6]\n[none]\n", ["ring", "between 0 and 0.5"]),
+        ("[hexagonal]\ndrift = [-1, 1]\n[none]\n", ["drift", "at least 0"]),
+        ("[hexagonal]\ngrains = 2\n[none]\n", ["grains = 2", "between 0 and 1"]),
+        ("[hexagonal]\npresence = -1\n[none]\n", ["presence = -1", "between 0 and 1"]),
+        ("[hexagonal]\nspacing = -1\n[none]\n", ["spacing = -1", "between 0 and 1000"]),
+        ("[hexagonal]\npacking = 0\n[none]\n", ["packing = 0", "above 0"]),
+        ("base = 3\n" + TWO, ["base = 3", "simulated, realistic, wide"]),
+        ('base = "mine.toml"\n' + TWO, ["base = 'mine.toml'", "simulated, realistic, wide"]),
     ],
 )
 def test_every_mistake_is_named(tmp_path: Path, text: str, parts: list[str]) -> None:

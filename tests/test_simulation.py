@@ -231,6 +231,88 @@ def test_displaced_lines_have_no_seam() -> None:
     assert 0.01 < error.mean() < 0.1
 
 
+def test_motif_has_no_more_atoms_than_there_is_room_for() -> None:
+    base = {"length": (12.0, 12.0), "atom_width": (0.05, 0.05), "atoms": (8, 8), **QUIET}
+    crowded, roomy, wide = (
+        simulate_window(Recipe("square", **base, spacing=spacing), np.random.default_rng(1), 240)[0]
+        for spacing in (20.0, 6.0, 0.0)
+    )
+    peaks = [((ndimage.maximum_filter(i, 3) == i) & (i > 0.1)).sum() / 400 for i in (crowded, roomy, wide)]
+    assert peaks[0] == pytest.approx(1, abs=0.1)
+    assert peaks[1] == pytest.approx(4, abs=0.5)
+    assert peaks[2] > 6
+
+
+def test_packing_is_the_largest_width_of_an_atom() -> None:
+    recipe = Recipe("square", length=(20.0, 20.0), atom_width=(0.4, 0.4), packing=0.1, **QUIET)
+    image, _ = simulate_window(recipe, np.random.default_rng(0), 200)
+    assert image.sum() == pytest.approx(100 * 2 * np.pi * 2.0**2, rel=0.02)  # 100 cells, one atom of σ = 2 px in each
+
+
+def test_dark_atoms_are_the_image_upside_down() -> None:
+    bright, dark = (
+        simulate_window(Recipe("hexagonal", inverted=chance, **QUIET), np.random.default_rng(4), 64)[0]
+        for chance in (0.0, 1.0)
+    )
+    np.testing.assert_allclose(dark, bright.max() - bright, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_second_grain_is_the_smaller_one_and_turned(seed: int) -> None:
+    base = {"length": (10.0, 10.0), "ratio": (1.4, 1.4), "angle": ((75.0, 75.0),), "atom_width": (0.15, 0.15), **QUIET}
+    two, basis = simulate_window(Recipe("oblique", **base, grains=1.0), np.random.default_rng(seed), 256)
+    one, _ = simulate_window(Recipe("oblique", **base), np.random.default_rng(seed), 256)
+    spots = reciprocal(basis)
+    share = amplitude_at(two, spots) / amplitude_at(one, spots)
+    assert (share > 0.45).all()
+    assert (share < 0.95).all()
+    angle = np.arange(0, np.pi, np.deg2rad(0.5))
+    turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
+    both = amplitude_at(two, spots @ turn).min(axis=1)  # both spots together: of one orientation or the other
+    away = np.minimum(angle, np.pi - angle) > np.deg2rad(5)
+    assert both[away].max() > 0.05 * both[0]
+    assert both[away].max() < both[0]
+    assert two.mean() == pytest.approx(one.mean(), rel=0.05)  # no gap and no overlap but at the boundary
+
+
+def test_everything_at_once_leaves_the_spots_where_they_were() -> None:
+    recipe = Recipe(
+        "oblique", length=(11.0, 11.0), ratio=(1.3, 1.3), angle=((70.0, 70.0),), atoms=(3, 3), distortion=0.03,
+        tilt=(0.4, 0.4), astigmatism=(0.4, 0.4), tail=(0.3, 0.3), drift=(0.6, 0.6), flyback=(1.0, 1.0),
+        line_noise=(0.2, 0.2), amorphous=(0.1, 0.1), inverted=0.5, dose=(200.0, 200.0), jitter=(0.3, 0.3),
+        vacancies=(0.05, 0.05), **QUIET,
+    )  # fmt: skip
+    for seed in range(3):
+        image, basis = simulate_window(recipe, np.random.default_rng(seed), 128)
+        assert image.shape == (128, 128)
+        for spot in reciprocal(basis):
+            assert np.abs(spot_offset(image, spot)).max() <= 0.3
+
+
+def test_noise_of_a_constant_image_has_unit_size() -> None:
+    image, _ = simulate_window(Recipe("none", empty=1.0, noise=(0.7, 0.7)), np.random.default_rng(0), 128)
+    assert image.std() == pytest.approx(0.7, rel=0.03)
+
+
+def test_wide_windows_without_a_lattice_have_no_spots() -> None:
+    windows = simulate(120, {"none": BOOKS["wide"]["none"]}, seed=3, size=64).image.values.astype(float)
+    assert (windows.std(axis=(1, 2)) > 5).all()  # never an empty image: some noise is always there
+    assert len({w.tobytes() for w in windows}) == 120
+
+
+#: Means of the windows `simulate(6, book, seed=1)`: the books that models were trained on must not change.
+FROZEN = {
+    "simulated": [93.36, 104.16, 121.65, 90.38, 86.15, 33.68],
+    "realistic": [46.68, 76.91, 59.38, 51.02, 59.95, 31.47],
+}
+
+
+@pytest.mark.parametrize("book", FROZEN)
+def test_books_give_the_windows_they_always_gave(book: str) -> None:
+    found = simulate(6, book, seed=1).image.values.mean(axis=(1, 2))
+    np.testing.assert_allclose(found, FROZEN[book], atol=0.05)
+
+
 # Counts
 
 
@@ -286,7 +368,7 @@ def test_window_depends_on_seed_and_number_only() -> None:
     assert len({image.tobytes() for image in whole.image.values}) == 14
 
 
-@pytest.mark.parametrize("book", ["simulated", "realistic"])
+@pytest.mark.parametrize("book", ["simulated", "realistic", "wide"])
 def test_set_is_balanced_and_described(book: str) -> None:
     windows = simulate(18, book, size=32)
     assert windows.image.dims == ("sample", "y", "x")

@@ -19,7 +19,7 @@ from bravaismap.models import load_model
 from bravaismap.network import ModelCard
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import spectrum
-from bravaismap.train import PRESETS, TrainingPlan, simulated_spectra, train, training_plan
+from bravaismap.train import PRESETS, TrainingPlan, recipe_books, simulated_spectra, train, training_plan
 
 TINY = TrainingPlan(images=60, epochs=3, batch=8, window=32)
 
@@ -203,9 +203,69 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_unknown_recipes_and_architecture(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'simulatd'.*simulated"):
         train(replace(TINY, recipes="simulatd"), tmp_path)
-    with pytest.raises(ModelError, match=r"'dcnn'.*dcnn-2018"):
-        train(replace(TINY, architecture="dcnn"), tmp_path)
+    with pytest.raises(ModelError, match=r"'dcn'.*dcnn"):
+        train(replace(TINY, architecture="dcn"), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+# Mixtures of recipe books
+
+
+def test_mixture_takes_an_even_share_of_each_book_and_numbers_run_on() -> None:
+    spectra, labels = simulated_spectra("simulated+realistic+wide", 14, seed=2, window=32)
+    assert labels.tolist() == [i % 6 for i in range(14)]
+    for book, first, count in (("simulated", 0, 4), ("realistic", 4, 5), ("wide", 9, 5)):
+        data = simulate(count, book, seed=2, size=32, first=first)
+        expected = spectrum(torch.from_numpy(data["image"].values))
+        torch.testing.assert_close(spectra[first : first + count].float(), expected, atol=1e-3, rtol=0)
+
+
+def test_books_of_a_mixture_have_the_same_classes(tmp_path: Path) -> None:
+    recipes = tmp_path / "mine.toml"
+    recipes.write_text("[hexagonal]\n[none]\n")
+    with pytest.raises(InputError, match=r"hexagonal, oblique, none and hexagonal, none; expected the same classes"):
+        recipe_books(f"simulated+{recipes}")
+    with pytest.raises(InputError, match=r"'wild'.*wide"):
+        recipe_books("simulated+wild")
+    plus = tmp_path / "a+b.toml"
+    plus.write_text("[hexagonal]\n[none]\n")
+    assert [list(book) for book in recipe_books(str(plus))] == [["hexagonal", "none"]]
+
+
+# Calibration
+
+
+@pytest.mark.parametrize("name", ["dcnn", "dcnn-2018-wide"])
+def test_plans_on_the_mixture_end_with_a_calibration(name: str) -> None:
+    plan = training_plan(name)
+    assert plan.recipes == "simulated+realistic+wide"
+    assert plan.calibration > 0
+    assert plan.architecture == name.removesuffix("-wide")
+    assert training_plan("dcnn-2018").calibration == 0
+
+
+def test_calibrated_training_writes_temperatures_that_the_model_applies(tmp_path: Path) -> None:
+    plan = replace(TINY, epochs=1, recipes="simulated+wide", calibration=24, description="a test")
+    card = train(plan, tmp_path, name="warm", seed=4, device="cpu")
+    assert card.description == "a test"
+    seed = 4 + training._SEED_OF_CALIBRATION
+    assert card.calibration["fitted on"] == f"24 windows of simulated, wide, seed {seed}"
+    assert set(card.accuracy) == {"validation"} | {
+        f"{book}, 12 held-out windows, seed {seed}" for book in ("simulated", "wide")
+    }
+    model = load_model(tmp_path / "warm.safetensors")
+    assert model.card.calibration == card.calibration
+    spectra, labels = simulated_spectra("wide", 24, seed, 32)
+    with torch.no_grad():
+        scores = model.network(spectra.float()).double()
+    probability = (scores / card.calibration["temperature"]).softmax(dim=1)[12:]
+    nll = -probability[torch.arange(12), labels[12:]].log().mean()
+    stated = card.accuracy[f"wide, 12 held-out windows, seed {seed}"]["negative log likelihood"]
+    assert stated == pytest.approx(float(nll), abs=1e-3)
+    # The weights are those of the same plan without calibration.
+    plain = train(replace(plan, calibration=0), tmp_path / "plain", seed=4, device="cpu")
+    assert plain.weights_sha256 == card.weights_sha256
+    assert plain.calibration == {}
 
 
 def test_own_classes_are_learned(tmp_path: Path) -> None:

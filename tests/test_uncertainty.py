@@ -13,7 +13,14 @@ from bravaismap import uncertainty
 from bravaismap.errors import InputError
 from bravaismap.models import NetworkClassifier
 from bravaismap.network import DropoutNetwork
-from bravaismap.uncertainty import Sampled, evaluating, mean_entropy, monte_carlo_dropout, predictive_entropy
+from bravaismap.uncertainty import (
+    Sampled,
+    dropout_scores,
+    evaluating,
+    mean_entropy,
+    monte_carlo_dropout,
+    predictive_entropy,
+)
 
 FIELDS = ("probability", "probability_std", "entropy", "mutual_information", "pass_total")
 
@@ -97,6 +104,16 @@ def test_statistics_of_one_window_follow_from_its_passes(network: DropoutNetwork
     assert sampled.entropy[0] == pytest.approx(whole)
     assert sampled.mutual_information[0] == pytest.approx(whole - entropy_of(each).mean())
     assert sampled.mutual_information[0] > 0.01
+
+
+def test_scores_are_those_of_the_passes(network: DropoutNetwork, spectra: Tensor) -> None:
+    scores = dropout_scores(network, spectra, 110, seed=9)
+    assert scores.shape == (len(spectra), 110, 6)
+    for temperature in (1.0, 2.0):
+        probability = (scores / temperature).softmax(dim=-1)
+        sampled = monte_carlo_dropout(network, spectra, 110, seed=9, temperature=temperature)
+        np.testing.assert_allclose(sampled.probability, probability.mean(dim=1), atol=1e-6)
+        np.testing.assert_allclose(sampled.pass_total, probability.sum(dim=0), atol=1e-5)
 
 
 def test_same_statistics_as_a_loop_over_passes(network: DropoutNetwork, spectra: Tensor) -> None:

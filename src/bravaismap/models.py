@@ -155,9 +155,10 @@ class NetworkClassifier:
         """
         spectra = self.spectra(images, preprocessing)
         if samples:
-            return monte_carlo_dropout(self.network, spectra, samples, seed)
+            return monte_carlo_dropout(self.network, spectra, samples, seed, self.card.temperature(passes=True))
         with evaluating(self.network):
-            probability = self.network(spectra).to(torch.float64).softmax(dim=-1).numpy()
+            scores = self.network(spectra).to(torch.float64)
+        probability = (scores / self.card.temperature()).softmax(dim=-1).numpy()
         return Sampled(
             probability,
             np.full_like(probability, np.nan),
@@ -258,7 +259,13 @@ class LatticeClassifier:
 
 
 #: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.
-MODELS = {"default": "lattice", "lattice": "", "dcnn-2018": "dcnn-2018.safetensors"}
+MODELS = {
+    "default": "lattice",
+    "lattice": "",
+    "dcnn": "dcnn.safetensors",
+    "dcnn-2018": "dcnn-2018.safetensors",
+    "dcnn-2018-wide": "dcnn-2018-wide.safetensors",
+}
 
 
 def load_model(name: str | Path = "default", distortion: float = 0.02) -> NetworkClassifier | LatticeClassifier:
@@ -267,8 +274,8 @@ def load_model(name: str | Path = "default", distortion: float = 0.02) -> Networ
     Parameters
     ----------
     name : str or path
-        ``"default"`` (the best there is: ``"lattice"``), ``"lattice"``, ``"dcnn-2018"``, or a ``.safetensors`` file
-        with its card (``.json``) beside it.
+        ``"default"`` (the best there is: ``"lattice"``), ``"lattice"``, ``"dcnn"``, ``"dcnn-2018"``,
+        ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside it.
     distortion : float
         How far the instrument distorts what it shows: the standard deviation of each component of the linear map from
         sample to image, as a fraction. For ``lattice``; a network ignores it.

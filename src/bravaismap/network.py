@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bravaismap.conventions import nearest_names
+from bravaismap.correlation import LogPolarCorrelation
 from bravaismap.errors import ModelError, OutputError
 from bravaismap.spectrum import COLUMNS, ROWS
 
@@ -95,8 +96,37 @@ def _convolution(channels_in: int, channels_out: int, kernel: int) -> tuple[nn.M
     return convolution, nn.BatchNorm2d(channels_out), nn.ReLU()
 
 
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        first, second = _convolution(channels, channels, 3), _convolution(channels, channels, 3)
+        self.body = nn.Sequential(*first, *second[:-1])
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.relu(hidden + self.body(hidden))
+
+
+def _dcnn(classes: int, dropout: float) -> DropoutNetwork:
+    """Build our network: the log-polar correlation of the spectrum, read by residual convolutions and dense layers."""
+    correlation = LogPolarCorrelation(channels=4, angles=_ANGLES, radii=32, shifts=_SHIFTS)
+    stem = nn.Sequential(correlation, *_halving(4, 32), *_halving(32, 64), _Residual(64))
+    blocks = [
+        nn.Sequential(nn.Conv2d(64, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten()),
+        nn.Sequential(nn.Linear(32 * (_ANGLES // 4) * (_SHIFTS // 4), 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()),
+        nn.Linear(128, classes),
+    ]
+    return DropoutNetwork(stem, blocks, dropout)
+
+
+def _halving(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)
+    return convolution, nn.BatchNorm2d(channels_out), nn.ReLU()
+
+
+_ANGLES, _SHIFTS = 64, 24
+
 #: Architectures by name, as model cards cite them.
-ARCHITECTURES = {"dcnn-2018": _dcnn_2018}
+ARCHITECTURES = {"dcnn-2018": _dcnn_2018, "dcnn": _dcnn}
 
 
 def build_network(architecture: str, classes: int, dropout: float) -> DropoutNetwork:
@@ -128,6 +158,10 @@ def folded(network: DropoutNetwork) -> DropoutNetwork:
     return copied
 
 
+#: Names on a model card of the temperature of a single pass, and of the passes of Monte-Carlo dropout.
+TEMPERATURES = ("temperature", "temperature_of_passes")
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """What must be known of a trained network, kept as JSON beside its weights.
@@ -148,6 +182,9 @@ class ModelCard:
         Measured figures, each with the command that measures it.
     licence : str
     description : str
+    calibration : dict
+        ``temperature`` of a single pass and ``temperature_of_passes`` of Monte-Carlo dropout, and what they were fitted
+        on; empty for a network that is not calibrated.
     """
 
     name: str
@@ -160,6 +197,18 @@ class ModelCard:
     accuracy: dict[str, Any] = field(default_factory=dict)
     licence: str = "GPL-3.0-or-later"
     description: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in TEMPERATURES:
+            value = self.calibration.get(name, 1.0)
+            if not (isinstance(value, int | float) and 0 < value < float("inf")):
+                raise ValueError(f"{name} = {value!r}; expected a number above 0")
+
+    def temperature(self, *, passes: bool = False) -> float:
+        """Return what scores are divided by, in a single pass or in many; 1 for a network that is not calibrated."""
+        single = self.calibration.get(TEMPERATURES[0], 1.0)
+        return float(self.calibration.get(TEMPERATURES[1], single) if passes else single)
 
 
 def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:

@@ -1,8 +1,8 @@
 """Recipes: which lattices, atoms and instruments a simulated class is drawn from.
 
-A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Two
-books ship with the package, ``simulated`` (the paper's protocol) and ``realistic`` (motifs, vacancies, scan distortion
-and counting noise), and users write their own as a small TOML file.
+A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Three
+books ship with the package, ``simulated`` (the paper's protocol), ``realistic`` (motifs, vacancies, scan distortion and
+counting noise) and ``wide`` (all that spoils a micrograph), and users write their own as a small TOML file.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ def _check_number(name: str, value: Any, highest: float) -> None:
         raise InputError(f"{name} = {value!r}; expected a number between 0 and {highest:g}")
 
 
+_LEVELS: Final = (
+    "disorder", "noise", "vacancies", "jitter", "background", "contamination", "vacuum", "tilt", "astigmatism", "tail",
+    "drift", "flyback", "line_noise", "amorphous", "ring",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What the windows of one class are drawn from; every pair is the two ends of a uniform distribution.
@@ -55,7 +61,7 @@ class Recipe:
     disorder : pair
         Standard deviation of each coordinate of an atom about its site, over `length`.
     noise : pair
-        White noise added to each pixel, over the standard deviation of the noise-free image.
+        White noise added to each pixel, over the standard deviation of the noise-free image (1 for a constant image).
     atoms : pair of int
         Number of atoms in the motif; more than one differ in intensity and in width.
     vacancies : pair
@@ -74,6 +80,32 @@ class Recipe:
         Share of the window without atoms.
     empty : float
         Chance that there are no atoms at all (for the class ``none``: vacuum).
+    spacing : float
+        Side, in px, of the square that each atom of the motif needs: a small cell holds fewer atoms.
+    packing : float or None
+        Largest width of an atom, over the side of the square that each atom of the motif has; None for no limit.
+    presence : float
+        Chance that a window has each of the effects below that are pairs.
+    tilt : pair
+        Blur of the atoms along one direction, over their width, and half as deep a modulation of their heights.
+    astigmatism : pair
+        Blur along another direction, over the width of an atom.
+    tail : pair
+        Share of the probe in a tail four times as wide as an atom.
+    drift : pair
+        Standard deviation, in px, of a smooth, nonlinear displacement that changes from line to line.
+    flyback : pair
+        Displacement at the beginning of the lines, in px.
+    line_noise : pair
+        Standard deviation of the offsets of the lines, over that of the image; some go on as streaks.
+    amorphous : pair
+        Standard deviation of amorphous matter under the atoms, over the height of an atom.
+    ring : pair
+        Radius of its diffraction ring, in 1/px; near 0 it is blurred noise.
+    grains : float
+        Chance of a second grain of the same lattice in another orientation, in 15–45 % of the window.
+    inverted : float
+        Chance that atoms are dark.
     """
 
     lattice: str
@@ -92,13 +124,26 @@ class Recipe:
     dose: Range | None = None
     vacuum: Range = (0.0, 0.0)
     empty: float = 0.0
+    spacing: float = 0.0
+    packing: float | None = None
+    presence: float = 1.0
+    tilt: Range = (0.0, 0.0)
+    astigmatism: Range = (0.0, 0.0)
+    tail: Range = (0.0, 0.0)
+    drift: Range = (0.0, 0.0)
+    flyback: Range = (0.0, 0.0)
+    line_noise: Range = (0.0, 0.0)
+    amorphous: Range = (0.0, 0.0)
+    ring: Range = (0.0, 0.2)
+    grains: float = 0.0
+    inverted: float = 0.0
 
     def __post_init__(self) -> None:
         if self.lattice not in CLASSES:
             raise InputError(f"lattice = {self.lattice!r}; expected one of {', '.join(CLASSES)}")
         for name in ("length", "ratio", "atom_width"):
             _check_range(name, getattr(self, name), lowest=1e-3)
-        for name in ("disorder", "noise", "vacancies", "jitter", "background", "contamination", "vacuum"):
+        for name in _LEVELS:
             _check_range(name, getattr(self, name), lowest=0.0)
         if not (isinstance(self.angle, tuple) and self.angle):
             raise InputError(f"angle = {self.angle!r}; expected one or more ranges, like [50, 90]")
@@ -106,13 +151,17 @@ class Recipe:
             _check_range("angle", limits, lowest=5.0, highest=175.0)
         if self.dose is not None:
             _check_range("dose", self.dose, lowest=1e-3)
-        for name in ("vacancies", "vacuum"):
-            _check_range(name, getattr(self, name), lowest=0.0, highest=0.95)
+        for name, highest in (("vacancies", 0.95), ("vacuum", 0.95), ("tilt", 2.0), ("tail", 1.0), ("ring", 0.5)):
+            _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
         _check_range("atoms", self.atoms, lowest=1)
         if not all(isinstance(count, int) for count in self.atoms):
             raise InputError(f"atoms = {self.atoms!r}; expected whole numbers")
         _check_number("distortion", self.distortion, 0.5)
-        _check_number("empty", self.empty, 1.0)
+        for name in ("empty", "presence", "grains", "inverted"):
+            _check_number(name, getattr(self, name), 1.0)
+        _check_number("spacing", self.spacing, 1000.0)
+        if self.packing is not None and not (isinstance(self.packing, int | float) and self.packing > 0):
+            raise InputError(f"packing = {self.packing!r}; expected a number above 0")
 
 
 _GEOMETRY: Final[dict[str, dict[str, Any]]] = {
@@ -138,12 +187,44 @@ _INSTRUMENT: Final[dict[str, Any]] = {
     "vacuum": (0.0, 0.3),
 }
 
-#: The recipe books of the package by name: the paper's training set, and a realistic micrograph.
+_WIDE: Final[dict[str, Any]] = {
+    "length": (5.0, 40.0),
+    "atom_width": (0.08, 0.28),
+    "disorder": (0.0, 0.06),
+    "noise": (0.0, 0.8),
+    "atoms": (1, 8),
+    "spacing": 4.0,
+    "packing": 0.3,
+    "vacancies": (0.0, 0.1),
+    "distortion": 0.003,
+    "jitter": (0.0, 0.7),
+    "background": (0.0, 1.0),
+    "contamination": (0.0, 1.5),
+    "dose": (3.0, 500.0),
+    "vacuum": (0.0, 0.6),
+    "presence": 0.35,
+    "tilt": (0.2, 1.0),
+    "astigmatism": (0.2, 1.0),
+    "tail": (0.1, 0.6),
+    "drift": (0.2, 1.5),
+    "flyback": (0.5, 3.0),
+    "line_noise": (0.1, 0.6),
+    "amorphous": (0.05, 0.3),
+    "grains": 0.15,
+    "inverted": 0.3,
+}
+_WIDE_NONE: Final[dict[str, Any]] = {"empty": 0.6, "presence": 0.5, "amorphous": (0.1, 2.0), "noise": (0.05, 1.5)}
+
+#: The recipe books of the package by name: the paper's training set, a realistic micrograph, and a spoilt one.
 BOOKS: Final[dict[str, RecipeBook]] = {
     "simulated": {name: Recipe(name, **_GEOMETRY[name]) for name in CLASSES},
     "realistic": {
         **{name: Recipe(name, **_GEOMETRY[name], **_INSTRUMENT) for name in LATTICES},
         NONE: Recipe(NONE, **{**_INSTRUMENT, **_GEOMETRY[NONE], "empty": 0.4}),
+    },
+    "wide": {
+        **{name: Recipe(name, **_GEOMETRY[name], **_WIDE) for name in LATTICES},
+        NONE: Recipe(NONE, **{**_WIDE, **_GEOMETRY[NONE], **_WIDE_NONE}),
     },
 }
 

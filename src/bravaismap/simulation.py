@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
 from bravaismap.errors import InputError
+from bravaismap.instrument import PROBE_MARGIN, bend, displace, line_noise, probe, speckle, strength
 from bravaismap.lattice import basis_from_cell
 from bravaismap.recipe import Range, Recipe, recipe_book
 
@@ -40,6 +41,8 @@ class _Atoms:
     position: NDArray[np.floating]  # (n, 2) as (y, x) px
     height: NDArray[np.floating]
     width: NDArray[np.floating]
+    scale: float  # width of the first atom of the motif, in px
+    tilt: float
 
 
 def simulate(
@@ -58,7 +61,8 @@ def simulate(
     n : int
         Number of windows. Window i belongs to class ``i % number of classes``.
     recipes : str, path or mapping
-        ``"simulated"`` (the paper's training set), ``"realistic"``, a TOML file, or class name → :class:`Recipe`.
+        ``"simulated"`` (the paper's training set), ``"realistic"``, ``"wide"``, a TOML file, or class name →
+        :class:`Recipe`.
     seed : int
         The same seed and number give the same window.
     size : int
@@ -140,17 +144,31 @@ def simulate_window(
         Primitive vectors as rows (y, x) in px, as seen in the image.
     """
     basis, length = draw_lattice(recipe, rng)
-    margin = _JITTER_MARGIN if recipe.jitter[1] > 0 else 0
-    atoms = _draw_atoms(recipe, rng, basis, length, (size, size + 2 * margin))
-    image = gaussian_atoms(atoms.position, atoms.height, atoms.width, (size, size + 2 * margin))
-    if margin:
-        image = _displace_lines(image, rng.normal(0, rng.uniform(*recipe.jitter), size))[:, margin:-margin]
+    spread = any(limits[1] > 0 for limits in (recipe.tilt, recipe.astigmatism, recipe.tail))
+    around = PROBE_MARGIN if spread else 0
+    beside = _JITTER_MARGIN if recipe.jitter[1] > 0 else 0
+    shape = (size + 2 * around, size + 2 * around + 2 * beside)
+    atoms = _draw_atoms(recipe, rng, basis, length, shape)
+    image = gaussian_atoms(atoms.position, atoms.height, atoms.width, shape)
+    if spread:
+        image = _spread(recipe, rng, image, atoms.scale, atoms.tilt)[around:-around, around:-around]
+    if beside:
+        image = _displace_lines(image, rng.normal(0, rng.uniform(*recipe.jitter), size))[:, beside:-beside]
     image = image + _background(recipe, rng, size)
+    height = strength(recipe.amorphous, recipe.presence, rng)
+    if height > 0:
+        image = image + speckle(size, height, recipe.ring, rng)
+        image -= min(float(image.min()), 0)
+    if recipe.inverted > 0 and rng.random() < recipe.inverted:
+        image = image.max() - image
     if recipe.dose is not None:
         image = poisson_counts(np.maximum(image, 0) * np.float32(_log_uniform(recipe.dose, rng)), rng)
     noise = rng.uniform(*recipe.noise)
     if noise > 0:
-        image = image + noise * image.std() * rng.standard_normal(image.shape, np.float32)
+        image = image + noise * (image.std() or 1) * rng.standard_normal(image.shape, np.float32)
+    level = strength(recipe.line_noise, recipe.presence, rng)
+    if level > 0:
+        image = line_noise(image, level, rng)
     return image.astype(np.float32, copy=False), basis
 
 
@@ -220,21 +238,62 @@ def _draw_atoms(
 ) -> _Atoms:
     count = int(rng.integers(recipe.atoms[0], recipe.atoms[1] + 1))
     width = rng.uniform(*recipe.atom_width) * length
+    area = abs(float(np.linalg.det(basis)))
+    if recipe.spacing > 0:
+        count = min(count, max(int(area / recipe.spacing**2), 1))
+    if recipe.packing is not None:
+        width = min(width, recipe.packing * np.sqrt(area / count))
     # The tightest motif that is still one: atoms of a cell keep two widths of distance where they can.
     offsets = _motif(rng, basis, count, 2 * width)
     heights = np.concatenate([[1.0], rng.uniform(0.3, 0.9, count - 1)])
     widths = width * np.concatenate([[1.0], rng.uniform(0.8, 1.1, count - 1)])
     reach = _ATOM_REACH * width + 3 * recipe.disorder[1] * length
-    sites = lattice_sites(basis, shape, rng.random(2) @ basis, reach + np.abs(basis).sum())
+    grains = recipe.grains > 0 and rng.random() < recipe.grains
+    corners = 0.25 * max(shape) if grains else 0.0  # where the turned grain comes from
+    sites = lattice_sites(basis, shape, rng.random(2) @ basis, reach + np.abs(basis).sum() + corners)
     position = (sites[:, None] + offsets).reshape(-1, 2)
     kind = np.tile(np.arange(count), len(sites))
+    if grains:
+        position, kind = _two_grains(rng, position, kind, shape)
     position = position + rng.normal(0, 1, position.shape) * (rng.uniform(*recipe.disorder) * length)
     inside = ((position > -reach) & (position < np.array(shape) + reach)).all(axis=1)
     keep = inside & (rng.random(len(position)) >= rng.uniform(*recipe.vacancies))
-    keep &= ~_in_vacuum(position, shape, rng.uniform(*recipe.vacuum), rng)
+    keep &= ~_beyond_edge(position, shape, rng.uniform(*recipe.vacuum), rng)
     if rng.random() < recipe.empty:
         keep[:] = False
-    return _Atoms(position[keep], heights[kind[keep]], widths[kind[keep]])
+    tilt, drift, flyback = (strength(s, recipe.presence, rng) for s in (recipe.tilt, recipe.drift, recipe.flyback))
+    height = heights[kind[keep]]
+    if tilt > 0:
+        height = height * bend(position[keep], shape, min(tilt / 2, 1.0), rng)
+    return _Atoms(
+        displace(position[keep], shape, drift, flyback, rng), height, widths[kind[keep]], scale=width, tilt=tilt
+    )
+
+
+def _two_grains(
+    rng: np.random.Generator, position: NDArray[np.float64], kind: NDArray[np.intp], shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Turn the crystal beyond a bent edge, which leaves the smaller part of the frame to it, about the centre."""
+    share, angle = rng.uniform(0.15, 0.45), rng.uniform(0, 2 * np.pi)
+    centre = np.array(shape) / 2
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    turned = (position - centre) @ turn + centre
+    inside = [((p >= 0) & (p <= np.array(shape))).all(axis=1) for p in (position, turned)]
+    depth = _depth_beyond_edge(np.concatenate([position, turned]), shape, rng)
+    edge = np.quantile(depth[: len(position)][inside[0]], 1 - share) if inside[0].any() else np.inf
+    chosen = np.concatenate([depth[: len(position)] <= edge, depth[len(position) :] > edge])
+    return np.concatenate([position, turned])[chosen], np.tile(kind, 2)[chosen]
+
+
+def _spread(
+    recipe: Recipe, rng: np.random.Generator, image: NDArray[np.float32], width: float, tilt: float
+) -> NDArray[np.float32]:
+    astigmatism, tail = (strength(limits, recipe.presence, rng) for limits in (recipe.astigmatism, recipe.tail))
+    if tilt == astigmatism == tail == 0:
+        return image
+    # Beyond the margin a blur would come back on the other side.
+    blur, reach = np.minimum(np.array([tilt, astigmatism]) * width, PROBE_MARGIN / 2), min(4 * width, PROBE_MARGIN)
+    return probe(image, float(blur[0]), float(blur[1]), tail, reach, rng)
 
 
 def _motif(rng: np.random.Generator, basis: NDArray[np.floating], count: int, apart: float) -> NDArray[np.float64]:
@@ -248,19 +307,25 @@ def _motif(rng: np.random.Generator, basis: NDArray[np.floating], count: int, ap
     return offsets
 
 
-def _in_vacuum(
+def _beyond_edge(
     position: NDArray[np.floating], shape: tuple[int, int], share: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Tell the atoms beyond a bent edge that leaves about `share` of the frame empty."""
-    angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
+    """Tell the atoms beyond a bent edge that leaves about `share` of the frame to them."""
+    depth = _depth_beyond_edge(position, shape, rng)
     if share <= 0 or len(position) == 0:
         return np.zeros(len(position), bool)
+    last = min(int((1 - share) * len(depth)), len(depth) - 1)
+    return np.asarray(depth > np.partition(depth, last)[last])
+
+
+def _depth_beyond_edge(
+    position: NDArray[np.floating], shape: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.floating]:
+    angle, bend_of_edge = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
     centred = (position - np.array(shape) / 2) / max(shape)
     along = centred @ np.array([np.cos(angle), np.sin(angle)])
     across = centred @ np.array([-np.sin(angle), np.cos(angle)])
-    depth = along + bend * across**2
-    last = min(int((1 - share) * len(depth)), len(depth) - 1)
-    return np.asarray(depth > np.partition(depth, last)[last])
+    return np.asarray(along + bend_of_edge * across**2)
 
 
 def _displace_lines(image: NDArray[np.float32], shift: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 Epoch e shuffles and drops out by the seed and e alone, so a training that was interrupted and resumed gives the same
 weights as one that was not. Each batch is shown as it is, mirrored, or turned by 90°. The weights that are kept are
-those of the epoch with the lowest validation loss.
+those of the epoch with the lowest validation loss. A plan that asks for it ends with a calibration
+(:mod:`bravaismap.calibration`) on windows of a seed of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from bravaismap.calibration import calibrate
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
 from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network, write_atomically
-from bravaismap.recipe import Recipe, recipe_book
+from bravaismap.recipe import Recipe, RecipeBook, recipe_book
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 
-__all__ = ["PRESETS", "TrainingPlan", "simulated_spectra", "train", "training_plan"]
+__all__ = ["PRESETS", "TrainingPlan", "recipe_books", "simulated_spectra", "train", "training_plan"]
 
 _RANDOM_NUMBERS_OF_SPLIT = 2018
 _WINDOWS_AT_ONCE = 480
 _VALIDATION_BATCH = 600
+_SEED_OF_CALIBRATION = 1_000_003  # added to the seed of the training
 _CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -48,7 +51,7 @@ class TrainingPlan:
     ----------
     architecture : str
     recipes : str
-        Recipe book: a name or a TOML file.
+        Recipe book: a name or a TOML file; several of the same classes, joined by ``+``, share the images evenly.
     images : int
         Number of simulated windows, a fifth of which is kept for validation.
     epochs, batch : int
@@ -57,6 +60,11 @@ class TrainingPlan:
     dropout : float
     window : int
         Side of the windows in px.
+    calibration : int
+        Number of further windows of each recipe book, half of them to fit the temperature on and half to judge by; 0
+        for none.
+    description : str
+        What the card says that the network is.
     """
 
     architecture: str = "dcnn-2018"
@@ -68,6 +76,8 @@ class TrainingPlan:
     weight_decay: float = 1e-5
     dropout: float = 0.2
     window: int = 128
+    calibration: int = 0
+    description: str = ""
 
     def __post_init__(self) -> None:
         if self.images < 50 or self.epochs < 1 or self.batch < 2 or self.images * 4 // 5 < self.batch:
@@ -77,8 +87,31 @@ class TrainingPlan:
             )
 
 
-#: Plans by name. ``dcnn-2018`` is the paper's protocol.
-PRESETS = {"dcnn-2018": TrainingPlan()}
+_MIXTURE = "simulated+realistic+wide"
+
+#: Plans by name. ``dcnn-2018`` is the paper's protocol, ``dcnn-2018-wide`` the same network on a wider training set,
+#: ``dcnn`` a modern network on that set.
+PRESETS = {
+    "dcnn-2018": TrainingPlan(
+        description="the network of Vasudevan et al., npj Comput. Mater. 4, 30 (2018), trained by the paper's protocol"
+    ),
+    "dcnn-2018-wide": TrainingPlan(
+        recipes=_MIXTURE,
+        images=72000,
+        epochs=8,
+        calibration=3600,
+        description="the network of the paper, trained on simulated, realistic and wide windows, calibrated",
+    ),
+    "dcnn": TrainingPlan(
+        architecture="dcnn",
+        recipes=_MIXTURE,
+        images=72000,
+        epochs=8,
+        weight_decay=0.0,
+        calibration=3600,
+        description="residual network on the log-polar correlation of spectra, trained on wide windows, calibrated",
+    ),
+}
 
 #: Called after each step with what is being done, how far it is, and how far it goes.
 Progress = Callable[[str, int, int], object]
@@ -97,6 +130,26 @@ def training_plan(name: str) -> TrainingPlan:
     return PRESETS[name]
 
 
+def recipe_books(recipes: str | Path | Mapping[str, Recipe]) -> list[RecipeBook]:
+    """Return the recipe books of a mixture: names or TOML files joined by ``+``, or one book.
+
+    Raises
+    ------
+    InputError
+        If one does not exist, or their classes differ.
+    """
+    if isinstance(recipes, Mapping) or Path(recipes).exists():
+        return [recipe_book(recipes)]
+    books = [recipe_book(name) for name in str(recipes).split("+")]
+    for book in books:
+        if list(book) != list(books[0]):
+            raise InputError(
+                f"the recipe books {recipes} have the classes {', '.join(books[0])} and {', '.join(book)}; "
+                "expected the same classes in the same order"
+            )
+    return books
+
+
 def simulated_spectra(
     recipes: str | Path | Mapping[str, Recipe],
     images: int,
@@ -104,15 +157,22 @@ def simulated_spectra(
     window: int = 128,
     progress: Progress | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return spectra (images, 64, 32) as float16 and labels (images,) of simulated windows."""
+    """Return spectra (images, 64, 32) as float16 and labels (images,) of simulated windows.
+
+    Of several recipe books, joined by ``+``, each has an even share of the images, one after the other; the numbers
+    of the windows run on.
+    """
     spectra, labels = [], []
-    for first in range(0, images, _WINDOWS_AT_ONCE):
-        count = min(_WINDOWS_AT_ONCE, images - first)
-        part = simulate(count, recipes, seed=seed, size=window, first=first)
-        spectra.append(spectrum(torch.from_numpy(part["image"].values)).half())
-        labels.append(torch.from_numpy(part["label"].values))
-        if progress is not None:
-            progress("simulate", first + count, images)
+    books = recipe_books(recipes)
+    ends = [images * (i + 1) // len(books) for i in range(len(books))]
+    for book, begin, end in zip(books, [0, *ends], ends, strict=False):
+        for first in range(begin, end, _WINDOWS_AT_ONCE):
+            count = min(_WINDOWS_AT_ONCE, end - first)
+            part = simulate(count, book, seed=seed, size=window, first=first)
+            spectra.append(spectrum(torch.from_numpy(part["image"].values)).half())
+            labels.append(torch.from_numpy(part["label"].values))
+            if progress is not None:
+                progress("simulate", first + count, images)
     return torch.cat(spectra), torch.cat(labels).long()
 
 
@@ -156,9 +216,10 @@ def train(
         If the folder cannot be written to.
     """
     folder = Path(output)
-    book = recipe_book(plan.recipes)
+    books = recipe_books(plan.recipes)
+    book = books[0]
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    run = _Run(plan, tuple(book), seed, target, folder / _CHECKPOINT, _fingerprint(plan, book, seed))
+    run = _Run(plan, tuple(book), seed, target, folder / _CHECKPOINT, _fingerprint(plan, books, seed))
     run.restore()
     if run.epoch < plan.epochs:
         spectra, labels = simulated_spectra(plan.recipes, plan.images, seed, plan.window, progress)
@@ -172,8 +233,15 @@ def train(
         weights_sha256="",
         training=run.record(command),
         accuracy={"validation": run.curve[run.kept]["validation_accuracy"]},
+        description=plan.description,
     )
     run.network.load_state_dict(run.best)
+    if plan.calibration:
+        own_seed, books_apart = seed + _SEED_OF_CALIBRATION, {}
+        for book_name in plan.recipes.split("+"):
+            books_apart[book_name] = simulated_spectra(book_name, plan.calibration, own_seed, plan.window, progress)
+        calibration, held_out = calibrate(run.network.cpu(), books_apart, card.classes, own_seed)
+        card = replace(card, calibration=calibration, accuracy={**card.accuracy, **held_out})
     card = save_network(run.network, card, folder / f"{name}.safetensors")
     run.checkpoint.unlink(missing_ok=True)
     return card
@@ -341,6 +409,6 @@ def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _fingerprint(plan: TrainingPlan, book: Mapping[str, Recipe], seed: int) -> str:
-    content = json.dumps([asdict(plan), {name: asdict(r) for name, r in book.items()}, seed])
+def _fingerprint(plan: TrainingPlan, books: list[RecipeBook], seed: int) -> str:
+    content = json.dumps([asdict(plan), [{name: asdict(r) for name, r in book.items()} for book in books], seed])
     return hashlib.sha256(content.encode()).hexdigest()

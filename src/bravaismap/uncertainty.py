@@ -23,7 +23,7 @@ from bravaismap.network import DropoutNetwork, folded
 if TYPE_CHECKING:
     from bravaismap.cells import Cells
 
-__all__ = ["Sampled", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
+__all__ = ["Sampled", "dropout_scores", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
 _SAMPLES_PER_BATCH = 50  # windows, or passes of one window, worked on at once: what a processor's cache holds
@@ -67,7 +67,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def monte_carlo_dropout(network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0) -> Sampled:
+def monte_carlo_dropout(
+    network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0, temperature: float = 1.0
+) -> Sampled:
     """Classify spectra by many stochastic passes.
 
     The part of the network below its first dropout is computed once; passes and windows are batched together.
@@ -81,6 +83,8 @@ def monte_carlo_dropout(network: DropoutNetwork, spectra: Tensor, passes: int, s
         Number of passes; at least 2.
     seed : int
         The same seed gives the same answer, whatever the batch.
+    temperature : float
+        What the scores of each pass are divided by; see :mod:`bravaismap.calibration`.
 
     Returns
     -------
@@ -105,12 +109,26 @@ def monte_carlo_dropout(network: DropoutNetwork, spectra: Tensor, passes: int, s
         squares, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
         pass_total = torch.zeros(passes, classes, dtype=torch.float64, device=hidden.device)
         for first, masks in _thinned_networks(fast, hidden[:1], passes, seed):
-            for windows, thinned, probability in _answers(fast, hidden, masks):
+            for windows, thinned, scores in _answers(fast, hidden, masks):
+                probability = (scores / temperature).softmax(dim=-1)
                 total[windows] += probability.sum(dim=1)
                 squares[windows] += probability.square().sum(dim=1)
                 entropy[windows] += torch.special.entr(probability).sum(dim=(1, 2))
                 pass_total[first + thinned.start : first + thinned.stop] += probability.sum(dim=0)
     return _summarise(total.cpu(), squares.cpu(), entropy.cpu(), pass_total.cpu(), passes)
+
+
+def dropout_scores(network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0) -> Tensor:
+    """Return the scores (n, passes, classes) before the softmax, in the passes of :func:`monte_carlo_dropout`."""
+    fast = folded(network)
+    with torch.inference_mode():
+        hidden = _channels_last(fast.stem(spectra[:, None]))
+        classes = _shapes(fast, hidden[:1])[-1][0]
+        result = torch.empty(len(hidden), passes, classes, dtype=torch.float64, device=hidden.device)
+        for first, masks in _thinned_networks(fast, hidden[:1], passes, seed):
+            for windows, thinned, scores in _answers(fast, hidden, masks):
+                result[windows, first + thinned.start : first + thinned.stop] = scores
+    return result
 
 
 def predictive_entropy(probability: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -124,7 +142,7 @@ def mean_entropy(sampled: Sampled) -> NDArray[np.float64]:
 
 
 def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield windows, passes, and the probabilities (windows, passes, classes) of those windows in those passes.
+    """Yield windows, passes, and the scores (windows, passes, classes) of those windows in those passes.
 
     A batch holds many passes of one window, or many windows in one pass, whichever there are more of.
     """
@@ -133,20 +151,20 @@ def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> It
         for window in range(len(hidden)):
             one = slice(window, window + 1)
             for some in _slices(passes):
-                yield one, some, _probability(network, hidden[one], [mask[some] for mask in masks])[None]
+                yield one, some, _scores(network, hidden[one], [mask[some] for mask in masks])[None]
         return
     for number in range(passes):
         one = slice(number, number + 1)
         thinned = [mask[one] for mask in masks]
         for some in _slices(len(hidden)):
-            yield some, one, _probability(network, hidden[some], thinned)[:, None]
+            yield some, one, _scores(network, hidden[some], thinned)[:, None]
 
 
-def _probability(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Tensor:
-    """Return the probabilities (n, classes) of n windows in one pass, or of one window in n passes."""
+def _scores(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Tensor:
+    """Return the scores (n, classes) of n windows in one pass, or of one window in n passes."""
     for block, mask in zip(network.blocks, masks, strict=True):
         hidden = block(hidden * mask)
-    return hidden.to(torch.float64).softmax(dim=-1)
+    return hidden.to(torch.float64)
 
 
 def _slices(count: int) -> Iterator[slice]:

@@ -43,6 +43,7 @@ class SimulationKind(StrEnum):
 
     SIMULATED = "simulated"
     REALISTIC = "realistic"
+    WIDE = "wide"
     FILM = "film"
 
 
