@@ -61,6 +61,10 @@ def _first(image: Any, *_: object) -> Any:
     return image
 
 
+def _nothing(images: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.zeros_like(images)
+
+
 def _constant(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda where: np.full_like(where, value)
 
@@ -99,7 +103,7 @@ _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 ABLATIONS: dict[str, tuple[Switch, ...]] = {
     "no second look at doubtful windows": (Switch("measurement", "_DOUBTFUL", -math.inf),),
     "second look not flattened": (Switch("measurement", "flatten", _first),),
-    "slow background left in": (Switch("measurement", "background", torch.zeros_like),),
+    "slow background left in": (Switch("measurement", "background", _nothing),),
     "extra rows of nodes kept": (Switch("measurement", "_coarser", _first),),
     "hidden rows of nodes not added": (Switch("measurement", "_finer", _first),),
     "one candidate only": (Switch("measurement", "_TRIED", 1),),

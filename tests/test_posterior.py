@@ -188,7 +188,7 @@ def test_little_evidence_is_less_sure_of_the_lattice() -> None:
 def test_small_windows_are_less_sure_of_no_lattice() -> None:
     surest = none_probability([least_evidence(side**2) for side in (32, 48, 64, 128, 256)])
     assert (np.diff(surest[1:]) > 0).all()
-    # prior odds 1 : 5 of none, against a lattice that leaves no evidence in 2.4 % of windows of 64 px
-    np.testing.assert_allclose(surest[2], 1 / (1 + 5 * 0.0015 * 16), rtol=1e-6)
+    # prior odds 1 : 5 of none, against a lattice that leaves no evidence in 4.8 % of windows of 64 px
+    np.testing.assert_allclose(surest[2], 1 / (1 + 5 * 0.003 * 16), rtol=1e-6)
     assert 0.7 < surest[0] < 0.75
-    assert surest[3] > 0.99
+    assert surest[3] > 0.98

@@ -34,6 +34,9 @@ _CLOSE = 10.0
 #: Evidence below which all candidates are refined, those of the flattened window too.
 _DOUBTFUL = 60.0
 _TRIED = 2
+#: The same for large images.
+_CLOSE_WIDELY = 150.0
+_TRIED_WIDELY = 9
 #: Pixels above which an image is searched more widely: it is one of few.
 _LARGE = 40_000
 #: Windows measured in one go: so many fit a processor's cache.
@@ -148,9 +151,9 @@ def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
         flat = whitened_power(flatten(plain))
         more = [find_spots(spectrum), find_spots(flat, brightest=False), find_spots(flat)]
         first = torch.cat([first, *(index_spots(s, 6)[0] for s in more)], dim=1)
-    candidates, score = _ranked(spectrum, first, band, 3 * _TRIED if wide else _TRIED)
+    candidates, score = _ranked(spectrum, first, band, _TRIED_WIDELY if wide else _TRIED)
     best = _attempt(smooth, spectrum, candidates[:, 0])
-    best = _others(best, smooth, spectrum, candidates, score, score[:, 0], 10 * _CLOSE if wide else _CLOSE)
+    best = _others(best, smooth, spectrum, candidates, score, score[:, 0], _CLOSE_WIDELY if wide else _CLOSE)
     rows = torch.nonzero(best.evidence < _DOUBTFUL).squeeze(1)
     if len(rows) and not wide:
         some = spectrum.take(rows)
@@ -284,7 +287,8 @@ class _Best:
     def improved(self, other: _Best, rows: Tensor) -> _Best:
         """Replace those of the `rows` for which the other has more evidence."""
         area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
-        gain = other.evidence - self.evidence[rows] + _SPARSE * (others - area).clamp(-1.0, 1.0)
+        clear = (torch.maximum(other.evidence, self.evidence[rows]) / _DOUBTFUL).clamp(0.0, 1.0)
+        gain = other.evidence - self.evidence[rows] + _SPARSE * clear * (others - area).clamp(-1.0, 1.0)
         gain = gain - _AGAINST_SLENDER * (_slender(other.basis) - _slender(self.basis[rows]))
         won = torch.nonzero(gain > 0).squeeze(1)
         return self.put(other.take(won), rows[won])
