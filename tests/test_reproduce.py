@@ -39,7 +39,7 @@ from bravaismap.simulation import simulate
 
 TINY = Plan(
     quick=True, images=12, passes=4, noise_images=2, noise_levels=(0.0, 6.0), noise_passes=4, feature_images=36,
-    edge_images=2, shears=(0.0, 20.0), every=6, size=192, step=64, film_passes=4, training_images=150,
+    edge_images=2, shears=(0.0, 20.0), every=6, size=192, step=64, small_step=48, film_passes=4, training_images=150,
     training_epochs=2,
 )  # fmt: skip
 HEXAGONAL, EMPTY = CLASSES.index("hexagonal"), CLASSES.index(NONE)
@@ -262,11 +262,13 @@ def test_film_is_the_papers(film: tuple[dict[str, Any], xr.Dataset, Any]) -> Non
 def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
     truth, result, _ = film
     fits = decomposition.growth({"true voids": (truth["void"], None), "default": (truth["void"], None)}, truth["time"])
-    summary = decomposition.summarise_decomposition(truth, {"default": result}, fits)
+    small = {"default": truth["threshold"] / 2}
+    summary = decomposition.summarise_decomposition(truth, {"default": result}, fits, small)
+    assert summary["small_windows"]["default"]["relative_to_threshold"] == pytest.approx(0.5)
     assert summary["models"]["default"]["fraction"]["none"] == result["fraction"].values[:, EMPTY].round(5).tolist()
     maps = decomposition_figures.draw_film_maps(truth, {"default": result})
     assert len(maps.axes) == 3 * 4 + 1
-    lower = decomposition_figures.draw_fractions(truth, {"default": result}, fits).axes[1]
+    lower = decomposition_figures.draw_fractions(truth, {"default": result}, fits, small).axes[1]
     circles = next(line for line in lower.lines if line.get_marker() == "o")
     np.testing.assert_array_equal(circles.get_ydata(), truth["threshold"])
     assert sum(line.get_linestyle() == "--" for line in lower.lines) == ("rho" in fits["default"])
@@ -373,29 +375,26 @@ def _check_report(folder: Path, results: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_reproduce_on_the_command_line(
-    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bravaismap.reproduce.QUICK", TINY)
     monkeypatch.setattr("bravaismap.reproduce.paper._DPI", 40)
     np.save(tmp_path / "mine.npy", graphene(np.random.default_rng(8), side=200))
+    own = tmp_path / "dcnn-2018.safetensors"
+    for suffix in (".safetensors", ".json"):
+        own.with_suffix(suffix).write_bytes(weights.with_suffix(suffix).read_bytes())
     done = run(
-        "reproduce",
-        "--quick",
-        "--train",
-        "--model",
-        "dcnn-2018",
-        "--image",
-        tmp_path / "mine.npy",
-        "-o",
-        tmp_path / "all",
+        "reproduce", "--quick", "--train", "--model", own, "--image", tmp_path / "mine.npy", "-o", tmp_path / "all"
     )
     assert done.code == 0, done.err
     assert "wrong of 1200 simulated images" in done.out
     assert "report.html" in done.out
     results = json.loads((tmp_path / "all" / "results.json").read_text())
-    assert results["models"] == ["dcnn-2018"]
+    assert results["models"] == ["dcnn-2018", "dcnn-2018-own"]
     assert results["figures"]["training_curve"]["epochs"] == 2
-    assert results["cards"]["dcnn-2018"]["weights"] != load_model("dcnn-2018").weights_sha256
+    trained, given = (results["cards"][name]["weights"] for name in results["models"])
+    assert trained != load_model("dcnn-2018").weights_sha256
+    assert given == load_model(weights).weights_sha256
     assert list(results["figures"]["edge_cases"]["dcnn-2018"]["cases"]) == [str(tmp_path / "mine.npy")]
 
 

@@ -43,9 +43,12 @@ def comparison(results: dict[str, Any]) -> list[Row]:
             {name: film["models"][name]["relative_to_threshold"] for name in names}, names, "less", 0.0,
         ),
     ]  # fmt: skip
-    for key, unit in (("A0", ""), ("rho", "1/s"), ("C", "")):
+    law = film["fits"].get("the paper's law with noise", {})
+    for key in PAPER_GROWTH:
+        rows.append(_growth_row(key, "its law with noise", {name: law.get(key) for name in names}, names))
+    for key in PAPER_GROWTH:
         fits = {name: film["fits"].get(name, {}).get(key) for name in names}
-        rows.append(_growth_row(key, unit, fits, names))
+        rows.append(_growth_row(key, "the film", fits, names))
     for element, value in figures["energy_transfer"]["at_100_kV"].items():
         same = dict.fromkeys(names, value["formula"])
         rows.append(
@@ -73,18 +76,19 @@ def _verdict(value: float | None, paper: float, better: str, tolerance: float) -
     return "better" if (value > paper) == (better == "more") else "worse"
 
 
-def _growth_row(key: str, unit: str, fits: dict[str, Any], names: list[str]) -> Row:
+def _growth_row(key: str, source: str, fits: dict[str, Any], names: list[str]) -> Row:
     paper = PAPER_GROWTH[key]
     verdicts = {}
     for name in names:
         fit = fits.get(name)
-        if fit is None or fit["low"] is None or fit["high"] is None:
+        if fit is None or fit["low_95"] is None or fit["high_95"] is None:
             verdicts[name] = "not determined"
         else:
-            verdicts[name] = "agrees" if fit["low"] <= paper <= fit["high"] else "differs"
+            verdicts[name] = "agrees" if fit["low_95"] <= paper <= fit["high_95"] else "differs"
     values = {name: fits[name]["value"] if fits.get(name) else None for name in names}
     spans = {name: [fits[name]["low"], fits[name]["high"]] for name in names if fits.get(name)}
-    quantity = f"{_GROWTH_NAMES[key]} of A₀ exp(ρt) + C, found in the film"
+    quantity = f"{_GROWTH_NAMES[key]} of A₀ exp(ρt) + C, found in {source}"
+    unit = "1/s" if key == "rho" else ""
     return {
         "quantity": quantity, "unit": unit, "paper": paper, "values": values, "verdicts": verdicts, "intervals": spans,
     }  # fmt: skip
@@ -228,9 +232,17 @@ def _on_film(film: dict[str, Any], names: list[str]) -> list[str]:
         else:
             text += f"No growth law is fitted: {fit.get('refused', 'there is no curve')}."
         lines.append(text)
+    for name, found in film["small_windows"].items():
+        fit, side = film["fits"].get(f"{name}, windows of 48 px", {}), film["small_windows_px"]
+        gap = shown(found["relative_to_threshold"], "%")
+        text = f"{name} by windows of {side} px: the fraction of none differs from thresholding by {gap}"
+        if "rho" in fit:
+            rate = fit["rho"]
+            text += f", and the fit gives ρ = {rate['value']:.4f} 1/s ({shown(rate['low'])} to {shown(rate['high'])})"
+        lines.append(f"{text}.")
     half = 100 * film["half_void_windows"][-1]
-    found = ", ".join(f"{name} calls {100 * film['models'][name]['none_at_the_end']:.1f} % none" for name in names)
-    lines.append(f"In the last frame {half:.1f} % of the windows are void by half or more; {found}.")
+    said = ", ".join(f"{name} calls {100 * film['models'][name]['none_at_the_end']:.1f} % none" for name in names)
+    lines.append(f"In the last frame {half:.1f} % of the windows are void by half or more; {said}.")
     lines.append(
         "A window of 128 px holds a small void and the lattice around it. A model that looks for the lattice finds it; "
         "the fraction of none is then the share of windows that are mostly void, not the area of the voids, and grows "
