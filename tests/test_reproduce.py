@@ -277,6 +277,10 @@ def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
 def test_unmixed_film_and_the_note_on_the_video(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
     _, result, made = film
     numbers = decomposition.unmixed_film(made)
+    share = np.array([0.1, 0.1, 0.2, 0.4])
+    follows = decomposition.summarise_unmixed({"fraction": np.column_stack([1 - share, share])}, 2 * share)
+    assert follows["correlation_with_voids"] == pytest.approx([-1, 1])
+    assert follows["void_endmember"] == 1
     np.testing.assert_allclose(numbers["abundance"].sum(axis=-1), 1, atol=1e-5)
     assert len(decomposition_figures.draw_unmixed(numbers).axes) == 7
     part = result.isel(time=slice(2))

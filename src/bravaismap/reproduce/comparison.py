@@ -17,6 +17,11 @@ Row = dict[str, Any]
 _PAPER_SECONDS = 60.0
 _PAPER_AGREEMENT = 0.20
 _PAPER_AREA = 216.0  # nm²
+_PAPER_CASES = {
+    "slight drift": ("oblique", "oblique first, hexagonal second, large σ"),
+    "defects": ("hexagonal", "hexagonal"),
+    "Moiré superlattice": ("hexagonal", "hexagonal"),
+}
 _GROWTH_NAMES = {"A0": "A₀", "rho": "ρ", "C": "C"}
 
 
@@ -45,7 +50,7 @@ def comparison(results: dict[str, Any]) -> list[Row]:
     ]  # fmt: skip
     law = film["fits"].get("the paper's law with noise", {})
     for key in PAPER_GROWTH:
-        rows.append(_growth_row(key, "its law with noise", {name: law.get(key) for name in names}, names))
+        rows.append(_growth_row(key, "the paper's curve with noise", {name: law.get(key) for name in names}, names))
     for key in PAPER_GROWTH:
         fits = {name: film["fits"].get(name, {}).get(key) for name in names}
         rows.append(_growth_row(key, "the film", fits, names))
@@ -87,7 +92,7 @@ def _growth_row(key: str, source: str, fits: dict[str, Any], names: list[str]) -
             verdicts[name] = "agrees" if fit["low_95"] <= paper <= fit["high_95"] else "differs"
     values = {name: fits[name]["value"] if fits.get(name) else None for name in names}
     spans = {name: [fits[name]["low"], fits[name]["high"]] for name in names if fits.get(name)}
-    quantity = f"{_GROWTH_NAMES[key]} of A₀ exp(ρt) + C, found in {source}"
+    quantity = f"{_GROWTH_NAMES[key]} from {source}"
     unit = "1/s" if key == "rho" else ""
     return {
         "quantity": quantity, "unit": unit, "paper": paper, "values": values, "verdicts": verdicts, "intervals": spans,
@@ -203,11 +208,14 @@ def _on_edges(name: str, found: dict[str, Any]) -> str:
     )  # fmt: skip
     for case, answer in found["cases"].items():
         text += (
-            f" {case}: {display_name(answer['first'])} {answer['probability']:.2f} ± {answer['sigma']:.2f}, then "
-            f"{display_name(answer['second'])} {answer['second_probability']:.2f}."
+            f" {case[0].upper()}{case[1:]}: {display_name(answer['first'])} {answer['probability']:.2f} ± "
+            f"{answer['sigma']:.2f}, then {display_name(answer['second'])} {answer['second_probability']:.2f}"
         )
-    expected = "drift: oblique first, hexagonal second, large σ; defects and Moiré: hexagonal"
-    return text + (f" (The paper: {expected}.)" if found["simulated"] else "")
+        first, said = _PAPER_CASES.get(case, ("", "")) if found["simulated"] else ("", "")
+        if said:
+            text += f" (the paper: {said}; {'as here' if answer['first'] == first else 'not so here'})"
+        text += "."
+    return text
 
 
 def _on_film(film: dict[str, Any], names: list[str]) -> list[str]:
@@ -240,6 +248,12 @@ def _on_film(film: dict[str, Any], names: list[str]) -> list[str]:
             rate = fit["rho"]
             text += f", and the fit gives ρ = {rate['value']:.4f} 1/s ({shown(rate['low'])} to {shown(rate['high'])})"
         lines.append(f"{text}.")
+    unmixed = film["unmixed"]
+    lines.append(
+        f"Unmixing, which nobody taught, finds {len(unmixed['correlation_with_voids'])} pure spectra. The mean "
+        f"abundance of endmember {unmixed['void_endmember'] + 1} follows the true voids best, with a correlation of "
+        f"{max(unmixed['correlation_with_voids']):.2f} over time."
+    )
     half = 100 * film["half_void_windows"][-1]
     said = ", ".join(f"{name} calls {100 * film['models'][name]['none_at_the_end']:.1f} % none" for name in names)
     lines.append(f"In the last frame {half:.1f} % of the windows are void by half or more; {said}.")

@@ -36,6 +36,7 @@ __all__ = [
     "map_film",
     "paper_law",
     "summarise_decomposition",
+    "summarise_unmixed",
     "threshold_voids",
     "unmixed_film",
 ]
@@ -139,11 +140,11 @@ def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: boo
     film : Decomposition
     folder : Path
     small : bool
-        Map it by windows of 48 px, instead of the paper's 128.
+        Map it by windows of 48 px, instead of the paper's 128, for their fractions alone.
     """
     plan = film.plan
-    window, step = (_SMALL, plan.small_step) if small else (_WINDOW, plan.step)
-    settings = film.settings | plan.settings("film_passes") | model.fingerprint | {"window": window, "step": step}
+    window, step, samples = (_SMALL, plan.small_step, 0) if small else (_WINDOW, plan.step, plan.film_passes)
+    settings = film.settings | model.fingerprint | {"window": window, "step": step, "samples": samples}
     store = folder / f"film-{model.name}-{fingerprint(settings)}.zarr"
     label = f"map the film by {model.name}{f', {window} px' if small else ''}"
     if store.exists():
@@ -152,7 +153,7 @@ def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: boo
             film.advance(label, kept.sizes["time"], kept.sizes["time"])
             return kept
     return map_phases(
-        film.frames["image"], window=window, step=step, model=model.instrument, samples=plan.film_passes,
+        film.frames["image"], window=window, step=step, model=model.instrument, samples=samples,
         seed=plan.seed, output=store, progress=lambda done, total: film.advance(label, done, total),
     )  # fmt: skip
 
@@ -198,6 +199,13 @@ def growth(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.floating] | 
         fits[name] = {str(p): _estimate(found.sel(parameter=p)) for p in found["parameter"].values}
         fits[name] |= {key: found.attrs[key] for key in ("reduced_chi_square", "interval_method")}
     return fits
+
+
+def summarise_unmixed(numbers: Numbers, void: NDArray[np.floating]) -> dict[str, Any]:
+    """Return how the mean abundance of each endmember goes with the true void fraction over time."""
+    fraction = numbers["fraction"]
+    follows = [float(np.corrcoef(share, void)[0, 1]) if share.std() and void.std() else 0.0 for share in fraction.T]
+    return {"correlation_with_voids": follows, "void_endmember": int(np.argmax(follows))}
 
 
 def summarise_decomposition(

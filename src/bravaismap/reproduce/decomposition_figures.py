@@ -27,6 +27,7 @@ def draw_film_maps(truth: Numbers, maps: dict[str, xr.Dataset]) -> Figure:
     shown = truth["shown"]
     rows = 1 + 2 * len(maps)
     figure = Figure(figsize=(7.4, 1.5 * rows + 0.4), layout="constrained")
+    figure.set_layout_engine("constrained", rect=(0.02, 0, 0.98, 1))  # room for labels of two lines
     axes = figure.subplots(rows, len(shown), squeeze=False)
     side = truth["image"].shape[-1] * truth["pixel_size_nm"]
     mesh = None

@@ -168,6 +168,7 @@ class _Run:
         fits = decomposition.growth(curves, truth["time"])
         self.advance("fit growth", 1, 1)
         self.figures["decomposition"] = decomposition.summarise_decomposition(truth, maps, fits, small)
+        self.figures["decomposition"]["unmixed"] = decomposition.summarise_unmixed(unmixed, truth["void"])
         self._draw("film_maps", decomposition_figures.draw_film_maps(truth, maps))
         self._draw("fractions", decomposition_figures.draw_fractions(truth, maps, fits, small))
         self._draw("unmixed", decomposition_figures.draw_unmixed(unmixed))
@@ -261,14 +262,18 @@ def _counted(frames: Any, done: Callable[[int], object]) -> Any:
 
 def _summary(results: dict[str, Any]) -> list[str]:
     """Return a sentence per model: which quantities of the table agree with the paper, are better, or do not."""
+    phrases = {
+        "agrees": "agrees with the paper in", "better": "is better in", "worse": "is worse in",
+        "differs": "differs in", "not determined": "does not determine",
+    }  # fmt: skip
     lines = []
     for name in results["models"]:
-        groups: dict[str, list[str]] = {}
-        for row in results["table"]:
-            groups.setdefault(row["verdicts"][name], []).append(row["quantity"])
-        order = ("agrees", "better", "worse", "differs", "not determined")
-        said = [f"{word}: {'; '.join(groups[word])}" for word in order if word in groups]
-        lines.append(f"{name} – " + ". ".join(said) + ".")
+        said = []
+        for verdict, phrase in phrases.items():
+            found = [row["quantity"] for row in results["table"] if row["verdicts"][name] == verdict]
+            if found:
+                said.append(f"{phrase}: {', '.join(found)}")
+        lines.append(f"{name} {'; '.join(said)}.")
     return lines
 
 
