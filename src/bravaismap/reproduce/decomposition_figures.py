@@ -82,7 +82,9 @@ def draw_fractions(
             for source in (name, f"{name}, windows of 48 px"):
                 if "rho" in fits.get(source, {}):
                     a0, rho, c = (fits[source][key]["value"] for key in ("A0", "rho", "C"))
-                    ax.plot(time, a0 * np.exp(rho * time) + c, "--", color="#B2182B", lw=1.6, label="exponential fit")
+                    with np.errstate(divide="ignore"):  # A₀ of a steep fit may be too small for a number
+                        curve = np.exp(np.minimum(np.log(a0) + rho * time, 3.0)) + c
+                    ax.plot(time, curve, "--", color="#B2182B", lw=1.6, label="exponential fit")
             ax.grid(color="0.9", lw=0.6)
             ax.spines[["top", "right"]].set_visible(False)
         column[0].set(ylim=(-0.02, 1.02), title=name)
