@@ -202,10 +202,12 @@ def _on_features(name: str, found: dict[str, Any]) -> str:
 
 def _on_edges(name: str, found: dict[str, Any]) -> str:
     lost = found["hexagonal_lost_at_percent"]
-    text = f"{name}: " + (
-        f"hexagonal is no longer the first class from {lost:g} % shear on." if lost is not None else
-        "hexagonal stays the first class at every shear tried."
-    )  # fmt: skip
+    if lost is None:
+        text = f"{name}: hexagonal stays the first class at every shear tried."
+    elif lost == 0:
+        text = f"{name}: hexagonal is not the first class, even without more shear."
+    else:
+        text = f"{name}: hexagonal is no longer the first class from {lost:g} % shear on."
     for case, answer in found["cases"].items():
         text += (
             f" {case[0].upper()}{case[1:]}: {display_name(answer['first'])} {answer['probability']:.2f} ± "

@@ -89,7 +89,7 @@ def reproduce(
     run = _Run(folder, plan, models, advance, Parts(folder / "parts"))
     run.training(weights or PAPER_MODEL)
     run.simulated_images()
-    run.edge_cases(picture, image or "")
+    run.edge_cases(picture, Path(image or "").name)
     run.film()
     run.energy()
     return run.finish(image)

@@ -44,7 +44,7 @@ SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "edge_cases": (
         "Fig. 5: edge cases",
         [
-            ("drift", "Probability ± σ against the shear that drift puts into an image of graphene."),
+            ("drift", "Probability ± σ against shear by drift, of simulated graphene or of the image given."),
             ("edge_cases", "Single images, and what each model says of them."),
         ],
     ),
