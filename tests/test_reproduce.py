@@ -111,6 +111,8 @@ def test_summary_of_a_known_error_analysis() -> None:
     assert (summary["wrong"], summary["second_right"], summary["wrong_of_1200"]) == (2, 1, 600)
     assert summary["seconds_per_5000_passes"] == pytest.approx(1.0)
     assert summary["mean_sigma_wrong"] == pytest.approx(0.07)
+    faultless = confidence.summarise_confidence({**numbers, "label": probability.argmax(axis=1), "passes": 300})
+    assert (faultless["wrong"], faultless["second_right_share"], faultless["mean_confidence_wrong"]) == (0, None, None)
     figure = confidence.draw_confidence({"a": numbers | {"passes": 300}})
     assert figure.axes[0].get_title() == "a: 2 wrong of 4"
 
@@ -420,6 +422,15 @@ def test_reproduce_refuses_what_it_cannot_use(run: Callable[..., Any], tmp_path:
 def test_verdicts(value: float | None, paper: float, better: str, tolerance: float, expected: str) -> None:
     row = comparison._row("q", "", paper, {"m": value}, ["m"], better, tolerance)
     assert row["verdicts"] == {"m": expected}
+
+
+def test_a_growth_parameter_agrees_if_the_papers_lies_within_its_interval() -> None:
+    fit = {"value": 0.045, "low": 0.044, "high": 0.046, "low_95": 0.041, "high_95": 0.049}
+    fits = {"near": fit, "far": fit | {"low_95": 0.043}, "open": fit | {"high_95": None}, "refused": None}
+    row = comparison._growth_row("rho", "the film", fits, [*fits, "unasked"])
+    expected = ["agrees", "differs", "not determined", "not determined", "not applicable"]
+    assert list(row["verdicts"].values()) == expected
+    assert (row["unit"], row["paper"], row["values"]["near"]) == ("1/s", 0.042, 0.045)
 
 
 def test_growth_table_is_in_square_nanometres() -> None:

@@ -54,6 +54,9 @@ def comparison(results: dict[str, Any]) -> list[Row]:
     for key in PAPER_GROWTH:
         fits = {name: film["fits"].get(name, {}).get(key) for name in names}
         rows.append(_growth_row(key, "the film", fits, names))
+    for key in PAPER_GROWTH:
+        fits = {name: film["fits"].get(f"{name}, windows of 48 px", {}).get(key) for name in film["small_windows"]}
+        rows.append(_growth_row(key, "the film, windows of 48 px", fits, names))
     for element, value in figures["energy_transfer"]["at_100_kV"].items():
         same = dict.fromkeys(names, value["formula"])
         rows.append(
@@ -86,7 +89,9 @@ def _growth_row(key: str, source: str, fits: dict[str, Any], names: list[str]) -
     verdicts = {}
     for name in names:
         fit = fits.get(name)
-        if fit is None or fit["low_95"] is None or fit["high_95"] is None:
+        if name not in fits:
+            verdicts[name] = "not applicable"
+        elif fit is None or fit["low_95"] is None or fit["high_95"] is None:
             verdicts[name] = "not determined"
         else:
             verdicts[name] = "agrees" if fit["low_95"] <= paper <= fit["high_95"] else "differs"
