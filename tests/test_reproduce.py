@@ -39,7 +39,7 @@ from bravaismap.simulation import simulate
 
 TINY = Plan(
     quick=True, images=12, passes=4, noise_images=2, noise_levels=(0.0, 6.0), noise_passes=4, feature_images=36,
-    edge_images=2, shears=(0.0, 20.0), every=6, size=192, step=64, film_passes=4, training_images=150,
+    edge_images=2, shears=(0.0, 20.0), every=6, size=192, step=64, small_step=48, film_passes=4, training_images=150,
     training_epochs=2,
 )  # fmt: skip
 HEXAGONAL, EMPTY = CLASSES.index("hexagonal"), CLASSES.index(NONE)
@@ -111,6 +111,8 @@ def test_summary_of_a_known_error_analysis() -> None:
     assert (summary["wrong"], summary["second_right"], summary["wrong_of_1200"]) == (2, 1, 600)
     assert summary["seconds_per_5000_passes"] == pytest.approx(1.0)
     assert summary["mean_sigma_wrong"] == pytest.approx(0.07)
+    faultless = confidence.summarise_confidence({**numbers, "label": probability.argmax(axis=1), "passes": 300})
+    assert (faultless["wrong"], faultless["second_right_share"], faultless["mean_confidence_wrong"]) == (0, None, None)
     figure = confidence.draw_confidence({"a": numbers | {"passes": 300}})
     assert figure.axes[0].get_title() == "a: 2 wrong of 4"
 
@@ -262,11 +264,13 @@ def test_film_is_the_papers(film: tuple[dict[str, Any], xr.Dataset, Any]) -> Non
 def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
     truth, result, _ = film
     fits = decomposition.growth({"true voids": (truth["void"], None), "default": (truth["void"], None)}, truth["time"])
-    summary = decomposition.summarise_decomposition(truth, {"default": result}, fits)
+    small = {"default": truth["threshold"] / 2}
+    summary = decomposition.summarise_decomposition(truth, {"default": result}, fits, small)
+    assert summary["small_windows"]["default"]["relative_to_threshold"] == pytest.approx(0.5)
     assert summary["models"]["default"]["fraction"]["none"] == result["fraction"].values[:, EMPTY].round(5).tolist()
     maps = decomposition_figures.draw_film_maps(truth, {"default": result})
     assert len(maps.axes) == 3 * 4 + 1
-    lower = decomposition_figures.draw_fractions(truth, {"default": result}, fits).axes[1]
+    lower = decomposition_figures.draw_fractions(truth, {"default": result}, fits, small).axes[1]
     circles = next(line for line in lower.lines if line.get_marker() == "o")
     np.testing.assert_array_equal(circles.get_ydata(), truth["threshold"])
     assert sum(line.get_linestyle() == "--" for line in lower.lines) == ("rho" in fits["default"])
@@ -275,6 +279,10 @@ def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
 def test_unmixed_film_and_the_note_on_the_video(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
     _, result, made = film
     numbers = decomposition.unmixed_film(made)
+    share = np.array([0.1, 0.1, 0.2, 0.4])
+    follows = decomposition.summarise_unmixed({"fraction": np.column_stack([1 - share, share])}, 2 * share)
+    assert follows["correlation_with_voids"] == pytest.approx([-1, 1])
+    assert follows["void_endmember"] == 1
     np.testing.assert_allclose(numbers["abundance"].sum(axis=-1), 1, atol=1e-5)
     assert len(decomposition_figures.draw_unmixed(numbers).axes) == 7
     part = result.isel(time=slice(2))
@@ -373,30 +381,27 @@ def _check_report(folder: Path, results: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_reproduce_on_the_command_line(
-    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bravaismap.reproduce.QUICK", TINY)
     monkeypatch.setattr("bravaismap.reproduce.paper._DPI", 40)
     np.save(tmp_path / "mine.npy", graphene(np.random.default_rng(8), side=200))
+    own = tmp_path / "dcnn-2018.safetensors"
+    for suffix in (".safetensors", ".json"):
+        own.with_suffix(suffix).write_bytes(weights.with_suffix(suffix).read_bytes())
     done = run(
-        "reproduce",
-        "--quick",
-        "--train",
-        "--model",
-        "dcnn-2018",
-        "--image",
-        tmp_path / "mine.npy",
-        "-o",
-        tmp_path / "all",
+        "reproduce", "--quick", "--train", "--model", own, "--image", tmp_path / "mine.npy", "-o", tmp_path / "all"
     )
     assert done.code == 0, done.err
     assert "wrong of 1200 simulated images" in done.out
     assert "report.html" in done.out
     results = json.loads((tmp_path / "all" / "results.json").read_text())
-    assert results["models"] == ["dcnn-2018"]
+    assert results["models"] == ["dcnn-2018", "dcnn-2018-own"]
     assert results["figures"]["training_curve"]["epochs"] == 2
-    assert results["cards"]["dcnn-2018"]["weights"] != load_model("dcnn-2018").weights_sha256
-    assert list(results["figures"]["edge_cases"]["dcnn-2018"]["cases"]) == [str(tmp_path / "mine.npy")]
+    trained, given = (results["cards"][name]["weights"] for name in results["models"])
+    assert trained != load_model("dcnn-2018").weights_sha256
+    assert given == load_model(weights).weights_sha256
+    assert list(results["figures"]["edge_cases"]["dcnn-2018"]["cases"]) == ["mine.npy"]
 
 
 def test_reproduce_refuses_what_it_cannot_use(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -417,6 +422,15 @@ def test_reproduce_refuses_what_it_cannot_use(run: Callable[..., Any], tmp_path:
 def test_verdicts(value: float | None, paper: float, better: str, tolerance: float, expected: str) -> None:
     row = comparison._row("q", "", paper, {"m": value}, ["m"], better, tolerance)
     assert row["verdicts"] == {"m": expected}
+
+
+def test_a_growth_parameter_agrees_if_the_papers_lies_within_its_interval() -> None:
+    fit = {"value": 0.045, "low": 0.044, "high": 0.046, "low_95": 0.041, "high_95": 0.049}
+    fits = {"near": fit, "far": fit | {"low_95": 0.043}, "open": fit | {"high_95": None}, "refused": None}
+    row = comparison._growth_row("rho", "the film", fits, [*fits, "unasked"])
+    expected = ["agrees", "differs", "not determined", "not determined", "not applicable"]
+    assert list(row["verdicts"].values()) == expected
+    assert (row["unit"], row["paper"], row["values"]["near"]) == ("1/s", 0.042, 0.045)
 
 
 def test_growth_table_is_in_square_nanometres() -> None:

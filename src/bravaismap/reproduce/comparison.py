@@ -17,6 +17,11 @@ Row = dict[str, Any]
 _PAPER_SECONDS = 60.0
 _PAPER_AGREEMENT = 0.20
 _PAPER_AREA = 216.0  # nm²
+_PAPER_CASES = {
+    "slight drift": ("oblique", "oblique first, hexagonal second, large σ"),
+    "defects": ("hexagonal", "hexagonal"),
+    "Moiré superlattice": ("hexagonal", "hexagonal"),
+}
 _GROWTH_NAMES = {"A0": "A₀", "rho": "ρ", "C": "C"}
 
 
@@ -43,9 +48,15 @@ def comparison(results: dict[str, Any]) -> list[Row]:
             {name: film["models"][name]["relative_to_threshold"] for name in names}, names, "less", 0.0,
         ),
     ]  # fmt: skip
-    for key, unit in (("A0", ""), ("rho", "1/s"), ("C", "")):
+    law = film["fits"].get("the paper's law with noise", {})
+    for key in PAPER_GROWTH:
+        rows.append(_growth_row(key, "the paper's curve with noise", {name: law.get(key) for name in names}, names))
+    for key in PAPER_GROWTH:
         fits = {name: film["fits"].get(name, {}).get(key) for name in names}
-        rows.append(_growth_row(key, unit, fits, names))
+        rows.append(_growth_row(key, "the film", fits, names))
+    for key in PAPER_GROWTH:
+        fits = {name: film["fits"].get(f"{name}, windows of 48 px", {}).get(key) for name in film["small_windows"]}
+        rows.append(_growth_row(key, "the film, windows of 48 px", fits, names))
     for element, value in figures["energy_transfer"]["at_100_kV"].items():
         same = dict.fromkeys(names, value["formula"])
         rows.append(
@@ -73,18 +84,21 @@ def _verdict(value: float | None, paper: float, better: str, tolerance: float) -
     return "better" if (value > paper) == (better == "more") else "worse"
 
 
-def _growth_row(key: str, unit: str, fits: dict[str, Any], names: list[str]) -> Row:
+def _growth_row(key: str, source: str, fits: dict[str, Any], names: list[str]) -> Row:
     paper = PAPER_GROWTH[key]
     verdicts = {}
     for name in names:
         fit = fits.get(name)
-        if fit is None or fit["low"] is None or fit["high"] is None:
+        if name not in fits:
+            verdicts[name] = "not applicable"
+        elif fit is None or fit["low_95"] is None or fit["high_95"] is None:
             verdicts[name] = "not determined"
         else:
-            verdicts[name] = "agrees" if fit["low"] <= paper <= fit["high"] else "differs"
+            verdicts[name] = "agrees" if fit["low_95"] <= paper <= fit["high_95"] else "differs"
     values = {name: fits[name]["value"] if fits.get(name) else None for name in names}
     spans = {name: [fits[name]["low"], fits[name]["high"]] for name in names if fits.get(name)}
-    quantity = f"{_GROWTH_NAMES[key]} of A₀ exp(ρt) + C, found in the film"
+    quantity = f"{_GROWTH_NAMES[key]} from {source}"
+    unit = "1/s" if key == "rho" else ""
     return {
         "quantity": quantity, "unit": unit, "paper": paper, "values": values, "verdicts": verdicts, "intervals": spans,
     }  # fmt: skip
@@ -193,17 +207,22 @@ def _on_features(name: str, found: dict[str, Any]) -> str:
 
 def _on_edges(name: str, found: dict[str, Any]) -> str:
     lost = found["hexagonal_lost_at_percent"]
-    text = f"{name}: " + (
-        f"hexagonal is no longer the first class from {lost:g} % shear on." if lost is not None else
-        "hexagonal stays the first class at every shear tried."
-    )  # fmt: skip
+    if lost is None:
+        text = f"{name}: hexagonal stays the first class at every shear tried."
+    elif lost == 0:
+        text = f"{name}: hexagonal is not the first class, even without more shear."
+    else:
+        text = f"{name}: hexagonal is no longer the first class from {lost:g} % shear on."
     for case, answer in found["cases"].items():
         text += (
-            f" {case}: {display_name(answer['first'])} {answer['probability']:.2f} ± {answer['sigma']:.2f}, then "
-            f"{display_name(answer['second'])} {answer['second_probability']:.2f}."
+            f" {case[0].upper()}{case[1:]}: {display_name(answer['first'])} {answer['probability']:.2f} ± "
+            f"{answer['sigma']:.2f}, then {display_name(answer['second'])} {answer['second_probability']:.2f}"
         )
-    expected = "drift: oblique first, hexagonal second, large σ; defects and Moiré: hexagonal"
-    return text + (f" (The paper: {expected}.)" if found["simulated"] else "")
+        first, said = _PAPER_CASES.get(case, ("", "")) if found["simulated"] else ("", "")
+        if said:
+            text += f" (the paper: {said}; {'as here' if answer['first'] == first else 'not so here'})"
+        text += "."
+    return text
 
 
 def _on_film(film: dict[str, Any], names: list[str]) -> list[str]:
@@ -228,9 +247,23 @@ def _on_film(film: dict[str, Any], names: list[str]) -> list[str]:
         else:
             text += f"No growth law is fitted: {fit.get('refused', 'there is no curve')}."
         lines.append(text)
+    for name, found in film["small_windows"].items():
+        fit, side = film["fits"].get(f"{name}, windows of 48 px", {}), film["small_windows_px"]
+        gap = shown(found["relative_to_threshold"], "%")
+        text = f"{name} by windows of {side} px: the fraction of none differs from thresholding by {gap}"
+        if "rho" in fit:
+            rate = fit["rho"]
+            text += f", and the fit gives ρ = {rate['value']:.4f} 1/s ({shown(rate['low'])} to {shown(rate['high'])})"
+        lines.append(f"{text}.")
+    unmixed = film["unmixed"]
+    lines.append(
+        f"Unmixing, which nobody taught, finds {len(unmixed['correlation_with_voids'])} pure spectra. The mean "
+        f"abundance of endmember {unmixed['void_endmember'] + 1} follows the true voids best, with a correlation of "
+        f"{max(unmixed['correlation_with_voids']):.2f} over time."
+    )
     half = 100 * film["half_void_windows"][-1]
-    found = ", ".join(f"{name} calls {100 * film['models'][name]['none_at_the_end']:.1f} % none" for name in names)
-    lines.append(f"In the last frame {half:.1f} % of the windows are void by half or more; {found}.")
+    said = ", ".join(f"{name} calls {100 * film['models'][name]['none_at_the_end']:.1f} % none" for name in names)
+    lines.append(f"In the last frame {half:.1f} % of the windows are void by half or more; {said}.")
     lines.append(
         "A window of 128 px holds a small void and the lattice around it. A model that looks for the lattice finds it; "
         "the fraction of none is then the share of windows that are mostly void, not the area of the voids, and grows "

@@ -75,7 +75,7 @@ def summarise_confidence(numbers: Numbers) -> dict[str, Any]:
         "wrong": int((~right).sum()),
         "wrong_of_1200": float(PAPER_IMAGES * (~right).mean()),
         "second_right": int(second.sum()),
-        "second_right_share": float(second.sum() / max((~right).sum(), 1)),
+        "second_right_share": float(second[~right].mean()) if (~right).any() else None,
         "accuracy": scores.accuracy,
         "calibration_error": scores.ece,
         "mean_confidence_wrong": float(sure[~right].mean()) if (~right).any() else None,

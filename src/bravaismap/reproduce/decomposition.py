@@ -36,6 +36,7 @@ __all__ = [
     "map_film",
     "paper_law",
     "summarise_decomposition",
+    "summarise_unmixed",
     "threshold_voids",
     "unmixed_film",
 ]
@@ -47,6 +48,7 @@ _FRAME_TIME: Final = 2.25
 _SMOOTHED: Final = 0.36  # lattice parameters that the intensity is smoothed over before it is thresholded
 _SHOWN: Final = 4  # frames in the figure
 _WINDOW: Final = 128
+_SMALL: Final = 48  # px: a window of four cells
 _ENDMEMBERS: Final = 3
 _SCATTER: Final = 0.004  # of a fraction from frame to frame, about that of the paper's curve
 _SMALLEST: Final = 0.02  # fraction below which a ratio says nothing
@@ -129,19 +131,29 @@ def threshold_voids(images: NDArray[Any], spacing: float) -> tuple[NDArray[np.bo
     return smooth < threshold, threshold
 
 
-def map_film(model: Contestant, film: Decomposition, folder: Path) -> PhaseMap:
-    """Map the film, or go on where a map in `folder` was interrupted."""
+def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: bool = False) -> PhaseMap:
+    """Map the film, or go on where a map in `folder` was interrupted.
+
+    Parameters
+    ----------
+    model : Contestant
+    film : Decomposition
+    folder : Path
+    small : bool
+        Map it by windows of 48 px, instead of the paper's 128, for their fractions alone.
+    """
     plan = film.plan
-    settings = film.settings | plan.settings("film_passes") | model.fingerprint
+    window, step, samples = (_SMALL, plan.small_step, 0) if small else (_WINDOW, plan.step, plan.film_passes)
+    settings = film.settings | model.fingerprint | {"window": window, "step": step, "samples": samples}
     store = folder / f"film-{model.name}-{fingerprint(settings)}.zarr"
-    label = f"map the film by {model.name}"
+    label = f"map the film by {model.name}{f', {window} px' if small else ''}"
     if store.exists():
         kept = open_result(store)
         if mapped_frames(kept).all():
             film.advance(label, kept.sizes["time"], kept.sizes["time"])
             return kept
     return map_phases(
-        film.frames["image"], window=_WINDOW, step=plan.step, model=model.instrument, samples=plan.film_passes,
+        film.frames["image"], window=window, step=step, model=model.instrument, samples=samples,
         seed=plan.seed, output=store, progress=lambda done, total: film.advance(label, done, total),
     )  # fmt: skip
 
@@ -164,7 +176,7 @@ def paper_law(time: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
 
 
 def growth(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.floating] | None]], time: Any) -> Numbers:
-    """Fit the paper's law to each curve: parameters with 68 % intervals, or the reason why it has none.
+    """Fit the paper's law to each curve: parameters with 68 % and 95 % intervals, or the reason why it has none.
 
     Parameters
     ----------
@@ -184,20 +196,25 @@ def growth(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.floating] | 
         except InputError as error:
             fits[name] = {"refused": str(error)}
             continue
-        bounds = found["interval"].isel(level=0).values
-        fits[name] = {
-            str(p): {
-                "value": float(found["value"].values[i]),
-                "low": _known(bounds[i, 0]),
-                "high": _known(bounds[i, 1]),
-            }
-            for i, p in enumerate(found["parameter"].values)
-        } | {name: found.attrs[name] for name in ("reduced_chi_square", "interval_method")}
+        fits[name] = {str(p): _estimate(found.sel(parameter=p)) for p in found["parameter"].values}
+        fits[name] |= {key: found.attrs[key] for key in ("reduced_chi_square", "interval_method")}
     return fits
 
 
-def summarise_decomposition(truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers) -> dict[str, Any]:
-    """Return the fractions of all classes, how they agree with thresholding and with the truth, and the fits."""
+def summarise_unmixed(numbers: Numbers, void: NDArray[np.floating]) -> dict[str, Any]:
+    """Return how the mean abundance of each endmember goes with the true void fraction over time."""
+    fraction = numbers["fraction"]
+    follows = [float(np.corrcoef(share, void)[0, 1]) if share.std() and void.std() else 0.0 for share in fraction.T]
+    return {"correlation_with_voids": follows, "void_endmember": int(np.argmax(follows))}
+
+
+def summarise_decomposition(
+    truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers, small: dict[str, NDArray[np.floating]]
+) -> dict[str, Any]:
+    """Return the fractions of all classes, how they agree with thresholding and with the truth, and the fits.
+
+    `small` holds the fraction of none by windows of 48 px, of some models.
+    """
     late = truth["time"] >= _BASELINE[1]
     by_model = {}
     for name, result in maps.items():
@@ -219,8 +236,22 @@ def summarise_decomposition(truth: Numbers, maps: dict[str, xr.Dataset], fits: N
         "threshold_relative_to_truth": _relative(truth["threshold"][late], truth["void"][late]),
         "area_nm2": float(truth["area_nm2"]),
         "models": by_model,
+        "small_windows_px": _SMALL,
+        "small_windows": {
+            name: {
+                "none": none.round(5).tolist(),
+                "relative_to_threshold": _relative(none[late], truth["threshold"][late]),
+            }
+            for name, none in small.items()
+        },
         "fits": fits,
     }
+
+
+def _estimate(parameter: xr.Dataset) -> dict[str, float | None]:
+    """Return a parameter with the ends of its 68 % and 95 % intervals."""
+    ends = [_known(end) for end in parameter["interval"].values.ravel()]
+    return {"value": float(parameter["value"]), **dict(zip(("low", "high", "low_95", "high_95"), ends, strict=True))}
 
 
 def _known(value: float) -> float | None:

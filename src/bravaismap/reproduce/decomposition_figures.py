@@ -27,6 +27,7 @@ def draw_film_maps(truth: Numbers, maps: dict[str, xr.Dataset]) -> Figure:
     shown = truth["shown"]
     rows = 1 + 2 * len(maps)
     figure = Figure(figsize=(7.4, 1.5 * rows + 0.4), layout="constrained")
+    figure.set_layout_engine("constrained", rect=(0.02, 0, 0.98, 1))  # room for labels of two lines
     axes = figure.subplots(rows, len(shown), squeeze=False)
     side = truth["image"].shape[-1] * truth["pixel_size_nm"]
     mesh = None
@@ -54,8 +55,13 @@ def draw_film_maps(truth: Numbers, maps: dict[str, xr.Dataset]) -> Figure:
     return sized(figure, 8.5)
 
 
-def draw_fractions(truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers) -> Figure:
-    """Draw the fractions of all classes over time, thresholding as circles, the fit as a dashed line, and the truth."""
+def draw_fractions(
+    truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers, small: dict[str, NDArray[np.floating]]
+) -> Figure:
+    """Draw the fractions of all classes over time, thresholding as circles, the fits as dashed lines, and the truth.
+
+    `small` holds the fraction of none by smaller windows, of some models.
+    """
     figure = Figure(figsize=(7.4, 4.9), layout="constrained")
     axes = figure.subplots(2, len(maps), sharex=True, sharey="row", squeeze=False, height_ratios=(1, 1.25))
     time = truth["time"]
@@ -69,26 +75,36 @@ def draw_fractions(truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers) -
                 )
                 ax.plot(time, fraction[:, i], color=color, lw=1.5, label=label)
             ax.plot(time, truth["void"], color="black", lw=1.6, label="true voids")
-            ax.plot(time, truth["half_void"], ":", color="black", lw=1.6, label="windows half void or more (true)")
+            ax.plot(time, truth["half_void"], ":", color="black", lw=1.6, label="windows half void (true)")
             ax.plot(time, truth["threshold"], "o", color="black", mfc="none", ms=3.5, mew=0.9, label="thresholding")
-            fit = fits.get(name, {})
-            if "rho" in fit:
-                a0, rho, c = (fit[key]["value"] for key in ("A0", "rho", "C"))
-                ax.plot(time, a0 * np.exp(rho * time) + c, "--", color="#B2182B", lw=1.6, label="exponential fit")
+            if name in small:
+                ax.plot(time, small[name], "-.", color="0.45", lw=1.4, label="none, 48 px windows")
+            for source in (name, f"{name}, windows of 48 px"):
+                if "rho" in fits.get(source, {}):
+                    a0, rho, c = (fits[source][key]["value"] for key in ("A0", "rho", "C"))
+                    with np.errstate(divide="ignore"):  # A₀ of a steep fit may be too small for a number
+                        curve = np.exp(np.minimum(np.log(a0) + rho * time, 3.0)) + c
+                    ax.plot(time, curve, "--", color="#B2182B", lw=1.6, label="exponential fit")
             ax.grid(color="0.9", lw=0.6)
             ax.spines[["top", "right"]].set_visible(False)
         column[0].set(ylim=(-0.02, 1.02), title=name)
         top = max(float(truth["void"].max()), float(truth["threshold"].max()), 0.1)
         column[1].set(xlabel="time (s)", ylim=(-0.01, max(1.25 * top, 0.2)))
-        if "refused" in fit:
+        if "refused" in fits.get(name, {}):
             column[1].text(
-                0.02, 0.97, "no fit: ρ is not determined", transform=column[1].transAxes, va="top", size=8, bbox=_PLAIN
+                0.02,
+                0.97,
+                "no fit to none at 128 px: ρ is not determined",
+                transform=column[1].transAxes,
+                va="top",
+                size=8,
+                bbox=_PLAIN,
             )
     for ax, text in zip(axes[:, 0], ("fraction", "fraction, enlarged"), strict=True):
         ax.set_ylabel(text)
     labelled = {text: handle for ax in axes[0] for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(
-        list(labelled.values()), list(labelled), loc="outside lower center", ncols=5, fontsize=8, frameon=False
+        list(labelled.values()), list(labelled), loc="outside lower center", ncols=4, fontsize=8, frameon=False
     )  # fmt: skip
     return sized(figure)
 

@@ -84,11 +84,12 @@ def reproduce(
     weights = str(training_curve.train_anew(plan, folder / "training", advance)) if train else ""
     models = [contestant(PAPER_MODEL, weights)]
     if model != PAPER_MODEL:
-        models.append(contestant(model) if not model.endswith(".safetensors") else contestant(Path(model).stem, model))
+        own = Path(model).stem if model.endswith(".safetensors") else ""
+        models.append(contestant(f"{own}-own" if own == PAPER_MODEL else own or model, model if own else ""))
     run = _Run(folder, plan, models, advance, Parts(folder / "parts"))
     run.training(weights or PAPER_MODEL)
     run.simulated_images()
-    run.edge_cases(picture, image or "")
+    run.edge_cases(picture, Path(image or "").name)
     run.film()
     run.energy()
     return run.finish(image)
@@ -155,14 +156,21 @@ class _Run:
         }
         unmixed = self.parts.get("unmixed", film.settings, lambda: decomposition.unmixed_film(film))
         none = CLASSES.index(NONE)
-        curves: Any = {"the paper's law with scatter": (decomposition.paper_law(truth["time"], self.plan.seed), None)}
+        curves: Any = {"the paper's law with noise": (decomposition.paper_law(truth["time"], self.plan.seed), None)}
         curves |= {"true voids": (truth["void"], None), "thresholding": (truth["threshold"], None)}
         curves |= {n: (r["fraction"].values[:, none], r["fraction_std"].values[:, none]) for n, r in maps.items()}
+        small: dict[str, Any] = {}
+        for model in self.models:
+            if model.instrument.measures_cells:
+                again = decomposition.map_film(model, film, self.parts.folder, small=True)
+                small[model.name] = again["fraction"].values[:, none]
+        curves |= {f"{name}, windows of 48 px": (values, None) for name, values in small.items()}
         fits = decomposition.growth(curves, truth["time"])
         self.advance("fit growth", 1, 1)
-        self.figures["decomposition"] = decomposition.summarise_decomposition(truth, maps, fits)
+        self.figures["decomposition"] = decomposition.summarise_decomposition(truth, maps, fits, small)
+        self.figures["decomposition"]["unmixed"] = decomposition.summarise_unmixed(unmixed, truth["void"])
         self._draw("film_maps", decomposition_figures.draw_film_maps(truth, maps))
-        self._draw("fractions", decomposition_figures.draw_fractions(truth, maps, fits))
+        self._draw("fractions", decomposition_figures.draw_fractions(truth, maps, fits, small))
         self._draw("unmixed", decomposition_figures.draw_unmixed(unmixed))
         for name, result in maps.items():
             self._video(name, result, film)
@@ -212,6 +220,7 @@ class _Run:
         """Write a figure; one of a quick run says so along its bottom."""
         canvas: Any = FigureCanvasAgg(figure)
         figure.set_dpi(_DPI)
+        figure.draw_without_rendering()  # what is to scale needs a second look at the layout
         canvas.draw()
         pixels = np.array(canvas.buffer_rgba())[..., :3]
         if self.plan.quick:
@@ -253,14 +262,18 @@ def _counted(frames: Any, done: Callable[[int], object]) -> Any:
 
 def _summary(results: dict[str, Any]) -> list[str]:
     """Return a sentence per model: which quantities of the table agree with the paper, are better, or do not."""
+    phrases = {
+        "agrees": "agrees with the paper in", "better": "is better in", "worse": "is worse in",
+        "differs": "differs in", "not determined": "does not determine",
+    }  # fmt: skip
     lines = []
     for name in results["models"]:
-        groups: dict[str, list[str]] = {}
-        for row in results["table"]:
-            groups.setdefault(row["verdicts"][name], []).append(row["quantity"])
-        order = ("agrees", "better", "worse", "differs", "not determined")
-        said = [f"{word}: {'; '.join(groups[word])}" for word in order if word in groups]
-        lines.append(f"{name} – " + ". ".join(said) + ".")
+        said = []
+        for verdict, phrase in phrases.items():
+            found = [row["quantity"] for row in results["table"] if row["verdicts"][name] == verdict]
+            if found:
+                said.append(f"{phrase}: {', '.join(found)}")
+        lines.append(f"{name} {'; '.join(said)}.")
     return lines
 
 

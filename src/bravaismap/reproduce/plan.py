@@ -35,9 +35,9 @@ class Plan:
         Images in the feature map (the paper: 1000).
     edge_images, shears : int, tuple
         Images at each shear of the scan, in %.
-    frames, every, size, step, film_passes : int
+    frames, every, size, step, small_step, film_passes : int
         Frames of the movie (the paper: 90), which of them are computed, side of a frame in px, distance between windows
-        in px, passes for each window.
+        in px, the same of the smaller windows, passes for each window.
     training_images, training_epochs : int
         Where the network is trained anew.
     seed : int
@@ -57,6 +57,7 @@ class Plan:
     every: int = 1
     size: int = 512
     step: int = 16
+    small_step: int = 24
     film_passes: int = 30
     training_images: int = 24000
     training_epochs: int = 30
@@ -70,8 +71,8 @@ class Plan:
 FULL: Final = Plan()
 QUICK: Final = Plan(
     quick=True, images=240, passes=300, noise_images=6, noise_levels=(0.0, 4.0, 9.0), noise_passes=100,
-    feature_images=300, edge_images=5, shears=(0.0, 2.0, 4.0, 8.0, 16.0), every=3, step=32, film_passes=10,
-    training_images=2400, training_epochs=5,
+    feature_images=300, edge_images=5, shears=(0.0, 2.0, 4.0, 8.0, 16.0), every=3, step=32, small_step=32,
+    film_passes=10, training_images=2400, training_epochs=5,
 )  # fmt: skip
 
 

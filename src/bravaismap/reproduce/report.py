@@ -44,7 +44,7 @@ SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "edge_cases": (
         "Fig. 5: edge cases",
         [
-            ("drift", "Probability ± σ against the shear that drift puts into an image of graphene."),
+            ("drift", "Probability ± σ against shear by drift, of simulated graphene or of the image given."),
             ("edge_cases", "Single images, and what each model says of them."),
         ],
     ),
@@ -129,7 +129,9 @@ def _growth(results: dict[str, Any]) -> str:
             between = f"<br><small>{shown(span[0])} to {shown(span[1])}</small>" if span else ""
             cells.append(f'<td class="number">{shown(row[key])}{between}</td>')
         lines.append(f"<tr><td>{escape(row['source'])}</td>{''.join(cells)}</tr>")
-    return "\n".join([*lines, "</table>", "<p><small>Intervals are 68 %, by profile likelihood.</small></p>"])
+    return "\n".join(
+        [*lines, "</table>", "<p><small>Intervals are 68 %; a verdict rests on the 95 % interval.</small></p>"]
+    )
 
 
 def _energy(table: dict[str, Any]) -> str:
