@@ -141,7 +141,7 @@ def test_no_lattice() -> None:
     counts = rng.poisson(3.0, (20, 128, 128))
     blurred = np.stack([np.convolve(rng.standard_normal(128 * 130), np.ones(5) / 5)[: 128 * 128] for _ in range(20)])
     images = np.concatenate([noise, counts, blurred.reshape(20, 128, 128)]).astype(np.float32)
-    assert (measure(torch.from_numpy(images)).evidence < 15).all()
+    assert (measure(torch.from_numpy(images)).evidence < 20).all()
 
 
 def test_a_constant_window_is_not_an_error() -> None:
