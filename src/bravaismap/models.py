@@ -243,7 +243,8 @@ class LatticeClassifier:
         Sampled
             With `cells`.
         """
-        at_once = max(1, _PIXELS_PER_BATCH // max(images[0].size, 1))
+        most = max(1, _PIXELS_PER_BATCH // max(images[0].size, 1))
+        at_once = min(most, -(-len(images) // torch.get_num_threads()))
 
         def part(first: int) -> Sampled:
             batch = np.ascontiguousarray(images[first : first + at_once], np.float32)

@@ -26,7 +26,7 @@ def side_by_side(function: Callable[[Part], Answer], parts: Sequence[Part]) -> l
     function : callable
         Must not depend on the order of the calls.
     parts : sequence
-        A single part is computed here, on all threads.
+        Best a multiple of the threads in number, and equal in size.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def side_by_side(function: Callable[[Part], Answer], parts: Sequence[Part]) -> l
         In the order of the parts.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or len(parts) < 2:
+    if threads == 1:
         return [function(part) for part in parts]
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
