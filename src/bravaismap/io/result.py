@@ -188,12 +188,12 @@ class ResultStore:
             warnings.warn(
                 f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again", stacklevel=6
             )
+        _write_axes(self._group, coords)
         if self.done.all():
             raise OutputError(
                 f"{self.path} exists and is complete, every frame as it was written; give --overwrite to make it again"
             )
         _remove_unfinished(self.path, self._arrays, self.done)
-        _write_axes(self._group, coords)
         self._group.attrs[_CARD] = json.dumps(dict(card), ensure_ascii=False)
 
 
