@@ -101,8 +101,6 @@ FULL, HALF, NAMED = (OSError(28, "No space left on device"), False), (Killed(), 
 def test_failure_at_every_write(
     tmp_path: Path, whole: xr.Dataset, ways: tuple[tuple[BaseException, bool], ...]
 ) -> None:
-    tmp_path: Path, whole: xr.Dataset, ways: tuple[tuple[BaseException, bool], ...]
-) -> None:
     with failing(0, None) as count:
         write(tmp_path / "counted.zarr")
     finished = set()
