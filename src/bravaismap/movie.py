@@ -7,7 +7,7 @@ known and in px when it is not; ``time`` is in s when the frame time is known an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -152,7 +152,7 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     return filled
 
 
-def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:
     """Yield the number and the pixels of the wanted frames, one at a time.
 
     A lazy movie is read block by block along time, each block once, so that a file whose blocks hold several frames is
