@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -225,46 +227,63 @@ def test_replaced_only_when_the_new_one_stands(tmp_path: Path, whole: xr.Dataset
 
 # A real process, killed
 
-
-def _map(movie: np.ndarray, path: Path, model: NetworkClassifier) -> None:
-    map_phases(movie, window=32, step=8, model=model, samples=20, output=path)
+MAP: dict[str, Any] = {"window": 32, "step": 8, "samples": 20}
 
 
-def _inode(path: Path) -> int | None:
+def kill_again_and_again(movie: str, weights: str, path: str, kills: int, per_frame: float) -> None:
+    """Start the same run in a process of its own and kill it, at a random point each time."""
+    from bravaismap.models import load_model
+
+    frames, model, rng = np.load(movie), load_model(weights), np.random.default_rng(5)
+    lock, marks, seen = Path(path).with_name(".r.zarr.lock"), Path(path) / "frame_done" / "c", set()
+    for _ in range(kills):
+        before = _owner(lock)
+        process = os.fork()
+        if process == 0:
+            map_phases(frames, model=model, output=path, **MAP)
+            os._exit(0)
+        while _owner(lock) in ("", before):
+            ended = os.waitpid(process, os.WNOHANG)
+            assert ended == (0, 0), (ended, len(seen))
+            time.sleep(0.005)
+        time.sleep(float(rng.uniform(0, 8)) * per_frame)
+        os.kill(process, signal.SIGKILL)
+        assert os.waitpid(process, 0)[1] == signal.SIGKILL
+        now = {mark.name for mark in marks.glob("*") if mark.name.isdecimal()} if marks.exists() else set()
+        assert now >= seen
+        seen = now
+    print(len(seen))
+
+
+def _owner(lock: Path) -> str:
     try:
-        return path.stat().st_ino
+        return lock.read_text()
     except FileNotFoundError:
-        return None
+        return ""
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="no fork of a process that has imported everything")
-def test_killed_at_random_and_continued(quick: NetworkClassifier, tmp_path: Path) -> None:
-    kills, rng = 20, np.random.default_rng(5)
-    movie = rng.integers(0, 99, (100, 40, 40)).astype(np.uint8)
+@pytest.mark.skipif(os.name == "nt", reason="no fork on this system")
+def test_killed_at_random_and_continued(quick: NetworkClassifier, weights: Path, tmp_path: Path) -> None:
+    movie = np.random.default_rng(5).integers(0, 99, (200, 40, 40)).astype(np.uint8)
+    np.save(tmp_path / "movie.npy", movie)
+    map_phases(movie[:2], model=quick, output=tmp_path / "part.zarr", **MAP)
     started = time.monotonic()
-    _map(movie, tmp_path / "whole.zarr", quick)
-    whole, per_frame = open_result(tmp_path / "whole.zarr").load(), (time.monotonic() - started) / len(movie)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    path, lock, seen = tmp_path / "r.zarr", tmp_path / ".r.zarr.lock", 0
-    for _ in range(kills):
-        process = context.Process(target=_map, args=(movie, path, quick))
-        before = _inode(lock)
-        process.start()
-        while _inode(lock) in (None, before):
-            process.join(0.001)
-        process.join(float(rng.uniform(0, 8)) * per_frame)
-        assert process.exitcode is None
-        process.kill()
-        process.join()
-        if path.exists():
-            now = done(path)
-            assert len(now) >= seen
-            assert set(now) <= set(np.flatnonzero(mapped_frames(open_result(path))))
-            seen = len(now)
-    assert 5 < seen < len(movie)
-    _map(movie, path, quick)
-    xr.testing.assert_identical(open_result(path).load(), whole)
+    map_phases(movie[:20], model=quick, output=tmp_path / "part.zarr", overwrite=True, **MAP)
+    arguments = (str(tmp_path / "movie.npy"), str(weights), str(tmp_path / "r.zarr"), 20)
+    per_frame = (time.monotonic() - started) / 20
+    killing = subprocess.run(
+        [sys.executable, "-c", f"import test_resume; test_resume.kill_again_and_again(*{arguments}, {per_frame})"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert killing.returncode == 0, killing.stderr
+    assert 3 < int(killing.stdout) < len(movie)
+    path = tmp_path / "r.zarr"
+    before = done(path)
+    assert set(before) <= set(np.flatnonzero(mapped_frames(open_result(path))))
+    steps: list[int] = []
+    found = map_phases(movie, model=quick, output=path, progress=lambda now, _: steps.append(now), **MAP).load()
+    assert steps[0] == len(before)
+    xr.testing.assert_equal(found, map_phases(movie, model=quick, **MAP))
     assert not list(path.rglob("*.partial"))
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["r.zarr", "whole.zarr"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["movie.npy", "part.zarr", "r.zarr"]
