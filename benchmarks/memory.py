@@ -1,7 +1,7 @@
 """Peak resident memory of mapping: a file of 50 and of 500 frames, and a movie of 100 GB that is made as it is read.
 
-Of the 100 GB a part is mapped, so long that several blocks come and go; the peak after each share of it is printed, which
-is what the rest would have added if there were a leak, and how long the whole would take.
+Of the 100 GB a part is mapped, so long that several blocks come and go; the peak after each share of it is printed,
+which is what the rest would have added if there were a leak, and how long the whole would take.
 
 python benchmarks/memory.py [--gigabytes 100] [--frames 500]
 """
