@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from distributed import Client, LocalCluster
+from distributed import Client
 from machine import machine
 
 import bravaismap as bm
-from bravaismap.cluster import mapped_on_cluster
+from bravaismap.cluster import local_cluster, mapped_on_cluster
 from bravaismap.mapping import FrameMapper
 from bravaismap.windows import window_grid
 
@@ -30,8 +30,7 @@ SIDE = 512
 
 def seconds_on(workers: int, movie: np.ndarray, mapper: FrameMapper) -> tuple[float, float]:
     """Return the wall time and the processor time of so many workers, after two frames each that do not count."""
-    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-    with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster, set_as_default=False) as client:
+    with local_cluster(workers) as cluster, Client(cluster, set_as_default=False) as client:
 
         def run(frames: np.ndarray) -> tuple[float, float]:
             started, worked = time.perf_counter(), sum(client.run(time.process_time).values())

@@ -192,3 +192,11 @@ def test_a_frame_that_kills_every_worker_is_named() -> None:
     frames = ((index, np.zeros((2, 2))) for index in range(1))
     with pytest.raises(InputError, match="frame 0: each worker that mapped it died"):
         list(mapped_on_cluster(Deadly(), frames, workers=1))
+
+
+@pytest.mark.slow
+def test_workers_of_this_computer_keep_the_memory_that_they_free() -> None:
+    with module.local_cluster(1) as cluster, Client(cluster, set_as_default=False) as client:
+        found = client.run(lambda: (os.environ.get("MALLOC_TRIM_THRESHOLD_"), os.environ.get("OMP_NUM_THREADS")))
+        assert list(found.values()) == [(os.environ.get("MALLOC_TRIM_THRESHOLD_"), "1")]
+        assert list(client.nthreads().values()) == [1]
