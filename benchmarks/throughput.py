@@ -1,21 +1,45 @@
-"""Windows per second of each stage, and seconds for a 512² frame (window 128, step 16).
+"""Windows per second of each part; of `map` the share of each stage, the distance to the FFTs, and the paper's movie.
 
-python benchmarks/throughput.py
+The stages are timed on one thread, one after another. The paper's movie (90 frames of 512², 625 windows each, recorded
+in 202 s) is projected from a few frames, written to disk, on all threads; the load of the machine is printed with it.
+
+python benchmarks/throughput.py [--only-map] [--frames 4] [--samples N] [--json FILE]
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from pkgutil import resolve_name
+from unittest import mock
 
+import h5py
 import numpy as np
 import torch
 from machine import machine
 
 import bravaismap as bm
 from bravaismap.spectrum import spectrum
+from bravaismap.windows import cut_windows, window_grid
 
 REPEATS = 5
+PAPER_FRAMES, PAPER_SECONDS = 90, 202.5
+#: Stage of `map`, and the function in which its time passes.
+STAGES = {
+    "read": "bravaismap.io.signal.frames",
+    "windows": "bravaismap.mapping.cut_windows",
+    "measurement": "bravaismap.models.measure",
+    "posterior": "bravaismap.models.classified",
+    "cells": "bravaismap.mapping.cell_variables",
+    "write": "bravaismap.io.result.ResultStore.write_frame",
+}
 
 
 def median_seconds(work: Callable[[], object]) -> float:
@@ -29,8 +53,70 @@ def median_seconds(work: Callable[[], object]) -> float:
     return float(np.median(times))
 
 
-def main() -> None:
-    print(machine())
+@contextmanager
+def timed_stages() -> Iterator[dict[str, float]]:
+    """Collect the seconds that pass in each stage."""
+    seconds: dict[str, float] = defaultdict(float)
+
+    def timed(stage: str, function: Callable) -> Callable:
+        def call(*arguments: object, **options: object) -> object:
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                seconds[stage] += time.perf_counter() - started
+
+        return call
+
+    with ExitStack() as stack:
+        for stage, target in STAGES.items():
+            holder = resolve_name(target.rpartition(".")[0])
+            name = target.rpartition(".")[2]
+            stack.enter_context(mock.patch.object(holder, name, timed(stage, getattr(holder, name))))
+        yield seconds
+
+
+def mapped_seconds(movie: Path, samples: int | None, threads: int) -> tuple[float, dict[str, float]]:
+    """Read and map a movie to disk; return seconds per frame and the seconds of each stage per frame."""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder, timed_stages() as stages:
+        started = time.perf_counter()
+        result = bm.map_phases(bm.read(f"{movie}:/image"), samples=samples, output=f"{folder}/r.zarr")
+        seconds = time.perf_counter() - started
+    frames = result.sizes["time"]
+    return seconds / frames, {stage: value / frames for stage, value in stages.items()}
+
+
+def map_report(frames: int, samples: int | None) -> dict:
+    """Print the share of each stage, the distance to the FFTs, and the projection of the paper's movie."""
+    threads = torch.get_num_threads()
+    film = bm.simulate_film(frames, 512)["image"].values.astype(np.float32)
+    windows = cut_windows(film[0], window_grid((512, 512), 128, 16))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.h5"
+        with h5py.File(path, "w") as file:
+            file["image"] = film
+        mapped_seconds(path, samples, 1)
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+        total, stages = mapped_seconds(path, samples, 1)
+        on_all = mapped_seconds(path, samples, threads)[0] if threads > 1 else total
+        torch.set_num_threads(1)
+        fft = median_seconds(lambda: torch.fft.rfft2(torch.from_numpy(windows)))
+        torch.set_num_threads(threads)
+    stages["the rest"] = total - sum(stages.values())
+    print(f"map, {frames} frames of 512², {len(windows)} windows each, default model, one thread, load {load:.1f}:")
+    for stage, seconds in stages.items():
+        print(f"  {stage:<12} {1e3 * seconds:8.1f} ms a frame   {100 * seconds / total:5.1f} %")
+    print(f"  {'all':<12} {1e3 * total:8.1f} ms a frame   {len(windows) / total:5.0f} windows/s")
+    print(f"  the FFTs alone {1e3 * fft:6.1f} ms a frame: map takes {total / fft:.0f} times as long")
+    print(
+        f"paper's movie, {PAPER_FRAMES} frames, projected from {frames} on {threads} threads: "
+        f"{PAPER_FRAMES * on_all:.0f} s (recorded in {PAPER_SECONDS} s), {len(windows) / on_all:.0f} windows/s"
+    )
+    return {"load": load, "seconds_per_frame": total, "stages": stages, "fft": fft, "on_all_threads": on_all}
+
+
+def parts() -> None:
     count = 600
     for recipes in ("simulated", "realistic"):
         seconds = median_seconds(lambda recipes=recipes: bm.simulate(count, recipes))
@@ -47,6 +133,21 @@ def main() -> None:
         print(f"map, 512² frame, 625 windows, dcnn-2018, {samples:>2} passes   {seconds:.2f} s")
     seconds = median_seconds(lambda: bm.map_phases(frame))
     print(f"map, 512² frame, 625 windows, default, all outputs   {seconds:.2f} s")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--only-map", action="store_true")
+    options.add_argument("--frames", type=int, default=4)
+    options.add_argument("--samples", type=int)
+    options.add_argument("--json", type=Path)
+    asked = options.parse_args()
+    print(machine())
+    if not asked.only_map:
+        parts()
+    found = map_report(asked.frames, asked.samples)
+    if asked.json:
+        asked.json.write_text(json.dumps({"machine": machine()} | found, indent=1))
 
 
 if __name__ == "__main__":

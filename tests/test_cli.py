@@ -238,6 +238,50 @@ def test_interrupted_map_is_continued_in_this_process(
     )
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_damaged_and_finished_results(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
+    arguments = [
+        "map",
+        film,
+        "--window",
+        48,
+        "--step",
+        24,
+        "--model",
+        weights,
+        "--samples",
+        0,
+        "-o",
+        tmp_path / "r.zarr",
+    ]
+    assert run(*arguments).code == 0
+    whole = open_result(tmp_path / "r.zarr").load()
+    run(*arguments).refused("r.zarr", "complete", "every frame as it was written", "--overwrite")
+    (tmp_path / "r.zarr" / "label" / "c" / "2" / "0" / "0").write_bytes(b"damaged")
+    again = run(*arguments)
+    assert again.code == 0, again.err
+    assert "1 frame is damaged (frame 2: not what was written), mapped again" in again.err
+    xr.testing.assert_identical(open_result(tmp_path / "r.zarr").load(), whole)
+
+
+def test_clusters_that_cannot_be(run: Run, film: Path, tmp_path: Path) -> None:
+    for options, part in [(["--workers", 0], "0 workers"), (["--workers", 1, "--scheduler", "tcp://x:1"], "either")]:
+        run("map", film, "--window", 48, "-o", tmp_path / "r.zarr", *options).refused(part)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
+def test_map_by_workers(film: Path, weights: Path, tmp_path: Path) -> None:
+    arguments = ["map", film, "--window", "48", "--step", "24", "--model", weights, "--samples", "10"]
+    done = shell(*arguments, "--workers", "2", "-o", tmp_path / "two.zarr")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert shell(*arguments, "-o", tmp_path / "one.zarr").returncode == 0
+    one, two = (open_result(tmp_path / f"{name}.zarr").load() for name in ("one", "two"))
+    xr.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_leaves_a_result_that_the_same_command_continues(weights: Path, tmp_path: Path) -> None:

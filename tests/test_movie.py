@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import dask.array as da
@@ -187,3 +189,38 @@ def test_each_block_of_a_lazy_movie_is_read_once() -> None:
     assert {index: int(frame[0, 0]) for index, frame in frames.items()} == {0: 0, 2: 2, 4: 4, 5: 5, 6: 6}
     assert all(frame.shape == (2, 3) for frame in frames.values())
     assert read == [0, 3, 6]
+
+
+def test_the_next_block_is_read_while_one_is_worked_on_and_no_more() -> None:
+    read: list[int] = []
+    asked = threading.Event()
+
+    def block(block_info: dict[int, dict[str, list[tuple[int, int]]]]) -> np.ndarray:
+        read.append(block_info[None]["array-location"][0][0])
+        asked.set()
+        return np.zeros((2, 2, 3))
+
+    data = da.map_blocks(block, chunks=((2, 2, 2, 2), (2,), (3,)), dtype=float, meta=np.empty((0, 0, 0)))
+    frames = read_frames(as_movie(data), range(8))
+    for index in range(6):
+        asked.clear()
+        next(frames)
+        if index % 2 == 0:
+            assert asked.wait(10)
+            time.sleep(0.05)  # for a block too many to be asked for
+        assert read == list(range(0, 2 * (index // 2) + 3, 2))
+    frames.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+
+
+def test_a_block_that_cannot_be_read_is_an_error_at_its_first_frame() -> None:
+    def block(block_info: dict[int, dict[str, list[tuple[int, int]]]]) -> np.ndarray:
+        if block_info[None]["array-location"][0][0]:
+            raise InputError("film.h5: its values cannot be read")
+        return np.zeros((2, 2, 3))
+
+    data = da.map_blocks(block, chunks=((2, 2), (2,), (3,)), dtype=float, meta=np.empty((0, 0, 0)))
+    frames = read_frames(as_movie(data), range(4))
+    assert [next(frames)[0], next(frames)[0]] == [0, 1]
+    with pytest.raises(InputError, match=r"film\.h5"):
+        next(frames)

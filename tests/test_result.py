@@ -40,10 +40,10 @@ def frame(index: int) -> dict[str, np.ndarray]:
 
 
 def store(path: Path, card: dict[str, Any] | None = None, *, frames: int = FRAMES, **options: bool) -> ResultStore:
-    made = ResultStore(path, COORDS, CARD if card is None else card, **options)
-    for index in range(frames):
-        if not made.done[index]:
-            made.write_frame(index, frame(index))
+    with ResultStore(path, COORDS, CARD if card is None else card, **options) as made:
+        for index in range(frames):
+            if not made.done[index]:
+                made.write_frame(index, frame(index))
     return made
 
 
@@ -114,8 +114,8 @@ def test_unfinished_result_says_what_it_has(tmp_path: Path) -> None:
 def test_continued_is_equal_to_uninterrupted(tmp_path: Path, frames: int) -> None:
     store(tmp_path / "whole.zarr")
     store(tmp_path / "parts.zarr", frames=frames)
-    again = ResultStore(tmp_path / "parts.zarr", COORDS, CARD)
-    assert again.done.tolist() == [True] * frames + [False] * (FRAMES - frames)
+    with ResultStore(tmp_path / "parts.zarr", COORDS, CARD) as again:
+        assert again.done.tolist() == [True] * frames + [False] * (FRAMES - frames)
     store(tmp_path / "parts.zarr")
     xr.testing.assert_identical(
         open_result(tmp_path / "parts.zarr").load(), open_result(tmp_path / "whole.zarr").load()
@@ -123,8 +123,8 @@ def test_continued_is_equal_to_uninterrupted(tmp_path: Path, frames: int) -> Non
 
 
 def test_frame_that_was_not_finished_is_done_again(tmp_path: Path) -> None:
-    made = store(tmp_path / "r.zarr", frames=1)
-    made._group["probability"][1] = 9.0  # the crash came before the mark
+    store(tmp_path / "r.zarr", frames=1)
+    zarr.open_group(tmp_path / "r.zarr")["probability"][1] = 9.0  # the crash came before the mark
     assert ResultStore(tmp_path / "r.zarr", COORDS, CARD).done.tolist() == [True, False, False, False]
     store(tmp_path / "r.zarr")
     np.testing.assert_array_equal(open_result(tmp_path / "r.zarr")["probability"][1], frame(1)["probability"])
@@ -216,10 +216,12 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = store(tmp_path / "r.zarr", frames=1)
 
     class Full:
+        dtype = np.dtype(np.float32)
+
         def __setitem__(self, *_: object) -> None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(made, "_array", lambda _: Full())
+    monkeypatch.setitem(made._arrays, "entropy", Full())
     with pytest.raises(OutputError, match=r"r\.zarr.*the disk is full.*the same command continues"):
         made.write_frame(1, frame(1))
     assert made.done.tolist() == [True, False, False, False]

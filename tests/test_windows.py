@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bravaismap.errors import InputError
-from bravaismap.windows import cut_windows, window_grid
+from bravaismap.windows import cut_windows, window_grid, window_parts
 
 
 @settings(deadline=None)
@@ -105,3 +105,13 @@ def test_gaps_between_windows_are_reported() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         window_grid((100, 100), 20, 20)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 20), st.integers(1, 60))
+def test_parts_of_a_grid_are_the_grid(height: int, width: int, step: int, most: int) -> None:
+    frame = np.arange(height * width).reshape(height, width)
+    grid = window_grid((height, width), 16, step)
+    parts = [cut_windows(frame, part) for part in window_parts(grid, most)]
+    assert all(len(part) <= most for part in parts)
+    np.testing.assert_array_equal(np.concatenate(parts), cut_windows(frame, grid))

@@ -7,7 +7,8 @@ known and in px when it is not; ``time`` is in s when the frame time is known an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -151,11 +152,12 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     return filled
 
 
-def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:
     """Yield the number and the pixels of the wanted frames, one at a time.
 
-    A lazy movie is read block by block along time, each block once, so that memory is set by the block and not by the
-    movie, and a file whose blocks hold several frames is not read several times.
+    A lazy movie is read block by block along time, each block once, so that a file whose blocks hold several frames is
+    not read several times. While the frames of one block are worked on the next one is read, and no more, so that
+    memory is set by the block and not by the movie.
 
     Parameters
     ----------
@@ -171,13 +173,21 @@ def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Iterator[tuple[in
         yield from ((int(index), movie.data[index]) for index in wanted)
         return
     ends = np.cumsum(movie.data.chunks[0])
-    held, block = -1, np.empty(0)
-    for index in wanted:
-        number = int(np.searchsorted(ends, index, side="right"))
-        first = int(ends[number - 1]) if number else 0
-        if number != held:
-            held, block = number, np.asarray(movie.data[first : ends[number]])
-        yield int(index), block[index - first]
+    frames = np.fromiter(wanted, int)
+    numbers = np.searchsorted(ends, frames, side="right")
+    blocks = [(int(ends[number - 1]) if number else 0, int(ends[number])) for number in np.unique(numbers)]
+
+    def read(first: int, end: int) -> np.ndarray:
+        # by threads even where a cluster is the default: its workers may not see the file
+        return np.asarray(movie.data[first:end].compute(scheduler="threads"))
+
+    with ThreadPoolExecutor(1, "read") as reader:
+        ahead = [reader.submit(read, *block) for block in blocks[:1]]
+        for (first, end), following in zip(blocks, [*blocks[1:], None], strict=True):
+            block = ahead.pop().result()
+            if following is not None:
+                ahead.append(reader.submit(read, *following))
+            yield from ((int(index), block[index - first]) for index in frames[(first <= frames) & (frames < end)])
 
 
 def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +14,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import Cells, Table, cell_table, cell_variables, independent_windows
-from bravaismap.conventions import NONE
+from bravaismap.cells import Table, cell_table, cell_variables
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
+from bravaismap.mapping import FrameMapper, predict
 from bravaismap.models import Classifier, load_model
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
-from bravaismap.phases import PhaseMap, independent_std, label_of, phase_fractions
+from bravaismap.phases import PhaseMap, label_of
 from bravaismap.spectrum import Preprocessing
-from bravaismap.uncertainty import Sampled
-from bravaismap.windows import WindowGrid, cut_windows, window_grid
+from bravaismap.windows import WindowGrid, window_grid
 
 __all__ = ["IMAGE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_phases"]
 
@@ -94,7 +94,7 @@ def classify(
         card |= {"preprocessing": chosen}
     _check_size(frames.shape[1:], movie.shape[1:], classifier)
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
-    sampled = _predict(classifier, frames, samples, seed, chosen)
+    sampled = predict(classifier, frames, samples, seed, chosen)
     label = label_of(sampled.probability)
     variables: dict[str, Any] = {
         "probability": (("image", "lattice"), sampled.probability),
@@ -129,6 +129,8 @@ def map_phases(
     nan: NanPolicy = "raise",
     output: str | Path | None = None,
     overwrite: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Classify every window of every frame.
@@ -155,9 +157,14 @@ def map_phases(
         What to do with NaN and infinite pixels.
     output : path, optional
         A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
-        continued.
+        continued; frames that were damaged since are found by their checksums and mapped again.
     overwrite : bool
         Replace a result that exists at `output`.
+    scheduler : str, optional
+        Address of a dask scheduler (``tcp://host:8786``), whose workers map the frames. They need this package, but
+        neither the movie nor the model: this process reads, sends, and writes.
+    workers : int, optional
+        Map in so many processes of this computer, of one thread each.
     progress : callable, optional
         Called after each frame with the number of frames done and of frames in all.
 
@@ -173,11 +180,12 @@ def map_phases(
     Raises
     ------
     InputError
-        For a movie, window or step that cannot be used as it is; the message says why.
+        For a movie, window or step that cannot be used as it is, or a cluster that cannot be reached; the message says
+        why.
     ModelError
         If there is no such model.
     OutputError
-        If `output` cannot be written, or holds something else.
+        If `output` cannot be written, is being written by another process, or holds something else.
 
     References
     ----------
@@ -198,22 +206,30 @@ def map_phases(
     variables = dict(MAP_VARIABLES)
     if classifier.measures_cells:
         variables |= cell_table(("time", "y", "x"), "nm" if size else "px")
-    constant: list[int] = []
+    mapper = FrameMapper(grid, classifier, samples, seed, size, nan)
 
-    def frames(wanted: NDArray[np.intp]) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-        for index, pixels in read_frames(calibrated, wanted):
-            frame = finite_pixels(pixels[None], nan=nan, first=index)[0]
-            if frame.max() == frame.min():
-                constant.append(index)
-            yield index, _map_frame(frame, grid, classifier, samples, seed, size)
-        _say_constant(constant)
+    def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
+        constant: list[int] = []
+        pixels = read_frames(calibrated, wanted)
+        if scheduler is None and workers is None:
+            mapped = ((index, mapper(index, frame)) for index, frame in pixels)
+        else:
+            from bravaismap.cluster import mapped_on_cluster
+
+            mapped = mapped_on_cluster(mapper, pixels, scheduler=scheduler, workers=workers)
+        with closing(pixels), closing(mapped):
+            for index, frame in mapped:
+                if frame.constant:
+                    constant.append(index)
+                yield index, frame.variables
+        _say_constant(sorted(constant))
 
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)
     return _map_to_store(frames, coords, card, variables, Path(output), overwrite, progress)
 
 
-_Frames = Callable[[NDArray[np.intp]], Iterator[tuple[int, dict[str, NDArray[Any]]]]]
+_Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
 
 
 def _map_in_memory(
@@ -224,14 +240,14 @@ def _map_in_memory(
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
     length = coords["time"].size
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in table}
-    for index, values in frames(np.arange(length)):
-        for name in columns:
-            columns[name].append(values[name])
-        if progress is not None:
-            progress(index + 1, length)
+    found: dict[int, dict[str, NDArray[Any]]] = {}
+    with closing(frames(np.arange(length))) as mapped:
+        for index, values in mapped:
+            found[index] = values
+            if progress is not None:
+                progress(len(found), length)
     variables = {
-        name: (dims, np.stack(columns[name]).astype(dtype, copy=False), attributes)
+        name: (dims, np.stack([found[i][name] for i in range(length)]).astype(dtype, copy=False), attributes)
         for name, (dims, dtype, attributes) in table.items()
     }
     return PhaseMap(variables, coords=coords, attrs=card)
@@ -246,72 +262,19 @@ def _map_to_store(
     overwrite: bool,
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
-    store = ResultStore(output, coords, card, overwrite=overwrite, variables=table)
-    if progress is not None:
-        progress(int(store.done.sum()), len(store.done))
-    try:
-        for index, values in frames(np.flatnonzero(~store.done)):
-            store.write_frame(index, values)
-            if progress is not None:
-                progress(int(store.done.sum()), len(store.done))
-    except BravaismapError:
-        store.discard_if_empty()
-        raise
+    with ResultStore(output, coords, card, overwrite=overwrite, variables=table) as store:
+        if progress is not None:
+            progress(int(store.done.sum()), len(store.done))
+        try:
+            with closing(frames(np.flatnonzero(~store.done))) as mapped:
+                for index, values in mapped:
+                    store.write_frame(index, values)
+                    if progress is not None:
+                        progress(int(store.done.sum()), len(store.done))
+        except BravaismapError:
+            store.discard_if_empty()
+            raise
     return open_result(output)
-
-
-def _map_frame(
-    frame: NDArray[Any], grid: WindowGrid, classifier: Classifier, samples: int, seed: int, size: float | None
-) -> dict[str, NDArray[Any]]:
-    sampled = _predict(classifier, cut_windows(frame, grid), samples, seed, "window")
-    label = label_of(sampled.probability)
-    windows: dict[str, NDArray[Any]] = {
-        "probability": sampled.probability,
-        "probability_std": sampled.probability_std,
-        "entropy": sampled.entropy,
-        "mutual_information": sampled.mutual_information,
-        "label": label,
-    }
-    if sampled.cells is not None:
-        windows |= cell_variables(sampled.cells, label, size)
-    if sampled.pass_total is not None:
-        fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
-    else:
-        fraction = sampled.probability.mean(axis=0)
-        count = independent_windows(frame.shape, grid.window, len(label))
-        fraction_std = independent_std(sampled.probability, count)
-    maps = {name: values.reshape(*grid.shape, *values.shape[1:]) for name, values in windows.items()}
-    return maps | {"fraction": fraction, "fraction_std": fraction_std}
-
-
-def _predict(
-    classifier: Classifier, images: NDArray[Any], samples: int, seed: int, preprocessing: Preprocessing
-) -> Sampled:
-    """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
-    flat = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
-    if not flat.any() or NONE not in classifier.classes:
-        return classifier.predict(images, samples=samples, seed=seed, preprocessing=preprocessing)
-    classes, passes = len(classifier.classes), max(samples, 1)
-    certain = np.eye(classes)[classifier.classes.index(NONE)]
-    whole = Sampled(
-        np.tile(certain, (len(images), 1)),
-        np.full((len(images), classes), 0.0 if samples else np.nan),
-        np.zeros(len(images)),
-        np.full(len(images), 0.0 if samples else np.nan),
-        None if classifier.measures_cells else np.tile(certain * flat.sum(), (passes, 1)),
-        Cells.of_nothing(len(images)) if classifier.measures_cells else None,
-    )
-    if flat.all():
-        return whole
-    seen = classifier.predict(images[~flat], samples=samples, seed=seed, preprocessing=preprocessing)
-    for name in ("probability", "probability_std", "entropy", "mutual_information"):
-        getattr(whole, name)[~flat] = getattr(seen, name)
-    if whole.pass_total is not None and seen.pass_total is not None:
-        whole.pass_total[...] += seen.pass_total
-    if whole.cells is not None and seen.cells is not None:
-        for name in ("basis", "covariance", "evidence"):
-            getattr(whole.cells, name)[~flat] = getattr(seen.cells, name)
-    return whole
 
 
 def _map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:

@@ -8,7 +8,8 @@ step larger than the window leaves gaps, between the windows, and a warning says
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
 
-__all__ = ["WindowGrid", "cut_windows", "window_grid"]
+__all__ = ["WindowGrid", "cut_windows", "window_grid", "window_parts"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,18 @@ def cut_windows(frame: NDArray[Any], grid: WindowGrid) -> NDArray[Any]:
     """Return the windows of a frame, row by row: an array (ny · nx, window, window)."""
     views = np.lib.stride_tricks.sliding_window_view(frame, (grid.window, grid.window))
     return views[np.ix_(grid.top, grid.left)].reshape(-1, grid.window, grid.window)
+
+
+def window_parts(grid: WindowGrid, most: int) -> Iterator[WindowGrid]:
+    """Yield a grid in parts of at most `most` windows, whose windows one after another are those of the grid."""
+    rows, columns = grid.shape
+    if columns <= most:
+        together = most // columns
+        yield from (replace(grid, top=grid.top[first : first + together]) for first in range(0, rows, together))
+        return
+    for row in range(rows):
+        for first in range(0, columns, most):
+            yield replace(grid, top=grid.top[row : row + 1], left=grid.left[first : first + most])
 
 
 def _origins(length: int, window: int, step: int) -> NDArray[np.intp]:

@@ -17,9 +17,11 @@ __all__ = [
     "OverwriteOption",
     "PixelOption",
     "SamplesOption",
+    "SchedulerOption",
     "SeedOption",
     "SimulationKind",
     "SpectrumChoice",
+    "WorkersOption",
 ]
 
 
@@ -71,3 +73,11 @@ DatasetOption = Annotated[
 ]
 NanOption = Annotated[Nan, typer.Option("--nan", help="What to do with NaN and infinite pixels.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Map on the workers of a dask scheduler (tcp://host:8786).", show_default=False),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Map in so many processes of this computer.", show_default=False),
+]

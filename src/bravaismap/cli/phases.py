@@ -20,8 +20,10 @@ from bravaismap.cli.options import (
     OverwriteOption,
     PixelOption,
     SamplesOption,
+    SchedulerOption,
     SeedOption,
     SpectrumChoice,
+    WorkersOption,
 )
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
@@ -99,6 +101,8 @@ def map_movie(
         typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
     ] = None,
     overwrite: OverwriteOption = False,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
     from bravaismap.io.read import read
@@ -109,7 +113,7 @@ def map_movie(
     with _naming(movie):
         result = _map(
             frames, target, window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed,
-            nan=nan.value, overwrite=overwrite,
+            nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
         )  # fmt: skip
     written = _write_tables_and_figures(result, target.parent, frames)
     if unmix is not None:

@@ -1,8 +1,9 @@
 """The result on disk: a zarr store that grows frame by frame, and the run card that says how it was made.
 
-A frame is complete when its mark in `frame_done` is set, which is written after everything else of that frame; what a
-crash leaves behind is a store that opens, knows which frames it has, and can be continued. The `lattice` axis is stored
-as small integers with CF `flag_values` and `flag_meanings`, so that any zarr or NetCDF reader can open it.
+A frame is complete when its mark in `frame_done` is set, which is written after everything else of that frame and its
+checksum. Every file is written under another name and then renamed, so that what a crash leaves behind is a store that
+opens, knows which frames it has, and can be continued. The `lattice` axis is stored as small integers with CF
+`flag_values` and `flag_meanings`, so that any zarr or NetCDF reader can open it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,8 @@ from numpy.typing import NDArray
 
 from bravaismap.cells import CELL_SIZES, Table
 from bravaismap.errors import InputError, OutputError
+from bravaismap.io.checksum import frame_checksum, intact_frames, readable_frames
+from bravaismap.io.lock import WriterLock
 from bravaismap.phases import UNMAPPED, PhaseMap
 
 __all__ = ["MAP_VARIABLES", "ResultStore", "open_result"]
@@ -29,6 +35,12 @@ __all__ = ["MAP_VARIABLES", "ResultStore", "open_result"]
 _FORMAT = 1
 _CARD = "run_card"
 _DONE = "frame_done"
+_CHECKSUM = "frame_checksum"
+#: Written last of a frame's variables: a reader takes a frame that has it for mapped.
+_LAST = "fraction"
+#: Endings of what stands beside a store while it is made: the new one, and the one that it replaces.
+_LEFTOVERS = (".partial", ".replaced")
+_WHERE = "give -o a folder that can be written to"
 #: What may differ when a result is continued: the path of the same movie, and filling what would have been an error.
 _MAY_DIFFER = {"input", "nan"}
 #: Variables of every map: dimensions, type, and what they are.
@@ -44,7 +56,9 @@ MAP_VARIABLES: Table = {
 
 
 class ResultStore:
-    """A result being written.
+    """A result being written, by one writer at a time.
+
+    Use it in a ``with`` block, or `close` it; the end of the object or of the process closes it too.
 
     Parameters
     ----------
@@ -53,17 +67,27 @@ class ResultStore:
     coords : mapping of str to DataArray
         ``time``, ``y``, ``x`` with their ``units``, and ``lattice`` (class names).
     card : mapping
-        The run card. A result that exists is continued when its card is the same.
+        The run card. A result that exists is continued when its card is the same; its frames are verified first.
     overwrite : bool
         Replace a result that exists.
     variables : mapping
         Dimensions, type and attributes of each variable.
 
+    Attributes
+    ----------
+    done : bool array, shape (time,)
+        Which frames are written.
+
     Raises
     ------
     OutputError
-        If the path cannot be written, holds something else, a finished result, or one with another run card (the
-        difference is named).
+        If the path cannot be written, is being written by another, holds something else, a finished result without
+        damage, or one with another run card (the difference is named).
+
+    Warns
+    -----
+    UserWarning
+        If frames of a result that is continued are damaged; they are no longer `done`.
     """
 
     def __init__(
@@ -76,62 +100,101 @@ class ResultStore:
         variables: Table = MAP_VARIABLES,
     ) -> None:
         self.path = path
-        self._created = False
-        if path.exists() and overwrite:
-            _remove_result(path)
-        if path.exists():
-            self._group = self._continue(card)
-        else:
-            self._group = self._create(coords, card, variables)
-        self.done: NDArray[np.bool_] = np.asarray(self._array(_DONE)[:], bool)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = WriterLock(path)
+        except OSError as error:
+            raise OutputError(_write_problem(path, error, _WHERE)) from error
+        try:
+            _remove_leftovers(path)
+            self._created = overwrite or not path.exists()
+            if self._created:
+                _create(path, coords, card, variables)
+            self._open(variables)
+            if not self._created:
+                self._continue(coords, card)
+        except OSError as error:
+            self.close()
+            raise OutputError(_write_problem(path, error, _WHERE)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ResultStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write."""
+        self._lock.release()
 
     def write_frame(self, index: int, variables: Mapping[str, NDArray[Any]]) -> None:
-        """Write everything of one frame, then mark it as done."""
+        """Write everything of one frame, then its checksum, then mark it as done."""
+        values = {name: np.asarray(variables[name], array.dtype) for name, array in self._arrays.items()}
         try:
-            for name, values in variables.items():
-                self._array(name)[index] = values
-            self._array(_DONE)[index] = 1
+            for name, array in self._arrays.items():
+                array[index] = values[name]
+            self._checksum[index] = frame_checksum(values)
+            self._mark[index] = 1
         except OSError as error:
             raise OutputError(_write_problem(self.path, error, "the same command continues it")) from error
         self.done[index] = True
+
+    def verify(self) -> list[int]:
+        """Compare the frames that are done with their checksums.
+
+        Returns
+        -------
+        list of int
+            Frames that are damaged; they are no longer marked as done.
+        """
+        wrong = self.done & ~intact_frames(self._arrays, self._checksum, self.done)
+        damaged = [int(index) for index in np.flatnonzero(wrong)]
+        for index in damaged:
+            self._mark[index] = 0
+        self.done &= ~wrong
+        return damaged
 
     def discard_if_empty(self) -> None:
         """Remove a store that this object has created and that holds no frame yet."""
         if self._created and not self.done.any():
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+    def _open(self, variables: Table) -> None:
+        self._group = _open_group(self.path, "r+")
+        order = sorted(variables, key=lambda name: (name == _LAST, name))
+        try:
+            self._arrays = {name: _array_of(self._group, name) for name in order}
+            self._checksum, self._mark = (_array_of(self._group, name) for name in (_CHECKSUM, _DONE))
+        except (KeyError, ValueError, TypeError) as error:
+            raise OutputError(f"{self.path} exists and is damaged ({error}); give --overwrite") from error
+        marks = readable_frames({_DONE: self._mark}, 0, self._mark.shape[0])
+        self.done = np.array([mark is not None and mark[_DONE] == 1 for mark in marks], bool)
 
-    def _continue(self, card: Mapping[str, Any]) -> zarr.Group:
-        group = _open_group(self.path, "r+")
-        difference = card_difference(_card_of(group, self.path), card)
+    def _continue(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any]) -> None:
+        difference = card_difference(_card_of(self._group, self.path), card)
         if difference:
             raise OutputError(
                 f"{self.path} exists and was made differently ({difference}); give --overwrite or another output"
             )
-        group.attrs[_CARD] = json.dumps(dict(card), ensure_ascii=False)
-        done = group[_DONE]
-        assert isinstance(done, zarr.Array)
-        if np.asarray(done[:]).all():
-            raise OutputError(f"{self.path} exists and is complete; give --overwrite to make it again")
-        return group
-
-    def _create(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any], variables: Table) -> zarr.Group:
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            group = zarr.open_group(partial, mode="w", zarr_format=3)
-            group.attrs.update({"format": _FORMAT, _CARD: json.dumps(dict(card), ensure_ascii=False)})
-            _create_arrays(group, coords, variables)
-            os.replace(partial, self.path)
-        except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise OutputError(_write_problem(self.path, error, "give -o a folder that can be written to")) from error
-        self._created = True
-        return _open_group(self.path, "r+")
+        damaged = self.verify()
+        if damaged:
+            named = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
+            which = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
+            warnings.warn(
+                f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again", stacklevel=6
+            )
+        _write_axes(self._group, coords)
+        if self.done.all():
+            raise OutputError(
+                f"{self.path} exists and is complete, every frame as it was written; give --overwrite to make it again"
+            )
+        _remove_unfinished(self.path, self._arrays, self.done)
+        self._group.attrs[_CARD] = json.dumps(dict(card), ensure_ascii=False)
 
 
 def open_result(path: str | os.PathLike[str]) -> PhaseMap:
@@ -162,7 +225,7 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
         names = str(dataset["lattice"].attrs["flag_meanings"]).split()
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{folder}: a damaged result ({error}); map the movie again with --overwrite") from error
-    dataset = dataset.drop_vars(_DONE).assign_coords(lattice=("lattice", names))
+    dataset = dataset.drop_vars([_DONE, _CHECKSUM], errors="ignore").assign_coords(lattice=("lattice", names))
     return PhaseMap(dataset.data_vars, coords=dataset.coords, attrs=card)
 
 
@@ -172,22 +235,49 @@ def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
 
 
+def _create(path: Path, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any], variables: Table) -> None:
+    """Make an empty store, which appears under its name when it is whole, and replaces one that exists."""
+    partial, replaced = (path.with_name(f".{path.name}.{os.getpid()}{ending}") for ending in _LEFTOVERS)
+    if path.exists():
+        _check_result(path)
+    try:
+        group = zarr.open_group(partial, mode="w", zarr_format=3)
+        group.attrs.update({"format": _FORMAT, _CARD: json.dumps(dict(card), ensure_ascii=False)})
+        _write_axes(group, coords)
+        _create_arrays(group, coords, variables)
+        if path.exists():
+            os.rename(path, replaced)
+        os.rename(partial, path)
+    except OSError:
+        if replaced.exists() and not path.exists():
+            os.rename(replaced, path)
+        raise
+    finally:
+        for leftover in (partial, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _write_axes(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:
+    """Write the coordinates that are missing or damaged."""
+    names = [str(name) for name in coords["lattice"].values]
+    axes = {dim: (np.asarray(coords[dim].values, np.float64), dict(coords[dim].attrs)) for dim in ("time", "y", "x")}
+    axes["lattice"] = (np.arange(len(names), dtype=np.int8), {"long_name": "Bravais lattice"} | _flags(coords))
+    for dim, (values, attributes) in axes.items():
+        with suppress(Exception):  # whatever damaged bytes make the decoder raise
+            if np.array_equal(_array_of(group, dim)[:], values):
+                continue
+        group.create_array(
+            dim, data=values, chunks=values.shape, dimension_names=(dim,), attributes=attributes, overwrite=True
+        )
+
+
+def _flags(coords: Mapping[str, xr.DataArray]) -> dict[str, Any]:
+    names = [str(name) for name in coords["lattice"].values]
+    return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+
+
 def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variables: Table) -> None:
     sizes = CELL_SIZES | {dim: coords[dim].size for dim in ("time", "y", "x", "lattice")}
-    for dim in ("time", "y", "x"):
-        values = np.asarray(coords[dim].values, np.float64)
-        group.create_array(
-            dim, data=values, chunks=values.shape, dimension_names=(dim,), attributes=dict(coords[dim].attrs)
-        )
-    names = [str(name) for name in coords["lattice"].values]
-    flags: dict[str, Any] = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
-    group.create_array(
-        "lattice",
-        data=np.arange(len(names), dtype=np.int8),
-        chunks=(len(names),),
-        dimension_names=("lattice",),
-        attributes={"long_name": "Bravais lattice"} | flags,
-    )
     for name, (dims, dtype, attributes) in variables.items():
         shape = tuple(sizes[dim] for dim in dims)
         group.create_array(
@@ -197,11 +287,41 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variab
             chunks=(1, *shape[1:]),
             fill_value=UNMAPPED if name == "label" else np.nan,
             dimension_names=dims,
-            attributes=dict(attributes) | (flags if name == "label" else {}),
+            attributes=dict(attributes) | (_flags(coords) if name == "label" else {}),
         )
-    group.create_array(
-        _DONE, shape=(sizes["time"],), dtype="uint8", chunks=(1,), fill_value=0, dimension_names=("time",)
-    )
+    for name, dtype in ((_CHECKSUM, "uint32"), (_DONE, "uint8")):
+        group.create_array(
+            name, shape=(sizes["time"],), dtype=dtype, chunks=(1,), fill_value=0, dimension_names=("time",)
+        )
+
+
+def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise TypeError(f"{name} is no array")
+    return array
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a process that was killed has left beside a store."""
+    for entry in path.parent.iterdir():
+        if entry.name.startswith(f".{path.name}.") and entry.name.endswith(_LEFTOVERS):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]) -> None:
+    """Remove what there is of frames that are not done, and files that a process that was killed has not renamed."""
+    undone = {str(index) for index in np.flatnonzero(~done)}
+    for name in (*names, _CHECKSUM, _DONE):
+        chunks = path / name / "c"
+        for entry in os.scandir(chunks) if chunks.is_dir() else ():
+            if entry.is_dir() and entry.name in undone:
+                shutil.rmtree(entry)
+            elif entry.name.endswith(".partial"):
+                os.unlink(entry)
+    for pattern in ("*.partial", "*/*.partial"):
+        for file in path.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _open_group(path: Path, mode: str) -> zarr.Group:
@@ -226,16 +346,12 @@ def _card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
     return card
 
 
-def _remove_result(path: Path) -> None:
-    """Remove an old result; anything else at that path is left alone."""
+def _check_result(path: Path) -> None:
+    """Raise `OutputError` unless there is a result at a path: anything else is not to be replaced."""
     try:
         _open_group(path, "r")
     except InputError as error:
         raise OutputError(f"{path} exists and is not a result of `bravaismap map`; give another output") from error
-    try:
-        shutil.rmtree(path)
-    except OSError as error:
-        raise OutputError(_write_problem(path, error, "give another output")) from error
 
 
 def _write_problem(path: Path, error: OSError, advice: str) -> str:
