@@ -16,6 +16,7 @@ from bravaismap.conventions import CLASSES
 
 if TYPE_CHECKING:
     from bravaismap.cells import reclassify
+    from bravaismap.drift import align, register
     from bravaismap.film import simulate_film
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
@@ -26,24 +27,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "align",
     "classify",
     "load_model",
     "map_phases",
     "open_result",
     "read",
     "reclassify",
+    "register",
     "simulate",
     "simulate_film",
     "strain_map",
 ]
 
 _HOMES = {
+    "align": "drift",
     "classify": "predict",
     "load_model": "models",
     "map_phases": "predict",
     "open_result": "io.result",
     "read": "io.read",
     "reclassify": "cells",
+    "register": "drift",
     "simulate": "simulation",
     "simulate_film": "film",
     "strain_map": "strain",
