@@ -58,11 +58,13 @@ def test_help_is_instant() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("demo", "classify", "map", "export", "simulate", "train", "evaluate", "models"):
+    for command in ("demo", "classify", "map", "export", "simulate", "train", "evaluate", "models", "watch"):
         assert re.search(rf"\b{command}\b", done.stdout), command
 
 
-@pytest.mark.parametrize("command", ["classify", "map", "export", "simulate", "train", "evaluate", "models", "demo"])
+@pytest.mark.parametrize(
+    "command", ["classify", "map", "export", "simulate", "train", "evaluate", "models", "demo", "watch"]
+)
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.code == 0
