@@ -95,6 +95,8 @@ class FolderSource:
         found = {}
         for path in self.folder.iterdir():
             kind = path.suffix[1:].lower()
+            if self._arrivals.is_done(path.name):
+                continue
             if not path.name.startswith(".") and kind in FORMATS and fnmatch(path.name, self._pattern):
                 try:
                     about = path.stat()

@@ -72,6 +72,10 @@ class Arrivals:
             ready.append(name)
         return ready
 
+    def is_done(self, name: str) -> bool:
+        """Return whether a file need not be looked at again."""
+        return name in self._done
+
     def finish(self, name: str) -> None:
         """Note that a file is done."""
         self._done.add(name)

@@ -59,6 +59,7 @@ class LiveStore:
         if difference:
             raise OutputError(f"{path} exists and was made differently ({difference}); give another output")
         self._lock = _locked(path)
+        self._room = min(self._lengths().values())  # a crash may have come while the arrays grew, one by one
         self.frames = journal_of(path)
         whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.frames)
         (path / JOURNAL).write_text(whole, encoding="utf-8")  # without half a line that a crash has left
@@ -77,7 +78,8 @@ class LiveStore:
         fraction = [round(float(value), 6) for value in phases["fraction"].values[0]]
         line = {"frame": index, "source": source, "fraction": dict(zip(names, fraction, strict=True))}
         try:
-            self._lengthen(index + 1)
+            if index >= self._room:
+                self._resize(index + _BLOCK)
             for name, variable in phases.data_vars.items():
                 self._array(str(name))[index] = variable.values[0]
             self._array("frame_done")[index] = 1
@@ -122,11 +124,6 @@ class LiveStore:
         assert isinstance(array, zarr.Array)
         return array
 
-    def _lengthen(self, needed: int) -> None:
-        # every array is looked at: a crash may have come between two of them
-        if needed == 1 or needed % _BLOCK == 1 or min(self._lengths().values()) < needed:
-            self._resize(-(-needed // _BLOCK) * _BLOCK)
-
     def _lengths(self) -> dict[str, int]:
         return {name: array.shape[0] for name, array in self._group.arrays() if _dims(array)[:1] == ("time",)}
 
@@ -135,6 +132,7 @@ class LiveStore:
             if present != length:
                 self._array(name).resize((length, *self._array(name).shape[1:]))
         self._array("time")[:] = _times(length, stored._card_of(self._group, self.path))
+        self._room = length
 
 
 def journal_of(path: Path) -> list[dict[str, Any]]:
