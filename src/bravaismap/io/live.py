@@ -58,6 +58,7 @@ class LiveStore:
         difference = stored.card_difference(stored._card_of(self._group, path), card)
         if difference:
             raise OutputError(f"{path} exists and was made differently ({difference}); give another output")
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self._lock = _locked(path)
         self._room = min(self._lengths().values())  # a crash may have come while the arrays grew, one by one
         self.frames = journal_of(path)
@@ -120,9 +121,11 @@ class LiveStore:
             raise OutputError(stored._write_problem(self.path, error, advice)) from error
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+        if name not in self._arrays:
+            array = self._group[name]
+            assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def _lengths(self) -> dict[str, int]:
         return {name: array.shape[0] for name, array in self._group.arrays() if _dims(array)[:1] == ("time",)}
