@@ -168,6 +168,15 @@ def test_prior_has_heavy_tails() -> None:
     assert at[0] == 0 > at[1] > at[2] > -15  # a normal density would be at −50
 
 
+@pytest.mark.parametrize("shape", [(32, 32), (33, 57), (64, 200)])
+def test_small_and_odd_frames(shape: tuple[int, int]) -> None:
+    drift = np.array([[0, 0], [1, -1], [2, -2], [2, -3]])
+    scene = film(np.zeros((1, 2)), size=256)[0]
+    movie = np.stack([scene[20 - y : 20 - y + shape[0], 20 - x : 20 - x + shape[1]] for y, x in drift])
+    np.testing.assert_allclose(found(movie)[0], drift, atol=0.2)
+    assert np.isfinite(found(np.random.default_rng(0).random((5, *shape)), max_shift=8)[0]).all()
+
+
 # Aligned
 
 

@@ -192,7 +192,8 @@ class _Fit:
 
 def _fit(frame: Floats, reference: Floats, place: NDArray[np.integer]) -> _Fit:
     """Fit the reference, moved to a place, to the area of the frame that it covers."""
-    size = (np.array(frame.shape) - 2 * np.abs(place)) // 16 * 16  # lengths whose transform is fast
+    size = (np.array(frame.shape) - 2 * np.abs(place)) // 2 * 2
+    size = np.where(size > 64, size // 16 * 16, size)  # lengths whose transform is fast
     start = (np.array(frame.shape) - size) // 2
     taper = _taper(*size)
     rings, count = _rings(*size)
