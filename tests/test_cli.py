@@ -58,12 +58,23 @@ def test_help_is_instant() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("demo", "classify", "map", "export", "simulate", "train", "evaluate", "models", "reproduce"):
+    for command in (
+        "demo",
+        "classify",
+        "map",
+        "export",
+        "simulate",
+        "train",
+        "evaluate",
+        "models",
+        "reproduce",
+        "watch",
+    ):
         assert re.search(rf"\b{command}\b", done.stdout), command
 
 
 @pytest.mark.parametrize(
-    "command", ["classify", "map", "export", "simulate", "train", "evaluate", "models", "demo", "reproduce"]
+    "command", ["classify", "map", "export", "simulate", "train", "evaluate", "models", "demo", "reproduce", "watch"]
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")

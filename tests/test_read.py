@@ -22,7 +22,7 @@ from PIL import Image
 
 from bravaismap.errors import InputError
 from bravaismap.io import signal
-from bravaismap.io.read import _natural, read
+from bravaismap.io.read import natural_key, read
 from bravaismap.movie import as_movie, frame_time, pixel_size
 
 
@@ -205,7 +205,7 @@ def test_times(step: float, unit: str, expected: float | None) -> None:
 
 @given(st.lists(st.integers(0, 10**6), unique=True, min_size=2, max_size=20))
 def test_natural_order(numbers: list[int]) -> None:
-    names = sorted((Path(f"frame{n}.png") for n in numbers), key=_natural)
+    names = sorted((Path(f"frame{n}.png") for n in numbers), key=natural_key)
     assert [int(re.findall(r"\d+", p.name)[0]) for p in names] == sorted(numbers)
 
 

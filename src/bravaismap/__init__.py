@@ -16,6 +16,7 @@ from bravaismap.conventions import CLASSES
 
 if TYPE_CHECKING:
     from bravaismap.cells import reclassify
+    from bravaismap.drift import align, register
     from bravaismap.film import simulate_film
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "align",
     "classify",
     "fit_growth",
     "load_model",
@@ -34,12 +36,14 @@ __all__ = [
     "open_result",
     "read",
     "reclassify",
+    "register",
     "simulate",
     "simulate_film",
     "strain_map",
 ]
 
 _HOMES = {
+    "align": "drift",
     "classify": "predict",
     "fit_growth": "kinetics",
     "load_model": "models",
@@ -47,6 +51,7 @@ _HOMES = {
     "open_result": "io.result",
     "read": "io.read",
     "reclassify": "cells",
+    "register": "drift",
     "simulate": "simulation",
     "simulate_film": "film",
     "strain_map": "strain",

@@ -310,6 +310,7 @@ def _movie_card(movie: xr.DataArray) -> dict[str, Any]:
         "frame_size": [movie.sizes["y"], movie.sizes["x"]],
         "pixel_size_nm": pixel_size(movie),
         "frame_time_s": frame_time(movie),
+        **{name: movie.attrs[name] for name in ("drift",) if name in movie.attrs},
     }
 
 

@@ -32,6 +32,7 @@ from bravaismap.terminal import out, print_classification, progress
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bravaismap.movie import NanPolicy
     from bravaismap.phases import PhaseMap
 
 __all__ = ["classify", "demo", "export", "map_movie"]
@@ -100,6 +101,17 @@ def map_movie(
         int | None,
         typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
     ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Follow the drift of the specimen and map the area common to all frames.")
+    ] = False,
+    max_shift: Annotated[
+        float | None,
+        typer.Option(
+            "--max-shift",
+            help="With --align: largest departure in px from the drift so far.",
+            show_default="an eighth of the shorter side",
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
@@ -107,15 +119,20 @@ def map_movie(
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
     from bravaismap.io.read import read
 
+    if max_shift is not None and not align:
+        raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
     frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
     name = _name_of(movie)
     target = output or Path(f"{name}-phases") / f"{name}.zarr"
+    written: list[Path] = []
     with _naming(movie):
+        if align:
+            frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
         result = _map(
             frames, target, window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed,
             nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
         )  # fmt: skip
-    written = _write_tables_and_figures(result, target.parent, frames)
+    written += _write_tables_and_figures(result, target.parent, frames)
     if unmix is not None:
         with _naming(movie):
             written += _unmix(frames, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
@@ -236,6 +253,30 @@ def _unmix(frames: xr.DataArray, components: int, folder: Path, **options: Any) 
     with progress("unmix", len(frames), "frames") as advance:
         unmixed = unmix(frames, components, progress=lambda done, _: advance(done), **options)
     return export_unmixing(unmixed, folder)
+
+
+def _at_rest(
+    movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
+) -> tuple[xr.DataArray, list[Path]]:
+    """Register and align a movie; write and tell how the specimen drifts."""
+    from bravaismap.drift import align, register
+    from bravaismap.io.track import export_track
+
+    with progress("register", len(movie), "frames") as advance:
+        track = register(movie, max_shift, nan=nan, progress=advance)
+    written = export_track(track, folder)
+    moved = align(movie, track)
+    height, width = moved.shape[1:]
+    farthest = float(((track["dy"] ** 2 + track["dx"] ** 2) ** 0.5).max())
+    unsure = int((track["quality"] < 0.9).sum())
+    out.print(
+        f"drift: up to {farthest:.1f} px from the first frame (σ of the last {float(track['std'][-1]):.2g} px); "
+        f"{height} × {width} px are common to all frames"
+        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
+    return moved, written
 
 
 def _name_of(movie: str) -> str:

@@ -293,7 +293,7 @@ def _some_frames(result: xr.Dataset) -> list[int]:
 
 def _fraction_rows(result: xr.Dataset) -> Iterator[list[str]]:
     names = [str(name) for name in result["lattice"].values]
-    yield [_header(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
+    yield [column_of(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
     fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
     pairs = np.stack([fraction, std], axis=-1).reshape(len(fraction), -1)
     for time, row in zip(texts(result["time"].values), pairs, strict=True):
@@ -306,7 +306,7 @@ def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
     dims = {"time", "y", "x"}
     maps = [str(v) for v in result.data_vars if set(result[v].dims) == dims and v != "label"]
     stacks = [str(v) for v in result.data_vars if set(result[v].dims) == {*dims, "lattice"}]
-    header = [_header(result, dim) for dim in ("time", "y", "x")]
+    header = [column_of(result, dim) for dim in ("time", "y", "x")]
     yield [*header, "label", *maps, *(f"{stack}_{name}" for stack in stacks for name in names)]
     y, x = np.meshgrid(result["y"].values, result["x"].values, indexing="ij")
     for index, time in enumerate(texts(result["time"].values)):
@@ -323,7 +323,7 @@ def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
     units = {"%": "percent"}
     names = [f"{name}{ending}" for name in ("exx", "eyy", "exy", "rotation") for ending in ("", "_std")]
     headed = [f"{name}_{units.get(unit, unit)}" for name in names for unit in [str(strain[name].attrs["units"])]]
-    yield [*(_header(strain, dim) for dim in ("time", "y", "x")), *headed]
+    yield [*(column_of(strain, dim) for dim in ("time", "y", "x")), *headed]
     y, x = np.meshgrid(strain["y"].values, strain["x"].values, indexing="ij")
     for index, time in enumerate(texts(strain["time"].values)):
         columns = [texts(strain[name].isel(time=index).values.ravel()) for name in names]
@@ -331,6 +331,6 @@ def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
             yield [time, *row]
 
 
-def _header(result: xr.Dataset, dim: str) -> str:
+def column_of(result: xr.Dataset, dim: str) -> str:
     unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
     return unit if unit == "frame" else f"{dim}_{unit}"

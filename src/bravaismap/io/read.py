@@ -20,7 +20,7 @@ from bravaismap.io import signal as stored
 from bravaismap.io.signal import Signal
 from bravaismap.movie import as_movie, check_pixels
 
-__all__ = ["FORMATS", "read", "supported"]
+__all__ = ["FORMATS", "natural_key", "read", "supported"]
 
 #: Extension, and the function of `bravaismap.io` that describes the arrays of such a file.
 FORMATS: Final = {
@@ -135,7 +135,7 @@ def _resolve(source: str, dataset: str | None) -> tuple[list[Path], str | None]:
     if inner and Path(inner[1]).exists():
         return [_resolve_one(Path(inner[1]))], dataset or inner[2]
     if glob.has_magic(source):
-        found = sorted((Path(p) for p in glob.glob(str(path))), key=_natural)
+        found = sorted((Path(p) for p in glob.glob(str(path))), key=natural_key)
         if not found:
             raise InputError(f"{source}: no file matches{_near(path)}")
         return [_resolve_one(p) for p in found], dataset
@@ -171,7 +171,7 @@ def _near(path: Path) -> str:
         return f"; no permission to list the folder {folder}"
     if not names:
         return f"; the folder {folder} is empty"
-    likely = sorted((n for n in names if _format(Path(n)) in FORMATS), key=lambda n: _natural(Path(n))) or names
+    likely = sorted((n for n in names if _format(Path(n)) in FORMATS), key=lambda n: natural_key(Path(n))) or names
     near = nearest_names(path.name, likely).split(", ")
     return f"; in {folder} there is {', '.join(near[:5])}" + (", …" if len(near) > 5 else "")
 
@@ -190,10 +190,10 @@ def _folder(path: Path) -> list[Path]:
             f"{path}: files of several types in this folder ({', '.join(kinds)}); "
             f"choose one with a pattern such as {path / ('*.' + kinds[0])}"
         )
-    return [_resolve_one(p) for p in sorted(files, key=_natural)]
+    return [_resolve_one(p) for p in sorted(files, key=natural_key)]
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Return a key that sorts numbers in names by value: frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts]

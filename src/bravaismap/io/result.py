@@ -220,6 +220,10 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
     if not folder.exists():
         raise InputError(f"{folder}: no such result; give the .zarr folder that `bravaismap map` wrote")
     card = _card_of(_open_group(folder, "r"), folder)
+    if (folder / _DONE / "frames.jsonl").exists():  # of a live run
+        from bravaismap.io.live import open_live
+
+        return open_live(folder)
     try:
         dataset = xr.open_zarr(folder, consolidated=False)
         names = str(dataset["lattice"].attrs["flag_meanings"]).split()

@@ -1,0 +1,108 @@
+"""The command for live runs: watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bravaismap.cli.options import (
+    DatasetOption,
+    DistortionOption,
+    FrameTimeOption,
+    ModelOption,
+    Nan,
+    NanOption,
+    PixelOption,
+    SamplesOption,
+    SeedOption,
+)
+from bravaismap.cli.start import app
+from bravaismap.errors import InputError
+from bravaismap.terminal import err, out
+
+if TYPE_CHECKING:
+    from bravaismap.live import Frame
+
+__all__ = ["watch"]
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path | None, typer.Argument(help="Folder in which images appear.", show_default=False)] = None,
+    follow: Annotated[
+        Path | None, typer.Option("--follow", help="One stack that grows (npy, HDF5, TIFF, …), instead of a folder.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
+    ] = None,
+    pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 32,
+    model: ModelOption = "default",
+    distortion: DistortionOption = 0.02,
+    samples: SamplesOption = None,
+    seed: SeedOption = 0,
+    pixel_size: PixelOption = None,
+    frame_time: FrameTimeOption = None,
+    dataset: DatasetOption = None,
+    nan: NanOption = Nan.RAISE,
+    alarm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alarm", help="Such as 'none>0.05': above 5 % and growing. May be repeated.", show_default=False
+        ),
+    ] = None,
+    alarm_frames: Annotated[int, typer.Option("--alarm-frames", help="Frames that an alarm looks at.")] = 3,
+    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = 0.5,
+    patience: Annotated[
+        float, typer.Option("--patience", help="Seconds after which a file that stays unreadable is left out.")
+    ] = 30.0,
+    until_idle: Annotated[
+        float | None,
+        typer.Option("--until-idle", help="Stop after so many seconds without a new frame.", show_default="never"),
+    ] = None,
+) -> None:
+    """Classify frames as they appear; stop with Ctrl-C, and the same command goes on where it stopped."""
+    if (folder is None) == (follow is None):
+        raise InputError("expected either a folder to watch or --follow FILE")
+    from bravaismap.live import FolderSource, StackSource
+    from bravaismap.live import watch as watch_frames
+    from bravaismap.models import load_model
+    from bravaismap.watch import Alarm, parse_rule
+
+    classifier = load_model(model, distortion)
+    rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
+    source: FolderSource | StackSource
+    if folder is not None:
+        source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)
+    else:
+        assert follow is not None
+        source = StackSource(follow, dataset, settle, pixel_size)
+    name = (folder or follow or Path()).resolve().stem
+    target = output or Path(f"{name}-live") / f"{name}.zarr"
+    out.print(f"watching {source}; result: {target}", highlight=False, soft_wrap=True)
+    frames = watch_frames(
+        source, target, alarms=rules, until_idle=until_idle, frame_time=frame_time, window=window, step=step,
+        model=classifier, samples=samples, seed=seed, nan=nan.value,
+    )  # fmt: skip
+    count = 0
+    for frame in frames:
+        count += 1
+        _print(frame)
+    out.print(f"{count} frames classified; next: bravaismap export {target}", highlight=False, soft_wrap=True)
+
+
+def _print(frame: Frame) -> None:
+    from bravaismap.conventions import display_name
+
+    line: dict[str, Any] = frame.line
+    largest = sorted(line["fraction"].items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{display_name(name)} {100 * share:.1f} %" for name, share in largest if share >= 0.0005)
+    text = f"{line['frame']:5d}  {line['source']}  {shares}  ({frame.seconds:.2f} s)"
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    for one in frame.alarms:
+        text = f"alarm: {one['alarm']}: {100 * one['fraction']:.1f} %, {100 * one['per_frame']:+.2f} % per frame"
+        err.print(f"{text} ({one['source']})", style="bold red", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,201 @@
+"""A result whose time axis grows: the store of a live run.
+
+The arrays are those of any other result, a little longer than what is written. Which frames are complete stands in a
+journal, one JSON line per frame, written after everything else of that frame; what a crash leaves behind opens, and is
+continued after the last complete line. `bravaismap.open_result` opens it, also while it grows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from bravaismap.errors import OutputError
+from bravaismap.io import result as stored
+from bravaismap.phases import PhaseMap
+
+__all__ = ["JOURNAL", "LiveStore", "journal_of", "open_live"]
+
+#: The journal within the folder of a result: among the chunks of an array, where no zarr reader looks for others.
+JOURNAL = "frame_done/frames.jsonl"
+_BLOCK = 64  # frames by which the arrays grow
+
+
+class LiveStore:
+    """A growing result.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.zarr`` folder; a live result that exists is continued if its run card is the same.
+    first : PhaseMap
+        The map of one frame, which says what variables, windows and classes there are.
+    card : mapping
+        The run card.
+
+    Raises
+    ------
+    OutputError
+        If the path holds something else or another run, is in use by another process, or cannot be written.
+    """
+
+    def __init__(self, path: Path, first: PhaseMap, card: Mapping[str, Any]) -> None:
+        self.path = path
+        if not path.exists():
+            self._create(first, card)
+        elif not (path / JOURNAL).exists():
+            raise OutputError(f"{path} exists and is not a result of `bravaismap watch`; give another output")
+        self._group = stored._open_group(path, "r+")
+        difference = stored.card_difference(stored._card_of(self._group, path), card)
+        if difference:
+            raise OutputError(f"{path} exists and was made differently ({difference}); give another output")
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._lock = _locked(path)
+        self._room = min(self._lengths().values())  # a crash may have come while the arrays grew, one by one
+        self.frames = journal_of(path)
+        whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.frames)
+        (path / JOURNAL).write_text(whole, encoding="utf-8")  # without half a line that a crash has left
+        self._journal: IO[str] = (path / JOURNAL).open("a", encoding="utf-8")
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a frame in px."""
+        height, width = stored._card_of(self._group, self.path)["frame_size"]
+        return int(height), int(width)
+
+    def append(self, phases: PhaseMap, source: str) -> dict[str, Any]:
+        """Add the map of one more frame and return its line of the journal."""
+        index = len(self.frames)
+        names = [str(name) for name in phases["lattice"].values]
+        fraction = [round(float(value), 6) for value in phases["fraction"].values[0]]
+        line = {"frame": index, "source": source, "fraction": dict(zip(names, fraction, strict=True))}
+        try:
+            if index >= self._room:
+                self._resize(index + _BLOCK)
+            for name, variable in phases.data_vars.items():
+                self._array(str(name))[index] = variable.values[0]
+            self._array("frame_done")[index] = 1
+            self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        except OSError as error:
+            raise OutputError(stored._write_problem(self.path, error, "the same command continues it")) from error
+        self.frames.append(line)
+        return line
+
+    def close(self) -> None:
+        """Cut the arrays to the frames that are there, for programs that do not know the journal."""
+        if not self._journal.closed:
+            self._journal.close()
+            self._resize(max(len(self.frames), 1))
+            self._lock.close()
+
+    def _create(self, first: PhaseMap, card: Mapping[str, Any]) -> None:
+        table = {
+            str(name): (tuple(map(str, v.dims)), str(v.dtype), {key: str(text) for key, text in v.attrs.items()})
+            for name, v in first.data_vars.items()
+        }
+        time = xr.DataArray(_times(_BLOCK, card), dims="time", attrs=_time_attributes(card))
+        coords = {"time": time, **{dim: first[dim] for dim in ("y", "x", "lattice")}}
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            group = zarr.open_group(partial, mode="w", zarr_format=3)
+            text = json.dumps(dict(card), ensure_ascii=False)
+            group.attrs.update({"format": stored._FORMAT, stored._CARD: text})
+            stored._create_arrays(group, coords, table)
+            (partial / JOURNAL).touch()
+            os.replace(partial, self.path)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            advice = "give -o a folder that can be written to"
+            raise OutputError(stored._write_problem(self.path, error, advice)) from error
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:
+            array = self._group[name]
+            assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def _lengths(self) -> dict[str, int]:
+        return {name: array.shape[0] for name, array in self._group.arrays() if _dims(array)[:1] == ("time",)}
+
+    def _resize(self, length: int) -> None:
+        for name, present in self._lengths().items():
+            if present != length:
+                self._array(name).resize((length, *self._array(name).shape[1:]))
+        self._array("time")[:] = _times(length, stored._card_of(self._group, self.path))
+        self._room = length
+
+
+def journal_of(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of the complete frames of a live result."""
+    frames: list[dict[str, Any]] = []
+    for text in (path / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            line = json.loads(text) if text.endswith("\n") else None
+        except ValueError:
+            line = None
+        if not isinstance(line, dict) or line.get("frame") != len(frames):
+            break
+        frames.append(line)
+    return frames
+
+
+def open_live(path: Path) -> PhaseMap:
+    """Open a live result lazily, with the frames that are complete now; see :func:`bravaismap.open_result`."""
+    da: Any = import_module("dask.array")  # its functions have no types
+    group = stored._open_group(path, "r")
+    count = len(journal_of(path))
+    variables: dict[str, Any] = {}
+    for name, array in group.arrays():
+        dims = _dims(array)
+        part = slice(count) if dims[:1] == ("time",) else slice(None)
+        lazy = len(dims) > 1
+        data = da.from_array(array, chunks=array.chunks)[part] if lazy else np.asarray(array[part])
+        attributes = {key: value for key, value in array.attrs.items() if not key.startswith("_")}
+        variables[name] = (dims, data, attributes)
+    names = str(variables.pop("lattice")[2]["flag_meanings"]).split()
+    variables.pop("frame_done")
+    coords = {dim: variables.pop(dim) for dim in ("time", "y", "x")} | {"lattice": names}
+    return PhaseMap(variables, coords=coords, attrs=stored._card_of(group, path))
+
+
+def _dims(array: Any) -> tuple[str, ...]:
+    return tuple(array.metadata.dimension_names or ())
+
+
+def _times(length: int, card: Mapping[str, Any]) -> np.ndarray:
+    return np.arange(length) * float(card.get("frame_time_s") or 1.0)
+
+
+def _time_attributes(card: Mapping[str, Any]) -> dict[str, str]:
+    return {"units": "s" if card.get("frame_time_s") else "frame", "long_name": "time"}
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Hold a lock that the system gives back when this process ends, however it ends."""
+    file = (path / "frame_done" / ".lock").open("ab")
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise OutputError(f"{path}: another process is writing to it; stop that one, or give another output") from error
+    return file
