@@ -332,5 +332,6 @@ def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
 
 
 def column_of(result: xr.Dataset, dim: str) -> str:
+    """Return what to call the column of a coordinate: its name and unit."""
     unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
     return unit if unit == "frame" else f"{dim}_{unit}"

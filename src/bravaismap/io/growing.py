@@ -86,7 +86,7 @@ class GrowingStack:
             return None
         return as_movie(image, pixel_size=None if size is None else float(size))[0]
 
-    def column_of(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    def _header(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         with self.path.open("rb") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

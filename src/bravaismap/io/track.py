@@ -37,7 +37,8 @@ def export_track(track: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
     from bravaismap.driftplot import plot_drift
 
     folder = made_folder(folder)
-    return [write_table(folder / "drift.csv", _rows(track)), *save_figure(plot_drift(track), folder / "drift", (".png",))]
+    table = write_table(folder / "drift.csv", _rows(track))
+    return [table, *save_figure(plot_drift(track), folder / "drift", (".png",))]
 
 
 def _rows(track: xr.Dataset) -> Iterator[list[str]]:
