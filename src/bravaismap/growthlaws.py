@@ -124,7 +124,7 @@ def _logistic(t: Any, rho: Any, tm: Any) -> Floats:
 def _logistic_onset(t: Any, rho: Any, tm: Any, t0: Any) -> Floats:
     # (L(t) − L(t0)) / (1 − L(t0)) = (1 − exp(−ρ(t − t0))) / (1 + exp(−ρ(t − tm)))
     started = np.maximum(rho * (t - t0), 0.0)
-    return _log(-np.expm1(-started)) - np.logaddexp(0.0, -rho * (t - tm))
+    return np.asarray(_log(-np.expm1(-started)) - np.logaddexp(0.0, -rho * (t - tm)))
 
 
 def _avrami(t: Any, k: Any, n: Any, t0: Any = 0.0) -> Floats:
