@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from PIL import Image
 
 from bravaismap.conventions import CLASSES
+from bravaismap.film import simulate_film
 from bravaismap.io.result import ResultStore
 
 FRAMES = 90
@@ -116,3 +118,28 @@ def test_calibration_given_afterwards(run: Run, tmp_path: Path) -> None:
     rows = read_table(tmp_path / "kinetics.csv")
     assert float(rows["final_rate"]["value"]) == pytest.approx(0.35 / 39 / 2 * 51.2**2, rel=0.02)
     assert rows["k"]["unit"] == "1/s"
+
+
+def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
+    film = simulate_film(8, 160, seed=2)
+    movie = tmp_path / "film.npy"
+    np.save(movie, film["image"].values)
+    store = write_result(tmp_path / "film.zarr", film["void_fraction"].values)
+    options = ("fit", store, "--law", "linear", "--onset", "--movie", movie, "-o", tmp_path)
+    run(*options).refused("holds no lattice parameters")
+    group = zarr.open_group(store, mode="r+")
+    spacing = np.full((8, 1, 1), 11 * 0.0287)
+    group.create_array("a", data=spacing, dimension_names=("time", "y", "x"), attributes={"units": "nm"})
+    done = run(*options)
+    assert done.code == 0, done.err
+    assert "the classifier's fraction differs by" in done.out
+    with (tmp_path / "growth.csv").open(newline="") as file:
+        header, *frames = csv.reader(file)
+    assert header[-1] == "thresholded"
+    values = np.array(frames, float)
+    assert abs(values[-1, -1] / values[-1, 1] - 1) < 0.2
+    by_hand = run(*options, "--threshold", 1000)
+    assert "intensity below 1000 (given)" in by_hand.out
+    np.save(movie, film["image"].values[:3])
+    run(*options).refused("has 3 frames, the result 8")
+    run("fit", store, "--threshold", 3).refused("without --movie")

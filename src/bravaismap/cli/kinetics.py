@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import FrameTimeOption, PixelOption, SeedOption
+from bravaismap.cli.options import DatasetOption, FrameTimeOption, PixelOption, SeedOption
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
 from bravaismap.terminal import out
@@ -15,7 +15,7 @@ from bravaismap.terminal import out
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["fit"]
+__all__ = ["beam", "fit"]
 
 
 @app.command()
@@ -46,6 +46,14 @@ def fit(
     ] = None,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Draws of a bootstrap over frames; 0 for none.")] = 0,
     seed: SeedOption = 0,
+    movie: Annotated[
+        str | None, typer.Option("--movie", help="The movie that was mapped: threshold its intensity beside the fit.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Intensity below which it is void.", show_default="Otsu's"),
+    ] = None,
+    dataset: DatasetOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
     ] = None,
@@ -59,6 +67,8 @@ def fit(
 
     if law != "auto":
         growth_law(law, onset)
+    if threshold is not None and movie is None:
+        raise InputError(f"--threshold {threshold:g} was given without --movie, whose intensity it is of")
     phases = open_result(result)
     known = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
     area = frame_area(phases.attrs, pixel_size) if known or beam_current is not None or voids is not None else None
@@ -72,10 +82,58 @@ def fit(
         fraction, law=law, onset=onset, baseline=interval, std=std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    written = export_growth(growth, output or result.resolve().parent, physical=physical, laws=laws)
+    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, fraction)}
+    folder = output or result.resolve().parent
+    written = export_growth(growth, folder, physical=physical, laws=laws, others=others)
     _print_growth(growth, physical, laws)
     for path in written:
         out.print(f"wrote {path}", highlight=False)
+
+
+@app.command()
+def beam(
+    element: Annotated[
+        list[str] | None,
+        typer.Option("--element", help="Symbol; again for another.", show_default="all whose threshold is known"),
+    ] = None,
+    energy: Annotated[float, typer.Option("--energy", help="Of the electrons in keV.")] = 100.0,
+    displacement_energy: Annotated[
+        float | None, typer.Option("--displacement-energy", help="In eV, for the element.", show_default=False)
+    ] = None,
+    dose: Annotated[
+        float | None, typer.Option("--dose", help="In e⁻/Å²: displacements per atom too.", show_default=False)
+    ] = None,
+    dose_rate: Annotated[
+        float | None,
+        typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
+    ] = None,
+) -> None:
+    """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
+    from rich.table import Table
+
+    from bravaismap.knockon import displacement_table, displacements_per_atom
+
+    for name, given in (("--dose", dose), ("--dose-rate", dose_rate)):
+        if given is not None and not given > 0:
+            raise InputError(f"{name} {given:g} was given; expected a positive number")
+    found = displacement_table(element, energy, displacement_energy)
+    table = Table("", "in", "T_d (eV)", "T_max (eV)", "threshold (kV)", "σ (barn)")
+    for name, given in (("dpa", dose), ("dpa/s", dose_rate)):
+        if given is not None:
+            table.add_column(name)
+    for i in range(found.sizes["case"]):
+        one = found.isel(case=i)
+        area = float(one["cross_section"])
+        cells = [f"{float(one[name]):.4g}" for name in ("displacement_energy", "energy_transfer", "threshold")]
+        dpa = [f"{float(displacements_per_atom(area, given)):.3g}" for given in (dose, dose_rate) if given is not None]
+        table.add_row(str(one["element"].values), str(one["compound"].values), *cells, f"{area:.3g}", *dpa)
+    out.print(table)
+    for source in dict.fromkeys(str(source) for source in found["source"].values if source != "given"):
+        cases = found.isel(case=(found["source"] == source).values)
+        names = ", ".join(dict.fromkeys(str(name) for name in cases["compound"].values))
+        kind = "one layer" if bool(cases["two_dimensional"].any()) else "effective mean over directions, bulk"
+        out.print(f"T_d of {names} ({kind}): {source}", highlight=False)
+    out.print("atoms at rest, collisions only: vibration and electronic excitation displace more", highlight=False)
 
 
 def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | None) -> tuple[Any, Any, float]:
@@ -96,6 +154,31 @@ def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | N
     if rate is None:
         return curves["fraction"], curves["fraction_std"], 1.0
     return over_dose(curves["fraction"], rate), curves["fraction_std"], rate
+
+
+def _thresholded(
+    movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
+) -> xr.DataArray:
+    """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
+    from bravaismap.io.read import read
+    from bravaismap.thresholding import agreement, spacing_of, threshold_voids
+
+    frames = read(movie, dataset=dataset)
+    if len(frames) != fraction.size:
+        raise InputError(
+            f"{movie} has {len(frames)} frames, the result {fraction.size}; give the movie that was mapped"
+        )
+    voids, chosen = threshold_voids(frames.values, spacing_of(phases), level)
+    dark = fraction.copy(data=voids.mean(axis=(1, 2)))
+    found = agreement(fraction.values, dark.values)
+    relative = "" if found.relative is None else f", {100 * found.relative:.0f} % of the latter"
+    out.print(
+        f"intensity below {chosen:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs by "
+        f"{100 * found.mean:+.2f} % of the frame on average, {100 * found.rms:.2f} % rms{relative}; they "
+        f"correlate at {found.correlation:.3f}",
+        highlight=False,
+    )
+    return dark
 
 
 def _rate(dose_rate: float | None, current: float | None, area: float | None) -> float | None:
@@ -129,7 +212,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]
     for one in rows:
         name = str(one["parameter"].values if "parameter" in one.coords else one["quantity"].values)
-        ends = [" to ".join(f"{end:.4g}" for end in pair) for pair in one["interval"].values]
+        ends = ["–".join(f"{end:.4g}" for end in pair) for pair in one["interval"].values]
         unit = str(one["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
         table.add_row(name.replace("_", " "), f"{float(one['value']):.4g}", *ends, "" if unit == "1" else unit)
@@ -149,7 +232,9 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     choice = Table("law", "parameters", "ΔAICc", "weight")
     for one in (laws.sel(law=name) for name in laws["law"].values):
         refused = str(one["refused"].values)
-        cells = [refused, ""] if refused else [f"{float(one['difference']):.1f}", f"{float(one['weight']):.2f}"]
+        cells = [f"{float(one['difference']):.1f}", f"{float(one['weight']):.2f}"]
+        if refused:
+            cells = [f"{refused.partition(' ')[0]} not determined", ""]
         choice.add_row(str(one["law"].values), str(int(one["parameters"])), *cells)
     out.print(choice)
     if physical is None:
