@@ -28,6 +28,17 @@ def test_thresholding_finds_the_true_voids() -> None:
         threshold_voids(film["image"].values, 0.0)
 
 
+def test_more_smoothing_hides_a_single_dark_atom() -> None:
+    y, x = np.mgrid[:120, :120]
+    atoms = 2 + np.cos(2 * np.pi * y / 12) + np.cos(2 * np.pi * x / 12)
+    image = atoms * (1 - np.exp(-((y - 24) ** 2 + (x - 24) ** 2) / 40))
+    image = np.where((y > 70) & (x > 70), 0.0, image)[None]
+    little, much = (threshold_voids(image, 12.0, 1.2, smoothing=one)[0][0] for one in (0.36, 0.8))
+    assert little[24, 24]
+    assert not much[24, 24]
+    assert much[95, 95]
+
+
 def result(label: list[int], a: list[float], unit: str) -> xr.Dataset:
     return xr.Dataset(
         {"label": ("x", label), "a": ("x", a, {"units": unit})},

@@ -24,7 +24,7 @@ from skimage.measure import perimeter_crofton
 from bravaismap.conventions import NONE
 from bravaismap.errors import InputError
 from bravaismap.phases import mapped_frames
-from bravaismap.thresholding import spacing_of, threshold_voids
+from bravaismap.thresholding import SMOOTHING, spacing_of, threshold_voids
 from bravaismap.tracking import Linked, link_frames
 from bravaismap.voidarea import CALIBRATED_MODEL, blur_corrected
 from bravaismap.windows import WindowGrid, window_grid
@@ -90,6 +90,7 @@ def find_domains(
     seed: int = 0,
     movie: Any = None,
     level: float | None = None,
+    smoothing: float = SMOOTHING,
 ) -> xr.Dataset:
     """Find the domains of every class in every frame, and follow them through time.
 
@@ -108,6 +109,8 @@ def find_domains(
         probability being their mean; a void is what is dark inside windows that are "none" by the high threshold.
     level : float, optional
         Intensity below which a pixel of `movie` is dark; Otsu's when not given.
+    smoothing : float
+        See :func:`bravaismap.thresholding.threshold_voids`.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def find_domains(
     if not frames.size:
         raise InputError("no frame of the result is mapped yet")
     grid, size, unit = _grid_of(result)
-    dark = None if movie is None else _dark(result, movie, level)
+    dark = None if movie is None else _dark(result, movie, level, smoothing)
     plane = _window_plane(result, grid, size) if dark is None else _pixel_plane(result, grid, size)
     names = [str(name) for name in result["lattice"].values]
     linked = {name: Linked(name) for name in names}
@@ -324,12 +327,12 @@ def _pixel_plane(result: xr.Dataset, grid: WindowGrid, size: float) -> Plane:
     return Plane(y, x, height, width, float(grid.window))
 
 
-def _dark(result: xr.Dataset, movie: Any, level: float | None) -> NDArray[np.bool_]:
+def _dark(result: xr.Dataset, movie: Any, level: float | None, smoothing: float) -> NDArray[np.bool_]:
     images = np.asarray(getattr(movie, "values", movie))
     expected = (result.sizes["time"], *result.attrs["frame_size"])
     if images.shape != tuple(expected):
         raise InputError(f"a movie of {images.shape} was given; expected {tuple(expected)}, the one that was mapped")
-    return threshold_voids(images, spacing_of(result), level)[0]
+    return threshold_voids(images, spacing_of(result), level, smoothing=smoothing)[0]
 
 
 def _table(rows: list[dict[str, Any]], result: xr.Dataset, unit: str) -> xr.Dataset:

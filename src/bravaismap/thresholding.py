@@ -14,9 +14,10 @@ from skimage.filters import threshold_otsu
 from bravaismap.conventions import NONE
 from bravaismap.errors import InputError
 
-__all__ = ["Agreement", "agreement", "relative_difference", "spacing_of", "threshold_voids"]
+__all__ = ["SMOOTHING", "Agreement", "agreement", "relative_difference", "spacing_of", "threshold_voids"]
 
-_SMOOTHED: Final = 0.36  # lattice parameters that the intensity is smoothed over
+#: Standard deviation, over the lattice parameter, of the Gaussian that the intensity is smoothed with.
+SMOOTHING: Final = 0.36
 _SMALLEST: Final = 0.02  # fraction below which a ratio says nothing
 
 
@@ -41,7 +42,7 @@ class Agreement:
 
 
 def threshold_voids(
-    images: NDArray[Any], spacing: float, level: float | None = None
+    images: NDArray[Any], spacing: float, level: float | None = None, *, smoothing: float = SMOOTHING
 ) -> tuple[NDArray[np.bool_], float]:
     """Segment voids by intensity: the movie smoothed over a third of the lattice parameter, one threshold for all.
 
@@ -52,6 +53,9 @@ def threshold_voids(
         Lattice parameter in px.
     level : float, optional
         Intensity below which it is void; by Otsu's method, from all frames together, when not given.
+    smoothing : float
+        Standard deviation of the Gaussian, over the lattice parameter. About 0.8 where single sites are much darker
+        than others (light dopants) and there is no diffuse intensity between atoms.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def threshold_voids(
     """
     if not (np.isfinite(spacing) and spacing > 0):
         raise InputError(f"a lattice parameter of {spacing:g} px was given; expected a positive number")
-    smooth = np.stack([gaussian_filter(image.astype(np.float32), _SMOOTHED * spacing) for image in images])
+    smooth = np.stack([gaussian_filter(image.astype(np.float32), smoothing * spacing) for image in images])
     threshold = float(threshold_otsu(smooth)) if level is None else level  # type: ignore[no-untyped-call]
     return smooth < threshold, threshold
 
