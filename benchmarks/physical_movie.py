@@ -100,8 +100,8 @@ def scanned(atoms: Any) -> np.ndarray:
     abtem.config.set({"diagnostics.progress_bar": False, "diagnostics.task_progress": False})
     lengths = atoms.cell.lengths()[:2]
     count = np.maximum(np.ceil(14.0 / lengths), 1).astype(int)
-    # Even numbers of points along a cell: its halves, which a centring makes alike, come out alike.
-    fine, coarse = (2 * np.ceil(lengths / step / 2).astype(int) for step in (SAMPLING, SCAN))
+    # Points along a cell in fours: its halves and quarters, which a centring makes alike, come out alike.
+    fine, coarse = (4 * np.ceil(lengths / step / 4).astype(int) for step in (SAMPLING, SCAN))
     repeated = atoms * (int(count[0]), int(count[1]), 1)
     potential = abtem.Potential(repeated, gpts=tuple((fine * count).tolist()), slice_thickness=2.0)
     probe = abtem.Probe(energy=VOLTAGE, semiangle_cutoff=APERTURE)
