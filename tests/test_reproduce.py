@@ -17,7 +17,6 @@ import xarray as xr
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError, ModelError
 from bravaismap.evaluate import calibration_error
-from bravaismap.film import simulate_film
 from bravaismap.lattice import deviation, shape
 from bravaismap.models import load_model
 from bravaismap.reproduce import (
@@ -219,16 +218,6 @@ def test_edge_cases_of_an_image_of_the_users(default: Contestant, tmp_path: Path
     assert edge_cases.draw_edge_cases({"default": numbers}).axes[0].get_title() == "mine.npy"
     with pytest.raises(InputError, match="too small to shear by 20 %"):
         edge_cases.edge_cases(default, TINY, image[:50, :50], "small", silent)
-
-
-def test_thresholding_finds_the_true_voids() -> None:
-    film = simulate_film(8, 256, seed=4)
-    found, threshold = decomposition.threshold_voids(film["image"].values, 11.0)
-    area, true = found.mean(axis=(1, 2)), film["void_fraction"].values
-    assert abs(area[-1] / true[-1] - 1) < 0.15
-    both, either = (found & film["void"].values).sum(), (found | film["void"].values).sum()
-    assert both / either > 0.75
-    assert film["image"].values.min() < threshold < film["image"].values.max()
 
 
 def test_growth_is_recovered_or_the_reason_is_given() -> None:

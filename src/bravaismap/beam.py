@@ -4,7 +4,8 @@ An electron of kinetic energy E that is scattered straight back by a nucleus of 
 
     ΔE = 2 (E + 2 E₀) E / (M c²),     E₀ = 511 keV the rest energy of the electron,
 
-and no electron gives more. An atom whose displacement needs more than ΔE stays, as far as collisions go.
+and no electron gives more. An atom whose displacement needs more than ΔE stays, as far as collisions go; how often one
+is displaced that needs less, :mod:`bravaismap.knockon` says.
 """
 
 from __future__ import annotations
@@ -20,13 +21,25 @@ from scipy.constants import physical_constants
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
 
-__all__ = ["ATOMIC_MASS", "energy_transfer_table", "maximum_energy_transfer"]
+__all__ = [
+    "ATOMIC_MASS",
+    "ELECTRON_REST_ENERGY",
+    "MASS_UNIT_ENERGY",
+    "atomic_mass",
+    "energy_transfer_table",
+    "maximum_energy_transfer",
+]
 
-#: Standard atomic weights in u (IUPAC 2021, abridged) of what two-dimensional crystals are made of.
-ATOMIC_MASS: Final = {"C": 12.011, "S": 32.06, "Se": 78.971, "Mo": 95.95, "W": 183.84}
+#: Standard atomic weights in u (IUPAC 2021, abridged).
+ATOMIC_MASS: Final = {
+    "B": 10.81, "C": 12.011, "N": 14.007, "O": 15.999, "Al": 26.982, "Si": 28.085, "S": 32.06, "Ti": 47.867,
+    "V": 50.942, "Cr": 51.996, "Fe": 55.845, "Ni": 58.693, "Cu": 63.546, "Se": 78.971, "Sr": 87.62, "Zr": 91.224,
+    "Nb": 92.906, "Mo": 95.95, "Ta": 180.95, "W": 183.84, "Au": 196.97,
+}  # fmt: skip
 
-_REST_ENERGY: Final = physical_constants["electron mass energy equivalent in MeV"][0] * 1e6  # eV
-_MASS_UNIT: Final = physical_constants["atomic mass constant energy equivalent in MeV"][0] * 1e6  # eV
+#: Rest energy of the electron, and of 1 u, in eV.
+ELECTRON_REST_ENERGY: Final = physical_constants["electron mass energy equivalent in MeV"][0] * 1e6  # eV
+MASS_UNIT_ENERGY: Final = physical_constants["atomic mass constant energy equivalent in MeV"][0] * 1e6  # eV
 
 
 def maximum_energy_transfer(element: str | float, voltage: ArrayLike) -> NDArray[np.float64]:
@@ -61,7 +74,7 @@ def maximum_energy_transfer(element: str | float, voltage: ArrayLike) -> NDArray
     energy = np.asarray(voltage, float) * 1e3
     if not (np.isfinite(energy) & (energy > 0)).all():
         raise InputError(f"a voltage of {energy / 1e3} kV was given; expected positive numbers")
-    return np.asarray(2 * (energy + 2 * _REST_ENERGY) * energy / (_mass(element) * _MASS_UNIT))
+    return np.asarray(2 * (energy + 2 * ELECTRON_REST_ENERGY) * energy / (atomic_mass(element) * MASS_UNIT_ENERGY))
 
 
 def energy_transfer_table(
@@ -84,8 +97,8 @@ def energy_transfer_table(
     )
 
 
-def _mass(element: str | float) -> float:
-    """Return the mass of an atom in u."""
+def atomic_mass(element: str | float) -> float:
+    """Return the mass of an atom in u, given by the symbol of its element or as a number."""
     if isinstance(element, str):
         if element not in ATOMIC_MASS:
             raise InputError(

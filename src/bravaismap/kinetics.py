@@ -1,9 +1,9 @@
-"""Kinetics: growth laws fitted to a phase fraction over time, with intervals.
+"""Kinetics: growth laws fitted to a phase fraction over time or dose, with intervals, and the choice between them.
 
 The law of the paper is A(t) = A₀ exp(ρ t) + C. A₀ is the value at t = 0, long before there is anything to see, so A₀
 and ρ correlate at −0.999 and a fit of the two finds nonsense in silence. The amplitude is therefore fitted as the
 logarithm of what it is at the end of the curve, where the data are, and A₀ follows from it; its interval comes from a
-second fit, started at the solution, of the logarithm of A₀ itself.
+second fit, started at the solution, of the logarithm of A₀ itself. The other laws are fitted in the same way.
 
 A baseline interval, where growth is still hidden, gives C: its frames enter as one datum, their mean. The frames after
 it are fitted one by one.
@@ -12,8 +12,7 @@ it are fitted one by one.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Final
 
 import lmfit
@@ -22,60 +21,19 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
-from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
+from bravaismap.growthfit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
+from bravaismap.growthlaws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
 
-__all__ = ["LAWS", "Growth", "GrowthLaw", "fit_growth", "frame_scatter"]
+__all__ = ["LAWS", "Growth", "GrowthLaw", "compare_laws", "fit_growth", "frame_scatter"]
 
 Floats = NDArray[np.floating]
 
-#: Probabilities of the intervals: those of 1 σ and 2 σ of a normal distribution.
-LEVELS: Final = (0.6827, 0.9545)
 _FEWEST = 5  # frames after the baseline
-_LARGEST = 300.0  # exponent; the product of two powers is still a number
 _LEAST = 0.1  # smallest σ of a frame, over that of the frame at the 90th percentile
 _CHANCE = 0.01  # of a constant fraction that looks as if it grew, above which the law is not determined
-
-
-@dataclass(frozen=True)
-class GrowthLaw:
-    """A law of growth above a constant.
-
-    Attributes
-    ----------
-    formula : str
-    parameters : tuple of str
-        As they are reported; the last is always the constant ``C``. The first is an amplitude.
-    units : tuple of str
-        Unit of each parameter; ``{time}`` stands for that of time.
-    shape : callable
-        ``shape(t, pivot, *others)``: the growing part in units of its value at the pivot.
-    starts : callable
-        ``starts(duration)``: values of the parameters but the amplitude and C to start from, rows.
-    """
-
-    formula: str
-    parameters: tuple[str, ...]
-    units: tuple[str, ...]
-    shape: Callable[..., Floats]
-    starts: Callable[[float], Floats]
-
-
-def _exponential(t: Floats, pivot: float, rho: float) -> Floats:
-    return np.asarray(np.exp(np.clip(rho * (t - pivot), -_LARGEST, _LARGEST)))
-
-
-def _exponential_starts(duration: float) -> Floats:
-    rates = np.geomspace(0.1, 100, 60) / duration
-    return np.concatenate([rates, -rates])[:, None]
-
-
-#: Growth laws by name.
-LAWS: Final = {
-    "exponential": GrowthLaw(
-        "A0 exp(rho t) + C", ("A0", "rho", "C"), ("1", "1/{time}", "1"), _exponential, _exponential_starts
-    )
-}
+_VAGUE: Final = 1.5  # standard error of a logarithm above which a parameter is not determined: a factor of 4.5
+_TAILS: Final = np.array([[(1 - level) / 2, (1 + level) / 2] for level in LEVELS])
 
 
 class Growth(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -94,84 +52,48 @@ class Growth(xr.Dataset):  # type: ignore[no-untyped-call]
         return "\n".join([*lines, "", super().__repr__()])
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """What is fitted: the frames one by one, and the mean of the baseline's."""
-
-    law: GrowthLaw
-    time: Floats
-    fraction: Floats
-    sigma: Floats
-    baseline_time: Floats
-    baseline: tuple[float, float] | None  # mean and its standard error
-    pivot: float
-
-    def residual(self, parameters: lmfit.Parameters) -> Floats:
-        """Return the misfit of every datum over its σ."""
-        values = [parameters[name].value for name in ("amplitude", *self.law.parameters[1:])]
-        amplitude, others, constant = np.exp(np.clip(values[0], -_LARGEST, _LARGEST)), values[1:-1], values[-1]
-        curve = amplitude * self.law.shape(self.time, self.pivot, *others) + constant
-        misfit = (self.fraction - curve) / self.sigma
-        if self.baseline is None:
-            return np.asarray(misfit)
-        early = constant + (amplitude * self.law.shape(self.baseline_time, self.pivot, *others)).mean()
-        return np.append(misfit, (self.baseline[0] - early) / self.baseline[1])
-
-    def start(self) -> lmfit.Parameters:
-        """Return the best of many starts, the amplitude and C of each solved for."""
-        data, weight = self.fraction, 1 / self.sigma
-        best, least = None, np.inf
-        for others in self.law.starts(float(np.ptp(self.time))):
-            shape = self.law.shape(self.time, self.pivot, *others)
-            columns, wanted = np.column_stack([shape, np.ones_like(shape)]) * weight[:, None], data * weight
-            if self.baseline is not None:
-                early = self.law.shape(self.baseline_time, self.pivot, *others).mean()
-                columns = np.vstack([columns, np.array([early, 1.0]) / self.baseline[1]])
-                wanted = np.append(wanted, self.baseline[0] / self.baseline[1])
-            solved, *_ = np.linalg.lstsq(columns, wanted, rcond=None)
-            misfit = float(((columns @ solved - wanted) ** 2).sum())
-            if solved[0] > 0 and misfit < least:
-                best, least = (np.log(solved[0]), *others, solved[1]), misfit
-        if best is None:
-            raise InputError("the fraction falls where growth was to be fitted; give other times or another class")
-        return self.parameters(best)
-
-    def parameters(self, values: Any) -> lmfit.Parameters:
-        """Return parameters of the fit by their values."""
-        made = lmfit.Parameters()
-        for name, value in zip(("amplitude", *self.law.parameters[1:]), values, strict=True):
-            made.add(name, value=float(value))
-        return made
-
-
 def fit_growth(
     fraction: xr.DataArray,
     *,
     law: str = "exponential",
     baseline: tuple[float, float] | None = None,
     std: xr.DataArray | None = None,
+    onset: bool = False,
+    bootstrap: int = 0,
+    seed: int = 0,
 ) -> Growth:
-    """Fit a law of growth to a phase fraction over time.
+    """Fit a law of growth to a phase fraction over time, or over dose.
 
     Parameters
     ----------
     fraction : DataArray (time,)
-        For example ``result.fraction.sel(lattice="none")``. NaN, a frame not mapped yet, is left out.
+        For example ``result.fraction.sel(lattice="none")``. NaN, a frame not mapped yet, is left out. Over dose: of
+        :func:`bravaismap.dose.over_dose`.
     law : str
-        ``"exponential"``: A₀ exp(ρ t) + C, the paper's.
+        ``"exponential"``: A₀ exp(ρ t) + C, the paper's; ``"linear"``, ``"power"``, ``"logistic"`` or ``"avrami"``
+        (Johnson–Mehl–Avrami–Kolmogorov). See :data:`bravaismap.growthlaws.LAWS`.
     baseline : (float, float), optional
         Begin and end of the time, end excluded, whose mean gives C; frames before the end are not fitted one by one.
         When not given C is fitted from all frames.
     std : DataArray (time,), optional
         Standard deviation of each fraction, such as ``fraction_std``. The scatter from frame to frame is added to it
         (in quadrature) for the weights; the intervals follow from the misfit.
+    onset : bool
+        Fit the time ``t0`` before which nothing grows too.
+    bootstrap : int
+        Also fit so many curves whose frames are drawn from this one with replacement; 0 for none.
+    seed : int
+        Of the frames drawn.
 
     Returns
     -------
     Growth
         ``value``, ``std`` (parameter) and ``interval`` (parameter, level, bound), by profile likelihood;
-        ``correlation`` (parameter, other); ``fraction``, ``curve``, ``residual`` and ``sigma`` (time). The attributes
-        say the law, the baseline, the reduced χ², and how the intervals were found.
+        ``correlation`` (parameter, other); ``fraction``, ``curve``, ``residual`` and ``sigma`` (time); with `bootstrap`
+        also ``bootstrap`` (draw, parameter) and ``bootstrap_interval``, its percentiles. The attributes say the law,
+        the baseline, the reduced χ², AICc, how the residuals of neighbouring frames correlate (were they to, the
+        intervals would be too short), what grows per unit of time at the end with its relative standard error, and how
+        the intervals were found.
 
     Raises
     ------
@@ -187,14 +109,76 @@ def fit_growth(
     >>> growth = fit_growth(result.fraction.sel(lattice="none"), baseline=(0, 100), std=...)
     >>> growth["value"].sel(parameter="rho")
     """
-    if law not in LAWS:
-        raise InputError(f"no growth law is called {law!r}; the nearest names are {nearest_names(law, LAWS)}")
+    chosen = growth_law(law, onset)
+    if bootstrap < 0 or bootstrap in range(1, 20):
+        raise InputError(f"a bootstrap of {bootstrap} draws was asked for; expected at least 20, or 0 for none")
     time, values, spread = _curve(fraction, std)
-    problem = _problem(LAWS[law], time, values, spread, baseline)
-    start = problem.start()
-    _refuse_undetermined(problem, start)
-    fitted = lmfit.Minimizer(problem.residual, start).minimize(method="leastsq")
-    return _dataset(problem, fitted, fraction, (time, values, spread), law, baseline)
+    problem = _problem(chosen, time, values, spread, baseline)
+    fitted = _fit(problem)
+    growth = _dataset(problem, fitted, fraction, (time, values, spread), baseline)
+    if bootstrap:
+        early = values[(time >= baseline[0]) & (time < baseline[1])] if baseline else values[:0]
+        draws = problem.at_zero(bootstrap_fits(problem, _vector(fitted), early, bootstrap, seed))
+        growth["bootstrap"] = ("draw", "parameter"), problem.moved().physical(draws)
+        bounds = np.moveaxis(np.quantile(growth["bootstrap"].values, _TAILS, axis=0), -1, 0)
+        growth["bootstrap_interval"] = ("parameter", "level", "bound"), bounds
+    return growth
+
+
+def compare_laws(
+    fraction: xr.DataArray,
+    *,
+    laws: Iterable[str] = tuple(LAWS),
+    baseline: tuple[float, float] | None = None,
+    std: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Compare growth laws, each with and without an onset, by the corrected information criterion of Akaike.
+
+    Parameters
+    ----------
+    fraction, baseline, std
+        As :func:`fit_growth` takes them.
+    laws : iterable of str
+
+    Returns
+    -------
+    Dataset
+        Over ``law`` (``"linear"``, ``"linear with onset"``, and so on), from the best to the worst: ``aicc``,
+        ``difference`` from the best, ``weight`` (Akaike's), ``parameters``, ``reduced_chi_square``, ``refused`` (why it
+        is not determined, or empty). A law that is refused comes last with NaN.
+
+    Raises
+    ------
+    InputError
+        If no law is determined: the reason of the first.
+    """
+    time, values, spread = _curve(fraction, std)
+    rows: list[tuple[str, float, int, float, str]] = []
+    for name in laws:
+        for onset in (False, True):
+            problem = _problem(growth_law(name, onset), time, values, spread, baseline)
+            label, size = f"{name} with onset" if onset else name, len(problem.law.parameters)
+            try:
+                fitted = _fit(problem)
+                rows.append((label, _aicc(problem, fitted), size, float(fitted.redchi), ""))
+            except InputError as error:
+                rows.append((label, np.nan, size, np.nan, str(error)))
+    if all(row[4] for row in rows):
+        raise InputError(rows[0][4])
+    rows.sort(key=lambda row: (bool(row[4]), row[1]))
+    aicc = np.array([row[1] for row in rows])
+    weight = np.nan_to_num(np.exp(-(aicc - np.nanmin(aicc)) / 2))
+    return xr.Dataset(
+        {
+            "aicc": ("law", aicc),
+            "difference": ("law", aicc - np.nanmin(aicc)),
+            "weight": ("law", weight / weight.sum()),
+            "parameters": ("law", [row[2] for row in rows]),
+            "reduced_chi_square": ("law", [row[3] for row in rows]),
+            "refused": ("law", [row[4] for row in rows]),
+        },
+        coords={"law": [row[0] for row in rows]},
+    )
 
 
 def frame_scatter(values: Floats) -> float:
@@ -224,7 +208,7 @@ def _curve(fraction: xr.DataArray, std: xr.DataArray | None) -> tuple[Floats, Fl
 
 def _problem(
     law: GrowthLaw, time: Floats, values: Floats, spread: Floats, baseline: tuple[float, float] | None
-) -> _Problem:
+) -> Problem:
     early, late = np.zeros(len(time), bool), np.ones(len(time), bool)
     mean = None
     if baseline is not None:
@@ -235,116 +219,162 @@ def _problem(
             )
         error = max(float(values[early].std(ddof=1)), float(spread[early].mean()) * 1e-3) / np.sqrt(early.sum())
         mean = float(values[early].mean()), error
-    if late.sum() < _FEWEST:
+    fewest = max(_FEWEST, len(law.parameters) + 2)
+    if late.sum() < fewest:
         after = "" if baseline is None else f" after the baseline ends at {baseline[1]:g}"
-        raise InputError(f"{late.sum()} frames are left{after}; expected at least {_FEWEST} to fit growth to")
-    return _Problem(law, time[late], values[late], spread[late], time[early], mean, float(time[late][-1]))
+        raise InputError(f"{late.sum()} frames are left{after}; expected at least {fewest} to fit growth to")
+    return Problem(law, time[late], values[late], spread[late], time[early], mean, float(time[late][-1]))
 
 
-def _refuse_undetermined(problem: _Problem, start: lmfit.Parameters) -> None:
+def _fit(problem: Problem) -> Any:
+    """Return the fit of lmfit, or raise `InputError` where the curve does not determine the law."""
+    start = problem.start()
+    if start is None:
+        raise InputError("the fraction falls where growth was to be fitted; give other times or another class")
+    _refuse_undetermined(problem, start)
+    fitted = _minimise(problem, start)
+    if problem.law is not LAWS["exponential"]:  # whose rate is determined once the curve leaves its baseline
+        _refuse_vague(problem, fitted)
+    return fitted
+
+
+def _minimise(problem: Problem, start: Floats) -> Any:
+    parameters = lmfit.Parameters()
+    for name, value in zip(("amplitude", *problem.law.parameters[1:]), start, strict=True):
+        parameters.add(name, value=float(value))
+    return lmfit.Minimizer(lambda p: problem.misfit(np.array([p[n].value for n in p])), parameters).minimize("leastsq")
+
+
+def _vector(fitted: Any) -> Floats:
+    return np.array([parameter.value for parameter in fitted.params.values()])
+
+
+def _errors(fitted: Any) -> Floats:
+    """Return the standard errors of the parameters as they are fitted."""
+    return np.array([float(parameter.stderr or np.nan) for parameter in fitted.params.values()])
+
+
+def _refuse_undetermined(problem: Problem, start: Floats) -> None:
     """Raise `InputError` unless growth explains the curve significantly better than a constant does."""
     data, weight = problem.fraction, 1 / problem.sigma
     if problem.baseline is not None:
         data, weight = np.append(data, problem.baseline[0]), np.append(weight, 1 / problem.baseline[1])
     constant = (data * weight**2).sum() / (weight**2).sum()
     flat = float((((data - constant) * weight) ** 2).sum())
-    left = float((problem.residual(start) ** 2).sum())
+    left = float((problem.misfit(start) ** 2).sum())
     extra = len(problem.law.parameters) - 1
     free = max(len(data) - extra - 1, 1)
     gain = (flat - left) / extra / max(left / free, 1e-300)
     if not np.isfinite(gain) or f_distribution.sf(gain, extra, free) > _CHANCE:
-        rate = problem.law.parameters[1]
+        rate = next((name for name in problem.law.parameters if name in ("rho", "k")), problem.law.parameters[0])
         raise InputError(
             f"{rate} is not determined: the fraction never leaves its baseline of {constant:.3g} by more than its "
             "scatter; give a longer movie, or the class that grows"
         )
 
 
+def _refuse_vague(problem: Problem, fitted: Any) -> None:
+    """Raise `InputError` if the curve leaves a parameter of the law open."""
+    law, span = problem.law, float(np.ptp(problem.time))
+    extrapolated = law.parameters[0] if law.name == "power" else None  # k, as A0, is that of the first second
+    errors, found = _errors(_minimise(problem.moved(), problem.at_zero(_vector(fitted)))), _vector(fitted)
+    for name, positive, error, value in zip(law.parameters, law.positive, errors, found, strict=True):
+        limit = _VAGUE if positive else (span if name in ("t0", "tm") else np.inf)
+        outside = name == "t0" and value < problem.time[0] - span
+        if error == error and (error <= limit or name == extrapolated) and not outside:
+            continue
+        if name == law.parameters[0] and law.name in ("logistic", "avrami"):
+            why = "the curve does not come near an end of growth"
+        else:
+            why = "the curve is described as well by very different values"
+        simpler = "leave the onset out, or " if "t0" in law.parameters else ""
+        raise InputError(f"{name} of the law {law.name!r} is not determined: {why}; {simpler}fit a simpler law")
+
+
+def _aicc(problem: Problem, fitted: Any) -> float:
+    """Return AIC corrected for few data, σ being known up to a factor, which counts as a parameter."""
+    count, size = problem.count, len(problem.law.parameters) + 1
+    correction = 2 * size * (size + 1) / max(count - size - 1, 1)
+    return float(count * np.log(max(fitted.chisqr, 1e-300) / count) + 2 * size + correction)
+
+
 def _dataset(
-    problem: _Problem,
+    problem: Problem,
     fitted: Any,
     fraction: xr.DataArray,
     curve: tuple[Floats, Floats, Floats],
-    law: str,
     baseline: tuple[float, float] | None,
 ) -> Growth:
     time, values, spread = curve
-    at_zero = _at_zero(problem, fitted)
-    names = problem.law.parameters
+    moved, law = problem.moved(), problem.law
+    at_zero = _minimise(moved, problem.at_zero(_vector(fitted)))
     unit = str(fraction["time"].attrs.get("units", "frame")) if "time" in fraction.coords else "frame"
-    internal = {"amplitude": names[0]}
-    reported = {internal.get(name, name): parameter for name, parameter in at_zero.params.items()}
-    found = {name: parameter.value for name, parameter in reported.items()}
-    errors = {name: float(parameter.stderr or np.nan) for name, parameter in reported.items()}
-    found[names[0]] = float(np.exp(found[names[0]]))
-    errors[names[0]] *= found[names[0]]
+    found = moved.physical(_vector(at_zero))
+    errors = _errors(at_zero) * np.where(law.positive, found, 1.0)
     intervals, method = _intervals(problem, fitted, at_zero)
-    others = [found[name] for name in names[1:-1]]
-    fit = found[names[0]] * problem.law.shape(time, 0.0, *others) + found[names[-1]]
-    correlation = _correlation(at_zero)
+    fit = found[0] * law.relative(time, None, tuple(found[1:-1])) + found[-1]
     axis = {"time": ("time", time, dict(fraction["time"].attrs) if "time" in fraction.coords else {"units": "frame"})}
+    rate = f"1/({unit})" if "/" in unit else f"1/{unit}"
+    residual = (values - fit) / spread
+    final = final_rate(problem, _vector(fitted), getattr(fitted, "covar", None))
+    fitted_frames = residual[np.isin(time, problem.time)]
     return Growth(
         {
-            "value": ("parameter", [found[name] for name in names]),
-            "std": ("parameter", [errors[name] for name in names]),
-            "unit": ("parameter", [text.format(time=unit) for text in problem.law.units]),
+            "value": ("parameter", found),
+            "std": ("parameter", errors),
+            "unit": ("parameter", [text.format(time=unit, rate=rate) for text in law.units]),
             "interval": (("parameter", "level", "bound"), intervals),
-            "correlation": (("parameter", "other"), correlation),
+            "correlation": (("parameter", "other"), _correlation(at_zero)),
             "fraction": ("time", values),
             "curve": ("time", fit),
             "residual": ("time", values - fit),
             "sigma": ("time", spread),
         },
-        coords=axis | {"parameter": list(names), "other": list(names), "level": list(LEVELS), "bound": ["low", "high"]},
+        coords=axis
+        | {
+            "parameter": list(law.parameters),
+            "other": list(law.parameters),
+            "level": list(LEVELS),
+            "bound": ["low", "high"],
+        },
         attrs={
-            "law": law,
-            "formula": problem.law.formula,
+            "law": law.name,
+            "onset": "fitted" if "t0" in law.parameters else "none",
+            "formula": law.formula,
             "time_unit": unit,
             "baseline": list(baseline) if baseline is not None else "fitted",
             "frames_fitted": len(problem.time),
             "reduced_chi_square": float(fitted.redchi),
+            "aicc": _aicc(problem, fitted),
+            "residual_autocorrelation": _neighbours(fitted_frames),
+            "final_rate": final[0],
+            "final_rate_relative_std": final[1],
             "interval_method": method,
         },
     )
 
 
-def _at_zero(problem: _Problem, fitted: Any) -> Any:
-    """Fit again from the solution with the amplitude at t = 0, for its error, interval and correlations."""
-    values = [parameter.value for parameter in fitted.params.values()]
-    shape = problem.law.shape(np.zeros(1), problem.pivot, *values[1:-1])
-    start = _moved(problem, 0.0).parameters([values[0] + np.log(shape[0]), *values[1:]])
-    return lmfit.Minimizer(_moved(problem, 0.0).residual, start).minimize(method="leastsq")
+def _neighbours(residual: Floats) -> float:
+    """Return the correlation of the residuals of neighbouring frames."""
+    apart = residual - residual.mean()
+    return float((apart[1:] * apart[:-1]).sum() / max(float((apart**2).sum()), 1e-300))
 
 
-def _moved(problem: _Problem, pivot: float) -> _Problem:
-    return _Problem(
-        problem.law, problem.time, problem.fraction, problem.sigma, problem.baseline_time, problem.baseline, pivot
-    )
-
-
-def _intervals(problem: _Problem, fitted: Any, at_zero: Any) -> tuple[Floats, str]:
+def _intervals(problem: Problem, fitted: Any, at_zero: Any) -> tuple[Floats, str]:
     """Return the intervals (parameter, level, bound): by profile likelihood, or from the covariance where that fails.
 
-    The amplitude is profiled at t = 0, everything else at the pivot.
+    The amplitude is profiled as itself, everything else with the amplitude at the pivot.
     """
-    intervals = np.full((len(problem.law.parameters), len(LEVELS), 2), np.nan)
-    failed = []
-    for i, name in enumerate(("amplitude", *problem.law.parameters[1:])):
-        one, result = (_moved(problem, 0.0), at_zero) if i == 0 else (problem, fitted)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                minimizer = lmfit.Minimizer(one.residual, result.params)
-                bounds = lmfit.conf_interval(minimizer, result, p_names=[name], sigmas=list(LEVELS))[name]
-            points = [value for _, value in bounds]
-            pairs = [(points[len(LEVELS) - 1 - level], points[len(LEVELS) + 1 + level]) for level in range(len(LEVELS))]
-            if not np.isfinite(pairs).all():
-                raise ValueError("no end of the interval was found")
-        except (lmfit.MinimizerException, ValueError, Warning, ArithmeticError):
-            failed.append(problem.law.parameters[i])
-            value, error = result.params[name].value, result.params[name].stderr or np.nan
-            pairs = [(value - n * error, value + n * error) for n in (1.0, 2.0)]
-        intervals[i] = np.exp(np.clip(pairs, -_LARGEST, _LARGEST)) if i == 0 else pairs
+    intervals = profile_intervals(problem, _vector(fitted), _errors(fitted))
+    intervals[0] = profile_intervals(problem.moved(), _vector(at_zero), _errors(at_zero))[0]
+    names, failed = problem.law.parameters, []
+    for i, positive in enumerate(problem.law.positive):
+        if not np.isfinite(intervals[i]).all():
+            failed.append(names[i])
+            value, error = _vector(at_zero)[i], _errors(at_zero)[i]
+            intervals[i] = [(value - n * error, value + n * error) for n in (1.0, 2.0)]
+        if positive:
+            intervals[i] = np.exp(np.clip(intervals[i], -LOG_LARGEST, LOG_LARGEST))
     if not failed:
         return intervals, "profile likelihood"
     text = f"covariance for {', '.join(failed)}, whose profile has no end"

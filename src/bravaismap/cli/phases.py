@@ -161,6 +161,12 @@ def export(
             show_default="all windows",
         ),
     ] = None,
+    domains: Annotated[
+        bool,
+        typer.Option(
+            "--domains", help="Connected regions of each class, followed through time; with --movie pixel by pixel."
+        ),
+    ] = False,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
         str | None,
@@ -179,7 +185,7 @@ def export(
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
     phases = open_result(result)
     folder = output or result.resolve().parent
-    everything = not (csv or figures or video or strain)
+    everything = not (csv or figures or video or strain or domains)
     images = None if movie is None else read(movie, dataset=dataset)
     written: list[Path] = []
     if csv or everything:
@@ -188,6 +194,8 @@ def export(
         written += export_figures(phases, folder, images=images)
     if strain:
         written += _export_strain(phases, folder, region)
+    if domains:
+        written += _export_domains(phases, folder, images)
     if video or everything:
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
@@ -327,6 +335,28 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> 
         soft_wrap=True,
     )
     return export_strain(found, folder)
+
+
+def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None) -> list[Path]:
+    """Find the domains, say how the voids compare with the mean probability, and write them."""
+    from bravaismap.conventions import NONE
+    from bravaismap.domains import find_domains
+    from bravaismap.io.export import export_domains
+    from bravaismap.voidarea import corrected_fraction
+
+    found = find_domains(result, movie=images)
+    tracks = len({(str(n), int(t)) for n, t in zip(found["lattice"].values, found["track"].values, strict=True)})
+    out.print(f"{tracks} domains in {len(set(found['frame'].values.tolist()))} frames", highlight=False)
+    if images is None and NONE in result["lattice"].values:
+        mean = float(result["fraction"].sel(lattice=NONE)[-1])
+        corrected = float(corrected_fraction(result, found)[-1])
+        if corrected == corrected:
+            out.print(
+                f"voids in the last frame: mean probability {100 * mean:.1f} %, corrected for the window "
+                f"{100 * corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
+                highlight=False,
+            )
+    return export_domains(found, folder)
 
 
 def _table_of(result: PhaseMap) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "export_classification",
     "export_csv",
+    "export_domains",
     "export_figures",
     "export_strain",
     "export_unmixing",
@@ -233,6 +234,29 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
     return [*written, write_table(folder / "strain.csv", _strain_rows(strain))]
 
 
+def export_domains(domains: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the domains of a result as a table.
+
+    Parameters
+    ----------
+    domains : Dataset
+        Of :func:`bravaismap.domains.find_domains`.
+    folder : str or path
+        Made if it does not exist; an existing table in it is replaced.
+
+    Returns
+    -------
+    list of Path
+        ``domains.csv``: a line per domain and frame, a column per variable with its unit, such as ``area_nm2``.
+
+    Raises
+    ------
+    OutputError
+        If the folder or the file cannot be written.
+    """
+    return [write_table(made_folder(folder) / "domains.csv", _domain_rows(domains))]
+
+
 def export_video(
     result: xr.Dataset,
     path: str | os.PathLike[str],
@@ -329,6 +353,15 @@ def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
         columns = [texts(strain[name].isel(time=index).values.ravel()) for name in names]
         for row in zip(texts(y.ravel()), texts(x.ravel()), *columns, strict=True):
             yield [time, *row]
+
+
+def _domain_rows(domains: xr.Dataset) -> Iterator[list[str]]:
+    units = {name: str(column.attrs.get("units", "")).replace("²", "2") for name, column in domains.items()}
+    units["time"] = "" if units["time"] == "frame" else units["time"]
+    yield [f"{name}_{unit}" if unit else str(name) for name, unit in units.items()]
+    columns = [column.values for column in domains.values()]
+    words = [[str(v) for v in column] if column.dtype.kind in "OUTb" else texts(column) for column in columns]
+    yield from (list(row) for row in zip(*words, strict=True))
 
 
 def column_of(result: xr.Dataset, dim: str) -> str:

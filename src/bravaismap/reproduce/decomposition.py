@@ -11,8 +11,6 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from skimage.filters import threshold_otsu
 
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
@@ -24,6 +22,7 @@ from bravaismap.phases import PhaseMap, mapped_frames
 from bravaismap.predict import map_phases
 from bravaismap.reproduce.parts import Numbers, fingerprint
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
+from bravaismap.thresholding import relative_difference, threshold_voids
 from bravaismap.unmixing import unmix
 from bravaismap.voids import PAPER_KINETICS
 from bravaismap.windows import cut_windows, window_grid
@@ -37,7 +36,6 @@ __all__ = [
     "paper_law",
     "summarise_decomposition",
     "summarise_unmixed",
-    "threshold_voids",
     "unmixed_film",
 ]
 
@@ -45,13 +43,11 @@ __all__ = [
 PAPER_GROWTH: Final = {"A0": 1.85e-5, "rho": 0.042, "C": 0.059}
 _BASELINE: Final = (0.0, 100.0)
 _FRAME_TIME: Final = 2.25
-_SMOOTHED: Final = 0.36  # lattice parameters that the intensity is smoothed over before it is thresholded
 _SHOWN: Final = 4  # frames in the figure
 _WINDOW: Final = 128
 _SMALL: Final = 48  # px: a window of four cells
 _ENDMEMBERS: Final = 3
 _SCATTER: Final = 0.004  # of a fraction from frame to frame, about that of the paper's curve
-_SMALLEST: Final = 0.02  # fraction below which a ratio says nothing
 
 
 @dataclass
@@ -111,24 +107,6 @@ def _half_void(voids: NDArray[np.bool_], step: int) -> NDArray[np.float64]:
     """Return, for each frame, the share of windows that lie in voids by half or more."""
     grid = window_grid((voids.shape[1], voids.shape[2]), _WINDOW, step)
     return np.array([(cut_windows(void, grid).mean(axis=(1, 2)) >= 0.5).mean() for void in voids])
-
-
-def threshold_voids(images: NDArray[Any], spacing: float) -> tuple[NDArray[np.bool_], float]:
-    """Segment voids by intensity: the movie smoothed over a third of the lattice parameter, one threshold by Otsu.
-
-    Parameters
-    ----------
-    images : array, shape (time, y, x)
-    spacing : float
-        Lattice parameter in px.
-
-    Returns
-    -------
-    bool array (time, y, x), true where it is dark, and the threshold
-    """
-    smooth = np.stack([gaussian_filter(image.astype(np.float32), _SMOOTHED * spacing) for image in images])
-    threshold = float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
-    return smooth < threshold, threshold
 
 
 def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: bool = False) -> PhaseMap:
@@ -222,8 +200,8 @@ def summarise_decomposition(
         none = fraction[:, CLASSES.index(NONE)]
         by_model[name] = {
             "fraction": {str(c): fraction[:, i].round(5).tolist() for i, c in enumerate(result["lattice"].values)},
-            "relative_to_threshold": _relative(none[late], truth["threshold"][late]),
-            "relative_to_truth": _relative(none[late], truth["void"][late]),
+            "relative_to_threshold": relative_difference(none[late], truth["threshold"][late]),
+            "relative_to_truth": relative_difference(none[late], truth["void"][late]),
             "none_at_the_end": float(none[-1]),
             "crystal_before": float(fraction[~late, CLASSES.index("hexagonal")].mean()) if (~late).any() else None,
             "none_before": float(none[~late].mean()) if (~late).any() else None,
@@ -233,14 +211,14 @@ def summarise_decomposition(
         "true_void": truth["void"].round(5).tolist(),
         "half_void_windows": truth["half_void"].round(5).tolist(),
         "threshold": truth["threshold"].round(5).tolist(),
-        "threshold_relative_to_truth": _relative(truth["threshold"][late], truth["void"][late]),
+        "threshold_relative_to_truth": relative_difference(truth["threshold"][late], truth["void"][late]),
         "area_nm2": float(truth["area_nm2"]),
         "models": by_model,
         "small_windows_px": _SMALL,
         "small_windows": {
             name: {
                 "none": none.round(5).tolist(),
-                "relative_to_threshold": _relative(none[late], truth["threshold"][late]),
+                "relative_to_threshold": relative_difference(none[late], truth["threshold"][late]),
             }
             for name, none in small.items()
         },
@@ -257,9 +235,3 @@ def _estimate(parameter: xr.Dataset) -> dict[str, float | None]:
 def _known(value: float) -> float | None:
     """Return the end of an interval, None where it has none."""
     return float(value) if np.isfinite(value) else None
-
-
-def _relative(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float | None:
-    """Return the mean of |found − expected| / expected, over frames where there is something to find."""
-    some = expected > _SMALLEST
-    return float((np.abs(found - expected)[some] / expected[some]).mean()) if some.any() else None

@@ -1,0 +1,330 @@
+"""Ground truth from scattering physics and not from the renderer of this package: stills of crystals, and a film.
+
+python benchmarks/physical_movie.py stills|film [--convolution]        (needs the extra `physics`)
+
+HAADF images at 100 kV by multislice (abTEM) of one cell of each crystal with its atoms at rest, blurred by their
+thermal motion and tiled in any orientation; where abTEM is not installed, or with --convolution, atoms are Gaussians of
+weight Z^1.7 instead. The film is a monolayer of Mo-doped WS2 whose atoms are lost by a stochastic model: vacancies open
+and heal, and the edge of one void is sputtered at a rate per area of its hole: A grows as exp(rho t) on average.
+Each kind of atom is imaged alone by multislice and the images are added up, which is what a monolayer does in HAADF;
+atoms vibrate, the specimen drifts, counts are Poisson.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from machine import machine
+from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
+
+import bravaismap as bm
+from bravaismap.domains import find_domains
+from bravaismap.errors import InputError
+from bravaismap.movie import as_movie
+from bravaismap.thresholding import threshold_voids
+from bravaismap.voidarea import corrected_fraction
+
+VOLTAGE, APERTURE = 100e3, 30.0  # eV, mrad
+ANGLES = (70.0, 145.0)  # mrad of the detector
+SAMPLING = 0.08  # Å of the potential
+SCAN = 0.3  # Å between probes, below which the probe does not resolve
+CONVOLUTION_WIDTH = 0.45  # Å, of an atom without multislice
+DOSES = (np.inf, 100.0, 10.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # mean counts in the brightest pixel
+SMOOTHING = 0.8  # lattice parameters; a dopant is dark too, and is no void
+STILL_SIZE, STILL_ANGLE = 256, 17.0
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """An orthogonal cell along the beam: its atoms, their thermal motion, and the class of its projection."""
+
+    name: str
+    expected: str
+    atoms: Any
+    spacing: float  # Å, shortest translation of the projection
+    thickness: float = 20.0  # Å
+    sigma: float = 0.07  # Å rms of the thermal motion along each axis
+
+
+def crystals() -> list[Crystal]:
+    """Return the crystals of the stills."""
+    from ase import Atoms
+    from ase.build import bulk, graphene, mx2, surface
+    from ase.spacegroup import crystal
+
+    a, u = 4.594, 0.305
+    rutile = crystal(["Ti", "O"], [(0, 0, 0), (u, u, 0)], spacegroup=136, cellpar=[a, a, 2.959, 90, 90, 90])
+    oxide = Atoms(
+        "SrTiO3", cell=[3.905] * 3, pbc=True,
+        scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)],
+    )  # fmt: skip
+
+    def along_110(element: str, kind: str, length: float) -> Any:
+        cell = surface(bulk(element, kind, a=length, cubic=True), (1, 1, 0), 2, periodic=True)
+        cell.wrap()
+        return cell
+
+    half_silicon, half_gold = (np.hypot(length / 2, length / np.sqrt(8)) for length in (5.431, 4.078))
+    return [
+        Crystal("graphene", "hexagonal", graphene(a=2.46, vacuum=2.0), 2.46, 0.0),
+        Crystal("MoS2", "hexagonal", mx2("MoS2", a=3.16, vacuum=2.0), 3.16, 0.0),
+        Crystal("WS2", "hexagonal", mx2("WS2", a=3.153, vacuum=2.0), 3.153, 0.0),
+        Crystal("SrTiO3 [001]", "square", oxide, 3.905),
+        Crystal("rutile [001]", "square", rutile, a),
+        Crystal("Si [110]", "centered_rectangular", along_110("Si", "diamond", 5.431), half_silicon),
+        Crystal("Au [110]", "centered_rectangular", along_110("Au", "fcc", 4.078), half_gold),
+    ]
+
+
+def projected(atoms: Any, lengths: np.ndarray, step: float) -> np.ndarray:
+    """Return the image of a periodic cell by the convolution approximation."""
+    shape = tuple(np.maximum(np.rint(lengths / step), 4).astype(int))
+    image = np.zeros(shape)
+    for atom, number in zip(atoms.positions, atoms.numbers, strict=True):
+        spot = np.zeros(shape)
+        spot[0, 0] = float(number) ** 1.7
+        shift = atom[:2] / lengths * shape
+        image += np.fft.ifft2(fourier_shift(np.fft.fft2(spot), shift)).real
+    return np.asarray(gaussian_filter(image, CONVOLUTION_WIDTH / (lengths / shape), mode="wrap"))
+
+
+def scanned(atoms: Any) -> np.ndarray:
+    """Return the image of a periodic cell, (x, y), by multislice; the atoms are at rest."""
+    import abtem
+
+    abtem.config.set({"diagnostics.progress_bar": False, "diagnostics.task_progress": False})
+    lengths = atoms.cell.lengths()[:2]
+    count = np.maximum(np.ceil(14.0 / lengths), 1).astype(int)
+    # Points along a cell in fours: its halves and quarters, which a centring makes alike, come out alike.
+    fine, coarse = (4 * np.ceil(lengths / step / 4).astype(int) for step in (SAMPLING, SCAN))
+    repeated = atoms * (int(count[0]), int(count[1]), 1)
+    potential = abtem.Potential(repeated, gpts=tuple((fine * count).tolist()), slice_thickness=2.0)
+    probe = abtem.Probe(energy=VOLTAGE, semiangle_cutoff=APERTURE)
+    probe.grid.match(potential)
+    scan = abtem.GridScan(start=(0, 0), end=tuple(lengths), gpts=tuple(coarse.tolist()), endpoint=False)
+    detector = abtem.AnnularDetector(inner=ANGLES[0], outer=ANGLES[1])
+    return np.asarray(probe.scan(potential, scan=scan, detectors=detector).compute(progress_bar=False).array, float)
+
+
+def orthogonal(crystal: Crystal) -> Any:
+    """Return a rectangular cell that is as thick as is asked for."""
+    from ase.build import make_supercell
+
+    atoms = crystal.atoms.copy()
+    cell = atoms.cell.array
+    if abs(cell[0] @ cell[1]) > 1e-6:  # hexagonal: a and a + 2b, at right angles
+        atoms = make_supercell(atoms, [[1, 0, 0], [1, 2, 0], [0, 0, 1]])
+        atoms.wrap()
+    height = float(atoms.cell.lengths()[2])
+    return atoms * (1, 1, max(round(crystal.thickness / height), 1))
+
+
+def still(crystal: Crystal, multislice: bool) -> np.ndarray:
+    """Return a noiseless image of many cells, turned, with 12 px to the shortest translation."""
+    atoms = orthogonal(crystal)
+    lengths = atoms.cell.lengths()[:2]
+    cell = scanned(atoms) if multislice else projected(atoms, lengths, SCAN)
+    # Atoms displaced within the tiled cell would be a superlattice; what vibration does on average is to blur.
+    cell = gaussian_filter(cell, crystal.sigma / (lengths / cell.shape), mode="wrap")
+    pixel = crystal.spacing / 12
+    angle = np.deg2rad(STILL_ANGLE)
+    y, x = (np.mgrid[:STILL_SIZE, :STILL_SIZE] * pixel).astype(float)
+    along = np.stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y])
+    places = along / lengths[:, None, None] * np.array(cell.shape)[:, None, None]
+    return np.maximum(map_coordinates(cell, places, order=3, mode="grid-wrap"), 0)
+
+
+def stills(multislice: bool) -> None:
+    """Classify stills at falling dose."""
+    print("counts in the brightest pixel, and the probability of the true class (* where another is more probable)")
+    print(f"{'':<14}{'':<22}" + "".join(f"{dose:>9g}" for dose in DOSES))
+    for crystal in crystals():
+        image = still(crystal, multislice)
+        image = image / image.max()
+        rng = np.random.default_rng(1)
+        noisy = [image if np.isinf(dose) else rng.poisson(dose * image) for dose in DOSES]
+        said = bm.classify(np.stack(noisy), distortion=0.005, samples=0)
+        names = [str(name) for name in said["lattice"].values]
+        cells = []
+        for i in range(len(DOSES)):
+            right = names[int(said["label"][i])] == crystal.expected
+            cells.append(f"{float(said['probability'][i].sel(lattice=crystal.expected)):.3f}{'' if right else '*'}")
+        print(f"{crystal.name:<14}{crystal.expected:<22}" + "".join(f"{cell:>9}" for cell in cells), flush=True)
+
+
+@dataclass(frozen=True)
+class SputteredFilm:
+    """Atoms of a monolayer that are lost one metal site, with its sulphur, at a time."""
+
+    frames: int = 90
+    size: int = 512
+    pixel: float = 0.287  # Å
+    frame_time: float = 2.25  # s
+    rho: float = 0.042  # 1/s
+    first: int = 3  # sites in the hole when it opens
+    opened: float = 70.0  # s
+    vacancies: float = 2e-4  # that open per site and s
+    healing: float = 0.05  # 1/s
+    dopants: float = 0.04
+    drift: float = 0.02  # Å/s
+    counts: float = 30.0
+    seed: int = 0
+
+    def movie(self, kernels: dict[str, np.ndarray]) -> xr.Dataset:
+        """Return ``image`` (time, y, x), ``void_fraction`` (time) and ``hole_fraction``, that of the growing hole."""
+        rng = np.random.default_rng([self.seed, 3])
+        a = 3.153 / self.pixel
+        vectors = a * np.array([[0.0, 1.0], [np.sqrt(0.75), 0.5]])
+        turn = np.deg2rad(11.0)
+        vectors = vectors @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        reach = int(2 * self.size / a)
+        steps = np.stack(np.meshgrid(*2 * [np.arange(-reach, reach)], indexing="ij"), -1).reshape(-1, 2)
+        sites = steps @ vectors + self.size / 2
+        near = ((sites > -3 * a) & (sites < self.size + 3 * a)).all(axis=1)
+        sites, steps = sites[near], steps[near]
+        number = {tuple(step): i for i, step in enumerate(steps.tolist())}
+        around = [(0, 1), (1, 0), (1, -1), (0, -1), (-1, 0), (-1, 1)]
+        beside = [[number[k] for d in around if (k := (s[0] + d[0], s[1] + d[1])) in number] for s in steps.tolist()]
+        inside = ((sites >= 0) & (sites < self.size)).all(axis=1)
+        dopant = rng.random(len(sites)) < self.dopants
+        hole, vacancy = np.zeros(len(sites), bool), np.zeros(len(sites), bool)
+        images, voids, holes = [], [], []
+        for frame in range(self.frames):
+            if frame:
+                vacancy &= rng.random(len(sites)) > self.healing * self.frame_time
+                vacancy |= rng.random(len(sites)) < self.vacancies * self.frame_time
+                self._sputter(hole, beside, frame * self.frame_time, sites, rng)
+            gone = hole | (vacancy & ~hole)
+            voids.append(gone[inside].mean())
+            holes.append(hole[inside].mean())
+            shift = self.drift * frame * self.frame_time / self.pixel * np.array([0.6, 0.8])
+            images.append(self._image(sites[~gone] + shift, dopant[~gone], vectors, kernels, rng))
+        movie = as_movie(np.stack(images), pixel_size=self.pixel / 10, frame_time=self.frame_time)
+        return xr.Dataset({"image": movie, "void_fraction": ("time", voids), "hole_fraction": ("time", holes)})
+
+    def _sputter(self, hole: Any, beside: list[list[int]], time: float, sites: Any, rng: np.random.Generator) -> None:
+        if time < self.opened:
+            return
+        if not hole.any():
+            middle = np.argsort(np.linalg.norm(sites - self.size / 2, axis=1))
+            hole[middle[: self.first]] = True
+            return
+        for _ in range(rng.poisson(np.expm1(self.rho * self.frame_time) * hole.sum())):
+            edge = np.array(sorted({n for i in np.flatnonzero(hole) for n in beside[i] if not hole[n]}))
+            loose = np.array([sum(hole[n] for n in beside[i]) for i in edge], float) ** 2  # fewer bonds go first
+            hole[rng.choice(edge, p=loose / loose.sum())] = True
+
+    def _image(self, metal: Any, dopant: Any, vectors: Any, kernels: dict[str, np.ndarray], rng: Any) -> np.ndarray:
+        """Add up the images of the atoms; each vibrates."""
+        total = np.zeros(2 * [self.size])
+        sulphur = metal + vectors.sum(axis=0) / 3
+        for name, where in (("W", metal[~dopant]), ("Mo", metal[dopant]), ("S2", sulphur)):
+            moved = where + rng.normal(0, 0.05 / self.pixel, where.shape)
+            padded = np.zeros(2 * [self.size])
+            base = np.floor(moved).astype(int)
+            part = moved - base
+            for dy in (0, 1):
+                for dx in (0, 1):
+                    y, x = base[:, 0] + dy, base[:, 1] + dx
+                    kept = (y >= 0) & (y < self.size) & (x >= 0) & (x < self.size)
+                    share = np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
+                    np.add.at(padded, (y[kept], x[kept]), share[kept])
+            kernel = np.zeros(2 * [self.size])
+            side = len(kernels[name])
+            kernel[:side, :side] = kernels[name]
+            kernel = np.roll(kernel, (-(side // 2), -(side // 2)), (0, 1))
+            total += np.fft.irfft2(np.fft.rfft2(padded) * np.fft.rfft2(kernel), total.shape)
+        return np.asarray(rng.poisson(self.counts * np.maximum(total, 0) / kernels["W"].max()), np.uint16)
+
+
+def atom_images(pixel: float, multislice: bool) -> dict[str, np.ndarray]:
+    """Return the image of a tungsten atom, a molybdenum atom and a pair of sulphur atoms, at the pixels of the film."""
+    from ase import Atoms
+
+    side, cell = 2 * int(4.0 / pixel) + 1, 9.0
+    axis = (np.arange(side) - side // 2) * pixel + cell / 2
+    kernels = {}
+    for name, symbols, heights in (("W", "W", [2.0]), ("Mo", "Mo", [2.0]), ("S2", "S2", [2.0, 5.12])):
+        atoms = Atoms(symbols, [(cell / 2, cell / 2, z) for z in heights], cell=[cell, cell, 8.0], pbc=True)
+        image = scanned(atoms) if multislice else projected(atoms, np.array([cell, cell]), SCAN)
+        places = np.stack(np.meshgrid(axis, axis, indexing="ij")) / cell * len(image)
+        kernels[name] = np.maximum(map_coordinates(image, places, order=3, mode="grid-wrap"), 0)
+    return kernels
+
+
+def film(multislice: bool) -> None:
+    """Map the film and set what is found beside the truth."""
+    kernels = atom_images(SputteredFilm.pixel, multislice)
+    print(
+        "peak over that of tungsten:",
+        {name: round(float(k.max() / kernels["W"].max()), 3) for name, k in kernels.items()},
+    )
+    truths: dict[float, xr.Dataset] = {}
+    for counts, window in ((30.0, 128), (30.0, 64), (1.0, 64), (0.3, 64)):
+        if counts not in truths:
+            truths[counts] = SputteredFilm(counts=counts).movie(kernels)
+        result = bm.map_phases(truths[counts]["image"], window=window, step=window // 4, samples=0)
+        report(SputteredFilm(counts=counts), truths[counts], result)
+
+
+def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> None:
+    """Print how void fractions, their growth and the lattice parameter differ from the truth."""
+    movie, true = truth["image"], truth["void_fraction"].values
+    refined = find_domains(result, draws=0, movie=movie, smoothing=SMOOTHING)
+    refined = refined.isel(row=(refined["lattice"] == "none").values)
+    methods = {
+        "truth": true,
+        "the hole alone": truth["hole_fraction"].values,
+        "mean probability": result["fraction"].sel(lattice="none").values,
+        "corrected": corrected_fraction(result, find_domains(result, draws=0)).values,
+        "by pixel": np.bincount(refined["frame"], refined["area"], model.frames) / (model.size * model.pixel / 10) ** 2,
+        "intensity alone": threshold_voids(movie.values, 3.153 / model.pixel, smoothing=SMOOTHING)[0].mean((1, 2)),
+    }
+    hexagonal = result["label"].values == list(result["lattice"].values).index("hexagonal")
+    a = float(np.median(result["a"].values[hexagonal])) if hexagonal.any() else np.nan
+    print(
+        f"\n{model.counts:g} counts at a tungsten atom, windows of {result.attrs['window']} px; void in the end "
+        f"{100 * true[-1]:.1f} %; a {a:.5f} nm ({100 * (a / 0.3153 - 1):+.2f} %); hexagonal in the first frame: "
+        f"{100 * hexagonal[0].mean():.0f} % of windows"
+    )
+    late = (true > 0.02) & (truth["time"].values > model.opened)
+    for name, values in methods.items():
+        ratio = values[late] / true[late] - 1
+        try:
+            curve = xr.DataArray(values, {"time": movie["time"]}, ("time",))
+            growth = bm.fit_growth(curve, baseline=(0, model.opened))
+            low, high = growth["interval"].sel(parameter="rho").values[1]
+            rate = f"{float(growth['value'].sel(parameter='rho')):.4f} (95 %: {low:.4f} to {high:.4f})"
+        except InputError as error:
+            rate = str(error).partition(":")[0]
+        print(
+            f"  {name:<18}{100 * ratio.mean():+6.1f} ± {100 * ratio.std():.1f} %, at the end {100 * ratio[-1]:+6.1f} %"
+            f"   rho {rate}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("stills", "film"))
+    parser.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    multislice = not options.convolution
+    if multislice:
+        try:
+            import abtem  # noqa: F401
+        except ImportError:
+            print("abTEM is not installed (extra `physics`): convolution approximation instead")
+            multislice = False
+    print(machine(), "; multislice" if multislice else "; convolution")
+    (stills if options.what == "stills" else film)(multislice)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""How far void fractions are from the truth: mean probability, corrected for the window, by pixel, and by intensity.
+
+python benchmarks/void_area.py [--fit]
+
+With --fit it first fits the constants of bravaismap.voidarea to films with one void each.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+from machine import machine
+from scipy.stats import linregress
+
+import bravaismap as bm
+from bravaismap.domains import find_domains
+from bravaismap.film import Specimen
+from bravaismap.thresholding import threshold_voids
+from bravaismap.voidarea import corrected_fraction
+from bravaismap.voids import VoidKinetics
+
+WINDOW, STEP = 128, 16
+CASES = {
+    "one void": VoidKinetics(runaway=1, baseline=0, final_fraction=0.4),
+    "two voids": VoidKinetics(runaway=2, baseline=0, final_fraction=0.4),
+    "two voids, healing ones": VoidKinetics(runaway=2, baseline=0.025, final_fraction=0.34),
+}
+BINS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
+
+
+def fit() -> None:
+    """Fit the radius of a void over its apparent one."""
+    apparent, true = [], []
+    for seed in range(6):
+        kinetics = VoidKinetics(runaway=1, baseline=0, final_fraction=0.5, growth_rate=3.4 / 27)
+        film = bm.simulate_film(12, 384, seed=seed, kinetics=kinetics, specimen=Specimen(drift=0.0))
+        result = bm.map_phases(film["image"], window=WINDOW, step=STEP, samples=0)
+        found = find_domains(result, draws=0)
+        voids = found.isel(row=(found["lattice"] == "none").values)
+        size = film.attrs["pixel_size_nm"]
+        seen = np.bincount(voids["frame"], voids["expected_area"], 12)
+        apparent += list(np.sqrt(seen / np.pi) / (WINDOW * size))
+        true += list(np.sqrt(film["void"].values.sum(axis=(1, 2)) / np.pi) / WINDOW)
+    shown = np.array(apparent) > 0.08
+    line = linregress(np.array(apparent)[shown], np.array(true)[shown])
+    scatter = np.std(np.array(true)[shown] - line.intercept - line.slope * np.array(apparent)[shown])
+    print(f"R/w = {line.intercept:.3f} + {line.slope:.3f} r/w, scatter {scatter:.3f}, {shown.sum()} voids")
+    print(f"largest void that is not seen: R/w = {np.array(true)[~shown].max():.2f}\n")
+
+
+def fractions(film: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the void fraction in every frame by each method."""
+    result = bm.map_phases(film["image"], window=WINDOW, step=STEP, samples=0)
+    refined = find_domains(result, draws=0, movie=film["image"])
+    refined = refined.isel(row=(refined["lattice"] == "none").values)
+    area = film["image"][0].size * film.attrs["pixel_size_nm"] ** 2
+    spacing = film.attrs["a_nm"] / film.attrs["pixel_size_nm"]
+    return {
+        "mean probability": result["fraction"].sel(lattice="none").values,
+        "corrected": corrected_fraction(result, find_domains(result, draws=0)).values,
+        "by pixel": np.bincount(refined["frame"], refined["area"], film.sizes["time"]) / area,
+        "intensity alone": threshold_voids(film["image"].values, spacing)[0].mean(axis=(1, 2)),
+    }
+
+
+def main() -> None:
+    print(machine())
+    warnings.simplefilter("ignore", UserWarning)
+    if "--fit" in sys.argv:
+        fit()
+    for name, kinetics in CASES.items():
+        true, found = [], []
+        for seed in (101, 102):
+            film = bm.simulate_film(10, 512, seed=seed, kinetics=kinetics)
+            true.append(film["void_fraction"].values)
+            found.append(fractions(film))
+        truth = np.concatenate(true)
+        print(f"{name}: mean of found / true − 1 ± its standard deviation, by the true fraction")
+        print(f"{'true':<18}" + "".join(f"{f'{100 * a:g}–{100 * b:g} %':>16}" for a, b in pairwise(BINS)))
+        for method in found[0]:
+            ratio = np.concatenate([one[method] for one in found]) / np.maximum(truth, 1e-9) - 1
+            cells = []
+            for low, high in pairwise(BINS):
+                inside = (truth >= low) & (truth < high)
+                cells.append(
+                    f"{100 * ratio[inside].mean():+.0f} ± {100 * ratio[inside].std():.0f} %" if inside.any() else ""
+                )
+            print(f"{method:<18}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

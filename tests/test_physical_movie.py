@@ -1,0 +1,47 @@
+"""The sputtered film of the benchmark on physical images, small: its truth by hand, and what is found of it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import bravaismap as bm
+from bravaismap.domains import find_domains
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("physical_movie")
+
+
+def gaussian_atoms() -> dict[str, np.ndarray]:
+    """Return the images of atoms as Gaussians of weight Z^1.7."""
+    y, x = np.mgrid[-13:14, -13:14]
+    spot = np.exp(-(y**2 + x**2) / (2 * 1.8**2))
+    return {"W": spot, "Mo": (42 / 74) ** 1.7 * spot, "S2": 2 * (16 / 74) ** 1.7 * spot}
+
+
+@pytest.mark.slow
+def test_voids_and_cell_of_the_sputtered_film(benchmark: ModuleType) -> None:
+    model = benchmark.SputteredFilm(frames=6, size=256, frame_time=12.0, opened=12.0, first=4, rho=0.09, seed=1)
+    truth = model.movie(gaussian_atoms())
+    true, hole = truth["void_fraction"].values, truth["hole_fraction"].values
+    assert (np.diff(hole) >= 0).all()
+    assert (true >= hole).all()
+    assert true[-1] > 0.1
+    grown = hole[-1] / hole[2]
+    assert np.log(grown) / 36 == pytest.approx(0.09, abs=0.02)  # in e-folds per second, of a few hundred atoms
+    result = bm.map_phases(truth["image"], window=64, step=16, samples=0)
+    hexagonal = result["label"].values[0] == list(result["lattice"].values).index("hexagonal")
+    assert hexagonal.mean() > 0.9
+    assert float(np.median(result["a"].values[0][hexagonal])) == pytest.approx(0.3153, rel=0.005)
+    found = find_domains(result, draws=0, movie=truth["image"], smoothing=benchmark.SMOOTHING)
+    voids = found.isel(row=((found["lattice"] == "none") & (found["frame"] == 5)).values)
+    assert float(voids["area"].sum()) / (256 * 0.0287) ** 2 == pytest.approx(true[-1], rel=0.15)
