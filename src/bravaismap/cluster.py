@@ -7,6 +7,8 @@ task, so that a worker that dies takes nothing with it: its frames are mapped by
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
 import uuid
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
@@ -61,7 +63,7 @@ def mapped_on_cluster(
         If the scheduler is lost on the way.
     """
     with _connected(scheduler, workers) as client:
-        plugin = _MapperPlugin(mapper)
+        plugin = _MapperPlugin(mapper, ours=workers is not None)
         client.register_plugin(plugin)
         under_way: dict[Future, int] = {}
         finished = _dask.as_completed(loop=client.loop)
@@ -88,13 +90,16 @@ def mapped_on_cluster(
 class _MapperPlugin(WorkerPlugin):
     """Holds what mapping takes, on a worker."""
 
-    def __init__(self, mapper: FrameMapper) -> None:
+    def __init__(self, mapper: FrameMapper, ours: bool = False) -> None:
+        self.ours = ours
         self.name = f"bravaismap-{uuid.uuid4().hex}"
         self.mapper = mapper
         self.version = version("bravaismap")
 
     def setup(self, worker: Any) -> None:
-        """Refuse to map by another version of this package."""
+        """Refuse to map by another version of this package; leave Ctrl-C to the process that started the worker."""
+        if self.ours and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         here = version("bravaismap")
         if here != self.version:
             raise InputError(
