@@ -31,13 +31,12 @@ def write_result(path: Path, none: np.ndarray, *, unit: str = "s", pixel_size: f
         "lattice": xr.DataArray(list(CLASSES), dims="lattice"),
     }
     card = {"frame_size": [512, 512], "pixel_size_nm": pixel_size, "window": 64, "step": 16}
-    store = ResultStore(path, coords, card)
-    for i, share in enumerate(none):
-        fraction = np.array([0, 0, 0, 1 - share, 0, share])
-        store.write_frame(i, {
-            "probability": fraction[None, None], "probability_std": 0 * fraction[None, None], "entropy": 0.0,
-            "mutual_information": 0.0, "label": 3, "fraction": fraction, "fraction_std": np.full(6, 0.002),
-        })  # fmt: skip
+    ResultStore(path, coords, card)
+    group = zarr.open_group(path, mode="r+")
+    group["fraction"][:] = np.stack([0 * none, 0 * none, 0 * none, 1 - none, 0 * none, none], axis=1)
+    group["fraction_std"][:] = 0.002
+    group["label"][:] = 3
+    group["frame_done"][:] = 1
     return path
 
 
@@ -47,6 +46,13 @@ def decayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(4).normal(0, 0.004, FRAMES)
     path = tmp_path_factory.mktemp("decayed") / "film.zarr"
     return write_result(path, 1.85e-5 * np.exp(0.0417 * time) + 0.059 + noise)
+
+
+@pytest.mark.parametrize("command", ["fit", "beam"])
+def test_both_commands_have_help(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.code == 0
+    assert f"bravaismap {command}" in done.out
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:

@@ -8,8 +8,8 @@ cross-section in the approximation of McKinley and Feshbach, integrated from T_d
 
 The atom is taken to be at rest. Its thermal motion lends some collisions more energy, so displacements begin somewhat
 below the threshold (MoS₂ loses sulphur at 80 kV, the static threshold being 92 kV), and excitation of electrons, which
-lowers T_d in insulators and semiconductors, is not in it either: σ is a lower limit there. The approximation is good
-for light elements and within about 10 % at Z = 30; for tungsten it is an estimate.
+lowers T_d in insulators and semiconductors, is not in it either: σ is a lower limit there. The approximation is
+one for light elements; for tungsten it is an estimate.
 """
 
 from __future__ import annotations
