@@ -205,7 +205,7 @@ def test_corrected_area_is_nearer_to_the_truth_than_the_mean_probability() -> No
     true, mean = film["void_fraction"].values, result["fraction"].sel(lattice="none").values
     corrected = corrected_fraction(result, find_domains(result, draws=0)).values
     assert (np.abs(corrected / true - 1) < 0.15).all(), (corrected, true)
-    assert (np.abs(corrected - true) < np.abs(mean - true)).all(), (corrected, mean, true)
+    assert np.abs(corrected - true).mean() < np.abs(mean - true).mean() / 2, (corrected, mean, true)
 
 
 def test_what_is_refused() -> None:

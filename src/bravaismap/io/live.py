@@ -112,6 +112,7 @@ class LiveStore:
             group = zarr.open_group(partial, mode="w", zarr_format=3)
             text = json.dumps(dict(card), ensure_ascii=False)
             group.attrs.update({"format": stored._FORMAT, stored._CARD: text})
+            stored._write_axes(group, coords)
             stored._create_arrays(group, coords, table)
             (partial / JOURNAL).touch()
             os.replace(partial, self.path)
@@ -166,7 +167,8 @@ def open_live(path: Path) -> PhaseMap:
         attributes = {key: value for key, value in array.attrs.items() if not key.startswith("_")}
         variables[name] = (dims, data, attributes)
     names = str(variables.pop("lattice")[2]["flag_meanings"]).split()
-    variables.pop("frame_done")
+    for mark in (stored._DONE, stored._CHECKSUM):
+        variables.pop(mark)
     coords = {dim: variables.pop(dim) for dim in ("time", "y", "x")} | {"lattice": names}
     return PhaseMap(variables, coords=coords, attrs=stored._card_of(group, path))
 
