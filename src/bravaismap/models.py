@@ -25,7 +25,7 @@ from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, pre
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
 _SPECTRA_PER_BATCH = 256
-_PIXELS_PER_BATCH = 2**20  # of images measured together
+_PIXELS_PER_BATCH = 2**21  # of images measured together
 
 
 class Classifier(Protocol):
