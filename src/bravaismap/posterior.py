@@ -19,7 +19,7 @@ These are the ranges of the paper's training set, with tails so that no lattice 
 equally likely before the measurement. The probability of ``none`` comes from the evidence for any lattice.
 
 Two ways in which a measurement can be worse than its covariance are part of the likelihood: the covariance is an
-estimate itself (a tenth of the measurements scatter √6 times as far), and the lattice may be another one, a share that
+estimate itself (3 % of the measurements scatter √6 times as far), and the lattice may be another one, a share that
 grows as the evidence falls; then it is one of half or twice the cell, whose likelihoods decide which class gains.
 """
 
@@ -413,7 +413,7 @@ _RELATIVES = np.array([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[1.0
 #: Likelihood of each class for a lattice mistaken in any other way.
 _ANYTHING = 1.0
 #: Shares and factors of the covariances whose mixture is the error: few tiles tell a covariance, and not exactly.
-_SCALES = ((0.9, 1.0), (0.1, 6.0))
+_SCALES = ((0.97, 1.0), (0.03, 6.0))
 
 
 def _mistaken(evidence: Floats) -> Floats:
