@@ -6,10 +6,8 @@ Every network is a *stem* below the first dropout and a list of *blocks* with a 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -24,7 +22,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bravaismap.conventions import nearest_names
 from bravaismap.correlation import LogPolarCorrelation
-from bravaismap.errors import ModelError, OutputError
+from bravaismap.errors import ModelError
+from bravaismap.io.whole import write_atomically
 from bravaismap.spectrum import COLUMNS, ROWS
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "folded",
     "load_network",
     "save_network",
-    "write_atomically",
 ]
 
 
@@ -259,16 +257,3 @@ def _read_card(path: Path) -> ModelCard:
         raise ModelError(f"{path}: {error.strerror or error}; expected the model card beside the weights") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not a model card ({error})") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete, or raise `OutputError`."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"{path}: {error.strerror or error}; give a folder that can be written to") from error

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from bravaismap.calibration import calibrate
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
-from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network, write_atomically
+from bravaismap.io.whole import write_atomically
+from bravaismap.network import DropoutNetwork, ModelCard, build_network, save_network
 from bravaismap.recipe import Recipe, RecipeBook, recipe_book
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum

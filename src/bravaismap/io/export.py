@@ -6,7 +6,6 @@ Every file is written under a temporary name beside its own and then renamed, so
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,7 +188,6 @@ def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list
     store = folder / "unmixed.zarr"
     with replacing(store) as temporary:
         unmixed.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False)
-        shutil.rmtree(store, ignore_errors=True)
     written, last = [store], unmixed.sizes["time"] - 1
     for index in sorted({0, last // 2, last}):
         written += save_figure(unmixingplot.plot_abundances(unmixed, index), folder / f"unmixed_{index:04d}", (".png",))

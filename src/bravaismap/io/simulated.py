@@ -6,7 +6,6 @@ A file appears under its name only when it is complete. What is written can be r
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from bravaismap.errors import BravaismapError, InputError, OutputError
+from bravaismap.io.whole import put_in_place, remove
 from bravaismap.movie import frame_time, pixel_size
 
 __all__ = ["write_film", "write_windows"]
@@ -137,7 +137,7 @@ def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
     try:
         yield parts
         for part, target in zip(parts, targets, strict=True):
-            _rename(part, target, mark)
+            put_in_place(part, target)
     except BravaismapError:
         raise
     except (OSError, RuntimeError) as error:
@@ -147,29 +147,7 @@ def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
         ) from error
     finally:
         for part in parts:
-            _remove(part)
-
-
-def _rename(part: Path, target: Path, mark: str) -> None:
-    """Put what is complete under its name; a folder cannot replace one, so that one steps aside first."""
-    if not target.is_dir():
-        part.replace(target)
-        return
-    aside = target.with_name(f".{target.stem}.{mark}.old")
-    target.rename(aside)
-    try:
-        part.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+            remove(part)
 
 
 def _calibration(dataset: xr.Dataset) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,17 @@ from bravaismap.errors import OutputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["advice", "made_folder", "replacing", "save_figure", "texts", "write_table"]
+__all__ = [
+    "advice",
+    "made_folder",
+    "put_in_place",
+    "remove",
+    "replacing",
+    "save_figure",
+    "texts",
+    "write_atomically",
+    "write_table",
+]
 
 _FIGURE_DPI = 150
 
@@ -49,15 +60,38 @@ def made_folder(folder: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, which becomes `path` if all goes well and vanishes if not."""
+    """Give a temporary name to write a file or folder to, which becomes `path` if all goes well and vanishes if not."""
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         with advice(path):
             yield temporary
-            os.replace(temporary, path)
+            put_in_place(temporary, path)
     finally:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
+
+
+def put_in_place(whole: Path, target: Path) -> None:
+    """Put what is complete under its name; a folder cannot replace one, so that one steps aside first."""
+    if not target.is_dir():
+        whole.replace(target)
+        return
+    aside = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.old")
+    target.rename(aside)
+    try:
+        whole.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -78,3 +112,16 @@ def advice(path: Path) -> Iterator[None]:
 def texts(values: np.ndarray) -> list[str]:
     """Return each number in as few digits as give it back, whole ones without a point; NaN is empty."""
     return ["" if value != value else str(value).removesuffix(".0") for value in np.asarray(values)]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name only when it is complete, or raise `OutputError`."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OutputError(f"{path}: {error.strerror or error}; give a folder that can be written to") from error

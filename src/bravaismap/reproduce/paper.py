@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.network import write_atomically
+from bravaismap.io.whole import write_atomically
 from bravaismap.reproduce import (
     confidence,
     decomposition,
