@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +19,17 @@ import xarray as xr
 import zarr
 
 from bravaismap.errors import OutputError
-from bravaismap.io import result as stored
+from bravaismap.io.result import (
+    CHECKSUM,
+    DONE,
+    WRITABLE,
+    array_of,
+    card_difference,
+    card_of,
+    create_store,
+    open_group,
+    write_problem,
+)
 from bravaismap.phases import PhaseMap
 
 __all__ = ["JOURNAL", "LiveStore", "journal_of", "open_live"]
@@ -54,8 +63,8 @@ class LiveStore:
             self._create(first, card)
         elif not (path / JOURNAL).exists():
             raise OutputError(f"{path} exists and is not a result of `bravaismap watch`; give another output")
-        self._group = stored._open_group(path, "r+")
-        difference = stored.card_difference(stored._card_of(self._group, path), card)
+        self._group = open_group(path, "r+")
+        difference = card_difference(card_of(self._group, path), card)
         if difference:
             raise OutputError(f"{path} exists and was made differently ({difference}); give another output")
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -69,7 +78,7 @@ class LiveStore:
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width of a frame in px."""
-        height, width = stored._card_of(self._group, self.path)["frame_size"]
+        height, width = card_of(self._group, self.path)["frame_size"]
         return int(height), int(width)
 
     def append(self, phases: PhaseMap, source: str) -> dict[str, Any]:
@@ -83,12 +92,12 @@ class LiveStore:
                 self._resize(index + _BLOCK)
             for name, variable in phases.data_vars.items():
                 self._array(str(name))[index] = variable.values[0]
-            self._array("frame_done")[index] = 1
+            self._array(DONE)[index] = 1
             self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
-            raise OutputError(stored._write_problem(self.path, error, "the same command continues it")) from error
+            raise OutputError(write_problem(self.path, error, "the same command continues it")) from error
         self.frames.append(line)
         return line
 
@@ -106,26 +115,15 @@ class LiveStore:
         }
         time = xr.DataArray(_times(_BLOCK, card), dims="time", attrs=_time_attributes(card))
         coords = {"time": time, **{dim: first[dim] for dim in ("y", "x", "lattice")}}
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            group = zarr.open_group(partial, mode="w", zarr_format=3)
-            text = json.dumps(dict(card), ensure_ascii=False)
-            group.attrs.update({"format": stored._FORMAT, stored._CARD: text})
-            stored._write_axes(group, coords)
-            stored._create_arrays(group, coords, table)
-            (partial / JOURNAL).touch()
-            os.replace(partial, self.path)
+            create_store(self.path, coords, card, table, empty_file=JOURNAL)
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            advice = "give -o a folder that can be written to"
-            raise OutputError(stored._write_problem(self.path, error, advice)) from error
+            raise OutputError(write_problem(self.path, error, WRITABLE)) from error
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            array = self._group[name]
-            assert isinstance(array, zarr.Array)
-            self._arrays[name] = array
+            self._arrays[name] = array_of(self._group, name)
         return self._arrays[name]
 
     def _lengths(self) -> dict[str, int]:
@@ -135,7 +133,7 @@ class LiveStore:
         for name, present in self._lengths().items():
             if present != length:
                 self._array(name).resize((length, *self._array(name).shape[1:]))
-        self._array("time")[:] = _times(length, stored._card_of(self._group, self.path))
+        self._array("time")[:] = _times(length, card_of(self._group, self.path))
         self._room = length
 
 
@@ -156,7 +154,7 @@ def journal_of(path: Path) -> list[dict[str, Any]]:
 def open_live(path: Path) -> PhaseMap:
     """Open a live result lazily, with the frames that are complete now; see :func:`bravaismap.open_result`."""
     da: Any = import_module("dask.array")  # its functions have no types
-    group = stored._open_group(path, "r")
+    group = open_group(path, "r")
     count = len(journal_of(path))
     variables: dict[str, Any] = {}
     for name, array in group.arrays():
@@ -167,10 +165,10 @@ def open_live(path: Path) -> PhaseMap:
         attributes = {key: value for key, value in array.attrs.items() if not key.startswith("_")}
         variables[name] = (dims, data, attributes)
     names = str(variables.pop("lattice")[2]["flag_meanings"]).split()
-    for mark in (stored._DONE, stored._CHECKSUM):
+    for mark in (DONE, CHECKSUM):
         variables.pop(mark)
     coords = {dim: variables.pop(dim) for dim in ("time", "y", "x")} | {"lattice": names}
-    return PhaseMap(variables, coords=coords, attrs=stored._card_of(group, path))
+    return PhaseMap(variables, coords=coords, attrs=card_of(group, path))
 
 
 def _dims(array: Any) -> tuple[str, ...]:
@@ -187,7 +185,7 @@ def _time_attributes(card: Mapping[str, Any]) -> dict[str, str]:
 
 def _locked(path: Path) -> IO[bytes]:
     """Hold a lock that the system gives back when this process ends, however it ends."""
-    file = (path / "frame_done" / ".lock").open("ab")
+    file = (path / DONE / ".lock").open("ab")
     try:
         if os.name == "nt":
             import msvcrt

@@ -30,17 +30,32 @@ from bravaismap.io.checksum import frame_checksum, intact_frames, readable_frame
 from bravaismap.io.lock import WriterLock
 from bravaismap.phases import UNMAPPED, PhaseMap
 
-__all__ = ["MAP_VARIABLES", "ResultStore", "open_result"]
+__all__ = [
+    "CHECKSUM",
+    "DONE",
+    "MAP_VARIABLES",
+    "WRITABLE",
+    "ResultStore",
+    "array_of",
+    "card_difference",
+    "card_of",
+    "create_store",
+    "open_group",
+    "open_result",
+    "write_problem",
+]
 
 _FORMAT = 1
 _CARD = "run_card"
-_DONE = "frame_done"
-_CHECKSUM = "frame_checksum"
+#: Arrays of a mark and of a checksum for each frame.
+DONE = "frame_done"
+CHECKSUM = "frame_checksum"
 #: Written last of a frame's variables: a reader takes a frame that has it for mapped.
 _LAST = "fraction"
 #: Endings of what stands beside a store while it is made: the new one, and the one that it replaces.
 _LEFTOVERS = (".partial", ".replaced")
-_WHERE = "give -o a folder that can be written to"
+#: What to do where a store cannot be made.
+WRITABLE = "give -o a folder that can be written to"
 #: What may differ when a result is continued: the path of the same movie, and filling what would have been an error.
 _MAY_DIFFER = {"input", "nan"}
 #: Variables of every map: dimensions, type, and what they are.
@@ -104,18 +119,18 @@ class ResultStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = WriterLock(path)
         except OSError as error:
-            raise OutputError(_write_problem(path, error, _WHERE)) from error
+            raise OutputError(write_problem(path, error, WRITABLE)) from error
         try:
             _remove_leftovers(path)
             self._created = overwrite or not path.exists()
             if self._created:
-                _create(path, coords, card, variables)
+                create_store(path, coords, card, variables)
             self._open(variables)
             if not self._created:
                 self._continue(coords, card)
         except OSError as error:
             self.close()
-            raise OutputError(_write_problem(path, error, _WHERE)) from error
+            raise OutputError(write_problem(path, error, WRITABLE)) from error
         except BaseException:
             self.close()
             raise
@@ -141,7 +156,7 @@ class ResultStore:
             self._checksum[index] = frame_checksum(values)
             self._mark[index] = 1
         except OSError as error:
-            raise OutputError(_write_problem(self.path, error, "the same command continues it")) from error
+            raise OutputError(write_problem(self.path, error, "the same command continues it")) from error
         self.done[index] = True
 
     def verify(self) -> list[int]:
@@ -165,18 +180,18 @@ class ResultStore:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _open(self, variables: Table) -> None:
-        self._group = _open_group(self.path, "r+")
+        self._group = open_group(self.path, "r+")
         order = sorted(variables, key=lambda name: (name == _LAST, name))
         try:
-            self._arrays = {name: _array_of(self._group, name) for name in order}
-            self._checksum, self._mark = (_array_of(self._group, name) for name in (_CHECKSUM, _DONE))
+            self._arrays = {name: array_of(self._group, name) for name in order}
+            self._checksum, self._mark = (array_of(self._group, name) for name in (CHECKSUM, DONE))
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(f"{self.path} exists and is damaged ({error}); give --overwrite") from error
-        marks = readable_frames({_DONE: self._mark}, 0, self._mark.shape[0])
-        self.done = np.array([mark is not None and mark[_DONE] == 1 for mark in marks], bool)
+        marks = readable_frames({DONE: self._mark}, 0, self._mark.shape[0])
+        self.done = np.array([mark is not None and mark[DONE] == 1 for mark in marks], bool)
 
     def _continue(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any]) -> None:
-        difference = card_difference(_card_of(self._group, self.path), card)
+        difference = card_difference(card_of(self._group, self.path), card)
         if difference:
             raise OutputError(
                 f"{self.path} exists and was made differently ({difference}); give --overwrite or another output"
@@ -219,8 +234,8 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
     folder = Path(path)
     if not folder.exists():
         raise InputError(f"{folder}: no such result; give the .zarr folder that `bravaismap map` wrote")
-    card = _card_of(_open_group(folder, "r"), folder)
-    if (folder / _DONE / "frames.jsonl").exists():  # of a live run
+    card = card_of(open_group(folder, "r"), folder)
+    if (folder / DONE / "frames.jsonl").exists():  # of a live run
         from bravaismap.io.live import open_live
 
         return open_live(folder)
@@ -229,7 +244,7 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
         names = str(dataset["lattice"].attrs["flag_meanings"]).split()
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{folder}: a damaged result ({error}); map the movie again with --overwrite") from error
-    dataset = dataset.drop_vars([_DONE, _CHECKSUM], errors="ignore").assign_coords(lattice=("lattice", names))
+    dataset = dataset.drop_vars([DONE, CHECKSUM], errors="ignore").assign_coords(lattice=("lattice", names))
     return PhaseMap(dataset.data_vars, coords=dataset.coords, attrs=card)
 
 
@@ -239,8 +254,17 @@ def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
 
 
-def _create(path: Path, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any], variables: Table) -> None:
-    """Make an empty store, which appears under its name when it is whole, and replaces one that exists."""
+def create_store(
+    path: Path,
+    coords: Mapping[str, xr.DataArray],
+    card: Mapping[str, Any],
+    variables: Table,
+    empty_file: str | None = None,
+) -> None:
+    """Make an empty store, which appears under its name when it is whole, and replaces one that exists.
+
+    `empty_file` is the path within it of a file that must be there from the start. Raises OSError.
+    """
     partial, replaced = (path.with_name(f".{path.name}.{os.getpid()}{ending}") for ending in _LEFTOVERS)
     if path.exists():
         _check_result(path)
@@ -249,6 +273,8 @@ def _create(path: Path, coords: Mapping[str, xr.DataArray], card: Mapping[str, A
         group.attrs.update({"format": _FORMAT, _CARD: json.dumps(dict(card), ensure_ascii=False)})
         _write_axes(group, coords)
         _create_arrays(group, coords, variables)
+        if empty_file is not None:
+            (partial / empty_file).touch()
         if path.exists():
             os.rename(path, replaced)
         os.rename(partial, path)
@@ -268,7 +294,7 @@ def _write_axes(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:
     axes["lattice"] = (np.arange(len(names), dtype=np.int8), {"long_name": "Bravais lattice"} | _flags(coords))
     for dim, (values, attributes) in axes.items():
         with suppress(Exception):  # whatever damaged bytes make the decoder raise
-            if np.array_equal(_array_of(group, dim)[:], values):
+            if np.array_equal(array_of(group, dim)[:], values):
                 continue
         group.create_array(
             dim, data=values, chunks=values.shape, dimension_names=(dim,), attributes=attributes, overwrite=True
@@ -293,13 +319,14 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variab
             dimension_names=dims,
             attributes=dict(attributes) | (_flags(coords) if name == "label" else {}),
         )
-    for name, dtype in ((_CHECKSUM, "uint32"), (_DONE, "uint8")):
+    for name, dtype in ((CHECKSUM, "uint32"), (DONE, "uint8")):
         group.create_array(
             name, shape=(sizes["time"],), dtype=dtype, chunks=(1,), fill_value=0, dimension_names=("time",)
         )
 
 
-def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Return an array of a store; raises KeyError or TypeError if there is none."""
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise TypeError(f"{name} is no array")
@@ -316,7 +343,7 @@ def _remove_leftovers(path: Path) -> None:
 def _remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]) -> None:
     """Remove what there is of frames that are not done, and files that a process that was killed has not renamed."""
     undone = {str(index) for index in np.flatnonzero(~done)}
-    for name in (*names, _CHECKSUM, _DONE):
+    for name in (*names, CHECKSUM, DONE):
         chunks = path / name / "c"
         for entry in os.scandir(chunks) if chunks.is_dir() else ():
             if entry.is_dir() and entry.name in undone:
@@ -328,19 +355,21 @@ def _remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]
             file.unlink(missing_ok=True)
 
 
-def _open_group(path: Path, mode: str) -> zarr.Group:
+def open_group(path: Path, mode: str) -> zarr.Group:
+    """Open a store; raises `InputError` if it is none of ours, `OutputError` without permission."""
     try:
         group = zarr.open_group(path, mode=mode, zarr_format=3)  # type: ignore[arg-type]
     except PermissionError as error:
-        raise OutputError(_write_problem(path, error, "check the permissions of the folder")) from error
+        raise OutputError(write_problem(path, error, "check the permissions of the folder")) from error
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not a result of `bravaismap map`") from error
-    if group.attrs.get("format") != _FORMAT or _DONE not in group:
+    if group.attrs.get("format") != _FORMAT or DONE not in group:
         raise InputError(f"{path}: a zarr store, but not a result of `bravaismap map`")
     return group
 
 
-def _card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
+def card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
+    """Return the run card of a store, or raise `InputError` if it has none."""
     try:
         card = json.loads(str(group.attrs[_CARD]))
         if not isinstance(card, dict):
@@ -353,11 +382,12 @@ def _card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
 def _check_result(path: Path) -> None:
     """Raise `OutputError` unless there is a result at a path: anything else is not to be replaced."""
     try:
-        _open_group(path, "r")
+        open_group(path, "r")
     except InputError as error:
         raise OutputError(f"{path} exists and is not a result of `bravaismap map`; give another output") from error
 
 
-def _write_problem(path: Path, error: OSError, advice: str) -> str:
+def write_problem(path: Path, error: OSError, advice: str) -> str:
+    """Say in one line why a path cannot be written, and what to do."""
     what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()
     return f"{path}: cannot be written ({what}); {advice}"
