@@ -15,6 +15,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bravaismap.models import NetworkClassifier
 
 
@@ -111,3 +113,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures that `map` draws, which take seconds, where a test is about something else."""
     monkeypatch.setattr("bravaismap.io.export.export_figures", lambda *_, **__: [])
+
+
+@pytest.fixture(scope="session")
+def small() -> xr.Dataset:
+    """Simulate a film of three frames of 48 px, for tests that only read it."""
+    from bravaismap.film import simulate_film
+
+    return simulate_film(3, 48, seed=1)
