@@ -47,15 +47,12 @@ class Refined:
         Of the wave at each node, in units of the image.
     noise : tensor, shape (n, nodes)
         Power of the noise under each node: E|amplitude error|².
-    residual : tensor, shape (n, y, x)
-        The images, tapered, without the waves found in the first pass.
     """
 
     basis: Tensor
     covariance: Tensor
     amplitude: Tensor
     noise: Tensor
-    residual: Tensor
 
 
 def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3) -> Refined:
@@ -74,21 +71,18 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     steps : int
         Newton steps in each pass.
     """
-    size = images.shape[-2:]
     images, extent = _crop(images)
     basis = basis * extent
     taper = _taper(images.shape[-2:], images.device)
-    tapered = images * taper
-    share = _tile_sums(taper)
-    waves = _Waves(images.shape[-2:], orders @ basis)
-    sums = waves.demodulate(tapered)
+    tapered, taper = _tiled(images * taper), _tiled(taper[None])[0]
+    share = taper.sum(-1)
+    sums = _Waves(images.shape[-2:], orders @ basis).demodulate(tapered)
     change = _newton(sums, orders, weight, steps)
     basis = basis + change
     waves = _Waves(images.shape[-2:], orders @ basis)
     amplitude = _turn(sums, orders @ change).sum(-1) / share.sum()
     filled = amplitude * (weight > 0)
-    residual = tapered - taper * waves.synthesize(filled)
-    left = waves.demodulate(residual)
+    left = waves.demodulate(tapered - taper * waves.synthesize(filled))
     amplitude = amplitude + left.sum(-1) / share.sum()
     noise = _noise(left)
     sums = left + filled[..., None] * share
@@ -97,45 +91,37 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     covariance = _sandwich(sums, left, orders, sharp, change, share / share.max())
     scale = torch.cat([extent, extent])
     return Refined(
-        (basis + change) / extent,
-        covariance / (scale[:, None] * scale),
-        amplitude,
-        noise / share.sum() ** 2,
-        _uncrop(residual, size),
+        (basis + change) / extent, covariance / (scale[:, None] * scale), amplitude, noise / share.sum() ** 2
     )
 
 
 class _Waves:
-    """Plane waves at nodes (in bins), tiled along y."""
+    """Plane waves at nodes (in bins): each is one pattern in all tiles but for its phase at their centres."""
 
     def __init__(self, size: torch.Size, position: Tensor) -> None:
-        rows, columns = size
-        self.rows, self.columns = rows, columns
-        y = (torch.arange(rows, device=position.device, dtype=position.dtype) + 0.5) / rows - 0.5
-        x = (torch.arange(columns, device=position.device, dtype=position.dtype) + 0.5) / columns - 0.5
-        phase_y = 2 * torch.pi * position[..., :1] * y
-        phase_x = 2 * torch.pi * position[..., 1:] * x
-        self.cos_y, self.sin_y = phase_y.cos(), phase_y.sin()
-        self.cos_x, self.sin_x = phase_x.cos(), phase_x.sin()
+        self.position = position
+        n, nodes, _ = position.shape
+        y, x = (torch.arange(count // _TILES, device=position.device) for count in size)
+        y, x = ((at + 0.5 - 0.5 * len(at)) / count for at, count in zip((y, x), size, strict=True))
+        phase_y, phase_x = 2 * torch.pi * position[..., :1] * y, 2 * torch.pi * position[..., 1:] * x
+        cos_y, sin_y = phase_y.cos()[..., None], phase_y.sin()[..., None]
+        cos_x, sin_x = phase_x.cos()[..., None, :], phase_x.sin()[..., None, :]
+        pattern = position.new_empty(n, nodes, 2, len(y), len(x))
+        torch.sub(cos_y * cos_x, sin_y * sin_x, out=pattern[:, :, 0])
+        torch.add(sin_y * cos_x, cos_y * sin_x, out=pattern[:, :, 1])
+        #: Cosine and sine of each wave in a tile, (n, 2 nodes, pixels).
+        self.pattern = pattern.reshape(n, 2 * nodes, -1)
 
     def demodulate(self, images: Tensor) -> Tensor:
-        """Fourier sums of each tile, complex, shape (n, nodes, tiles)."""
-        n, nodes = self.cos_y.shape[:2]
-        table = torch.cat([self.cos_y, -self.sin_y], dim=1).reshape(n, 2 * nodes, _TILES, -1).transpose(1, 2)
-        lines = table @ images.reshape(n, _TILES, -1, self.columns)
-        real, imag = lines.reshape(n, _TILES, 2, nodes, _TILES, -1).unbind(2)
-        cos = self.cos_x.reshape(n, 1, nodes, _TILES, -1)
-        sin = self.sin_x.reshape(n, 1, nodes, _TILES, -1)
-        out = torch.complex((real * cos + imag * sin).sum(-1), (imag * cos - real * sin).sum(-1))
-        return out.transpose(1, 2).reshape(n, nodes, -1)
+        """Fourier sums of each tile, complex, shape (n, nodes, tiles), of images (n, tiles, pixels)."""
+        parts = self.pattern @ images.transpose(1, 2)
+        cos, sin = parts.reshape(len(parts), -1, 2, _TILES**2).unbind(2)
+        return _turn(torch.complex(cos, -sin), self.position)
 
     def synthesize(self, amplitude: Tensor) -> Tensor:
-        """Image of the waves and their conjugates, shape (n, y, x)."""
-        real, imag = 2 * amplitude.real[..., None], 2 * amplitude.imag[..., None]
-        in_phase = real * self.cos_y - imag * self.sin_y
-        quadrature = real * self.sin_y + imag * self.cos_y
-        left = torch.cat([in_phase, -quadrature], dim=1)
-        return left.transpose(1, 2) @ torch.cat([self.cos_x, self.sin_x], dim=1)
+        """Image of the waves and their conjugates, shape (n, tiles, pixels)."""
+        wave = _turn((2 * amplitude)[..., None].conj(), self.position).conj()
+        return torch.stack([wave.real, -wave.imag], dim=2).flatten(1, 2).transpose(1, 2) @ self.pattern
 
 
 def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
@@ -143,8 +129,9 @@ def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
     change = orders.new_zeros(len(orders), 2, 2)
     used = (weight > 0).to(orders.dtype)
     lever = _lever(sums.device)
+    weighted = weight[..., None] * orders
     for _ in range(steps):
-        gradient, strength, _ = _derivatives(sums, orders, weight, change)
+        gradient, strength = _gradient(_turn(sums, orders @ change), weighted)
         curvature = _model_curvature(orders, weight * strength, lever)
         damped = curvature + torch.diag_embed(1e-4 * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
         step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
@@ -167,37 +154,47 @@ def _lever(device: torch.device) -> Tensor:
     return place.T @ place / len(place)
 
 
-def _derivatives(sums: Tensor, orders: Tensor, weight: Tensor, change: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradient of Σ weight |S|² with respect to the basis, the powers |S|², and the (positive) curvature."""
-    n, nodes, _ = sums.shape
-    turned = _turn(sums, orders @ change)
+def _moments(sums: Tensor, weight: Tensor) -> Tensor:
+    """Sums over tiles, each with `weight` (tiles, moments), complex, shape (moments, n, nodes)."""
+    nodes = sums.shape[1]
+    parts = torch.cat([sums.real, sums.imag], dim=1) @ weight
+    return torch.complex(parts[:, :nodes], parts[:, nodes:]).movedim(-1, 0)
+
+
+def _gradient(sums: Tensor, weighted: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of Σ weight |S|² with respect to the basis, (n, 4), and |S|²; `weighted` is weight × order."""
     y, x = _centres(sums.device)
-    moments = torch.stack([torch.ones_like(y), y, x, y * y, x * y, x * x], dim=-1)
-    parts = torch.cat([turned.real, turned.imag], dim=1) @ moments
-    m = torch.complex(parts[:, :nodes], parts[:, nodes:])
-    s, s_y, s_x, s_yy, s_xy, s_xx = m.unbind(-1)
+    s, s_y, s_x = _moments(sums, torch.stack([torch.ones_like(y), y, x], dim=-1))
     conj = s.conj()
     slope = torch.stack([(conj * s_y).imag, (conj * s_x).imag], dim=-1) * (4 * torch.pi)
+    return (weighted.transpose(1, 2) @ slope).flatten(1), s.abs().square()
+
+
+def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor) -> Tensor:
+    """Curvature, positive at a maximum, of Σ weight |S|² with respect to the basis, (n, 4, 4)."""
+    y, x = _centres(sums.device)
+    weight = torch.stack([torch.ones_like(y), y, x, y * y, x * y, x * x], dim=-1)
+    s, s_y, s_x, s_yy, s_xy, s_xx = _moments(sums, weight)
+    conj = s.conj()
     yy = (conj * s_yy).real - s_y.abs().square()
     xy = (conj * s_xy).real - (s_y.conj() * s_x).real
     xx = (conj * s_xx).real - s_x.abs().square()
-    bend = torch.stack([yy, xy, xy, xx], dim=-1).reshape(n, nodes, 2, 2) * (8 * torch.pi**2)
-    weighted = weight[..., None] * orders
-    gradient = torch.einsum("nhi,nhc->nic", weighted, slope).reshape(n, 4)
-    curvature = torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(n, 4, 4)
-    return gradient, s.abs().square(), curvature
+    bend = torch.stack([yy, xy, xy, xx], dim=-1).reshape(*xx.shape, 2, 2) * (8 * torch.pi**2)
+    return torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(-1, 4, 4)
 
 
 def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor) -> Tensor:
     """Covariance of the basis from the scatter of the score between tiles."""
     n = len(orders)
-    _, strength, curvature = _derivatives(sums, orders, weight, change)
+    turned, weighted = _turn(sums, orders @ change), weight[..., None] * orders
+    strength = turned.sum(-1).abs().square()
+    curvature = _curvature(turned, orders, weighted)
     model = _model_curvature(orders, weight * strength, _lever(sums.device))
     sound = torch.linalg.eigvalsh(curvature - 0.3 * model)[:, 0] > 0
     curvature = torch.where(sound[:, None, None], curvature, model)
     total = sums.sum(-1)
     quadrature = (total.conj()[..., None] * left).imag
-    by_order = torch.einsum("nhi,nht->nit", weight[..., None] * orders, quadrature) * (4 * torch.pi)
+    by_order = torch.einsum("nhi,nht->nit", weighted, quadrature) * (4 * torch.pi)
     root = share.clamp_min(1e-6).sqrt()
     level = _long_run(by_order / root)
     place = torch.stack(_centres(sums.device), dim=-1)
@@ -280,9 +277,11 @@ def _centres(device: torch.device) -> tuple[Tensor, Tensor]:
     return y.flatten(), x.flatten()
 
 
-def _tile_sums(taper: Tensor) -> Tensor:
-    rows, columns = taper.shape
-    return taper.reshape(_TILES, rows // _TILES, _TILES, columns // _TILES).sum(dim=(1, 3)).flatten()
+def _tiled(images: Tensor) -> Tensor:
+    """Images (n, y, x) as tiles, (n, tiles, pixels)."""
+    n, rows, columns = images.shape
+    grid = images.reshape(n, _TILES, rows // _TILES, _TILES, columns // _TILES)
+    return grid.transpose(2, 3).reshape(n, _TILES**2, -1)
 
 
 def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,12 +292,6 @@ def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
     cropped = images[:, top : top + new_rows, left : left + new_columns]
     extent = torch.tensor([new_rows / rows, new_columns / columns], device=images.device)
     return cropped.contiguous(), extent
-
-
-def _uncrop(images: Tensor, size: torch.Size) -> Tensor:
-    """Zeros around the images, so that they have their size from before :func:`_crop`."""
-    rows, columns = size[0] - images.shape[-2], size[1] - images.shape[-1]
-    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
 
 def _taper(size: torch.Size, device: torch.device) -> Tensor:
