@@ -65,8 +65,8 @@ def _nothing(images: torch.Tensor, *_: object) -> torch.Tensor:
     return torch.zeros_like(images)
 
 
-def _constant(value: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda where: np.full_like(where, value)
+def _constant(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda where: torch.full_like(where, value)
 
 
 def _unmoved(sums: torch.Tensor, orders: torch.Tensor, *_: object) -> torch.Tensor:
@@ -89,10 +89,10 @@ def _one_error(basis: np.ndarray, covariance: np.ndarray, distortion: float = 0.
     return tau, np.tile((FIXED_ERROR**2 + 2 * distortion**2) * np.eye(2), (len(tau), 1, 1))
 
 
-def _even_over_domain(tau: np.ndarray) -> np.ndarray:
+def _even_over_domain(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """One density per hyperbolic area in the domain of reduced shapes, none outside."""
-    inside = (tau.real >= 0) & (tau.real <= 0.5) & (np.abs(tau) >= 1)
-    return np.where(inside, 6 / np.pi, 0.0)
+    inside = (x >= 0) & (x <= 0.5) & (x.square() + y.square() >= 1)
+    return inside.to(x.dtype) * (6 / math.pi)
 
 
 #: Density over the length of each line of the domain, as far as a shape of 1 : 4.
@@ -115,14 +115,14 @@ ABLATIONS: dict[str, tuple[Switch, ...]] = {
     ),
     "slender cells welcome": (Switch("measurement", "_slender", _zero_for_each),),
     "no share of mistaken lattices": (Switch("posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
-    "covariance without tails": (Switch("posterior", "_SCALES", ((1.0, 1.0),)),),
+    "covariance without tails": (Switch("likelihood", "_SCALES", ((1.0, 1.0),)),),
     "covariance not inflated": (Switch("measurement", "_INFLATE", 1.0), Switch("measurement", "_FEW", 0.0)),
     f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("posterior", "shape_covariance", _one_error),),
     "flat prior over shapes": (
-        Switch("posterior", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
-        Switch("posterior", "_arc_prior", _constant(_EVEN_CENTRED)),
-        Switch("posterior", "_tall_prior", _constant(_EVEN_CENTRED)),
-        Switch("posterior", "_oblique_prior", _even_over_domain),
+        Switch("likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
+        Switch("likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
+        Switch("likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
+        Switch("likelihood", "_oblique_prior", _even_over_domain),
     ),
 }
 

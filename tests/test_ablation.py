@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from bravaismap import measurement, posterior
+from bravaismap import likelihood, measurement
 from bravaismap.conventions import CLASSES
 from bravaismap.evaluate import Labelled, answer
 from bravaismap.models import load_model
@@ -33,14 +33,14 @@ def test_every_switch_finds_its_name(ablation: ModuleType) -> None:
 
 
 def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -> None:
-    before = posterior._SCALES
-    switches = (ablation.Switch("posterior", "_SCALES", ()), ablation.Switch("posterior", "_GONE", 0))
+    before = likelihood._SCALES
+    switches = (ablation.Switch("likelihood", "_SCALES", ()), ablation.Switch("likelihood", "_GONE", 0))
     with (
-        pytest.raises(SystemExit, match=r"bravaismap\.posterior has no _GONE.*ABLATIONS"),
+        pytest.raises(SystemExit, match=r"bravaismap\.likelihood has no _GONE.*ABLATIONS"),
         ablation.switched_off(switches),
     ):
         pass
-    assert posterior._SCALES is before
+    assert likelihood._SCALES is before
 
 
 def test_rows_are_those_of_the_lattice_with_something_off(
@@ -57,7 +57,7 @@ def test_rows_are_those_of_the_lattice_with_something_off(
     assert found["simulated"]["− flat prior over shapes"].moved > 0
     assert ablation.idle(found) == ["hidden rows of nodes not added"]  # one atom hides none
     with monkeypatch.context() as patch:
-        patch.setattr(posterior, "_SCALES", ((1.0, 1.0),))
+        patch.setattr(likelihood, "_SCALES", ((1.0, 1.0),))
         expected = answer(load_model("lattice", 0.003), labelled)
     off = found["realistic"]["− covariance without tails"].compared
     loss = -np.log(np.maximum(expected.probability[np.arange(12), expected.labels], 1e-12)).mean()

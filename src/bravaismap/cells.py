@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, NONE
+from bravaismap.device import PROCESSOR
 from bravaismap.errors import InputError
 from bravaismap.phases import PhaseMap, independent_std, label_of
 from bravaismap.posterior import cell, class_probability, sample_probability
@@ -77,11 +78,11 @@ def checked_distortion(distortion: float) -> float:
     return float(distortion)
 
 
-def classified(cells: Cells, distortion: float, samples: int, seed: int) -> Sampled:
+def classified(cells: Cells, distortion: float, samples: int, seed: int, device: str = PROCESSOR) -> Sampled:
     """Return the class probabilities of measured cells.
 
     The probability is the posterior of the measurement itself; σ and mutual information come from `samples` draws of
-    what another measurement could have been (0 for none, with NaN for both).
+    what another measurement could have been (0 for none, with NaN for both), worked out on `device`.
     """
     count = len(cells.evidence)
     probability = np.tile(np.eye(len(CLASSES))[CLASSES.index(NONE)], (count, 1))
@@ -92,9 +93,9 @@ def classified(cells: Cells, distortion: float, samples: int, seed: int) -> Samp
     for first in range(0, len(known), _AT_ONCE):
         some = known[first : first + _AT_ONCE]
         measured = cells.basis[some], cells.covariance[some], cells.evidence[some]
-        probability[some] = class_probability(*measured, distortion)
+        probability[some] = class_probability(*measured, distortion, device)
         if samples:
-            mean, std[some], doubt = sample_probability(*measured, distortion, samples, seed)
+            mean, std[some], doubt = sample_probability(*measured, distortion, samples, seed, device)
             information[some] = np.maximum(predictive_entropy(mean) - doubt, 0)
     return Sampled(probability, std, predictive_entropy(probability), information, None, cells)
 

@@ -129,7 +129,8 @@ def measure(images: Tensor) -> Measurement:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    parts = [_measure(part) for part in torch.split(images, _TOGETHER)]
+    together = _TOGETHER if images.device.type == "cpu" else len(images)
+    parts = [_measure(part) for part in torch.split(images, together)]
     return Measurement(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Measurement)))
 
 

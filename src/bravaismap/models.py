@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from bravaismap.cells import Cells, checked_distortion, classified, joined
 from bravaismap.conventions import CLASSES, nearest_names
+from bravaismap.device import PROCESSOR, checked_device, full_precision, in_batches
 from bravaismap.errors import ModelError
 from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
-from bravaismap.parallel import side_by_side
 from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
@@ -25,7 +25,6 @@ from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, pre
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
 _SPECTRA_PER_BATCH = 256
-_PIXELS_PER_BATCH = 2**21  # of images measured together
 
 
 class Classifier(Protocol):
@@ -77,10 +76,13 @@ class NetworkClassifier:
     ----------
     network : DropoutNetwork
     card : ModelCard
+    device : str
+        Where it computes; see :func:`load_model`.
     """
 
     network: DropoutNetwork
     card: ModelCard
+    device: str = PROCESSOR
 
     @property
     def name(self) -> str:
@@ -128,7 +130,8 @@ class NetworkClassifier:
         """Return what the network sees of images (n, size, size): a tensor (n, 64, 32)."""
         batches = [
             spectrum(
-                torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)), preprocessing
+                torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)).to(self.device),
+                preprocessing,
             )
             for i in range(0, len(images), _SPECTRA_PER_BATCH)
         ]
@@ -153,12 +156,13 @@ class NetworkClassifier:
         -------
         Sampled
         """
-        spectra = self.spectra(images, preprocessing)
-        if samples:
-            return monte_carlo_dropout(self.network, spectra, samples, seed, self.card.temperature(passes=True))
-        with evaluating(self.network):
-            scores = self.network(spectra).to(torch.float64)
-        probability = (scores / self.card.temperature()).softmax(dim=-1).numpy()
+        with full_precision():
+            spectra = self.spectra(images, preprocessing)
+            if samples:
+                return monte_carlo_dropout(self.network, spectra, samples, seed, self.card.temperature(passes=True))
+            with evaluating(self.network):
+                scores = self.network(spectra).to(torch.float64)
+        probability = (scores / self.card.temperature()).softmax(dim=-1).cpu().numpy()
         return Sampled(
             probability,
             np.full_like(probability, np.nan),
@@ -176,9 +180,12 @@ class LatticeClassifier:
     ----------
     distortion : float
         Standard deviation of each component of the linear map from sample to image, as a fraction.
+    device : str
+        Where it computes; see :func:`load_model`.
     """
 
     distortion: float = 0.02
+    device: str = PROCESSOR
 
     def __post_init__(self) -> None:
         checked_distortion(self.distortion)
@@ -243,20 +250,19 @@ class LatticeClassifier:
         Sampled
             With `cells`.
         """
-        most = max(1, _PIXELS_PER_BATCH // max(images[0].size, 1))
-        at_once = min(most, -(-len(images) // torch.get_num_threads()))
 
-        def part(first: int) -> Sampled:
-            batch = np.ascontiguousarray(images[first : first + at_once], np.float32)
+        def part(rows: slice) -> Sampled:
+            batch = torch.from_numpy(np.ascontiguousarray(images[rows], np.float32)).to(self.device)
             with torch.inference_mode():
-                measured = measure(torch.from_numpy(batch))
+                measured = measure(batch)
             basis, covariance, evidence = (
-                getattr(measured, name).numpy().astype(float) for name in ("basis", "covariance", "evidence")
+                getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
             )
-            evidence = np.maximum(evidence, least_evidence(batch[0].size))
-            return classified(Cells(*reduce_measured(basis, covariance), evidence), self.distortion, samples, seed)
+            evidence = np.maximum(evidence, least_evidence(batch[0].numel()))
+            cells = Cells(*reduce_measured(basis, covariance), evidence)
+            return classified(cells, self.distortion, samples, seed, self.device)
 
-        return joined(side_by_side(part, range(0, len(images), at_once)))
+        return joined(in_batches(part, images.shape, self.device))
 
 
 #: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.
@@ -269,7 +275,9 @@ MODELS = {
 }
 
 
-def load_model(name: str | Path = "default", distortion: float = 0.02) -> NetworkClassifier | LatticeClassifier:
+def load_model(
+    name: str | Path = "default", distortion: float = 0.02, device: str = PROCESSOR
+) -> NetworkClassifier | LatticeClassifier:
     """Return a classifier by name, or one that a user has trained by the path of its weights.
 
     Parameters
@@ -280,17 +288,20 @@ def load_model(name: str | Path = "default", distortion: float = 0.02) -> Networ
     distortion : float
         How far the instrument distorts what it shows: the standard deviation of each component of the linear map from
         sample to image, as a fraction. For ``lattice``; a network ignores it.
+    device : str
+        Where it computes: ``"cpu"``, ``"cuda"`` (a graphics card), or ``"auto"`` for a graphics card if there is one.
 
     Raises
     ------
     ModelError
-        If there is no such model (the nearest names are given), or its weights are not those of its card.
+        If there is no such model (the nearest names are given), its weights are not those of its card, or PyTorch
+        cannot compute on the device.
     InputError
         If the distortion cannot be.
     """
-    known = MODELS.get(str(name))
+    known, device = MODELS.get(str(name)), checked_device(device)
     if "lattice" in (str(name), known):
-        return LatticeClassifier(distortion)
+        return LatticeClassifier(distortion, device)
     if known is not None:
         path = Path(str(files("bravaismap").joinpath("weights", known)))
     elif Path(name).suffix == ".safetensors":
@@ -300,4 +311,6 @@ def load_model(name: str | Path = "default", distortion: float = 0.02) -> Networ
             f"no model is called {str(name)!r}; the nearest names are {nearest_names(str(name), MODELS)}, "
             "or give the .safetensors file of a model of your own"
         )
-    return NetworkClassifier(*load_network(path))
+    network, card = load_network(path)
+    network.to(device)
+    return NetworkClassifier(network, card, device)

@@ -38,11 +38,9 @@ def node_orders(highest: int, device: torch.device | str = "cpu") -> Tensor:
     -------
     tensor, shape (nodes, 2), float32
     """
-    line = torch.arange(-highest, highest + 1, device=device, dtype=torch.float32)
-    h, k = torch.meshgrid(line, line, indexing="ij")
-    pairs = torch.stack([h.flatten(), k.flatten()], dim=-1)
-    half = (pairs[:, 0] > 0) | ((pairs[:, 0] == 0) & (pairs[:, 1] > 0))
-    return pairs[half]
+    line = range(-highest, highest + 1)
+    half = [(h, k) for h in line for k in line if h > 0 or (h == 0 and k > 0)]
+    return torch.tensor(half, device=device, dtype=torch.float32)
 
 
 def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tuple[Tensor, Tensor]:

@@ -3,20 +3,8 @@
 A class is a statement about the shape τ of the lattice (see ``lattice``). The measured shape scatters about the true
 one by the covariance of the measurement and by the distortion of the instrument, whose four components of I + ε have
 the standard deviation `distortion`: an isotropic scatter of √2 `distortion` in the hyperbolic plane. The likelihood of
-a class is this Gaussian, summed over all images of the measured shape under change of basis (a scatter across the edge
-of the fundamental domain comes back by reduction), integrated over the lattices of the class in closed form:
-
-==================== ===========================================================================================
-class                prior over its lattices (no length enters: the prior knows no scale)
-==================== ===========================================================================================
-square, hexagonal    one point
-rectangular          b/a uniform over 1–2.2 (92 %), an exponential tail of ln b/a beyond
-centered_rectangular angle of the two equal vectors: uniform over 35°–85° and 95°–125° (95 %), rest outside
-oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %), a tail of ln b/a (8 %); rest anything
-==================== ===========================================================================================
-
-These are the ranges of the paper's training set, with tails so that no lattice is impossible. The five lattices are
-equally likely before the measurement. The probability of ``none`` comes from the evidence for any lattice.
+each class is in ``likelihood``. The five lattices are equally likely before the measurement. The probability of
+``none`` comes from the evidence for any lattice.
 
 Two ways in which a measurement can be worse than its covariance are part of the likelihood: the covariance is an
 estimate itself (3 % of the measurements scatter √6 times as far), and the lattice may be another one, a share that
@@ -25,15 +13,17 @@ grows as the evidence falls; then it is one of half or twice the cell, whose lik
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr, expit, ndtr, ndtri
+from scipy.special import entr, expit, ndtri
+from torch import Tensor
 
-from bravaismap.lattice import CENTER, cell_from_basis, deviation, reduce_basis
-from bravaismap.tiling import WORDS, cayley, images, near_images, rotated
+from bravaismap.device import PROCESSOR
+from bravaismap.lattice import cell_from_basis, deviation, reduce_basis
+from bravaismap.likelihood import Shapes, likelihood
 
 __all__ = [
     "EVEN_EVIDENCE",
@@ -52,6 +42,8 @@ Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
 
 _SMALLEST = 1e-5
+#: Draws of all images of all windows whose likelihoods are worked out in one go.
+_DRAWN_TOGETHER = 60_000
 
 
 @dataclass(frozen=True)
@@ -160,7 +152,9 @@ def shape_covariance(basis: ArrayLike, covariance: ArrayLike, distortion: float 
     return np.asarray(tau), np.asarray(total)
 
 
-def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLike, distortion: float = 0.02) -> Floats:
+def class_probability(
+    basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLike, distortion: float = 0.02, device: str = PROCESSOR
+) -> Floats:
     """Return the probability of each class.
 
     Parameters
@@ -173,16 +167,18 @@ def class_probability(basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLi
         Log likelihood ratio against "no lattice".
     distortion : float
         Standard deviation of each component of the instrument's linear map.
+    device : str
+        Where it is computed.
 
     Returns
     -------
     array, shape (n, 6)
         In the order of :data:`~bravaismap.conventions.CLASSES`.
     """
-    tau, own = shape_covariance(basis, covariance)
-    density = _density(tau[:, None], own, distortion, _near(tau, own, distortion))
-    related = _related_density(basis, covariance, distortion)
-    lattices = _lattice_probability(density, related, evidence)[:, 0]
+    tau, own = (_tensor(values, device) for values in shape_covariance(basis, covariance))
+    density = likelihood(Shapes(tau, own, distortion))
+    related = _related_likelihood(basis, covariance, distortion, device)
+    lattices = _lattice_probability(density, related, evidence)[:, 0].cpu().numpy()
     return _with_none(lattices, none_probability(evidence))
 
 
@@ -210,6 +206,7 @@ def sample_probability(
     distortion: float = 0.02,
     samples: int = 5000,
     seed: int = 0,
+    device: str = PROCESSOR,
 ) -> tuple[Floats, Floats, Floats]:
     """Return how the class probabilities scatter over repeated measurements.
 
@@ -221,7 +218,7 @@ def sample_probability(
 
     Parameters
     ----------
-    basis, covariance, evidence, distortion
+    basis, covariance, evidence, distortion, device
         As for :func:`class_probability`.
     samples : int
         Draws for each window; the same ones for every window, so the answer for a window does not depend on others.
@@ -233,27 +230,28 @@ def sample_probability(
     entropy : array, shape (n,)
         Mean over the draws of the entropy of each, in nats.
     """
-    tau, own = shape_covariance(basis, covariance)
-    related = _related_density(basis, covariance, distortion)
-    draws = _draws(samples, seed)
-    root = np.linalg.cholesky(own)
-    near = _near(tau, own, distortion, own)
-    total, square, entropy = np.zeros((len(tau), 5)), np.zeros((len(tau), 5)), np.zeros(len(tau))
-    per_pass = max(1, 200_000 // max(len(near[0]), 1))
-    for start in range(0, samples, per_pass):
-        move = np.einsum("nij,sj->nsi", root, draws[start : start + per_pass])
-        moved = tau[:, None] + tau.imag[:, None] * (move[..., 0] + 1j * move[..., 1].clip(-0.9))
-        p = _lattice_probability(_density(moved, own, distortion, near), related, evidence)
+    tau, own = (_tensor(values, device) for values in shape_covariance(basis, covariance))
+    related = _related_likelihood(basis, covariance, distortion, device)
+    draws = _tensor(_draws(samples, seed), device)
+    shapes = Shapes(tau, own, distortion, moved=True)
+    root = torch.linalg.cholesky(own)
+    total, square, entropy = own.new_zeros(len(tau), 5), own.new_zeros(len(tau), 5), own.new_zeros(len(tau))
+    per_pass = max(1, _DRAWN_TOGETHER // max(len(shapes.window), 1))
+    for some in torch.split(draws, per_pass):
+        right, up = torch.einsum("nij,sj->ins", root, some)
+        moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
+        p = _lattice_probability(likelihood(shapes, moved).double(), related, evidence)
         total += p.sum(1)
-        square += (p**2).sum(1)
-        entropy += entr(p).sum((1, 2))
+        square += p.square().sum(1)
+        entropy += torch.special.entr(p).sum((1, 2))
+    sums, squares, doubts = (part.cpu().numpy() / samples for part in (total, square, entropy))
     # the shape and the evidence scatter independently
     evidence = np.asarray(evidence, float)[:, None]
     none = none_probability(evidence + np.sqrt(2 * np.maximum(evidence, 1)) * _QUANTILES)
-    some, both = 1 - none.mean(1), ((1 - none) ** 2).mean(1)
-    mean = _with_none(total / samples, none.mean(1))
-    power = np.concatenate([square / samples * both[:, None], (none**2).mean(1)[:, None]], axis=-1)
-    doubt = (entr(none) + entr(1 - none)).mean(1) + some * entropy / samples
+    some_lattice, both = 1 - none.mean(1), ((1 - none) ** 2).mean(1)
+    mean = _with_none(sums, none.mean(1))
+    power = np.concatenate([squares * both[:, None], (none**2).mean(1)[:, None]], axis=-1)
+    doubt = (entr(none) + entr(1 - none)).mean(1) + some_lattice * doubts
     return mean, np.sqrt(np.maximum(power - mean**2, 0)), doubt
 
 
@@ -273,29 +271,14 @@ def _with_none(lattices: Floats, none: Floats) -> Floats:
     return np.concatenate([lattices * (1 - none[..., None]), none[..., None]], axis=-1)
 
 
-def _lattice_probability(density: Floats, related: Floats, evidence: ArrayLike) -> Floats:
+def _lattice_probability(density: Tensor, related: Tensor, evidence: ArrayLike) -> Tensor:
     """Probability of the five lattices from the likelihoods of the one measured (n, draws, 5) and its relatives."""
-    mistaken = _mistaken(np.asarray(evidence, float))[:, None, None]
+    mistaken = _tensor(_mistaken(np.asarray(evidence, float)), density.device)[:, None, None]
     mixed = (1 - mistaken) * density + mistaken * (related[:, None] + _ANYTHING)
-    return np.asarray(mixed / mixed.sum(-1, keepdims=True))
+    return mixed / mixed.sum(-1, keepdim=True)
 
 
-_Near = tuple[NDArray[np.intp], NDArray[np.intp]]
-
-
-def _near(tau: Complexes, own: Floats, distortion: float, moving: Floats | None = None) -> _Near:
-    """Images of the measured shapes (n,) that a prior could see, however they scatter and are moved."""
-    widest = max(factor for _, factor in _SCALES)
-    return near_images(tau, widest * own + 2 * distortion**2 * np.eye(2), moving)
-
-
-def _density(tau: Complexes, own: Floats, distortion: float, near: _Near) -> Floats:
-    """Likelihood of the five lattices (n, draws, 5), with tails for a covariance that is itself an estimate."""
-    bent = 2 * distortion**2 * np.eye(2)
-    return np.asarray(sum(share * _gaussian_density(tau, factor * own + bent, near) for share, factor in _SCALES))
-
-
-def _related_density(basis: ArrayLike, covariance: ArrayLike, distortion: float) -> Floats:
+def _related_likelihood(basis: ArrayLike, covariance: ArrayLike, distortion: float, device: str) -> Tensor:
     """Mean likelihood of the three lattices of half or twice the cell (these have the same shapes), (n, 5).
 
     A measurement that is mistaken has, as a rule, left out every second row of nodes or added one in between.
@@ -304,101 +287,17 @@ def _related_density(basis: ArrayLike, covariance: ArrayLike, distortion: float)
     related = (_RELATIVES[:, None] @ basis).reshape(-1, 2, 2)
     wide = np.einsum("kij,ab->kiajb", _RELATIVES, np.eye(2)).reshape(-1, 1, 4, 4)
     spread = (wide @ covariance @ np.swapaxes(wide, 2, 3)).reshape(-1, 4, 4)
-    tau, scatter = shape_covariance(related, spread, distortion)
-    density = _gaussian_density(tau[:, None], scatter, near_images(tau, scatter))
-    return np.asarray(density.reshape(len(_RELATIVES), -1, 5).mean(0))
+    tau, scatter = (_tensor(values, device) for values in shape_covariance(related, spread, distortion))
+    density = likelihood(Shapes(tau, scatter, 0.0, scales=((1.0, 1.0),)))
+    return density.reshape(len(_RELATIVES), -1, 5).mean(0)
 
 
-def _gaussian_density(tau: Complexes, scatter: Floats, near: _Near) -> Floats:
-    """Likelihood of the five lattices (n, draws, 5) for shapes (n, draws) and Gaussian errors (n, 2, 2)."""
-    window, word = near
-    shapes, seen = images(tau[window], scatter[window], WORDS[word])
-    density = np.stack(
-        [
-            _point(shapes, seen, CENTER["square"]),
-            _line(shapes, seen, 0.0, np.inf, _rectangular_prior),
-            _line(*cayley(shapes, seen), 0.0, np.log(3) / 2, _arc_prior)
-            + _line(shapes - 0.5, seen, np.log(0.75) / 2, np.inf, _tall_prior),
-            _point(shapes, seen, CENTER["hexagonal"]),
-            _oblique_prior(shapes),
-        ],
-        axis=-1,
-    )
-    density = np.add.reduceat(density, np.searchsorted(window, np.arange(len(tau))), axis=0)
-    density[..., 4] += _BROAD
-    return density
+def _tensor(values: ArrayLike, device: str | torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
 
 def _folded(tau: Complexes) -> Complexes:
     return np.asarray(np.abs(tau.real) + 1j * tau.imag)
-
-
-# --- likelihood of a point, of a line ---------------------------------------------------------------------------------
-
-
-def _point(shapes: Complexes, seen: Floats, point: complex) -> Floats:
-    off = (shapes - point) / np.sqrt(shapes.imag * np.imag(point))
-    xx, xy, yy = np.moveaxis(seen, -1, 0)
-    determinant = xx * yy - xy**2
-    square = (yy * off.real**2 - 2 * xy * off.real * off.imag + xx * off.imag**2) / determinant
-    return np.asarray(np.exp(-0.5 * square) / (2 * np.pi * np.sqrt(determinant)))
-
-
-def _line(shapes: Complexes, seen: Floats, low: float, high: float, prior: Callable[[Floats], Floats]) -> Floats:
-    """Likelihood of the lattices on the imaginary axis, exp(low) ≤ y ≤ exp(high), with a prior density in ln y."""
-    length = np.abs(shapes)
-    across = np.arcsinh(shapes.real / shapes.imag)
-    along = np.log(length)
-    # frame at the image: t radial, n to the right of it
-    turned = rotated(seen[..., 0], seen[..., 1], seen[..., 2], 1j * shapes.conj() / length)
-    xx, xy, yy = np.moveaxis(turned, -1, 0)
-    at = along - xy / xx * across
-    width = np.sqrt(np.maximum(yy - xy**2 / xx, 1e-14))
-    inside = ndtr((high - at) / width) - ndtr((low - at) / width)
-    normal = np.exp(-0.5 * across**2 / xx) / np.sqrt(2 * np.pi * xx)
-    return np.asarray(normal * inside * prior(np.clip(at, low, high)))
-
-
-# --- priors -----------------------------------------------------------------------------------------------------------
-
-_BROAD = 0.03 * 6 / np.pi
-_DEGREE = np.pi / 180
-
-
-def _rectangular_prior(s: Floats) -> Floats:
-    """Density in s = ln b/a."""
-    edge = np.log(2.2)
-    near = 0.92 * np.exp(np.minimum(s, edge)) / 1.2
-    return np.where(s <= edge, near, 0.08 / 0.4 * np.exp(-(s - edge).clip(0) / 0.4))
-
-
-def _angle_prior(theta: Floats) -> Floats:
-    """Density (per radian) of the angle between the two equal vectors, folded to below 90°."""
-    degrees = theta / _DEGREE
-    density = np.select(
-        [degrees < 35, degrees < 55, degrees < 85], [np.full_like(theta, 0.03 / 35), 0.95 / 80, 1.9 / 80], 0.02 / 5
-    )
-    return np.asarray(density / _DEGREE)
-
-
-def _arc_prior(s: Floats) -> Floats:
-    """Density in s = ln cot(θ/2) on |τ| = 1."""
-    theta = 2 * np.arctan(np.exp(-s))
-    return np.asarray(_angle_prior(theta) * np.sin(theta))
-
-
-def _tall_prior(s: Floats) -> Floats:
-    """Density in s = ln y on Re τ = 1/2, y = cot(θ/2) / 2."""
-    theta = 2 * np.arctan(0.5 * np.exp(-s))
-    return np.asarray(_angle_prior(theta) * np.sin(theta))
-
-
-def _oblique_prior(tau: Complexes) -> Floats:
-    """Density per hyperbolic area of b/a and γ uniform, at one image."""
-    ratio, gamma = np.abs(tau), np.angle(tau)
-    inside = (ratio >= 1) & (gamma >= 50 * _DEGREE) & (gamma <= 90 * _DEGREE)
-    near = np.where(ratio <= 2, 0.89 * ratio, 0.08 / 0.4 * np.exp(-(np.log(ratio / 2)).clip(0) / 0.4))
-    return np.where(inside, near * np.sin(gamma) ** 2 / (40 * _DEGREE), 0.0)
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
@@ -412,8 +311,6 @@ _MISTAKEN = (0.001, 0.3, 90.0, 12.0)
 _RELATIVES = np.array([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]])
 #: Likelihood of each class for a lattice mistaken in any other way.
 _ANYTHING = 1.0
-#: Shares and factors of the covariances whose mixture is the error: few tiles tell a covariance, and not exactly.
-_SCALES = ((0.97, 1.0), (0.03, 6.0))
 
 
 def _mistaken(evidence: Floats) -> Floats:

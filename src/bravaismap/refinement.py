@@ -231,7 +231,7 @@ def _bound(level: Tensor) -> Tensor:
 
 
 @functools.cache
-def _kernel(device: torch.device) -> tuple[Tensor, float]:
+def _kernel(device: torch.device) -> tuple[Tensor, Tensor]:
     """Weights of a tile's neighbours, and the factor that makes up for the fitted offset and gradient."""
     line = 1 - torch.arange(-_LAG + 1, _LAG, device=device, dtype=torch.float32).abs() / _LAG
     kernel = line[:, None] * line
@@ -240,7 +240,7 @@ def _kernel(device: torch.device) -> tuple[Tensor, float]:
     fitted = fitted / fitted.square().sum(-1, keepdim=True).sqrt()
     grid = fitted.reshape(3, 1, _TILES, _TILES)
     spread = F.conv2d(grid, kernel[None, None], padding=_LAG - 1).flatten(1)
-    taken = float((spread * fitted).sum()) / len(y)
+    taken = (spread * fitted).sum() / len(y)
     return kernel, 1 / (1 - taken)
 
 

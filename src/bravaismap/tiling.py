@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import functools
+import math
+from dataclasses import dataclass
 
-__all__ = ["WORDS", "cayley", "images", "near_images", "rotated"]
+import torch
+from torch import Tensor
 
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
+__all__ = ["WORDS", "Placed", "asinh", "cayley", "images", "near_images", "words_on"]
 
 
-def _words() -> Floats:
+@dataclass(frozen=True)
+class Placed:
+    """Shapes x + iy of the upper half plane, each with the covariance of (dx, dy) / y there.
+
+    Attributes
+    ----------
+    x, y : tensors, shape (m, draws)
+    xx, xy, yy : tensors, shape (m, draws) or (m, 1)
+    """
+
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+    def rows(self, rows: Tensor) -> Placed:
+        """Some of the shapes."""
+        return Placed(*(part[rows] for part in (self.x, self.y, self.xx, self.xy, self.yy)))
+
+    def seen_in(self, x: Tensor, y: Tensor, cos: Tensor, sin: Tensor) -> Placed:
+        """The same errors at other coordinates, in a frame turned by the angle of cos + i sin."""
+        square, product, other = cos * cos, cos * sin, sin * sin
+        return Placed(
+            x,
+            y,
+            square * self.xx - 2 * product * self.xy + other * self.yy,
+            product * (self.xx - self.yy) + (square - other) * self.xy,
+            other * self.xx + 2 * product * self.xy + square * self.yy,
+        )
+
+
+def _words() -> Tensor:
     """Maps to the domains around the fundamental one: words of at most four reflections, as (p, q, r, s, mirror)."""
     # −τ̄, 1 − τ̄ and 1/τ̄ as τ → (r + sτ)/(p + qτ) of τ or (mirror) of −τ̄
     generators = [((1, 0, 0, 1), 1), ((1, 0, 1, 1), 1), ((0, 1, -1, 0), 1)]
@@ -29,11 +62,11 @@ def _words() -> Floats:
                     r2 * word[0] + s2 * word[2],
                     r2 * word[1] + s2 * word[3],
                 )
-                first = next(v for v in matrix if v)
-                new.add((tuple(int(np.sign(first)) * v for v in matrix), 1 - mirror))
+                sign = 1 if next(v for v in matrix if v) > 0 else -1
+                new.add((tuple(sign * v for v in matrix), 1 - mirror))
         latest = new - found
         found |= new
-    return np.array(sorted((*matrix, mirror) for matrix, mirror in found), float)
+    return torch.tensor(sorted((*matrix, mirror) for matrix, mirror in found), dtype=torch.float64)
 
 
 #: A row per image: p, q, r, s of τ → (r + sτ)/(p + qτ), and 1 where τ is first mirrored to −τ̄.
@@ -42,49 +75,77 @@ WORDS = _words()
 _SEEN = 50.0
 
 
-def near_images(
-    tau: Complexes, scatter: Floats, moving: Floats | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Windows and the words whose images of them lie where a prior could see them, scattered and moved, at 8 σ."""
-    p, q, r, s, mirror = WORDS.T
-    at = np.where(mirror > 0, -tau.conj()[:, None], tau[:, None])
-    image = (r + s * at) / (p + q * at)
-    slope = image.real / image.imag
-    beyond = np.maximum(-np.arcsinh(slope), np.arcsinh(slope) - np.arcsinh(1 / np.tan(np.radians(_SEEN))))
-    beyond = np.maximum(beyond, np.arcsinh((1 - np.abs(image) ** 2) / (2 * image.imag)))
-    reach = 8 * np.sqrt(np.trace(scatter, axis1=-2, axis2=-1))
+def near_images(tau: Tensor, scatter: Tensor, moving: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the windows and words whose images lie where a prior could see them, scattered and moved, at 8 σ.
+
+    Parameters
+    ----------
+    tau : complex tensor, shape (n,)
+    scatter, moving : tensors, shape (n, 2, 2)
+        Covariances of the error, and of the draws.
+
+    Returns
+    -------
+    window, word : integer tensors, shape (m,)
+        Rows of `tau`, in order, and of :data:`WORDS`.
+    """
+    at = images(tau.real[:, None], tau.imag[:, None], tau.real.new_zeros(1, 3), words_on(tau.device)[None])
+    slope = asinh(at.x / at.y)
+    beyond = torch.maximum(-slope, slope - math.asinh(1 / math.tan(math.radians(_SEEN))))
+    beyond = torch.maximum(beyond, asinh((1 - at.x.square() - at.y.square()) / (2 * at.y)))
+    reach = 8 * scatter.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
     if moving is not None:
-        reach = reach + 5 * np.sqrt(np.trace(moving, axis1=-2, axis2=-1))
-    window, word = np.nonzero(beyond <= reach[:, None] + 1e-6)
+        reach = reach + 5 * moving.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
+    window, word = torch.nonzero(beyond <= reach[:, None] + 1e-6, as_tuple=True)
     return window, word
 
 
-def images(tau: Complexes, scatter: Floats, words: Floats) -> tuple[Complexes, Floats]:
-    """Images of shapes (m, draws) under words (m, 5), and the covariance there (m, draws, 3) as (xx, xy, yy)."""
-    p, q, r, s, mirror = words.T[..., None]
-    at = np.where(mirror > 0, -tau.conj(), tau)
-    below = p + q * at
-    image = (r + s * at) / below
-    xx, xy, yy = (scatter[:, i, j][:, None] for i, j in ((0, 0), (0, 1), (1, 1)))
-    xy = np.where(mirror > 0, -xy, xy)
-    return image, rotated(xx, xy, yy, np.abs(below) ** 2 / below**2)
+def asinh(values: Tensor) -> Tensor:
+    """Inverse hyperbolic sine, by functions that PyTorch computes several numbers at a time of."""
+    size = values.abs()
+    return torch.log1p(size + size.square() / (1 + (1 + size.square()).sqrt())).copysign(values)
 
 
-def rotated(xx: Floats, xy: Floats, yy: Floats, phase: Complexes) -> Floats:
-    """Covariance in a frame turned by a unit complex number."""
-    c, s = phase.real, phase.imag
-    return np.stack(
-        [
-            c * c * xx - 2 * c * s * xy + s * s * yy,
-            c * s * (xx - yy) + (c * c - s * s) * xy,
-            s * s * xx + 2 * c * s * xy + c * c * yy,
-        ],
-        axis=-1,
+@functools.cache
+def words_on(device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return `WORDS` on a device."""
+    return WORDS.to(device, dtype)
+
+
+def images(x: Tensor, y: Tensor, scatter: Tensor, words: Tensor) -> Placed:
+    """Return the images of shapes under words.
+
+    Parameters
+    ----------
+    x, y : tensors, shape (m, draws)
+        Of the shapes τ = x + iy.
+    scatter : tensor, shape (m, 3)
+        xx, xy, yy of the covariance of (dx, dy) / y.
+    words : tensor, shape (m, 5), or (1, draws, 5) for another word in each column
+    """
+    p, q, r, s, mirror = (part if words.ndim == 3 else part[:, None] for part in words.unbind(-1))
+    sign = 1 - 2 * mirror
+    x = sign * x
+    real, imag = p + q * x, q * y  # of p + qτ
+    size = real.square() + imag.square()
+    xx, xy, yy = scatter[:, :, None].unbind(1)
+    there = Placed(x, y, xx, sign * xy, yy)
+    return there.seen_in(
+        ((r + s * x) * real + s * y * imag) / size,
+        y / size,
+        (real.square() - imag.square()) / size,
+        -2 * real * imag / size,
     )
 
 
-def cayley(shapes: Complexes, seen: Floats) -> tuple[Complexes, Floats]:
+def cayley(shapes: Placed) -> Placed:
     """Map the arc |τ| = 1 to the imaginary axis, i to i and the hexagonal point to i√3."""
-    phase = 2 / (1 - shapes) ** 2
-    phase = phase / np.abs(phase)
-    return (1 + shapes) / (1 - shapes), rotated(seen[..., 0], seen[..., 1], seen[..., 2], phase)
+    x, y = shapes.x, shapes.y
+    left = 1 - x
+    size = left.square() + y.square()
+    return shapes.seen_in(
+        (1 - x.square() - y.square()) / size,
+        2 * y / size,
+        (left.square() - y.square()) / size,
+        2 * left * y / size,
+    )

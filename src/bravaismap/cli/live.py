@@ -9,6 +9,7 @@ import typer
 
 from bravaismap.cli.options import (
     DatasetOption,
+    DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
@@ -43,6 +44,7 @@ def watch(
     step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 32,
     model: ModelOption = "default",
     distortion: DistortionOption = 0.02,
+    device: DeviceOption = "cpu",
     samples: SamplesOption = None,
     seed: SeedOption = 0,
     pixel_size: PixelOption = None,
@@ -73,7 +75,7 @@ def watch(
     from bravaismap.models import load_model
     from bravaismap.watch import Alarm, parse_rule
 
-    classifier = load_model(model, distortion)
+    classifier = load_model(model, distortion, device)
     rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:

@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "DatasetOption",
+    "DeviceOption",
     "DistortionOption",
     "FrameTimeOption",
     "ModelOption",
@@ -57,6 +58,9 @@ SamplesOption = Annotated[
 DistortionOption = Annotated[
     float,
     typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Where to compute: cpu, cuda (a graphics card), or auto for one if there is.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 PixelOption = Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from bravaismap.cli.options import (
     DatasetOption,
+    DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
@@ -43,6 +44,7 @@ def classify(
     images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
     model: ModelOption = "default",
     distortion: DistortionOption = 0.02,
+    device: DeviceOption = "cpu",
     samples: SamplesOption = None,
     seed: SeedOption = 0,
     preprocessing: Annotated[
@@ -61,7 +63,7 @@ def classify(
     from bravaismap.models import load_model
     from bravaismap.predict import classify as classify_images
 
-    classifier = load_model(model, distortion)
+    classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
     for source in images:
         movie = read(source, dataset=dataset, pixel_size=pixel_size)
@@ -91,6 +93,7 @@ def map_movie(
     step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
     model: ModelOption = "default",
     distortion: DistortionOption = 0.02,
+    device: DeviceOption = "cpu",
     samples: SamplesOption = None,
     seed: SeedOption = 0,
     pixel_size: PixelOption = None,
@@ -118,9 +121,11 @@ def map_movie(
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
     from bravaismap.io.read import read
+    from bravaismap.models import load_model
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
+    classifier = load_model(model, distortion, device)
     frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
     name = _name_of(movie)
     target = output or Path(f"{name}-phases") / f"{name}.zarr"
@@ -129,7 +134,7 @@ def map_movie(
         if align:
             frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
         result = _map(
-            frames, target, window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed,
+            frames, target, window=window, step=step, model=classifier, samples=samples, seed=seed,
             nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
         )  # fmt: skip
     written += _write_tables_and_figures(result, target.parent, frames)

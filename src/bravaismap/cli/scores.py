@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.cli.options import DistortionOption, SamplesOption, SeedOption
+from bravaismap.cli.options import DeviceOption, DistortionOption, SamplesOption, SeedOption
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
 from bravaismap.terminal import out, progress
@@ -31,6 +31,7 @@ def evaluate(
         ),
     ] = None,
     distortion: DistortionOption = 0.02,
+    device: DeviceOption = "cpu",
     samples: SamplesOption = 0,
     seed: SeedOption = 0,
     figures: Annotated[
@@ -44,7 +45,7 @@ def evaluate(
     from bravaismap.models import load_model
 
     given = model or ["default"]
-    classifiers = [load_model(one, distortion) for one in given]
+    classifiers = [load_model(one, distortion, device) for one in given]
     names = _different([classifier.name for classifier in classifiers], given)
     rows: list[tuple[str, Compared]] = []
     stems = _different([path.stem for path in data], [f"{path.parent.name}_{path.stem}" for path in data])
