@@ -129,7 +129,7 @@ def test_lattice_is_right_about_simulated_windows() -> None:
 def test_lattice_does_not_depend_on_the_batch(windows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LatticeClassifier(0.01)
     whole = model.predict(windows, samples=30, seed=4)
-    monkeypatch.setattr("bravaismap.models._PIXELS_PER_BATCH", 5 * 128**2)
+    monkeypatch.setattr("bravaismap.device._PIXELS_ON_PROCESSOR", 5 * 128**2)
     monkeypatch.setattr("bravaismap.cells._AT_ONCE", 7)
     parts = model.predict(windows, samples=30, seed=4)
     for name in ("probability", "probability_std", "entropy", "mutual_information"):

@@ -18,6 +18,7 @@ from bravaismap.errors import InputError
 from bravaismap.io.growing import GrowingStack
 from bravaismap.io.live import JOURNAL, LiveStore, journal_of
 from bravaismap.io.read import FORMATS, read
+from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap
 from bravaismap.predict import map_phases
 from bravaismap.watch import Alarm, Arrivals, Stamp
@@ -188,27 +189,29 @@ def watch(
     for alarm in alarms:
         for line in earlier:
             alarm.update(line["fraction"].get(alarm.rule.lattice, 0.0))
-    begin = latest
+    size: tuple[int, ...] | None = None
 
     def classify(pixels: xr.DataArray) -> PhaseMap:
-        nonlocal begin
-        if store is not None and pixels.shape != store.frame_size:
-            found, expected = (f"{height} × {width} px" for height, width in (pixels.shape, store.frame_size))
+        nonlocal size
+        size = size or pixels.shape
+        if pixels.shape != size:
+            found, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
             raise InputError(
                 f"{pixels.attrs.get('source', source)}: a frame of {found}, but those before have {expected}"
             )
-        begin = clock()
         return map_phases(pixels, **options)
 
     try:
         while until_idle is None or clock() - latest < until_idle:
-            for name, phases in source.ready(done, clock(), classify):
+            begin = clock()
+            for name, phases in one_ahead(source.ready(done, begin, classify)):
                 if store is None:
                     store = LiveStore(output, phases, _card(phases, source, frame_time))
                 line = store.append(phases, name)
                 done.add(name)
                 latest = clock()
                 yield Frame(line, latest - begin, _raise(alarms, line, output.parent / "alarms.jsonl"))
+                begin = latest
             time.sleep(_POLL)
     finally:
         if store is not None:

@@ -129,8 +129,8 @@ def measure(images: Tensor) -> Measurement:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    together = _TOGETHER if images.device.type == "cpu" else len(images)
-    parts = [_measure(part) for part in torch.split(images, together)]
+    count = -(-len(images) // _TOGETHER) if images.device.type == "cpu" else 1
+    parts = [_measure(part) for part in torch.chunk(images, count)]
     return Measurement(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Measurement)))
 
 

@@ -6,13 +6,13 @@ them all. NumPy and PyTorch compute without Python's global lock, so threads are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
-__all__ = ["side_by_side"]
+__all__ = ["one_ahead", "side_by_side"]
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
@@ -41,3 +41,19 @@ def side_by_side(function: Callable[[Part], Answer], parts: Sequence[Part]) -> l
             return list(pool.map(function, parts))
     finally:
         torch.set_num_threads(threads)
+
+
+def one_ahead(items: Iterable[Part]) -> Iterator[Part]:
+    """Yield the items, and have the next one made while the one yielded is in use.
+
+    Parameters
+    ----------
+    items : iterable
+        Each of its items is made in a thread of its own, one after another.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, source, end)
+            yield item  # type: ignore[misc]
