@@ -3,8 +3,8 @@
 for name in throughput memory scaling resume monte_carlo; do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
-Other JSON in the folder is left alone. A file with ``"benchmark": "gpu"`` fills the row of the GPU: ``device``,
-``windows_per_second`` and ``cpu_windows_per_second`` of the same windows, and ``largest_difference`` of a probability.
+Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a graphics card, fills the row of the
+GPU.
 """
 
 from __future__ import annotations
@@ -191,7 +191,11 @@ def _gpu(found: Figures | None) -> list[str]:
     if found is None:
         return [_table(header, [["GPU", "not measured here", "", ""]])]
     speeds = [f"{found[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
-    return [_source("gpu", found), _table(header, [[found["device"], *speeds, f"{found['largest_difference']:.1g}"]])]
+    return [
+        _source("gpu", found),
+        f"{found['windows']} windows of 128², default model without draws.",
+        _table(header, [[found["device"], *speeds, f"{found['largest_difference']:.1g}"]]),
+    ]
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {

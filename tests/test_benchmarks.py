@@ -60,3 +60,26 @@ def test_frames_in_place_are_those_that_are_written(
     import zarr
 
     np.testing.assert_array_equal(zarr.open_group(tmp_path / "r.zarr", mode="r")["entropy"][:], values)
+
+
+def test_where_there_is_no_card_none_is_measured(
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = benchmark("gpu")
+    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+    module.main(["--json", str(tmp_path / "gpu.json")])
+    assert "not measured here" in capsys.readouterr().out
+    assert not (tmp_path / "gpu.json").exists()
+
+
+def test_two_classifiers_are_compared(benchmark: Callable[[str], ModuleType], windows: np.ndarray) -> None:
+    from bravaismap.models import load_model
+
+    same = benchmark("gpu").compared(load_model(), load_model(), windows, 1)
+    assert same["largest_difference"] == 0
+    assert same["windows"] == 12
+    assert same["windows_per_second"] > 0 < same["cpu_windows_per_second"]
+    assert benchmark("gpu").compared(load_model(), load_model(distortion=0.1), windows, 1)["largest_difference"] > 0

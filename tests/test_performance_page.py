@@ -136,7 +136,7 @@ def test_what_is_missing_is_said(module: ModuleType) -> None:
 
 def test_gpu(module: ModuleType) -> None:
     gpu = ABOUT | {"device": "A card", "windows_per_second": 9000.0, "cpu_windows_per_second": 700.0}
-    text = module.page({"gpu": gpu | {"largest_difference": 3.2e-5}})
+    text = module.page({"gpu": gpu | {"largest_difference": 3.2e-5, "windows": 5000}})
     assert "| A card | 9000 | 700 | 3e-05 |" in text.splitlines()
     assert "not measured here |" not in text
 
