@@ -3,25 +3,24 @@
 Of the 100 GB a part is mapped, so long that several blocks come and go; the peak after each share of it is printed,
 which is what the rest would have added if there were a leak, and how long the whole would take.
 
-python benchmarks/memory.py [--gigabytes 100] [--frames 500]
+python benchmarks/memory.py [--gigabytes 100] [--frames 500] [--no-files] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import dask.array as da
 import h5py
 import numpy as np
-from machine import machine
+from machine import machine, parser, write_figures
 
 import bravaismap as bm
 from bravaismap.io.signal import CHUNK_BYTES
@@ -91,15 +90,14 @@ def map_lazily(gigabytes: float, frames: int) -> list[dict]:
     return rows
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
     options.add_argument("--gigabytes", type=float, default=100.0)
     options.add_argument("--frames", type=int, default=500, help="of the large movie that are mapped")
     options.add_argument("--no-files", action="store_true", help="leave out the movies on disk")
-    options.add_argument("--json", type=Path)
-    asked = options.parse_args()
+    asked = options.parse_args(arguments)
     print(machine())
-    found: dict = {"machine": machine(), "files": []}
+    found: dict = {"files": [], "side": SIDE}
     frame = bm.simulate_film(1, SIDE)["image"].values[0].astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         for frames in () if asked.no_files else FRAMES:
@@ -110,7 +108,9 @@ def main() -> None:
                     data[index] = np.roll(frame, index, axis=1)
             peak = peak_megabytes(movie, Path(folder) / f"result{frames}.zarr")
             print(f"{frames:>4} frames, {movie.stat().st_size / 1e6:7.0f} MB on disk   peak {peak:6.0f} MB")
-            found["files"].append({"frames": frames, "peak_megabytes": peak})
+            found["files"].append(
+                {"frames": frames, "peak_megabytes": peak, "megabytes_on_disk": movie.stat().st_size / 1e6}
+            )
     whole, *rows = map_lazily(asked.gigabytes, asked.frames)
     found |= {"lazy": whole, "passed": rows}
     total = whole["frames_of_the_whole"]
@@ -126,8 +126,7 @@ def main() -> None:
         f"{slope:.4f} MB more per frame over the second half: {slope * total:.0f} MB more at the end if it went on so"
     )
     print(f"{seconds:.3f} s a frame with the result written: {seconds * total / 3600:.1f} h for the whole")
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1))
+    write_figures(asked.json, "memory", found)
 
 
 if __name__ == "__main__":

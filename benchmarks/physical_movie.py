@@ -1,6 +1,6 @@
 """Ground truth from scattering physics and not from the renderer of this package: stills of crystals, and a film.
 
-python benchmarks/physical_movie.py stills|film [--convolution]        (needs the extra `physics`)
+python benchmarks/physical_movie.py stills|film [--convolution] [--json FILE]        (needs the extra `physics`)
 
 HAADF images at 100 kV by multislice (abTEM) of one cell of each crystal with its atoms at rest, blurred by their
 thermal motion and tiled in any orientation; where abTEM is not installed, or with --convolution, atoms are Gaussians of
@@ -12,14 +12,14 @@ atoms vibrate, the specimen drifts, counts are Poisson.
 
 from __future__ import annotations
 
-import argparse
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from machine import machine
+from machine import machine, parser, write_figures
 from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
 
 import bravaismap as bm
@@ -144,8 +144,9 @@ def still(crystal: Crystal, multislice: bool) -> np.ndarray:
     return np.maximum(map_coordinates(cell, places, order=3, mode="grid-wrap"), 0)
 
 
-def stills(multislice: bool) -> None:
-    """Classify stills at falling dose."""
+def stills(multislice: bool) -> list[dict]:
+    """Classify stills at falling dose; print and return the probability of the true class."""
+    rows: list[dict] = []
     print("counts in the brightest pixel, and the probability of the true class (* where another is more probable)")
     print(f"{'':<14}{'':<22}" + "".join(f"{dose:>9g}" for dose in DOSES))
     for crystal in crystals():
@@ -158,8 +159,12 @@ def stills(multislice: bool) -> None:
         cells = []
         for i in range(len(DOSES)):
             right = names[int(said["label"][i])] == crystal.expected
-            cells.append(f"{float(said['probability'][i].sel(lattice=crystal.expected)):.3f}{'' if right else '*'}")
+            probability = float(said["probability"][i].sel(lattice=crystal.expected))
+            cells.append(f"{probability:.3f}{'' if right else '*'}")
+            counts = None if np.isinf(DOSES[i]) else DOSES[i]
+            rows.append({"crystal": crystal.name, "counts": counts, "probability": probability, "right": right})
         print(f"{crystal.name:<14}{crystal.expected:<22}" + "".join(f"{cell:>9}" for cell in cells), flush=True)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -263,8 +268,9 @@ def atom_images(pixel: float, multislice: bool) -> dict[str, np.ndarray]:
     return kernels
 
 
-def film(multislice: bool) -> None:
+def film(multislice: bool) -> list[dict]:
     """Map the film and set what is found beside the truth."""
+    rows: list[dict] = []
     kernels = atom_images(SputteredFilm.pixel, multislice)
     print(
         "peak over that of tungsten:",
@@ -275,11 +281,13 @@ def film(multislice: bool) -> None:
         if counts not in truths:
             truths[counts] = SputteredFilm(counts=counts).movie(kernels)
         result = bm.map_phases(truths[counts]["image"], window=window, step=window // 4, samples=0)
-        report(SputteredFilm(counts=counts), truths[counts], result)
+        rows += report(SputteredFilm(counts=counts), truths[counts], result)
+    return rows
 
 
-def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> None:
-    """Print how void fractions, their growth and the lattice parameter differ from the truth."""
+def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> list[dict]:
+    """Print and return how void fractions, their growth and the lattice parameter differ from the truth."""
+    rows: list[dict] = []
     movie, true = truth["image"], truth["void_fraction"].values
     refined = find_domains(result, draws=0, movie=movie, smoothing=SMOOTHING)
     refined = refined.isel(row=(refined["lattice"] == "none").values)
@@ -301,11 +309,15 @@ def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> None:
     late = (true > 0.02) & (truth["time"].values > model.opened)
     for name, values in methods.items():
         ratio = values[late] / true[late] - 1
+        about = {"counts": model.counts, "window": int(result.attrs["window"]), "a_nm": a, "method": name}
+        rows.append(about | {"mean": float(ratio.mean()), "std": float(ratio.std()), "end": float(ratio[-1])})
         try:
             curve = xr.DataArray(values, {"time": movie["time"]}, ("time",))
             growth = bm.fit_growth(curve, baseline=(0, model.opened))
             low, high = growth["interval"].sel(parameter="rho").values[1]
-            rate = f"{float(growth['value'].sel(parameter='rho')):.4f} (95 %: {low:.4f} to {high:.4f})"
+            rho = float(growth["value"].sel(parameter="rho"))
+            rows[-1] |= {"rho": rho, "rho_95": [float(low), float(high)]}
+            rate = f"{rho:.4f} (95 %: {low:.4f} to {high:.4f})"
         except InputError as error:
             rate = str(error).partition(":")[0]
         print(
@@ -313,15 +325,16 @@ def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> None:
             f"   rho {rate}",
             flush=True,
         )
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("stills", "film"))
-    parser.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("what", choices=("stills", "film"))
+    options.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
+    asked = options.parse_args(arguments)
     warnings.simplefilter("ignore")
-    multislice = not options.convolution
+    multislice = not asked.convolution
     if multislice:
         try:
             import abtem  # noqa: F401
@@ -329,7 +342,8 @@ def main() -> None:
             print("abTEM is not installed (extra `physics`): convolution approximation instead")
             multislice = False
     print(machine(), "; multislice" if multislice else "; convolution")
-    (stills if options.what == "stills" else film)(multislice)
+    rows = (stills if asked.what == "stills" else film)(multislice)
+    write_figures(asked.json, f"physical_{asked.what}", {"multislice": multislice, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -4,21 +4,18 @@ The cluster is started before the clock: it takes seconds once, whatever the mov
 sent to the last frame back. On a computer with other work the wall time says little of the scaling: the processor time
 of all workers per frame is printed too, and the speedup that it allows where every worker has a core for itself.
 
-python benchmarks/scaling.py [--frames 16] [--workers 1 2]
+python benchmarks/scaling.py [--frames 16] [--workers 1 2] [--steps 64 32] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from distributed import Client
-from machine import machine
+from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
 from bravaismap.cluster import local_cluster, mapped_on_cluster
@@ -42,17 +39,16 @@ def seconds_on(workers: int, movie: np.ndarray, mapper: FrameMapper) -> tuple[fl
         return run(movie)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
     options.add_argument("--frames", type=int, default=16)
     options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     options.add_argument("--steps", type=int, nargs="+", default=[64, 32])
     options.add_argument("--whole-only", action="store_true", help="leave out half the frames")
-    options.add_argument("--json", type=Path)
-    asked = options.parse_args()
+    asked = options.parse_args(arguments)
     torch.set_num_threads(1)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    print(f"{machine()}; load before the run {load:.1f}")
+    before = load()
+    print(f"{machine()}; load before the run {before}")
     frame = bm.simulate_film(1, SIDE)["image"].values[0]
     movie = np.stack([np.roll(frame, 7 * index, axis=1) for index in range(asked.frames)])
     rows = []
@@ -73,8 +69,7 @@ def main() -> None:
                     f"{count * windows / seconds:6.0f} windows/s   {one[0] / seconds:.2f} ×   "
                     f"{worked / count:.2f} s of processor a frame: {workers * one[1] / worked:.2f} × if alone"
                 )
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine(), "load": load, "rows": rows}, indent=1))
+    write_figures(asked.json, "scaling", {"load": before, "side": SIDE, "rows": rows})
 
 
 if __name__ == "__main__":

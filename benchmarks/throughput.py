@@ -3,18 +3,15 @@
 The stages are timed on one thread, one after another. The paper's movie (90 frames of 512², 625 windows each, recorded
 in 202 s) is projected from a few frames, written to disk, on all threads; the load of the machine is printed with it.
 
-python benchmarks/throughput.py [--only-map] [--frames 4] [--samples N] [--json FILE]
+python benchmarks/throughput.py [--only-map] [--frames 4] [--samples N] [--windows 600] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
@@ -23,7 +20,7 @@ from unittest import mock
 import h5py
 import numpy as np
 import torch
-from machine import machine
+from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
 from bravaismap.spectrum import spectrum
@@ -97,14 +94,14 @@ def map_report(frames: int, samples: int | None) -> dict:
         with h5py.File(path, "w") as file:
             file["image"] = film
         mapped_seconds(path, samples, 1)
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+        before = load()
         total, stages = mapped_seconds(path, samples, 1)
         on_all = mapped_seconds(path, samples, threads)[0] if threads > 1 else total
         torch.set_num_threads(1)
         fft = median_seconds(lambda: torch.fft.rfft2(torch.from_numpy(windows)))
         torch.set_num_threads(threads)
     stages["the rest"] = total - sum(stages.values())
-    print(f"map, {frames} frames of 512², {len(windows)} windows each, default model, one thread, load {load:.1f}:")
+    print(f"map, {frames} frames of 512², {len(windows)} windows each, default model, one thread, load {before}:")
     for stage, seconds in stages.items():
         print(f"  {stage:<12} {1e3 * seconds:8.1f} ms a frame   {100 * seconds / total:5.1f} %")
     print(f"  {'all':<12} {1e3 * total:8.1f} ms a frame   {len(windows) / total:5.0f} windows/s")
@@ -113,41 +110,59 @@ def map_report(frames: int, samples: int | None) -> dict:
         f"paper's movie, {PAPER_FRAMES} frames, projected from {frames} on {threads} threads: "
         f"{PAPER_FRAMES * on_all:.0f} s (recorded in {PAPER_SECONDS} s), {len(windows) / on_all:.0f} windows/s"
     )
-    return {"load": load, "seconds_per_frame": total, "stages": stages, "fft": fft, "on_all_threads": on_all}
+    return {
+        "load": before,
+        "frames": frames,
+        "windows": len(windows),
+        "threads": threads,
+        "seconds_per_frame": total,
+        "stages": stages,
+        "fft": fft,
+        "on_all_threads": on_all,
+        "paper_frames": PAPER_FRAMES,
+        "paper_seconds": PAPER_SECONDS,
+    }
 
 
-def parts() -> None:
-    count = 600
+def parts(count: int) -> list[dict]:
+    """Print and return how many windows a second each part takes."""
+    rows: list[dict] = []
+
+    def timed(part: str, windows: int, work: Callable[[], object]) -> None:
+        seconds = median_seconds(work)
+        rows.append({"part": part, "windows": windows, "windows_per_second": windows / seconds})
+        print(f"{part:<52}{windows / seconds:8.0f} windows/s   {1e3 * seconds / windows:8.3f} ms a window")
+
     for recipes in ("simulated", "realistic"):
-        seconds = median_seconds(lambda recipes=recipes: bm.simulate(count, recipes))
-        print(f"simulate, {recipes:<10}  {count / seconds:8.0f} windows/s (one core)")
+        timed(f"simulate, {recipes}, one core", count, lambda recipes=recipes: bm.simulate(count, recipes))
     windows = torch.from_numpy(bm.simulate(count, "simulated")["image"].values)
-    print(f"spectrum              {count / median_seconds(lambda: spectrum(windows)):8.0f} windows/s")
+    timed("spectrum", count, lambda: spectrum(windows))
     model = bm.load_model("dcnn-2018")
     images = windows.numpy().astype(np.float32)
-    seconds = median_seconds(lambda: model.predict(images, samples=0, preprocessing="window"))
-    print(f"dcnn-2018, one pass   {count / seconds:8.0f} windows/s, spectra included")
+    timed("dcnn-2018, one pass", count, lambda: model.predict(images, samples=0, preprocessing="window"))
     frame = bm.simulate_film(1, 512)["image"].values
+    inside = window_grid((512, 512), 128, 16).shape
+    on_frame = inside[0] * inside[1]
     for samples in (0, model.movie_samples):
-        seconds = median_seconds(lambda samples=samples: bm.map_phases(frame, model=model, samples=samples))
-        print(f"map, 512² frame, 625 windows, dcnn-2018, {samples:>2} passes   {seconds:.2f} s")
-    seconds = median_seconds(lambda: bm.map_phases(frame))
-    print(f"map, 512² frame, 625 windows, default, all outputs   {seconds:.2f} s")
+        timed(
+            f"map, 512² frame, dcnn-2018, {samples} passes" if samples else "map, 512² frame, dcnn-2018, one pass",
+            on_frame,
+            lambda samples=samples: bm.map_phases(frame, model=model, samples=samples),
+        )
+    timed("map, 512² frame, default, all outputs", on_frame, lambda: bm.map_phases(frame))
+    return rows
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
     options.add_argument("--only-map", action="store_true")
     options.add_argument("--frames", type=int, default=4)
     options.add_argument("--samples", type=int)
-    options.add_argument("--json", type=Path)
-    asked = options.parse_args()
+    options.add_argument("--windows", type=int, default=600, help="of the parts before the map")
+    asked = options.parse_args(arguments)
     print(machine())
-    if not asked.only_map:
-        parts()
-    found = map_report(asked.frames, asked.samples)
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": machine()} | found, indent=1))
+    rows = [] if asked.only_map else parts(asked.windows)
+    write_figures(asked.json, "throughput", {"parts": rows} | map_report(asked.frames, asked.samples))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
 """How far void fractions are from the truth: mean probability, corrected for the window, by pixel, and by intensity.
 
-python benchmarks/void_area.py [--fit]
+python benchmarks/void_area.py [--fit] [--frames 10] [--size 512] [--json FILE]
 
 With --fit it first fits the constants of bravaismap.voidarea to films with one void each.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import xarray as xr
-from machine import machine
+from machine import machine, parser, write_figures
 from scipy.stats import linregress
 
 import bravaismap as bm
@@ -67,15 +67,21 @@ def fractions(film: xr.Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--fit", action="store_true", help="first fit the constants of bravaismap.voidarea")
+    options.add_argument("--frames", type=int, default=10)
+    options.add_argument("--size", type=int, default=512, help="side of a frame in px")
+    asked = options.parse_args(arguments)
     print(machine())
+    rows: list[dict] = []
     warnings.simplefilter("ignore", UserWarning)
-    if "--fit" in sys.argv:
+    if asked.fit:
         fit()
     for name, kinetics in CASES.items():
         true, found = [], []
         for seed in (101, 102):
-            film = bm.simulate_film(10, 512, seed=seed, kinetics=kinetics)
+            film = bm.simulate_film(asked.frames, asked.size, seed=seed, kinetics=kinetics)
             true.append(film["void_fraction"].values)
             found.append(fractions(film))
         truth = np.concatenate(true)
@@ -85,11 +91,15 @@ def main() -> None:
             ratio = np.concatenate([one[method] for one in found]) / np.maximum(truth, 1e-9) - 1
             cells = []
             for low, high in pairwise(BINS):
-                inside = (truth >= low) & (truth < high)
-                cells.append(
-                    f"{100 * ratio[inside].mean():+.0f} ± {100 * ratio[inside].std():.0f} %" if inside.any() else ""
-                )
+                inside = ratio[(truth >= low) & (truth < high)]
+                if not len(inside):
+                    cells.append("")
+                    continue
+                mean, std = float(inside.mean()), float(inside.std())
+                cells.append(f"{100 * mean:+.0f} ± {100 * std:.0f} %")
+                rows.append({"case": name, "method": method, "from": low, "to": high, "mean": mean, "std": std})
             print(f"{method:<18}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+    write_figures(asked.json, "void_area", {"frames": asked.frames, "size": asked.size, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ import pytest
 import xarray as xr
 
 import bravaismap as bm
-from bravaismap.conventions import CLASSES
-from bravaismap.domains import Plane, drawn_areas, find_domains, pixel_votes, regions_of
+from bravaismap.conventions import CLASSES, COLORS
+from bravaismap.domainplot import outline_segments, plot_domains
+from bravaismap.domains import domain_maps, find_domains, pixel_votes
 from bravaismap.errors import InputError
 from bravaismap.film import Specimen
 from bravaismap.io.export import export_domains
+from bravaismap.regions import Plane, drawn_areas, regions_of
 from bravaismap.tracking import Linked, link_frames
 from bravaismap.voidarea import blur_corrected, corrected_fraction
 from bravaismap.voids import VoidKinetics
@@ -184,6 +186,95 @@ def test_pixels_follow_the_intensity_inside_windows_called_none() -> None:
         find_domains(result, movie=image[:, :64])
 
 
+# Where domains lie, and the figure
+
+
+def growing_void(pixel_size: float | None = 0.1) -> xr.Dataset:
+    """Return three frames with a void of 4, 6 and 8 windows a side, and a small one in the second frame only."""
+    none = empty(3)
+    for frame, side in enumerate((4, 6, 8)):
+        none[frame, 3 : 3 + side, 4 : 4 + side] = 1.0
+    none[1, 11:, 0:2] = 1.0
+    return result_of(none, pixel_size)
+
+
+def sputtered_image() -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return np.stack([np.where(np.hypot(y - 64, x - 70) < radius, 1.0, 20.0) for radius in (14, 22, 30)])
+
+
+@pytest.mark.parametrize("movie", [None, sputtered_image()])
+def test_maps_cover_the_areas_of_the_table(movie: np.ndarray | None) -> None:
+    result = growing_void()
+    found, maps = find_domains(result, draws=0, movie=movie), domain_maps(result, [2, 0], movie=movie)
+    assert maps["frame"].values.tolist() == [2, 0]
+    assert maps["time"].values.tolist() == [4.0, 0.0]
+    for dim in ("y", "x"):
+        assert maps[f"{dim}_edge"].values[[0, -1]] == pytest.approx([-0.05, 12.75])
+        assert (np.diff(maps[f"{dim}_edge"]) > 0).all()
+    cells = np.diff(maps["y_edge"])[:, None] * np.diff(maps["x_edge"])
+    counted = 0
+    for row in (found.isel(row=i) for i in range(found.sizes["row"])):
+        if int(row["frame"]) in (0, 2):
+            track = maps["track"].sel(lattice=str(row["lattice"].values)).isel(time=[2, 0].index(int(row["frame"])))
+            inside = track.values == int(row["track"])
+            assert cells[inside].sum() == pytest.approx(float(row["area"]))
+            assert (cells * maps["y"].values[:, None])[inside].sum() / float(row["area"]) == pytest.approx(
+                float(row["y"])
+            )
+            counted += 1
+    assert counted == sum(len(np.unique(one[one > 0])) for one in maps["track"].values.reshape(12, *cells.shape))
+    with pytest.raises(InputError, match="frame 3 were asked for, which is not mapped"):
+        domain_maps(result, [3])
+
+
+def test_outline_is_the_border_of_the_cells() -> None:
+    inside = np.zeros((4, 5), bool)
+    inside[1:, 1:3] = True
+    segments = outline_segments(inside, [0, 1, 2, 3, 5], [0, 2, 3, 4, 5, 6])
+    length = np.abs(np.diff(segments, axis=1)).sum()
+    assert length == pytest.approx(2 * (2 + 4))
+    assert segments[..., 0].min() == 2
+    assert segments[..., 0].max() == 4
+    assert (segments[..., 1].min(), segments[..., 1].max()) == (1, 5)
+    inside[2, 2] = False
+    assert np.abs(np.diff(outline_segments(inside, range(5), range(6)), axis=1)).sum() == 12  # a notch of one cell
+
+
+@pytest.mark.parametrize("images", [None, sputtered_image()])
+def test_figure_of_domains(images: np.ndarray | None) -> None:
+    result = growing_void()
+    found = find_domains(result, draws=20)
+    figure = plot_domains(found, domain_maps(result, [0, 2]), images)
+    first, last, areas = figure.axes
+    assert [len(ax.collections) for ax in (first, last)] == [2, 2]
+    assert [len(ax.images) for ax in (first, last)] == [int(images is not None)] * 2
+    assert first.get_title() == "t = 0 s"
+    assert first.get_xlim() == pytest.approx((-0.05, 12.75))
+    assert first.get_ylim() == pytest.approx((12.75, -0.05))
+    (void,) = [text for text in last.texts if text.get_color() == COLORS["none"]]
+    assert void.get_text() == "1"
+    assert np.hypot(void.get_position()[0] - 8.0, void.get_position()[1] - 7.2) < 1.5  # in the middle of the void
+    curves = [line for line in areas.lines if line.get_color() == COLORS["none"] and len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(curves[0].get_xdata(), [0, 2, 4])
+    np.testing.assert_allclose(curves[0].get_ydata(), [10.24, 23.04, 40.96])
+    assert [line.get_marker() for line in areas.lines].count("o") == 1  # the small one heals
+    assert areas.get_yscale() == "linear"
+    assert areas.get_ylabel() == "area (nm²)"
+    assert areas.get_xlabel() == "time (s)"
+    assert "healed or vanished" in [text.get_text() for text in figure.legends[0].get_texts()]
+    found["area"][0] *= 100
+    assert plot_domains(found, domain_maps(result, [0]), images).axes[-1].get_yscale() == "log"
+
+
+def test_public_names() -> None:
+    from bravaismap.kinetics import compare_laws
+
+    assert bm.find_domains is find_domains
+    assert bm.compare_laws is compare_laws
+    assert {"find_domains", "compare_laws"} <= set(bm.__all__)
+
+
 def test_correction_is_that_of_the_calibration() -> None:
     apparent = np.pi * (0.5 * 128) ** 2
     assert blur_corrected(np.array([apparent]), 128)[0] == pytest.approx(np.pi * (128 * (0.330 + 0.865 * 0.5)) ** 2)
@@ -221,7 +312,7 @@ def test_what_is_refused() -> None:
         find_domains(result)
 
 
-def test_command(run: Callable[..., object], tmp_path: Path) -> None:
+def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -> None:
     film = bm.simulate_film(2, 192, seed=3)
     bm.map_phases(film["image"], window=96, step=48, samples=0, output=tmp_path / "film.zarr")
     done = run("export", tmp_path / "film.zarr", "--domains")
@@ -229,3 +320,9 @@ def test_command(run: Callable[..., object], tmp_path: Path) -> None:
     assert "domains in 2 frames" in done.out
     assert "corrected for the window" in done.out
     assert (tmp_path / "domains.csv").exists()
+    assert not (tmp_path / "domains.png").exists()
+    np.save(tmp_path / "film.npy", film["image"].values)
+    done = run("export", tmp_path / "film.zarr", "--domains", "--figures", "--movie", tmp_path / "film.npy")
+    assert done.code == 0, done.err
+    assert (tmp_path / "domains.png").stat().st_size > 20_000
+    assert "domains.png" in done.out

@@ -275,5 +275,5 @@ def test_map_align(run: Callable, weights: Path, no_figures: None, tmp_path: Pat
     assert card["max_shift_px"] == 12
     np.testing.assert_allclose(card["dx_px"], drift[:, 1], atol=0.3)
     assert float(open_result(tmp_path / "out" / "film.zarr")["x"][0]) == 6 + 31.5
-    run("map", tmp_path / "film.npy", *options).refused("made differently", "drift")
+    run("map", tmp_path / "film.npy", *options).refused("made differently", "drift: followed there, not followed now")
     run("map", tmp_path / "film.npy", "--max-shift", 12).refused("--max-shift 12 was given without --align")

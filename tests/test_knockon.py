@@ -66,6 +66,16 @@ def test_displacements_of_a_dose() -> None:
     np.testing.assert_allclose(displacements_per_atom([1, 2], 1e8), [1, 2])
 
 
+def test_what_was_not_compared_with_its_source_is_marked() -> None:
+    """The defaults of NJOY2016 were read in its source; the printed pages of the papers were not at hand."""
+    njoy = {"Al": 27, "Si": 25, "Ti": 40, "Cu": 40, "Zr": 40, "Nb": 40, "Mo": 60, "Ta": 90, "W": 90, "Au": 30, "C": 31}
+    for element, energy in njoy.items():
+        (bulk,) = [one for one in displacement_energies(element) if one.compound == "bulk"]
+        assert (bulk.energy, bulk.confirmed, bulk.two_dimensional) == (energy, True, False)
+    assert all(case.confirmed != case.two_dimensional for case in DISPLACEMENT_ENERGIES)
+    assert displacement_table(["S", "W"])["confirmed"].values.tolist() == [False, False, True]
+
+
 def test_table_says_what_it_is_of() -> None:
     table = displacement_table(["S"], 100)
     assert list(table["compound"].values) == ["MoS2", "WS2"]
@@ -74,14 +84,15 @@ def test_table_says_what_it_is_of() -> None:
     assert (table["cross_section"] > 0).all()
     assert not displacement_table(["W"], 100)["two_dimensional"].any()
     assert displacement_table().sizes["case"] == len(DISPLACEMENT_ENERGIES)
-    own = displacement_table(["Au"], 300, 35.0)
+    own = displacement_table(["O"], 300, 35.0)
+    assert bool(own["confirmed"][0])
     assert str(own["compound"].values[0]) == "given"
     assert all(case.source for case in displacement_energies("C"))
 
 
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(InputError, match="displacement energy of 'Au' is not known"):
-        displacement_table(["Au"])
+    with pytest.raises(InputError, match="displacement energy of 'O' is not known"):
+        displacement_table(["O"])
     with pytest.raises(InputError, match="element 'Xx' is not known"):
         displacement_cross_section("Xx", 100, 10)
     with pytest.raises(InputError, match="-1 eV"):
@@ -93,8 +104,11 @@ def test_what_is_not_known_is_refused() -> None:
 def test_command(run: Callable[..., object]) -> None:
     done = run("beam", "--element", "S", "--energy", 100, "--dose", 1e6, "--dose-rate", 1e4)
     assert done.code == 0, done.err
-    for part in ("T_max", "7.5", "92", "dpa/s", "Komsa", "one layer"):
+    for part in ("T_max", "7.5", "92", "dpa/s", "Komsa", "one layer", "6.9 ?", "?: not compared with the printed page"):
         assert part in done.out, part
-    run("beam", "--element", "Au").refused("displacement energy of 'Au'", "--displacement-energy")
-    assert run("beam", "--element", "Au", "--displacement-energy", 35, "--energy", 300).code == 0
+    bulk = run("beam", "--element", "Au", "--energy", 400)
+    assert "NJOY2016" in bulk.out
+    assert "?" not in bulk.out
+    run("beam", "--element", "O").refused("displacement energy of 'O'", "--displacement-energy")
+    assert run("beam", "--element", "O", "--displacement-energy", 35, "--energy", 300).code == 0
     run("beam", "--dose", 0).refused("--dose 0")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 import threading
@@ -149,10 +151,43 @@ def first_map(quick: NetworkClassifier) -> tuple[PhaseMap, dict[str, Any]]:
 def test_second_process_is_refused(quick: NetworkClassifier, tmp_path: Path) -> None:
     phases, card = first_map(quick)
     store = LiveStore(tmp_path / "r.zarr", phases, card)
-    with pytest.raises(OutputError, match="another process is writing to it"):
+    refused = rf"r\.zarr is being written by process {os.getpid()} on this computer since"
+    with pytest.raises(OutputError, match=refused):
         LiveStore(tmp_path / "r.zarr", phases, card)
+    with pytest.raises(OutputError, match=refused):
+        map_phases(MOVIE, model=quick, output=tmp_path / "r.zarr", overwrite=True, **OPTIONS)
+    store.append(phases, "f0")
     store.close()
     LiveStore(tmp_path / "r.zarr", phases, card).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["r.zarr"]
+
+
+def test_lock_of_a_dead_process_is_taken_over_and_of_another_computer_named(
+    quick: NetworkClassifier, tmp_path: Path
+) -> None:
+    phases, card = first_map(quick)
+    lock = tmp_path / ".r.zarr.lock"
+    held = {"pid": os.getpid(), "host": platform.node(), "process_start": "another", "since": "noon"}
+    lock.write_text(json.dumps(held))
+    LiveStore(tmp_path / "r.zarr", phases, card).close()
+    assert not lock.exists()
+    lock.write_text(json.dumps(held | {"host": "microscope"}))
+    with pytest.raises(OutputError, match=r"on microscope since noon.*remove .*\.r\.zarr\.lock"):
+        LiveStore(tmp_path / "r.zarr", phases, card)
+    assert lock.exists()
+
+
+def test_lock_is_given_back_when_the_output_is_refused(quick: NetworkClassifier, tmp_path: Path) -> None:
+    phases, card = first_map(quick)
+    LiveStore(tmp_path / "r.zarr", phases, card).close()
+    with pytest.raises(OutputError, match="made differently"):
+        LiveStore(tmp_path / "r.zarr", phases, card | {"step": 4})
+    (tmp_path / "file.zarr").write_text("no result")
+    with pytest.raises(OutputError, match="not a result of `bravaismap watch`"):
+        LiveStore(tmp_path / "file.zarr", phases, card)
+    with pytest.raises(OutputError, match="cannot be written"):
+        LiveStore(tmp_path / "file.zarr" / "r.zarr", phases, card)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.zarr", "r.zarr"]
 
 
 def test_growing_result_opens_at_any_time_and_without_a_warning(quick: NetworkClassifier, tmp_path: Path) -> None:
@@ -271,7 +306,7 @@ def test_alarm_is_written_down_once(quick: NetworkClassifier, tmp_path: Path, mo
     seen = []
     for _ in range(2):  # the second run has nothing new
         alarms = [Alarm(parse_rule("none>0.05"), 3)]
-        seen += [frame.alarms for frame in watch(folder(source), output, alarms=alarms, until_idle=0.5)]
+        seen += [frame.alarms for frame in watch(folder(source), output, alarms=alarms, until_idle=1.0)]
     assert [len(one) for one in seen] == [0, 0, 0, 1, 0, 0]
     (line,) = [json.loads(text) for text in (output.parent / "alarms.jsonl").read_text().splitlines()]
     assert (line["alarm"], line["frame"], line["source"]) == ("none above 5 % and growing", 3, "f3.npy")

@@ -178,6 +178,18 @@ def test_result_made_differently_is_not_continued(tmp_path: Path, change: dict[s
     assert card_difference(CARD, dict(CARD)) == ""
 
 
+def test_difference_of_two_drift_tracks_is_told_in_words() -> None:
+    track = {"dy_px": [0.0] * 90, "dx_px": [0.0, *[2.0] * 89], "area_px": [0, 60, 2, 64], "max_shift_px": 8.0}
+    other = track | {"dx_px": [*[0.0] * 89, -1.1]}
+    assert card_difference({"drift": track}, {"drift": other}) == "drift: 90 frames, up to 3.1 px apart"
+    wider = card_difference({"drift": track}, {"drift": other | {"max_shift_px": 12.0}})
+    assert wider == "drift: 90 frames, up to 3.1 px apart, largest shift 8.0 px there, 12.0 px now"
+    shorter = {name: [0.0] * 4 for name in ("dy_px", "dx_px")}
+    assert card_difference({"drift": track}, {"drift": shorter}) == "drift: 90 frames there, 4 now"
+    assert card_difference({"drift": track}, {}) == "drift: followed there, not followed now"
+    assert card_difference({}, {"drift": track}) == "drift: not followed there, followed now"
+
+
 def test_overwritten_when_asked(tmp_path: Path) -> None:
     store(tmp_path / "r.zarr")
     made = ResultStore(tmp_path / "r.zarr", COORDS, CARD | {"samples": 7}, overwrite=True)

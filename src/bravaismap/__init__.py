@@ -16,11 +16,12 @@ from bravaismap.conventions import CLASSES
 
 if TYPE_CHECKING:
     from bravaismap.cells import reclassify
+    from bravaismap.domains import find_domains
     from bravaismap.drift import align, register
     from bravaismap.film import simulate_film
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
-    from bravaismap.kinetics import fit_growth
+    from bravaismap.kinetics import compare_laws, fit_growth
     from bravaismap.models import load_model
     from bravaismap.predict import classify, map_phases
     from bravaismap.simulation import simulate
@@ -30,6 +31,8 @@ __all__ = [
     "CLASSES",
     "align",
     "classify",
+    "compare_laws",
+    "find_domains",
     "fit_growth",
     "load_model",
     "map_phases",
@@ -45,6 +48,8 @@ __all__ = [
 _HOMES = {
     "align": "drift",
     "classify": "predict",
+    "compare_laws": "kinetics",
+    "find_domains": "domains",
     "fit_growth": "kinetics",
     "load_model": "models",
     "map_phases": "predict",

@@ -2,84 +2,35 @@
 
 A region of a class begins where its probability exceeds a high threshold and reaches as far as it exceeds a low one
 (hysteresis); or it is where the class is the most probable one. Each window owns the area up to half-way to the next,
-those at the edge the area up to the edge, so that the areas of all windows add up to the frame.
-
-The uncertainty of an area comes from draws of the posterior: whether a window is of the class is drawn with its
-probability, windows that overlap being drawn together as much as they overlap.
+those at the edge the area up to the edge, so that the areas of all windows add up to the frame. Regions are measured in
+:mod:`bravaismap.regions` and followed through time in :mod:`bravaismap.tracking`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, label, sum_labels, uniform_filter, zoom
-from scipy.special import ndtr
 from skimage.filters import apply_hysteresis_threshold
-from skimage.measure import perimeter_crofton
 
 from bravaismap.conventions import NONE
 from bravaismap.errors import InputError
 from bravaismap.phases import mapped_frames
+from bravaismap.regions import Plane, regions_of
 from bravaismap.thresholding import SMOOTHING, spacing_of, threshold_voids
 from bravaismap.tracking import Linked, link_frames
 from bravaismap.voidarea import CALIBRATED_MODEL, blur_corrected
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["Plane", "Regions", "drawn_areas", "find_domains", "pixel_votes", "regions_of"]
+__all__ = ["domain_maps", "find_domains", "pixel_votes"]
 
 Floats = NDArray[np.floating]
 
-_EIGHT: Final = np.ones((3, 3), bool)  # neighbours across corners belong together: their windows overlap
 _AREAS: Final = ("area", "area_std", "expected_area", "corrected_area")
 _LENGTHS: Final = ("y", "x", "perimeter", "radius", "radius_std")
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Where the cells of a map lie: windows, or pixels. Lengths in the unit of the result.
-
-    Attributes
-    ----------
-    y, x : arrays, shapes (ny,) and (nx,)
-        Centres of the cells.
-    height, width : arrays, shapes (ny,) and (nx,)
-        Their sides.
-    window : float
-        Side of a window, over that of a cell.
-    """
-
-    y: Floats
-    x: Floats
-    height: Floats
-    width: Floats
-    window: float
-
-    @property
-    def area(self) -> Floats:
-        """Area of every cell, (ny, nx)."""
-        return self.height[:, None] * self.width
-
-
-@dataclass(frozen=True)
-class Regions:
-    """The connected regions of a class in one frame.
-
-    Attributes
-    ----------
-    numbers : int array, shape (y, x)
-        Which region a cell belongs to, from 1; 0 for none.
-    measures : dict of str to array
-        ``area``, ``area_std``, ``expected_area`` (the sum of the probabilities in and around the region), centroid
-        ``y`` and ``x``, ``perimeter``, ``radius`` of the circle of the same area and ``radius_std``, and ``edge``: 1 if
-        it reaches the edge of the frame.
-    """
-
-    numbers: NDArray[np.intp]
-    measures: dict[str, Floats]
 
 
 def find_domains(
@@ -118,14 +69,84 @@ def find_domains(
         A line (``row``) per domain and frame: ``frame``, ``time``, ``lattice``, ``track`` (a number that it keeps),
         ``event`` (``"start"`` in the first frame, ``"birth"``, ``"continues"``, ``"merge"``, ``"split"``), ``parents``
         (tracks, joined by +), ``fate`` (``"continues"``, ``"merged"``, ``"healed"`` of a void, ``"vanished"`` of
-        another, ``"end"`` in the last frame), and the measures of :class:`Regions`; ``corrected_area`` of voids, see
-        :mod:`bravaismap.voidarea`. Areas are in the unit of the result squared.
+        another, ``"end"`` in the last frame), and the measures of :class:`~bravaismap.regions.Regions`;
+        ``corrected_area`` of voids, see :mod:`bravaismap.voidarea`. Areas are in the unit of the result squared.
 
     Raises
     ------
     InputError
         If nothing is mapped, the thresholds are not two rising probabilities, or the movie is another.
     """
+    rows = [
+        row for _, _, _, found in _followed(result, thresholds, draws, seed, movie, level, smoothing) for row in found
+    ]
+    return _table(rows, result, _grid_of(result)[2])
+
+
+def domain_maps(
+    result: xr.Dataset,
+    frames: Iterable[int],
+    *,
+    thresholds: tuple[float, float] | None = (0.35, 0.65),
+    movie: Any = None,
+    level: float | None = None,
+    smoothing: float = SMOOTHING,
+) -> xr.Dataset:
+    """Return where the domains of some frames lie, by the numbers that :func:`find_domains` gives them.
+
+    Parameters
+    ----------
+    result : Dataset
+        Of :func:`~bravaismap.map_phases`.
+    frames : iterable of int
+        Numbers of the frames.
+    thresholds, movie, level, smoothing
+        Those of :func:`find_domains`.
+
+    Returns
+    -------
+    Dataset
+        ``track`` (time, lattice, y, x): the track whose domain covers a cell, 0 for none; cells are windows, or pixels
+        where `movie` is given. ``frame`` (time), and where the cells begin and end: ``y_edge``, ``x_edge``, in the unit
+        of the result.
+
+    Raises
+    ------
+    InputError
+        As :func:`find_domains`, and if a frame is not mapped.
+    """
+    chosen = [int(frame) for frame in frames]
+    unmapped = set(chosen) - set(np.flatnonzero(mapped_frames(result)).tolist())
+    if unmapped:
+        raise InputError(f"the domains of frame {min(unmapped)} were asked for, which is not mapped")
+    grid, size, unit = _grid_of(result)
+    plane = (_window_plane if movie is None else _pixel_plane)(result, grid, size)
+    names = [str(name) for name in result["lattice"].values]
+    track = np.zeros((len(chosen), len(names), len(plane.y), len(plane.x)), np.int32)
+    for index, name, numbers, rows in _followed(result, thresholds, 0, 0, movie, level, smoothing):
+        if index in chosen:
+            lookup = np.array([0, *(row["track"] for row in rows)], np.int32)
+            track[chosen.index(index), names.index(name)] = lookup[numbers]
+    edges = {}
+    for dim, centres, sides in zip(("y", "x"), grid.centers, (plane.height, plane.width), strict=True):
+        begin = float(result[dim][0]) - (centres[0] + 0.5) * size
+        edges[f"{dim}_edge"] = (f"{dim}_edge", begin + np.concatenate([[0.0], np.cumsum(sides)]), {"units": unit})
+    units = {"units": unit}
+    coords = {"lattice": names, "y": ("y", plane.y, units), "x": ("x", plane.x, units), "frame": ("time", chosen)}
+    coords["time"] = ("time", result["time"].values[chosen].astype(float), dict(result["time"].attrs))
+    return xr.Dataset({"track": (("time", "lattice", "y", "x"), track)}, coords | edges)
+
+
+def _followed(
+    result: xr.Dataset,
+    thresholds: tuple[float, float] | None,
+    draws: int,
+    seed: int,
+    movie: Any,
+    level: float | None,
+    smoothing: float,
+) -> Iterator[tuple[int, str, NDArray[np.intp], list[dict[str, Any]]]]:
+    """Yield each frame and class with its numbered regions, and the line of each region, which a later frame ends."""
     if thresholds is not None and not 0 < thresholds[0] <= thresholds[1] < 1:
         raise InputError(f"thresholds {thresholds} were given; expected two rising probabilities between 0 and 1")
     if draws < 0 or draws == 1:
@@ -133,12 +154,11 @@ def find_domains(
     frames = np.flatnonzero(mapped_frames(result))
     if not frames.size:
         raise InputError("no frame of the result is mapped yet")
-    grid, size, unit = _grid_of(result)
+    grid, size, _ = _grid_of(result)
     dark = None if movie is None else _dark(result, movie, level, smoothing)
     plane = _window_plane(result, grid, size) if dark is None else _pixel_plane(result, grid, size)
     names = [str(name) for name in result["lattice"].values]
     linked = {name: Linked(name) for name in names}
-    rows: list[dict[str, Any]] = []
     for index in frames:
         probability = result["probability"].isel(time=index).transpose("y", "x", "lattice").values.astype(float)
         shape = (len(plane.y), len(plane.x))
@@ -156,86 +176,8 @@ def find_domains(
             if name == NONE and dark is None and result.attrs.get("model") == CALIBRATED_MODEL:
                 corrected = blur_corrected(found.measures["expected_area"], grid.window * size)
             found.measures["corrected_area"] = corrected
-            rows += link_frames(linked[name], found.numbers, found.measures, int(index), last=index == frames[-1])
-    return _table(rows, result, unit)
-
-
-def regions_of(
-    where: NDArray[np.bool_],
-    probability: Floats,
-    plane: Plane,
-    draws: int,
-    rng: np.random.Generator,
-    allowed: NDArray[np.bool_] | None = None,
-) -> Regions:
-    """Return the connected regions of a mask, measured.
-
-    Parameters
-    ----------
-    where : bool array, shape (y, x)
-    probability : array, shape (y, x)
-        Of the class.
-    plane : Plane
-    draws : int
-    rng : Generator
-    allowed : bool array, shape (y, x), optional
-        Cells that can be of the class at all.
-    """
-    numbers, count = label(where, _EIGHT)
-    numbers = np.asarray(numbers, np.intp)
-    which, cells = np.arange(1, count + 1), plane.area
-    area = np.atleast_1d(sum_labels(cells, numbers, which)) if count else np.zeros(0)
-    y, x = (
-        np.atleast_1d(sum_labels(cells * line, numbers, which)) / area if count else np.zeros(0)
-        for line in (plane.y[:, None], plane.x)
-    )
-    basin = _basins(numbers, plane.window)
-    weight = cells if allowed is None else cells * allowed
-    expected = np.atleast_1d(sum_labels(weight * probability, basin, which)) if count else np.zeros(0)
-    spread = np.full(count, np.nan)
-    if draws and count:
-        spread = drawn_areas(probability, basin, weight, plane.window, draws, rng).std(axis=0, ddof=1)
-    radius = np.sqrt(area / np.pi)
-    edges = set(np.unique(np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])))
-    return Regions(
-        numbers,
-        {
-            "area": area,
-            "area_std": spread,
-            "expected_area": expected,
-            "y": y,
-            "x": x,
-            "perimeter": _perimeters(numbers, count, plane),
-            "radius": radius,
-            "radius_std": spread / (2 * np.pi * np.maximum(radius, 1e-300)),
-            "edge": np.array([float(n in edges) for n in which]),
-        },
-    )
-
-
-def drawn_areas(
-    probability: Floats, basin: NDArray[np.intp], weight: Floats, window: float, draws: int, rng: np.random.Generator
-) -> Floats:
-    """Return the area of each region in draws of the posterior, (draws, region).
-
-    Parameters
-    ----------
-    probability : array, shape (y, x)
-    basin : int array, shape (y, x)
-        The region that a cell counts for, from 1; 0 for none.
-    weight : array, shape (y, x)
-        Area of a cell.
-    window : float
-        Side of a window in cells: cells err together as much as windows that far apart overlap.
-    draws : int
-    rng : Generator
-    """
-    count = int(basin.max())
-    areas = np.zeros((draws, count))
-    for i in range(draws):
-        there = ndtr(_overlapping_noise(probability.shape, window, rng)) < probability
-        areas[i] = np.bincount(basin.ravel(), (weight * there).ravel(), count + 1)[1:]
-    return areas
+            rows = link_frames(linked[name], found.numbers, found.measures, int(index), last=index == frames[-1])
+            yield int(index), name, found.numbers, rows
 
 
 def pixel_votes(probability: Floats, grid: WindowGrid, shape: tuple[int, int]) -> Floats:
@@ -269,34 +211,6 @@ def _highest(probability: Floats, grid: WindowGrid, shape: tuple[int, int]) -> F
             covered = highest[top : top + grid.window, left : left + grid.window]
             np.maximum(covered, probability[i, j], out=covered)
     return highest
-
-
-def _basins(numbers: NDArray[np.intp], reach: float) -> NDArray[np.intp]:
-    """Return the nearest region of every cell within a window's side of it."""
-    if not numbers.any():
-        return numbers
-    distance, nearest = distance_transform_edt(numbers == 0, return_indices=True)
-    return np.where(distance <= reach, numbers[tuple(nearest)], 0)
-
-
-def _overlapping_noise(shape: tuple[int, ...], window: float, rng: np.random.Generator) -> Floats:
-    """Return normal numbers whose correlation is the share of their area that two windows have in common."""
-    coarse = max(int(window // 8), 1)  # px maps: windows differ little from one pixel to the next
-    side = max(round(window / coarse), 1)
-    small = [-(-length // coarse) + 1 for length in shape]
-    white = rng.standard_normal([length + 2 * side for length in small])
-    smooth = side * uniform_filter(white, side, mode="wrap")[side:-side, side:-side]
-    if coarse > 1:
-        smooth = zoom(smooth, coarse, order=0)
-    return np.asarray(smooth[: shape[0], : shape[1]])
-
-
-def _perimeters(numbers: NDArray[np.intp], count: int, plane: Plane) -> Floats:
-    """Return the length of the boundary of each region by Crofton's formula, on cells made alike."""
-    unit = min(float(plane.height.min()), float(plane.width.min()))
-    rows, columns = (np.maximum(np.rint(side / unit), 1).astype(int) for side in (plane.height, plane.width))
-    fine = np.pad(np.repeat(np.repeat(numbers, rows, axis=0), columns, axis=1), 1)
-    return np.array([unit * perimeter_crofton(fine == n, 4) for n in range(1, count + 1)])  # type: ignore[no-untyped-call]
 
 
 def _grid_of(result: xr.Dataset) -> tuple[WindowGrid, float, str]:

@@ -35,6 +35,7 @@ __all__ = [
     "plot_probabilities",
     "plot_uncertainty",
     "probability_frames",
+    "show_frame",
     "whole_plane",
 ]
 
@@ -399,3 +400,8 @@ def whole_plane(spectrum: NDArray[np.floating]) -> NDArray[np.floating]:
     """Complete the half plane k_x ≥ 0 by Friedel's law: the amplitude at −k is that at k."""
     mirrored = np.roll(spectrum[::-1, :0:-1], 1 - len(spectrum) % 2, axis=0)
     return spectrum if spectrum.shape[1] > 0.6 * len(spectrum) else np.hstack([mirrored, spectrum])
+
+
+def show_frame(ax: Axes, images: Any, result: xr.Dataset, index: int) -> AxesImage:
+    """Draw a frame of a movie in grey, to scale with the maps of a result of as many frames."""
+    return _draw_image(ax, _frame(images, result, index))

@@ -125,14 +125,22 @@ def beam(
         one = found.isel(case=i)
         area = float(one["cross_section"])
         cells = [f"{float(one[name]):.4g}" for name in ("displacement_energy", "energy_transfer", "threshold")]
+        cells[0] += "" if bool(one["confirmed"]) else " ?"
         dpa = [f"{float(displacements_per_atom(area, given)):.3g}" for given in (dose, dose_rate) if given is not None]
         table.add_row(str(one["element"].values), str(one["compound"].values), *cells, f"{area:.3g}", *dpa)
     out.print(table)
     for source in dict.fromkeys(str(source) for source in found["source"].values if source != "given"):
         cases = found.isel(case=(found["source"] == source).values)
         names = ", ".join(dict.fromkeys(str(name) for name in cases["compound"].values))
-        kind = "one layer" if bool(cases["two_dimensional"].any()) else "effective mean over directions, bulk"
-        out.print(f"T_d of {names} ({kind}): {source}", highlight=False)
+        kind = "" if not bool(cases["two_dimensional"].any()) else " (one layer)"
+        out.print(f"T_d of {names}{kind}: {source}", highlight=False)
+    if not bool(found["confirmed"].all()):
+        out.print(
+            "?: not compared with the printed page; look it up before you publish, and give it with "
+            "--displacement-energy if it differs",
+            highlight=False,
+            soft_wrap=True,
+        )
     out.print("atoms at rest, collisions only: vibration and electronic excitation displace more", highlight=False)
 
 

@@ -169,7 +169,9 @@ def export(
     domains: Annotated[
         bool,
         typer.Option(
-            "--domains", help="Connected regions of each class, followed through time; with --movie pixel by pixel."
+            "--domains",
+            help="Connected regions of each class, followed through time, as a table, with --figures also drawn; "
+            "with --movie pixel by pixel.",
         ),
     ] = False,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
@@ -200,7 +202,7 @@ def export(
     if strain:
         written += _export_strain(phases, folder, region)
     if domains:
-        written += _export_domains(phases, folder, images)
+        written += _export_domains(phases, folder, images, draw=figures)
     if video or everything:
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
@@ -342,11 +344,11 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> 
     return export_strain(found, folder)
 
 
-def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None) -> list[Path]:
+def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
     from bravaismap.conventions import NONE
-    from bravaismap.domains import find_domains
-    from bravaismap.io.export import export_domains
+    from bravaismap.domains import domain_maps, find_domains
+    from bravaismap.io.export import export_domains, some_frames
     from bravaismap.voidarea import corrected_fraction
 
     found = find_domains(result, movie=images)
@@ -361,7 +363,8 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None)
                 f"{100 * corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
                 highlight=False,
             )
-    return export_domains(found, folder)
+    maps = domain_maps(result, some_frames(result), movie=images) if draw else None
+    return export_domains(found, folder, maps=maps, images=images)
 
 
 def _table_of(result: PhaseMap) -> str:

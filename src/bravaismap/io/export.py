@@ -27,6 +27,7 @@ __all__ = [
     "export_strain",
     "export_unmixing",
     "export_video",
+    "some_frames",
 ]
 
 
@@ -145,7 +146,7 @@ def export_figures(
     from bravaismap import cellplot, plot
 
     count = result.sizes["time"]
-    chosen = _some_frames(result) if times is None else [int(time) for time in times]
+    chosen = some_frames(result) if times is None else [int(time) for time in times]
     for index in chosen:
         if not -count <= index < count:
             raise InputError(f"frame {index} was asked for; the result has the frames 0 to {count - 1}")
@@ -224,7 +225,7 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
     """
     from bravaismap import cellplot, plot
 
-    chosen = [plot.frame_number(strain, int(time)) for time in (_some_frames(strain) if times is None else times)]
+    chosen = [plot.frame_number(strain, int(time)) for time in (some_frames(strain) if times is None else times)]
     folder = made_folder(folder)
     written = []
     for index in chosen:
@@ -232,27 +233,40 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
     return [*written, write_table(folder / "strain.csv", _strain_rows(strain))]
 
 
-def export_domains(domains: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write the domains of a result as a table.
+def export_domains(
+    domains: xr.Dataset, folder: str | os.PathLike[str], *, maps: xr.Dataset | None = None, images: Any = None
+) -> list[Path]:
+    """Write the domains of a result as a table, and if asked for as a figure.
 
     Parameters
     ----------
     domains : Dataset
-        Of :func:`bravaismap.domains.find_domains`.
+        Of :func:`bravaismap.find_domains`.
     folder : str or path
-        Made if it does not exist; an existing table in it is replaced.
+        Made if it does not exist; existing files of these names in it are replaced.
+    maps : Dataset, optional
+        Of :func:`bravaismap.domains.domain_maps`: the frames to draw.
+    images : movie (time, y, x), optional
+        Drawn below the outlines of `maps`.
 
     Returns
     -------
     list of Path
-        ``domains.csv``: a line per domain and frame, a column per variable with its unit, such as ``area_nm2``.
+        ``domains.csv``: a line per domain and frame, a column per variable with its unit, such as ``area_nm2``; with
+        `maps` also ``domains.png``.
 
     Raises
     ------
     OutputError
         If the folder or the file cannot be written.
     """
-    return [write_table(made_folder(folder) / "domains.csv", _domain_rows(domains))]
+    folder = made_folder(folder)
+    table = write_table(folder / "domains.csv", _domain_rows(domains))
+    if maps is None:
+        return [table]
+    from bravaismap.domainplot import plot_domains
+
+    return [table, *save_figure(plot_domains(domains, maps, images), folder / "domains", (".png",))]
 
 
 def export_video(
@@ -307,7 +321,7 @@ def _counted(frames: Iterable[np.ndarray], progress: Callable[[int], object] | N
             progress(done)
 
 
-def _some_frames(result: xr.Dataset) -> list[int]:
+def some_frames(result: xr.Dataset) -> list[int]:
     """Return the first, middle and last frame that is mapped, or frame 0 if none is."""
     mapped = np.flatnonzero((result["label"] >= 0).any(("y", "x")).values)
     return [int(i) for i in sorted({mapped[0], mapped[len(mapped) // 2], mapped[-1]})] if mapped.size else [0]

@@ -19,6 +19,7 @@ import xarray as xr
 import zarr
 
 from bravaismap.errors import OutputError
+from bravaismap.io.lock import WriterLock
 from bravaismap.io.result import (
     CHECKSUM,
     DONE,
@@ -30,6 +31,7 @@ from bravaismap.io.result import (
     open_group,
     write_problem,
 )
+from bravaismap.io.whole import write_atomically
 from bravaismap.phases import PhaseMap
 
 __all__ = ["JOURNAL", "LiveStore", "journal_of", "open_live"]
@@ -54,26 +56,27 @@ class LiveStore:
     Raises
     ------
     OutputError
-        If the path holds something else or another run, is in use by another process, or cannot be written.
+        If the path holds something else or another run, is being written by another (see
+        :class:`bravaismap.io.lock.WriterLock`), or cannot be written.
     """
 
     def __init__(self, path: Path, first: PhaseMap, card: Mapping[str, Any]) -> None:
         self.path = path
-        if not path.exists():
-            self._create(first, card)
-        elif not (path / JOURNAL).exists():
-            raise OutputError(f"{path} exists and is not a result of `bravaismap watch`; give another output")
-        self._group = open_group(path, "r+")
-        difference = card_difference(card_of(self._group, path), card)
-        if difference:
-            raise OutputError(f"{path} exists and was made differently ({difference}); give another output")
-        self._arrays: dict[str, zarr.Array[Any]] = {}
-        self._lock = _locked(path)
-        self._room = min(self._lengths().values())  # a crash may have come while the arrays grew, one by one
-        self.frames = journal_of(path)
-        whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.frames)
-        (path / JOURNAL).write_text(whole, encoding="utf-8")  # without half a line that a crash has left
-        self._journal: IO[str] = (path / JOURNAL).open("a", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = WriterLock(path)
+        except OSError as error:
+            raise OutputError(write_problem(path, error, WRITABLE)) from error
+        try:
+            if not path.exists():
+                self._create(first, card)
+            self._open(card)
+        except OSError as error:
+            self._lock.release()
+            raise OutputError(write_problem(path, error, WRITABLE)) from error
+        except BaseException:
+            self._lock.release()
+            raise
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -102,11 +105,14 @@ class LiveStore:
         return line
 
     def close(self) -> None:
-        """Cut the arrays to the frames that are there, for programs that do not know the journal."""
-        if not self._journal.closed:
+        """Cut the arrays to the frames that are there, for programs that do not know the journal; let others write."""
+        if self._journal.closed:
+            return
+        try:
             self._journal.close()
             self._resize(max(len(self.frames), 1))
-            self._lock.close()
+        finally:
+            self._lock.release()
 
     def _create(self, first: PhaseMap, card: Mapping[str, Any]) -> None:
         table = {
@@ -115,11 +121,21 @@ class LiveStore:
         }
         time = xr.DataArray(_times(_BLOCK, card), dims="time", attrs=_time_attributes(card))
         coords = {"time": time, **{dim: first[dim] for dim in ("y", "x", "lattice")}}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            create_store(self.path, coords, card, table, empty_file=JOURNAL)
-        except OSError as error:
-            raise OutputError(write_problem(self.path, error, WRITABLE)) from error
+        create_store(self.path, coords, card, table, empty_file=JOURNAL)
+
+    def _open(self, card: Mapping[str, Any]) -> None:
+        if not (self.path / JOURNAL).exists():
+            raise OutputError(f"{self.path} exists and is not a result of `bravaismap watch`; give another output")
+        self._group = open_group(self.path, "r+")
+        difference = card_difference(card_of(self._group, self.path), card)
+        if difference:
+            raise OutputError(f"{self.path} exists and was made differently ({difference}); give another output")
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._room = min(self._lengths().values())  # a crash may have come while the arrays grew, one by one
+        self.frames = journal_of(self.path)
+        whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.frames)
+        write_atomically(self.path / JOURNAL, whole.encode())  # without half a line that a crash has left
+        self._journal: IO[str] = (self.path / JOURNAL).open("a", encoding="utf-8")
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
@@ -181,21 +197,3 @@ def _times(length: int, card: Mapping[str, Any]) -> np.ndarray:
 
 def _time_attributes(card: Mapping[str, Any]) -> dict[str, str]:
     return {"units": "s" if card.get("frame_time_s") else "frame", "long_name": "time"}
-
-
-def _locked(path: Path) -> IO[bytes]:
-    """Hold a lock that the system gives back when this process ends, however it ends."""
-    file = (path / DONE / ".lock").open("ab")
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise OutputError(f"{path}: another process is writing to it; stop that one, or give another output") from error
-    return file

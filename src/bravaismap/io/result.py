@@ -251,7 +251,25 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
 def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Name what differs between two run cards (an empty string when nothing does)."""
     differing = [key for key in sorted({*old, *new} - _MAY_DIFFER) if old.get(key) != new.get(key)]
-    return ", ".join(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in differing)
+    return ", ".join(
+        _track_difference(old.get(key), new.get(key))
+        if key == "drift"
+        else f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
+        for key in differing
+    )
+
+
+def _track_difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+    """Say in a few words how two drift tracks differ, which are as long as the movie."""
+    if not old or not new:
+        return f"drift: {'followed' if old else 'not followed'} there, {'followed' if new else 'not followed'} now"
+    there, here = (np.stack([track["dy_px"], track["dx_px"]], axis=1) for track in (old, new))
+    if len(there) != len(here):
+        return f"drift: {len(there)} frames there, {len(here)} now"
+    apart = float(np.hypot(*(there - here).T).max())
+    bounds = [track.get("max_shift_px") for track in (old, new)]
+    told = f", largest shift {bounds[0]} px there, {bounds[1]} px now" if bounds[0] != bounds[1] else ""
+    return f"drift: {len(here)} frames, up to {apart:.2g} px apart{told}"
 
 
 def create_store(

@@ -1,0 +1,245 @@
+"""docs/performance.md from the JSON that the benchmarks write: every figure with its machine, versions and date.
+
+for name in throughput memory scaling resume monte_carlo; do python benchmarks/$name.py --json figures/$name.json; done
+python benchmarks/performance_page.py figures > docs/performance.md
+
+Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a graphics card, fills the row of the
+GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Figures = Mapping[str, Any]
+Row = Sequence[str]
+
+HEAD = """# Performance
+
+What mapping costs in time and memory, measured. This page is made by a command from the JSON that the benchmarks write;
+change those, not this page:
+
+```
+for name in throughput memory scaling resume monte_carlo; do python benchmarks/$name.py --json figures/$name.json; done
+python benchmarks/performance_page.py figures > docs/performance.md
+```
+
+Wall times hold for the machine that is named, and for its load: the mean number of processes that wanted a core in the
+minute before. How to read these figures for other machines: [scale.md](scale.md)."""
+
+
+def page(records: Mapping[str, Figures]) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    records : mapping
+        What each benchmark has written, by its name; one that is missing is said not to be measured.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = [HEAD]
+    for name, (title, section) in SECTIONS.items():
+        parts.append(f"## {title}")
+        if name in records:
+            parts += [_source(name, records[name]), *section(records[name])]
+        else:
+            parts.append(f"Not measured here: `python benchmarks/{name}.py --json FILE`.")
+    parts += ["## GPU", *_gpu(records.get("gpu"))]
+    return "\n\n".join(parts) + "\n"
+
+
+def records_in(folder: Path) -> dict[str, Figures]:
+    """Return the figures in the JSON files of a folder, by benchmark.
+
+    Raises
+    ------
+    SystemExit
+        If a file is none of these, or a benchmark is there twice.
+    """
+    records: dict[str, Figures] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            name = str(found["benchmark"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SystemExit(f"{path}: not written by a benchmark ({error!r}); take it out of the folder") from error
+        if name in records:
+            raise SystemExit(f"{path}: the figures of {name} are there twice; leave one of them in the folder")
+        records[name] = found
+    if not records:
+        raise SystemExit(f"{folder}: no figures; make some with python benchmarks/throughput.py --json {folder}/t.json")
+    return records
+
+
+def _throughput(found: Figures) -> list[str]:
+    total, windows = found["seconds_per_frame"], found["windows"]
+    stages = [[stage, _ms(s), _percent(s / total)] for stage, s in found["stages"].items()]
+    whole = ["**all**", f"**{_ms(total)}**", f"{windows / total:.0f} windows/s"]
+    on_all, frames = found["on_all_threads"], found["paper_frames"]
+    parts = [
+        f"`map` with the default model and all outputs, from HDF5 to zarr: {_count(found['frames'], 'frame')} of 512², "
+        f"{windows} windows of 128² each, on one thread.",
+        _table(["stage", "ms a frame", "share"], [*stages, whole]),
+        f"The Fourier transforms of the windows alone take {_ms(found['fft'])} ms a frame: the whole is "
+        f"{total / found['fft']:.0f} times that. On {_count(found['threads'], 'thread')} it maps "
+        f"{windows / on_all:.0f} windows/s. The paper's movie of {frames} frames, recorded in "
+        f"{found['paper_seconds']:g} s, would take {frames * on_all:.0f} s, projected from "
+        f"{_count(found['frames'], 'frame')}.",
+    ]
+    if found["parts"]:
+        rows = [
+            [one["part"], f"{one['windows_per_second']:.0f}", f"{1e3 / one['windows_per_second']:.3g}"]
+            for one in found["parts"]
+        ]
+        parts.append(_table(["part, on all threads where not said otherwise", "windows/s", "ms a window"], rows))
+    return parts
+
+
+def _memory(found: Figures) -> list[str]:
+    side, lazy, passed = found["side"], found["lazy"], found["passed"]
+    rows = [
+        [
+            f"HDF5, {one['frames']} frames of {side}² float32, {one['megabytes_on_disk']:.0f} MB",
+            "all",
+            f"{one['peak_megabytes']:.0f} MB",
+        ]
+        for one in found["files"]
+    ]
+    movie = f"{lazy['gigabytes']:.0f} GB, {lazy['frames_of_the_whole']} frames of {side}² float32, made as it is read"
+    rows += [[movie, f"{one['frames']} frames", f"{one['peak_megabytes']:.0f} MB"] for one in passed]
+    return [
+        _table(["movie", "mapped", "peak resident memory"], rows),
+        f"The {lazy['gigabytes']:.0f} GB do not exist: each block is made when it is read, and only the frames named "
+        f"were mapped. Over the last half of them memory grew by {found['megabytes_per_frame']:.4f} MB a frame, and a "
+        f"frame took {found['seconds_per_frame']:.3f} s.",
+    ]
+
+
+def _scaling(found: Figures) -> list[str]:
+    header = ["frames", "windows a frame", "workers", "time", "windows/s", "against 1 worker", "processor time a frame"]
+    rows = [
+        [
+            str(one["frames"]),
+            str(one["windows"]),
+            str(one["workers"]),
+            f"{one['seconds']:.1f} s",
+            f"{one['frames'] * one['windows'] / one['seconds']:.0f}",
+            f"{one['speedup']:.2f} ({one['speedup_if_alone']:.2f} by processor time)",
+            f"{one['worked'] / one['frames']:.2f} s",
+        ]
+        for one in found["rows"]
+    ]
+    return [
+        f"Frames of {found['side']}², default model, workers of one thread, the cluster started before the clock.",
+        _table(header, rows),
+        "The processor time of the workers depends less on other work on the machine than the clock does: what it "
+        "allows is the speedup where every worker has a core for itself.",
+    ]
+
+
+def _resume(found: Figures) -> list[str]:
+    done = found["frames_done_when_killed"]
+    runs = [
+        ["mapped without interruption", _s(found["uninterrupted"])],
+        [f"killed (`kill -9`) with {done} frames done, after", _s(found["until_killed"])],
+        ["continued to the end by the same call", _s(found["continued"])],
+        ["**lost by being killed**", f"**{_s(found['lost'])}**"],
+        ["the same call on the finished result, which only checks it", _s(found["checked_again"])],
+    ]
+    costs = [
+        ["opening a finished result", "open"],
+        ["reading a frame and comparing it with its checksum", "check_per_frame"],
+        ["of it the checksum", "checksum_per_frame"],
+        ["writing a frame, every file under another name first", "write_per_frame"],
+        ["of it for the other name (writing in place takes so much less)", "renaming_per_frame"],
+    ]
+    return [
+        f"{found['frames']} frames of {found['size']}², {found['windows']} windows each, default model; medians of "
+        f"{_count(found['repeats'], 'repeat')}. The start of the process is in these times:",
+        _table(["run", "time"], runs),
+        f"In a process that runs already; a frame is {found['files_per_frame']} files:",
+        _table(["", "ms"], [[what, _ms(found[key])] for what, key in costs]),
+    ]
+
+
+def _monte_carlo(found: Figures) -> list[str]:
+    rows = [
+        ["in batches, as `classify` does", _s(found["batched"])],
+        ["pass by pass through the same network", _s(found["looped"])],
+        ["ratio (lowest of the repeats)", f"{found['ratio']:.1f} ({found['lowest_ratio']:.1f})"],
+    ]
+    return [
+        f"{found['passes']} passes of Monte-Carlo dropout of `dcnn-2018` on one window; medians of "
+        f"{_count(found['repeats'], 'repeat')}.",
+        _table(["", ""], rows),
+        f"The means differ by at most {found['means_apart']:.2f} standard errors of the difference, the standard "
+        f"deviations by at most {found['deviations_apart']:.4f}.",
+    ]
+
+
+def _gpu(found: Figures | None) -> list[str]:
+    header = ["device", "windows/s", "on the processor", "largest difference of a probability"]
+    if found is None:
+        return [_table(header, [["GPU", "not measured here", "", ""]])]
+    speeds = [f"{found[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
+    return [
+        _source("gpu", found),
+        f"{found['windows']} windows of 128², default model without draws.",
+        _table(header, [[found["device"], *speeds, f"{found['largest_difference']:.1g}"]]),
+    ]
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
+    "throughput": ("Where the time goes", _throughput),
+    "memory": ("Memory", _memory),
+    "scaling": ("Workers", _scaling),
+    "resume": ("Being killed, and being safe", _resume),
+    "monte_carlo": ("Monte-Carlo dropout", _monte_carlo),
+}
+
+
+def _source(name: str, found: Figures) -> str:
+    load = found.get("load")
+    busy = "" if load is None else f" Load before the run: {load:.1f}."
+    return f"`benchmarks/{name}.py`, {found['date']}: {found['machine']}.{busy}"
+
+
+def _table(header: Row, rows: Sequence[Row]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:.3g} s"
+
+
+def _ms(seconds: float) -> str:
+    milliseconds = 1e3 * seconds
+    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.2g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path, help="of the JSON files")
+    sys.stdout.write(page(records_in(options.parse_args(arguments).folder)))
+
+
+if __name__ == "__main__":
+    main()

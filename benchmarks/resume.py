@@ -1,0 +1,212 @@
+"""What it costs to be killed, and what the safety of a result costs when nobody kills.
+
+A small movie is mapped in a process of its own: once without interruption, once killed when half of its frames are
+done and continued by the same call, and once more on the finished result, which is then only checked. Process starts
+are in these times. Then, in this process: opening a result, checking frames against their checksums, and writing frames
+under another name first, against writing them in place. Medians of some repeats.
+
+python benchmarks/resume.py [--frames 20] [--size 512] [--window 128] [--step 16] [--repeats 3] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from unittest import mock
+
+import h5py
+import numpy as np
+import xarray as xr
+from machine import load, machine, parser, write_figures
+from zarr.storage import _local
+
+import bravaismap as bm
+from bravaismap.io.checksum import frame_checksum
+from bravaismap.io.result import DONE, ResultStore
+
+MAP = """
+import sys
+import bravaismap as bm
+from bravaismap.errors import OutputError
+movie, output, window, step = sys.argv[1:]
+try:
+    bm.map_phases(bm.read(movie + ":/image"), window=int(window), step=int(step), output=output)
+except OutputError as error:
+    sys.exit(3 if "complete" in str(error) else str(error))
+"""
+COMPLETE = 3
+
+
+def started(movie: Path, output: Path, asked: argparse.Namespace) -> subprocess.Popen:
+    """Start to map a movie in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", MAP, *map(str, (movie, output, asked.window, asked.step))])
+
+
+def seconds_to_end(movie: Path, output: Path, asked: argparse.Namespace, code: int = 0) -> float:
+    """Map a movie, or what is missing of it, and return the wall time."""
+    begin = time.perf_counter()
+    process = started(movie, output, asked)
+    if process.wait() != code:
+        raise SystemExit(f"mapping {movie} ended with code {process.returncode}, expected {code}")
+    return time.perf_counter() - begin
+
+
+def seconds_killed(movie: Path, output: Path, asked: argparse.Namespace) -> tuple[float, int]:
+    """Kill the mapping when half of the frames are done; return the wall time until then and the frames done."""
+    begin = time.perf_counter()
+    process = started(movie, output, asked)
+    while marked(output) < asked.frames // 2:
+        if process.poll() is not None:
+            raise SystemExit(f"mapping {movie} ended before half of it was done, with code {process.returncode}")
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    return time.perf_counter() - begin, marked(output)
+
+
+def marked(output: Path) -> int:
+    """Return how many frames of a result are done."""
+    marks = output / DONE / "c"
+    return sum(not entry.name.endswith(".partial") for entry in os.scandir(marks)) if marks.is_dir() else 0
+
+
+def median_seconds(work: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times))
+
+
+@contextmanager
+def in_place(path: Path, mode: str, exclusive: bool = False) -> Iterator[BinaryIO]:
+    """Open a file under its own name, where zarr would write another and rename it."""
+    with path.open("xb" if exclusive else mode) as file:
+        yield file
+
+
+def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
+    """Write the frames of a result to a store and check them; return the time of each per frame."""
+    frames = [{str(name): result[name].values[i] for name in result.data_vars} for i in range(result.sizes["time"])]
+    table = {str(name): (v.dims, str(v.dtype), {}) for name, v in result.data_vars.items()}
+    with ResultStore(folder / "r.zarr", result.coords, result.attrs, overwrite=True, variables=table) as store:
+        begin = time.perf_counter()
+        for index, frame in enumerate(frames):
+            store.write_frame(index, frame)
+        written = time.perf_counter()
+        if store.verify():
+            raise SystemExit("frames that were just written are damaged")
+        checked = time.perf_counter()
+    for frame in frames:
+        frame_checksum(frame)
+    end = time.perf_counter()
+    count = len(frames)
+    return {
+        "write": (written - begin) / count,
+        "check": (checked - written) / count,
+        "checksum": (end - checked) / count,
+    }
+
+
+def of_frames(path: Path, folder: Path, repeats: int) -> dict[str, float]:
+    """Return what the safety of a result costs per frame, in s."""
+    result = bm.open_result(path).load()
+    renamed, straight = [], []
+    for _ in range(repeats):  # in turns, so that other work on the machine meets both
+        renamed.append(seconds_written(result, folder))
+        with mock.patch.object(_local, "_atomic_write", in_place):
+            straight.append(seconds_written(result, folder))
+    found = {f"{what}_per_frame": float(np.median([one[what] for one in renamed])) for what in renamed[0]}
+    found["write_in_place_per_frame"] = float(np.median([one["write"] for one in straight]))
+    found["renaming_per_frame"] = float(
+        np.median([a["write"] - b["write"] for a, b in zip(renamed, straight, strict=True)])
+    )
+    return found
+
+
+def measured(asked: argparse.Namespace) -> dict[str, Any]:
+    """Return all figures."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        movie = folder / "movie.h5"
+        with h5py.File(movie, "w") as file:
+            file["image"] = bm.simulate_film(asked.frames, asked.size)["image"].values.astype(np.float32)
+        whole, killed, done, continued, again = [], [], [], [], []
+        for repeat in range(asked.repeats):
+            one, other = folder / f"whole{repeat}.zarr", folder / f"killed{repeat}.zarr"
+            whole.append(seconds_to_end(movie, one, asked))
+            seconds, frames = seconds_killed(movie, other, asked)
+            killed.append(seconds)
+            done.append(frames)
+            continued.append(seconds_to_end(movie, other, asked))
+            again.append(seconds_to_end(movie, one, asked, COMPLETE))
+            equal = bm.open_result(one).load().equals(bm.open_result(other).load())
+            if not equal:
+                raise SystemExit("the continued result differs from the uninterrupted one")
+        lost = [k + c - w for w, k, c in zip(whole, killed, continued, strict=True)]
+        chunks = (*one.glob("*/c/1"), *one.glob("*/c/1/**/*"))  # of frame 1: coordinates have one chunk, 0
+        files = sum(chunk.is_file() for chunk in chunks)
+        found = of_frames(one, folder, asked.repeats)
+        opening = median_seconds(lambda: bm.open_result(one), asked.repeats)
+        sizes = bm.open_result(one).sizes
+    names = ("uninterrupted", "until_killed", "continued", "lost", "checked_again")
+    times = {key: float(np.median(s)) for key, s in zip(names, (whole, killed, continued, lost, again), strict=True)}
+    return (
+        times
+        | found
+        | {
+            "frames": asked.frames,
+            "size": asked.size,
+            "windows": sizes["y"] * sizes["x"],
+            "repeats": asked.repeats,
+            "frames_done_when_killed": int(np.median(done)),
+            "open": opening,
+            "files_per_frame": files,
+        }
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--frames", type=int, default=20)
+    options.add_argument("--size", type=int, default=512, help="side of a frame in px")
+    options.add_argument("--window", type=int, default=128)
+    options.add_argument("--step", type=int, default=16)
+    options.add_argument("--repeats", type=int, default=3)
+    asked = options.parse_args(arguments)
+    before = load()
+    print(f"{machine()}; load before the run {before}")
+    found = measured(asked) | {"load": before}
+    print(f"{asked.frames} frames of {asked.size}², {found['windows']} windows each, with the start of the process:")
+    for what, key in (
+        ("mapped without interruption", "uninterrupted"),
+        (f"killed with {found['frames_done_when_killed']} frames done, after", "until_killed"),
+        ("continued to the end", "continued"),
+        ("lost by being killed", "lost"),
+        ("the same command on the finished result, which checks it", "checked_again"),
+    ):
+        print(f"  {what:<60}{found[key]:8.2f} s")
+    print("in a process that runs already:")
+    for what, key in (
+        ("opening the finished result", "open"),
+        ("reading a frame and comparing it with its checksum", "check_per_frame"),
+        ("  of it the checksum", "checksum_per_frame"),
+        ("writing a frame", "write_per_frame"),
+        ("writing a frame in place", "write_in_place_per_frame"),
+        ("difference: every file under another name first", "renaming_per_frame"),
+    ):
+        print(f"  {what:<60}{1e3 * found[key]:8.1f} ms")
+    write_figures(asked.json, "resume", found)
+
+
+if __name__ == "__main__":
+    main()
