@@ -36,6 +36,7 @@ SCAN = 0.3  # Å between probes, below which the probe does not resolve
 CONVOLUTION_WIDTH = 0.45  # Å, of an atom without multislice
 DOSES = (np.inf, 100.0, 10.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # mean counts in the brightest pixel
 SMOOTHING = 0.8  # lattice parameters; a dopant is dark too, and is no void
+ROSE = 5.0  # standard deviations by which the eye tells an atom from nothing
 STILL_SIZE, STILL_ANGLE = 256, 17.0
 
 
@@ -144,16 +145,33 @@ def still(crystal: Crystal, multislice: bool) -> np.ndarray:
     return np.maximum(map_coordinates(cell, places, order=3, mode="grid-wrap"), 0)
 
 
+def counts_for_the_eye(image: np.ndarray) -> float:
+    """Return the mean counts in the brightest pixel from which a person sees single atoms.
+
+    Rose's criterion: what the eye gathers of an atom, over the width that suits it best, differs from the gap beside it
+    by five standard deviations of the counts.
+    """
+    needed = []
+    for width in np.geomspace(0.5, 8, 25):
+        seen = gaussian_filter(image, width, mode="wrap")
+        inner = seen[32:-32, 32:-32]
+        noise = image.mean() / (4 * np.pi * width**2)
+        needed.append(ROSE**2 * noise / np.ptp(inner) ** 2)
+    return float(min(needed) * image.max())
+
+
 def stills(multislice: bool) -> list[dict]:
     """Classify stills at falling dose; print and return the probability of the true class."""
     rows: list[dict] = []
-    print("counts in the brightest pixel, and the probability of the true class (* where another is more probable)")
-    print(f"{'':<14}{'':<22}" + "".join(f"{dose:>9g}" for dose in DOSES))
+    print("counts in the brightest pixel, and the probability of the true class (* where another is more probable);")
+    print("eye: counts from which a person sees single atoms")
+    print(f"{'':<14}{'':<22}{'eye':>6}" + "".join(f"{dose:>9g}" for dose in DOSES))
     for crystal in crystals():
         image = still(crystal, multislice)
         image = image / image.max()
         rng = np.random.default_rng(1)
         noisy = [image if np.isinf(dose) else rng.poisson(dose * image) for dose in DOSES]
+        eye = counts_for_the_eye(image)
         said = bm.classify(np.stack(noisy), distortion=0.005, samples=0)
         names = [str(name) for name in said["lattice"].values]
         cells = []
@@ -162,8 +180,11 @@ def stills(multislice: bool) -> list[dict]:
             probability = float(said["probability"][i].sel(lattice=crystal.expected))
             cells.append(f"{probability:.3f}{'' if right else '*'}")
             counts = None if np.isinf(DOSES[i]) else DOSES[i]
-            rows.append({"crystal": crystal.name, "counts": counts, "probability": probability, "right": right})
-        print(f"{crystal.name:<14}{crystal.expected:<22}" + "".join(f"{cell:>9}" for cell in cells), flush=True)
+            row = {"crystal": crystal.name, "eye": eye, "counts": counts, "probability": probability, "right": right}
+            rows.append(row)
+        print(
+            f"{crystal.name:<14}{crystal.expected:<22}{eye:>6.2f}" + "".join(f"{cell:>9}" for cell in cells), flush=True
+        )
     return rows
 
 

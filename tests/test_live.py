@@ -190,6 +190,20 @@ def test_lock_is_given_back_when_the_output_is_refused(quick: NetworkClassifier,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.zarr", "r.zarr"]
 
 
+def test_frames_that_another_process_added_are_not_added_twice(
+    quick: NetworkClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "r.zarr"
+    source.mkdir()
+    for i in range(3):
+        np.save(source / f"f{i}.npy", MOVIE[i])
+    assert len(run_on(folder(source), output, quick)) == 3
+    monkeypatch.setattr("bravaismap.live.journal_of", lambda path: journal_of(path)[:1])
+    with pytest.raises(OutputError, match="another process has added frames"):
+        run_on(folder(source), output, quick)
+    assert len(journal_of(output)) == 3
+
+
 def test_growing_result_opens_at_any_time_and_without_a_warning(quick: NetworkClassifier, tmp_path: Path) -> None:
     phases, card = first_map(quick)
     store = LiveStore(tmp_path / "r.zarr", phases, card | {"frame_time_s": 0.5})

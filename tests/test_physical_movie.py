@@ -45,3 +45,21 @@ def test_voids_and_cell_of_the_sputtered_film(benchmark: ModuleType) -> None:
     found = find_domains(result, draws=0, movie=truth["image"], smoothing=benchmark.SMOOTHING)
     voids = found.isel(row=((found["lattice"] == "none") & (found["frame"] == 5)).values)
     assert float(voids["area"].sum()) / (256 * 0.0287) ** 2 == pytest.approx(true[-1], rel=0.15)
+
+
+def test_the_eye_needs_as_many_counts_an_atom_however_fine_the_pixels(benchmark: ModuleType) -> None:
+    def dots(spacing: int) -> np.ndarray:
+        line = np.exp(-((np.arange(256) % spacing - spacing / 2) ** 2) / (2 * (spacing / 6) ** 2))
+        return line[:, None] * line
+
+    coarse, fine = (benchmark.counts_for_the_eye(dots(spacing)) for spacing in (12, 24))
+    assert coarse / fine == pytest.approx(4, rel=0.1)
+    faint = 0.5 + 0.5 * dots(12)
+    assert benchmark.counts_for_the_eye(faint) > 3 * coarse
+    # smoothed, the counts of an atom stand five standard deviations above the gaps
+    noisy = np.random.default_rng(0).poisson(coarse * dots(12), (50, 256, 256))
+    best = max(
+        (seen[:, 66:190:12, 66:190:12].mean() - seen[:, 60:190:12, 60:190:12].mean()) / seen[:, 60::12, 60::12].std()
+        for seen in (benchmark.gaussian_filter(noisy.astype(float), (0, w, w)) for w in (1.5, 2.0, 2.5))
+    )
+    assert best > 5

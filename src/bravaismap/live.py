@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, OutputError
 from bravaismap.io.growing import GrowingStack
 from bravaismap.io.live import JOURNAL, LiveStore, journal_of
 from bravaismap.io.read import FORMATS, read
@@ -207,6 +207,11 @@ def watch(
             for name, phases in one_ahead(source.ready(done, begin, classify)):
                 if store is None:
                     store = LiveStore(output, phases, _card(phases, source, frame_time))
+                    if len(store.frames) != len(earlier):
+                        raise OutputError(
+                            f"{output}: another process has added frames since this one looked; "
+                            "the same command goes on after them"
+                        )
                 line = store.append(phases, name)
                 done.add(name)
                 latest = clock()
