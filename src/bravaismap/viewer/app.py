@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -29,7 +30,7 @@ _LEFT, _RIGHT = 562, 694  # px
 _CURVES, _WINDOW = 205, 225  # px
 _FRAME = (440, 470)  # px
 _PARTS = ("window", "region", "save")
-_TEXTS = ("header", "message", "time", "phases", "fit", "window", "region", "movie", "progress")
+_TEXTS = ("header", "message", "time", "phases", "fit", "window", "region", "movie", "progress", "save")
 
 
 class Page:
@@ -38,16 +39,14 @@ class Page:
     Parameters
     ----------
     source : Source
-    size : (float, float)
-        Height and width of a frame in the unit of the source.
     variables : iterable of str
         What its maps hold.
     index : int
         Frame to begin with.
     """
 
-    def __init__(self, source: Source, size: tuple[float, float], variables: Iterable[str], index: int) -> None:
-        self.frame = FramePlot(size, source.unit, source.pixel, _FRAME)
+    def __init__(self, source: Source, variables: Iterable[str], index: int) -> None:
+        self.frame = FramePlot(source.extent, source.unit, _FRAME)
         self.curves = CurvePlot(source.classes, source.time_unit, (_CURVES, _RIGHT))
         self.window = WindowPlots(source.classes, _WINDOW)
         self.text: dict[str, Any] = {
@@ -103,9 +102,16 @@ class Page:
             button.callback = partial(file, ending)
 
     def name_files(self) -> None:
-        """Name the downloads after what is to be saved; what has no picture can be saved as a table alone."""
+        """Name the downloads after what is to be saved."""
         for ending, button in self.downloads.items():
             button.filename = f"{self.view.value.replace(' ', '-')}.{ending}"
+
+    def offer_files(self, reason: str) -> None:
+        """Enable the downloads, or say why there is nothing to save."""
+        for button in self.downloads.values():
+            if button.disabled != bool(reason):
+                button.disabled = bool(reason)
+        self.text["save"].object = f"<p>{escape(reason)}</p>"
 
     def show_part(self) -> None:
         """Show the part of the page that was chosen."""
@@ -130,7 +136,7 @@ class Page:
                 text["movie"], margin=0,
             ),
             "region": pn.Column(pn.Row(self.region, self.whole), text["region"], margin=0),
-            "save": pn.Column(pn.Row(self.view, *self.downloads.values()), margin=0),
+            "save": pn.Column(pn.Row(self.view, *self.downloads.values()), text["save"], margin=0),
         }  # fmt: skip
         right = pn.Column(
             pn.Row(self.distortion, self.fit_class, self.law, self.baseline, margin=0), text["progress"],

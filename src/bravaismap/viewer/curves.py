@@ -95,7 +95,7 @@ class Curves:
         self.distortion: float | None = source.card.get("distortion")
         self._own = self.distortion
         self._pool = ThreadPoolExecutor(1, "bravaismap curves")
-        self._reader = ThreadPoolExecutor(1, "bravaismap frames")
+        self._asides = ThreadPoolExecutor(2, "bravaismap asides")  # what does not wait for the curves
         self._lock = threading.Lock()
         self._round = 0
         self._fraction, self._std = source.fraction, source.fraction_std
@@ -148,22 +148,22 @@ class Curves:
 
     def submit_fit(self, lattice: str, law: str, baseline: str) -> Future[Fit]:
         """Fit in the background."""
-        return self._pool.submit(fit_of, self.dataset(), lattice, law, baseline)
+        return self._asides.submit(fit_of, self.dataset(), lattice, law, baseline)
 
     def look_ahead(self, index: int) -> None:
         """Have a frame that will be looked at read already."""
         if index < len(self._source.time):
-            self._reader.submit(self._source.frame, index)
-            self._reader.submit(self._source.pixels, index)
+            self._asides.submit(self._source.frame, index)
+            self._asides.submit(self._source.pixels, index)
 
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
         """Say in the background what decides the class of a window: many distortions are tried."""
-        return self._pool.submit(verdict, row)
+        return self._asides.submit(verdict, row)
 
     def close(self) -> None:
         """End what goes on in the background."""
         self._round += 1
-        for pool in (self._pool, self._reader):
+        for pool in (self._pool, self._asides):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _classify(self, number: int) -> None:

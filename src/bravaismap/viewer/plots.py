@@ -46,30 +46,28 @@ class FramePlot:
 
     Parameters
     ----------
-    size : (float, float)
-        Height and width of the frame in `unit`.
+    extent : Region
+        Edges of the frame.
     unit : str
-    pixel : float
-        Side of a pixel in `unit`.
     room : (int, int)
         Height and width in screen px that the frame may take.
     """
 
-    def __init__(self, size: tuple[float, float], unit: str, pixel: float, room: tuple[int, int]) -> None:
+    def __init__(self, extent: Region, unit: str, room: tuple[int, int]) -> None:
+        size = extent.y1 - extent.y0, extent.x1 - extent.x0
         scale = min(room[0] / size[0], room[1] / size[1])
-        half = pixel / 2  # the centre of a pixel lies at a whole number of pixels
         wheel, box = WheelZoomTool(), BoxSelectTool(persistent=False, renderers=[])
         plot: Any = figure(
             frame_width=round(size[1] * scale), frame_height=round(size[0] * scale),
-            x_range=Range1d(-half, size[1] - half), y_range=Range1d(size[0] - half, -half),
+            x_range=Range1d(extent.x0, extent.x1), y_range=Range1d(extent.y1, extent.y0),
             tools=[box, PanTool(), wheel, ResetTool()], active_drag=box, active_scroll=wheel,
-            toolbar_location="right", x_axis_label=f"x ({unit})", y_axis_label=f"y ({unit})",
+            name="frame", toolbar_location="right", x_axis_label=f"x ({unit})", y_axis_label=f"y ({unit})",
         )  # fmt: skip
         _plain(plot)
         plot.background_fill_color = "#ececec"
-        self.plot, self._size, self._half = plot, size, half
+        self.plot = plot
         self._grey = ColumnDataSource({"image": []})
-        plot.image("image", source=self._grey, x=-half, y=-half, dw=size[1], dh=size[0],
+        plot.image("image", source=self._grey, x=extent.x0, y=extent.y0, dw=size[1], dh=size[0],
                    color_mapper=LinearColorMapper(_GREYS, low=0, high=255), level="image")  # fmt: skip
         self._map = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._mapper = LinearColorMapper(_GREYS, low=0, high=1, nan_color="rgba(0, 0, 0, 0)")
@@ -87,7 +85,7 @@ class FramePlot:
             for width, ink in ((4, "#000000"), (2, color)):
                 plot.quad("x0", "x1", "y0", "y1", source=source, fill_alpha=0, line_color=ink, line_width=width,
                           line_dash=dash if width == 2 else "solid")  # fmt: skip
-        self._add_scale_bar(unit)
+        self._add_scale_bar(extent, unit)
 
     def show(self, grey: NDArray[np.uint8] | None, layer: Overlay | None, opacity: float) -> None:
         """Show a frame and its map; None for what is not there."""
@@ -128,10 +126,10 @@ class FramePlot:
         """Outline the region that is selected."""
         self._region.data = _corners(bounds)
 
-    def _add_scale_bar(self, unit: str) -> None:
-        height, width = self._size
+    def _add_scale_bar(self, extent: Region, unit: str) -> None:
+        height, width = extent.y1 - extent.y0, extent.x1 - extent.x0
         length = scale_bar(width)
-        x, y = 0.04 * width, 0.955 * height
+        x, y = extent.x0 + 0.04 * width, extent.y0 + 0.955 * height
         for thickness, color in ((7, "#000000"), (4, "#ffffff")):
             self.plot.line([x, x + length], [y, y], line_color=color, line_width=thickness, level="overlay")
         for color, shift in (("#000000", 1), ("#ffffff", 0)):
@@ -147,25 +145,34 @@ class CurvePlot:
         label = "frame" if time_unit == "frame" else f"time ({time_unit})"
         wheel = WheelZoomTool(dimensions="width")
         plot: Any = figure(
-            width=room[1], height=room[0], y_range=Range1d(-0.03, 1.03), tools=[PanTool(), wheel, ResetTool()],
-            active_scroll=None, toolbar_location="right", x_axis_label=label, y_axis_label="fraction",
+            name="curves", width=room[1], height=room[0], x_range=Range1d(0, 1), y_range=Range1d(-0.03, 1.03),
+            tools=[PanTool(), wheel, ResetTool()], active_scroll=None, toolbar_location="right",
+            x_axis_label=label, y_axis_label="fraction",
         )  # fmt: skip
         _plain(plot)
         self.plot = plot
         self._line, self._bands = ColumnDataSource({"time": []}), ColumnDataSource({"time": []})
-        self._fit = ColumnDataSource({"time": [], "curve": []})
+        self._fit, self._open = ColumnDataSource({"time": [], "curve": []}), ColumnDataSource({"time": []})
+        self._ends = (np.nan, np.nan)
         for i, color in enumerate(class_colors(classes).values()):
             plot.varea("time", f"low{i}", f"high{i}", source=self._bands, fill_color=color, fill_alpha=0.22)
             plot.line("time", f"f{i}", source=self._line, line_color=color, line_width=2, line_dash=_DASHES[i % 6])
             plot.scatter("time", f"f{i}", source=self._line, color=color, size=5, marker=_MARKERS[i % 6])
+        plot.scatter("time", 0, source=self._open, marker="circle", size=5, fill_alpha=0, line_color="#888888")
         plot.line("time", "curve", source=self._fit, line_color="#000000", line_width=2.5, line_dash=[2, 2])
         self._cursor = Span(location=0, dimension="height", line_color=_INK, line_width=2)
         plot.add_layout(self._cursor)
         plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = "#e8e8e8"
 
     def show(self, time: Floats, fraction: Floats, std: Floats) -> None:
-        """Show the fractions (time, lattice) that are known."""
+        """Show the fractions (time, lattice) that are known, and an open circle for a frame of which they are not."""
+        ends = float(time[0]), float(time[-1] if len(time) > 1 else time[0] + 1)
+        if ends != self._ends:
+            self._ends, margin = ends, 0.03 * (ends[1] - ends[0])
+            self.plot.x_range.update(start=ends[0] - margin, end=ends[1] + margin, reset_start=ends[0] - margin,
+                                     reset_end=ends[1] + margin)  # fmt: skip
         known = np.isfinite(fraction).all(axis=1)
+        self._open.data = {"time": time[~known]}
         spread = np.nan_to_num(std[known])
         columns = range(fraction.shape[1])
         low, high = fraction[known] - spread, fraction[known] + spread
@@ -245,7 +252,7 @@ class WindowPlots:
 
     def _picture(self, title: str, side: int) -> Any:
         plot: Any = figure(
-            frame_width=side, frame_height=side, tools="", toolbar_location=None, title=title,
+            name=title, frame_width=side, frame_height=side, tools="", toolbar_location=None, title=title,
             x_range=Range1d(0, 1), y_range=Range1d(1, 0),
         )  # fmt: skip
         _plain(plot)
@@ -267,7 +274,7 @@ class WindowPlots:
 
     def _bar_plot(self, side: int) -> Any:
         plot: Any = figure(
-            width=165, height=side, y_range=self._names[::-1], x_range=Range1d(0, 1.03), tools="",
+            name="bars", width=165, height=side, y_range=self._names[::-1], x_range=Range1d(0, 1.03), tools="",
             toolbar_location=None, title="class ± σ",
         )  # fmt: skip
         _plain(plot)
@@ -280,7 +287,7 @@ class WindowPlots:
 
     def _shape_plot(self, side: int) -> Any:
         plot: Any = figure(
-            width=135, height=side, x_range=Range1d(-0.1, 0.6), y_range=Range1d(0.8, 1.5), tools="",
+            name="shape", width=135, height=side, x_range=Range1d(-0.1, 0.6), y_range=Range1d(0.8, 1.5), tools="",
             toolbar_location=None, title="shape",
         )  # fmt: skip
         _plain(plot)

@@ -27,8 +27,7 @@ from bravaismap.viewer.pictures import Overlay
 from bravaismap.viewer.state import Region, region_statistics, region_table
 from bravaismap.viewer.window import WindowView
 
-__all__ = ["VIEWS", "Look", "figure_file", "frame_figure", "region_figure", "table_file", "view_file", "window_figure",
-           "window_table"]  # fmt: skip
+__all__ = ["VIEWS", "Look", "nothing_to_save", "view_file"]  # fmt: skip
 
 #: What can be saved.
 VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes")
@@ -79,6 +78,19 @@ class Look:
     title: str
 
 
+def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | None, view: WindowView | None) -> str:
+    """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
+    if what == "window" and view is None:
+        return "No window is looked at: click on the frame first."
+    if what == "fit" and growth is None:
+        return "There is no fit to save: choose a class that grows, or a longer movie."
+    if what in ("frame with map", "region", "shapes") and frame is None:
+        return "This frame is not mapped yet."
+    if what == "shapes" and frame is not None and "basis" not in frame:
+        return "This model measures no cells, so there are no shapes: map with the model lattice."
+    return ""
+
+
 def view_file(look: Look, what: str, ending: str) -> BytesIO:
     """Return one of `VIEWS` as a file, ``"png"``, ``"svg"`` or ``"csv"``.
 
@@ -87,14 +99,9 @@ def view_file(look: Look, what: str, ending: str) -> BytesIO:
     InputError
         If there is nothing to save, with what to do.
     """
-    if what == "window" and look.view is None:
-        raise InputError("no window is looked at; click on the frame first")
-    if what == "fit" and look.growth is None:
-        raise InputError("there is no fit to save; choose a class that grows, or a longer movie")
-    if what in ("region", "shapes") and look.frame is None:
-        raise InputError("this frame is not mapped yet")
-    if what == "shapes" and (look.frame is None or "basis" not in look.frame):
-        raise InputError("this model measures no cells, so there are no shapes; map with the model lattice")
+    reason = nothing_to_save(what, look.frame, look.growth, look.view)
+    if reason:
+        raise InputError(reason)
     return _TABLES[what](look) if ending == "csv" else figure_file(_FIGURES[what](look), ending)
 
 
@@ -160,7 +167,7 @@ def region_figure(look: Look) -> Figure:
         coords={"lattice": list(found.classes)},
     )
     pixels = np.zeros((2, 2)) if look.pixels is None else look.pixels
-    figure = plot_classification(_placed(pixels, look.pixel, look.unit), row)
+    figure = plot_classification(_placed(pixels, look.whole, look.pixel, look.unit), row)
     ax, region = figure.axes[0], look.region or look.whole
     size = region.x1 - region.x0, region.y1 - region.y0
     ax.add_patch(Rectangle((region.x0, region.y0), *size, fill=False, ec="#F0E442", lw=1.5))
@@ -179,7 +186,7 @@ def window_figure(look: Look) -> Figure:
         coords={"lattice": list(view.classes)},
     )
     image = np.zeros((2, 2)) if view.pixels is None else view.pixels
-    figure = plot_classification(_placed(image, look.pixel, look.unit), row, view.plane)
+    figure = plot_classification(_placed(image, look.window or look.whole, look.pixel, look.unit), row, view.plane)
     if view.plane is not None and view.spots is not None and view.pixels is not None:
         ax, (rows, columns) = figure.axes[1], view.plane.shape
         height, width = view.pixels.shape
@@ -231,9 +238,11 @@ def _exported(data: xr.Dataset, name: str, *, windows: bool) -> BytesIO:
         return BytesIO((Path(folder) / name).read_bytes())
 
 
-def _placed(image: NDArray[Any], pixel: float, unit: str) -> xr.DataArray:
-    sides = zip(("y", "x"), image.shape, strict=True)
-    return xr.DataArray(image, {d: (d, np.arange(n) * pixel, {"units": unit}) for d, n in sides}, ("y", "x"))
+def _placed(image: NDArray[Any], bounds: Region, pixel: float, unit: str) -> xr.DataArray:
+    """Return an image with the positions of its pixels."""
+    begins = zip(("y", "x"), (bounds.y0, bounds.x0), image.shape, strict=True)
+    axes = {dim: (dim, begin + (np.arange(n) + 0.5) * pixel, {"units": unit}) for dim, begin, n in begins}
+    return xr.DataArray(image, axes, ("y", "x"))
 
 
 def _fit_table(look: Look) -> BytesIO:
@@ -257,8 +266,7 @@ def _region_rows(look: Look) -> BytesIO:
 
 
 def _frame_rows(look: Look) -> BytesIO:
-    if look.frame is None:
-        raise InputError("this frame is not mapped yet")
+    assert look.frame is not None
     return _exported(look.frame, "windows.csv", windows=True)
 
 

@@ -57,13 +57,14 @@ class Session:
         self._fit = Fit("", np.empty(0), np.empty(0), None)
         self._fitting: Future[Fit] | None = None
         self._row: xr.Dataset | None = None  # of the window that is looked at
+        self._stale = True  # the fit
         self._judging: Future[str] | None = None
         self._verdict = ""
         self._looked: Any = None
         self._seen: Any = None
         self._choosing = False
         self._limits: tuple[float, float] | None = None
-        self.page = Page(source, self.size, self._variables(), self.index)
+        self.page = Page(source, self._variables(), self.index)
         self._connect()
         self.draw()
 
@@ -79,13 +80,6 @@ class Session:
     def _first(self) -> int:
         done = np.flatnonzero(self.source.done)
         return int(done[0]) if done.size else 0
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Height and width of a frame in the unit of the result."""
-        card, source = self.source.card, self.source
-        sides = card.get("frame_size") or [float(c[-1] + c[0]) / source.pixel + 1 for c in (source.y, source.x)]
-        return float(sides[0]) * source.pixel, float(sides[1]) * source.pixel
 
     def _pixels(self) -> Any:
         try:
@@ -155,8 +149,8 @@ class Session:
                 one = state.one_window(self._frame, row, column, self.distortion or 0.0)
                 pixels = self._pixels()
                 if pixels is not None:
-                    center = float(source.y[row]), float(source.x[column])
-                    pixels = cut(pixels, center, int(source.card["window"]), source.pixel)
+                    bounds = self._bounds()
+                    pixels = None if bounds is None else cut(pixels, bounds, source.extent, source.pixel)
                 view = window_view(one, pixels, source.pixel)
                 self._row = one if "basis" in one else None
         self._view, self._verdict, self._judging = view, "", None
@@ -221,7 +215,8 @@ class Session:
             frame_done=self._frame is not None,
         )  # fmt: skip
         self.page.text["message"].object = message_html(text)
-        sides = [round(side / source.pixel) for side in self.size]
+        extent, pixel = source.extent, source.pixel
+        sides = [round(side / pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0)]
         frames = f"{done} of {total} frames mapped" if done < total else f"{total} frame{'s' if total > 1 else ''}"
         about = f"{frames} of {sides[0]} × {sides[1]} px"
         self.page.text["header"].object = header_html(source.title, source.card, about)
@@ -238,7 +233,7 @@ class Session:
             (page.player, self._moved), (page.layer, self._relayed), (page.opacity, self._relayed),
             (page.distortion, self._distorted), (page.fit_class, self._refit), (page.law, self._refit),
             (page.baseline, self._refit), (page.row, self._chosen), (page.column, self._chosen),
-            (page.region, self._ranged), (page.view, lambda _: page.name_files()),
+            (page.region, self._ranged), (page.view, self._named),
             (page.part, lambda _: page.show_part()),
         )  # fmt: skip
         for widget, call in watched:
@@ -261,7 +256,7 @@ class Session:
             self.page.player.value = state.frame_at(event.x, self.source.time)
 
     def _tapped(self, event: Any) -> None:
-        found = state.window_at(event.y, event.x, self.source.y, self.source.x, self.size)
+        found = state.window_at(event.y, event.x, self.source.y, self.source.x, self.source.extent)
         if found is not None:
             self.choose_window(*found)
 
@@ -313,11 +308,29 @@ class Session:
         self._tell()
         self._push()
 
+    def _named(self, _: Any) -> None:
+        self.page.name_files()
+        self._offer()
+
+    def _offer(self) -> None:
+        """Let be saved what there is to save, and say what to do where there is nothing."""
+        reason = saved.nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
+        self.page.offer_files(reason)
+
     def _refit(self, _: Any = None) -> None:
-        if self.curves.left() == 0 and np.isfinite(self.curves.values()[0]).any():
-            self._fitting = self.curves.submit_fit(
-                self.page.fit_class.value, self.page.law.value, self.page.baseline.value
-            )
+        self._stale = True
+
+    def _take_fit(self) -> None:
+        """Show a fit that is done, and begin another if what it was made of has changed."""
+        if self._fitting is not None and self._fitting.done():
+            self._fit, self._fitting = self._fitting.result(), None
+            self.page.curves.show_fit(self._fit.time, self._fit.curve)
+            self.page.text["fit"].object = f"<p>{escape(self._fit.text)}</p>"
+            self._push()
+        ready = self._fitting is None and not self.curves.left() and np.isfinite(self.curves.values()[0]).any()
+        if self._stale and ready:
+            page, self._stale = self.page, False
+            self._fitting = self.curves.submit_fit(page.fit_class.value, page.law.value, page.baseline.value)
 
     def tick(self) -> None:
         """Take up what has happened in the background."""
@@ -325,10 +338,8 @@ class Session:
         if self.page.player.end != max(length - 1, 1):
             self.page.player.param.update(end=max(length - 1, 1), disabled=length == 1)
         self.index = min(self.index, length - 1)
-        if self._fitting is not None and self._fitting.done():
-            self._fit, self._fitting = self._fitting.result(), None
-            self.page.curves.show_fit(self._fit.time, self._fit.curve)
-            self.page.text["fit"].object = f"<p>{escape(self._fit.text)}</p>"
+        self._take_fit()
+        self._offer()
         self._judge()
         if self.curves.version == self._seen:
             return
@@ -348,11 +359,9 @@ class Session:
         """Return what is to be saved, as a file of an ending."""
         source = self.source
         where = state.time_text(source.time, self.index, source.time_unit)
-        half = source.pixel / 2
-        whole = state.Region(-half, self.size[0] - half, -half, self.size[1] - half)
         look = saved.Look(
-            self._shown, self._pixels(), self._layer(), self.page.opacity.value, self._bounds(), self.region, whole,
-            source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
+            self._shown, self._pixels(), self._layer(), self.page.opacity.value, self._bounds(), self.region,
+            source.extent, source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
         )  # fmt: skip
         return saved.view_file(look, self.page.view.value, ending)
 

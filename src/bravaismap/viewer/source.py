@@ -24,6 +24,7 @@ from bravaismap.models import load_model
 from bravaismap.movie import as_movie
 from bravaismap.phases import PhaseMap, mapped_frames
 from bravaismap.predict import map_coordinates, map_phases, movie_card
+from bravaismap.viewer.state import Region, frame_extent
 from bravaismap.windows import window_grid
 
 __all__ = ["HeldResult", "MappedMovie", "Source", "StoredResult", "open_source"]
@@ -91,6 +92,11 @@ class Source:
     def pixel(self) -> float:
         """Side of a pixel in the unit of the lengths."""
         return float(self.card.get("pixel_size_nm") or 1.0) if self.unit == "nm" else 1.0
+
+    @property
+    def extent(self) -> Region:
+        """Edges of a frame, in the unit of the lengths."""
+        return frame_extent(self.card, self.y, self.x, self.pixel)
 
     def start(self) -> None:
         """Begin to read or map in the background."""
@@ -205,7 +211,9 @@ class StoredResult(Source):
                 self._take_axes(result)
                 self._read = np.zeros(len(self.time), bool)
                 self._frames.clear()
-                if not another:
+                if another:
+                    self.problem = "The result was replaced by another: reload this page."
+                else:
                     kept = min(len(old[0]), len(self.time))
                     for new, before in zip((self.fraction, self.fraction_std, self.done, self._read), old, strict=True):
                         new[:kept] = before[:kept]
@@ -291,9 +299,10 @@ class MappedMovie(Source):
         index = int(next(iter(left[left >= self._wanted]), left[0]))
         try:
             mapped = map_phases(self.movie.isel(time=[index]), **self._options)
-        except BravaismapError as error:
+        except Exception as error:  # the thread goes on with the other frames
             self._failed.add(index)
-            self.problem = f"frame {index}: {error}"
+            fault = "" if isinstance(error, BravaismapError) else f"{type(error).__name__}: "
+            self.problem = f"frame {index} cannot be mapped: {fault}{error}"
             self.version += 1
             return index
         self._maps[index] = PhaseMap(mapped.data_vars, coords=mapped.coords, attrs=mapped.attrs | self.card)

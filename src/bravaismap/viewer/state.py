@@ -23,6 +23,7 @@ __all__ = [
     "anew",
     "empty_message",
     "frame_at",
+    "frame_extent",
     "layers_of",
     "one_window",
     "orientation_period",
@@ -100,7 +101,7 @@ def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, s
     return {group: options for group, options in groups.items() if options}
 
 
-def window_at(y: float, x: float, ys: Floats, xs: Floats, size: tuple[float, float]) -> tuple[int, int] | None:
+def window_at(y: float, x: float, ys: Floats, xs: Floats, extent: Region) -> tuple[int, int] | None:
     """Return row and column of the window whose centre is nearest to a point, None for a point outside the frame.
 
     Parameters
@@ -109,12 +110,20 @@ def window_at(y: float, x: float, ys: Floats, xs: Floats, size: tuple[float, flo
         The point, in the unit of the centres.
     ys, xs : arrays
         Centres of the windows along y and x.
-    size : (float, float)
-        Height and width of the frame in the same unit.
+    extent : Region
+        Edges of the frame.
     """
-    if not (0 <= y <= size[0] and 0 <= x <= size[1]):
+    if not (extent.y0 <= y <= extent.y1 and extent.x0 <= x <= extent.x1):
         return None
     return int(np.abs(ys - y).argmin()), int(np.abs(xs - x).argmin())
+
+
+def frame_extent(card: dict[str, Any], ys: Floats, xs: Floats, pixel: float) -> Region:
+    """Return the edges of a frame: the first window begins at its first pixel, whose centre need not lie at 0."""
+    half = float(card["window"]) * pixel / 2
+    top, left = float(ys[0]) - half, float(xs[0]) - half
+    height, width = (float(side) * pixel for side in card["frame_size"])
+    return Region(top, top + height, left, left + width)
 
 
 def window_bounds(row: int, column: int, ys: Floats, xs: Floats, side: float, pixel: float) -> Region:

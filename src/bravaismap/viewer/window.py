@@ -16,6 +16,7 @@ from bravaismap.plot import whole_plane
 from bravaismap.spectrum import amplitude
 from bravaismap.spots import find_spots, standardize, whitened_power
 from bravaismap.verdict import deviations, with_error
+from bravaismap.viewer.state import Region
 
 __all__ = ["SpotTable", "WindowView", "cut", "indexed_spots", "spectrum_plane", "window_view"]
 
@@ -84,10 +85,11 @@ class WindowView:
     spots: SpotTable | None
 
 
-def cut(frame: NDArray[np.floating], center: tuple[float, float], window: int, pixel: float) -> Floats:
-    """Return the pixels of the window about a centre (y, x), which is given in the unit of a pixel's side."""
-    top, left = (round(value / pixel - (window - 1) / 2) for value in center)
-    return frame[top : top + window, left : left + window]
+def cut(frame: NDArray[np.floating], bounds: Region, extent: Region, pixel: float) -> Floats:
+    """Return the pixels of a window whose edges are given, from a frame of which they are."""
+    top, left = (round(value / pixel) for value in (bounds.y0 - extent.y0, bounds.x0 - extent.x0))
+    bottom, right = (round(value / pixel) for value in (bounds.y1 - extent.y0, bounds.x1 - extent.x0))
+    return frame[top:bottom, left:right]
 
 
 def spectrum_plane(pixels: Floats) -> Floats:
