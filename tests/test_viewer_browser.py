@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -62,45 +63,51 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(film: Path) -> Iterator[str]:
+@contextmanager
+def served(*arguments: object) -> Iterator[str]:
     """Start ``bravaismap view`` and end it with Ctrl-C, which must be clean."""
-    command = ["view", film / "film.zarr", "--movie", film / "film.h5", "--dataset", "image", "--no-browser"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bravaismap.cli", *map(str, command)],
+        [sys.executable, "-m", "bravaismap.cli", "view", *map(str, arguments), "--no-browser"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert "http://127.0.0.1:" in line, (line, process.poll())
+    if "http://127.0.0.1:" not in line:
+        raise AssertionError(process.communicate(timeout=30))
     yield next(word for word in line.split() if word.startswith("http"))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out.strip()) == (0, "stopped"), err
     assert "Traceback" not in err
 
 
-@pytest.fixture(scope="module")
-def page(server: str) -> Iterator[Any]:
+@contextmanager
+def opened(browser: Any, url: str) -> Iterator[Any]:
     """Open the page; at the end nothing may have been asked of another host, nor any error reported."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    asked: list[str] = []
+    wrong: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("websocket", lambda socket: asked.append(socket.url))
+    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.set_default_timeout(20_000)
+    tab.goto(url)
+    text(tab, "time").filter(has_text="frame 0 of 0 to").wait_for(timeout=60_000)
+    yield tab
+    tab.close()
+    hosts = {urlparse(one).netloc for one in asked if not one.startswith(("data:", "blob:"))}
+    assert hosts == {urlparse(url).netloc}
+    assert any(one.startswith("ws://") for one in asked)
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=list(ARGUMENTS))
-        tab = browser.new_page(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-        asked: list[str] = []
-        wrong: list[str] = []
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("websocket", lambda socket: asked.append(socket.url))
-        tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.set_default_timeout(20_000)
-        tab.goto(server)
-        text(tab, "time").filter(has_text="frame 0 of 6").wait_for(timeout=60_000)
-        yield tab
-        hosts = {urlparse(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
-        assert hosts == {urlparse(server).netloc}
-        assert any(url.startswith("ws://") for url in asked)
-        assert wrong == []
-        browser.close()
+        started = driver.chromium.launch(executable_path=BROWSER, args=list(ARGUMENTS))
+        yield started
+        started.close()
 
 
 def text(page: Any, name: str) -> Any:
@@ -130,17 +137,17 @@ def step_by_keyboard_and_play(page: Any) -> None:
     slider = page.locator("input[type=range]").first
     slider.focus()
     page.keyboard.press("ArrowRight")
-    says(page, "time", "frame 1 of 6")
+    says(page, "time", "frame 1 of 0 to 5")
     page.keyboard.press("ArrowLeft")
-    says(page, "time", "frame 0 of 6")
+    says(page, "time", "frame 0 of 0 to 5")
     page.locator("button.play").first.click()
-    says(page, "time", "frame 5 of 6")
+    says(page, "time", "frame 5 of 0 to 5")
     says(page, "time", "t = 11.25 s")
 
 
 def click_on_a_curve(page: Any) -> None:
     page.mouse.click(*place(page, "curves", 4.6, 0.5))
-    says(page, "time", "frame 2 of 6")
+    says(page, "time", "frame 2 of 0 to 5")
     assert page.locator("input[type=range]").first.input_value() == "2"
 
 
@@ -198,17 +205,31 @@ def save(page: Any, path: Path, view: str, ending: str) -> bytes:
     return path.read_bytes()
 
 
-def test_a_session(page: Any, film: Path, tmp_path: Path) -> None:
-    page_fits_a_small_screen_and_says_what_to_do(page)
-    step_by_keyboard_and_play(page)
-    click_on_a_curve(page)
-    click_on_the_frame(page, film)
-    change_the_distortion(page, film)
-    select_a_region(page, film)
-    rows = list(csv.DictReader(save(page, tmp_path / "csv", "fraction curves", "csv").decode().splitlines()))
-    assert len(rows) == 6
-    sharp = bm.reclassify(bm.open_result(film / "film.zarr"), 0.005)
-    found = [float(row["hexagonal"]) for row in rows]
-    np.testing.assert_allclose(found, sharp["fraction"].sel(lattice="hexagonal").values, atol=1e-6)
-    assert save(page, tmp_path / "png", "frame with map", "png").startswith(b"\x89PNG")
-    assert b"<svg" in save(page, tmp_path / "svg", "window", "svg")[:1000]
+def test_a_session(browser: Any, film: Path, tmp_path: Path) -> None:
+    movie = ("--movie", film / "film.h5", "--dataset", "image")
+    with served(film / "film.zarr", *movie) as url, opened(browser, url) as page:
+        page_fits_a_small_screen_and_says_what_to_do(page)
+        step_by_keyboard_and_play(page)
+        click_on_a_curve(page)
+        click_on_the_frame(page, film)
+        change_the_distortion(page, film)
+        select_a_region(page, film)
+        rows = list(csv.DictReader(save(page, tmp_path / "csv", "fraction curves", "csv").decode().splitlines()))
+        assert len(rows) == 6
+        sharp = bm.reclassify(bm.open_result(film / "film.zarr"), 0.005)
+        found = [float(row["hexagonal"]) for row in rows]
+        np.testing.assert_allclose(found, sharp["fraction"].sel(lattice="hexagonal").values, atol=1e-6)
+        assert save(page, tmp_path / "png", "frame with map", "png").startswith(b"\x89PNG")
+        assert b"<svg" in save(page, tmp_path / "svg", "window", "svg")[:1000]
+
+
+def test_a_movie_is_mapped_meanwhile(browser: Any, film: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "film.npy", bm.read(film / "film.h5", dataset="image").values[:3])
+    options = ("--window", 96, "--step", 32, "--pixel-size", 0.05, "--frame-time", 2)
+    with served(tmp_path / "film.npy", *options) as url, opened(browser, url) as page:
+        says(page, "header", "0.05 nm per px")
+        says(page, "header", "3 frames of 192 × 192 px")  # by itself, when all are mapped
+        says(page, "phases", "hexagonal")
+        shares = page.evaluate(COLUMN, ["curves", "f3"])
+        expected = bm.open_result(film / "film.zarr")["fraction"].sel(lattice="hexagonal").values[:3]
+        np.testing.assert_allclose(shares, expected, atol=0.02)

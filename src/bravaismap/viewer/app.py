@@ -46,7 +46,7 @@ class Page:
     """
 
     def __init__(self, source: Source, variables: Iterable[str], index: int) -> None:
-        self.frame = FramePlot(source.extent, source.unit, _FRAME)
+        self.frame = FramePlot(source.classes, source.extent, source.unit, _FRAME)
         self.curves = CurvePlot(source.classes, source.time_unit, (_CURVES, _RIGHT))
         self.window = WindowPlots(source.classes, _WINDOW)
         self.text: dict[str, Any] = {
@@ -63,7 +63,7 @@ class Page:
         last = len(source.time) - 1
         layers = layers_of(set(variables), source.classes)
         self.layer = pn.widgets.Select(name="map", groups=layers, value="label", width=230)
-        self.opacity = pn.widgets.FloatSlider(name="opacity of the map", start=0, end=1, step=0.05, value=0.45,
+        self.opacity = pn.widgets.FloatSlider(name="opacity of the map", start=0, end=1, step=0.05, value=0.5,
                                               width=150)  # fmt: skip
         self.player = pn.widgets.Player(
             name="", start=0, end=max(last, 1), value=index, interval=INTERVAL, loop_policy="once",

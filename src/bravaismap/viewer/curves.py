@@ -63,7 +63,7 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
                 chosen["fraction"], std=chosen["fraction_std"], law=law, baseline=parse_baseline(baseline)
             )
     except BravaismapError as error:
-        return Fit(f"{display_name(lattice)}: no fit. {str(error)[:1].upper()}{str(error)[1:]}", *_nothing(), None)
+        return Fit(f"{display_name(lattice)}: no fit: {error}", *_nothing(), None)
     parts = []
     for name in growth["parameter"].values:
         one = growth.sel(parameter=name)
@@ -167,7 +167,7 @@ class Curves:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _classify(self, number: int) -> None:
-        while number == self._round and self.distortion is not None:
+        while number == self._round and self.distortion is not None and not self._source.closed:
             fraction, std = self._fraction, self._std
             if len(fraction) != len(self._source.time):
                 fraction, std = (np.full(self._source.fraction.shape, np.nan) for _ in range(2))

@@ -41,11 +41,19 @@ _MARKERS = ("circle", "square", "diamond", "inverted_triangle", "triangle", "plu
 _GREYS = [f"#{i:02x}{i:02x}{i:02x}" for i in range(256)]
 
 
+#: What the pointer says of a value (the names come as data: they may be anyone's).
+_POINTED = """
+if (names.length) return names[Math.round(value)] || ''
+return isNaN(value) ? 'no lattice' : value.toPrecision(4) + ' ' + unit
+"""
+
+
 class FramePlot:
     """A frame with a map over it, the window that is looked at, and the region that is selected.
 
     Parameters
     ----------
+    classes : tuple of str
     extent : Region
         Edges of the frame.
     unit : str
@@ -53,7 +61,7 @@ class FramePlot:
         Height and width in screen px that the frame may take.
     """
 
-    def __init__(self, extent: Region, unit: str, room: tuple[int, int]) -> None:
+    def __init__(self, classes: tuple[str, ...], extent: Region, unit: str, room: tuple[int, int]) -> None:
         size = extent.y1 - extent.y0, extent.x1 - extent.x0
         scale = min(room[0] / size[0], room[1] / size[1])
         wheel, box = WheelZoomTool(), BoxSelectTool(persistent=False, renderers=[])
@@ -65,7 +73,7 @@ class FramePlot:
         )  # fmt: skip
         _plain(plot)
         plot.background_fill_color = "#ececec"
-        self.plot = plot
+        self.plot, self._kind = plot, (("",), "")
         self._grey = ColumnDataSource({"image": []})
         plot.image("image", source=self._grey, x=extent.x0, y=extent.y0, dw=size[1], dh=size[0],
                    color_mapper=LinearColorMapper(_GREYS, low=0, high=255), level="image")  # fmt: skip
@@ -74,11 +82,8 @@ class FramePlot:
         self.overlay: Any = plot.image(
             "image", source=self._map, x="x", y="y", dw="dw", dh="dh", color_mapper=self._mapper, level="glyph"
         )
-        self._bar = ColorBar(color_mapper=self._mapper, height=10, width=round(size[1] * scale) - 20, padding=2,
-                             title_text_font_size="11px", major_label_text_font_size="11px", title_standoff=3,
-                             background_fill_color=None)  # fmt: skip
-        plot.add_layout(self._bar, "below")
-        self._hover = HoverTool(renderers=[self.overlay], tooltips=[("", "@text")])
+        self._add_color_bars(classes, round(size[1] * scale) - 20)
+        self._hover = HoverTool(renderers=[self.overlay], tooltips=[("", "@image{custom}")])
         plot.add_tools(self._hover)
         self._window, self._region = (ColumnDataSource({k: [] for k in ("x0", "x1", "y0", "y1")}) for _ in range(2))
         for source, color, dash in ((self._region, "#ffffff", "dashed"), (self._window, _MARK, "solid")):
@@ -91,8 +96,8 @@ class FramePlot:
         """Show a frame and its map; None for what is not there."""
         self._grey.data = {"image": [] if grey is None else [grey]}
         if layer is None:
-            self._map.data = {"image": [], "x": [], "y": [], "dw": [], "dh": [], "text": []}
-            self._bar.visible = False
+            self._map.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+            self._class_bar.visible = self._number_bar.visible = False
             return
         b = layer.bounds
         self._mapper.update(palette=layer.palette, low=layer.low, high=layer.high)
@@ -102,21 +107,31 @@ class FramePlot:
         self.overlay.glyph.global_alpha = opacity
         self._label(layer)
 
+    def _add_color_bars(self, classes: tuple[str, ...], width: int) -> None:
+        """Add a bar for classes and one for numbers, of which one is shown at a time."""
+        style: dict[str, Any] = {
+            "height": 10, "width": width, "padding": 2, "title_text_font_size": "11px", "title_standoff": 3,
+            "major_label_text_font_size": "11px", "background_fill_color": None, "visible": False,
+        }  # fmt: skip
+        colors = list(class_colors(classes).values())
+        names = {i: _SHORT.get(name, display_name(name)) for i, name in enumerate(classes)}
+        self._class_bar = ColorBar(
+            color_mapper=LinearColorMapper(colors, low=-0.5, high=len(classes) - 0.5),
+            ticker=FixedTicker(ticks=list(names)), major_label_overrides=names, title="most probable class", **style,
+        )  # fmt: skip
+        self._number_bar = ColorBar(color_mapper=self._mapper, ticker=BasicTicker(desired_num_ticks=5), **style)
+        for bar in (self._class_bar, self._number_bar):
+            self.plot.add_layout(bar, "below")
+
     def _label(self, layer: Overlay) -> None:
         """Name the colours and what the pointer shows."""
-        title = f"{layer.title} ({layer.unit})" if layer.unit else layer.title
-        if layer.names:
-            ticks: Any = FixedTicker(ticks=list(range(len(layer.names))))
-            labels = {i: _SHORT.get(name, display_name(name)) for i, name in enumerate(layer.names)}
-            self._bar.update(ticker=ticks, major_label_overrides=labels, title=title, visible=True)
-            names = "|".join(display_name(name) for name in layer.names)
-            self._hover.tooltips = [("", "@image{custom}")]
-            code = f"return '{names}'.split('|')[Math.round(value)] || ''"
-            self._hover.formatters = {"@image": CustomJSHover(code=code)}
-        else:
-            self._bar.update(ticker=BasicTicker(desired_num_ticks=6), major_label_overrides={}, title=title,
-                             visible=True)  # fmt: skip
-            self._hover.update(formatters={}, tooltips=[("", f"@image{{0.[0000]}} {layer.unit}")])
+        self._class_bar.visible, self._number_bar.visible = bool(layer.names), not layer.names
+        self._number_bar.title = f"{layer.title} ({layer.unit})" if layer.unit else layer.title
+        kind = layer.names, layer.unit
+        if kind != self._kind:
+            self._kind = kind
+            args = {"names": [display_name(name) for name in layer.names], "unit": layer.unit}
+            self._hover.formatters = {"@image": CustomJSHover(args=args, code=_POINTED)}
 
     def mark_window(self, bounds: Region | None) -> None:
         """Outline the window that is looked at."""

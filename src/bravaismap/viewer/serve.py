@@ -88,7 +88,12 @@ def serve(
     ready : callable, optional
         Called with the URL when the server listens.
     wait : bool
-        Return only after Ctrl-C; otherwise return the server, which has been started in a thread.
+        Return only after Ctrl-C; otherwise at once.
+
+    Returns
+    -------
+    bool, or the thread of the server
+        Whether what went on in the background has ended too; without `wait` a thread with a method ``stop``.
     """
     port = free_port(address, port)
     host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
@@ -108,5 +113,5 @@ def serve(
         server.io_loop.start()
         server.stop()
     finally:
-        source.close()
-    return None
+        ended = source.close()
+    return ended

@@ -357,13 +357,15 @@ class Session:
 
     def file(self, ending: str) -> BytesIO:
         """Return what is to be saved, as a file of an ending."""
+        return saved.view_file(self._look(), self.page.view.value, ending)
+
+    def _look(self) -> saved.Look:
         source = self.source
         where = state.time_text(source.time, self.index, source.time_unit)
-        look = saved.Look(
+        return saved.Look(
             self._shown, self._pixels(), self._layer(), self.page.opacity.value, self._bounds(), self.region,
             source.extent, source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
         )  # fmt: skip
-        return saved.view_file(look, self.page.view.value, ending)
 
     def panel(self) -> Any:
         """Return the page, which follows what goes on in the background while it is shown."""

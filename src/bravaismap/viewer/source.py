@@ -71,6 +71,7 @@ class Source:
         self.movie: xr.DataArray | None = None
         self._lock = threading.RLock()
         self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
         self._pixels: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._take_axes(result)
         if movie is not None:
@@ -100,11 +101,20 @@ class Source:
 
     def start(self) -> None:
         """Begin to read or map in the background."""
-        threading.Thread(target=self._work, name="bravaismap viewer", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="bravaismap viewer", daemon=True)
+        self._thread.start()
 
-    def close(self) -> None:
-        """End what goes on in the background."""
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is to be read or mapped any more."""
+        return self._closed.is_set()
+
+    def close(self, patience: float = 10.0) -> bool:
+        """End what goes on in the background; return whether it has ended within `patience` seconds."""
         self._closed.set()
+        if self._thread is not None:
+            self._thread.join(patience)
+        return self._thread is None or not self._thread.is_alive()
 
     def want(self, index: int) -> None:
         """Say which frame is looked at, so that it is mapped first."""

@@ -139,7 +139,7 @@ def frame_at(time: float, times: Floats) -> int:
 
 def time_text(times: Floats, index: int, unit: str) -> str:
     """Return the number of a frame and its time."""
-    number = f"frame {index} of {len(times)}"
+    number = f"frame {index} of 0 to {len(times) - 1}"
     return number if unit == "frame" else f"{number} · t = {times[index]:.4g} {unit}"
 
 
