@@ -73,7 +73,8 @@ class FramePlot:
         )  # fmt: skip
         _plain(plot)
         plot.background_fill_color = "#ececec"
-        self.plot, self._kind = plot, (("",), "")
+        self.plot = plot
+        self._kind: tuple[tuple[str, ...], str] | None = None
         self._grey = ColumnDataSource({"image": []})
         plot.image("image", source=self._grey, x=extent.x0, y=extent.y0, dw=size[1], dh=size[0],
                    color_mapper=LinearColorMapper(_GREYS, low=0, high=255), level="image")  # fmt: skip

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.live import JOURNAL, journal_of
-from bravaismap.io.result import DONE, open_result
+from bravaismap.io.result import DONE, array_of, open_group, open_result
 from bravaismap.models import load_model
 from bravaismap.movie import as_movie
 from bravaismap.phases import PhaseMap, mapped_frames
@@ -170,7 +170,7 @@ class StoredResult(Source):
 
     def __init__(self, path: Path, movie: xr.DataArray | None = None) -> None:
         self.path = path
-        self._result = open_result(path)
+        self._open()
         super().__init__(self._result, movie, path.name)
         self._seen: tuple[int, ...] = ()
         self._read = np.zeros(len(self.time), bool)
@@ -181,7 +181,7 @@ class StoredResult(Source):
         with self._lock:
             if index not in self._frames:
                 try:
-                    found = _loaded(self._result, index)
+                    found = self._frame(index)
                 except Exception:  # the decoders raise what they like on damaged bytes
                     self.problem = f"frame {index} is damaged; the same `bravaismap map` command maps it anew"
                     return None
@@ -191,6 +191,23 @@ class StoredResult(Source):
                 while len(self._frames) > _HELD:
                     self._frames.popitem(last=False)
             return self._frames[index]
+
+    def _open(self) -> None:
+        self._result = open_result(self.path)
+        group = open_group(self.path, "r")
+        # read without dask and xarray, whose graphs take longer than a frame does
+        self._arrays = {str(name): array_of(group, str(name)) for name in self._result.data_vars}
+
+    def _frame(self, index: int) -> PhaseMap | None:
+        result, label = self._result, np.asarray(self._arrays["label"][index])
+        if not (label >= 0).any():
+            return None
+        variables = {
+            name: (result[name].dims, np.asarray(array[index])[None], result[name].attrs)
+            for name, array in self._arrays.items()
+        }
+        coords = {dim: result[dim] for dim in ("y", "x", "lattice")} | {"time": result["time"][index : index + 1]}
+        return PhaseMap(variables, coords=coords, attrs=result.attrs)
 
     def update(self) -> bool:
         """Look for frames that are new, and read the fractions of some; return whether there are more to read."""
@@ -212,11 +229,11 @@ class StoredResult(Source):
 
     def _look(self, stamp: tuple[int, ...]) -> None:
         """Take note of which frames are written, and of a result that has become longer or another one."""
-        result = open_result(self.path)
         another = bool(self._seen) and stamp[0] != self._seen[0]
         with self._lock:
             old = (self.fraction, self.fraction_std, self.done, self._read)
-            self._result = result
+            self._open()
+            result = self._result
             if another or result.sizes["time"] != len(self.time):
                 self._take_axes(result)
                 self._read = np.zeros(len(self.time), bool)
