@@ -127,13 +127,13 @@ class Page:
         self.panes = [frame, curves, *looks]
         left = pn.Column(
             pn.Row(self.layer, self.opacity), frame, text["time"], self.player, text["phases"],
-            width=_LEFT, margin=0,
+            text["movie"], width=_LEFT, margin=0,
         )  # fmt: skip
         self._parts = {
             "window": pn.Column(
                 text["window"],
                 pn.Row(*looks, margin=0),
-                text["movie"], margin=0,
+                margin=0,
             ),
             "region": pn.Column(pn.Row(self.region, self.whole), text["region"], margin=0),
             "save": pn.Column(pn.Row(self.view, *self.downloads.values()), text["save"], margin=0),

@@ -213,7 +213,7 @@ class WindowPlots:
         self.classes, self._colors = classes, class_colors(classes)
         self._names = [_SHORT.get(name, display_name(name)) for name in classes]
         self.pixels, self.spectrum = self._picture("window", side - 50), self._picture("spectrum", side - 30)
-        self.pixels.axis.visible = False
+        self.pixels.axis.visible = self.spectrum.axis.visible = False
         self.bars, self.shape = self._bar_plot(side), self._shape_plot(side)
 
     def show(self, view: WindowView | None, others: tuple[Floats, list[str]], unit: str, pixel: float) -> None:
@@ -248,6 +248,7 @@ class WindowPlots:
         self.pixels.title.text = f"window, {width:.3g} {unit}"
 
     def _show_spots(self, view: WindowView, unit: str, pixel: float) -> None:
+        self.spectrum.axis.visible = view.plane is not None
         if view.plane is None or view.spots is None:
             self._plane.data, self._spots.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}, _no_spots()
             return
@@ -361,7 +362,7 @@ def _spot_columns(view: WindowView, pixel: float) -> tuple[dict[str, Any], float
     }  # fmt: skip
     clear = known if known.any() else np.ones(len(x), bool)
     reach = float(np.hypot(x[clear], y[clear]).max(initial=0.0)) or 0.25 / pixel
-    return columns, 1.25 * reach
+    return columns, 1.4 * reach
 
 
 def _circle(center: complex, radius: float) -> NDArray[np.complexfloating]:
