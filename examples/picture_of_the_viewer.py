@@ -19,8 +19,8 @@ from playwright.sync_api import sync_playwright
 
 import bravaismap as bm
 from bravaismap.io.whole import replacing
+from bravaismap.viewer.mapped import open_source
 from bravaismap.viewer.serve import free_port, serve
-from bravaismap.viewer.source import open_source
 
 PATH = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/viewer.png")
 FRAMES, SHOWN = 16, 14

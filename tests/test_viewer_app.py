@@ -21,10 +21,11 @@ from bravaismap.phases import PhaseMap
 
 pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 
+from bravaismap.viewer.mapped import MappedMovie  # noqa: E402
 from bravaismap.viewer.saved import VIEWS, view_file  # noqa: E402
 from bravaismap.viewer.serve import free_port, is_local, origins  # noqa: E402
 from bravaismap.viewer.session import Session  # noqa: E402
-from bravaismap.viewer.source import HeldResult, MappedMovie  # noqa: E402
+from bravaismap.viewer.source import HeldResult  # noqa: E402
 from bravaismap.viewer.wording import header_html, table_html  # noqa: E402
 
 
@@ -267,11 +268,30 @@ def handshake(port: int, origin: str) -> int:
 # in a notebook, and the command
 
 
+@pytest.mark.slow
 def test_view_is_a_page_that_asks_no_other_host(result: PhaseMap, movie: xr.DataArray) -> None:
     page = bm.view(result, movie=movie)
     assert isinstance(page, pn.viewable.Viewable)
     html = "".join(str(one) for one in page._repr_mimebundle_()[0].values())
     assert not re.search(r"""(?:src|href)=["']?https?://""", html)
+
+
+def test_a_single_image(movie: xr.DataArray) -> None:
+    source = MappedMovie(movie[0], window=64, step=32)
+    session = Session(source)
+    assert source.map_next() == 0
+    session.tick()
+    assert session.page.player.disabled
+    assert "1 frame of 128 × 128 px" in text(session, "header")
+    session.choose_window(1, 1)
+    assert session.file("png").read(4) == b"\x89PNG"
+
+
+def test_help(run: Callable[..., Any]) -> None:
+    done = run("view", "--help")
+    assert done.code == 0
+    for option in ("--movie", "--port", "--address", "--no-browser", "--window", "--pixel-size"):
+        assert option in done.out
 
 
 def test_command_without_a_result(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -74,9 +74,12 @@ def served(*arguments: object) -> Iterator[str]:
     line = process.stdout.readline()
     if "http://127.0.0.1:" not in line:
         raise AssertionError(process.communicate(timeout=30))
-    yield next(word for word in line.split() if word.startswith("http"))
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        yield next(word for word in line.split() if word.startswith("http"))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (process.returncode, out.strip()) == (0, "stopped"), err
     assert "Traceback" not in err
 
@@ -91,7 +94,7 @@ def opened(browser: Any, url: str) -> Iterator[Any]:
     tab.on("websocket", lambda socket: asked.append(socket.url))
     tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(60_000)
     tab.goto(url)
     text(tab, "time").filter(has_text="frame 0 of 0 to").wait_for(timeout=60_000)
     yield tab
@@ -116,7 +119,7 @@ def text(page: Any, name: str) -> Any:
 
 def says(page: Any, name: str, what: str) -> None:
     """Wait until a text of the page holds something."""
-    playwright.expect(text(page, name)).to_contain_text(what, timeout=20_000)
+    playwright.expect(text(page, name)).to_contain_text(what, timeout=60_000)
 
 
 def place(page: Any, plot: str, x: float, y: float) -> tuple[float, float]:
@@ -174,7 +177,7 @@ def change_the_distortion(page: Any, film: Path) -> None:
     sharp = bm.reclassify(result, 0.005)
     share = 100 * float(sharp["fraction"].sel(lattice="hexagonal")[2])
     says(page, "phases", f"{share:.1f} ±")
-    playwright.expect(text(page, "progress")).not_to_contain_text("left", timeout=20_000)
+    playwright.expect(text(page, "progress")).not_to_contain_text("left", timeout=60_000)
     wanted = sharp["fraction"].sel(lattice="hexagonal").values
     page.wait_for_function(
         "([code, last]) => Math.abs((eval(code))(['curves', 'f3'])[5] - last) < 1e-6", arg=[COLUMN, float(wanted[-1])]

@@ -18,8 +18,9 @@ from bravaismap.lattice import basis_from_cell, reciprocal
 from bravaismap.phases import PhaseMap
 from bravaismap.viewer import state
 from bravaismap.viewer.curves import Curves, fit_of
+from bravaismap.viewer.mapped import MappedMovie, open_source
 from bravaismap.viewer.pictures import contrast, grey, overlay, scale_bar
-from bravaismap.viewer.source import HeldResult, MappedMovie, StoredResult, open_source
+from bravaismap.viewer.source import HeldResult, StoredResult
 from bravaismap.viewer.window import cut, indexed_spots, spectrum_plane, window_view
 from bravaismap.windows import cut_windows, window_grid
 

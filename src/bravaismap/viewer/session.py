@@ -21,8 +21,9 @@ from bravaismap.plot import class_colors
 from bravaismap.viewer import saved, state
 from bravaismap.viewer.app import Page
 from bravaismap.viewer.curves import Curves, Fit
+from bravaismap.viewer.mapped import MappedMovie
 from bravaismap.viewer.pictures import Overlay, contrast, grey, overlay
-from bravaismap.viewer.source import MappedMovie, Source
+from bravaismap.viewer.source import Source
 from bravaismap.viewer.window import WindowView, cut, window_view
 from bravaismap.viewer.wording import cell_html, header_html, message_html, phases_html, table_html
 
