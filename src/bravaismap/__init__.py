@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bravaismap.predict import classify, map_phases
     from bravaismap.simulation import simulate
     from bravaismap.strain import strain_map
+    from bravaismap.viewer import view
 
 __all__ = [
     "CLASSES",
@@ -43,6 +44,7 @@ __all__ = [
     "simulate",
     "simulate_film",
     "strain_map",
+    "view",
 ]
 
 _HOMES = {
@@ -60,6 +62,7 @@ _HOMES = {
     "simulate": "simulation",
     "simulate_film": "film",
     "strain_map": "strain",
+    "view": "viewer",
 }
 
 

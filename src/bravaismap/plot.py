@@ -29,6 +29,7 @@ from bravaismap.errors import InputError
 
 __all__ = [
     "class_colors",
+    "edges",
     "plot_classification",
     "plot_fractions",
     "plot_labels",
@@ -53,7 +54,7 @@ def class_colors(names: Iterable[str]) -> dict[str, str]:
     return {name: COLORS[name] if name in COLORS else next(free) for name in names}
 
 
-def _edges(centers: Any) -> NDArray[np.float64]:
+def edges(centers: Any) -> NDArray[np.float64]:
     """Return where the areas of the windows along an axis begin and end; a single window begins at 0."""
     centers = np.asarray(centers, float)
     half = (centers[1] - centers[0]) / 2 if centers.size > 1 else abs(centers[0]) or 0.5
@@ -270,7 +271,7 @@ def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMes
         first.set_title("image, mapped area outlined")
         some = np.linspace(0, result.sizes["time"] - 1, 5).astype(int)
         picture = _draw_image(first, _frame(images, result), [_frame(images, result, i).values for i in some])
-        others = [_outline(first, *(_edges(result[dim].values)[[0, -1]] for dim in ("y", "x")))]
+        others = [_outline(first, *(edges(result[dim].values)[[0, -1]] for dim in ("y", "x")))]
     for i, ax in enumerate(dict.fromkeys([*axes, first])):
         ax.set_anchor("C" if rows == 1 or i == len(names) else "S" if i < columns else "N")
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
@@ -301,7 +302,7 @@ def stamp(result: xr.Dataset, index: int) -> str:
 
 def figure_for_maps(result: xr.Dataset, rows: int, columns: int, *, beside: float = 0.0, below: float = 0.0) -> Figure:
     """Return a figure as high as its maps need; `beside` and `below` (in) are left for other things."""
-    y, x = (np.ptp(_edges(result[dim].values)) for dim in ("y", "x"))
+    y, x = (np.ptp(edges(result[dim].values)) for dim in ("y", "x"))
     width = _WIDTH if columns > 1 else 4.6
     height = (width - 0.6 - beside) / columns * float(np.clip(y / x, 0.2, 3))
     return Figure(figsize=(width, rows * (height + 0.25) + 0.7 + below), layout="constrained")
@@ -325,7 +326,7 @@ def _draw_maps(
 
 def draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None, limit: float = 1.0) -> QuadMesh:
     """Draw a map (y, x), or colours (y, x, 4), to scale with y downwards; NaN is left blank."""
-    y, x = _edges(result["y"].values), _edges(result["x"].values)
+    y, x = edges(result["y"].values), edges(result["x"].values)
     shown = values if cmap is None else np.ma.masked_invalid(values)
     mesh = ax.pcolormesh(x, y, shown, cmap=cmap, vmin=0.0, vmax=limit, rasterized=True)
     if not any(other.images for other in ax.figure.axes):
@@ -337,7 +338,7 @@ def draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None,
 def _draw_image(ax: Axes, frame: xr.DataArray, sample: Any = None) -> AxesImage:
     """Draw a frame in grey, its contrast being that of `sample` if given, but for 0.5 % of pixels at either end."""
     low, high = np.nanpercentile(frame.values if sample is None else sample, (0.5, 99.5))
-    extent: Any = (*_edges(frame["x"].values)[[0, -1]], *_edges(frame["y"].values)[[-1, 0]])
+    extent: Any = (*edges(frame["x"].values)[[0, -1]], *edges(frame["y"].values)[[-1, 0]])
     return ax.imshow(frame.values, cmap="gray", vmin=low, vmax=high if high > low else low + 1, extent=extent)
 
 

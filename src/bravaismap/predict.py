@@ -24,7 +24,7 @@ from bravaismap.phases import PhaseMap, label_of
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["IMAGE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_phases"]
+__all__ = ["IMAGE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_coordinates", "map_phases", "movie_card"]
 
 #: Samples for single images: the paper's number. For movies it depends on the model.
 IMAGE_SAMPLES = 5000
@@ -199,8 +199,8 @@ def map_phases(
     if not hasattr(calibrated.data, "dask") and nan == "raise":
         for first in range(0, len(calibrated), _FLAT_MEMORY):
             finite_pixels(calibrated.data[first : first + _FLAT_MEMORY], first=first)
-    coords = _map_coordinates(calibrated, grid, classifier.classes)
-    card = _card(classifier, samples, seed) | _movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
+    coords = map_coordinates(calibrated, grid, classifier.classes)
+    card = _card(classifier, samples, seed) | movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
 
     size = card["pixel_size_nm"]
     variables = dict(MAP_VARIABLES)
@@ -277,7 +277,8 @@ def _map_to_store(
     return open_result(output)
 
 
-def _map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:
+def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:
+    """Return the coordinates of the map of a movie: its times, the centres of the windows, and the classes."""
     size = pixel_size(movie)
     coords = {"time": movie["time"]}
     for dim, centers in zip(("y", "x"), grid.centers, strict=True):
@@ -299,7 +300,7 @@ def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _movie_card(movie: xr.DataArray) -> dict[str, Any]:
+def movie_card(movie: xr.DataArray) -> dict[str, Any]:
     """Describe a movie: where it came from, and a hash of its shape and of its first, middle and last frame."""
     digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
     for index in sorted({0, len(movie) // 2, len(movie) - 1}):

@@ -10,7 +10,7 @@ from bravaismap.cells import covariance_of
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
 from bravaismap.posterior import EVEN_EVIDENCE, class_probability
 
-__all__ = ["cell_lines", "tipping_points", "verdict", "with_error"]
+__all__ = ["cell_lines", "deviations", "tipping_points", "verdict", "with_error"]
 
 #: Distortions at which the class is tried: none, then 0.03 % to 20 %.
 _TRIED = np.concatenate([[0.0], np.geomspace(3e-4, 0.2, 140)])
@@ -30,13 +30,18 @@ def cell_lines(row: xr.Dataset) -> list[str]:
     a, b, gamma, orientation = (
         with_error(float(row[name]), float(row[f"{name}_std"])) for name in ("a", "b", "gamma", "orientation")
     )
-    sigma = float(row["deviation_std"])
-    off = [f"{display_name(n)} {float(row['deviation'].sel(lattice=n)):.{_places(sigma)}f}" for n in LATTICES[:-1]]
     return [
         f"cell       a {a} {unit}, b {b} {unit}, γ {gamma}°, a at {orientation}°",
-        f"deviation  {', '.join(off)} %, each ± {sigma:.{_places(sigma)}f} %",
+        f"deviation  {deviations(row)}",
         f"verdict    {verdict(row)}",
     ]
+
+
+def deviations(row: xr.Dataset) -> str:
+    """Return the deviation of one image or window from each class with its error."""
+    sigma = float(row["deviation_std"])
+    off = [f"{display_name(n)} {float(row['deviation'].sel(lattice=n)):.{_places(sigma)}f}" for n in LATTICES[:-1]]
+    return f"{', '.join(off)} %, each ± {sigma:.{_places(sigma)}f} %"
 
 
 def verdict(row: xr.Dataset) -> str:

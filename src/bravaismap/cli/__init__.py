@@ -6,6 +6,7 @@ from bravaismap.cli import live as live
 from bravaismap.cli import networks as networks
 from bravaismap.cli import reproduction as reproduction
 from bravaismap.cli import scores as scores
+from bravaismap.cli import view as view
 from bravaismap.cli.start import app, main
 
 __all__ = ["app", "main"]

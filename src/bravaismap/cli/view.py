@@ -1,0 +1,70 @@
+"""The command that shows a result, or a movie, in the browser: view."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bravaismap.cli.options import DatasetOption, FrameTimeOption, Nan, PixelOption
+from bravaismap.cli.start import app
+from bravaismap.terminal import err, out
+
+__all__ = ["view"]
+
+
+@app.command()
+def view(
+    source: Annotated[Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped meanwhile.")],
+    movie: Annotated[
+        str | None, typer.Option("--movie", help="The movie that was mapped, to see its frames with a result.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.", show_default="a free one")] = 0,
+    address: Annotated[
+        str, typer.Option("--address", help="Address to listen on; this computer alone by default.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    window: Annotated[
+        int | None, typer.Option("--window", help="Of a movie: side of a window in px.", show_default="128")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option("--step", help="Of a movie: distance between windows in px.", show_default="16")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default="default")
+    ] = None,
+    distortion: Annotated[
+        float | None, typer.Option("--distortion", help="Of a movie: distortion of the scan.", show_default="0.02")
+    ] = None,
+    pixel_size: PixelOption = None,
+    frame_time: FrameTimeOption = None,
+    dataset: DatasetOption = None,
+    nan: Annotated[
+        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default="raise")
+    ] = None,
+) -> None:
+    """Look at a result, finished or not, or at a movie while it is mapped, in the browser."""
+    from bravaismap.viewer import need_panel
+
+    need_panel()
+    from bravaismap.viewer.mapped import open_source
+    from bravaismap.viewer.serve import is_local, serve
+
+    shown = open_source(
+        source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
+        frame_time=frame_time, nan=None if nan is None else nan.value,
+    )  # fmt: skip
+    if not is_local(address):
+        text = f"warning: everyone who can reach this computer at {address} can see this page; there is no password"
+        err.print(text, style="yellow", highlight=False, soft_wrap=True)
+
+    def ready(url: str) -> None:
+        out.print(f"{source} is at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+
+    ended = serve(shown, address=address, port=port, browser=browser, ready=ready)
+    out.print("stopped", highlight=False)
+    if not ended:  # a frame is still being mapped, for nobody: nothing is lost
+        out.file.flush()
+        os._exit(0)
