@@ -172,10 +172,12 @@ def test_worker_that_dies_is_survived(film: np.ndarray, tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill(done: int, _: int) -> None:
-        workers = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
-        if done == 2 and not killed:
-            workers[0].kill()
-            killed.append(workers[0].pid)
+        if done != 2 or killed:
+            return
+        alive = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+        worker = next(p for p in alive if "spawn_main" in " ".join(p.cmdline()))
+        worker.kill()
+        killed.append(worker.pid)
 
     movie = np.concatenate([film, film[::-1]])
     there = map_phases(movie, workers=2, output=tmp_path / "r.zarr", progress=kill, **OPTIONS)
