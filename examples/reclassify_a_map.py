@@ -7,8 +7,10 @@ to be, and :func:`bravaismap.reclassify` answers for any distortion without anot
 """
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import bravaismap as bm
+from bravaismap.conventions import CLASSES, COLORS, display_name
 from bravaismap.lattice import basis_from_cell
 from bravaismap.simulation import gaussian_atoms, lattice_sites
 
@@ -23,8 +25,17 @@ result = bm.map_phases(rng.poisson(30 * image + 6), window=96, step=32)
 
 off = result["deviation"].sel(lattice="hexagonal").isel(time=0)
 print(f"deviation from hexagonal {float(off.median()):.2f} ± {float(result['deviation_std'].median()):.2f} %\n")
-for distortion in (0.0, 0.005, 0.01, 0.02, 0.05):
-    fraction = bm.reclassify(result, distortion=distortion)["fraction"].isel(time=0)
-    shares = ", ".join(f"{name.replace('_', ' ')} {100 * float(fraction.sel(lattice=name)):.0f} %"
-                       for name in ("hexagonal", "centered_rectangular", "oblique"))  # fmt: skip
-    print(f"distortion {100 * distortion:3.1f} %: {shares}")
+tried = (0.0, 0.005, 0.01, 0.02, 0.05)
+fractions = [bm.reclassify(result, distortion=distortion)["fraction"].isel(time=0).values for distortion in tried]
+for distortion, fraction in zip(tried, fractions, strict=True):
+    shares = [f"{display_name(name)} {100 * share:.0f} %" for name, share in zip(CLASSES, fraction, strict=True)]
+    print(f"distortion {100 * distortion:3.1f} %: {', '.join(shares[2:5])}")
+
+figure = Figure((6, 2.8), layout="constrained")
+axes = figure.add_subplot()
+bottom = np.zeros(len(tried))
+for name, share in zip(CLASSES, np.transpose(fractions), strict=True):
+    axes.bar([f"{100 * distortion:g} %" for distortion in tried], share, bottom=bottom, color=COLORS[name], label=name)
+    bottom += share
+axes.set(xlabel="distortion", ylabel="fraction", xlim=(-0.6, 7))
+_ = axes.legend(fontsize=8, frameon=False)

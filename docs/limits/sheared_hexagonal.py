@@ -41,7 +41,9 @@ for column, distortion in enumerate(distortions):
         axes.text(
             column, row, f"{short.get(name, name)}\n{probability[row, best]:.2f}", ha="center", va="center", size=8
         )
-axes.set(xlabel="distortion (%)", ylabel="shear (%)", ylim=(len(shears) - 0.5, -0.5))
+axes.set(
+    xlabel="distortion (%)", ylabel="shear (%)", xlim=(-0.5, len(distortions) - 0.5), ylim=(len(shears) - 0.5, -0.5)
+)
 axes.set_xticks(range(len(distortions)), [f"{100 * d:g}" for d in distortions])
 axes.set_yticks(range(len(shears)), [f"{100 * s:g}" for s in shears])
 

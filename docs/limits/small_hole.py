@@ -38,7 +38,7 @@ for i, axes in enumerate(figure.subplots(1, len(radii))):
 
 # %%
 # The probability of none against the size of the hole, for windows of 128 px and of 64 px. Smaller windows see smaller
-# holes:
+# holes. Near the edge the answer depends on where the few atoms that are left happen to lie, and can jump back:
 
 tried = np.arange(0, 64, 2)
 curves = Figure((6, 3), layout="constrained")
@@ -49,7 +49,7 @@ for side, style in ((128, "o-"), (64, "s--")):
     none = bm.classify(holes, samples=0)["probability"].values[:, CLASSES.index("none")]
     axes.plot(tried, none, style, ms=3, label=f"window of {side} px")
     half = tried[np.argmax(none > 0.5)]
-    print(f"window of {side} px: a hole is seen from a radius of {half} px on, {half / side:.2f} windows")
+    print(f"window of {side} px: none first at a radius of {half} px, {half / side:.2f} windows")
 axes.set(xlabel="radius of the hole (px)", ylabel="probability of none")
 _ = axes.legend(fontsize=8, frameon=False)
 
