@@ -18,7 +18,7 @@ import bravaismap as bm
 from bravaismap.comparison import Compared, Interval, compare
 from bravaismap.conventions import display_name
 from bravaismap.evaluate import Labelled, answer
-from bravaismap.io.whole import save_figure
+from bravaismap.io.whole import made_folder, save_figure
 from bravaismap.models import load_model
 from bravaismap.scoreplot import plot_reliability
 
@@ -102,7 +102,9 @@ def main() -> None:
     """Measure, draw and write."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("-n", type=int, default=1200, help="windows of each kind")
-    count = arguments.parse_args().n
+    arguments.add_argument("-o", type=Path, default=HERE, help="folder of the page")
+    given = arguments.parse_args()
+    count, folder = given.n, given.o
     lines = [
         "# Accuracy",
         "",
@@ -119,8 +121,8 @@ def main() -> None:
         compared = measured(book, distortion, count)
         lines += section(book, compared)
         diagram = plot_reliability({one.model: one.reliability for one in compared}, book)
-        save_figure(diagram, HERE / "images" / f"reliability_{book}", (".png",))
-    (HERE / "accuracy.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        save_figure(diagram, made_folder(folder / "images") / f"reliability_{book}", (".png",))
+    (folder / "accuracy.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -118,3 +119,20 @@ def test_formulas_need_no_script(site: Path) -> None:
     assert text.count("<math") > 40
     assert not re.search(r"<script[^>]*mathjax", text, flags=re.IGNORECASE)
     assert not re.search(r"\\(?:frac|tau|sum|sigma)\b", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+
+
+@pytest.mark.slow
+def test_accuracy_page_is_written_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["accuracy.py", "-n", "24", "-o", str(tmp_path)])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(str(ROOT / "docs" / "accuracy.py"), run_name="__main__")
+    made, kept = ((folder / "accuracy.md").read_text(encoding="utf-8") for folder in (tmp_path, ROOT / "docs"))
+    assert made.startswith("# Accuracy\n\n24 windows of 128 px of each kind, seed 7")
+    assert "`python docs/accuracy.py -n 24`" in made
+    assert [line for line in made.splitlines() if line.startswith("#")] == [
+        line for line in kept.splitlines() if line.startswith("#")
+    ]
+    assert sum(line.startswith("| **") for line in made.splitlines()) == 12
+    assert {path.name for path in (tmp_path / "images").iterdir()} == {
+        "reliability_simulated.png", "reliability_realistic.png"
+    }  # fmt: skip
