@@ -215,6 +215,20 @@ def test_run_card_of_odd_values_is_shown_as_it_is() -> None:
     assert found.row("distortion") == ["distortion", "not known"]
 
 
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"frame_size": "large", "pixel_size_nm": 0.02},
+        {"frame_size": [96, 112], "pixel_size_nm": -1.0},
+        {"frame_size": [96], "pixel_size_nm": 0.02, "drift": {"dy_px": ["a", "b"], "dx_px": None}},
+    ],
+)
+def test_run_card_that_cannot_be_gives_no_areas(card: dict[str, Any]) -> None:
+    found = Page(report(film(12, cells=False, **card), times=[]))
+    assert "Areas in nm² need the pixel size, which is not known." in found.words
+    assert "Drift of the specimen" not in found.headings
+
+
 def test_unfinished_result_says_how_far_it_is() -> None:
     some = film(5, cells=False)
     for name in ("probability", "probability_std", "fraction", "fraction_std", "entropy", "mutual_information"):

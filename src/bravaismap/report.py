@@ -174,7 +174,8 @@ def _kinetics(result: xr.Dataset) -> list[str]:
         except InputError as error:
             return [*parts, paragraph(f"No law of growth was fitted to the fraction of none: {error}.")]
         laws = compare_laws(curves["fraction"], std=curves["fraction_std"])
-    known = isinstance(result.attrs.get("pixel_size_nm"), int | float) and "frame_size" in result.attrs
+    size, shape = (_numbers(result.attrs.get(name)) for name in ("pixel_size_nm", "frame_size"))
+    known = size.shape == () and shape.shape == (2,) and size > 0 and (shape > 0).all()
     physical = physical_growth(growth, frame_area(result.attrs)) if known else None
     about = growth.attrs
     text = (
@@ -291,7 +292,7 @@ def _drift(result: xr.Dataset) -> list[str]:
     drift = result.attrs.get("drift")
     if not isinstance(drift, dict):
         return []
-    tracks = {name: np.asarray(drift.get(f"{name}_px", ()), float) for name in ("dy", "dx")}
+    tracks = {name: _numbers(drift.get(f"{name}_px")) for name in ("dy", "dx")}
     if any(place.shape != (result.sizes["time"],) for place in tracks.values()):
         return []
     track = xr.Dataset({name: ("time", place) for name, place in tracks.items()}, coords={"time": result["time"]})
@@ -325,6 +326,14 @@ def _provenance(result: xr.Dataset) -> list[str]:
             f"bravaismap {made}, the bravaismap developers, GPL-3.0-or-later (CITATION.cff)",
         ]),
     ]  # fmt: skip
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return what a run card says as numbers; NaN where it is none."""
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
 
 
 def _plain(value: Any) -> str:
