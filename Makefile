@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
-CODE = src tests examples benchmarks
+CODE = src tests examples benchmarks docs
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo test test-fast lint format docs clean
 
 demo: $(VENV)/.demo
 	$(RUN)/bravaismap demo
@@ -24,8 +24,12 @@ format: $(VENV)/.dev
 	$(RUN)/ruff check --fix $(CODE)
 	$(RUN)/ruff format $(CODE)
 
+# The pages, with everything that their code prints and draws, in docs/_build/html; without a network.
+docs: $(VENV)/.dev
+	$(RUN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) bravaismap-demo dist build
+	rm -rf $(VENV) bravaismap-demo dist build docs/_build docs/made
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bravaismap needs Python 3.11 or newer")'

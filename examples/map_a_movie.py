@@ -1,6 +1,8 @@
-"""Simulate a film that decomposes, map its phases, and print the phase table.
+"""
+Map a movie in six lines
+========================
 
-python examples/map_a_movie.py
+Simulate a film that decomposes, map its phases, and print the phase table.
 """
 
 import bravaismap as bm
@@ -10,3 +12,10 @@ result = bm.map_phases(film["image"], window=128, step=32)
 print(result)
 none = result["fraction"].sel(lattice="none")
 print("share of voids, found:", none.values.round(3), " true:", film["void_fraction"].values.round(3))
+
+# %%
+# The fractions of all frames:
+
+from bravaismap.plot import plot_fractions
+
+plot_fractions(result, film["void_fraction"])

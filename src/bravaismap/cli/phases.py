@@ -174,6 +174,10 @@ def export(
             "with --movie pixel by pixel.",
         ),
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
+    ] = False,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
         str | None,
@@ -182,8 +186,8 @@ def export(
     dataset: DatasetOption = None,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
 ) -> None:
-    """Export a result as tables, figures and video (these three when nothing is named), or as a strain map."""
-    from bravaismap.io.export import export_csv, export_figures, export_video
+    """Export a result as tables, figures and video (these three when nothing is named), as a report or a strain map."""
+    from bravaismap.io.export import export_csv, export_figures, export_report, export_video
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
 
@@ -192,7 +196,7 @@ def export(
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
     phases = open_result(result)
     folder = output or result.resolve().parent
-    everything = not (csv or figures or video or strain or domains)
+    everything = not (csv or figures or report or video or strain or domains)
     images = None if movie is None else read(movie, dataset=dataset)
     written: list[Path] = []
     if csv or everything:
@@ -203,6 +207,8 @@ def export(
         written += _export_strain(phases, folder, region)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
+    if report:
+        written += export_report(phases, folder, images=images)
     if video or everything:
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)

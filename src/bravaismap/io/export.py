@@ -24,6 +24,7 @@ __all__ = [
     "export_csv",
     "export_domains",
     "export_figures",
+    "export_report",
     "export_strain",
     "export_unmixing",
     "export_video",
@@ -161,6 +162,39 @@ def export_figures(
             written += save_figure(cellplot.plot_cells(result, index), folder / f"cells_{index:04d}", endings)
             written += save_figure(cellplot.plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
     return [*written, *save_figure(plot.plot_fractions(result, void), folder / "fractions", endings)]
+
+
+def export_report(result: xr.Dataset, folder: str | os.PathLike[str], images: Any = None) -> list[Path]:
+    """Write the report of a result, one HTML page that needs nothing else.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it; it may be unfinished.
+    folder : str or path
+        Made if it does not exist; an existing report in it is replaced.
+    images : movie (time, y, x), optional
+        Drawn beside the label maps.
+
+    Returns
+    -------
+    list of Path
+        ``report.html``.
+
+    Raises
+    ------
+    InputError
+        If the result is not of a movie, or the images do not belong to it.
+    OutputError
+        If the folder or the file cannot be written.
+    """
+    from bravaismap.report import report
+
+    path = made_folder(folder) / "report.html"
+    text = report(result, images)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return [path]
 
 
 def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:

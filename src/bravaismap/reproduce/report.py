@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 from typing import Any
 
+from bravaismap.htmlpage import bullets, cell, heading, page, picture, table
 from bravaismap.reproduce.comparison import growth_table, shown
 
 __all__ = ["report"]
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.25rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
-th { border-bottom: 2px solid #888; } .number { text-align: right; } small { color: #666; }
-img { max-width: 100%; display: block; margin: .8rem 0; } figure { margin: 1rem 0; } figcaption { color: #555; }
-.quick { background: #fdecea; border-left: 4px solid #b2182b; padding: .5rem 1rem; }
-.agrees, .better { color: #00664b; } .differs, .worse { color: #a8321a; } .not { color: #666; }
-"""
 
 #: Headings of the sections, and the figures in each, in the paper's order.
 SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
@@ -72,88 +61,66 @@ def report(results: dict[str, Any], pictures: dict[str, list[tuple[str, bytes]]]
     """
     names = ", ".join(results["models"])
     body = [
-        "<h1>The paper, reproduced</h1>",
+        heading("The paper, reproduced", 1),
         "<p>R. K. Vasudevan et al., <i>npj Comput. Mater.</i> <b>4</b>, 30 (2018), "
         f"doi:10.1038/s41524-018-0086-7, beside {escape(names)}; bravaismap {escape(results['version'])}.</p>",
     ]
     if results["quick"]:
         body.append(
-            '<p class="quick">A quick run: fewer images, passes and frames than the paper. The numbers scatter; run '
+            '<p class="note">A quick run: fewer images, passes and frames than the paper. The numbers scatter; run '
             "<code>bravaismap reproduce</code> without <code>--quick</code> for the full ones.</p>"
         )
-    body += ["<h2>Beside the paper</h2>", _table(results), *_list(results["summary"])]
+    body += [heading("Beside the paper"), _table(results), *bullets(results["summary"])]
     for key, (title, figures) in SECTIONS.items():
-        body += [f"<h2>{escape(title)}</h2>", *_list(results["words"][key])]
+        body += [heading(title), *bullets(results["words"][key])]
         if key == "decomposition":
             body.append(_growth(results))
         if key == "energy_transfer":
             body.append(_energy(results["figures"]["energy_transfer"]))
         for name, caption in figures:
-            body += [_figure(data, caption, of) for of, data in pictures.get(name, [])]
+            body += [picture(data, f"{of}. {caption}" if of else caption) for of, data in pictures.get(name, [])]
         if key == "decomposition" and results["videos"]:
             body.append(f"<p>Supplementary video: {escape(', '.join(results['videos']))}, beside this file.</p>")
-    content = "\n".join(body)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>The paper, reproduced</title>'
-        f"<style>{_STYLE}</style></head><body>\n{content}\n</body></html>\n"
-    )
+    return page("The paper, reproduced", body)
 
 
 def _table(results: dict[str, Any]) -> str:
     names = results["models"]
-    head = "".join(f'<th class="number">{escape(name)}</th>' for name in ("the paper", *names))
-    lines = [f"<table><tr><th></th>{head}</tr>"]
+    rows = []
     for row in results["table"]:
-        cells = [f'<td class="number">{escape(shown(row["paper"], row["unit"]))}</td>']
+        cells = [cell(row["quantity"], number=False), cell(shown(row["paper"], row["unit"]))]
         for name in names:
             verdict, value = row["verdicts"][name], row["values"][name]
             text = "–" if verdict.startswith("not") else shown(value, row["unit"])
-            span = row.get("intervals", {}).get(name)
-            between = f"<br><small>{shown(span[0])} to {shown(span[1])}</small>" if span else ""
-            word = f'<br><small class="{verdict.split()[0]}">{escape(verdict)}</small>'
-            cells.append(f'<td class="number">{escape(text)}{between}{word}</td>')
-        lines.append(f"<tr><td>{escape(row['quantity'])}</td>{''.join(cells)}</tr>")
-    return "\n".join([*lines, "</table>"])
+            between = _between(row.get("intervals", {}).get(name))
+            cells.append(cell(text, *between, (verdict, verdict.split()[0])))
+        rows.append(cells)
+    return table(["", "the paper", *names], rows)
 
 
 def _growth(results: dict[str, Any]) -> str:
-    head = "".join(f'<th class="number">{text}</th>' for text in ("A₀", "A₀ in nm²", "ρ in 1/s", "ρ in nm²/s", "C"))
-    lines = [f"<table><tr><th>A₀ exp(ρt) + C, fitted to</th>{head}</tr>"]
+    rows = []
     for row in growth_table(results["figures"]["decomposition"]):
+        cells = [cell(row["source"], number=False)]
         if "refused" in row:
-            lines.append(f'<tr><td>{escape(row["source"])}</td><td colspan="5">{escape(row["refused"])}</td></tr>')
-            continue
-        cells = []
-        for key in ("A0", "A0_nm2", "rho", "rho_nm2", "C"):
-            span = row.get(f"{key}_interval")
-            between = f"<br><small>{shown(span[0])} to {shown(span[1])}</small>" if span else ""
-            cells.append(f'<td class="number">{shown(row[key])}{between}</td>')
-        lines.append(f"<tr><td>{escape(row['source'])}</td>{''.join(cells)}</tr>")
-    return "\n".join(
-        [*lines, "</table>", "<p><small>Intervals are 68 %; a verdict rests on the 95 % interval.</small></p>"]
-    )
+            cells.append(cell(row["refused"], number=False, span=5))
+        else:
+            cells += [
+                cell(shown(row[key]), *_between(row.get(f"{key}_interval")))
+                for key in ("A0", "A0_nm2", "rho", "rho_nm2", "C")
+            ]
+        rows.append(cells)
+    head = ["A₀ exp(ρt) + C, fitted to", "A₀", "A₀ in nm²", "ρ in 1/s", "ρ in nm²/s", "C"]
+    return table(head, rows) + "\n<p><small>Intervals are 68 %; a verdict rests on the 95 % interval.</small></p>"
 
 
-def _energy(table: dict[str, Any]) -> str:
-    head = "".join(f'<th class="number">{voltage:g} kV</th>' for voltage in table["voltages_kV"])
-    lines = [f'<table><tr><th>eV</th>{head}<th class="number">the paper, 100 kV</th></tr>']
-    for element, values in table["elements"].items():
-        cells = "".join(f'<td class="number">{value:.2f}</td>' for value in values)
-        printed = table["at_100_kV"].get(element, {}).get("paper")
-        lines.append(f'<tr><td>{escape(element)}</td>{cells}<td class="number">{shown(printed)}</td></tr>')
-    return "\n".join([*lines, "</table>"])
+def _energy(found: dict[str, Any]) -> str:
+    rows = []
+    for element, values in found["elements"].items():
+        printed = found["at_100_kV"].get(element, {}).get("paper")
+        rows.append([cell(element, number=False), *(cell(f"{value:.2f}") for value in values), cell(shown(printed))])
+    return table(["eV", *(f"{voltage:g} kV" for voltage in found["voltages_kV"]), "the paper, 100 kV"], rows)
 
 
-def _list(sentences: list[str]) -> list[str]:
-    if not sentences:
-        return []
-    return ["<ul>", *(f"<li>{escape(sentence)}</li>" for sentence in sentences), "</ul>"]
-
-
-def _figure(data: bytes, caption: str, of: str) -> str:
-    text = f"{of}. {caption}" if of else caption
-    encoded = base64.b64encode(data).decode("ascii")
-    return (
-        f'<figure><img alt="{escape(text, quote=True)}" src="data:image/png;base64,{encoded}">'
-        f"<figcaption>{escape(text)}</figcaption></figure>"
-    )
+def _between(span: list[float] | None) -> list[tuple[str, str]]:
+    return [(f"{shown(span[0])} to {shown(span[1])}", "")] if span else []
