@@ -121,29 +121,28 @@ def export_hspy(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
     return written
 
 
-def export_netcdf(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]:
+def export_netcdf(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
     """Write a result as one NetCDF-4 file.
 
     Parameters
     ----------
     result : Dataset
         As :func:`~bravaismap.map_phases` returns it.
-    path : str or path
-        Ends in ``.nc``. Its folder is made if it does not exist; an existing file is replaced.
+    folder : str or path
+        Made if it does not exist; a file of the same name in it is replaced.
 
     Returns
     -------
     list of Path
-        The one file written, with all variables. ``lattice`` is stored as small integers whose names are in the
+        ``result.nc``, with all variables. ``lattice`` is stored as small integers whose names are in the
         attribute ``flag_meanings``, and the run card as JSON in the attribute ``run_card``.
 
     Raises
     ------
     OutputError
-        If h5netcdf is missing, or the file cannot be written.
+        If the folder or the file cannot be written.
     """
-    path = Path(path)
-    made_folder(path.parent)
+    path = made_folder(folder) / "result.nc"
     names = [str(name) for name in result["lattice"].values]
     flags = {"flag_values": np.arange(len(names), dtype=np.int8), "flag_meanings": " ".join(names)}
     plain = (

@@ -210,6 +210,7 @@ class ResultStore:
             )
         _remove_unfinished(self.path, self._arrays, self.done)
         self._group.attrs[_CARD] = json.dumps(dict(card), ensure_ascii=False)
+        _consolidate(self.path)
 
 
 def open_result(path: str | os.PathLike[str]) -> PhaseMap:
@@ -275,6 +276,8 @@ def create_store(
         _create_arrays(group, coords, variables)
         if empty_file is not None:
             (partial / empty_file).touch()
+        else:
+            _consolidate(partial)
         if path.exists():
             os.rename(path, replaced)
         os.rename(partial, path)
@@ -285,6 +288,13 @@ def create_store(
     finally:
         for leftover in (partial, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _consolidate(path: Path) -> None:
+    """Gather the metadata of all arrays in one place, where `xarray.open_zarr` looks for it; shapes do not change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(str(path), zarr_format=3)
 
 
 def _write_axes(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:
@@ -358,7 +368,7 @@ def _remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]
 def open_group(path: Path, mode: str) -> zarr.Group:
     """Open a store; raises `InputError` if it is none of ours, `OutputError` without permission."""
     try:
-        group = zarr.open_group(path, mode=mode, zarr_format=3)  # type: ignore[arg-type]
+        group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)  # type: ignore[arg-type]
     except PermissionError as error:
         raise OutputError(write_problem(path, error, "check the permissions of the folder")) from error
     except (OSError, ValueError, KeyError) as error:
