@@ -118,7 +118,7 @@ def check(array: Any, classifier: Classifier, nan: str) -> None:
 @seed(SEED)
 @settings(
     max_examples=EXAMPLES,
-    deadline=20_000,
+    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=False,
