@@ -129,7 +129,7 @@ def value_of(kind: str, rng: random.Random, files: Path, out: Path) -> str:
     if kind == "output":
         return str(
             rng.choice(
-                (out / "a", out / "deep" / "a.csv", out / "file", out / "closed" / "a", files / "film.npy" / "a")
+                (out / "a", out / "deep" / "a.csv", out / "file" / "a", out / "closed" / "a", files / "film.npy" / "a")
             )
         )
     if kind == "model":
