@@ -247,3 +247,14 @@ def test_any_options(run: Callable[..., Any], files: Path, tmp_path: Path, monke
     assert codes[2] > EXAMPLES / 4
     if EXAMPLES > 60:
         print(codes, file=sys.__stdout__)
+
+
+@pytest.mark.parametrize("seed", ["-5", "99999999999999999999", "x"])
+@pytest.mark.parametrize("command", ["classify", "map", "evaluate", "simulate"])
+def test_seeds_that_cannot_be(run: Callable[..., Any], tmp_path: Path, command: str, seed: str) -> None:
+    source = [] if command == "simulate" else ["film.npy"]
+    output = "--csv" if command in ("classify", "evaluate") else "-o"
+    done = run(command, *source, output, tmp_path / "a", "--seed", seed)
+    assert done.code == 2
+    assert "--seed" in done.err
+    assert not list(tmp_path.iterdir())

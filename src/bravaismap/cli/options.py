@@ -58,7 +58,7 @@ DistortionOption = Annotated[
     float,
     typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of all randomness.")]
 PixelOption = Annotated[
     float | None,
     typer.Option("--pixel-size", help="Side of a pixel in nm.", show_default=False),
