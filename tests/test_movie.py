@@ -224,3 +224,40 @@ def test_a_block_that_cannot_be_read_is_an_error_at_its_first_frame() -> None:
     assert [next(frames)[0], next(frames)[0]] == [0, 1]
     with pytest.raises(InputError, match=r"film\.h5"):
         next(frames)
+
+
+def test_masked_pixels_are_unknown() -> None:
+    image = np.ma.masked_less(np.arange(12).reshape(3, 4), 2)
+    movie = as_movie(image)
+    assert np.isnan(movie.values).sum() == 2
+    np.testing.assert_array_equal(movie.values[0, 1:], image.data[1:])
+    plain = as_movie(np.ma.masked_array(np.arange(12, dtype=np.uint8).reshape(3, 4)))
+    assert plain.dtype == np.uint8
+
+
+@pytest.mark.parametrize("images", [[[1, 2], [3]], [[1, None], [2, {}]]])
+def test_what_is_no_array_is_refused(images: object) -> None:
+    with pytest.raises(InputError, match="given"):
+        as_movie(images)
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset"), [(1e305, 0.0), (1e35, 1e36), (1e-200, 0.0), (1e-310, 0.0), (1.0, 1e9), (1.0, -1e12)]
+)
+def test_values_that_single_precision_cannot_hold(factor: float, offset: float) -> None:
+    frames = np.random.default_rng(0).random((2, 5, 6))
+    frames[1] = 7
+    given = frames * factor + offset
+    found = finite_pixels(given.copy())
+    expected = (frames[0] - frames[0].min()) / np.ptp(frames[0])
+    np.testing.assert_allclose(found[0], expected, atol=5e-4 if offset else 1e-9)
+    assert found[1].min() == found[1].max()
+    assert np.isfinite(found.astype(np.float32)[0]).all()
+
+
+def test_values_in_range_are_left_alone() -> None:
+    for frames in (
+        np.random.default_rng(0).random((2, 5, 6)) * 1e6 + 1e6,
+        np.arange(30, dtype=np.int64).reshape(1, 5, 6),
+    ):
+        assert finite_pixels(frames) is frames

@@ -420,3 +420,9 @@ def test_empty_book_and_negative_numbers() -> None:
         simulate(1, seed=-1)
     with pytest.raises(InputError, match="first = -2"):
         simulate(1, first=-2)
+
+
+@pytest.mark.parametrize(("n", "size"), [(2, 10**20), (10**9, 128)])
+def test_too_many_pixels(n: int, size: int) -> None:
+    with pytest.raises(InputError, match="at most 1e\\+11"):
+        simulate(n, size=size)

@@ -44,8 +44,8 @@ def as_movie(
     Parameters
     ----------
     images : array, shape (y, x) or (time, y, x)
-        Real numbers; NumPy, dask, torch (on the CPU) or an xarray object. An xarray movie is returned as it is but for
-        a calibration given here, which replaces its own.
+        Real numbers; NumPy (what is masked becomes NaN), dask, torch (on the CPU) or an xarray object. An xarray movie
+        is returned as it is but for a calibration given here, which replaces its own.
     pixel_size : float, optional
         Side of a pixel in nm. Unknown when not given; never guessed.
     frame_time : float, optional
@@ -74,12 +74,23 @@ def as_movie(
         pixel_size = _step(movie, "x", "nm") if pixel_size is None else pixel_size
         frame_time = _step(movie, "time", "s") if frame_time is None else frame_time
         images, name, attrs = movie.data, name or _text(images.name), {**images.attrs, **(attrs or {})}
-    data = images if hasattr(images, "dask") else np.asarray(images)
+    data = images if hasattr(images, "dask") else _array(images)
     if data.ndim == 2:
         data = data[None]
     check_pixels(data.dtype, data.shape)
     bare = xr.DataArray(data, dims=DIMS, name=name or "image", attrs=dict(attrs or {}))
     return _with_coordinates(bare, pixel_size, frame_time)
+
+
+def _array(images: Any) -> np.ndarray:
+    if isinstance(images, np.ma.MaskedArray) and images.dtype.kind in "buif" and np.ma.is_masked(images):
+        real = np.asarray(images.data, np.result_type(images.dtype, np.float32))
+        return np.where(np.ma.getmaskarray(images), np.nan, real)
+    try:
+        return np.asarray(images)
+    except (ValueError, TypeError, RuntimeError) as error:
+        what = f"a {type(images).__name__} that is no array was given ({' '.join(str(error).split())[:120]})"
+        raise InputError(f"{what}; expected an image (y, x) or a movie (time, y, x) of numbers") from error
 
 
 def check_pixels(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
@@ -116,7 +127,7 @@ def frame_time(movie: xr.DataArray) -> float | None:
 
 
 def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 0) -> np.ndarray:
-    """Return `frames` with no NaN or infinite pixel in them.
+    """Return `frames` with no NaN or infinite pixel in them, and in a range that can be computed with.
 
     Parameters
     ----------
@@ -125,6 +136,13 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
         Whether such pixels are an error, or are filled with the value of the nearest finite pixel of their frame.
     first : int
         Number of the first frame within its movie, for the message.
+
+    Returns
+    -------
+    array, shape (time, y, x)
+        The same array if nothing had to be done. A frame whose contrast single precision cannot hold (values beyond
+        1e30, or a contrast below 1e-30 or below a millionth of the values) is scaled to 0 to 1, which changes neither
+        its classes nor its cells.
 
     Raises
     ------
@@ -136,7 +154,7 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     per_frame = bad.sum(axis=(1, 2))
     damaged = np.flatnonzero(per_frame)
     if damaged.size == 0:
-        return frames
+        return _in_range(frames)
     named = ", ".join(str(first + i) for i in damaged[:5]) + (", …" if damaged.size > 5 else "")
     where = f"{per_frame.sum()} NaN or infinite pixels in {damaged.size} of {len(frames)} frames (frame {named})"
     if nan != "fill":
@@ -149,7 +167,24 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     for i in damaged:
         nearest = distance_transform_edt(bad[i], return_distances=False, return_indices=True)
         filled[i] = frames[i][tuple(nearest)]
-    return filled
+    return _in_range(filled)
+
+
+def _in_range(frames: np.ndarray) -> np.ndarray:
+    """Return frames, those scaled to 0 to 1 whose contrast single precision cannot hold."""
+    if frames.dtype.kind == "b" or frames.dtype.itemsize == 1:
+        return frames
+    low, high = (limit(axis=(1, 2)).astype(np.float64) for limit in (frames.min, frames.max))
+    peak = np.maximum(np.abs(low), np.abs(high))
+    contrast = high / 2 - low / 2  # halves, since the difference may overflow
+    scaled = (low < high) & ((peak > 1e30) | (contrast < 1e-30) | (contrast < 1e-6 * peak))
+    if not scaled.any():
+        return frames
+    frames = frames.astype(np.float64)
+    for i in np.flatnonzero(scaled):
+        near_one = np.ldexp(frames[i], -np.frexp(peak[i])[1])
+        frames[i] = (near_one - near_one.min()) / np.ptp(near_one)
+    return frames
 
 
 def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:

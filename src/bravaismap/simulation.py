@@ -34,6 +34,7 @@ __all__ = [
 _ATOM_REACH = 4.0  # standard deviations beyond which an atom's profile is cut
 _FEW_COUNTS = 6.0  # mean below which counts are drawn exactly
 _JITTER_MARGIN = 8  # px on either side of the window, so that a displaced scan line has no seam
+_MOST_PIXELS = 10**11  # of one set of windows; it is held in memory
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ def simulate(
     """
     if n < 1 or size < 16:
         raise InputError(f"{n} windows of {size} px were asked for; expected at least 1 window of at least 16 px")
+    if n * size**2 > _MOST_PIXELS:
+        raise InputError(
+            f"{n} windows of {size} px were asked for, {float(n) * float(size) ** 2:.2g} px; expected at most "
+            f"{_MOST_PIXELS:.0g}: make several files with different seeds"
+        )
     if seed < 0 or first < 0:
         raise InputError(f"seed = {seed} and first = {first} were given; expected whole numbers of at least 0")
     book = recipe_book(recipes)

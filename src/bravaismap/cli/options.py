@@ -62,7 +62,7 @@ DistortionOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Where to compute: cpu, cuda (a graphics card), or auto for one if there is.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of all randomness.")]
 PixelOption = Annotated[
     float | None,
     typer.Option("--pixel-size", help="Side of a pixel in nm.", show_default=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import degrees
 from pathlib import Path
@@ -185,8 +185,11 @@ def export(
     ] = None,
     dataset: DatasetOption = None,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
+    hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
+    ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
+    netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
 ) -> None:
-    """Export a result as tables, figures and video (these three when nothing is named), as a report or a strain map."""
+    """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
     from bravaismap.io.export import export_csv, export_figures, export_report, export_video
     from bravaismap.io.read import read
     from bravaismap.io.result import open_result
@@ -196,7 +199,8 @@ def export(
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
     phases = open_result(result)
     folder = output or result.resolve().parent
-    everything = not (csv or figures or report or video or strain or domains)
+    exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
+    everything = not (csv or figures or report or video or strain or domains or exchanged)
     images = None if movie is None else read(movie, dataset=dataset)
     written: list[Path] = []
     if csv or everything:
@@ -212,6 +216,8 @@ def export(
     if video or everything:
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
+    for write in exchanged:
+        written += write(phases, folder)
     for path in written:
         out.print(f"wrote {path}", highlight=False)
 
@@ -371,6 +377,14 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
             )
     maps = domain_maps(result, some_frames(result), movie=images) if draw else None
     return export_domains(found, folder, maps=maps, images=images)
+
+
+def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
+    """Return the functions that write the formats of other programs that were asked for."""
+    from bravaismap.io.exchange import export_hspy, export_netcdf, export_ome_tiff
+
+    asked = ((hspy, export_hspy), (ome_tiff, export_ome_tiff), (netcdf, export_netcdf))
+    return [write for wanted, write in asked if wanted]
 
 
 def _table_of(result: PhaseMap) -> str:

@@ -64,9 +64,9 @@ def read_ser(path: Path) -> list[Signal]:
         period = _ser_period(file, 26 + 4 * wide)
         file.seek(table)
         size = 8 if wide else 4
-        tables = np.frombuffer(file.read(2 * total * size), dtype=f"<u{size}")
-        if tables.size < 2 * total:
+        if path.stat().st_size < table + 2 * total * size:
             raise InputError(f"{path}: truncated: the table of its images is cut off; copy it again")
+        tables = np.frombuffer(file.read(2 * total * size), dtype=f"<u{size}")
         offsets, tags = tables[:count].astype(np.int64), tables[total : total + count].astype(np.int64)
         file.seek(int(offsets[0]))
         fields = struct.unpack("<ddIddIHII", file.read(50))

@@ -24,10 +24,11 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from bravaismap.cells import CELL_SIZES, Table
-from bravaismap.errors import InputError, OutputError
+from bravaismap.cells import CELL_SIZES, Table, cell_table
+from bravaismap.errors import BravaismapError, InputError, OutputError
 from bravaismap.io.checksum import frame_checksum, intact_frames, readable_frames
 from bravaismap.io.lock import WriterLock
+from bravaismap.io.structure import check_card, check_files, check_names, check_variables
 from bravaismap.phases import UNMAPPED, PhaseMap
 
 __all__ = [
@@ -50,6 +51,7 @@ _CARD = "run_card"
 #: Arrays of a mark and of a checksum for each frame.
 DONE = "frame_done"
 CHECKSUM = "frame_checksum"
+_MARKS = {CHECKSUM: "uint32", DONE: "uint8"}
 #: Written last of a frame's variables: a reader takes a frame that has it for mapped.
 _LAST = "fraction"
 #: Endings of what stands beside a store while it is made: the new one, and the one that it replaces.
@@ -210,6 +212,7 @@ class ResultStore:
             )
         _remove_unfinished(self.path, self._arrays, self.done)
         self._group.attrs[_CARD] = json.dumps(dict(card), ensure_ascii=False)
+        _consolidate(self.path)
 
 
 def open_result(path: str | os.PathLike[str]) -> PhaseMap:
@@ -229,21 +232,36 @@ def open_result(path: str | os.PathLike[str]) -> PhaseMap:
     Raises
     ------
     InputError
-        If there is no such folder, or it is not a result.
+        If there is no such folder, or it is not a result: what it declares is checked before anything is read.
+    OutputError
+        Without permission to read it.
     """
     folder = Path(path)
     if not folder.exists():
         raise InputError(f"{folder}: no such result; give the .zarr folder that `bravaismap map` wrote")
-    card = card_of(open_group(folder, "r"), folder)
-    if (folder / DONE / "frames.jsonl").exists():  # of a live run
-        from bravaismap.io.live import open_live
-
-        return open_live(folder)
+    growing = (folder / DONE / "frames.jsonl").exists()  # of a live run
     try:
-        dataset = xr.open_zarr(folder, consolidated=False)
-        names = str(dataset["lattice"].attrs["flag_meanings"]).split()
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{folder}: a damaged result ({error}); map the movie again with --overwrite") from error
+        if folder.is_dir():
+            check_files(folder)
+        group = open_group(folder, "r")
+        card = card_of(group, folder)
+        check_card(card, folder)
+        known = cell_table(("time", "y", "x"), "")
+        required = MAP_VARIABLES | {name: (("time",), dtype, {}) for name, dtype in _MARKS.items()}
+        check_variables(group, folder, required, known, growing=growing)
+        names = check_names(array_of(group, "lattice"), folder)
+        if growing:
+            from bravaismap.io.live import open_live
+
+            return open_live(folder)
+        dataset = xr.open_zarr(folder, consolidated=False, decode_cf=False)
+    except BravaismapError:
+        raise
+    except PermissionError as error:
+        raise OutputError(write_problem(folder, error, "check the permissions of the folder")) from error
+    except Exception as error:  # whatever damaged metadata make a library raise
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(f"{folder}: a damaged result ({reason}); map the movie again with --overwrite") from error
     dataset = dataset.drop_vars([DONE, CHECKSUM], errors="ignore").assign_coords(lattice=("lattice", names))
     return PhaseMap(dataset.data_vars, coords=dataset.coords, attrs=card)
 
@@ -293,6 +311,8 @@ def create_store(
         _create_arrays(group, coords, variables)
         if empty_file is not None:
             (partial / empty_file).touch()
+        else:
+            _consolidate(partial)
         if path.exists():
             os.rename(path, replaced)
         os.rename(partial, path)
@@ -303,6 +323,13 @@ def create_store(
     finally:
         for leftover in (partial, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _consolidate(path: Path) -> None:
+    """Gather the metadata of all arrays in one place, where `xarray.open_zarr` looks for it; shapes do not change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(str(path), zarr_format=3)
 
 
 def _write_axes(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:
@@ -337,7 +364,7 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variab
             dimension_names=dims,
             attributes=dict(attributes) | (_flags(coords) if name == "label" else {}),
         )
-    for name, dtype in ((CHECKSUM, "uint32"), (DONE, "uint8")):
+    for name, dtype in _MARKS.items():
         group.create_array(
             name, shape=(sizes["time"],), dtype=dtype, chunks=(1,), fill_value=0, dimension_names=("time",)
         )
@@ -376,7 +403,7 @@ def _remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]
 def open_group(path: Path, mode: str) -> zarr.Group:
     """Open a store; raises `InputError` if it is none of ours, `OutputError` without permission."""
     try:
-        group = zarr.open_group(path, mode=mode, zarr_format=3)  # type: ignore[arg-type]
+        group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)  # type: ignore[arg-type]
     except PermissionError as error:
         raise OutputError(write_problem(path, error, "check the permissions of the folder")) from error
     except (OSError, ValueError, KeyError) as error:
@@ -392,7 +419,7 @@ def card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
         card = json.loads(str(group.attrs[_CARD]))
         if not isinstance(card, dict):
             raise ValueError(f"expected a table, not {card!r}")
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: the run card is missing or damaged; map the movie again with --overwrite") from error
     return card
 

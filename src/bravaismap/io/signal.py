@@ -152,8 +152,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (InputError, MemoryError):
+    except InputError:
         raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: announces more than fits into the memory; it may be damaged: copy or save it again"
+        ) from error
     except Exception as error:
         raise InputError(_unreadable(path, kind, error)) from error
     finally:

@@ -1,0 +1,253 @@
+"""The napari plugin: open a result, map the current layer, a sample. Plain functions that return layer data.
+
+A layer datum is ``(data, attributes, type)``, as napari takes it. Only the widget imports napari.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.errors import BravaismapError, InputError
+from bravaismap.io.signal import nanometres, seconds
+from bravaismap.movie import as_movie, pixel_size
+
+__all__ = [
+    "LayerData",
+    "film_sample",
+    "get_reader",
+    "layer_movie",
+    "map_layer",
+    "map_widget",
+    "movie_layer",
+    "result_layers",
+]
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_SEQUENTIAL = ("entropy", "a", "b", "gamma", "orientation")
+_UNITS = {"px": "pixel", "frame": "pixel"}
+
+
+def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Return the function that reads a path, or None for what is not a result of this package.
+
+    Parameters
+    ----------
+    path : str, or list of str
+        The ``.zarr`` folder that ``bravaismap map`` or ``watch`` wrote; several at once are left to other readers.
+
+    Returns
+    -------
+    callable, or None
+        Takes the path and returns the layers of :func:`result_layers`.
+    """
+    if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
+        return None
+    try:
+        _opened(path)
+    except BravaismapError:
+        return None
+    return lambda given: result_layers(_opened(given))
+
+
+def result_layers(result: xr.Dataset) -> list[LayerData]:
+    """Return the layers of a result.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it; it stays lazy.
+
+    Returns
+    -------
+    list of (data, attributes, type)
+        Labels (the number of the class plus 1; 0, which napari does not draw, where there is none yet) in the colours
+        of the classes; hidden, an image for the probability of each class in its colour; and entropy, a, b, γ and
+        orientation, as far as the result has them. Axes (time, y, x), with the step between windows as scale and the
+        centre of the first window as translation, in nm or pixels; the run card is in the layer's metadata. A last row
+        or column of windows that lies closer than the others is drawn one step away.
+    """
+    from bravaismap.plot import class_colors
+
+    names = [str(name) for name in result["lattice"].values]
+    colors = class_colors(names)
+    place = _placement(result)
+    layers: list[LayerData] = [
+        (
+            (result["label"].transpose("time", "y", "x") + 1).astype(np.uint8).data,
+            place
+            | {
+                "name": "lattice phase",
+                "opacity": 0.6,
+                "colormap": {None: "transparent", 0: "transparent"}
+                | {i: colors[name] for i, name in enumerate(names, 1)},
+                "features": {"index": list(range(1, len(names) + 1)), "class": [display_name(name) for name in names]},
+            },
+            "labels",
+        )
+    ]
+    hidden = place | {"visible": False, "blending": "additive"}
+    for name in names:
+        maps = result["probability"].sel(lattice=name).transpose("time", "y", "x").data
+        about = {"name": f"probability {display_name(name)}", "colormap": colors[name], "contrast_limits": (0.0, 1.0)}
+        layers.append((maps, hidden | about, "image"))
+    for variable in (name for name in _SEQUENTIAL if name in result):
+        maps = result[variable].transpose("time", "y", "x").data
+        cmap = PROBABILITY_CMAP if variable == "entropy" else SEQUENTIAL_CMAP
+        layers.append((maps, hidden | {"name": variable, "colormap": cmap, "blending": "translucent"}, "image"))
+    return layers
+
+
+def movie_layer(movie: xr.DataArray) -> LayerData:
+    """Return the image layer of a movie (time, y, x), with its pixel size and frame time as scale."""
+    place = {key: value for key, value in _placement(movie).items() if key != "metadata"}
+    about = {"name": str(movie.name or "movie"), "colormap": "gray", "metadata": {"attributes": dict(movie.attrs)}}
+    return movie.data, place | about, "image"
+
+
+def film_sample() -> list[LayerData]:
+    """Return a simulated film of six frames of 256 px that loses its atoms."""
+    from bravaismap.film import simulate_film
+
+    movie = simulate_film(6, 256, seed=0)["image"].rename("simulated film")
+    return [movie_layer(movie)]
+
+
+def layer_movie(layer: Any) -> xr.DataArray:
+    """Return the movie that an image layer shows.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Of two axes (y, x) or three (time, y, x). Units of length and of time become nm and s; others (pixels) leave the
+        pixel size or the frame time unknown.
+
+    Returns
+    -------
+    DataArray (time, y, x)
+
+    Raises
+    ------
+    InputError
+        For another kind of layer, a colour or multiscale image, or more axes.
+    """
+    kind = getattr(layer, "_type_string", type(layer).__name__)
+    if kind != "image" or layer.rgb or layer.multiscale:
+        what = "a colour image" if kind == "image" and layer.rgb else "a multiscale image" if kind == "image" else kind
+        raise InputError(f"the layer {layer.name!r} is {what}; choose a grey image layer (y, x) or (time, y, x)")
+    if layer.ndim not in (2, 3):
+        raise InputError(f"the layer {layer.name!r} has {layer.ndim} axes; expected (y, x) or (time, y, x)")
+    units = [str(unit) for unit in layer.units]
+    size = nanometres(float(layer.scale[-1]), units[-1])
+    time = seconds(float(layer.scale[0]), units[0]) if layer.ndim == 3 else None
+    return as_movie(layer.data, pixel_size=size, frame_time=time, name=layer.name, attrs={"source": layer.name})
+
+
+def map_layer(
+    layer: Any, window: int = 128, step: int = 16, model: str = "default", distortion: float = 0.02
+) -> list[LayerData]:
+    """Map the phases of an image layer and return the layers of the result, which lie over it.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        See :func:`layer_movie`.
+    window, step, model, distortion
+        See :func:`bravaismap.map_phases`.
+
+    Raises
+    ------
+    InputError
+        If the layer or an option cannot be used as it is.
+    """
+    from bravaismap.predict import map_phases
+
+    movie = layer_movie(layer)
+    result = map_phases(movie, window=window, step=step, model=model, distortion=distortion)
+    scale, start = (np.asarray(values, float) for values in (layer.scale, layer.translate))
+    found = []
+    for data, about, kind in result_layers(result):
+        pixels = np.array(about["scale"][1:]) / (pixel_size(movie) or 1.0)
+        first = np.array(about["translate"][1:]) / (pixel_size(movie) or 1.0)
+        placed = {
+            "name": f"{layer.name}: {about['name']}",
+            "scale": [*scale[:-2], *(scale[-2:] * pixels)],
+            "translate": [*start[:-2], *(start[-2:] + scale[-2:] * first)],
+            "units": [str(unit) for unit in layer.units],
+            "axis_labels": list(about["axis_labels"][-layer.ndim :]),
+        }
+        found.append((data if layer.ndim == 3 else data[0], about | placed, kind))
+    return found
+
+
+def map_widget(napari_viewer: Any) -> Any:
+    """Return the dock widget that maps the layer selected in the viewer, in a thread of its own."""
+    from magicgui import magicgui
+    from magicgui.widgets import Container, Label
+    from napari.layers import Layer
+    from napari.qt.threading import create_worker
+
+    from bravaismap.models import MODELS
+
+    def show(layers: list[LayerData]) -> None:
+        for layer in layers:
+            napari_viewer.add_layer(Layer.create(*layer))
+
+    def start(window: int = 128, step: int = 16, model: str = "default", distortion: float = 0.02) -> None:
+        layer = napari_viewer.layers.selection.active
+        if layer is None:
+            raise InputError("no layer is selected; select an image layer in the list and press the button again")
+        layer_movie(layer)  # what cannot be mapped is said at once
+        options = (layer, window, step, model, distortion)
+        create_worker(map_layer, *options, _connect={"returned": show}, _progress={"desc": f"map {layer.name}"})
+
+    settings = magicgui(
+        start,
+        call_button="Map the selected layer",
+        window={"min": 16, "max": 8192},
+        step={"min": 1, "max": 8192},
+        model={"choices": list(MODELS)},
+        distortion={"min": 0.0, "max": 0.5, "step": 0.005},
+    )
+    settings.name = "settings"
+    shown = Label(name="layer")
+
+    def say_layer() -> None:
+        layer = napari_viewer.layers.selection.active
+        shown.value = "select an image layer" if layer is None else f"layer: {layer.name}"
+
+    napari_viewer.layers.selection.events.active.connect(lambda _: say_layer())
+    say_layer()
+    return Container(widgets=[shown, settings], labels=False)
+
+
+def _opened(path: Any) -> xr.Dataset:
+    from bravaismap.io.result import open_result
+
+    return open_result(path)
+
+
+def _placement(data: xr.Dataset | xr.DataArray) -> dict[str, Any]:
+    """Return where data (time, y, x) lie, and the run card."""
+    unit = {dim: str(data[dim].attrs.get("units", "pixel")) for dim in ("time", "y", "x")}
+    return {
+        "scale": [_step(data, dim) for dim in unit],
+        "translate": [float(data[dim][0]) for dim in unit],
+        "units": [_UNITS.get(name, name) for name in unit.values()],
+        "axis_labels": list(unit),
+        "metadata": {"run_card": dict(data.attrs)},
+    }
+
+
+def _step(data: xr.Dataset | xr.DataArray, dim: str) -> float:
+    """Return the step of a coordinate; of a single window the step that its run card names, of a single frame 1."""
+    values = data[dim].values
+    if len(values) > 1:
+        return float(np.median(np.diff(values)))
+    return 1.0 if dim == "time" else float(data.attrs.get("step", 1)) * float(data.attrs.get("pixel_size_nm") or 1.0)
