@@ -29,12 +29,12 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_constants_of_the_mathematics_are_those_of_the_code() -> None:
-    from bravaismap import measurement, posterior
+    from bravaismap import likelihood, measurement, posterior
 
     text = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
     slope, even = posterior._ODDS_SLOPE, posterior.EVEN_EVIDENCE
     least, more, middle, width = posterior._MISTAKEN
-    (clear, _), (rare, factor) = posterior._SCALES
+    (clear, _), (rare, factor) = likelihood._SCALES
     for said in (
         f"{slope:g}\\,(E - {even:g})",
         f"q(E) = {least:g} + \\frac{{{more:g}}}{{1 + e^{{(E - {middle:g}) / {width:g}}}}}",

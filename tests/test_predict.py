@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -276,3 +277,9 @@ def test_options_that_cannot_be(
 def test_public_functions_are_these() -> None:
     assert bm.classify is classify
     assert bm.map_phases is map_phases
+
+
+@pytest.mark.parametrize("call", [classify, partial(map_phases, window=48)])
+def test_a_seed_that_no_generator_takes_is_refused(call: Any, film: np.ndarray, quick: NetworkClassifier) -> None:
+    with pytest.raises(InputError, match="a seed of -1 was given; expected a whole number"):
+        call(film, model=quick, seed=-1)

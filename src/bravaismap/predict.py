@@ -290,6 +290,8 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
 
 
 def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
+    if not 0 <= seed < 2**63:
+        raise InputError(f"a seed of {seed} was given; expected a whole number from 0 to 2**63 - 1")
     return {
         "version": _package_version(),
         "model": classifier.name,

@@ -1,6 +1,6 @@
 """Make docs/images/viewer.png: the viewer on a simulated film that decomposes under the beam.
 
-python examples/picture_of_the_viewer.py [PATH]
+python docs/picture_of_the_viewer.py [PATH]
 
 Needs the extra `viewer`, playwright, and Chromium or Chrome.
 """
