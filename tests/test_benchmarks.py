@@ -83,3 +83,16 @@ def test_two_classifiers_are_compared(benchmark: Callable[[str], ModuleType], wi
     assert same["windows"] == 12
     assert same["windows_per_second"] > 0 < same["cpu_windows_per_second"]
     assert benchmark("gpu").compared(load_model(), load_model(distortion=0.1), windows, 1)["largest_difference"] > 0
+
+
+def test_even_draws_are_worth_more_than_as_many_random_ones(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = benchmark("draws")
+    monkeypatch.setattr(module, "EVEN", (60, 300))
+    monkeypatch.setattr(module, "RANDOM", 300)
+    monkeypatch.setattr(module, "REFERENCE", 5000)
+    module.main(["--windows", "12", "--repeats", "3", "--json", str(tmp_path / "draws.json")])
+    found = written(tmp_path / "draws.json")
+    assert found["even 300"] < found["even 60"]
+    assert found["even 300"] < 0.7 * found["random 300"]

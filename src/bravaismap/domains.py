@@ -92,7 +92,7 @@ def domain_maps(
     level: float | None = None,
     smoothing: float = SMOOTHING,
 ) -> xr.Dataset:
-    """Return where the domains of some frames lie, by the numbers that :func:`find_domains` gives them.
+    """Return where the domains of some frames lie, by the numbers that `find_domains` gives them.
 
     Parameters
     ----------

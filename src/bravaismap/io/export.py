@@ -275,7 +275,7 @@ def export_domains(
     Parameters
     ----------
     domains : Dataset
-        Of :func:`bravaismap.find_domains`.
+        Of :func:`bravaismap.domains.find_domains`.
     folder : str or path
         Made if it does not exist; existing files of these names in it are replaced.
     maps : Dataset, optional
