@@ -13,6 +13,7 @@ import xarray as xr
 import zarr
 from PIL import Image
 
+from bravaismap.cells import CELL_SIZES, cell_table
 from bravaismap.conventions import CLASSES
 from bravaismap.film import simulate_film
 from bravaismap.io.result import ResultStore
@@ -134,8 +135,11 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     options = ("fit", store, "--law", "linear", "--onset", "--movie", movie, "-o", tmp_path)
     run(*options).refused("holds no lattice parameters")
     group = zarr.open_group(store, mode="r+")
-    spacing = np.full((8, 1, 1), 11 * 0.0287)
-    group.create_array("a", data=spacing, dimension_names=("time", "y", "x"), attributes={"units": "nm"})
+    sizes = {"time": 8, "y": 1, "x": 1, "lattice": 6} | CELL_SIZES
+    for name, (dims, dtype, attributes) in cell_table(("time", "y", "x"), "nm").items():
+        values = np.full([sizes[dim] for dim in dims], 11 * 0.0287, dtype)
+        chunks = (1, *values.shape[1:])
+        group.create_array(name, data=values, chunks=chunks, dimension_names=dims, attributes=attributes)
     done = run(*options)
     assert done.code == 0, done.err
     assert "the classifier's fraction differs by" in done.out

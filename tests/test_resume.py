@@ -29,7 +29,7 @@ from bravaismap.predict import map_phases
 FRAMES = 2
 CARD = {"model": "m", "version": "0.1.0", "samples": 30}
 SIZES = {"time": FRAMES, "y": 2, "x": 3, "lattice": 6}
-VARIABLES = {name: MAP_VARIABLES[name] for name in ("fraction", "label", "probability")}
+VARIABLES = MAP_VARIABLES
 COORDS = {dim: xr.DataArray(np.arange(SIZES[dim]) * 0.5, dims=dim, attrs={"units": "px"}) for dim in ("time", "y", "x")}
 COORDS |= {"lattice": xr.DataArray(list(CLASSES), dims="lattice")}
 
