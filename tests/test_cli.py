@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -299,7 +300,10 @@ def test_ctrl_c_leaves_a_result_that_the_same_command_continues(weights: Path, t
     np.save(tmp_path / "long.npy", np.random.default_rng(0).poisson(20, (60, 128, 128)).astype(np.uint16))
     arguments = ["map", "long.npy", "--window", "64", "--step", "16", "--model", str(weights), "--samples", "40", "-o"]
     command = [sys.executable, "-m", "bravaismap.cli", *arguments, "parts.zarr"]
-    started = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # the tests themselves may run in the background
+    started = subprocess.Popen(
+        command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(list(tmp_path.glob("parts.zarr/frame_done/c/*"))) < 3:
         time.sleep(0.02)
