@@ -192,6 +192,12 @@ def test_growth_that_is_not_determined_says_why() -> None:
     assert f"No law of growth was fitted to the fraction of none: {refused.value}." in words
 
 
+def test_few_frames_are_fitted_and_the_laws_not_compared() -> None:
+    page = Page(report(film(5), times=[])).words
+    assert "fitted to the fraction of none" in page
+    assert "The laws were not compared: 5 frames are left; expected at least 6" in page
+
+
 def test_attributes_of_a_hostile_result_stay_text() -> None:
     evil = film(3, input=HOSTILE, model=HOSTILE, version=HOSTILE, window=HOSTILE, **{HOSTILE: HOSTILE})
     evil = evil.assign_coords(lattice=[*CLASSES[:2], HOSTILE, *CLASSES[3:]])

@@ -173,7 +173,11 @@ def _kinetics(result: xr.Dataset) -> list[str]:
             growth = fit_growth(curves["fraction"], std=curves["fraction_std"])
         except InputError as error:
             return [*parts, paragraph(f"No law of growth was fitted to the fraction of none: {error}.")]
-        laws = compare_laws(curves["fraction"], std=curves["fraction_std"])
+        try:
+            laws = compare_laws(curves["fraction"], std=curves["fraction_std"])
+            choice = [paragraph(_choice(laws)), _law_table(laws)]
+        except InputError as error:  # the longest law needs more frames than this one
+            choice = [paragraph(f"The laws were not compared: {error}.")]
     size, shape = (_numbers(result.attrs.get(name)) for name in ("pixel_size_nm", "frame_size"))
     known = size.shape == () and shape.shape == (2,) and size > 0 and (shape > 0).all()
     physical = physical_growth(growth, frame_area(result.attrs)) if known else None
@@ -189,7 +193,7 @@ def _kinetics(result: xr.Dataset) -> list[str]:
     if physical is None:
         parts.append(paragraph("Areas in nm² need the pixel size, which is not known."))
     drawn = picture(png_of(plot_growth(growth)), "Fraction of none with the fitted law, and the residuals over σ.")
-    return [*parts, drawn, paragraph(_choice(laws)), _law_table(laws)]
+    return [*parts, drawn, *choice]
 
 
 def _growth_table(growth: xr.Dataset, physical: xr.Dataset | None) -> str:
