@@ -146,12 +146,13 @@ def step_by_keyboard_and_play(page: Any) -> None:
     page.locator("button.play").first.click()
     says(page, "time", "frame 5 of 0 to 5")
     says(page, "time", "t = 11.25 s")
+    page.locator("button.pause").first.click()  # it stops by itself, one interval later
 
 
 def click_on_a_curve(page: Any) -> None:
     page.mouse.click(*place(page, "curves", 4.6, 0.5))
     says(page, "time", "frame 2 of 0 to 5")
-    assert page.locator("input[type=range]").first.input_value() == "2"
+    playwright.expect(page.locator("input[type=range]").first).to_have_value("2")
 
 
 def click_on_the_frame(page: Any, film: Path) -> None:
