@@ -110,6 +110,16 @@ def test_frame_that_does_not_fit_is_left_out(quick: NetworkClassifier, tmp_path:
     assert "NaN" in text
 
 
+def test_a_first_frame_that_cannot_be_mapped_sets_no_size(quick: NetworkClassifier, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    np.save(source / "f0.npy", MOVIE[0, :20, :20])
+    np.save(source / "f1.npy", MOVIE[1])
+    np.save(source / "f2.npy", MOVIE[2])
+    with pytest.warns(UserWarning, match="left out: the window of 32 × 32 px does not fit into the frame of 20 × 20"):
+        assert run_on(folder(source, patience=0.2), tmp_path / "r.zarr", quick, 0.9) == ["f1.npy", "f2.npy"]
+
+
 def test_stopped_and_started_again_without_loss_or_duplication(quick: NetworkClassifier, tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "r.zarr"
     source.mkdir()

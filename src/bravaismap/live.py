@@ -193,13 +193,14 @@ def watch(
 
     def classify(pixels: xr.DataArray) -> PhaseMap:
         nonlocal size
-        size = size or pixels.shape
-        if pixels.shape != size:
+        if size is not None and pixels.shape != size:
             found, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
             raise InputError(
                 f"{pixels.attrs.get('source', source)}: a frame of {found}, but those before have {expected}"
             )
-        return map_phases(pixels, **options)
+        phases = map_phases(pixels, **options)
+        size = pixels.shape  # of the first that can be mapped
+        return phases
 
     try:
         while until_idle is None or clock() - latest < until_idle:

@@ -78,12 +78,6 @@ class LiveStore:
             self._lock.release()
             raise
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """Height and width of a frame in px."""
-        height, width = card_of(self._group, self.path)["frame_size"]
-        return int(height), int(width)
-
     def append(self, phases: PhaseMap, source: str) -> dict[str, Any]:
         """Add the map of one more frame and return its line of the journal."""
         index = len(self.frames)

@@ -46,6 +46,9 @@ LAYERS = {
     "orientation": "orientation of a",
 }
 _CELL = ("a", "b", "gamma", "orientation")
+#: Degrees after which a lattice looks the same: those of the two with more than a twofold axis, and of every other.
+_TURNS = {"hexagonal": 60.0, "square": 90.0}
+_HALF_TURN = 180.0
 
 
 @dataclass(frozen=True)
@@ -246,14 +249,14 @@ def empty_message(done: int, total: int, *, growing: bool, mapping: bool, proble
 
 def orientation_period(label: NDArray[np.integer], classes: tuple[str, ...] = CLASSES) -> Floats:
     """Return the turn (degrees) after which the lattice of each window looks the same."""
-    table = np.array([{"hexagonal": 60.0, "square": 90.0}.get(name, 180.0) for name in classes] + [180.0])
+    table = np.array([_TURNS.get(name, _HALF_TURN) for name in classes] + [_HALF_TURN])
     return np.asarray(table[label])
 
 
 def _turn(name: str, lattice: str) -> float | None:
     if name != "orientation" or lattice == NONE:
         return None
-    return {"hexagonal": 60.0, "square": 90.0}.get(lattice, 180.0)
+    return _TURNS.get(lattice, _HALF_TURN)
 
 
 def _mean(values: Floats, period: float | None) -> tuple[float, float]:
