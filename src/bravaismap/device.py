@@ -20,8 +20,9 @@ __all__ = ["PROCESSOR", "checked_device", "full_precision", "in_batches"]
 Answer = TypeVar("Answer")
 
 PROCESSOR = "cpu"
-#: Pixels of images that are classified together on a processor, so that their spectra stay in its caches.
-_PIXELS_ON_PROCESSOR = 2**21
+#: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, for which
+#: the threads wait for one another; more mean more memory.
+_PIXELS_ON_PROCESSOR = 5 * 2**20
 #: Bytes that a pixel takes on its way through the measurement, all intermediate results together.
 _BYTES_PER_PIXEL = 512
 #: Share of the free memory of a graphics card that is used, and the most pixels at a time whatever is free.

@@ -19,6 +19,8 @@ __all__ = ["distinct", "index_spots", "reduce_rows"]
 _STRONG = 12
 _DIFFERENCES = 6
 _STRAY = 0.03
+#: Exponents below this are nothing, and would be numbers too small for a processor to be fast with.
+_FARTHEST = -60.0
 
 
 def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tensor, Tensor]:
@@ -90,50 +92,48 @@ def _cross(basis: Tensor) -> Tensor:
     return basis[..., 0, 0] * basis[..., 1, 1] - basis[..., 0, 1] * basis[..., 1, 0]
 
 
-def _orders(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of the node nearest to each spot and the distance from it, (n, candidates, spots)."""
-    area = _cross(basis)[..., None]
+def _nearest(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the node nearest to each spot and the square of the distance from it, (n, spots, candidates)."""
+    area = _cross(basis)[:, None]
     area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
-    (a, b), (c, d) = basis[..., 0, :, None].unbind(-2), basis[..., 1, :, None].unbind(-2)
-    y, x = position[:, None, :, 0], position[:, None, :, 1]
-    first = ((y * d - x * c) / area).round()
-    second = ((x * a - y * b) / area).round()
-    distance = (y - first * a - second * c).square() + (x - first * b - second * d).square()
-    return first, second, distance
+    one, two = basis.unbind(-2)
+    (a, b), (c, d) = one.unbind(-1), two.unbind(-1)
+    solve = torch.stack([torch.cat([d, -b], -1), torch.cat([-c, a], -1)], dim=1) / area.repeat(1, 1, 2)
+    index = position @ solve
+    nearest = index.round()
+    off_one, off_two = index.sub_(nearest).chunk(2, dim=-1)
+    first, second = nearest.chunk(2, dim=-1)
+    distance = off_one * one.square().sum(-1)[:, None]
+    distance.addcmul_(off_two, (one * two).sum(-1)[:, None], value=2).mul_(off_one)
+    return first, second, distance.addcmul_(off_two.square(), two.square().sum(-1)[:, None])
 
 
 def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread: float) -> Tensor:
-    first, second, distance = _orders(basis, position)
-    variance = error**2 * (1 + spread * (first.square() + second.square()).clamp_max(30.0))
-    area = _cross(basis).abs()[..., None]
-    density = area / (2 * torch.pi * variance) * torch.exp(-0.5 * distance / variance)
-    gain = torch.log(_STRAY + (1 - _STRAY) * density)
-    zero = (first == 0) & (second == 0)
-    gain = torch.where(zero, gain.new_full((), -3.0), gain)
-    score = (gain * weight[:, None]).sum(-1)
+    first, second, distance = _nearest(basis, position)
+    norm = first.square().addcmul_(second, second)
+    centre = norm == 0
+    precision = norm.clamp_max_(30.0).mul_(spread).add_(1).reciprocal_().mul_(1 / error**2)
+    area = _cross(basis).abs()
+    density = distance.mul_(precision).mul_(-0.5).clamp_min_(_FARTHEST).exp_().mul_(precision).mul_((area / (2 * torch.pi))[:, None])
+    gain = density.mul_(1 - _STRAY).add_(_STRAY).log_().masked_fill_(centre, -3.0)
+    score = (weight[:, None] @ gain)[:, 0]
     lengths = basis.square().sum(-1)
-    sine = area[..., 0] / lengths.prod(-1).sqrt().clamp_min(1e-9)
+    sine = area / lengths.prod(-1).sqrt().clamp_min(1e-9)
     usable = (lengths.amin(-1) > 2.0**2) & (sine > 0.15)
     return torch.where(usable, score, score.new_full((), -1e3))
 
 
 def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float) -> Tensor:
     """One step of weighted least squares over the spots near a node, damped towards the basis itself."""
-    first, second, distance = _orders(basis, position)
+    first, second, distance = _nearest(basis, position)
     variance = error**2 * (1 + 0.3 * (first.square() + second.square()).clamp_max(30.0))
-    w = weight[:, None] * torch.exp(-0.5 * distance / variance) + 1e-9
-    y, x = position[:, None, :, 0], position[:, None, :, 1]
+    w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(_FARTHEST)) + 1e-9
     damp = 0.05
-    m11 = (w * first * first).sum(-1) + damp
-    m12 = (w * first * second).sum(-1)
-    m22 = (w * second * second).sum(-1) + damp
-    right = torch.stack(
-        [
-            torch.stack([(w * first * y).sum(-1), (w * first * x).sum(-1)], -1),
-            torch.stack([(w * second * y).sum(-1), (w * second * x).sum(-1)], -1),
-        ],
-        -2,
-    )
+    w_first, w_second = w * first, w * second
+    m11 = (w_first * first).sum(1) + damp
+    m12 = (w_first * second).sum(1)
+    m22 = (w_second * second).sum(1) + damp
+    right = torch.stack([w_first.transpose(1, 2) @ position, w_second.transpose(1, 2) @ position], dim=-2)
     right = right + damp * basis
     determinant = m11 * m22 - m12 * m12
     one = (m22[..., None] * right[..., 0, :] - m12[..., None] * right[..., 1, :]) / determinant[..., None]
@@ -148,8 +148,9 @@ def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
     score = score.gather(1, order)
     basis = reduce_rows(basis)
     inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
-    relation = basis[:, :, None] @ inverse[:, None]
-    integer = ((relation - relation.round()).abs() < 0.12).all(-1).all(-1)
+    n, many = score.shape
+    relation = (basis.flatten(1, 2) @ inverse.transpose(1, 2).flatten(2)).reshape(n, many, 2, many, 2)
+    integer = (relation.sub_(relation.round()).abs_() < 0.12).all(-1).all(2)
     same = integer & integer.transpose(1, 2)
     earlier = torch.ones_like(same[0]).tril(-1)
     repeated = (same & earlier).any(-1)

@@ -39,8 +39,6 @@ _CLOSE_WIDELY = 150.0
 _TRIED_WIDELY = 9
 #: Pixels above which an image is searched more widely: it is one of few.
 _LARGE = 40_000
-#: Windows measured in one go: so many fit a processor's cache.
-_TOGETHER = 64
 #: A lattice counts if a region of this many cells would show it, so that a faint periodic support, or a carrier of
 #: interference, that only thousands of cells reveal does not speak for an image of something else.
 _VISIBLE = 400.0
@@ -129,12 +127,6 @@ def measure(images: Tensor) -> Measurement:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    count = -(-len(images) // _TOGETHER) if images.device.type == "cpu" else 1
-    parts = [_measure(part) for part in torch.chunk(images, count)]
-    return Measurement(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Measurement)))
-
-
-def _measure(images: Tensor) -> Measurement:
     plain = standardize(images)
     spectrum = whitened_power(plain)
     best = _search(plain, spectrum, wide=images.shape[-2] * images.shape[-1] > _LARGE)

@@ -82,7 +82,7 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     waves = _Waves(images.shape[-2:], orders @ basis)
     amplitude = _turn(sums, orders @ change).sum(-1) / share.sum()
     filled = amplitude * (weight > 0)
-    left = waves.demodulate(tapered - taper * waves.synthesize(filled))
+    left = waves.demodulate(tapered.addcmul_(taper, waves.synthesize(filled), value=-1))
     amplitude = amplitude + left.sum(-1) / share.sum()
     noise = _noise(left)
     sums = left + filled[..., None] * share

@@ -8,6 +8,7 @@ a lattice in bins too, whatever the shape of the window.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -70,11 +71,23 @@ def standardize(images: Tensor) -> Tensor:
 
 def background(images: Tensor, cells: int = 16) -> Tensor:
     """Return the slow background of standardised images: what varies over more than about 1 / `cells` of the window."""
-    rows, columns = images.shape[-2:]
-    size = (min(cells, rows), min(cells, columns))
-    coarse = F.adaptive_avg_pool2d(images[:, None], size)
-    coarse = F.avg_pool2d(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return F.interpolate(coarse, (rows, columns), mode="bilinear", align_corners=False)[:, 0]
+    (down, up), (across, out) = (_means(side, min(cells, side), images.device) for side in images.shape[-2:])
+    return up @ (down @ (images @ across.T)) @ out.T
+
+
+@functools.cache
+def _means(side: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Matrices from a line to the means of its cells, each with its neighbours' (cells, side), and back (side, cells)."""
+    mean = F.adaptive_avg_pool1d(torch.eye(side, device=device)[None], cells)[0].T
+    mean = F.avg_pool1d(F.pad(mean.T[None], (1, 1), mode="replicate"), 3, stride=1)[0].T
+    return mean, _stretch(cells, side, device)
+
+
+@functools.cache
+def _stretch(count: int, size: int, device: torch.device) -> Tensor:
+    """Matrix (size, count) of the linear interpolation of evenly spread values."""
+    line = torch.eye(count, device=device)[None]
+    return F.interpolate(line, size, mode="linear", align_corners=False)[0].T
 
 
 def flatten(images: Tensor, cells: int = 16) -> Tensor:
@@ -106,17 +119,24 @@ def whitened_power(images: Tensor) -> Spectrum:
     taper_y = torch.hann_window(rows, periodic=False, device=images.device)
     taper_x = torch.hann_window(columns, periodic=False, device=images.device)
     taper = taper_y[:, None] * taper_x
-    centred = images - (images * taper).sum((-2, -1), keepdim=True) / taper.sum()
-    half = torch.fft.rfft2(centred * taper)
-    power = torch.fft.fftshift(half.real.square() + half.imag.square(), dim=-2)
-    if rows % 2 == 0:
-        power = torch.cat([power[:, 1:], power[:, :1]], dim=-2)[:, :-1]
-    # rows now run from -(rows-1)//2 to (rows-1)//2, odd in number: the centre is exact
-    middle = power.shape[-2] // 2
-    power[:, middle, 0] = power[:, middle + 1, 0]  # the centre was made 0 by taking the mean away
-    power = torch.cat([power[:, :, 1:2].flip(-2), power], dim=-1)
+    tapered = images * taper
+    tapered.addcmul_(tapered.sum((-2, -1), keepdim=True) / taper.sum(), taper, value=-1)
+    power = _centred(torch.fft.rfft2(tapered))
     level = _local_level(power)
-    return Spectrum(power / level, level)
+    return Spectrum(power.div_(level), level)
+
+
+def _centred(half: Tensor) -> Tensor:
+    """Power of Fourier sums (n, rows, columns) in the order of a `Spectrum`: an odd number of rows, k_y = 0 in the middle."""
+    n, rows, columns = half.shape
+    middle = (rows - 1) // 2
+    power = half.real.square().addcmul_(half.imag, half.imag)
+    power[:, 0, 0] = power[:, 1, 0]  # the centre was made 0 by taking the mean away
+    out = power.new_empty(n, 2 * middle + 1, columns + 1)
+    out[:, :middle, 1:] = power[:, rows - middle :]
+    out[:, middle:, 1:] = power[:, : middle + 1]
+    out[:, :, 0] = out[:, :, 2].flip(-1)
+    return out
 
 
 def significance(ratio: Tensor) -> Tensor:
@@ -187,8 +207,8 @@ def _local_level(power: Tensor) -> Tensor:
     height, width = -(-rows // down), -(-columns // across)
     padded = F.pad(power[:, None], (0, across * width - columns, 0, down * height - rows), mode="replicate")[:, 0]
     lowest = 1e-7 * power.mean(dim=(1, 2), keepdim=True) + 1e-30
-    blocks = torch.maximum(padded, lowest).rsqrt().reshape(n, down, height, across, width).mean(dim=(2, 4))
+    blocks = torch.maximum(padded, lowest).rsqrt_().reshape(n, down, height, across, width).mean(dim=(2, 4))
     level = math.pi / blocks.square()
-    logs = level.log()
-    logs = F.interpolate(logs[:, None], (down * height, across * width), mode="bilinear", align_corners=False)[:, 0]
-    return logs[:, :rows, :columns].exp()
+    stretch_y = _stretch(down, down * height, power.device)[:rows]
+    stretch_x = _stretch(across, across * width, power.device)[:columns]
+    return (stretch_y @ level.log() @ stretch_x.T).exp_()
