@@ -19,7 +19,7 @@ from bravaismap.posterior import (
     sample_probability,
     shape_covariance,
 )
-from bravaismap.tiling import WORDS, Placed
+from bravaismap.tiling import WORDS, Placed, distinct_words
 
 CELLS = {
     "square": (10.0, 10.0, 90.0),
@@ -201,3 +201,21 @@ def test_small_windows_are_less_sure_of_no_lattice() -> None:
     np.testing.assert_allclose(surest[2], 1 / (1 + 5 * 0.003 * 16), rtol=1e-6)
     assert 0.7 < surest[0] < 0.75
     assert surest[3] > 0.98
+
+
+def test_images_that_repeat_one_another_count_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of images that a mirror line or a point of symmetry makes equal one is looked at: the sum is that over all."""
+    rng = np.random.default_rng(9)
+    basis = np.concatenate([bases(**CELLS), bases(**CELLS) + rng.normal(0, 0.3, (5, 2, 2))])
+    covariance, evidence = isotropic(10, 0.05), np.full(10, 300.0)
+    once = class_probability(basis, covariance, evidence, 0.01)
+    all_words = (torch.ones(len(WORDS), dtype=torch.bool), 1)
+    monkeypatch.setattr(likelihood, "_LOCI", dict.fromkeys(likelihood._LOCI, all_words))
+    np.testing.assert_allclose(once, class_probability(basis, covariance, evidence, 0.01), atol=1e-9)
+
+
+def test_order_of_the_symmetry_of_points_and_lines() -> None:
+    for point, order in ((1j, 4), (0.5 + 1j * np.sqrt(0.75), 6), (None, 2)):
+        chosen, repeated = distinct_words(point)
+        assert repeated == order
+        assert len(WORDS) / order <= int(chosen.sum()) < len(WORDS)

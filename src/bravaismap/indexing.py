@@ -114,7 +114,14 @@ def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread
     centre = norm == 0
     precision = norm.clamp_max_(30.0).mul_(spread).add_(1).reciprocal_().mul_(1 / error**2)
     area = _cross(basis).abs()
-    density = distance.mul_(precision).mul_(-0.5).clamp_min_(_FARTHEST).exp_().mul_(precision).mul_((area / (2 * torch.pi))[:, None])
+    density = (
+        distance.mul_(precision)
+        .mul_(-0.5)
+        .clamp_min_(_FARTHEST)
+        .exp_()
+        .mul_(precision)
+        .mul_((area / (2 * torch.pi))[:, None])
+    )
     gain = density.mul_(1 - _STRAY).add_(_STRAY).log_().masked_fill_(centre, -3.0)
     score = (weight[:, None] @ gain)[:, 0]
     lengths = basis.square().sum(-1)

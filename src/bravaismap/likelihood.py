@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.lattice import CENTER
-from bravaismap.tiling import Placed, asinh, cayley, images, near_images, words_on
+from bravaismap.tiling import Placed, asinh, cayley, distinct_words, images, near_images, places, words_on
 
 __all__ = ["Scales", "Shapes", "likelihood"]
 
@@ -35,6 +35,9 @@ _SCALES = ((0.97, 1.0), (0.03, 6.0))
 Scales = tuple[tuple[float, float], ...]
 _BROAD = 0.03 * 6 / math.pi
 _LONGEST = 2.2
+#: Points and lines of the classes: which images to look at, and how often each of them counts.
+_LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
+_LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
 
 
 class Shapes:
@@ -62,18 +65,19 @@ class Shapes:
         scatter = widest * own + self.bent * torch.eye(2, dtype=own.dtype, device=own.device)
         self.window, self.word = near_images(tau, scatter, own if moved else None)
         reach = 8 * _radius(scatter) + (5 * _radius(own) if moved else 0.0)
-        here = self.placed(tau[:, None], own.dtype)
+        here = self.placed(tau[:, None], own.dtype, torch.arange(len(self.window), device=own.device))
+        chosen = {name: _LOCI[name][0].to(own.device)[self.word] for name in _LOCI}
         self.near = {
-            name: torch.nonzero(distance[:, 0] <= reach[self.window] + 1e-6).squeeze(1)
+            name: torch.nonzero((distance[:, 0] <= reach[self.window] + 1e-6) & chosen[name]).squeeze(1)
             for name, distance in _distances(here).items()
         }
 
-    def placed(self, tau: Tensor, dtype: torch.dtype) -> Placed:
-        """Return the images of shapes (n, draws), with the errors of the measurement."""
-        own = self.own.to(dtype)
+    def placed(self, tau: Tensor, dtype: torch.dtype, rows: Tensor) -> Placed:
+        """Return some of the images of shapes (n, draws), with the errors of the measurement."""
+        own, window = self.own.to(dtype), self.window[rows]
         scatter = torch.stack([own[:, 0, 0], own[:, 0, 1], own[:, 1, 1]], dim=-1)
-        x, y = tau.real.to(dtype)[self.window], tau.imag.to(dtype)[self.window]
-        return images(x, y, scatter[self.window], words_on(tau.device, dtype)[self.word])
+        x, y = tau.real.to(dtype)[window], tau.imag.to(dtype)[window]
+        return images(x, y, scatter[window], words_on(tau.device, dtype)[self.word[rows]])
 
 
 def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
@@ -93,23 +97,25 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
         In the order of :data:`~bravaismap.conventions.LATTICES`.
     """
     tau = shapes.tau[:, None] if moved is None else moved
-    seen = shapes.placed(tau, shapes.own.dtype if moved is None else torch.float32)
-    out = seen.x.new_zeros(5, *tau.shape)
+    dtype = shapes.own.dtype if moved is None else torch.float32
+    out = torch.zeros(5, *tau.shape, dtype=dtype, device=tau.device)
 
     def add(lattice: int, name: str, part: Callable[..., Iterator[Tensor]], *options: object) -> None:
-        rows = shapes.near[name]
+        rows, repeated = shapes.near[name], _LOCI[name][1]
         if not len(rows):
             return
-        some, window = seen.rows(rows), shapes.window[rows]
-        for share, value in zip(shapes.scales, part(some, shapes, *options), strict=True):
-            out[lattice].index_add_(0, window, value, alpha=share[0])
+        some, window = shapes.placed(tau, dtype, rows), shapes.window[rows]
+        for (share, _), value in zip(shapes.scales, part(some, shapes, *options), strict=True):
+            out[lattice].index_add_(0, window, value, alpha=share * repeated)
 
     add(0, "square", _point, CENTER["square"])
     add(1, "upright", _upright)
     add(2, "arc", _arc)
     add(2, "tall", _tall)
     add(3, "hexagonal", _point, CENTER["hexagonal"])
-    out[4].index_add_(0, shapes.window, _oblique_prior(seen.x, seen.y))
+    x, y = tau.real.to(dtype)[shapes.window], tau.imag.to(dtype)[shapes.window]
+    at = places(x, y, words_on(tau.device, dtype)[shapes.word])
+    out[4].index_add_(0, shapes.window, _oblique_prior(*at))
     out[4] += _BROAD
     return out.movedim(0, -1)
 

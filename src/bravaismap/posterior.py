@@ -43,7 +43,7 @@ Complexes = NDArray[np.complexfloating]
 
 _SMALLEST = 1e-5
 #: Draws of all images of all windows whose likelihoods are worked out in one go.
-_DRAWN_TOGETHER = 60_000
+_DRAWN_TOGETHER = 480_000
 
 
 @dataclass(frozen=True)

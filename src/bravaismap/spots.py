@@ -77,10 +77,10 @@ def background(images: Tensor, cells: int = 16) -> Tensor:
 
 @functools.cache
 def _means(side: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Matrices from a line to the means of its cells, each with its neighbours' (cells, side), and back (side, cells)."""
-    mean = F.adaptive_avg_pool1d(torch.eye(side, device=device)[None], cells)[0].T
-    mean = F.avg_pool1d(F.pad(mean.T[None], (1, 1), mode="replicate"), 3, stride=1)[0].T
-    return mean, _stretch(cells, side, device)
+    """Matrices from a line to the means over its cells and their neighbours, (cells, side), and back, (side, cells)."""
+    means = F.adaptive_avg_pool1d(torch.eye(side, device=device)[None], cells)
+    means = F.avg_pool1d(F.pad(means, (1, 1), mode="replicate"), 3, stride=1)[0].T
+    return means, _stretch(cells, side, device)
 
 
 @functools.cache
@@ -127,7 +127,7 @@ def whitened_power(images: Tensor) -> Spectrum:
 
 
 def _centred(half: Tensor) -> Tensor:
-    """Power of Fourier sums (n, rows, columns) in the order of a `Spectrum`: an odd number of rows, k_y = 0 in the middle."""
+    """Power of Fourier sums (n, rows, columns) in the order of a `Spectrum`: rows odd in number, the centre exact."""
     n, rows, columns = half.shape
     middle = (rows - 1) // 2
     power = half.real.square().addcmul_(half.imag, half.imag)

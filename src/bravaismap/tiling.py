@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["WORDS", "Placed", "asinh", "cayley", "images", "near_images", "words_on"]
+__all__ = ["WORDS", "Placed", "asinh", "cayley", "distinct_words", "images", "near_images", "places", "words_on"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,35 @@ def words_on(device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor
     return WORDS.to(device, dtype)
 
 
+def distinct_words(point: complex | None = None) -> tuple[Tensor, int]:
+    """Return words that put a shape differently with respect to a mirror line, or to a point, and how many do the same.
+
+    Parameters
+    ----------
+    point : complex, optional
+        A shape of more symmetry than a mirror line has. A line if not given: any of those of the tiling.
+
+    Returns
+    -------
+    chosen : bool tensor, shape (words,)
+        One row of :data:`WORDS` for each distance from the point, or from the line.
+    repeated : int
+        What the sum over all images is larger by: the order of the symmetry.
+    """
+    if point is None:
+        return WORDS[:, 4] == 0, 2
+
+    def distance(x: float, y: float) -> Tensor:
+        shape = torch.tensor([x, y], dtype=torch.float64).expand(len(WORDS), 2)
+        at = images(shape[:, :1], shape[:, 1:], WORDS.new_zeros(1, 3), WORDS)
+        off = (at.x - point.real).square() + (at.y - point.imag).square()
+        return (off / (at.y * point.imag))[:, 0]
+
+    generic = distance(0.1234, 1.345)
+    same = (generic[:, None] - generic).abs() < 1e-9
+    return ~same.tril(-1).any(1), int((distance(point.real, point.imag) < 1e-9).sum())
+
+
 def images(x: Tensor, y: Tensor, scatter: Tensor, words: Tensor) -> Placed:
     """Return the images of shapes under words.
 
@@ -123,19 +152,26 @@ def images(x: Tensor, y: Tensor, scatter: Tensor, words: Tensor) -> Placed:
         xx, xy, yy of the covariance of (dx, dy) / y.
     words : tensor, shape (m, 5), or (1, draws, 5) for another word in each column
     """
-    p, q, r, s, mirror = (part if words.ndim == 3 else part[:, None] for part in words.unbind(-1))
-    sign = 1 - 2 * mirror
-    x = sign * x
-    real, imag = p + q * x, q * y  # of p + qτ
-    size = real.square() + imag.square()
+    mirror = words[..., 4] if words.ndim == 3 else words[:, 4, None]
+    at_x, at_y, real, imag, size = _moved(x, y, words)
     xx, xy, yy = scatter[:, :, None].unbind(1)
-    there = Placed(x, y, xx, sign * xy, yy)
-    return there.seen_in(
-        ((r + s * x) * real + s * y * imag) / size,
-        y / size,
-        (real.square() - imag.square()) / size,
-        -2 * real * imag / size,
-    )
+    there = Placed(x, y, xx, (1 - 2 * mirror) * xy, yy)
+    return there.seen_in(at_x, at_y, (real.square() - imag.square()) / size, -2 * real * imag / size)
+
+
+def places(x: Tensor, y: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    """Return x and y of the images of shapes (m, draws) under words (m, 5)."""
+    at_x, at_y, *_ = _moved(x, y, words)
+    return at_x, at_y
+
+
+def _moved(x: Tensor, y: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Images (x, y) of shapes τ, and p + qτ of each, with the square of its size."""
+    p, q, r, s, mirror = (part if words.ndim == 3 else part[:, None] for part in words.unbind(-1))
+    x = (1 - 2 * mirror) * x
+    real, imag = p + q * x, q * y
+    size = real.square() + imag.square()
+    return ((r + s * x) * real + s * y * imag) / size, y / size, real, imag, size
 
 
 def cayley(shapes: Placed) -> Placed:
