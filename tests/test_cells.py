@@ -14,7 +14,7 @@ from matplotlib.collections import QuadMesh
 
 import bravaismap as bm
 from bravaismap.cellplot import plot_cells, plot_shapes
-from bravaismap.cells import cell_table, independent_windows
+from bravaismap.cells import cell_statistics, cell_table, independent_windows, orientation_period
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
 from bravaismap.evaluate import Labelled, evaluate, report, score_cells
@@ -333,3 +333,41 @@ def test_shapes_are_drawn_in_the_domain(mapped: xr.Dataset) -> None:
     assert (points[:, 0] >= -1e-6).all()
     assert (points[:, 0] <= 0.5 + 1e-6).all()
     assert (np.hypot(*points.T) >= 1 - 1e-6).all()
+
+
+# Over windows
+
+
+def windows(label: str, **values: list[float]) -> xr.Dataset:
+    """Return windows of one class with cells and equal errors."""
+    count = len(next(iter(values.values())))
+    row = {
+        name: ("window", np.asarray(values.get(name, np.ones(count)))) for name in ("a", "b", "gamma", "orientation")
+    }
+    row |= {f"{name}_std": ("window", np.full(count, 0.25)) for name in row}
+    row["label"] = ("window", np.full(count, CLASSES.index(label), np.int8))
+    some = xr.Dataset(row, coords={"lattice": list(CLASSES)})
+    some["a"].attrs["units"] = "nm"
+    return some
+
+
+def test_cells_of_each_class_are_medians_over_its_windows() -> None:
+    some = xr.concat([windows("square", a=[2.0, 3.0, 7.0, np.nan]), windows("oblique", a=[5.0])], "window")
+    found = cell_statistics(some)
+    assert found["windows"].values.tolist() == [4, 0, 0, 0, 1, 0]
+    square, oblique = (found.sel(lattice=name) for name in ("square", "oblique"))
+    assert float(square["a"]) == 3.0
+    assert float(square["a_scatter"]) == pytest.approx(np.std([2, 3, 7], ddof=1))
+    assert float(square["a_std"]) == 0.25
+    assert float(oblique["a"]) == 5.0
+    assert np.isnan(oblique["a_scatter"])
+    assert np.isnan(found["a"].sel(lattice="hexagonal"))
+    assert found["a"].attrs["units"] == "nm"
+
+
+@pytest.mark.parametrize(("lattice", "turn"), [("hexagonal", 60), ("square", 90), ("oblique", 180)])
+def test_orientations_count_modulo_the_symmetry(lattice: str, turn: float) -> None:
+    found = cell_statistics(windows(lattice, orientation=[turn - 1.0, 1.0, 2 * turn + 2.0, -0.5])).sel(lattice=lattice)
+    assert float(found["orientation"]) == pytest.approx(0.25)
+    assert float(found["orientation_scatter"]) == pytest.approx(np.std([-1, 1, 2, -0.5], ddof=1))
+    assert orientation_period(np.array([CLASSES.index(lattice), -1])).tolist() == [turn, 180]

@@ -17,7 +17,7 @@ from bravaismap.errors import InputError, OutputError
 from bravaismap.htmlpage import bullets, cell, page, table
 from bravaismap.io.export import export_report
 from bravaismap.phases import percent
-from bravaismap.report import PAPER, cell_statistics, report
+from bravaismap.report import PAPER, report
 from bravaismap.verdict import with_error
 
 HOSTILE = '"><script src="http://evil.example/x.js"></script><img src=x onerror=alert(1)> $\\frac{'
@@ -289,22 +289,6 @@ def test_what_is_refused(result: xr.Dataset) -> None:
         report(result, np.zeros((2, 96, 112)), times=[0])
     with pytest.raises(InputError, match="the result has no fraction, fraction_std"):
         report(result.drop_vars(["fraction", "fraction_std"]))
-
-
-def test_cell_statistics() -> None:
-    some = film(2)
-    region = some.isel(time=0, y=slice(0, 2))
-    found = cell_statistics(region)
-    assert found["windows"].sel(lattice=["hexagonal", "oblique", "none"]).values.tolist() == [7, 1, 0]
-    chosen = region["b"].values[region["label"].values == 3]
-    hexagonal = found.sel(lattice="hexagonal")
-    assert float(hexagonal["b"]) == pytest.approx(np.median(chosen))
-    assert float(hexagonal["b_scatter"]) == pytest.approx(chosen.std(ddof=1), rel=1e-5)
-    assert float(hexagonal["b_std"]) == pytest.approx(5e-4)
-    assert found["a"].attrs["units"] == "nm"
-    assert np.isnan(found["a_scatter"].sel(lattice="oblique"))
-    assert np.isnan(found["a"].sel(lattice="none"))
-    assert int(cell_statistics(some)["windows"].sum()) == 24
 
 
 def test_parts_of_a_page_are_text() -> None:

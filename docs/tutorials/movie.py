@@ -52,7 +52,7 @@ plot_fractions(result, film["void_fraction"])
 # Medians over the windows of each class in the last frame. ``a_std`` is the σ of a single window, ``a_scatter`` what
 # windows differ by. The truth is a = b = 0.3153 nm, γ = 60°.
 
-from bravaismap.report import cell_statistics
+from bravaismap.cells import cell_statistics
 
 cells = cell_statistics(result.isel(time=-1)).sel(lattice="hexagonal")
 for name in ("a", "b", "gamma"):

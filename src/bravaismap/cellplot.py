@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from bravaismap.cells import orientation_period
 from bravaismap.conventions import CLASSES, COLORS, DIVERGING_CMAP, LATTICES, SEQUENTIAL_CMAP, display_name
 from bravaismap.lattice import CENTER, shape
 from bravaismap.plot import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
@@ -49,7 +50,7 @@ def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
         values = np.asarray(result[name].isel(time=index).values, float)
         turning = name == "orientation"
         if turning:
-            period = _period(np.asarray(result["label"].isel(time=index).values))
+            period = orientation_period(np.asarray(result["label"].isel(time=index).values))
             values = values % period
         low, high = (0.0, float(period[np.isfinite(values)].max(initial=60.0))) if turning else _limits(values)
         mesh: QuadMesh = draw_map(ax, result, values, _CYCLIC if turning else SEQUENTIAL_CMAP, high)
@@ -140,11 +141,6 @@ def draw_domain(ax: Axes, top: float) -> None:
         ax.plot(x, y, color=COLORS["centered_rectangular"], lw=2.5)
     for name, corner in CENTER.items():
         ax.plot(np.real(corner), np.imag(corner), marker="D", ms=9, color=COLORS[name], zorder=4, mec="white")
-
-
-def _period(label: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the turn (degrees) after which the lattice of each window looks the same."""
-    return np.select([label == CLASSES.index("hexagonal"), label == CLASSES.index("square")], [60.0, 90.0], 180.0)
 
 
 def _reach(values: NDArray[np.floating]) -> float:

@@ -23,6 +23,7 @@ __all__ = [
     "NONE",
     "PROBABILITY_CMAP",
     "SEQUENTIAL_CMAP",
+    "TURNS",
     "class_index",
     "class_name",
     "display_name",
@@ -44,6 +45,15 @@ IUCR_SYMBOLS: Final = {
     "hexagonal": "hp",
     "oblique": "mp",
     NONE: "",
+}
+
+#: Degrees by which a lattice is turned until it looks the same.
+TURNS: Final = {
+    "square": 90.0,
+    "rectangular": 180.0,
+    "centered_rectangular": 180.0,
+    "hexagonal": 60.0,
+    "oblique": 180.0,
 }
 
 #: Other names in use, the ones of the paper among them.

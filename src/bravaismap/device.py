@@ -23,6 +23,10 @@ PROCESSOR = "cpu"
 #: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, for which
 #: the threads wait for one another; more mean more memory.
 _PIXELS_ON_PROCESSOR = 5 * 2**20
+#: Images, or pixels of images, from which on a batch is worth a thread of its own: two threads with fewer wait for one
+#: another longer than they gain.
+_WORTH_A_THREAD = 128
+_PIXELS_WORTH_A_THREAD = 2**21
 #: Bytes that a pixel takes on its way through the measurement, all intermediate results together.
 _BYTES_PER_PIXEL = 512
 #: Share of the free memory of a graphics card that is used, and the most pixels at a time whatever is free.
@@ -80,7 +84,9 @@ def in_batches(
     """
     count, pixels = shape[0], max(1, shape[1] * shape[2])
     if device == PROCESSOR:
-        at_once = _even(count, max(1, _PIXELS_ON_PROCESSOR // pixels), torch.get_num_threads())
+        fewest = max(1, min(_WORTH_A_THREAD, _PIXELS_WORTH_A_THREAD // pixels))
+        threads = min(torch.get_num_threads(), max(1, count // fewest))
+        at_once = _even(count, max(1, _PIXELS_ON_PROCESSOR // pixels), threads)
         return side_by_side(function, _slices(0, count, at_once))
     at_once = _fitting(device, free) // pixels
     answers: list[Answer] = []

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -66,7 +66,7 @@ def side_by_side(function: Callable[[Part], Answer], parts: Sequence[Part]) -> l
         torch.set_num_threads(threads)
 
 
-def one_ahead(items: Iterable[Part]) -> Iterator[Part]:
+def one_ahead(items: Iterable[Part]) -> Generator[Part]:
     """Yield the items, and have the next one made while the one yielded is in use.
 
     Parameters

@@ -20,6 +20,7 @@ from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.mapping import FrameMapper, predict
 from bravaismap.models import Classifier, load_model
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
+from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap, label_of
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
@@ -212,7 +213,7 @@ def map_phases(
         constant: list[int] = []
         pixels = read_frames(calibrated, wanted)
         if scheduler is None and workers is None:
-            mapped = ((index, mapper(index, frame)) for index, frame in pixels)
+            mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
         else:
             from bravaismap.cluster import mapped_on_cluster
 

@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from bravaismap import cellplot, plot
+from bravaismap.cells import cell_statistics
 from bravaismap.conventions import DIMS, IUCR_SYMBOLS, NONE, display_name
 from bravaismap.dose import frame_area, physical_growth
 from bravaismap.driftplot import plot_drift
@@ -28,7 +29,7 @@ from bravaismap.kinetics import compare_laws, fit_growth
 from bravaismap.phases import mapped_frames, percent
 from bravaismap.verdict import with_error
 
-__all__ = ["PAPER", "cell_statistics", "report"]
+__all__ = ["PAPER", "report"]
 
 #: The paper whose method this is.
 PAPER = (
@@ -81,39 +82,6 @@ def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None =
             body += _frame(result, index, images)
         body += _drift(result)
     return page(title, [*body, *_provenance(result)])
-
-
-def cell_statistics(result: xr.Dataset) -> xr.Dataset:
-    """Return the cell of each class over some windows of a result: a region, a frame, or all of it.
-
-    Parameters
-    ----------
-    result : Dataset
-        With ``label``, ``a``, ``b``, ``gamma`` and their ``_std``, over any dimensions.
-
-    Returns
-    -------
-    Dataset
-        Over ``lattice``: ``windows``, the number of windows that have the class as their most probable one; ``a``,
-        ``b``, ``gamma``, the medians over them; ``a_std``, ``b_std``, ``gamma_std``, the medians of the σ of a single
-        window; and ``a_scatter``, ``b_scatter``, ``gamma_scatter``, the standard deviations between windows. NaN for
-        a class without windows.
-    """
-    names = [str(name) for name in result["lattice"].values]
-    label = result["label"].values
-    found: dict[str, Any] = {"windows": ("lattice", [int((label == i).sum()) for i in range(len(names))])}
-    for name in ("a", "b", "gamma"):
-        values, errors = (result[key].transpose(*result["label"].dims).values for key in (name, f"{name}_std"))
-        rows = []
-        for i in range(len(names)):
-            known = (label == i) & np.isfinite(values)
-            some, their = values[known].astype(float), errors[known].astype(float)
-            spread = some.std(ddof=1) if some.size > 1 else np.nan
-            rows.append((np.median(some), np.median(their), spread) if some.size else (np.nan,) * 3)
-        unit = {"units": str(result[name].attrs.get("units", ""))}
-        for column, ending in zip(zip(*rows, strict=True), ("", "_std", "_scatter"), strict=True):
-            found[f"{name}{ending}"] = ("lattice", list(column), unit)
-    return xr.Dataset(found, coords={"lattice": names})
 
 
 def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:

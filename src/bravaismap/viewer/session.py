@@ -199,7 +199,7 @@ class Session:
         if self.region is not None:
             r = self.region
             where += f" x {r.x0:.4g} to {r.x1:.4g}, y {r.y0:.4g} to {r.y1:.4g} {self.source.unit}"
-        note = " Cells: mean ± standard deviation from window to window." if found.cell else ""
+        note = " Cells: median ± standard deviation from window to window." if found.cell else ""
         table = table_html(state.region_table(found, self.source.unit), found.classes)
         self.page.text["region"].object = f"<p>{where} {found.windows} windows.{note}</p>{table}"
 

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import independent_windows, reclassify
-from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
+from bravaismap.cells import cell_statistics, independent_windows, reclassify
+from bravaismap.conventions import LATTICES, display_name
 from bravaismap.errors import InputError
 from bravaismap.phases import PhaseMap, independent_std, percent
 from bravaismap.plot import edges
@@ -26,7 +26,6 @@ __all__ = [
     "frame_extent",
     "layers_of",
     "one_window",
-    "orientation_period",
     "parse_region",
     "region_statistics",
     "region_table",
@@ -46,9 +45,6 @@ LAYERS = {
     "orientation": "orientation of a",
 }
 _CELL = ("a", "b", "gamma", "orientation")
-#: Degrees after which a lattice looks the same: those of the two with more than a twofold axis, and of every other.
-_TURNS = {"hexagonal": 60.0, "square": 90.0}
-_HALF_TURN = 180.0
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,8 @@ class RegionStatistics:
     fraction, fraction_std : arrays, shape (lattice,)
         Mean probability of each class and its standard deviation, as for a whole frame.
     cell, spread, error : dict of str to array, shape (lattice,)
-        Mean of a, b, gamma and orientation over the windows of each class, their standard deviation from window to
-        window (NaN for one window), and the median σ of one window. NaN where there is none, or no cells are known.
+        Median, standard deviation from window to window, and median σ of one window, of a, b, gamma and orientation of
+        each class: see :func:`bravaismap.cells.cell_statistics`. Empty where no cells are known.
     """
 
     windows: int
@@ -202,19 +198,22 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     size = [np.ptp(values[chosen]) / pixel + window for values, chosen in ((ys, rows), (xs, columns))]
     independent = independent_windows(size, window, len(label))
-    groups = [label == i for i in range(len(classes))]
-    cell: dict[str, Floats] = {}
-    spread: dict[str, Floats] = {}
-    error: dict[str, Floats] = {}
-    for name in _CELL if "a" in frame else ():
-        values, std = (frame[key].values[0][inside].astype(float) for key in (name, f"{name}_std"))
-        found = [_mean(values[group], _turn(name, classes[i])) for i, group in enumerate(groups)]
-        cell[name], spread[name] = (np.array([pair[k] for pair in found]) for k in (0, 1))
-        error[name] = np.array([np.median(std[g]) if np.isfinite(std[g]).any() else np.nan for g in groups])
+    cells = cell_statistics(_windows(frame, inside)) if "a" in frame else None
+    cell, spread, error = (
+        {} if cells is None else {name: cells[f"{name}{ending}"].values for name in _CELL}
+        for ending in ("", "_scatter", "_std")
+    )
     return RegionStatistics(
-        len(label), classes, np.array([int(group.sum()) for group in groups]), probability.mean(axis=0),
+        len(label), classes, np.array([int((label == i).sum()) for i in range(len(classes))]), probability.mean(axis=0),
         independent_std(probability, independent), cell, spread, error,
     )  # fmt: skip
+
+
+def _windows(frame: xr.Dataset, inside: NDArray[np.bool_]) -> xr.Dataset:
+    """Return the labels and cells of some windows of a frame, in a row."""
+    names = ["label", *_CELL, *(f"{name}_std" for name in _CELL)]
+    row = {name: ("window", frame[name].transpose("time", "y", "x").values[0][inside]) for name in names}
+    return xr.Dataset(row, coords={"lattice": frame["lattice"].values})
 
 
 def region_table(found: RegionStatistics, unit: str) -> list[list[str]]:
@@ -225,7 +224,7 @@ def region_table(found: RegionStatistics, unit: str) -> list[list[str]]:
     rows = [header]
     for i, name in enumerate(found.classes):
         row = [display_name(name), str(found.count[i]), percent(found.fraction[i], found.fraction_std[i])]
-        rows.append(row + [_mean_text(found.cell[key][i], found.spread[key][i]) for key in found.cell])
+        rows.append(row + [_median_text(found.cell[key][i], found.spread[key][i]) for key in found.cell])
     return rows
 
 
@@ -247,36 +246,10 @@ def empty_message(done: int, total: int, *, growing: bool, mapping: bool, proble
     return ""
 
 
-def orientation_period(label: NDArray[np.integer], classes: tuple[str, ...] = CLASSES) -> Floats:
-    """Return the turn (degrees) after which the lattice of each window looks the same."""
-    table = np.array([_TURNS.get(name, _HALF_TURN) for name in classes] + [_HALF_TURN])
-    return np.asarray(table[label])
-
-
-def _turn(name: str, lattice: str) -> float | None:
-    if name != "orientation" or lattice == NONE:
-        return None
-    return _TURNS.get(lattice, _HALF_TURN)
-
-
-def _mean(values: Floats, period: float | None) -> tuple[float, float]:
-    """Return mean and standard deviation; with a period, of angles that repeat after it."""
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return np.nan, np.nan
-    if period is not None:
-        phase = np.exp(2j * np.pi * values / period)
-        middle = float(np.angle(phase.mean())) * period / (2 * np.pi)
-        values = middle % period + (values - middle + period / 2) % period - period / 2
-    spread = float(values.std(ddof=1)) if values.size > 1 else np.nan
-    mean = float(values.mean())
-    return (mean if period is None else mean % period), spread
-
-
-def _mean_text(mean: float, spread: float) -> str:
-    if np.isnan(mean):
+def _median_text(median: float, spread: float) -> str:
+    if np.isnan(median):
         return ""
-    return f"{mean:.4g}" if np.isnan(spread) else with_error(mean, spread)
+    return f"{median:.4g}" if np.isnan(spread) else with_error(median, spread)
 
 
 def _inside(region: Region, ys: Floats, xs: Floats) -> NDArray[np.bool_]:
