@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -66,14 +66,28 @@ def test_no_stage_leaves_the_device(stage: str) -> None:
         assert str(STAGES[stage]().device) == ELSEWHERE
 
 
-def test_a_processor_gets_equal_batches_for_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device.torch, "get_num_threads", lambda: 2)
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)  # what is rounded depends on it
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_processor_gets_equal_batches_for_all_cores() -> None:
     found = in_batches(lambda rows: rows, (625, 128, 128))
     sizes = [rows.stop - rows.start for rows in found]
     assert sum(sizes) == 625
     assert len(sizes) % 2 == 0
     assert max(sizes) * 128**2 <= device._PIXELS_ON_PROCESSOR
     assert max(sizes) - min(sizes) <= len(sizes)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("shape", "batches"), [((169, 128, 128), 1), ((256, 128, 128), 2), ((4, 1024, 1024), 2)])
+def test_a_thread_gets_no_less_than_is_worth_it(shape: tuple[int, int, int], batches: int) -> None:
+    assert len(in_batches(lambda rows: rows, shape)) == batches
 
 
 def test_a_card_gets_what_its_memory_holds_and_less_when_that_was_too_much() -> None:

@@ -45,7 +45,7 @@ def as_mapped(output: Path, model: NetworkClassifier, movie: np.ndarray) -> None
     """Assert that a live result holds what `map_phases` says of these frames."""
     found, expected = open_result(output).load(), map_phases(movie, model=model, **OPTIONS)
     assert isinstance(found, PhaseMap)
-    xr.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)  # rounding differs with where arrays lie
+    xr.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)  # threads change what is rounded
     assert set(found.attrs) == set(expected.attrs) - {"input_sha256"}
 
 
