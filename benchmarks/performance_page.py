@@ -1,6 +1,7 @@
 """docs/performance.md from the JSON that the benchmarks write: every figure with its machine, versions and date.
 
-for name in throughput memory scaling resume monte_carlo; do python benchmarks/$name.py --json figures/$name.json; done
+for name in throughput memory scaling resume watch monte_carlo
+do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
 Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a graphics card, fills the row of the
@@ -25,7 +26,8 @@ What mapping costs in time and memory, measured. This page is made by a command 
 change those, not this page:
 
 ```
-for name in throughput memory scaling resume monte_carlo; do python benchmarks/$name.py --json figures/$name.json; done
+for name in throughput memory scaling resume watch monte_carlo
+do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 ```
 
@@ -93,7 +95,8 @@ def _throughput(found: Figures) -> list[str]:
         f"{total / found['fft']:.0f} times that. On {_count(found['threads'], 'thread')} it maps "
         f"{windows / on_all:.0f} windows/s. The paper's movie of {frames} frames, recorded in "
         f"{found['paper_seconds']:g} s, would take {frames * on_all:.0f} s, projected from "
-        f"{_count(found['frames'], 'frame')}.",
+        f"{_count(found['frames'], 'frame')}; with {found['paper_samples']} draws for the σ of each window, the number "
+        f"of the paper's passes, {frames * found['with_paper_samples']:.0f} s.",
     ]
     if found["parts"]:
         rows = [
@@ -171,6 +174,14 @@ def _resume(found: Figures) -> list[str]:
     ]
 
 
+def _watch(found: Figures) -> list[str]:
+    return [
+        f"`watch` on a folder of {_count(found['frames'], 'image')} of {found['size']}² that wait, {found['windows']} "
+        f"windows each, default model: {found['rate']:.2g} frames a second. A frame takes {_s(found['median'])} "
+        f"(median), {_s(found['longest'])} at most, classified and stored."
+    ]
+
+
 def _monte_carlo(found: Figures) -> list[str]:
     rows = [
         ["in batches, as `classify` does", _s(found["batched"])],
@@ -203,6 +214,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "memory": ("Memory", _memory),
     "scaling": ("Workers", _scaling),
     "resume": ("Being killed, and being safe", _resume),
+    "watch": ("Live", _watch),
     "monte_carlo": ("Monte-Carlo dropout", _monte_carlo),
 }
 

@@ -62,6 +62,15 @@ def test_frames_in_place_are_those_that_are_written(
     np.testing.assert_array_equal(zarr.open_group(tmp_path / "r.zarr", mode="r")["entropy"][:], values)
 
 
+def test_frames_that_wait_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    size = ("--frames", "2", "--size", "160", "--step", "32", "--json", str(tmp_path / "watch.json"))
+    benchmark("watch").main(size)
+    found = written(tmp_path / "watch.json")
+    assert (found["frames"], found["windows"]) == (2, 4)
+    assert found["rate"] == pytest.approx(2 / (2 * found["median"]))
+    assert found["median"] <= found["longest"]
+
+
 def test_where_there_is_no_card_none_is_measured(
     benchmark: Callable[[str], ModuleType],
     tmp_path: Path,

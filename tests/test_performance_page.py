@@ -23,6 +23,8 @@ THROUGHPUT: dict[str, Any] = ABOUT | {
     "on_all_threads": 1.0,
     "paper_frames": 90,
     "paper_seconds": 202.5,
+    "paper_samples": 5000,
+    "with_paper_samples": 2.1,
     "parts": [{"part": "spectrum", "windows": 6, "windows_per_second": 8000.0}],
 }
 MEMORY: dict[str, Any] = ABOUT | {
@@ -59,6 +61,14 @@ RESUME: dict[str, Any] = ABOUT | {
     "renaming_per_frame": 0.0061,
     "files_per_frame": 22,
 }
+WATCH: dict[str, Any] = ABOUT | {
+    "frames": 30,
+    "size": 512,
+    "windows": 169,
+    "rate": 4.12,
+    "median": 0.24,
+    "longest": 0.4,
+}
 MONTE_CARLO: dict[str, Any] = ABOUT | {
     "passes": 5000,
     "repeats": 5,
@@ -74,6 +84,7 @@ RECORDS = {
     "memory": MEMORY,
     "scaling": SCALING,
     "resume": RESUME,
+    "watch": WATCH,
     "monte_carlo": MONTE_CARLO,
 }
 
@@ -99,6 +110,8 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "| **lost by being killed** | **4.5 s** |",
         "| reading a frame and comparing it with its checksum | 12 |",
         "| of it the checksum | 0.2 |",
+        "`watch` on a folder of 30 images of 512² that wait, 169 windows each, default model: 4.1 frames a second. "
+        "A frame takes 0.24 s (median), 0.4 s at most, classified and stored.",
         "| in batches, as `classify` does | 0.93 s |",
         "| ratio (lowest of the repeats) | 6.1 (5.9) |",
         "| GPU | not measured here |  |  |",
@@ -111,7 +124,8 @@ def test_figures_stand_in_the_page(module: ModuleType, line: str) -> None:
 def test_sentences_work_out_what_follows(module: ModuleType) -> None:
     text = module.page(RECORDS)
     assert "take 100 ms a frame: the whole is 20 times that. On 2 threads it maps 600 windows/s" in text
-    assert "recorded in 202.5 s, would take 90 s, projected from 4 frames" in text
+    assert "recorded in 202.5 s, would take 90 s, projected from 4 frames; with 5000 draws" in text
+    assert "the number of the paper's passes, 189 s." in text
     alone = module.page(RECORDS | {"throughput": THROUGHPUT | {"threads": 1, "parts": []}})
     assert "On 1 thread it maps" in alone
     assert "| part" not in alone
@@ -128,7 +142,7 @@ def test_tables_are_whole(module: ModuleType) -> None:
 
 def test_what_is_missing_is_said(module: ModuleType) -> None:
     text = module.page({"resume": RESUME})
-    assert text.count("Not measured here:") == 4
+    assert text.count("Not measured here:") == 5
     assert "Not measured here: `python benchmarks/scaling.py --json FILE`." in text
     for name in module.SECTIONS:
         assert (FOLDER / f"{name}.py").exists()
