@@ -89,7 +89,7 @@ def _throughput(found: Figures) -> list[str]:
     on_all, frames = found["on_all_threads"], found["paper_frames"]
     parts = [
         f"`map` with the default model and all outputs, from HDF5 to zarr: {_count(found['frames'], 'frame')} of 512², "
-        f"{windows} windows of 128² each, on one thread.",
+        f"spread over a simulation of the paper's movie, {windows} windows of 128² each, on one thread.",
         _table(["stage", "ms a frame", "share"], [*stages, whole]),
         f"The Fourier transforms of the windows alone take {_ms(found['fft'])} ms a frame: the whole is "
         f"{total / found['fft']:.0f} times that. On {_count(found['threads'], 'thread')} it maps "

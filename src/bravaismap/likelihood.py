@@ -35,6 +35,8 @@ _SCALES = ((0.97, 1.0), (0.03, 6.0))
 Scales = tuple[tuple[float, float], ...]
 _BROAD = 0.03 * 6 / math.pi
 _LONGEST = 2.2
+#: Exponents below this are nothing, and would be numbers too small for a processor to be fast with.
+_FARTHEST = -60.0
 #: Points and lines of the classes: which images to look at, and how often each of them counts.
 _LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
 _LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
@@ -142,7 +144,7 @@ def _point(seen: Placed, shapes: Shapes, point: complex) -> Iterator[Tensor]:
         xx, xy, yy = factor * seen.xx + shapes.bent, factor * seen.xy, factor * seen.yy + shapes.bent
         determinant = torch.maximum(xx * yy - xy.square(), 1e-6 * xx * yy)
         square = (yy * across.square() - 2 * xy * across * along + xx * along.square()) / determinant
-        yield torch.exp(-0.5 * square) * determinant.rsqrt() / (2 * math.pi)
+        yield (-0.5 * square).clamp_min_(_FARTHEST).exp_() * determinant.rsqrt() / (2 * math.pi)
 
 
 def _upright(seen: Placed, shapes: Shapes) -> Iterator[Tensor]:
@@ -167,15 +169,17 @@ def _line(seen: Placed, shapes: Shapes, low: float, high: float, prior: Callable
     inverse = size.rsqrt()
     across, along = asinh(seen.x / seen.y), 0.5 * size.log()
     turned = seen.seen_in(seen.x, seen.y, seen.y * inverse, seen.x * inverse)  # the axis is the second direction
+    exponent = across.square().mul_(-0.5)
     for _, factor in shapes.scales:
-        xx, xy = factor * turned.xx + shapes.bent, factor * turned.xy
+        xx, xy = (factor * turned.xx).add_(shapes.bent), factor * turned.xy
         lean = xy / xx
-        at = along - lean * across
-        sharp = (factor * turned.yy + shapes.bent - lean * xy).clamp_min(1e-14).mul(2).rsqrt()
-        inside = torch.erfc((low - at) * sharp)
+        at = torch.addcmul(along, lean, across, value=-1)
+        sharp = (factor * turned.yy).add_(shapes.bent).addcmul_(lean, xy, value=-1).clamp_min_(1e-14).mul_(2).rsqrt_()
+        inside = (low - at).mul_(sharp).erfc_()
         if high < math.inf:
-            inside = inside - torch.erfc((high - at) * sharp)
-        yield torch.exp(-0.5 * across.square() / xx) * (8 * math.pi * xx).rsqrt() * inside * prior(at.clamp(low, high))
+            inside -= (high - at).mul_(sharp).erfc_()
+        height = (exponent / xx).clamp_min_(_FARTHEST).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_())
+        yield height.mul_(inside).mul_(prior(at.clamp_(low, high)))
 
 
 # --- priors -----------------------------------------------------------------------------------------------------------
@@ -209,7 +213,7 @@ def _tall_prior(s: Tensor) -> Tensor:
 def _oblique_prior(x: Tensor, y: Tensor) -> Tensor:
     """Density per hyperbolic area of b/a and γ uniform, at one image."""
     size = x.square() + y.square()
-    ratio = size.sqrt()
-    inside = (size >= 1) & (x <= y / math.tan(math.radians(50))) & (x >= 0)
-    near = torch.where(ratio <= 2, 0.89 * ratio, 0.08 / 0.4 * (ratio / 2).clamp_min(1).pow(-2.5))
-    return torch.where(inside, near * y.square() / size / math.radians(40), 0.0)
+    inside = (size >= 1) & (x * math.tan(math.radians(50)) <= y) & (x >= 0)
+    beyond = (size / 4).clamp_min(1)  # (b / 2a)²
+    near = torch.where(size <= 4, 0.89 * size.sqrt(), 0.08 / 0.4 * beyond.sqrt().rsqrt() / beyond)
+    return torch.where(inside, near * (y * y / size) * (1 / math.radians(40)), 0.0)

@@ -38,9 +38,9 @@ class Placed:
         return Placed(
             x,
             y,
-            square * self.xx - 2 * product * self.xy + other * self.yy,
-            product * (self.xx - self.yy) + (square - other) * self.xy,
-            other * self.xx + 2 * product * self.xy + square * self.yy,
+            (square * self.xx).addcmul_(product, self.xy, value=-2).addcmul_(other, self.yy),
+            (product * (self.xx - self.yy)).addcmul_(square - other, self.xy),
+            (other * self.xx).addcmul_(product, self.xy, value=2).addcmul_(square, self.yy),
         )
 
 
@@ -156,7 +156,8 @@ def images(x: Tensor, y: Tensor, scatter: Tensor, words: Tensor) -> Placed:
     at_x, at_y, real, imag, size = _moved(x, y, words)
     xx, xy, yy = scatter[:, :, None].unbind(1)
     there = Placed(x, y, xx, (1 - 2 * mirror) * xy, yy)
-    return there.seen_in(at_x, at_y, (real.square() - imag.square()) / size, -2 * real * imag / size)
+    cos = (real * real).addcmul_(imag, imag, value=-1).div_(size)
+    return there.seen_in(at_x, at_y, cos, (real * imag).mul_(-2).div_(size))
 
 
 def places(x: Tensor, y: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,18 +171,16 @@ def _moved(x: Tensor, y: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor,
     p, q, r, s, mirror = (part if words.ndim == 3 else part[:, None] for part in words.unbind(-1))
     x = (1 - 2 * mirror) * x
     real, imag = p + q * x, q * y
-    size = real.square() + imag.square()
-    return ((r + s * x) * real + s * y * imag) / size, y / size, real, imag, size
+    size = (real * real).addcmul_(imag, imag)
+    at_x = (s * x).add_(r).mul_(real).addcmul_(s * y, imag).div_(size)
+    return at_x, y / size, real, imag, size
 
 
 def cayley(shapes: Placed) -> Placed:
     """Map the arc |τ| = 1 to the imaginary axis, i to i and the hexagonal point to i√3."""
     x, y = shapes.x, shapes.y
-    left = 1 - x
-    size = left.square() + y.square()
-    return shapes.seen_in(
-        (1 - x.square() - y.square()) / size,
-        2 * y / size,
-        (left.square() - y.square()) / size,
-        2 * left * y / size,
-    )
+    left, square = 1 - x, y * y
+    size = (left * left).add_(square)
+    cos = (left * left).sub_(square).div_(size)
+    at_x = (1 - square).addcmul_(x, x, value=-1).div_(size)
+    return shapes.seen_in(at_x, (2 * y).div_(size), cos, (left * y).mul_(2).div_(size))
