@@ -233,22 +233,8 @@ def sample_probability(
     tau, own = (_tensor(values, device) for values in shape_covariance(basis, covariance))
     related = _related_likelihood(basis, covariance, distortion, device)
     draws = _tensor(_draws(samples, seed), device)
-    shapes = Shapes(tau, own, distortion, moved=True)
-    root = torch.linalg.cholesky(own)
-    total, square, entropy = own.new_zeros(len(tau), 5), own.new_zeros(len(tau), 5), own.new_zeros(len(tau))
-    per_pass = max(1, _DRAWN_TOGETHER // max(len(shapes.window), 1))
-    middle = _lattice_probability(likelihood(shapes), related, evidence)
-    for some in torch.split(draws, per_pass):
-        right, up = torch.einsum("nij,sj->ins", root, some)
-        moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
-        p = _lattice_probability(likelihood(shapes, moved), related, evidence)
-        off = p - middle.to(p.dtype)  # small where σ is: in single precision that of squares would be lost
-        total += off.sum(1, dtype=total.dtype)
-        square += off.square().sum(1, dtype=total.dtype)
-        entropy += torch.special.entr(p).sum((1, 2), dtype=total.dtype)
-    middle = middle[:, 0].to(torch.float32).to(total.dtype)
-    squares = square / samples + 2 * middle * total / samples + middle.square()
-    sums, squares, doubts = (part.cpu().numpy() for part in (middle + total / samples, squares, entropy / samples))
+    moments = _moments(Shapes(tau, own, distortion, moved=True), related, evidence, draws)
+    sums, squares, doubts = (part.cpu().numpy() for part in moments)
     # the shape and the evidence scatter independently
     evidence = np.asarray(evidence, float)[:, None]
     none = none_probability(evidence + np.sqrt(2 * np.maximum(evidence, 1)) * _QUANTILES)
@@ -257,6 +243,25 @@ def sample_probability(
     power = np.concatenate([squares * both[:, None], (none**2).mean(1)[:, None]], axis=-1)
     doubt = (entr(none) + entr(1 - none)).mean(1) + some_lattice * doubts
     return mean, np.sqrt(np.maximum(power - mean**2, 0)), doubt
+
+
+def _moments(shapes: Shapes, related: Tensor, evidence: ArrayLike, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over draws of the probability of each lattice, of its square, (n, 5), and of the entropy, (n,)."""
+    tau, root = shapes.tau, torch.linalg.cholesky(shapes.own)
+    middle = _lattice_probability(likelihood(shapes), related, evidence).to(torch.float32)
+    total = root.new_zeros(len(tau), 5)
+    square, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
+    for some in torch.split(draws, max(1, _DRAWN_TOGETHER // max(len(shapes.window), 1))):
+        right, up = torch.einsum("nij,sj->ins", root, some)
+        moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
+        p = _lattice_probability(likelihood(shapes, moved), related, evidence)
+        off = p - middle  # in single precision a small σ would be lost in the squares of p itself
+        total += off.sum(1, dtype=total.dtype)
+        square += off.square().sum(1, dtype=total.dtype)
+        entropy += torch.special.entr(p).sum((1, 2), dtype=total.dtype)
+    total, square, entropy = (part / len(draws) for part in (total, square, entropy))
+    about = middle[:, 0].to(total.dtype)
+    return about + total, square + 2 * about * total + about.square(), entropy
 
 
 #: Standard normal quantiles: the scatter of the evidence.
