@@ -85,7 +85,7 @@ def test_a_processor_gets_equal_batches_for_all_cores() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(("shape", "batches"), [((169, 128, 128), 1), ((256, 128, 128), 2), ((4, 1024, 1024), 2)])
+@pytest.mark.parametrize(("shape", "batches"), [((169, 128, 128), 1), ((256, 128, 128), 2), ((8, 1024, 1024), 4)])
 def test_a_thread_gets_no_less_than_is_worth_it(shape: tuple[int, int, int], batches: int) -> None:
     assert len(in_batches(lambda rows: rows, shape)) == batches
 

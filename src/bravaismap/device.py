@@ -21,8 +21,10 @@ Answer = TypeVar("Answer")
 
 PROCESSOR = "cpu"
 #: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, for which
-#: the threads wait for one another; more mean more memory.
+#: the threads wait for one another; more mean more memory. Of large images, which are searched more widely, fewer.
 _PIXELS_ON_PROCESSOR = 5 * 2**20
+_LARGE = 2**15
+_PIXELS_OF_LARGE = 2**21
 #: Images, or pixels of images, from which on a batch is worth a thread of its own: two threads with fewer wait for one
 #: another longer than they gain.
 _WORTH_A_THREAD = 128
@@ -86,7 +88,8 @@ def in_batches(
     if device == PROCESSOR:
         fewest = max(1, min(_WORTH_A_THREAD, _PIXELS_WORTH_A_THREAD // pixels))
         threads = min(torch.get_num_threads(), max(1, count // fewest))
-        at_once = _even(count, max(1, _PIXELS_ON_PROCESSOR // pixels), threads)
+        most = _PIXELS_ON_PROCESSOR if pixels < _LARGE else _PIXELS_OF_LARGE
+        at_once = _even(count, max(1, most // pixels), threads)
         return side_by_side(function, _slices(0, count, at_once))
     at_once = _fitting(device, free) // pixels
     answers: list[Answer] = []
