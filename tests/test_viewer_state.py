@@ -153,7 +153,8 @@ def test_classified_anew_is_reclassify(result: PhaseMap) -> None:
         np.testing.assert_array_equal(frame[name].values[0], expected[name].values[1], err_msg=name)
     assert frame.attrs == expected.attrs
     one = state.one_window(result.isel(time=[1]), 1, 2, 0.004)
-    np.testing.assert_array_equal(one["probability_std"].values, expected["probability_std"].values[1, 1, 2])
+    # draws are worked out in single precision, and a window alone in other vectors than among others
+    np.testing.assert_allclose(one["probability_std"], expected["probability_std"][1, 1, 2], rtol=1e-6, atol=1e-8)
     same = result.isel(time=[0])
     assert state.anew(same, result.attrs["distortion"]) is same
 
