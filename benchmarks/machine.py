@@ -6,11 +6,14 @@ import argparse
 import json
 import os
 import platform
+import time
+from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 PACKAGES = ("bravaismap", "numpy", "xarray", "zarr", "torch")
@@ -35,6 +38,17 @@ def machine() -> str:
 def load() -> float | None:
     """Return how many processes wanted a core in the last minute, where the system tells."""
     return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+
+
+def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Return the median time of some repeats, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

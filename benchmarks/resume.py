@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +25,7 @@ from unittest import mock
 import h5py
 import numpy as np
 import xarray as xr
-from machine import load, machine, parser, write_figures
+from machine import load, machine, median_seconds, parser, write_figures
 from zarr.storage import _local
 
 import bravaismap as bm
@@ -76,15 +76,6 @@ def marked(output: Path) -> int:
     """Return how many frames of a result are done."""
     marks = output / DONE / "c"
     return sum(not entry.name.endswith(".partial") for entry in os.scandir(marks)) if marks.is_dir() else 0
-
-
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
 
 
 @contextmanager

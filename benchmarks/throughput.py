@@ -21,14 +21,13 @@ from unittest import mock
 import h5py
 import numpy as np
 import torch
-from machine import load, machine, parser, write_figures
+from machine import load, machine, median_seconds, parser, write_figures
 
 import bravaismap as bm
 from bravaismap.film import PAPER_KINETICS, Film
 from bravaismap.spectrum import spectrum
 from bravaismap.windows import cut_windows, window_grid
 
-REPEATS = 5
 PAPER_FRAMES, PAPER_SECONDS, PAPER_SAMPLES = 90, 202.5, 5000
 #: Stage of `map`, and the function in which its time passes.
 STAGES = {
@@ -39,17 +38,6 @@ STAGES = {
     "cells": "bravaismap.mapping.cell_variables",
     "write": "bravaismap.io.result.ResultStore.write_frame",
 }
-
-
-def median_seconds(work: Callable[[], object]) -> float:
-    """Return the median time of some repeats, after one that does not count."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times))
 
 
 @contextmanager

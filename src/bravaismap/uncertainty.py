@@ -23,7 +23,7 @@ from bravaismap.network import DropoutNetwork, folded
 if TYPE_CHECKING:
     from bravaismap.cells import Cells
 
-__all__ = ["Sampled", "dropout_scores", "evaluating", "mean_entropy", "monte_carlo_dropout", "predictive_entropy"]
+__all__ = ["Sampled", "dropout_scores", "evaluating", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
 _SAMPLES_PER_BATCH = 50  # windows, or passes of one window, worked on at once: what a processor's cache holds
@@ -134,11 +134,6 @@ def dropout_scores(network: DropoutNetwork, spectra: Tensor, passes: int, seed: 
 def predictive_entropy(probability: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the entropy of class probabilities (..., classes) in nats: 0 when sure, ln(classes) when lost."""
     return np.asarray(torch.special.entr(torch.as_tensor(np.asarray(probability, np.float64))).sum(dim=-1).numpy())
-
-
-def mean_entropy(sampled: Sampled) -> NDArray[np.float64]:
-    """Return the mean entropy of single passes (n,) in nats: the uncertainty that the passes agree about."""
-    return sampled.entropy - sampled.mutual_information
 
 
 def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:

@@ -406,7 +406,7 @@ def open_group(path: Path, mode: str) -> zarr.Group:
         group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)  # type: ignore[arg-type]
     except PermissionError as error:
         raise OutputError(write_problem(path, error, "check the permissions of the folder")) from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AssertionError) as error:  # the last is zarr 3.1.0's, of an array
         raise InputError(f"{path}: not a result of `bravaismap map`") from error
     if group.attrs.get("format") != _FORMAT or DONE not in group:
         raise InputError(f"{path}: a zarr store, but not a result of `bravaismap map`")
