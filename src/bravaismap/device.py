@@ -15,11 +15,13 @@ import torch
 from bravaismap.errors import ModelError
 from bravaismap.parallel import side_by_side
 
-__all__ = ["PROCESSOR", "checked_device", "full_precision", "in_batches"]
+__all__ = ["PROCESSOR", "SMALLEST_EXPONENT", "checked_device", "full_precision", "in_batches"]
 
 Answer = TypeVar("Answer")
 
 PROCESSOR = "cpu"
+#: The exponential of less is nothing, and would be a number too small for a processor to be fast with.
+SMALLEST_EXPONENT = -60.0
 #: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, for which
 #: the threads wait for one another; more mean more memory. Of large images, which are searched more widely, fewer.
 _PIXELS_ON_PROCESSOR = 5 * 2**20

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bravaismap.device import SMALLEST_EXPONENT
 from bravaismap.spots import Spots
 
 __all__ = ["distinct", "index_spots", "reduce_rows"]
@@ -19,8 +20,6 @@ __all__ = ["distinct", "index_spots", "reduce_rows"]
 _STRONG = 12
 _DIFFERENCES = 6
 _STRAY = 0.03
-#: Exponents below this are nothing, and would be numbers too small for a processor to be fast with.
-_FARTHEST = -60.0
 
 
 def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tensor, Tensor]:
@@ -117,7 +116,7 @@ def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread
     density = (
         distance.mul_(precision)
         .mul_(-0.5)
-        .clamp_min_(_FARTHEST)
+        .clamp_min_(SMALLEST_EXPONENT)
         .exp_()
         .mul_(precision)
         .mul_((area / (2 * torch.pi))[:, None])
@@ -134,7 +133,7 @@ def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float
     """One step of weighted least squares over the spots near a node, damped towards the basis itself."""
     first, second, distance = _nearest(basis, position)
     variance = error**2 * (1 + 0.3 * (first.square() + second.square()).clamp_max(30.0))
-    w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(_FARTHEST)) + 1e-9
+    w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(SMALLEST_EXPONENT)) + 1e-9
     damp = 0.05
     w_first, w_second = w * first, w * second
     m11 = (w_first * first).sum(1) + damp

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from bravaismap.device import SMALLEST_EXPONENT
 from bravaismap.lattice import CENTER
 from bravaismap.tiling import Placed, asinh, cayley, distinct_words, images, near_images, places, words_on
 
@@ -35,8 +36,6 @@ _SCALES = ((0.97, 1.0), (0.03, 6.0))
 Scales = tuple[tuple[float, float], ...]
 _BROAD = 0.03 * 6 / math.pi
 _LONGEST = 2.2
-#: Exponents below this are nothing, and would be numbers too small for a processor to be fast with.
-_FARTHEST = -60.0
 #: Points and lines of the classes: which images to look at, and how often each of them counts.
 _LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
 _LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
@@ -67,19 +66,17 @@ class Shapes:
         scatter = widest * own + self.bent * torch.eye(2, dtype=own.dtype, device=own.device)
         self.window, self.word = near_images(tau, scatter, own if moved else None)
         reach = 8 * _radius(scatter) + (5 * _radius(own) if moved else 0.0)
-        here = self.placed(tau[:, None], own.dtype, torch.arange(len(self.window), device=own.device))
-        chosen = {name: _LOCI[name][0].to(own.device)[self.word] for name in _LOCI}
-        self.near = {
-            name: torch.nonzero((distance[:, 0] <= reach[self.window] + 1e-6) & chosen[name]).squeeze(1)
-            for name, distance in _distances(here).items()
-        }
+        here = self.placed(tau.real[:, None], tau.imag[:, None], slice(None))
+        self.near = {}
+        for name, distance in _distances(here).items():
+            chosen = _LOCI[name][0].to(own.device)[self.word]
+            self.near[name] = torch.nonzero((distance[:, 0] <= reach[self.window] + 1e-6) & chosen).squeeze(1)
 
-    def placed(self, tau: Tensor, dtype: torch.dtype, rows: Tensor) -> Placed:
-        """Return some of the images of shapes (n, draws), with the errors of the measurement."""
-        own, window = self.own.to(dtype), self.window[rows]
+    def placed(self, x: Tensor, y: Tensor, rows: Tensor | slice) -> Placed:
+        """Return some of the images of shapes x + iy (n, draws), with the errors of the measurement."""
+        own, window = self.own.to(x.dtype), self.window[rows]
         scatter = torch.stack([own[:, 0, 0], own[:, 0, 1], own[:, 1, 1]], dim=-1)
-        x, y = tau.real.to(dtype)[window], tau.imag.to(dtype)[window]
-        return images(x, y, scatter[window], words_on(tau.device, dtype)[self.word[rows]])
+        return images(x[window], y[window], scatter[window], words_on(x.device, x.dtype)[self.word[rows]])
 
 
 def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
@@ -100,13 +97,14 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
     """
     tau = shapes.tau[:, None] if moved is None else moved
     dtype = shapes.own.dtype if moved is None else torch.float32
-    out = torch.zeros(5, *tau.shape, dtype=dtype, device=tau.device)
+    x, y = tau.real.to(dtype), tau.imag.to(dtype)
+    out = x.new_zeros(5, *tau.shape)
 
     def add(lattice: int, name: str, part: Callable[..., Iterator[Tensor]], *options: object) -> None:
         rows, repeated = shapes.near[name], _LOCI[name][1]
         if not len(rows):
             return
-        some, window = shapes.placed(tau, dtype, rows), shapes.window[rows]
+        some, window = shapes.placed(x, y, rows), shapes.window[rows]
         for (share, _), value in zip(shapes.scales, part(some, shapes, *options), strict=True):
             out[lattice].index_add_(0, window, value, alpha=share * repeated)
 
@@ -115,8 +113,7 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
     add(2, "arc", _arc)
     add(2, "tall", _tall)
     add(3, "hexagonal", _point, CENTER["hexagonal"])
-    x, y = tau.real.to(dtype)[shapes.window], tau.imag.to(dtype)[shapes.window]
-    at = places(x, y, words_on(tau.device, dtype)[shapes.word])
+    at = places(x[shapes.window], y[shapes.window], words_on(x.device, dtype)[shapes.word])
     out[4].index_add_(0, shapes.window, _oblique_prior(*at))
     out[4] += _BROAD
     return out.movedim(0, -1)
@@ -144,7 +141,7 @@ def _point(seen: Placed, shapes: Shapes, point: complex) -> Iterator[Tensor]:
         xx, xy, yy = factor * seen.xx + shapes.bent, factor * seen.xy, factor * seen.yy + shapes.bent
         determinant = torch.maximum(xx * yy - xy.square(), 1e-6 * xx * yy)
         square = (yy * across.square() - 2 * xy * across * along + xx * along.square()) / determinant
-        yield (-0.5 * square).clamp_min_(_FARTHEST).exp_() * determinant.rsqrt() / (2 * math.pi)
+        yield (-0.5 * square).clamp_min_(SMALLEST_EXPONENT).exp_() * determinant.rsqrt() / (2 * math.pi)
 
 
 def _upright(seen: Placed, shapes: Shapes) -> Iterator[Tensor]:
@@ -178,7 +175,7 @@ def _line(seen: Placed, shapes: Shapes, low: float, high: float, prior: Callable
         inside = (low - at).mul_(sharp).erfc_()
         if high < math.inf:
             inside -= (high - at).mul_(sharp).erfc_()
-        height = (exponent / xx).clamp_min_(_FARTHEST).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_())
+        height = (exponent / xx).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_())
         yield height.mul_(inside).mul_(prior(at.clamp_(low, high)))
 
 

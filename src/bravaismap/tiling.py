@@ -28,10 +28,6 @@ class Placed:
     xy: Tensor
     yy: Tensor
 
-    def rows(self, rows: Tensor) -> Placed:
-        """Some of the shapes."""
-        return Placed(*(part[rows] for part in (self.x, self.y, self.xx, self.xy, self.yy)))
-
     def seen_in(self, x: Tensor, y: Tensor, cos: Tensor, sin: Tensor) -> Placed:
         """The same errors at other coordinates, in a frame turned by the angle of cos + i sin."""
         square, product, other = cos * cos, cos * sin, sin * sin
