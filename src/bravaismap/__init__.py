@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bravaismap.conventions import CLASSES
+from bravaismap.errors import BravaismapError, InputError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from bravaismap.cells import reclassify
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "BravaismapError",
+    "InputError",
+    "ModelError",
+    "OutputError",
     "align",
     "classify",
     "compare_laws",
