@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from bravaismap.io.result import open_result
+from bravaismap.io.open import open_result
 from bravaismap.io.simulated import write_windows
 from bravaismap.simulation import simulate
 

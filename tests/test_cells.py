@@ -14,14 +14,16 @@ from matplotlib.collections import QuadMesh
 
 import bravaismap as bm
 from bravaismap.cellplot import plot_cells, plot_shapes
-from bravaismap.cells import cell_statistics, cell_table, independent_windows, orientation_period
+from bravaismap.cells import cell_statistics, independent_windows, orientation_period
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
 from bravaismap.evaluate import Labelled, evaluate, report, score_cells
 from bravaismap.io.export import export_classification, export_csv, export_figures
-from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
+from bravaismap.io.open import open_result
+from bravaismap.io.result import ResultStore
 from bravaismap.lattice import basis_from_cell, cell_from_basis
 from bravaismap.models import LatticeClassifier, NetworkClassifier
+from bravaismap.schema import cell_table, map_variables
 from bravaismap.simulation import simulate
 from bravaismap.verdict import cell_lines, tipping_points, verdict, with_error
 
@@ -101,11 +103,10 @@ def test_small_images_are_refused() -> None:
 
 
 def test_map_of_cells(mapped: xr.Dataset) -> None:
-    table = cell_table(("time", "y", "x"), "px")
-    assert set(mapped.data_vars) == set(MAP_VARIABLES) | set(table)
-    for name, (dims, dtype, attributes) in table.items():
-        assert (mapped[name].dims, mapped[name].dtype) == (dims, np.dtype(dtype))
-        assert mapped[name].attrs == attributes
+    assert list(mapped.data_vars) == [variable.name for variable in map_variables(cells=True)]
+    for name, variable in cell_table(("time", "y", "x"), "px").items():
+        assert (mapped[name].dims, mapped[name].dtype) == (variable.dims, np.dtype(variable.dtype))
+        assert mapped[name].attrs == variable.attributes
     without = mapped["label"].values == WITHOUT_LATTICE
     assert without.any()
     assert not without.all()
@@ -173,9 +174,8 @@ def test_stored_result_is_reclassified_lazily_frame_by_frame(film: np.ndarray, t
 
 
 def test_frames_not_mapped_yet_stay_so(mapped: xr.Dataset, tmp_path: Path) -> None:
-    table = MAP_VARIABLES | cell_table(("time", "y", "x"), "px")
     coords = {name: mapped[name] for name in ("time", "y", "x", "lattice")}
-    store = ResultStore(tmp_path / "r.zarr", coords, mapped.attrs, variables=table)
+    store = ResultStore(tmp_path / "r.zarr", coords, mapped.attrs, variables=map_variables(cells=True))
     store.write_frame(0, {str(name): mapped[name].values[0] for name in mapped.data_vars})
     again = bm.reclassify(open_result(tmp_path / "r.zarr"), STRICT).load()
     assert (again["label"].values[1] == -1).all()

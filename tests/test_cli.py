@@ -19,7 +19,7 @@ import xarray as xr
 
 from bravaismap import cli
 from bravaismap.conventions import CLASSES, class_name
-from bravaismap.io.result import open_result
+from bravaismap.io.open import open_result
 from bravaismap.models import NetworkClassifier, load_model
 from bravaismap.phases import mapped_frames, phase_table
 from bravaismap.predict import classify, map_phases

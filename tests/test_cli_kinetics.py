@@ -13,10 +13,10 @@ import xarray as xr
 import zarr
 from PIL import Image
 
-from bravaismap.cells import CELL_SIZES, cell_table
 from bravaismap.conventions import CLASSES
 from bravaismap.film import simulate_film
 from bravaismap.io.result import ResultStore
+from bravaismap.schema import FIXED_SIZES, cell_table
 
 FRAMES = 90
 Run = Callable[..., "object"]
@@ -135,11 +135,11 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     options = ("fit", store, "--law", "linear", "--onset", "--movie", movie, "-o", tmp_path)
     run(*options).refused("holds no lattice parameters")
     group = zarr.open_group(store, mode="r+")
-    sizes = {"time": 8, "y": 1, "x": 1, "lattice": 6} | CELL_SIZES
-    for name, (dims, dtype, attributes) in cell_table(("time", "y", "x"), "nm").items():
-        values = np.full([sizes[dim] for dim in dims], 11 * 0.0287, dtype)
-        chunks = (1, *values.shape[1:])
-        group.create_array(name, data=values, chunks=chunks, dimension_names=dims, attributes=attributes)
+    sizes = {"time": 8, "y": 1, "x": 1, "lattice": 6} | FIXED_SIZES
+    for name, variable in cell_table(("time", "y", "x"), "nm").items():
+        values = np.full([sizes[dim] for dim in variable.dims], 11 * 0.0287, variable.dtype)
+        about = {"dimension_names": variable.dims, "attributes": variable.attributes}
+        group.create_array(name, data=values, chunks=(1, *values.shape[1:]), **about)
     done = run(*options)
     assert done.code == 0, done.err
     assert "the classifier's fraction differs by" in done.out

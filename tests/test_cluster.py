@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 from bravaismap import cluster as module
 from bravaismap.cluster import mapped_on_cluster
 from bravaismap.errors import InputError
-from bravaismap.io.result import open_result
+from bravaismap.io.open import open_result
 from bravaismap.mapping import FrameMapper, MappedFrame
 from bravaismap.models import NetworkClassifier
 from bravaismap.phases import mapped_frames

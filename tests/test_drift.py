@@ -13,7 +13,7 @@ import pytest
 from bravaismap.drift import align, common_area, register
 from bravaismap.errors import InputError
 from bravaismap.film import Film, Specimen
-from bravaismap.io.result import open_result
+from bravaismap.io.open import open_result
 from bravaismap.movie import as_movie
 from bravaismap.registration import match_frame, prior, shifted
 

@@ -73,7 +73,7 @@ _OPEN = """
 import resource, sys, time
 from pathlib import Path
 from bravaismap.errors import InputError
-from bravaismap.io.result import open_result
+from bravaismap.io.open import open_result
 
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)

@@ -20,8 +20,9 @@ import pytest
 import xarray as xr
 
 from bravaismap.errors import InputError, OutputError
-from bravaismap.io.live import JOURNAL, LiveStore, journal_of
-from bravaismap.io.result import open_result
+from bravaismap.io.journal import JOURNAL, journal_of
+from bravaismap.io.live import LiveStore
+from bravaismap.io.open import open_result
 from bravaismap.live import FolderSource, StackSource, watch
 from bravaismap.models import NetworkClassifier
 from bravaismap.phases import PhaseMap

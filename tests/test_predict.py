@@ -15,10 +15,10 @@ import bravaismap as bm
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.film import simulate_film
-from bravaismap.io.result import MAP_VARIABLES
 from bravaismap.models import MODELS, NetworkClassifier, load_model
 from bravaismap.movie import as_movie
 from bravaismap.predict import IMAGE_SAMPLES, WHOLE_IMAGE_SIDE, classify, map_phases
+from bravaismap.schema import map_variables
 from bravaismap.windows import cut_windows, window_grid
 
 NONE = CLASSES.index("none")
@@ -128,7 +128,7 @@ def test_mapped_is_classified_window_by_window(film: np.ndarray, quick: NetworkC
     result = mapped(film, quick, seed=5)
     grid = window_grid((80, 100), 48, 16)
     assert dict(result.sizes) == {"time": 3, "y": 3, "x": 5, "lattice": 6}
-    assert set(result.data_vars) == set(MAP_VARIABLES)
+    assert set(result.data_vars) == {variable.name for variable in map_variables(cells=False)}
     for frame in range(3):
         expected = quick.predict(cut_windows(film[frame], grid), samples=20, seed=5)
         for name in ("probability", "probability_std", "entropy", "mutual_information"):
@@ -138,8 +138,9 @@ def test_mapped_is_classified_window_by_window(film: np.ndarray, quick: NetworkC
         np.testing.assert_allclose(result["fraction"][frame], expected.probability.mean(axis=0), atol=1e-6)
         spread = (expected.pass_total / 15).std(axis=0, ddof=1)
         np.testing.assert_allclose(result["fraction_std"][frame], spread, atol=1e-6)
-    for name, (dims, dtype, attributes) in MAP_VARIABLES.items():
-        assert (result[name].dims, result[name].dtype, result[name].attrs) == (dims, np.dtype(dtype), attributes)
+    for v in map_variables(cells=False):
+        array = result[v.name]
+        assert (array.dims, array.dtype, array.attrs) == (v.dims, np.dtype(v.dtype), v.attributes)
     np.testing.assert_allclose(result["fraction"].sum("lattice"), 1)
 
 

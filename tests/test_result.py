@@ -14,13 +14,17 @@ import zarr
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, OutputError
-from bravaismap.io.result import MAP_VARIABLES, ResultStore, card_difference, open_result
+from bravaismap.io.card import card_difference
+from bravaismap.io.open import open_result
+from bravaismap.io.result import ResultStore
 from bravaismap.models import NetworkClassifier
 from bravaismap.movie import as_movie
 from bravaismap.phases import UNMAPPED, PhaseMap, mapped_frames
 from bravaismap.predict import map_phases
+from bravaismap.schema import map_variables
 
 FRAMES, NY, NX = 4, 2, 3
+VARIABLES = map_variables(cells=False)
 CARD = {"model": "m", "samples": 30, "window": 64, "pixel_size_nm": None, "frame_size": [80, 96]}
 COORDS = {
     "time": xr.DataArray(np.arange(FRAMES) * 2.25, dims="time", attrs={"units": "s", "long_name": "time"}),
@@ -34,8 +38,8 @@ def frame(index: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(index)
     sizes = {"y": NY, "x": NX, "lattice": 6}
     return {
-        name: (rng.random([sizes[d] for d in dims[1:]]) * (6 if name == "label" else 1)).astype(dtype)
-        for name, (dims, dtype, _) in MAP_VARIABLES.items()
+        v.name: (rng.random([sizes[d] for d in v.dims[1:]]) * (6 if v.name == "label" else 1)).astype(v.dtype)
+        for v in VARIABLES
     }
 
 
@@ -59,11 +63,12 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     store(tmp_path / "r.zarr")
     result = open_result(tmp_path / "r.zarr")
     assert isinstance(result, PhaseMap)
-    assert set(result.data_vars) == set(MAP_VARIABLES)
-    for name, (dims, dtype, attributes) in MAP_VARIABLES.items():
-        assert (result[name].dims, result[name].dtype) == (dims, np.dtype(dtype))
-        assert result[name].attrs.items() >= attributes.items()
-        np.testing.assert_array_equal(result[name], [frame(i)[name] for i in range(FRAMES)])
+    assert list(result.data_vars) == [variable.name for variable in VARIABLES]
+    for variable in VARIABLES:
+        read = result[variable.name]
+        assert (read.dims, read.dtype) == (variable.dims, np.dtype(variable.dtype))
+        assert read.attrs.items() >= variable.attributes.items()
+        np.testing.assert_array_equal(read, [frame(i)[variable.name] for i in range(FRAMES)])
     for dim in ("time", "y", "x"):
         np.testing.assert_array_equal(result[dim], COORDS[dim])
         assert result[dim].attrs == COORDS[dim].attrs
@@ -94,8 +99,8 @@ def test_other_programs_open_it_without_a_warning(tmp_path: Path) -> None:
 def test_a_chunk_is_a_frame(tmp_path: Path) -> None:
     store(tmp_path / "r.zarr")
     group = zarr.open_group(tmp_path / "r.zarr", mode="r")
-    for name in MAP_VARIABLES:
-        assert group[name].chunks == (1, *group[name].shape[1:])
+    for variable in VARIABLES:
+        assert group[variable.name].chunks == (1, *group[variable.name].shape[1:])
 
 
 def test_unfinished_result_says_what_it_has(tmp_path: Path) -> None:

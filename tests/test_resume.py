@@ -21,15 +21,17 @@ from zarr.storage import _local
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import OutputError
-from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
+from bravaismap.io.open import open_result
+from bravaismap.io.result import ResultStore
 from bravaismap.models import NetworkClassifier
 from bravaismap.phases import mapped_frames
 from bravaismap.predict import map_phases
+from bravaismap.schema import map_variables
 
 FRAMES = 2
 CARD = {"model": "m", "version": "0.1.0", "samples": 30}
 SIZES = {"time": FRAMES, "y": 2, "x": 3, "lattice": 6}
-VARIABLES = MAP_VARIABLES
+VARIABLES = map_variables(cells=False)
 COORDS = {dim: xr.DataArray(np.arange(SIZES[dim]) * 0.5, dims=dim, attrs={"units": "px"}) for dim in ("time", "y", "x")}
 COORDS |= {"lattice": xr.DataArray(list(CLASSES), dims="lattice")}
 
@@ -41,8 +43,8 @@ class Killed(BaseException):
 def frame(index: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(index)
     return {
-        name: (9 * rng.random([SIZES[d] for d in dims[1:]])).astype(dtype)
-        for name, (dims, dtype, _) in VARIABLES.items()
+        variable.name: (9 * rng.random([SIZES[d] for d in variable.dims[1:]])).astype(variable.dtype)
+        for variable in VARIABLES
     }
 
 
@@ -143,7 +145,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "empty", "half", "flipped"])
-@pytest.mark.parametrize("name", [*VARIABLES, "frame_checksum", "frame_done"])
+@pytest.mark.parametrize("name", [*(variable.name for variable in VARIABLES), "frame_checksum", "frame_done"])
 def test_damaged_frame_is_found_and_made_again(tmp_path: Path, whole: xr.Dataset, name: str, how: str) -> None:
     path = tmp_path / "r.zarr"
     write(path)

@@ -16,6 +16,7 @@ from bravaismap.errors import InputError
 from bravaismap.io.result import ResultStore
 from bravaismap.lattice import basis_from_cell, reciprocal
 from bravaismap.phases import PhaseMap
+from bravaismap.schema import variables_of
 from bravaismap.viewer import state
 from bravaismap.viewer.curves import Curves, fit_of
 from bravaismap.viewer.mapped import MappedMovie, open_source
@@ -41,9 +42,8 @@ def result(movie: xr.DataArray) -> PhaseMap:
 
 def store_of(result: PhaseMap, path: Path, frames: int) -> ResultStore:
     """Write the first frames of a result as `map` does."""
-    table = {str(n): (v.dims, str(v.dtype), dict(v.attrs)) for n, v in result.data_vars.items()}
     coords = {dim: result[dim] for dim in ("time", "y", "x", "lattice")}
-    store = ResultStore(path, coords, result.attrs, variables=table)
+    store = ResultStore(path, coords, result.attrs, variables=variables_of(result))
     for index in range(frames):
         write(store, result, index)
     return store

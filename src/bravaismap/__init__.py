@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bravaismap.domains import find_domains
     from bravaismap.drift import align, register
     from bravaismap.film import simulate_film
+    from bravaismap.io.open import open_result
     from bravaismap.io.read import read
-    from bravaismap.io.result import open_result
     from bravaismap.kinetics import compare_laws, fit_growth
     from bravaismap.models import load_model
     from bravaismap.predict import classify, map_phases
@@ -60,7 +60,7 @@ _HOMES = {
     "fit_growth": "kinetics",
     "load_model": "models",
     "map_phases": "predict",
-    "open_result": "io.result",
+    "open_result": "io.open",
     "read": "io.read",
     "reclassify": "cells",
     "register": "drift",

@@ -17,17 +17,17 @@ from bravaismap.cells import orientation_period
 from bravaismap.conventions import CLASSES, COLORS, DIVERGING_CMAP, LATTICES, SEQUENTIAL_CMAP, display_name
 from bravaismap.lattice import CENTER, shape
 from bravaismap.plot import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
+from bravaismap.schema import CELL_PARAMETERS, TITLES
 
 __all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes", "plot_strain"]
 
 _CYCLIC = "twilight"
 _STRAINS = {"exx": "ε$_{xx}$", "eyy": "ε$_{yy}$", "exy": "ε$_{xy}$", "rotation": "rotation, counter-clockwise"}
-_TITLES = {"a": "a", "b": "b", "gamma": "γ", "orientation": "orientation of a"}
 
 
 def holds_cells(result: xr.Dataset) -> bool:
     """Tell whether a result holds measured cells."""
-    return {"a", "b", "gamma", "orientation", "basis", "label"} <= set(result.variables)
+    return {*CELL_PARAMETERS, "basis", "label"} <= set(result.variables)
 
 
 def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
@@ -46,7 +46,7 @@ def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
     index = frame_number(result, time)
     figure = figure_for_maps(result, 2, 2, beside=1.4)
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    for i, (ax, (name, title)) in enumerate(zip(axes.flat, _TITLES.items(), strict=True)):
+    for i, (ax, name) in enumerate(zip(axes.flat, CELL_PARAMETERS, strict=True)):
         values = np.asarray(result[name].isel(time=index).values, float)
         turning = name == "orientation"
         if turning:
@@ -57,7 +57,7 @@ def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
         mesh.set_clim(low, high)
         unit = str(result[name].attrs.get("units", ""))
         figure.colorbar(mesh, ax=ax, label="°" if unit == "degree" else unit, shrink=0.85, aspect=18)
-        ax.set_title(title)
+        ax.set_title(TITLES[name])
         label_axes(ax, result, left=i % 2 == 0, bottom=i >= 2)
     figure.suptitle(stamp(result, index))
     return sized(figure)

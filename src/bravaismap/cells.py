@@ -19,12 +19,11 @@ from bravaismap.device import PROCESSOR
 from bravaismap.errors import InputError
 from bravaismap.phases import PhaseMap, independent_std, label_of
 from bravaismap.posterior import cell, class_probability, sample_probability
+from bravaismap.schema import CELL_PARAMETERS, cell_table
 from bravaismap.uncertainty import Sampled, predictive_entropy
 
 __all__ = [
-    "CELL_SIZES",
     "Cells",
-    "Table",
     "cell_statistics",
     "cell_table",
     "cell_variables",
@@ -41,10 +40,6 @@ __all__ = [
 _AT_ONCE = 4096  # windows whose probabilities are worked out together
 _UPPER = np.triu_indices(4)
 _MOST = 0.5
-#: Variables by name: dimensions, type, and what they are.
-Table = dict[str, tuple[tuple[str, ...], str, dict[str, str]]]
-#: Lengths of the dimensions that only cells have.
-CELL_SIZES = {"vector": 2, "component": 2, "pair": 10}
 
 
 @dataclass(frozen=True)
@@ -119,29 +114,6 @@ def joined(parts: Sequence[Sampled]) -> Sampled:
     )
 
 
-def cell_table(dims: tuple[str, ...], unit: str) -> Table:
-    """Return dimensions, type and meaning of the variables of cells, for windows along `dims`, lengths in `unit`."""
-    scalars = {
-        "a": ("shorter primitive vector", unit),
-        "b": ("longer primitive vector", unit),
-        "gamma": ("angle between the primitive vectors", "degree"),
-        "orientation": ("angle of a above the x axis, counter-clockwise", "degree"),
-    }
-    table: Table = {}
-    for name, (meaning, units) in scalars.items():
-        table[name] = (dims, "float32", {"long_name": meaning, "units": units})
-        table[f"{name}_std"] = (dims, "float32", {"long_name": f"σ of {name}", "units": units})
-    strain = "smallest strain to the symmetry of a class"
-    table["deviation"] = ((*dims, "lattice"), "float32", {"long_name": strain, "units": "%"})
-    table["deviation_std"] = (dims, "float32", {"long_name": "σ of a deviation", "units": "%"})
-    vectors = {"long_name": "measured primitive vectors a, b as (y, x)", "units": unit}
-    table["basis"] = ((*dims, "vector", "component"), "float32", vectors)
-    spread = {"long_name": "covariance of (a_y, a_x, b_y, b_x), upper triangle by rows", "units": f"{unit}²"}
-    table["basis_covariance"] = ((*dims, "pair"), "float32", spread)
-    table["evidence"] = (dims, "float32", {"long_name": "log likelihood ratio of a lattice against none", "units": "1"})
-    return table
-
-
 def cell_variables(cells: Cells, label: NDArray[np.integer], pixel_size: float | None) -> dict[str, NDArray[Any]]:
     """Return the variables of `cell_table` for windows (n, ...).
 
@@ -158,8 +130,7 @@ def cell_variables(cells: Cells, label: NDArray[np.integer], pixel_size: float |
 
 
 def _derived(cells: Cells, label: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
-    names = ("a", "b", "gamma", "orientation")
-    columns = [*names, *(f"{name}_std" for name in names), "deviation_std"]
+    columns = [*CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS), "deviation_std"]
     found: dict[str, NDArray[Any]] = {name: np.full(len(label), np.nan) for name in columns}
     found["deviation"] = np.full((len(label), len(CLASSES)), np.nan)
     shown = np.flatnonzero((label != CLASSES.index(NONE)) & (label >= 0) & np.isfinite(cells.basis).all(axis=(1, 2)))
@@ -193,7 +164,7 @@ def cell_statistics(result: xr.Dataset) -> xr.Dataset:
     names = [str(name) for name in result["lattice"].values]
     label = result["label"].values
     found: dict[str, Any] = {"windows": ("lattice", [int((label == i).sum()) for i in range(len(names))])}
-    for name in ("a", "b", "gamma", "orientation"):
+    for name in CELL_PARAMETERS:
         values, errors = (result[key].transpose(*result["label"].dims).values for key in (name, f"{name}_std"))
         rows = []
         for i, lattice in enumerate(names):

@@ -20,6 +20,7 @@ from bravaismap.conventions import NONE
 from bravaismap.errors import InputError
 from bravaismap.phases import mapped_frames
 from bravaismap.regions import Plane, regions_of
+from bravaismap.schema import length_unit
 from bravaismap.thresholding import SMOOTHING, spacing_of, threshold_voids
 from bravaismap.tracking import Linked, link_frames
 from bravaismap.voidarea import CALIBRATED_MODEL, blur_corrected
@@ -220,7 +221,7 @@ def _grid_of(result: xr.Dataset) -> tuple[WindowGrid, float, str]:
     size = result.attrs.get("pixel_size_nm")
     height, width = result.attrs["frame_size"]
     grid = window_grid((height, width), result.attrs["window"], result.attrs["step"])
-    return grid, float(size or 1.0), "nm" if size else "px"
+    return grid, float(size or 1.0), length_unit(size)
 
 
 def _window_plane(result: xr.Dataset, grid: WindowGrid, size: float) -> Plane:

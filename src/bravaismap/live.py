@@ -16,7 +16,8 @@ import xarray as xr
 
 from bravaismap.errors import InputError, OutputError
 from bravaismap.io.growing import GrowingStack
-from bravaismap.io.live import JOURNAL, LiveStore, journal_of
+from bravaismap.io.journal import JOURNAL, journal_of
+from bravaismap.io.live import LiveStore
 from bravaismap.io.read import FORMATS, read
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap

@@ -9,11 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import IUCR_SYMBOLS, display_name
+from bravaismap.schema import UNMAPPED, image_variables, map_variables
 
 __all__ = ["UNMAPPED", "PhaseMap", "independent_std", "label_of", "mapped_frames", "phase_fractions", "phase_table"]
-
-#: Label of a window that has not been classified yet.
-UNMAPPED = -1
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -95,11 +93,12 @@ def phase_table(result: xr.Dataset) -> str:
 
 
 def _has_table(result: xr.Dataset) -> bool:
-    """Tell whether a result still has what its phase table is made of."""
+    """Tell whether a result still has what its phase table is made of, along the axes it had."""
     if "fraction" in result:
-        return "fraction_std" in result and set(result["fraction"].dims) == {"time", "lattice"}
-    needed = {"probability", "probability_std", "label", "image"}
-    return needed <= set(result.variables) and set(result["probability"].dims) == {"image", "lattice"}
+        needed = [v for v in map_variables(cells=False) if v.name in ("fraction", "fraction_std")]
+    else:
+        needed = [v for v in image_variables(cells=False) if v.name in ("probability", "probability_std", "label")]
+    return all(v.name in result and {*result[v.name].dims} == {*v.dims} for v in needed)
 
 
 def _movie_rows(result: xr.Dataset) -> list[list[str]]:

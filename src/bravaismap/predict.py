@@ -14,14 +14,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import Table, cell_table, cell_variables
+from bravaismap.cells import cell_variables
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
+from bravaismap.io.open import open_result
+from bravaismap.io.result import ResultStore
 from bravaismap.mapping import FrameMapper, predict
 from bravaismap.models import Classifier, load_model
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap, label_of
+from bravaismap.schema import Variable, as_variables, image_variables, length_unit, map_variables
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
@@ -70,7 +72,7 @@ def classify(
     -------
     PhaseMap
         ``probability``, ``probability_std`` (image, lattice); ``entropy``, ``mutual_information`` (nats) and ``label``
-        (image); of a model that measures cells also the variables of :func:`bravaismap.cells.cell_table`. The
+        (image); of a model that measures cells also the variables of :func:`bravaismap.schema.cell_table`. The
         attributes are the run card.
 
     Raises
@@ -97,20 +99,19 @@ def classify(
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
     sampled = predict(classifier, frames, samples, seed, chosen)
     label = label_of(sampled.probability)
-    variables: dict[str, Any] = {
-        "probability": (("image", "lattice"), sampled.probability),
-        "probability_std": (("image", "lattice"), sampled.probability_std),
-        "entropy": ("image", sampled.entropy, {"units": "nat"}),
-        "mutual_information": ("image", sampled.mutual_information, {"units": "nat"}),
-        "label": ("image", label),
+    size = pixel_size(movie)
+    values: dict[str, NDArray[Any]] = {
+        "probability": sampled.probability,
+        "probability_std": sampled.probability_std,
+        "entropy": sampled.entropy,
+        "mutual_information": sampled.mutual_information,
+        "label": label,
     }
     if sampled.cells is not None:
-        size = pixel_size(movie)
-        values = cell_variables(sampled.cells, label, size)
-        table = cell_table(("image",), "nm" if size else "px")
-        variables |= {name: (dims, values[name].astype(dtype), what) for name, (dims, dtype, what) in table.items()}
+        values |= cell_variables(sampled.cells, label, size)
+    variables = image_variables(cells=sampled.cells is not None, unit=length_unit(size))
     return PhaseMap(
-        variables,
+        as_variables(variables, values),
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.classes)},
         attrs=card | {"size": frames.shape[-1] if "preprocessing" in card else list(frames.shape[1:])},
     )
@@ -175,7 +176,7 @@ def map_phases(
         ``probability``, ``probability_std`` (time, y, x, lattice); ``entropy``, ``mutual_information`` (nats),
         ``label`` (time, y, x); ``fraction``, ``fraction_std`` (time, lattice), the mean probability of each class over
         the windows of a frame and its standard deviation (see :mod:`bravaismap.phases`); of a model that measures cells
-        also the variables of :func:`bravaismap.cells.cell_table`. y and x are window centres. In memory, or lazy from
+        also the variables of :func:`bravaismap.schema.cell_table`. y and x are window centres. In memory, or lazy from
         `output`. The attributes are the run card.
 
     Raises
@@ -204,9 +205,7 @@ def map_phases(
     card = _card(classifier, samples, seed) | movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
 
     size = card["pixel_size_nm"]
-    variables = dict(MAP_VARIABLES)
-    if classifier.measures_cells:
-        variables |= cell_table(("time", "y", "x"), "nm" if size else "px")
+    variables = map_variables(cells=classifier.measures_cells, unit=length_unit(size))
     mapper = FrameMapper(grid, classifier, samples, seed, size, nan)
 
     def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
@@ -237,7 +236,7 @@ def _map_in_memory(
     frames: _Frames,
     coords: Mapping[str, xr.DataArray],
     card: dict[str, Any],
-    table: Table,
+    held: tuple[Variable, ...],
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
     length = coords["time"].size
@@ -247,23 +246,20 @@ def _map_in_memory(
             found[index] = values
             if progress is not None:
                 progress(len(found), length)
-    variables = {
-        name: (dims, np.stack([found[i][name] for i in range(length)]).astype(dtype, copy=False), attributes)
-        for name, (dims, dtype, attributes) in table.items()
-    }
-    return PhaseMap(variables, coords=coords, attrs=card)
+    values = {variable.name: np.stack([found[i][variable.name] for i in range(length)]) for variable in held}
+    return PhaseMap(as_variables(held, values), coords=coords, attrs=card)
 
 
 def _map_to_store(
     frames: _Frames,
     coords: Mapping[str, xr.DataArray],
     card: dict[str, Any],
-    table: Table,
+    held: tuple[Variable, ...],
     output: Path,
     overwrite: bool,
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
-    with ResultStore(output, coords, card, overwrite=overwrite, variables=table) as store:
+    with ResultStore(output, coords, card, overwrite=overwrite, variables=held) as store:
         if progress is not None:
             progress(int(store.done.sum()), len(store.done))
         try:
@@ -284,7 +280,7 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
     coords = {"time": movie["time"]}
     for dim, centers in zip(("y", "x"), grid.centers, strict=True):
         origin = float(movie[dim][0])
-        attributes = {"units": "nm" if size else "px", "long_name": f"{dim} of the window centre"}
+        attributes = {"units": length_unit(size), "long_name": f"{dim} of the window centre"}
         coords[dim] = xr.DataArray(origin + centers * (size or 1.0), dims=dim, attrs=attributes)
     coords["lattice"] = xr.DataArray(list(classes), dims="lattice")
     return coords

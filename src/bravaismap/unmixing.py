@@ -23,6 +23,7 @@ from scipy.optimize import nnls
 
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
+from bravaismap.schema import length_unit
 from bravaismap.spectrum import REACH, taper
 from bravaismap.windows import WindowGrid, cut_windows, window_grid
 
@@ -299,10 +300,10 @@ def _dataset(
     scale = float(simplex.mean.mean()) or 1.0
     maps = share.reshape(length, ny, nx, components)
     step = 1 / (grid.window * (size or 1.0))
-    per = "1/nm" if size else "1/px"
+    per = f"1/{length_unit(size)}"
     coords: dict[str, Any] = {"time": movie["time"], "endmember": np.arange(components)}
     for dim, centers in zip(("y", "x"), grid.centers, strict=True):
-        attributes = {"units": "nm" if size else "px", "long_name": f"{dim} of the window centre"}
+        attributes = {"units": length_unit(size), "long_name": f"{dim} of the window centre"}
         coords[dim] = (dim, float(movie[dim][0]) + centers * (size or 1.0), attributes)
     for dim, k in (("ky", np.arange(-reach, reach)), ("kx", np.arange(reach))):
         coords[dim] = (dim, k * step, {"units": per, "long_name": f"spatial frequency along {dim[-1]}"})

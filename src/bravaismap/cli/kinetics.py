@@ -62,7 +62,7 @@ def fit(
     from bravaismap.dose import frame_area, physical_growth
     from bravaismap.growthlaws import LAWS, growth_law
     from bravaismap.io.growth import export_growth
-    from bravaismap.io.result import open_result
+    from bravaismap.io.open import open_result
     from bravaismap.kinetics import compare_laws, fit_growth
 
     if law != "auto":

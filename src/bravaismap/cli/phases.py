@@ -191,8 +191,8 @@ def export(
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
     from bravaismap.io.export import export_csv, export_figures, export_report, export_video
+    from bravaismap.io.open import open_result
     from bravaismap.io.read import read
-    from bravaismap.io.result import open_result
 
     region = _region(reference)
     if region and not strain:

@@ -19,6 +19,7 @@ from bravaismap.errors import InputError
 from bravaismap.io.exchange import signal_dictionary
 from bravaismap.io.signal import ANISOTROPY, nanometres, seconds
 from bravaismap.movie import check_pixels
+from bravaismap.schema import length_unit
 
 __all__ = ["from_hyperspy", "to_hyperspy"]
 
@@ -141,7 +142,7 @@ def _lengths(y: Any, x: Any) -> dict[str, Any]:
         )
     coords: dict[str, Any] = {}
     for dim, axis, label in (("y", y, "y, downwards"), ("x", x, "x")):
-        unit = "nm" if width else "px"
+        unit = length_unit(width)
         if width and not steps[dim]:
             values = np.arange(axis.size) * width
         elif width:

@@ -16,6 +16,7 @@ from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_na
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.signal import nanometres, seconds
 from bravaismap.movie import as_movie, pixel_size
+from bravaismap.schema import TITLES
 
 __all__ = [
     "LayerData",
@@ -30,7 +31,6 @@ __all__ = [
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-_SEQUENTIAL = ("entropy", "a", "b", "gamma", "orientation")
 _UNITS = {"px": "pixel", "frame": "pixel"}
 
 
@@ -97,7 +97,7 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
         maps = result["probability"].sel(lattice=name).transpose("time", "y", "x").data
         about = {"name": f"probability {display_name(name)}", "colormap": colors[name], "contrast_limits": (0.0, 1.0)}
         layers.append((maps, hidden | about, "image"))
-    for variable in (name for name in _SEQUENTIAL if name in result):
+    for variable in (name for name in TITLES if name in result):
         maps = result[variable].transpose("time", "y", "x").data
         cmap = PROBABILITY_CMAP if variable == "entropy" else SEQUENTIAL_CMAP
         layers.append((maps, hidden | {"name": variable, "colormap": cmap, "blending": "translucent"}, "image"))
@@ -228,7 +228,7 @@ def map_widget(napari_viewer: Any) -> Any:
 
 
 def _opened(path: Any) -> xr.Dataset:
-    from bravaismap.io.result import open_result
+    from bravaismap.io.open import open_result
 
     return open_result(path)
 

@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import CELL_SIZES
 from bravaismap.io.whole import made_folder, replacing
+from bravaismap.schema import FIXED_SIZES
 
 __all__ = ["export_hspy", "export_netcdf", "export_ome_tiff", "signal_dictionary", "uniform_step"]
 
@@ -234,4 +234,4 @@ def _ome_color(color: str) -> int:
 
 
 def _plain_variables(result: xr.Dataset) -> list[str]:
-    return [str(name) for name, variable in result.data_vars.items() if not {*variable.dims} & {*CELL_SIZES}]
+    return [str(name) for name, variable in result.data_vars.items() if not {*variable.dims} & {*FIXED_SIZES}]

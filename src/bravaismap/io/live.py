@@ -7,10 +7,8 @@ continued after the last complete line. `bravaismap.open_result` opens it, also 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,25 +17,15 @@ import xarray as xr
 import zarr
 
 from bravaismap.errors import OutputError
-from bravaismap.io.lock import WriterLock
-from bravaismap.io.result import (
-    CHECKSUM,
-    DONE,
-    WRITABLE,
-    array_of,
-    card_difference,
-    card_of,
-    create_store,
-    open_group,
-    write_problem,
-)
+from bravaismap.io.card import card_difference, card_of
+from bravaismap.io.journal import JOURNAL, journal_line, journal_of
+from bravaismap.io.store import CONTINUED, array_of, create_store, dims_of, locked, open_group, writing
 from bravaismap.io.whole import write_atomically
 from bravaismap.phases import PhaseMap
+from bravaismap.schema import DONE, variables_of
 
-__all__ = ["JOURNAL", "LiveStore", "journal_of", "open_live"]
+__all__ = ["LiveStore"]
 
-#: The journal within the folder of a result: among the chunks of an array, where no zarr reader looks for others.
-JOURNAL = "frame_done/frames.jsonl"
 _BLOCK = 64  # frames by which the arrays grow
 
 
@@ -62,21 +50,10 @@ class LiveStore:
 
     def __init__(self, path: Path, first: PhaseMap, card: Mapping[str, Any]) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = WriterLock(path)
-        except OSError as error:
-            raise OutputError(write_problem(path, error, WRITABLE)) from error
-        try:
+        with locked(path) as self._lock:
             if not path.exists():
                 self._create(first, card)
             self._open(card)
-        except OSError as error:
-            self._lock.release()
-            raise OutputError(write_problem(path, error, WRITABLE)) from error
-        except BaseException:
-            self._lock.release()
-            raise
 
     def append(self, phases: PhaseMap, source: str) -> dict[str, Any]:
         """Add the map of one more frame and return its line of the journal."""
@@ -84,17 +61,15 @@ class LiveStore:
         names = [str(name) for name in phases["lattice"].values]
         fraction = [round(float(value), 6) for value in phases["fraction"].values[0]]
         line = {"frame": index, "source": source, "fraction": dict(zip(names, fraction, strict=True))}
-        try:
+        with writing(self.path, CONTINUED):
             if index >= self._room:
                 self._resize(index + _BLOCK)
             for name, variable in phases.data_vars.items():
                 self._array(str(name))[index] = variable.values[0]
             self._array(DONE)[index] = 1
-            self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._journal.write(journal_line(line))
             self._journal.flush()
             os.fsync(self._journal.fileno())
-        except OSError as error:
-            raise OutputError(write_problem(self.path, error, "the same command continues it")) from error
         self.frames.append(line)
         return line
 
@@ -109,13 +84,9 @@ class LiveStore:
             self._lock.release()
 
     def _create(self, first: PhaseMap, card: Mapping[str, Any]) -> None:
-        table = {
-            str(name): (tuple(map(str, v.dims)), str(v.dtype), {key: str(text) for key, text in v.attrs.items()})
-            for name, v in first.data_vars.items()
-        }
         time = xr.DataArray(_times(_BLOCK, card), dims="time", attrs=_time_attributes(card))
         coords = {"time": time, **{dim: first[dim] for dim in ("y", "x", "lattice")}}
-        create_store(self.path, coords, card, table, empty_file=JOURNAL)
+        create_store(self.path, coords, card, variables_of(first), empty_file=JOURNAL)
 
     def _open(self, card: Mapping[str, Any]) -> None:
         if not (self.path / JOURNAL).exists():
@@ -127,7 +98,7 @@ class LiveStore:
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._room = min(self._lengths().values())  # a crash may have come while the arrays grew, one by one
         self.frames = journal_of(self.path)
-        whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.frames)
+        whole = "".join(map(journal_line, self.frames))
         write_atomically(self.path / JOURNAL, whole.encode())  # without half a line that a crash has left
         self._journal: IO[str] = (self.path / JOURNAL).open("a", encoding="utf-8")
 
@@ -137,7 +108,7 @@ class LiveStore:
         return self._arrays[name]
 
     def _lengths(self) -> dict[str, int]:
-        return {name: array.shape[0] for name, array in self._group.arrays() if _dims(array)[:1] == ("time",)}
+        return {name: array.shape[0] for name, array in self._group.arrays() if dims_of(array)[:1] == ("time",)}
 
     def _resize(self, length: int) -> None:
         for name, present in self._lengths().items():
@@ -145,44 +116,6 @@ class LiveStore:
                 self._array(name).resize((length, *self._array(name).shape[1:]))
         self._array("time")[:] = _times(length, card_of(self._group, self.path))
         self._room = length
-
-
-def journal_of(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of the complete frames of a live result."""
-    frames: list[dict[str, Any]] = []
-    for text in (path / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            line = json.loads(text) if text.endswith("\n") else None
-        except ValueError:
-            line = None
-        if not isinstance(line, dict) or line.get("frame") != len(frames):
-            break
-        frames.append(line)
-    return frames
-
-
-def open_live(path: Path) -> PhaseMap:
-    """Open a live result lazily, with the frames that are complete now; see :func:`bravaismap.open_result`."""
-    da: Any = import_module("dask.array")  # its functions have no types
-    group = open_group(path, "r")
-    count = len(journal_of(path))
-    variables: dict[str, Any] = {}
-    for name, array in group.arrays():
-        dims = _dims(array)
-        part = slice(count) if dims[:1] == ("time",) else slice(None)
-        lazy = len(dims) > 1
-        data = da.from_array(array, chunks=array.chunks)[part] if lazy else np.asarray(array[part])
-        attributes = {key: value for key, value in array.attrs.items() if not key.startswith("_")}
-        variables[name] = (dims, data, attributes)
-    names = str(variables.pop("lattice")[2]["flag_meanings"]).split()
-    for mark in (DONE, CHECKSUM):
-        variables.pop(mark)
-    coords = {dim: variables.pop(dim) for dim in ("time", "y", "x")} | {"lattice": names}
-    return PhaseMap(variables, coords=coords, attrs=card_of(group, path))
-
-
-def _dims(array: Any) -> tuple[str, ...]:
-    return tuple(array.metadata.dimension_names or ())
 
 
 def _times(length: int, card: Mapping[str, Any]) -> np.ndarray:

@@ -9,30 +9,24 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
-from bravaismap.cells import CELL_SIZES, Table
 from bravaismap.errors import InputError
+from bravaismap.io.store import dims_of
+from bravaismap.schema import AXES, FIXED_SIZES, LENGTH_UNITS, MARKS, VARIABLES, Variable, groups_in
 
-__all__ = ["check_card", "check_files", "check_names", "check_variables"]
+__all__ = ["check_card", "check_files", "check_names", "checked_arrays"]
 
 #: Most that a result may declare: frames, windows of a frame, classes.
 _MOST_FRAMES, _MOST_WINDOWS, _MOST_CLASSES = 10**6, 10**7, 127
 _MOST_METADATA = 2**24  # bytes of a zarr.json
 _MOST_AXIS_BYTES = 2**24  # of a chunk of a coordinate
 _CODECS = {"bytes", "zstd"}
-_AXES: Table = {
-    "time": (("time",), "float64", {}),
-    "y": (("y",), "float64", {}),
-    "x": (("x",), "float64", {}),
-    "lattice": (("lattice",), "int8", {}),
-}
-_LENGTH_UNITS = ("nm", "px")
 
 
 def check_files(folder: Path) -> None:
@@ -44,7 +38,7 @@ def check_files(folder: Path) -> None:
             continue
         inner = [Path(below) for below in _scanned(entry)]
         entries += [path for path in inner if path.name != "c"]
-        if entry.name in _AXES:
+        if entry.name in AXES:
             entries += [Path(below) for path in inner if path.name == "c" for below in _scanned(path)]
         entries += [path for path in inner if path.name == "c" and path.is_symlink()]
     for path in entries:
@@ -80,49 +74,58 @@ def check_card(card: Mapping[str, Any], folder: Path) -> None:
         raise _refusal(folder, f"its run card has the frame_size {_shown(size)}")
 
 
-def check_variables(group: zarr.Group, folder: Path, required: Table, known: Table, *, growing: bool) -> None:
-    """Raise `InputError` unless every array of a store is what it should be.
+def checked_arrays(group: zarr.Group, folder: Path, *, growing: bool) -> dict[str, zarr.Array[Any]]:
+    """Return the arrays of a store, or raise `InputError` unless each is what the schema says it should be.
 
     Parameters
     ----------
     group : Group
     folder : Path
         For the message.
-    required, known : Table
-        Dimensions and types of the variables that must be there, and of those that are there together or not at all.
     growing : bool
         Whether the arrays may differ in the number of frames, as those of a live run do after a crash.
     """
-    arrays = dict(_arrays(group, folder))
-    together = known if known.keys() & arrays.keys() else {}
-    for name in (*_AXES, *required, *together):
+    arrays = _arrays(group, folder)
+    expected = _expected(arrays)
+    for name in expected:
         if name not in arrays:
             raise _refusal(folder, f"it lacks {name}")
-    sizes = CELL_SIZES | {dim: _length(arrays[dim], folder, dim) for dim in _AXES}
+    sizes = FIXED_SIZES | {dim: _length(arrays[dim], folder, dim) for dim in AXES}
     if sizes["time"] > _MOST_FRAMES or sizes["y"] * sizes["x"] > _MOST_WINDOWS or sizes["lattice"] > _MOST_CLASSES:
-        declared = " × ".join(str(sizes[dim]) for dim in _AXES)
-        raise _refusal(folder, f"it declares {declared} (time, y, x, lattice), more than any movie has")
+        declared = " × ".join(str(sizes[dim]) for dim in AXES)
+        raise _refusal(folder, f"it declares {declared} ({', '.join(AXES)}), more than any movie has")
     for name, array in arrays.items():
-        dims, dtype, _ = (known | required | _AXES).get(name, (_dims(array), "", {}))
+        variable = expected.get(name)
+        dims = dims_of(array) if variable is None else variable.dims
         shape = tuple(sizes.get(dim, -1) for dim in dims)
         free = growing and dims[:1] == ("time",) and array.shape[0] <= _MOST_FRAMES
-        if _dims(array) != dims or array.shape[free:] != shape[free:] or (dtype and array.dtype != np.dtype(dtype)):
-            raise _refusal(folder, f"its {name!r} is {array.dtype} {array.shape} along {_dims(array)}")
-        if not dtype and array.dtype.kind not in "biuf":
+        right_type = variable is None or array.dtype == np.dtype(variable.dtype)
+        if dims_of(array) != dims or array.shape[free:] != shape[free:] or not right_type:
+            raise _refusal(folder, f"its {name!r} is {array.dtype} {array.shape} along {dims_of(array)}")
+        if variable is None and array.dtype.kind not in "biuf":
             raise _refusal(folder, f"its {name!r} holds {array.dtype}, not numbers")
         _check_storage(array, name, folder)
+    return arrays
 
 
-def _arrays(group: zarr.Group, folder: Path) -> list[tuple[str, zarr.Array[Any]]]:
-    found = []
+def _expected(names: Iterable[str]) -> dict[str, Variable]:
+    """Return what a store must hold: its axes, what every result has, and all of a group of which it has a part."""
+    groups = {"map"} | groups_in(names)
+    axes = [Variable(dim, (dim,), dtype) for dim, dtype in AXES.items()]
+    variables = [variable for variable in VARIABLES if variable.group in groups]
+    return {variable.name: variable for variable in (*axes, *variables, *MARKS)}
+
+
+def _arrays(group: zarr.Group, folder: Path) -> dict[str, zarr.Array[Any]]:
+    arrays = {}
     for entry in sorted(_scanned(folder), key=lambda entry: entry.name):
         if not (folder / entry.name / "zarr.json").is_file():
             continue
         node = group[entry.name]
         if not isinstance(node, zarr.Array):
             raise _refusal(folder, f"its {entry.name!r} is no array")
-        found.append((entry.name, node))
-    return found
+        arrays[entry.name] = node
+    return arrays
 
 
 def _length(array: zarr.Array[Any], folder: Path, name: str) -> int:
@@ -145,8 +148,9 @@ def _check_storage(array: zarr.Array[Any], name: str, folder: Path) -> None:
     for key in ("units", "long_name"):
         if not isinstance(array.attrs.get(key, ""), str):
             raise _refusal(folder, f"the {key} of its {name!r} is {_shown(array.attrs[key])}")
-    if name in ("y", "x") and array.attrs.get("units") not in _LENGTH_UNITS:
-        raise _refusal(folder, f"its {name!r} is in {_shown(array.attrs.get('units'))}, not in nm or px")
+    if name in ("y", "x") and array.attrs.get("units") not in LENGTH_UNITS:
+        allowed = " or ".join(LENGTH_UNITS)
+        raise _refusal(folder, f"its {name!r} is in {_shown(array.attrs.get('units'))}, not in {allowed}")
 
 
 def check_names(lattice: zarr.Array[Any], folder: Path) -> list[str]:
@@ -159,10 +163,6 @@ def check_names(lattice: zarr.Array[Any], folder: Path) -> list[str]:
     if not sound or not all(name.isprintable() and not {"/", "\\"} & {*name} for name in names):
         raise _refusal(folder, f"its {count} classes are called {_shown(meanings)}")
     return names
-
-
-def _dims(array: zarr.Array[Any]) -> tuple[str, ...]:
-    return tuple(str(dim) for dim in getattr(array.metadata, "dimension_names", None) or ())
 
 
 def _shown(value: Any) -> str:

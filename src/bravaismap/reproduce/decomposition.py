@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
 from bravaismap.film import Film
-from bravaismap.io.result import open_result
+from bravaismap.io.open import open_result
 from bravaismap.kinetics import fit_growth
 from bravaismap.movie import as_movie
 from bravaismap.phases import PhaseMap, mapped_frames

@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.result import DONE
 from bravaismap.models import load_model
 from bravaismap.movie import as_movie
 from bravaismap.phases import PhaseMap
 from bravaismap.predict import map_coordinates, map_phases, movie_card
+from bravaismap.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
 from bravaismap.windows import window_grid
 

@@ -17,10 +17,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.live import JOURNAL, journal_of
-from bravaismap.io.result import DONE, array_of, open_group, open_result
+from bravaismap.io.journal import JOURNAL, journal_of
+from bravaismap.io.open import open_result
+from bravaismap.io.store import array_of, open_group
 from bravaismap.phases import PhaseMap, mapped_frames
 from bravaismap.predict import movie_card
+from bravaismap.schema import DONE
 from bravaismap.viewer.state import Region, frame_extent
 
 __all__ = ["HeldResult", "Source", "StoredResult"]

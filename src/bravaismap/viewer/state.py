@@ -14,10 +14,10 @@ from bravaismap.conventions import LATTICES, display_name
 from bravaismap.errors import InputError
 from bravaismap.phases import PhaseMap, independent_std, percent
 from bravaismap.plot import edges
+from bravaismap.schema import CELL_PARAMETERS, TITLES
 from bravaismap.verdict import with_error
 
 __all__ = [
-    "LAYERS",
     "Region",
     "RegionStatistics",
     "anew",
@@ -35,16 +35,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.floating]
-
-#: Maps of a result that are numbers: variable → what it is called.
-LAYERS = {
-    "entropy": "entropy",
-    "a": "a",
-    "b": "b",
-    "gamma": "γ",
-    "orientation": "orientation of a",
-}
-_CELL = ("a", "b", "gamma", "orientation")
 
 
 @dataclass(frozen=True)
@@ -91,8 +81,7 @@ def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, s
     """Return what can be laid over a frame: group → title → key, a variable or ``variable:class``."""
     groups = {"Class": {"most probable class": "label"}}
     groups["Probability of"] = {display_name(name): f"probability:{name}" for name in classes}
-    names = [name for name in LAYERS if name in variables]
-    groups["Map of"] = {LAYERS[name]: name for name in names}
+    groups["Map of"] = {title: name for name, title in TITLES.items() if name in variables}
     if "deviation" in variables:
         groups["Deviation from"] = {
             display_name(name): f"deviation:{name}" for name in LATTICES if name in classes and name != "oblique"
@@ -200,7 +189,7 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
     independent = independent_windows(size, window, len(label))
     cells = cell_statistics(_windows(frame, inside)) if "a" in frame else None
     cell, spread, error = (
-        {} if cells is None else {name: cells[f"{name}{ending}"].values for name in _CELL}
+        {} if cells is None else {name: cells[f"{name}{ending}"].values for name in CELL_PARAMETERS}
         for ending in ("", "_scatter", "_std")
     )
     return RegionStatistics(
@@ -211,7 +200,7 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
 
 def _windows(frame: xr.Dataset, inside: NDArray[np.bool_]) -> xr.Dataset:
     """Return the labels and cells of some windows of a frame, in a row."""
-    names = ["label", *_CELL, *(f"{name}_std" for name in _CELL)]
+    names = ["label", *CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS)]
     row = {name: ("window", frame[name].transpose("time", "y", "x").values[0][inside]) for name in names}
     return xr.Dataset(row, coords={"lattice": frame["lattice"].values})
 
