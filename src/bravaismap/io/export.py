@@ -1,6 +1,7 @@
-"""A result for other programs and for print: tables (CSV), figures (PNG, SVG), and the movie of the maps (MP4).
+"""A result and what follows from it, for print and for other programs: figures, the report, the movie of the maps.
 
-Every file is written under a temporary name beside its own and then renamed, so that a file is either whole or absent.
+Tables come from `bravaismap.io.tables`. Every file is written under a temporary name beside its own and then renamed,
+so that a file is either whole or absent.
 """
 
 from __future__ import annotations
@@ -8,16 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bravaismap.errors import InputError
-from bravaismap.io.whole import advice, made_folder, replacing, save_figure, texts, write_table
-
-if TYPE_CHECKING:
-    pass
+from bravaismap.io.tables import domain_rows, export_classification, export_csv, strain_rows
+from bravaismap.io.whole import advice, made_folder, replacing, save_figure, write_table
 
 __all__ = [
     "export_classification",
@@ -30,79 +29,6 @@ __all__ = [
     "export_video",
     "some_frames",
 ]
-
-
-def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: bool = False) -> list[Path]:
-    """Write the fraction of each class over time, and if asked for every window, as tables.
-
-    Parameters
-    ----------
-    result : Dataset
-        As :func:`~bravaismap.map_phases` returns it.
-    folder : str or path
-        Made if it does not exist; existing tables in it are replaced.
-    windows : bool
-        Write ``windows.csv`` too: a line per window and frame, with its place, its class, and every variable of the
-        result, as ``<variable>`` or ``<variable>_<class>``.
-
-    Returns
-    -------
-    list of Path
-        ``fractions.csv``, with the columns ``time_s`` (or ``frame``), and ``<class>`` and ``<class>_std`` for each
-        class; and ``windows.csv``. A value that is not known is left empty.
-
-    Raises
-    ------
-    OutputError
-        If the folder or a file in it cannot be written.
-    """
-    folder = made_folder(folder)
-    written = [write_table(folder / "fractions.csv", _fraction_rows(result))]
-    if windows:
-        written.append(write_table(folder / "windows.csv", _window_rows(result)))
-    return written
-
-
-def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
-    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if it is known.
-
-    Parameters
-    ----------
-    rows : iterable of (str, Dataset)
-        Name of an image and what :func:`~bravaismap.classify` says of it, without the dimension ``image``.
-    path : str or path
-        Replaced if it exists.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    rows = list(rows)
-    names = [str(name) for name in rows[0][1]["lattice"].values]
-    header = ["image", "phase", *(f"{name}{ending}" for name in names for ending in ("", "_std")), "entropy_nat"]
-    cells = [f"{name}{ending}" for name in ("a", "b", "gamma", "orientation") for ending in ("", "_std")]
-    known = all("deviation" in row for _, row in rows)
-    if known:
-        units = [str(rows[0][1][name].attrs["units"]) for name in cells]
-        header += [f"{name}_{unit}" for name, unit in zip(cells, units, strict=True)]
-        header += [*(f"deviation_{name}_percent" for name in names[:-1]), "deviation_std_percent"]
-    table = [header]
-    for image, row in rows:
-        pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
-        values = np.append(pairs.ravel(), row["entropy"].values)
-        line = [image, names[int(row["label"])], *texts(values)]
-        if known:
-            line += [*texts(np.array([row[name].values for name in cells]))]
-            line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]
-        table.append(line)
-    target = Path(path)
-    made_folder(target.parent)
-    return write_table(target, table)
 
 
 def export_figures(
@@ -264,7 +190,7 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
     written = []
     for index in chosen:
         written += save_figure(cellplot.plot_strain(strain, index), folder / f"strain_{index:04d}", (".png",))
-    return [*written, write_table(folder / "strain.csv", _strain_rows(strain))]
+    return [*written, write_table(folder / "strain.csv", strain_rows(strain))]
 
 
 def export_domains(
@@ -295,7 +221,7 @@ def export_domains(
         If the folder or the file cannot be written.
     """
     folder = made_folder(folder)
-    table = write_table(folder / "domains.csv", _domain_rows(domains))
+    table = write_table(folder / "domains.csv", domain_rows(domains))
     if maps is None:
         return [table]
     from bravaismap.domainplot import plot_domains
@@ -359,58 +285,3 @@ def some_frames(result: xr.Dataset) -> list[int]:
     """Return the first, middle and last frame that is mapped, or frame 0 if none is."""
     mapped = np.flatnonzero((result["label"] >= 0).any(("y", "x")).values)
     return [int(i) for i in sorted({mapped[0], mapped[len(mapped) // 2], mapped[-1]})] if mapped.size else [0]
-
-
-def _fraction_rows(result: xr.Dataset) -> Iterator[list[str]]:
-    names = [str(name) for name in result["lattice"].values]
-    yield [column_of(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
-    fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
-    pairs = np.stack([fraction, std], axis=-1).reshape(len(fraction), -1)
-    for time, row in zip(texts(result["time"].values), pairs, strict=True):
-        yield [time, *texts(row)]
-
-
-def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
-    """Yield a line per window and frame, holding one frame at a time."""
-    names = [str(name) for name in result["lattice"].values]
-    dims = {"time", "y", "x"}
-    maps = [str(v) for v in result.data_vars if set(result[v].dims) == dims and v != "label"]
-    stacks = [str(v) for v in result.data_vars if set(result[v].dims) == {*dims, "lattice"}]
-    header = [column_of(result, dim) for dim in ("time", "y", "x")]
-    yield [*header, "label", *maps, *(f"{stack}_{name}" for stack in stacks for name in names)]
-    y, x = np.meshgrid(result["y"].values, result["x"].values, indexing="ij")
-    for index, time in enumerate(texts(result["time"].values)):
-        frame = result[["label", *maps, *stacks]].isel(time=index).load()
-        labels = [names[i] if i >= 0 else "" for i in frame["label"].transpose("y", "x").values.ravel()]
-        columns = [texts(frame[v].transpose("y", "x").values.ravel()) for v in maps]
-        for stack in stacks:
-            columns += [texts(one.ravel()) for one in frame[stack].transpose("lattice", "y", "x").values]
-        for row in zip(texts(y.ravel()), texts(x.ravel()), labels, *columns, strict=True):
-            yield [time, *row]
-
-
-def _strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
-    units = {"%": "percent"}
-    names = [f"{name}{ending}" for name in ("exx", "eyy", "exy", "rotation") for ending in ("", "_std")]
-    headed = [f"{name}_{units.get(unit, unit)}" for name in names for unit in [str(strain[name].attrs["units"])]]
-    yield [*(column_of(strain, dim) for dim in ("time", "y", "x")), *headed]
-    y, x = np.meshgrid(strain["y"].values, strain["x"].values, indexing="ij")
-    for index, time in enumerate(texts(strain["time"].values)):
-        columns = [texts(strain[name].isel(time=index).values.ravel()) for name in names]
-        for row in zip(texts(y.ravel()), texts(x.ravel()), *columns, strict=True):
-            yield [time, *row]
-
-
-def _domain_rows(domains: xr.Dataset) -> Iterator[list[str]]:
-    units = {name: str(column.attrs.get("units", "")).replace("²", "2") for name, column in domains.items()}
-    units["time"] = "" if units["time"] == "frame" else units["time"]
-    yield [f"{name}_{unit}" if unit else str(name) for name, unit in units.items()]
-    columns = [column.values for column in domains.values()]
-    words = [[str(v) for v in column] if column.dtype.kind in "OUTb" else texts(column) for column in columns]
-    yield from (list(row) for row in zip(*words, strict=True))
-
-
-def column_of(result: xr.Dataset, dim: str) -> str:
-    """Return what to call the column of a coordinate: its name and unit."""
-    unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
-    return unit if unit == "frame" else f"{dim}_{unit}"

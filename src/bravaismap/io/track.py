@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from bravaismap.io.export import column_of
+from bravaismap.io.tables import column_of
 from bravaismap.io.whole import made_folder, save_figure, texts, write_table
 
 __all__ = ["export_track"]
