@@ -35,7 +35,7 @@ STAGES = {
     "windows": "bravaismap.mapping.cut_windows",
     "measurement": "bravaismap.models.measure",
     "posterior": "bravaismap.models.classified",
-    "cells": "bravaismap.mapping.cell_variables",
+    "cells": "bravaismap.answer.Cells.variables",
     "write": "bravaismap.io.result.ResultStore.write_frame",
 }
 

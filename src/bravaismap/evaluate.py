@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.cells import Cells
+from bravaismap.answer import Answer, Cells
 from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
 from bravaismap.models import Classifier
@@ -192,16 +192,15 @@ def answer(
         if progress is not None:
             progress(first + len(images))
     positions = np.array([model.classes.index(name) for name in labelled.classes])
-    measured = [part.cells for part in parts if part.cells is not None]
-    names = ("basis", "covariance", "evidence")
+    whole = Answer.concatenate(parts)
     return Answers(
         model.name,
-        np.concatenate([part.probability for part in parts]),
+        whole.probability,
         positions[labelled.labels],
         model.classes,
         np.array([len(part.probability) for part in parts]),
         np.array(seconds),
-        Cells(*(np.concatenate([getattr(c, name) for c in measured]) for name in names)) if measured else None,
+        whole.cells,
         labelled.vectors,
         model.settings.get("distortion"),
     )

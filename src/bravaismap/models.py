@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bravaismap.cells import Cells, checked_distortion, classified, joined
+from bravaismap.answer import Answer, Cells
+from bravaismap.cells import checked_distortion, classified
 from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.device import PROCESSOR, checked_device, full_precision, in_batches
 from bravaismap.errors import ModelError
@@ -20,7 +21,7 @@ from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
-from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
+from bravaismap.uncertainty import evaluating, monte_carlo_dropout, predictive_entropy
 
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
@@ -62,9 +63,7 @@ class Classifier(Protocol):
     def movie_samples(self) -> int:
         """Samples for each window of a movie when their number is not given."""
 
-    def predict(
-        self, images: NDArray[np.floating], *, samples: int, seed: int, preprocessing: Preprocessing
-    ) -> Sampled:
+    def predict(self, images: NDArray[np.floating], *, samples: int, seed: int, preprocessing: Preprocessing) -> Answer:
         """Classify images (n, y, x); square ones if the model measures no cells."""
 
 
@@ -139,7 +138,7 @@ class NetworkClassifier:
 
     def predict(
         self, images: NDArray[np.floating], *, samples: int, seed: int = 0, preprocessing: Preprocessing = "window"
-    ) -> Sampled:
+    ) -> Answer:
         """Classify square images.
 
         Parameters
@@ -154,7 +153,7 @@ class NetworkClassifier:
 
         Returns
         -------
-        Sampled
+        Answer
         """
         with full_precision():
             spectra = self.spectra(images, preprocessing)
@@ -163,7 +162,7 @@ class NetworkClassifier:
             with evaluating(self.network):
                 scores = self.network(spectra).to(torch.float64)
         probability = (scores / self.card.temperature()).softmax(dim=-1).cpu().numpy()
-        return Sampled(
+        return Answer(
             probability,
             np.full_like(probability, np.nan),
             predictive_entropy(probability),
@@ -232,7 +231,7 @@ class LatticeClassifier:
 
     def predict(
         self, images: NDArray[np.floating], *, samples: int, seed: int = 0, preprocessing: Preprocessing = "window"
-    ) -> Sampled:
+    ) -> Answer:
         """Measure and classify images.
 
         Parameters
@@ -247,11 +246,11 @@ class LatticeClassifier:
 
         Returns
         -------
-        Sampled
+        Answer
             With `cells`.
         """
 
-        def part(rows: slice) -> Sampled:
+        def part(rows: slice) -> Answer:
             batch = torch.from_numpy(np.ascontiguousarray(images[rows], np.float32)).to(self.device)
             with torch.inference_mode():
                 measured = measure(batch)
@@ -262,7 +261,7 @@ class LatticeClassifier:
             cells = Cells(*reduce_measured(basis, covariance), evidence)
             return classified(cells, self.distortion, samples, seed, self.device)
 
-        return joined(in_batches(part, images.shape, self.device))
+        return Answer.concatenate(in_batches(part, images.shape, self.device))
 
 
 #: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.

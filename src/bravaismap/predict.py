@@ -14,14 +14,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import Table, cell_table, cell_variables
+from bravaismap.cells import Table, cell_table
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.mapping import FrameMapper, predict
 from bravaismap.models import Classifier, load_model
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
-from bravaismap.phases import PhaseMap, label_of
+from bravaismap.phases import PhaseMap
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
@@ -95,18 +95,17 @@ def classify(
         card |= {"preprocessing": chosen}
     _check_size(frames.shape[1:], movie.shape[1:], classifier)
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
-    sampled = predict(classifier, frames, samples, seed, chosen)
-    label = label_of(sampled.probability)
+    size = pixel_size(movie)
+    answer = predict(classifier, frames, samples, seed, chosen)
+    values = answer.variables(size)
     variables: dict[str, Any] = {
-        "probability": (("image", "lattice"), sampled.probability),
-        "probability_std": (("image", "lattice"), sampled.probability_std),
-        "entropy": ("image", sampled.entropy, {"units": "nat"}),
-        "mutual_information": ("image", sampled.mutual_information, {"units": "nat"}),
-        "label": ("image", label),
+        "probability": (("image", "lattice"), values["probability"]),
+        "probability_std": (("image", "lattice"), values["probability_std"]),
+        "entropy": ("image", values["entropy"], {"units": "nat"}),
+        "mutual_information": ("image", values["mutual_information"], {"units": "nat"}),
+        "label": ("image", values["label"]),
     }
-    if sampled.cells is not None:
-        size = pixel_size(movie)
-        values = cell_variables(sampled.cells, label, size)
+    if answer.cells is not None:
         table = cell_table(("image",), "nm" if size else "px")
         variables |= {name: (dims, values[name].astype(dtype), what) for name, (dims, dtype, what) in table.items()}
     return PhaseMap(
