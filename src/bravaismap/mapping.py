@@ -13,7 +13,6 @@ from bravaismap.conventions import NONE
 from bravaismap.models import Classifier
 from bravaismap.movie import NanPolicy, finite_pixels
 from bravaismap.phases import independent_std, phase_fractions
-from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, cut_windows, window_parts
 
 __all__ = ["FrameMapper", "MappedFrame", "predict"]
@@ -67,7 +66,7 @@ class FrameMapper:
         at_once = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
         answer = Answer.concatenate(
             [
-                predict(self.classifier, cut_windows(frame, part), self.samples, self.seed, "window")
+                predict(self.classifier, cut_windows(frame, part), self.samples, self.seed)
                 for part in window_parts(self.grid, at_once)
             ]
         )
@@ -85,17 +84,14 @@ class FrameMapper:
         return maps | {"fraction": fraction, "fraction_std": fraction_std}
 
 
-def predict(
-    classifier: Classifier, images: NDArray[Any], samples: int, seed: int, preprocessing: Preprocessing
-) -> Answer:
+def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: int) -> Answer:
     """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
+    record = classifier.record
     constant = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
-    if not constant.any() or NONE not in classifier.classes:
-        return classifier.predict(images, samples=samples, seed=seed, preprocessing=preprocessing)
-    nothing = Answer.of_constant(
-        int(constant.sum()), classifier.classes, samples, measures_cells=classifier.measures_cells
-    )
+    if not constant.any() or NONE not in record.classes:
+        return classifier.predict(images, samples=samples, seed=seed)
+    nothing = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
     if constant.all():
         return nothing
-    seen = classifier.predict(images[~constant], samples=samples, seed=seed, preprocessing=preprocessing)
+    seen = classifier.predict(images[~constant], samples=samples, seed=seed)
     return Answer.interleave(seen, nothing, constant)

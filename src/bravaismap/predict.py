@@ -18,19 +18,17 @@ from bravaismap.cells import Table, cell_table
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.mapping import FrameMapper, predict
-from bravaismap.models import Classifier, load_model
+from bravaismap.models import Classifier, load_model, prepared
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["IMAGE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_coordinates", "map_phases", "movie_card"]
+__all__ = ["IMAGE_SAMPLES", "classify", "map_coordinates", "map_phases", "movie_card"]
 
 #: Samples for single images: the paper's number. For movies it depends on the model.
 IMAGE_SAMPLES = 5000
-#: Images of a larger side (px) are classified by the paper's preprocessing for whole images, if a network does it.
-WHOLE_IMAGE_SIDE = 256
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
 
@@ -84,19 +82,12 @@ def classify(
     classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
     samples = _checked_samples(IMAGE_SAMPLES if samples is None else samples)
     frames = finite_pixels(np.asarray(movie.data), nan=nan)
+    frames = classifier.record.frame(frames)
+    classifier = prepared(classifier, frames, preprocessing)
     card = _card(classifier, samples, seed)
-    chosen: Preprocessing = "window"
-    if not classifier.measures_cells:
-        frames = _central_square(frames)
-        if preprocessing == "auto":
-            chosen = "window" if frames.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
-        else:
-            chosen = preprocessing
-        card |= {"preprocessing": chosen}
-    _check_size(frames.shape[1:], movie.shape[1:], classifier)
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
     size = pixel_size(movie)
-    answer = predict(classifier, frames, samples, seed, chosen)
+    answer = predict(classifier, frames, samples, seed)
     values = answer.variables(size)
     variables: dict[str, Any] = {
         "probability": (("image", "lattice"), values["probability"]),
@@ -110,8 +101,8 @@ def classify(
         variables |= {name: (dims, values[name].astype(dtype), what) for name, (dims, dtype, what) in table.items()}
     return PhaseMap(
         variables,
-        coords={"image": np.arange(len(frames)), "lattice": list(classifier.classes)},
-        attrs=card | {"size": frames.shape[-1] if "preprocessing" in card else list(frames.shape[1:])},
+        coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
+        attrs=card | {"size": list(frames.shape[1:]) if classifier.record.measures_cells else frames.shape[-1]},
     )
 
 
@@ -194,17 +185,18 @@ def map_phases(
     calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
     grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
     classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
-    _check_size((window, window), (window, window), classifier)
-    samples = _checked_samples(classifier.movie_samples if samples is None else samples)
+    record = classifier.record
+    record.check_side(window, window)
+    samples = _checked_samples(record.movie_samples if samples is None else samples)
     if not hasattr(calibrated.data, "dask") and nan == "raise":
         for first in range(0, len(calibrated), _FLAT_MEMORY):
             finite_pixels(calibrated.data[first : first + _FLAT_MEMORY], first=first)
-    coords = map_coordinates(calibrated, grid, classifier.classes)
+    coords = map_coordinates(calibrated, grid, record.classes)
     card = _card(classifier, samples, seed) | movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
 
     size = card["pixel_size_nm"]
     variables = dict(MAP_VARIABLES)
-    if classifier.measures_cells:
+    if record.measures_cells:
         variables |= cell_table(("time", "y", "x"), "nm" if size else "px")
     mapper = FrameMapper(grid, classifier, samples, seed, size, nan)
 
@@ -292,13 +284,14 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
 def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
     if not 0 <= seed < 2**63:
         raise InputError(f"a seed of {seed} was given; expected a whole number from 0 to 2**63 - 1")
+    record = classifier.record
     return {
         "version": _package_version(),
-        "model": classifier.name,
-        "weights_sha256": classifier.weights_sha256,
+        "model": record.name,
+        "weights_sha256": record.weights_sha256,
         "samples": samples,
         "seed": seed,
-        **classifier.settings,
+        **record.settings,
     }
 
 
@@ -315,21 +308,6 @@ def movie_card(movie: xr.DataArray) -> dict[str, Any]:
         "frame_time_s": frame_time(movie),
         **{name: movie.attrs[name] for name in ("drift",) if name in movie.attrs},
     }
-
-
-def _central_square(frames: NDArray[Any]) -> NDArray[Any]:
-    side = min(frames.shape[1:])
-    top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
-    return frames[:, top : top + side, left : left + side]
-
-
-def _check_size(size: tuple[int, ...], given: tuple[int, ...], classifier: Classifier) -> None:
-    least = classifier.smallest_side
-    if min(size) < least:
-        raise InputError(
-            f"an image of {given[0]} × {given[1]} px was given; the model {classifier.name} needs at least "
-            f"{least} × {least}"
-        )
 
 
 def _say_constant(indices: list[int], what: str = "frame") -> None:

@@ -76,7 +76,7 @@ def watch(
     from bravaismap.watch import Alarm, parse_rule
 
     classifier = load_model(model, distortion, device)
-    rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
+    rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:
         source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)

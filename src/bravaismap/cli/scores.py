@@ -46,7 +46,7 @@ def evaluate(
 
     given = model or ["default"]
     classifiers = [load_model(one, distortion, device) for one in given]
-    names = _different([classifier.name for classifier in classifiers], given)
+    names = _different([classifier.record.name for classifier in classifiers], given)
     rows: list[tuple[str, Compared]] = []
     stems = _different([path.stem for path in data], [f"{path.parent.name}_{path.stem}" for path in data])
     written = []

@@ -41,9 +41,10 @@ class MappedMovie(Source):
         calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
         classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
         grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
-        card = {"model": classifier.name, **classifier.settings, "window": window, "step": step}
-        card |= {"samples": classifier.movie_samples, "seed": 0} | movie_card(calibrated)
-        axes = xr.Dataset(coords=map_coordinates(calibrated, grid, classifier.classes), attrs=card)
+        record = classifier.record
+        card = {"model": record.name, **record.settings, "window": window, "step": step}
+        card |= {"samples": record.movie_samples, "seed": 0} | movie_card(calibrated)
+        axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
         super().__init__(axes, calibrated, title)
         self._options: dict[str, Any] = {"window": window, "step": step, "model": classifier, "nan": nan}
         self._maps: dict[int, PhaseMap] = {}
