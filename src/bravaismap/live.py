@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError, OutputError
+from bravaismap.errors import InputError, OutputError, warn
 from bravaismap.io.growing import GrowingStack
 from bravaismap.io.live import JOURNAL, LiveStore, journal_of
 from bravaismap.io.read import FORMATS, read
@@ -88,7 +87,7 @@ class FolderSource:
             except (InputError, FileNotFoundError) as error:
                 if not self._arrivals.fail(name, now):
                     return
-                warnings.warn(f"left out: {error}", stacklevel=2)
+                warn(f"left out: {error}")
             else:
                 self._arrivals.finish(name)
 

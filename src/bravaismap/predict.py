@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.cells import Table, cell_table
-from bravaismap.errors import BravaismapError, InputError
+from bravaismap.errors import BravaismapError, InputError, warn
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.mapping import FrameMapper, predict
 from bravaismap.models import Classifier, load_model, prepared
@@ -314,7 +313,7 @@ def _say_constant(indices: list[int], what: str = "frame") -> None:
     if indices:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
-        warnings.warn(f"{count} constant ({what} {named}): classified none", stacklevel=4)
+        warn(f"{count} constant ({what} {named}): classified none")
 
 
 def _checked_samples(samples: int) -> int:

@@ -7,7 +7,6 @@ step larger than the window leaves gaps, between the windows, and a warning says
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, warn
 
 __all__ = ["WindowGrid", "cut_windows", "window_grid", "window_parts"]
 
@@ -81,10 +80,7 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
             f"give a window of at most {min(shape)} px"
         )
     if step > window and max(shape) > window:
-        warnings.warn(
-            f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out",
-            stacklevel=1,
-        )
+        warn(f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out")
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))
 
 
