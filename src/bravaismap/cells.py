@@ -19,6 +19,7 @@ from bravaismap.device import PROCESSOR
 from bravaismap.errors import InputError
 from bravaismap.phases import PhaseMap, independent_std
 from bravaismap.posterior import class_probability, sample_probability
+from bravaismap.settings import DEFAULTS, checked_distortion
 from bravaismap.uncertainty import predictive_entropy
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "cell_statistics",
     "cell_table",
     "check_cells",
-    "checked_distortion",
     "classified",
     "covariance_of",
     "independent_windows",
@@ -36,20 +36,10 @@ __all__ = [
 ]
 
 _AT_ONCE = 4096  # windows whose probabilities are worked out together
-_MOST = 0.5
 #: Variables by name: dimensions, type, and what they are.
 Table = dict[str, tuple[tuple[str, ...], str, dict[str, str]]]
 #: Lengths of the dimensions that only cells have.
 CELL_SIZES = {"vector": 2, "component": 2, "pair": 10}
-
-
-def checked_distortion(distortion: float) -> float:
-    """Return a distortion that can be, or raise `InputError`."""
-    if not 0 <= distortion <= _MOST:
-        raise InputError(
-            f"a distortion of {distortion} was given; expected a fraction between 0 and {_MOST} (0.02 is 2 %)"
-        )
-    return float(distortion)
 
 
 def classified(cells: Cells, distortion: float, samples: int, seed: int, device: str = PROCESSOR) -> Answer:
@@ -153,7 +143,7 @@ def independent_windows(size: Iterable[int], window: int, windows: int) -> float
     return min(float(windows), max(1.0, height * width / window**2))
 
 
-def reclassify(result: xr.Dataset, distortion: float = 0.02) -> PhaseMap:
+def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> PhaseMap:
     """Classify a finished result anew for another distortion of the instrument, without the images.
 
     Parameters

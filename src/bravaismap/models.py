@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from bravaismap.answer import Answer, Cells
-from bravaismap.cells import checked_distortion, classified
+from bravaismap.cells import classified
 from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.device import PROCESSOR, checked_device, full_precision, in_batches
 from bravaismap.errors import InputError, ModelError
 from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.posterior import least_evidence, reduce_measured
+from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import evaluating, monte_carlo_dropout, predictive_entropy
+from bravaismap.windows import SMALLEST_WINDOW
 
 __all__ = [
     "MODELS",
@@ -30,6 +32,7 @@ __all__ = [
     "LatticeClassifier",
     "ModelRecord",
     "NetworkClassifier",
+    "chosen_model",
     "load_model",
     "prepared",
 ]
@@ -38,7 +41,6 @@ __all__ = [
 WHOLE_IMAGE_SIDE = 256
 
 _SPECTRA_PER_BATCH = 256
-_NETWORK_SIDE = 16  # px: the side of the smallest window that a grid has
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
 _DRAWS = 60  # for a window of a movie: spread evenly, they do the work of hundreds
 
@@ -141,7 +143,7 @@ class NetworkClassifier:
             classes=self.card.classes,
             weights_sha256=self.card.weights_sha256,
             description=f"{self.card.description or self.card.architecture}{measured}",
-            smallest_side=_NETWORK_SIDE,
+            smallest_side=SMALLEST_WINDOW,
             movie_samples=_PASSES,
             measures_cells=False,
             settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
@@ -201,7 +203,7 @@ class LatticeClassifier:
         Where it computes; see :func:`load_model`.
     """
 
-    distortion: float = 0.02
+    distortion: float = DEFAULTS.distortion
     device: str = PROCESSOR
 
     def __post_init__(self) -> None:
@@ -284,7 +286,7 @@ MODELS = {
 
 
 def load_model(
-    name: str | Path = "default", distortion: float = 0.02, device: str = PROCESSOR
+    name: str | Path = DEFAULT_MODEL, distortion: float = DEFAULTS.distortion, device: str = DEFAULTS.device
 ) -> NetworkClassifier | LatticeClassifier:
     """Return a classifier by name, or one that a user has trained by the path of its weights.
 
@@ -322,3 +324,10 @@ def load_model(
     network, card = load_network(path)
     network.to(device)
     return NetworkClassifier(network, card, device)
+
+
+def chosen_model(settings: Settings) -> Classifier:
+    """Return the classifier that settings name or hold; what is raised is that of :func:`load_model`."""
+    if isinstance(settings.model, str | Path):
+        return load_model(settings.model, settings.distortion, settings.device)
+    return settings.model

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,20 +13,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.cells import Table, cell_table
-from bravaismap.errors import BravaismapError, InputError, warn
+from bravaismap.errors import BravaismapError, warn
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.mapping import FrameMapper, predict
-from bravaismap.models import Classifier, load_model, prepared
+from bravaismap.models import Classifier, chosen_model, prepared
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap
+from bravaismap.settings import DEFAULTS, Settings
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["IMAGE_SAMPLES", "classify", "map_coordinates", "map_phases", "movie_card"]
-
-#: Samples for single images: the paper's number. For movies it depends on the model.
-IMAGE_SAMPLES = 5000
+__all__ = ["classify", "map_coordinates", "map_movie", "map_phases", "movie_card"]
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
 
@@ -35,12 +32,12 @@ _FLAT_MEMORY = 32  # frames checked for NaN at once
 def classify(
     images: Any,
     *,
-    model: str | Path | Classifier = "default",
-    distortion: float = 0.02,
-    samples: int | None = None,
-    seed: int = 0,
+    model: str | Path | Classifier = DEFAULTS.model,
+    distortion: float = DEFAULTS.distortion,
+    samples: int | None = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
     preprocessing: Preprocessing | Literal["auto"] = "auto",
-    nan: NanPolicy = "raise",
+    nan: NanPolicy = DEFAULTS.nan,
 ) -> PhaseMap:
     """Classify whole images.
 
@@ -77,16 +74,15 @@ def classify(
     ModelError
         If there is no such model.
     """
+    settings = Settings(model=model, distortion=distortion, samples=samples, seed=seed, nan=nan)
     movie = as_movie(images)
-    classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
-    samples = _checked_samples(IMAGE_SAMPLES if samples is None else samples)
+    classifier = chosen_model(settings)
     frames = finite_pixels(np.asarray(movie.data), nan=nan)
     frames = classifier.record.frame(frames)
     classifier = prepared(classifier, frames, preprocessing)
-    card = _card(classifier, samples, seed)
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
     size = pixel_size(movie)
-    answer = predict(classifier, frames, samples, seed)
+    answer = predict(classifier, frames, settings.image_samples, settings.seed)
     values = answer.variables(size)
     variables: dict[str, Any] = {
         "probability": (("image", "lattice"), values["probability"]),
@@ -101,22 +97,22 @@ def classify(
     return PhaseMap(
         variables,
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
-        attrs=card | {"size": list(frames.shape[1:]) if classifier.record.measures_cells else frames.shape[-1]},
+        attrs=settings.image_card(classifier.record, *frames.shape[1:]),
     )
 
 
 def map_phases(
     movie: Any,
     *,
-    window: int = 128,
-    step: int = 16,
-    model: str | Path | Classifier = "default",
-    distortion: float = 0.02,
-    samples: int | None = None,
-    seed: int = 0,
+    window: int = DEFAULTS.window,
+    step: int = DEFAULTS.step,
+    model: str | Path | Classifier = DEFAULTS.model,
+    distortion: float = DEFAULTS.distortion,
+    samples: int | None = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
     pixel_size: float | None = None,
     frame_time: float | None = None,
-    nan: NanPolicy = "raise",
+    nan: NanPolicy = DEFAULTS.nan,
     output: str | Path | None = None,
     overwrite: bool = False,
     scheduler: str | None = None,
@@ -181,27 +177,45 @@ def map_phases(
     ----------
     R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, Fig. 6.
     """
-    calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
-    grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
-    classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
-    record = classifier.record
-    record.check_side(window, window)
-    samples = _checked_samples(record.movie_samples if samples is None else samples)
-    if not hasattr(calibrated.data, "dask") and nan == "raise":
-        for first in range(0, len(calibrated), _FLAT_MEMORY):
-            finite_pixels(calibrated.data[first : first + _FLAT_MEMORY], first=first)
-    coords = map_coordinates(calibrated, grid, record.classes)
-    card = _card(classifier, samples, seed) | movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
+    settings = Settings(
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+    )  # fmt: skip
+    return map_movie(
+        as_movie(movie, pixel_size=pixel_size, frame_time=frame_time), settings, output=output, overwrite=overwrite,
+        scheduler=scheduler, workers=workers, progress=progress,
+    )  # fmt: skip
+
+
+def map_movie(
+    movie: xr.DataArray,
+    settings: Settings,
+    *,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> PhaseMap:
+    """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
+    grid = window_grid((movie.sizes["y"], movie.sizes["x"]), settings.window, settings.step)
+    classifier = chosen_model(settings)
+    record, nan = classifier.record, settings.nan
+    record.check_side(settings.window, settings.window)
+    if not hasattr(movie.data, "dask") and nan == "raise":
+        for first in range(0, len(movie), _FLAT_MEMORY):
+            finite_pixels(movie.data[first : first + _FLAT_MEMORY], first=first)
+    coords = map_coordinates(movie, grid, record.classes)
+    card = settings.map_card(record, movie_card(movie))
 
     size = card["pixel_size_nm"]
     variables = dict(MAP_VARIABLES)
     if record.measures_cells:
         variables |= cell_table(("time", "y", "x"), "nm" if size else "px")
-    mapper = FrameMapper(grid, classifier, samples, seed, size, nan)
+    mapper = FrameMapper(grid, classifier, settings.window_samples(record), settings.seed, size, nan)
 
     def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
-        pixels = read_frames(calibrated, wanted)
+        pixels = read_frames(movie, wanted)
         if scheduler is None and workers is None:
             mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
         else:
@@ -280,20 +294,6 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
     return coords
 
 
-def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
-    if not 0 <= seed < 2**63:
-        raise InputError(f"a seed of {seed} was given; expected a whole number from 0 to 2**63 - 1")
-    record = classifier.record
-    return {
-        "version": _package_version(),
-        "model": record.name,
-        "weights_sha256": record.weights_sha256,
-        "samples": samples,
-        "seed": seed,
-        **record.settings,
-    }
-
-
 def movie_card(movie: xr.DataArray) -> dict[str, Any]:
     """Describe a movie: where it came from, and a hash of its shape and of its first, middle and last frame."""
     digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
@@ -314,16 +314,3 @@ def _say_constant(indices: list[int], what: str = "frame") -> None:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
         warn(f"{count} constant ({what} {named}): classified none")
-
-
-def _checked_samples(samples: int) -> int:
-    if samples < 0 or samples == 1:
-        raise InputError(f"{samples} samples were asked for; expected at least 2, or 0 for none")
-    return samples
-
-
-def _package_version() -> str:
-    try:
-        return version("bravaismap")
-    except PackageNotFoundError:  # running from a source tree that is not installed
-        return "unknown"

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError, warn
 
-__all__ = ["WindowGrid", "cut_windows", "window_grid", "window_parts"]
+__all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "window_grid", "window_parts"]
+
+
+#: Side in px of the smallest window: four of the smallest spacings that can be measured.
+SMALLEST_WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
     """
     if step < 1:
         raise InputError(f"a step of {step} px was given; expected at least 1")
-    if window < 16:
-        raise InputError(f"a window of {window} px was given; expected at least 16")
+    if window < SMALLEST_WINDOW:
+        raise InputError(f"a window of {window} px was given; expected at least {SMALLEST_WINDOW}")
     if window > min(shape):
         raise InputError(
             f"the window of {window} × {window} px does not fit into the frame of {shape[0]} × {shape[1]} px; "
