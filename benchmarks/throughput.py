@@ -35,7 +35,7 @@ STAGES = {
     "windows": "bravaismap.mapping.cut_windows",
     "measurement": "bravaismap.models.measure",
     "posterior": "bravaismap.models.classified",
-    "cells": "bravaismap.mapping.cell_variables",
+    "cells": "bravaismap.answer.Cells.variables",
     "write": "bravaismap.io.result.ResultStore.write_frame",
 }
 
@@ -135,11 +135,11 @@ def parts(count: int) -> list[dict]:
     timed("spectrum", count, lambda: spectrum(windows))
     model = bm.load_model("dcnn-2018")
     images = windows.numpy().astype(np.float32)
-    timed("dcnn-2018, one pass", count, lambda: model.predict(images, samples=0, preprocessing="window"))
+    timed("dcnn-2018, one pass", count, lambda: model.predict(images, samples=0))
     frame = bm.simulate_film(1, 512)["image"].values
     inside = window_grid((512, 512), 128, 16).shape
     on_frame = inside[0] * inside[1]
-    for samples in (0, model.movie_samples):
+    for samples in (0, model.record.movie_samples):
         timed(
             f"map, 512² frame, dcnn-2018, {samples} passes" if samples else "map, 512² frame, dcnn-2018, one pass",
             on_frame,

@@ -391,7 +391,7 @@ def test_own_classes_from_a_recipe_to_a_table(run: Run, tmp_path: Path, monkeypa
     assert float(accuracy[1]) == pytest.approx(100 * card.accuracy["validation"], abs=0.05)
     again = run(*card.training["command"].split()[1:], "-o", "again", "--device", "cpu")
     assert again.code == 0, again.err
-    assert load_model("again/mine.safetensors").weights_sha256 == card.weights_sha256
+    assert load_model("again/mine.safetensors").record.weights_sha256 == card.weights_sha256
 
     assert run("simulate", "--recipes", "mine.toml", "-o", "w.npz", "-n", 20, "--seed", 9).code == 0
     scores = run("evaluate", "w.npz", "--model", "runs/mine.safetensors")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from bravaismap.cells import Cells
+from bravaismap.answer import Cells
 from bravaismap.conventions import CLASSES
 from bravaismap.evaluate import Answers
 from bravaismap.lattice import basis_from_cell

@@ -320,14 +320,14 @@ def test_alarm_is_written_down_once(quick: NetworkClassifier, tmp_path: Path, mo
     for i in range(6):
         np.save(source / f"f{i}.npy", np.full((40, 44), 5.0) + (i > 99))
 
-    def growing(pixels: Any, **_: Any) -> PhaseMap:
+    def growing(*_: Any) -> PhaseMap:
         phases = map_phases(MOVIE[0], model=quick, **OPTIONS)
         growing.share += 0.02  # type: ignore[attr-defined]
         phases["fraction"].values[:, -1] = growing.share  # type: ignore[attr-defined]
         return phases
 
     growing.share = 0.02  # type: ignore[attr-defined]
-    monkeypatch.setattr("bravaismap.live.map_phases", growing)
+    monkeypatch.setattr("bravaismap.live.map_movie", growing)
     seen = []
     for _ in range(2):  # the second run has nothing new
         alarms = [Alarm(parse_rule("none>0.05"), 3)]

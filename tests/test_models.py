@@ -12,7 +12,7 @@ import torch
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, ModelError
-from bravaismap.models import MODELS, LatticeClassifier, NetworkClassifier, load_model
+from bravaismap.models import MODELS, WHOLE_IMAGE_SIDE, LatticeClassifier, NetworkClassifier, load_model, prepared
 from bravaismap.simulation import simulate
 from bravaismap.spectrum import spectrum
 from bravaismap.train import PRESETS
@@ -31,7 +31,7 @@ def test_unknown_model_names_its_neighbours(name: str, nearest: str) -> None:
 
 def test_own_model_by_path(weights: Path) -> None:
     for path in (weights, str(weights)):
-        model = load_model(path)
+        model = load_model(path).record
         assert (model.name, model.classes) == ("quick", CLASSES)
         assert len(model.weights_sha256) == 64
 
@@ -75,18 +75,45 @@ def test_temperature_divides_the_scores_of_every_pass(quick: NetworkClassifier, 
 def test_batches_of_spectra_do_not_matter(
     quick: NetworkClassifier, windows: np.ndarray, samples: int, preprocessing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = quick.predict(windows, samples=samples, preprocessing=preprocessing)
+    model = replace(quick, preprocessing=preprocessing)
+    whole = model.predict(windows, samples=samples)
     monkeypatch.setattr("bravaismap.models._SPECTRA_PER_BATCH", 5)
-    np.testing.assert_allclose(
-        quick.predict(windows, samples=samples, preprocessing=preprocessing).probability, whole.probability, atol=1e-6
-    )
-    alone = [quick.predict(w[None], samples=samples, preprocessing=preprocessing).probability[0] for w in windows]
+    np.testing.assert_allclose(model.predict(windows, samples=samples).probability, whole.probability, atol=1e-6)
+    alone = [model.predict(w[None], samples=samples).probability[0] for w in windows]
     np.testing.assert_allclose(alone, whole.probability, atol=1e-6)
 
 
 def test_preprocessing_reaches_the_network(quick: NetworkClassifier, windows: np.ndarray) -> None:
-    window, paper = (quick.predict(windows, samples=0, preprocessing=p).probability for p in ("window", "paper"))
+    window, paper = (
+        replace(quick, preprocessing=p).predict(windows, samples=0).probability for p in ("window", "paper")
+    )
     assert np.abs(window - paper).max() > 0.01
+    np.testing.assert_array_equal(quick.predict(windows, samples=0).probability, window)
+
+
+@pytest.mark.parametrize("side", [WHOLE_IMAGE_SIDE, WHOLE_IMAGE_SIDE + 1])
+def test_prepared_for_whole_images(quick: NetworkClassifier, side: int) -> None:
+    images = np.zeros((1, side, side))
+    suited = "window" if side <= WHOLE_IMAGE_SIDE else "paper"
+    assert quick.record.settings == {}
+    assert prepared(quick, images).record.settings == {"preprocessing": suited}
+    for chosen in ("window", "paper"):
+        fixed = prepared(quick, images, chosen)
+        assert fixed.record.settings == {"preprocessing": chosen}
+        assert prepared(fixed, images) == fixed
+    lattice = LatticeClassifier()
+    assert prepared(lattice, images, "paper") is lattice
+
+
+def test_frames_of_the_shape_that_a_model_takes(quick: NetworkClassifier) -> None:
+    images = np.arange(2 * 40 * 37.0).reshape(2, 40, 37)
+    assert LatticeClassifier().record.frame(images) is images
+    np.testing.assert_array_equal(quick.record.frame(images), images[:, 1:38])
+    np.testing.assert_array_equal(quick.record.frame(images.swapaxes(1, 2)), images.swapaxes(1, 2)[:, :, 1:38])
+    with pytest.raises(InputError, match=r"image of 31 × 40 px was given.*model lattice needs at least 32 × 32"):
+        LatticeClassifier().record.frame(np.zeros((1, 31, 40)))
+    with pytest.raises(InputError, match=r"image of 40 × 15 px was given.*model quick needs at least 16 × 16"):
+        quick.record.check_side(40, 15)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64, ">u2"])
@@ -100,7 +127,7 @@ def test_type_of_pixel_does_not_matter(quick: NetworkClassifier, windows: np.nda
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_loads(name: str) -> None:
-    model = load_model(name)
+    model = load_model(name).record
     assert model.classes == CLASSES
     assert model.description
     assert (model.weights_sha256 == "") == (model.name == "lattice")
@@ -109,7 +136,7 @@ def test_every_model_loads(name: str) -> None:
 def test_default_measures_the_lattice() -> None:
     assert load_model() == load_model("lattice") == LatticeClassifier(0.02)
     assert load_model("default", distortion=0.003).distortion == 0.003
-    assert load_model(distortion=0).settings == {"distortion": 0}
+    assert load_model(distortion=0).record.settings == {"distortion": 0}
     for wrong in (-0.01, 2, float("nan")):
         with pytest.raises(InputError, match=rf"distortion of {wrong}.*between 0 and 0.5"):
             load_model(distortion=wrong)

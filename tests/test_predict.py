@@ -15,10 +15,11 @@ import bravaismap as bm
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.film import simulate_film
-from bravaismap.models import MODELS, NetworkClassifier, load_model
+from bravaismap.models import MODELS, WHOLE_IMAGE_SIDE, NetworkClassifier, load_model
 from bravaismap.movie import as_movie
-from bravaismap.predict import IMAGE_SAMPLES, WHOLE_IMAGE_SIDE, classify, map_phases
+from bravaismap.predict import classify, map_phases
 from bravaismap.schema import map_variables
+from bravaismap.settings import IMAGE_SAMPLES
 from bravaismap.windows import cut_windows, window_grid
 
 NONE = CLASSES.index("none")
@@ -46,7 +47,7 @@ def test_classified_images(quick: NetworkClassifier, windows: np.ndarray) -> Non
     expected = quick.predict(windows, samples=40, seed=2)
     for name in ("probability", "probability_std", "entropy", "mutual_information"):
         np.testing.assert_allclose(one[name], getattr(expected, name), atol=1e-12)
-    card = {"model": "quick", "weights_sha256": quick.weights_sha256, "samples": 40, "seed": 2}
+    card = {"model": "quick", "weights_sha256": quick.record.weights_sha256, "samples": 40, "seed": 2}
     assert one.attrs.items() >= (card | {"preprocessing": "window", "size": 128}).items()
     assert one.attrs["version"]
 
@@ -62,7 +63,7 @@ def test_one_image_is_a_set_of_one(quick: NetworkClassifier, windows: np.ndarray
 def test_defaults_are_those_of_the_paper() -> None:
     assert IMAGE_SAMPLES == 5000
     for name in MODELS:
-        assert 2 <= load_model(name).movie_samples < IMAGE_SAMPLES
+        assert 2 <= load_model(name).record.movie_samples < IMAGE_SAMPLES
 
 
 def test_image_that_is_not_square_is_cropped_to_its_centre(quick: NetworkClassifier, windows: np.ndarray) -> None:
@@ -167,8 +168,8 @@ def test_part_of_a_movie_keeps_its_place(film: np.ndarray, quick: NetworkClassif
 def test_run_card(film: np.ndarray, quick: NetworkClassifier) -> None:
     card = mapped(as_movie(film, pixel_size=0.05, attrs={"source": "film.dm4"}), quick, seed=5).attrs
     expected = {
-        "model": "quick", "weights_sha256": quick.weights_sha256, "samples": 20, "seed": 5, "window": 48, "step": 16,
-        "nan": "raise", "input": "film.dm4", "frame_size": [80, 100], "frame_time_s": None,
+        "model": "quick", "weights_sha256": quick.record.weights_sha256, "samples": 20, "seed": 5, "window": 48,
+        "step": 16, "nan": "raise", "input": "film.dm4", "frame_size": [80, 100], "frame_time_s": None,
     }  # fmt: skip
     assert card.items() >= expected.items()
     assert card["pixel_size_nm"] == pytest.approx(0.05)

@@ -84,9 +84,7 @@ def test_confidence_counts_what_the_model_says(network: Contestant, tmp_path: Pa
     parts = Parts(tmp_path)
     numbers = confidence.confidence(network, TINY, parts, silent)
     data = simulate(TINY.images, seed=TINY.seed)
-    said = network.exact.predict(
-        data["image"].values.astype(np.float32), samples=4, seed=TINY.seed, preprocessing="window"
-    )
+    said = network.exact.predict(data["image"].values.astype(np.float32), samples=4, seed=TINY.seed)
     np.testing.assert_allclose(numbers["probability"], said.probability, atol=1e-6)
     summary = confidence.summarise_confidence(numbers)
     right = said.probability.argmax(axis=1) == data["label"].values
@@ -130,7 +128,7 @@ def test_wrong_spectra_are_boxed_red(network: Contestant, tmp_path: Path) -> Non
 def test_graphene_is_hexagonal_and_as_sheared_as_it_says(default: Contestant) -> None:
     shears = np.array([0.0, 0.05, 0.1])
     images = np.stack([graphene(np.random.default_rng(3), shear=shear) for shear in shears])
-    cells = default.exact.predict(images, samples=0, seed=0, preprocessing="window").cells
+    cells = default.exact.predict(images, samples=0, seed=0).cells
     assert cells is not None
     off = deviation(shape(cells.basis))[:, HEXAGONAL]
     np.testing.assert_allclose(off, 2 * np.arcsinh(shears / 2), atol=0.003)
@@ -139,7 +137,7 @@ def test_graphene_is_hexagonal_and_as_sheared_as_it_says(default: Contestant) ->
 @pytest.mark.parametrize("case", [{"defects": 8}, {"moire": 0.4, "spacing": 14.0}])
 def test_defects_and_a_substrate_leave_graphene_hexagonal(default: Contestant, case: dict[str, Any]) -> None:
     clean, changed = (graphene(np.random.default_rng(5), **extra) for extra in ({"spacing": 14.0}, case))
-    found = default.instrument.predict(changed[None], samples=0, seed=0, preprocessing="window")
+    found = default.instrument.predict(changed[None], samples=0, seed=0)
     assert found.probability[0].argmax() == HEXAGONAL
     power = [np.abs(np.fft.rfft2(image - image.mean()))[:9, :9].sum() / image.std() for image in (clean, changed)]
     if "moire" in case:
@@ -388,8 +386,8 @@ def test_reproduce_on_the_command_line(
     assert results["models"] == ["dcnn-2018", "dcnn-2018-own"]
     assert results["figures"]["training_curve"]["epochs"] == 2
     trained, given = (results["cards"][name]["weights"] for name in results["models"])
-    assert trained != load_model("dcnn-2018").weights_sha256
-    assert given == load_model(weights).weights_sha256
+    assert trained != load_model("dcnn-2018").record.weights_sha256
+    assert given == load_model(weights).record.weights_sha256
     assert list(results["figures"]["edge_cases"]["dcnn-2018"]["cases"]) == ["mine.npy"]
 
 

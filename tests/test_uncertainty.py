@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from bravaismap import uncertainty
+from bravaismap.answer import Answer
 from bravaismap.errors import InputError
 from bravaismap.models import NetworkClassifier
 from bravaismap.network import DropoutNetwork
 from bravaismap.uncertainty import (
-    Sampled,
     dropout_scores,
     evaluating,
     monte_carlo_dropout,
@@ -26,7 +26,7 @@ FIELDS = ("probability", "probability_std", "entropy", "mutual_information", "pa
 
 @pytest.fixture(scope="module")
 def spectra(quick: NetworkClassifier, windows: np.ndarray) -> Tensor:
-    return quick.spectra(windows, "window")
+    return quick.spectra(windows)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def network(quick: NetworkClassifier) -> DropoutNetwork:
     return quick.network
 
 
-def same(one: Sampled, other: Sampled, atol: float = 1e-6) -> None:
+def same(one: Answer, other: Answer, atol: float = 1e-6) -> None:
     for name in FIELDS:
         windows = len(one.entropy) if name == "pass_total" else 1  # a sum over the windows, and so are its errors
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=atol * windows, err_msg=name)

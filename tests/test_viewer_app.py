@@ -21,6 +21,7 @@ from bravaismap.phases import PhaseMap
 
 pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 
+from bravaismap.settings import Settings  # noqa: E402
 from bravaismap.viewer.mapped import MappedMovie  # noqa: E402
 from bravaismap.viewer.saved import VIEWS, view_file  # noqa: E402
 from bravaismap.viewer.serve import free_port, is_local, origins  # noqa: E402
@@ -163,7 +164,7 @@ def test_a_result_without_its_movie_says_how_to_give_it(result: PhaseMap) -> Non
 
 
 def test_a_movie_is_mapped_under_the_eyes(movie: xr.DataArray) -> None:
-    source = MappedMovie(movie, window=64, step=32)
+    source = MappedMovie(movie, settings=Settings(window=64, step=32))
     session = Session(source)
     assert "being mapped" in text(session, "message")
     assert session.page.frame._grey.data["image"]
@@ -277,7 +278,7 @@ def test_view_is_a_page_that_asks_no_other_host(result: PhaseMap, movie: xr.Data
 
 
 def test_a_single_image(movie: xr.DataArray) -> None:
-    source = MappedMovie(movie[0], window=64, step=32)
+    source = MappedMovie(movie[0], settings=Settings(window=64, step=32))
     session = Session(source)
     assert source.map_next() == 0
     session.tick()

@@ -17,6 +17,7 @@ from bravaismap.io.result import ResultStore
 from bravaismap.lattice import basis_from_cell, reciprocal
 from bravaismap.phases import PhaseMap
 from bravaismap.schema import variables_of
+from bravaismap.settings import Settings
 from bravaismap.viewer import state
 from bravaismap.viewer.curves import Curves, fit_of
 from bravaismap.viewer.mapped import MappedMovie, open_source
@@ -282,7 +283,7 @@ def test_a_result_is_read_frame_by_frame(result: PhaseMap, tmp_path: Path) -> No
 
 
 def test_a_movie_is_mapped_from_the_frame_that_is_looked_at(movie: xr.DataArray, result: PhaseMap) -> None:
-    source = MappedMovie(movie, window=WINDOW, step=STEP)
+    source = MappedMovie(movie, settings=Settings(window=WINDOW, step=STEP))
     source.want(1)
     assert source.map_next() == 1
     assert source.done.tolist() == [False, True]
@@ -298,7 +299,7 @@ def test_a_movie_is_mapped_from_the_frame_that_is_looked_at(movie: xr.DataArray,
 def test_a_frame_that_cannot_be_mapped_is_left_out(movie: xr.DataArray) -> None:
     pixels = movie.values.astype(float)
     pixels[0, 3, 4] = np.nan
-    source = MappedMovie(pixels, window=WINDOW, step=STEP)
+    source = MappedMovie(pixels, settings=Settings(window=WINDOW, step=STEP))
     while source.map_next() is not None:
         pass
     assert source.done.tolist() == [False, True]

@@ -6,76 +6,38 @@ takes no second look at the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.answer import MEASURED, Answer, Cells, symmetric_matrix
 from bravaismap.conventions import CLASSES, NONE, TURNS
 from bravaismap.device import PROCESSOR
 from bravaismap.errors import InputError
-from bravaismap.phases import PhaseMap, independent_std, label_of
-from bravaismap.posterior import cell, class_probability, sample_probability
+from bravaismap.phases import PhaseMap, independent_std
+from bravaismap.posterior import class_probability, sample_probability
 from bravaismap.schema import CELL_PARAMETERS, cell_table
-from bravaismap.uncertainty import Sampled, predictive_entropy
+from bravaismap.settings import DEFAULTS, checked_distortion
+from bravaismap.uncertainty import predictive_entropy
 
 __all__ = [
-    "Cells",
     "cell_statistics",
     "cell_table",
-    "cell_variables",
     "check_cells",
-    "checked_distortion",
     "classified",
     "covariance_of",
     "independent_windows",
-    "joined",
     "orientation_period",
     "reclassify",
 ]
 
 _AT_ONCE = 4096  # windows whose probabilities are worked out together
-_UPPER = np.triu_indices(4)
-_MOST = 0.5
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Measured cells of windows.
-
-    Attributes
-    ----------
-    basis : array, shape (n, 2, 2)
-        Reduced primitive vectors, rows, columns (y, x), in px; NaN for a window that holds nothing to measure.
-    covariance : array, shape (n, 4, 4)
-        Of the flattened basis, px².
-    evidence : array, shape (n,)
-        Log likelihood ratio of a lattice against none; NaN for a window that has not been looked at.
-    """
-
-    basis: NDArray[np.floating]
-    covariance: NDArray[np.floating]
-    evidence: NDArray[np.floating]
-
-    @classmethod
-    def of_nothing(cls, count: int) -> Cells:
-        """Return the cells of constant windows."""
-        return cls(np.full((count, 2, 2), np.nan), np.full((count, 4, 4), np.nan), np.zeros(count))
-
-
-def checked_distortion(distortion: float) -> float:
-    """Return a distortion that can be, or raise `InputError`."""
-    if not 0 <= distortion <= _MOST:
-        raise InputError(
-            f"a distortion of {distortion} was given; expected a fraction between 0 and {_MOST} (0.02 is 2 %)"
-        )
-    return float(distortion)
-
-
-def classified(cells: Cells, distortion: float, samples: int, seed: int, device: str = PROCESSOR) -> Sampled:
+def classified(cells: Cells, distortion: float, samples: int, seed: int, device: str = PROCESSOR) -> Answer:
     """Return the class probabilities of measured cells.
 
     The probability is the posterior of the measurement itself; σ and mutual information come from `samples` draws of
@@ -94,54 +56,7 @@ def classified(cells: Cells, distortion: float, samples: int, seed: int, device:
         if samples:
             mean, std[some], doubt = sample_probability(*measured, distortion, samples, seed, device)
             information[some] = np.maximum(predictive_entropy(mean) - doubt, 0)
-    return Sampled(probability, std, predictive_entropy(probability), information, None, cells)
-
-
-def joined(parts: Sequence[Sampled]) -> Sampled:
-    """Return the answers for batches of windows, with their cells, as one."""
-
-    def stacked(name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    cells = [part.cells for part in parts if part.cells is not None]
-    return Sampled(
-        stacked("probability"),
-        stacked("probability_std"),
-        stacked("entropy"),
-        stacked("mutual_information"),
-        None,
-        Cells(*(np.concatenate([getattr(c, name) for c in cells]) for name in ("basis", "covariance", "evidence"))),
-    )
-
-
-def cell_variables(cells: Cells, label: NDArray[np.integer], pixel_size: float | None) -> dict[str, NDArray[Any]]:
-    """Return the variables of `cell_table` for windows (n, ...).
-
-    Lengths are in nm where the pixel size is known, angles in degrees. Where the label is none there is no cell: NaN,
-    but for what the classification rests on.
-    """
-    scale = pixel_size or 1.0
-    found = _derived(Cells(cells.basis * scale, cells.covariance * scale**2, cells.evidence), label)
-    return found | {
-        "basis": cells.basis * scale,
-        "basis_covariance": cells.covariance[:, _UPPER[0], _UPPER[1]] * scale**2,
-        "evidence": cells.evidence,
-    }
-
-
-def _derived(cells: Cells, label: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
-    columns = [*CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS), "deviation_std"]
-    found: dict[str, NDArray[Any]] = {name: np.full(len(label), np.nan) for name in columns}
-    found["deviation"] = np.full((len(label), len(CLASSES)), np.nan)
-    shown = np.flatnonzero((label != CLASSES.index(NONE)) & (label >= 0) & np.isfinite(cells.basis).all(axis=(1, 2)))
-    if len(shown):
-        measured = cell(cells.basis[shown], cells.covariance[shown])
-        for name in columns:
-            turned = name.startswith(("gamma", "orientation"))
-            values = getattr(measured, name)
-            found[name][shown] = np.degrees(values) if turned else values
-        found["deviation"][shown, :-1] = measured.deviation
-    return found
+    return Answer(probability, std, predictive_entropy(probability), information, None, cells)
 
 
 def cell_statistics(result: xr.Dataset) -> xr.Dataset:
@@ -200,7 +115,7 @@ def independent_windows(size: Iterable[int], window: int, windows: int) -> float
     return min(float(windows), max(1.0, height * width / window**2))
 
 
-def reclassify(result: xr.Dataset, distortion: float = 0.02) -> PhaseMap:
+def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> PhaseMap:
     """Classify a finished result anew for another distortion of the instrument, without the images.
 
     Parameters
@@ -247,11 +162,8 @@ def check_cells(result: xr.Dataset, needed: Iterable[str]) -> None:
 
 def covariance_of(result: xr.Dataset) -> NDArray[np.float64]:
     """Return the covariance of the flattened basis, shape (windows..., 4, 4), that a result holds as triangles."""
-    upper = result["basis_covariance"].transpose(*result["label"].dims, "pair").values.astype(float)
-    covariance = np.empty((*upper.shape[:-1], 4, 4))
-    covariance[..., _UPPER[0], _UPPER[1]] = upper
-    covariance[..., _UPPER[1], _UPPER[0]] = upper
-    return covariance
+    triangle = result["basis_covariance"].transpose(*result["label"].dims, "pair").values
+    return symmetric_matrix(triangle.astype(float))
 
 
 def _reclassified(result: xr.Dataset, distortion: float) -> xr.Dataset:
@@ -259,19 +171,13 @@ def _reclassified(result: xr.Dataset, distortion: float) -> xr.Dataset:
     covariance = covariance_of(result).reshape(-1, 4, 4)
     basis = result["basis"].transpose(*dims, "vector", "component").values.reshape(-1, 2, 2).astype(float)
     cells = Cells(basis, covariance, result["evidence"].transpose(*dims).values.ravel().astype(float))
-    sampled = classified(cells, distortion, int(result.attrs["samples"]), int(result.attrs["seed"]))
-    unseen = np.isnan(cells.evidence)
-    for values in (sampled.probability, sampled.probability_std, sampled.entropy, sampled.mutual_information):
-        values[unseen] = np.nan
-    label = label_of(sampled.probability)
-    found = _derived(cells, label)
-    found |= {"probability": sampled.probability, "probability_std": sampled.probability_std, "label": label}
-    found |= {"entropy": sampled.entropy, "mutual_information": sampled.mutual_information}
+    answer = classified(cells, distortion, int(result.attrs["samples"]), int(result.attrs["seed"]))
     new = {}
-    for name, values in found.items():
-        old = result[name]
-        order = (*dims, "lattice") if "lattice" in old.dims else dims
-        new[name] = (order, values.reshape(*shape, *values.shape[1:]).astype(old.dtype), old.attrs)
+    for name, values in answer.unknown_where(np.isnan(cells.evidence)).variables(None).items():
+        if name not in MEASURED:
+            old = result[name]
+            order = (*dims, "lattice") if "lattice" in old.dims else dims
+            new[name] = (order, values.reshape(*shape, *values.shape[1:]).astype(old.dtype), old.attrs)
     again = result.assign(new)
     if "fraction" in result:
         probability = again["probability"].transpose("time", "y", "x", "lattice").values.astype(float)

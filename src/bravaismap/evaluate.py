@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.cells import Cells
+from bravaismap.answer import Answer, Cells
 from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
 from bravaismap.models import Classifier
@@ -177,33 +177,35 @@ def answer(
     InputError
         If the labels name a class that the model does not have.
     """
-    unknown = [name for name in labelled.classes if name not in model.classes]
+    record = model.record
+    unknown = [name for name in labelled.classes if name not in record.classes]
     if unknown:
-        raise InputError(f"the model {model.name} has no class {', '.join(unknown)}; it has {', '.join(model.classes)}")
+        raise InputError(
+            f"the model {record.name} has no class {', '.join(unknown)}; it has {', '.join(record.classes)}"
+        )
     count = len(labelled.images)
     at_once = min(_IMAGES_AT_ONCE, max(_FEWEST_AT_ONCE, -(-count // _TIMES)))
-    model.predict(labelled.images[:1].astype(np.float32), samples=0, seed=seed, preprocessing="window")  # to warm up
+    model.predict(labelled.images[:1].astype(np.float32), samples=0, seed=seed)  # to warm up
     parts, seconds = [], []
     for first in range(0, count, at_once):
         images = labelled.images[first : first + at_once].astype(np.float32)
         started = time.perf_counter()
-        parts.append(model.predict(images, samples=samples, seed=seed, preprocessing="window"))
+        parts.append(model.predict(images, samples=samples, seed=seed))
         seconds.append(time.perf_counter() - started)
         if progress is not None:
             progress(first + len(images))
-    positions = np.array([model.classes.index(name) for name in labelled.classes])
-    measured = [part.cells for part in parts if part.cells is not None]
-    names = ("basis", "covariance", "evidence")
+    positions = np.array([record.classes.index(name) for name in labelled.classes])
+    whole = Answer.concatenate(parts)
     return Answers(
-        model.name,
-        np.concatenate([part.probability for part in parts]),
+        record.name,
+        whole.probability,
         positions[labelled.labels],
-        model.classes,
+        record.classes,
         np.array([len(part.probability) for part in parts]),
         np.array(seconds),
-        Cells(*(np.concatenate([getattr(c, name) for c in measured]) for name in names)) if measured else None,
+        whole.cells,
         labelled.vectors,
-        model.settings.get("distortion"),
+        record.settings.get("distortion"),
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError, OutputError
+from bravaismap.errors import InputError, OutputError, warn
 from bravaismap.io.growing import GrowingStack
 from bravaismap.io.journal import JOURNAL, journal_of
 from bravaismap.io.live import LiveStore
 from bravaismap.io.read import FORMATS, read
+from bravaismap.models import Classifier, chosen_model
+from bravaismap.movie import NanPolicy, as_movie
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap
-from bravaismap.predict import map_phases
+from bravaismap.predict import map_movie
+from bravaismap.settings import DEFAULTS, PATIENCE, SETTLE, Settings
 from bravaismap.watch import Alarm, Arrivals, Stamp
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
@@ -59,16 +61,20 @@ class FolderSource:
         Which files, for example ``"*.tif"``.
     settle, patience : float
         See :class:`bravaismap.watch.Arrivals`.
-    options
-        Those of :func:`bravaismap.read`.
+    dataset : str, optional
+        Which image of a file that holds several.
+    pixel_size : float, optional
+        In nm.
     """
 
     def __init__(
-        self, folder: Path, pattern: str = "*", settle: float = 0.5, patience: float = 30.0, **options: Any
-    ) -> None:
+        self, folder: Path, pattern: str = "*", settle: float = SETTLE, patience: float = PATIENCE,
+        dataset: str | None = None, pixel_size: float | None = None,
+    ) -> None:  # fmt: skip
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
-        self.folder, self._pattern, self._options = folder, pattern, options
+        self.folder, self._pattern = folder, pattern
+        self._dataset, self._pixel_size = dataset, pixel_size
         self._arrivals = Arrivals(settle, patience)
 
     def __str__(self) -> str:
@@ -81,7 +87,7 @@ class FolderSource:
                 self._arrivals.finish(name)
                 continue
             try:
-                movie = read(self.folder / name, **self._options)
+                movie = read(self.folder / name, dataset=self._dataset, pixel_size=self._pixel_size)
                 for i in range(len(movie)):
                     key = name if len(movie) == 1 else f"{name} [{i}]"
                     if key not in done:
@@ -89,7 +95,7 @@ class FolderSource:
             except (InputError, FileNotFoundError) as error:
                 if not self._arrivals.fail(name, now):
                     return
-                warnings.warn(f"left out: {error}", stacklevel=2)
+                warn(f"left out: {error}")
             else:
                 self._arrivals.finish(name)
 
@@ -124,7 +130,7 @@ class StackSource:
     """
 
     def __init__(
-        self, path: Path, dataset: str | None = None, settle: float = 0.5, pixel_size: float | None = None, **_: Any
+        self, path: Path, dataset: str | None = None, settle: float = SETTLE, pixel_size: float | None = None
     ) -> None:
         self.path, self._settle = path, settle
         self._stack = GrowingStack(path, dataset, pixel_size)
@@ -161,7 +167,13 @@ def watch(
     until_idle: float | None = None,
     frame_time: float | None = None,
     clock: Callable[[], float] = time.monotonic,
-    **options: Any,
+    window: int = DEFAULTS.window,
+    step: int = DEFAULTS.step,
+    model: str | Path | Classifier = DEFAULTS.model,
+    distortion: float = DEFAULTS.distortion,
+    samples: int | None = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
+    nan: NanPolicy = DEFAULTS.nan,
 ) -> Iterator[Frame]:
     """Classify frames as they appear and append them to a result, which may exist from an earlier run.
 
@@ -177,13 +189,17 @@ def watch(
         Time from one frame to the next in s.
     clock : callable
         Returns the time in s.
-    options
-        Those of :func:`bravaismap.map_phases`: ``window``, ``step``, ``model`` and so on.
+    window, step, model, distortion, samples, seed, nan
+        As for :func:`bravaismap.map_phases`.
 
     Yields
     ------
     Frame
     """
+    settings = Settings(
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+    )  # fmt: skip
+    settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
     earlier = journal_of(output) if (output / JOURNAL).exists() else []
     alarms, done, latest = alarms or [], {str(line["source"]) for line in earlier}, clock()
@@ -199,7 +215,7 @@ def watch(
             raise InputError(
                 f"{pixels.attrs.get('source', source)}: a frame of {found}, but those before have {expected}"
             )
-        phases = map_phases(pixels, **options)
+        phases = map_movie(as_movie(pixels), settings)
         size = pixels.shape  # of the first that can be mapped
         return phases
 
@@ -208,7 +224,7 @@ def watch(
             begin = clock()
             for name, phases in one_ahead(source.ready(done, begin, classify)):
                 if store is None:
-                    store = LiveStore(output, phases, _card(phases, source, frame_time))
+                    store = LiveStore(output, phases, _card(phases, settings, source, frame_time))
                     if len(store.frames) != len(earlier):
                         raise OutputError(
                             f"{output}: another process has added frames since this one looked; "
@@ -225,9 +241,11 @@ def watch(
             store.close()
 
 
-def _card(phases: xr.Dataset, source: Any, frame_time: float | None) -> dict[str, Any]:
-    card = {key: value for key, value in phases.attrs.items() if key != "input_sha256"}
-    return card | {"input": str(source), "frame_time_s": frame_time}
+def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:
+    """Return the run card of a live run, given the map of its first frame."""
+    movie = {name: phases.attrs[name] for name in ("frame_size", "pixel_size_nm")}
+    movie = {"input": str(source), **movie, "frame_time_s": frame_time}
+    return settings.map_card(chosen_model(settings).record, movie)
 
 
 def _raise(alarms: list[Alarm], line: dict[str, Any], path: Path) -> list[dict[str, Any]]:

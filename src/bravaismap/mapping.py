@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.cells import Cells, cell_variables, independent_windows, joined
+from bravaismap.answer import Answer
+from bravaismap.cells import independent_windows
 from bravaismap.conventions import NONE
 from bravaismap.models import Classifier
 from bravaismap.movie import NanPolicy, finite_pixels
-from bravaismap.phases import independent_std, label_of, phase_fractions
-from bravaismap.spectrum import Preprocessing
-from bravaismap.uncertainty import Sampled
+from bravaismap.phases import independent_std, phase_fractions
 from bravaismap.windows import WindowGrid, cut_windows, window_parts
 
 __all__ = ["FrameMapper", "MappedFrame", "predict"]
@@ -67,74 +64,34 @@ class FrameMapper:
         frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
         # as many windows at a time as fit the memory: those of a large frame overlap to many times its size
         at_once = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
-        sampled = _joined(
+        answer = Answer.concatenate(
             [
-                predict(self.classifier, cut_windows(frame, part), self.samples, self.seed, "window")
+                predict(self.classifier, cut_windows(frame, part), self.samples, self.seed)
                 for part in window_parts(self.grid, at_once)
             ]
         )
-        return MappedFrame(self._variables(sampled, frame.shape), bool(frame.max() == frame.min()))
+        return MappedFrame(self._variables(answer, frame.shape), bool(frame.max() == frame.min()))
 
-    def _variables(self, sampled: Sampled, size: tuple[int, ...]) -> dict[str, NDArray[Any]]:
-        label = label_of(sampled.probability)
-        windows: dict[str, NDArray[Any]] = {
-            "probability": sampled.probability,
-            "probability_std": sampled.probability_std,
-            "entropy": sampled.entropy,
-            "mutual_information": sampled.mutual_information,
-            "label": label,
-        }
-        if sampled.cells is not None:
-            windows |= cell_variables(sampled.cells, label, self.pixel_size)
-        if sampled.pass_total is not None:
-            fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
+    def _variables(self, answer: Answer, size: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        if answer.pass_total is not None:
+            fraction, fraction_std = phase_fractions(answer.probability, answer.pass_total)
         else:
-            fraction = sampled.probability.mean(axis=0)
-            count = independent_windows(size, self.grid.window, len(label))
-            fraction_std = independent_std(sampled.probability, count)
+            fraction = answer.probability.mean(axis=0)
+            count = independent_windows(size, self.grid.window, len(answer.probability))
+            fraction_std = independent_std(answer.probability, count)
+        windows = answer.variables(self.pixel_size)
         maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in windows.items()}
         return maps | {"fraction": fraction, "fraction_std": fraction_std}
 
 
-def predict(
-    classifier: Classifier, images: NDArray[Any], samples: int, seed: int, preprocessing: Preprocessing
-) -> Sampled:
+def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: int) -> Answer:
     """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
-    flat = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
-    if not flat.any() or NONE not in classifier.classes:
-        return classifier.predict(images, samples=samples, seed=seed, preprocessing=preprocessing)
-    classes, passes = len(classifier.classes), max(samples, 1)
-    certain = np.eye(classes)[classifier.classes.index(NONE)]
-    whole = Sampled(
-        np.tile(certain, (len(images), 1)),
-        np.full((len(images), classes), 0.0 if samples else np.nan),
-        np.zeros(len(images)),
-        np.full(len(images), 0.0 if samples else np.nan),
-        None if classifier.measures_cells else np.tile(certain * flat.sum(), (passes, 1)),
-        Cells.of_nothing(len(images)) if classifier.measures_cells else None,
-    )
-    if flat.all():
-        return whole
-    seen = classifier.predict(images[~flat], samples=samples, seed=seed, preprocessing=preprocessing)
-    for name in ("probability", "probability_std", "entropy", "mutual_information"):
-        getattr(whole, name)[~flat] = getattr(seen, name)
-    if whole.pass_total is not None and seen.pass_total is not None:
-        whole.pass_total[...] += seen.pass_total
-    if whole.cells is not None and seen.cells is not None:
-        for name in ("basis", "covariance", "evidence"):
-            getattr(whole.cells, name)[~flat] = getattr(seen.cells, name)
-    return whole
-
-
-def _joined(parts: Sequence[Sampled]) -> Sampled:
-    """Return the answers for parts of the windows of a frame as one."""
-    if len(parts) == 1:
-        return parts[0]
-    if parts[0].cells is not None:
-        return joined(parts)
-    totals = [part.pass_total for part in parts if part.pass_total is not None]
-    probability, std, entropy, information = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("probability", "probability_std", "entropy", "mutual_information")
-    )
-    return Sampled(probability, std, entropy, information, np.sum(totals, axis=0))
+    record = classifier.record
+    constant = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    if not constant.any() or NONE not in record.classes:
+        return classifier.predict(images, samples=samples, seed=seed)
+    nothing = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
+    if constant.all():
+        return nothing
+    seen = classifier.predict(images[~constant], samples=samples, seed=seed)
+    return Answer.interleave(seen, nothing, constant)

@@ -153,7 +153,7 @@ def shape_covariance(basis: ArrayLike, covariance: ArrayLike, distortion: float 
 
 
 def class_probability(
-    basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLike, distortion: float = 0.02, device: str = PROCESSOR
+    basis: ArrayLike, covariance: ArrayLike, evidence: ArrayLike, distortion: float, device: str = PROCESSOR
 ) -> Floats:
     """Return the probability of each class.
 
@@ -203,9 +203,9 @@ def sample_probability(
     basis: ArrayLike,
     covariance: ArrayLike,
     evidence: ArrayLike,
-    distortion: float = 0.02,
-    samples: int = 5000,
-    seed: int = 0,
+    distortion: float,
+    samples: int,
+    seed: int,
     device: str = PROCESSOR,
 ) -> tuple[Floats, Floats, Floats]:
     """Return how the class probabilities scatter over repeated measurements.

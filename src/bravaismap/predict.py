@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,25 +12,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import cell_variables
-from bravaismap.errors import BravaismapError, InputError
+from bravaismap.errors import BravaismapError, warn
 from bravaismap.io.open import open_result
 from bravaismap.io.result import ResultStore
 from bravaismap.mapping import FrameMapper, predict
-from bravaismap.models import Classifier, load_model
+from bravaismap.models import Classifier, chosen_model, prepared
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
-from bravaismap.phases import PhaseMap, label_of
+from bravaismap.phases import PhaseMap
 from bravaismap.schema import Variable, as_variables, image_variables, length_unit, map_variables
+from bravaismap.settings import DEFAULTS, Settings
 from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["IMAGE_SAMPLES", "WHOLE_IMAGE_SIDE", "classify", "map_coordinates", "map_phases", "movie_card"]
-
-#: Samples for single images: the paper's number. For movies it depends on the model.
-IMAGE_SAMPLES = 5000
-#: Images of a larger side (px) are classified by the paper's preprocessing for whole images, if a network does it.
-WHOLE_IMAGE_SIDE = 256
+__all__ = ["classify", "map_coordinates", "map_movie", "map_phases", "movie_card"]
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
 
@@ -40,12 +33,12 @@ _FLAT_MEMORY = 32  # frames checked for NaN at once
 def classify(
     images: Any,
     *,
-    model: str | Path | Classifier = "default",
-    distortion: float = 0.02,
-    samples: int | None = None,
-    seed: int = 0,
+    model: str | Path | Classifier = DEFAULTS.model,
+    distortion: float = DEFAULTS.distortion,
+    samples: int | None = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
     preprocessing: Preprocessing | Literal["auto"] = "auto",
-    nan: NanPolicy = "raise",
+    nan: NanPolicy = DEFAULTS.nan,
 ) -> PhaseMap:
     """Classify whole images.
 
@@ -82,53 +75,35 @@ def classify(
     ModelError
         If there is no such model.
     """
+    settings = Settings(model=model, distortion=distortion, samples=samples, seed=seed, nan=nan)
     movie = as_movie(images)
-    classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
-    samples = _checked_samples(IMAGE_SAMPLES if samples is None else samples)
+    classifier = chosen_model(settings)
     frames = finite_pixels(np.asarray(movie.data), nan=nan)
-    card = _card(classifier, samples, seed)
-    chosen: Preprocessing = "window"
-    if not classifier.measures_cells:
-        frames = _central_square(frames)
-        if preprocessing == "auto":
-            chosen = "window" if frames.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
-        else:
-            chosen = preprocessing
-        card |= {"preprocessing": chosen}
-    _check_size(frames.shape[1:], movie.shape[1:], classifier)
+    frames = classifier.record.frame(frames)
+    classifier = prepared(classifier, frames, preprocessing)
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
-    sampled = predict(classifier, frames, samples, seed, chosen)
-    label = label_of(sampled.probability)
     size = pixel_size(movie)
-    values: dict[str, NDArray[Any]] = {
-        "probability": sampled.probability,
-        "probability_std": sampled.probability_std,
-        "entropy": sampled.entropy,
-        "mutual_information": sampled.mutual_information,
-        "label": label,
-    }
-    if sampled.cells is not None:
-        values |= cell_variables(sampled.cells, label, size)
-    variables = image_variables(cells=sampled.cells is not None, unit=length_unit(size))
+    answer = predict(classifier, frames, settings.image_samples, settings.seed)
+    variables = image_variables(cells=answer.cells is not None, unit=length_unit(size))
     return PhaseMap(
-        as_variables(variables, values),
-        coords={"image": np.arange(len(frames)), "lattice": list(classifier.classes)},
-        attrs=card | {"size": frames.shape[-1] if "preprocessing" in card else list(frames.shape[1:])},
+        as_variables(variables, answer.variables(size)),
+        coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
+        attrs=settings.image_card(classifier.record, *frames.shape[1:]),
     )
 
 
 def map_phases(
     movie: Any,
     *,
-    window: int = 128,
-    step: int = 16,
-    model: str | Path | Classifier = "default",
-    distortion: float = 0.02,
-    samples: int | None = None,
-    seed: int = 0,
+    window: int = DEFAULTS.window,
+    step: int = DEFAULTS.step,
+    model: str | Path | Classifier = DEFAULTS.model,
+    distortion: float = DEFAULTS.distortion,
+    samples: int | None = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
     pixel_size: float | None = None,
     frame_time: float | None = None,
-    nan: NanPolicy = "raise",
+    nan: NanPolicy = DEFAULTS.nan,
     output: str | Path | None = None,
     overwrite: bool = False,
     scheduler: str | None = None,
@@ -193,24 +168,43 @@ def map_phases(
     ----------
     R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, Fig. 6.
     """
-    calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
-    grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
-    classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
-    _check_size((window, window), (window, window), classifier)
-    samples = _checked_samples(classifier.movie_samples if samples is None else samples)
-    if not hasattr(calibrated.data, "dask") and nan == "raise":
-        for first in range(0, len(calibrated), _FLAT_MEMORY):
-            finite_pixels(calibrated.data[first : first + _FLAT_MEMORY], first=first)
-    coords = map_coordinates(calibrated, grid, classifier.classes)
-    card = _card(classifier, samples, seed) | movie_card(calibrated) | {"window": window, "step": step, "nan": nan}
+    settings = Settings(
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+    )  # fmt: skip
+    return map_movie(
+        as_movie(movie, pixel_size=pixel_size, frame_time=frame_time), settings, output=output, overwrite=overwrite,
+        scheduler=scheduler, workers=workers, progress=progress,
+    )  # fmt: skip
+
+
+def map_movie(
+    movie: xr.DataArray,
+    settings: Settings,
+    *,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> PhaseMap:
+    """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
+    grid = window_grid((movie.sizes["y"], movie.sizes["x"]), settings.window, settings.step)
+    classifier = chosen_model(settings)
+    record, nan = classifier.record, settings.nan
+    record.check_side(settings.window, settings.window)
+    if not hasattr(movie.data, "dask") and nan == "raise":
+        for first in range(0, len(movie), _FLAT_MEMORY):
+            finite_pixels(movie.data[first : first + _FLAT_MEMORY], first=first)
+    coords = map_coordinates(movie, grid, record.classes)
+    card = settings.map_card(record, movie_card(movie))
 
     size = card["pixel_size_nm"]
-    variables = map_variables(cells=classifier.measures_cells, unit=length_unit(size))
-    mapper = FrameMapper(grid, classifier, samples, seed, size, nan)
+    variables = map_variables(cells=record.measures_cells, unit=length_unit(size))
+    mapper = FrameMapper(grid, classifier, settings.window_samples(record), settings.seed, size, nan)
 
     def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
-        pixels = read_frames(calibrated, wanted)
+        pixels = read_frames(movie, wanted)
         if scheduler is None and workers is None:
             mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
         else:
@@ -286,19 +280,6 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
     return coords
 
 
-def _card(classifier: Classifier, samples: int, seed: int) -> dict[str, Any]:
-    if not 0 <= seed < 2**63:
-        raise InputError(f"a seed of {seed} was given; expected a whole number from 0 to 2**63 - 1")
-    return {
-        "version": _package_version(),
-        "model": classifier.name,
-        "weights_sha256": classifier.weights_sha256,
-        "samples": samples,
-        "seed": seed,
-        **classifier.settings,
-    }
-
-
 def movie_card(movie: xr.DataArray) -> dict[str, Any]:
     """Describe a movie: where it came from, and a hash of its shape and of its first, middle and last frame."""
     digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
@@ -314,36 +295,8 @@ def movie_card(movie: xr.DataArray) -> dict[str, Any]:
     }
 
 
-def _central_square(frames: NDArray[Any]) -> NDArray[Any]:
-    side = min(frames.shape[1:])
-    top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
-    return frames[:, top : top + side, left : left + side]
-
-
-def _check_size(size: tuple[int, ...], given: tuple[int, ...], classifier: Classifier) -> None:
-    least = classifier.smallest_side
-    if min(size) < least:
-        raise InputError(
-            f"an image of {given[0]} × {given[1]} px was given; the model {classifier.name} needs at least "
-            f"{least} × {least}"
-        )
-
-
 def _say_constant(indices: list[int], what: str = "frame") -> None:
     if indices:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
-        warnings.warn(f"{count} constant ({what} {named}): classified none", stacklevel=4)
-
-
-def _checked_samples(samples: int) -> int:
-    if samples < 0 or samples == 1:
-        raise InputError(f"{samples} samples were asked for; expected at least 2, or 0 for none")
-    return samples
-
-
-def _package_version() -> str:
-    try:
-        return version("bravaismap")
-    except PackageNotFoundError:  # running from a source tree that is not installed
-        return "unknown"
+        warn(f"{count} constant ({what} {named}): classified none")

@@ -9,49 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bravaismap.answer import Answer
 from bravaismap.errors import InputError
 from bravaismap.network import DropoutNetwork, folded
 
-if TYPE_CHECKING:
-    from bravaismap.cells import Cells
-
-__all__ = ["Sampled", "dropout_scores", "evaluating", "monte_carlo_dropout", "predictive_entropy"]
+__all__ = ["dropout_scores", "evaluating", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
 _SAMPLES_PER_BATCH = 50  # windows, or passes of one window, worked on at once: what a processor's cache holds
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """What is known of each window after many passes.
-
-    Attributes
-    ----------
-    probability, probability_std : arrays, shape (n, classes)
-        Mean and standard deviation over the passes.
-    entropy, mutual_information : arrays, shape (n,)
-        Predictive entropy of the mean, and the part of it that the passes disagree about, in nats.
-    pass_total : array, shape (passes, classes), or None
-        Sum of the probabilities over the windows in each pass; divided by n it is the phase fraction of that pass.
-        None where passes of different windows have nothing in common.
-    cells : Cells, optional
-        The measured cells, of a model that measures them.
-    """
-
-    probability: NDArray[np.float64]
-    probability_std: NDArray[np.float64]
-    entropy: NDArray[np.float64]
-    mutual_information: NDArray[np.float64]
-    pass_total: NDArray[np.float64] | None
-    cells: Cells | None = None
 
 
 @contextmanager
@@ -69,7 +40,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 def monte_carlo_dropout(
     network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0, temperature: float = 1.0
-) -> Sampled:
+) -> Answer:
     """Classify spectra by many stochastic passes.
 
     The part of the network below its first dropout is computed once; passes and windows are batched together.
@@ -88,7 +59,7 @@ def monte_carlo_dropout(
 
     Returns
     -------
-    Sampled
+    Answer
 
     Raises
     ------
@@ -202,9 +173,9 @@ def _shapes(network: DropoutNetwork, example: Tensor) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _summarise(total: Tensor, squares: Tensor, entropy: Tensor, pass_total: Tensor, passes: int) -> Sampled:
+def _summarise(total: Tensor, squares: Tensor, entropy: Tensor, pass_total: Tensor, passes: int) -> Answer:
     mean = total / passes
     variance = (squares / passes - mean.square()).clamp_min(0) * (passes / (passes - 1))
     whole = predictive_entropy(mean.numpy())
     information = np.maximum(whole - (entropy / passes).numpy(), 0)
-    return Sampled(mean.numpy(), variance.sqrt().numpy(), whole, information, pass_total.numpy())
+    return Answer(mean.numpy(), variance.sqrt().numpy(), whole, information, pass_total.numpy())

@@ -24,6 +24,7 @@ from scipy.optimize import nnls
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
 from bravaismap.schema import length_unit
+from bravaismap.settings import DEFAULTS
 from bravaismap.spectrum import REACH, taper
 from bravaismap.windows import WindowGrid, cut_windows, window_grid
 
@@ -72,10 +73,10 @@ def unmix(
     movie: Any,
     components: int,
     *,
-    window: int = 128,
-    step: int = 16,
-    seed: int = 0,
-    nan: NanPolicy = "raise",
+    window: int = DEFAULTS.window,
+    step: int = DEFAULTS.step,
+    seed: int = DEFAULTS.seed,
+    nan: NanPolicy = DEFAULTS.nan,
     progress: Callable[[int, int], object] | None = None,
 ) -> xr.Dataset:
     """Unmix the windows of a movie into a few pure spectra, without any teaching.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bravaismap.cli.options import (
+    DEFAULT_NAN,
     DatasetOption,
     DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
-    Nan,
     NanOption,
     PixelOption,
     SamplesOption,
@@ -21,6 +21,7 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
+from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, LIVE_STEP, PATIENCE, SETTLE
 from bravaismap.terminal import err, out
 
 if TYPE_CHECKING:
@@ -40,17 +41,17 @@ def watch(
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
     ] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 32,
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = LIVE_STEP,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    nan: NanOption = DEFAULT_NAN,
     alarm: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,10 +59,10 @@ def watch(
         ),
     ] = None,
     alarm_frames: Annotated[int, typer.Option("--alarm-frames", help="Frames that an alarm looks at.")] = 3,
-    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = 0.5,
+    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = SETTLE,
     patience: Annotated[
         float, typer.Option("--patience", help="Seconds after which a file that stays unreadable is left out.")
-    ] = 30.0,
+    ] = PATIENCE,
     until_idle: Annotated[
         float | None,
         typer.Option("--until-idle", help="Stop after so many seconds without a new frame.", show_default="never"),
@@ -76,7 +77,7 @@ def watch(
     from bravaismap.watch import Alarm, parse_rule
 
     classifier = load_model(model, distortion, device)
-    rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
+    rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:
         source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)

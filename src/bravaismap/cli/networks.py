@@ -100,6 +100,6 @@ def models() -> None:
     from bravaismap.models import MODELS, load_model
 
     for name in MODELS:
-        model = load_model(name)
+        model = load_model(name).record
         alias = "" if model.name == name else f" (is {model.name})"
         out.print(f"{name}{alias}: {model.description}", highlight=False)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bravaismap.cli.options import (
+    DEFAULT_NAN,
     DatasetOption,
     DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
-    Nan,
     NanOption,
     OverwriteOption,
     PixelOption,
@@ -28,6 +29,7 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
+from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, Settings
 from bravaismap.terminal import out, print_classification, progress
 
 if TYPE_CHECKING:
@@ -42,17 +44,17 @@ __all__ = ["classify", "demo", "export", "map_movie"]
 @app.command()
 def classify(
     images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     preprocessing: Annotated[
         SpectrumChoice, typer.Option(help="Reach of a network's spectrum; `paper`: the central quarter.")
     ] = SpectrumChoice.AUTO,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    nan: NanOption = DEFAULT_NAN,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Also write the table to this file."),
@@ -89,17 +91,17 @@ def map_movie(
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = DEFAULTS.step,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    nan: NanOption = DEFAULT_NAN,
     unmix: Annotated[
         int | None,
         typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
@@ -121,11 +123,12 @@ def map_movie(
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
     from bravaismap.io.read import read
-    from bravaismap.models import load_model
+    from bravaismap.models import chosen_model
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
-    classifier = load_model(model, distortion, device)
+    settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
+    settings = replace(settings, model=chosen_model(settings))
     frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
     name = _name_of(movie)
     target = output or Path(f"{name}-phases") / f"{name}.zarr"
@@ -133,14 +136,11 @@ def map_movie(
     with _naming(movie):
         if align:
             frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
-        result = _map(
-            frames, target, window=window, step=step, model=classifier, samples=samples, seed=seed,
-            nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
-        )  # fmt: skip
+        result = _map(frames, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
     written += _write_tables_and_figures(result, target.parent, frames)
     if unmix is not None:
         with _naming(movie):
-            written += _unmix(frames, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
+            written += _unmix(frames, unmix, target.parent, settings)
     out.print(_table_of(result), highlight=False)
     out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
     out.print(f"next: bravaismap export {target} --video", highlight=False)
@@ -227,7 +227,7 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("bravaismap-demo"),
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
     size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
-    seed: SeedOption = 0,
+    seed: SeedOption = DEFAULTS.seed,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
     from bravaismap.film import simulate_film
@@ -241,7 +241,7 @@ def demo(
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
     movie = read(film, dataset="image")
-    result = _map(movie, output / "film.zarr", overwrite=True, seed=seed)
+    result = _map(movie, output / "film.zarr", Settings(seed=seed), overwrite=True)
     written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
     with progress("video", frames, "frames") as advance:
         written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
@@ -257,28 +257,38 @@ def demo(
     )
 
 
-def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
+def _map(
+    frames: xr.DataArray,
+    target: Path,
+    settings: Settings,
+    *,
+    overwrite: bool,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> PhaseMap:
     """Map with a progress bar that counts windows."""
-    from bravaismap.predict import map_phases
+    from bravaismap.predict import map_movie
     from bravaismap.windows import window_grid
 
-    grid = window_grid(
-        (frames.sizes["y"], frames.sizes["x"]), options.get("window", 128), options.get("step", 16)
-    )  # fmt: skip
+    grid = window_grid((frames.sizes["y"], frames.sizes["x"]), settings.window, settings.step)
     per_frame = grid.shape[0] * grid.shape[1]
     with progress("map", len(frames) * per_frame, "windows") as advance:
-        return map_phases(
-            frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
+        return map_movie(
+            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers,
+            progress=lambda done, _: advance(done * per_frame),
         )  # fmt: skip
 
 
-def _unmix(frames: xr.DataArray, components: int, folder: Path, **options: Any) -> list[Path]:
+def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
     from bravaismap.io.export import export_unmixing
     from bravaismap.unmixing import unmix
 
     with progress("unmix", len(frames), "frames") as advance:
-        unmixed = unmix(frames, components, progress=lambda done, _: advance(done), **options)
+        unmixed = unmix(
+            frames, components, window=settings.window, step=settings.step, seed=settings.seed, nan=settings.nan,
+            progress=lambda done, _: advance(done),
+        )  # fmt: skip
     return export_unmixing(unmixed, folder)
 
 

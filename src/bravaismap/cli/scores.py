@@ -13,6 +13,7 @@ import typer
 from bravaismap.cli.options import DeviceOption, DistortionOption, SamplesOption, SeedOption
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
+from bravaismap.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.terminal import out, progress
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", help="Model by name or a .safetensors file; again for another beside it.", show_default="default"
+            "--model",
+            help="Model by name or a .safetensors file; again for another beside it.",
+            show_default=DEFAULT_MODEL,
         ),
     ] = None,
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = 0,
-    seed: SeedOption = 0,
+    seed: SeedOption = DEFAULTS.seed,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder for a reliability diagram of each data set.")
     ] = None,
@@ -44,9 +47,9 @@ def evaluate(
     from bravaismap.evaluate import answer, read_labelled
     from bravaismap.models import load_model
 
-    given = model or ["default"]
+    given = model or [DEFAULT_MODEL]
     classifiers = [load_model(one, distortion, device) for one in given]
-    names = _different([classifier.name for classifier in classifiers], given)
+    names = _different([classifier.record.name for classifier in classifiers], given)
     rows: list[tuple[str, Compared]] = []
     stems = _different([path.stem for path in data], [f"{path.parent.name}_{path.stem}" for path in data])
     written = []

@@ -17,6 +17,7 @@ from bravaismap.errors import BravaismapError, InputError
 from bravaismap.io.signal import nanometres, seconds
 from bravaismap.movie import as_movie, pixel_size
 from bravaismap.schema import TITLES
+from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION
 
 __all__ = [
     "LayerData",
@@ -150,7 +151,11 @@ def layer_movie(layer: Any) -> xr.DataArray:
 
 
 def map_layer(
-    layer: Any, window: int = 128, step: int = 16, model: str = "default", distortion: float = 0.02
+    layer: Any,
+    window: int = DEFAULTS.window,
+    step: int = DEFAULTS.step,
+    model: str = DEFAULT_MODEL,
+    distortion: float = DEFAULTS.distortion,
 ) -> list[LayerData]:
     """Map the phases of an image layer and return the layers of the result, which lie over it.
 
@@ -194,12 +199,18 @@ def map_widget(napari_viewer: Any) -> Any:
     from napari.qt.threading import create_worker
 
     from bravaismap.models import MODELS
+    from bravaismap.windows import SMALLEST_WINDOW
 
     def show(layers: list[LayerData]) -> None:
         for layer in layers:
             napari_viewer.add_layer(Layer.create(*layer))
 
-    def start(window: int = 128, step: int = 16, model: str = "default", distortion: float = 0.02) -> None:
+    def start(
+        window: int = DEFAULTS.window,
+        step: int = DEFAULTS.step,
+        model: str = DEFAULT_MODEL,
+        distortion: float = DEFAULTS.distortion,
+    ) -> None:
         layer = napari_viewer.layers.selection.active
         if layer is None:
             raise InputError("no layer is selected; select an image layer in the list and press the button again")
@@ -210,10 +221,10 @@ def map_widget(napari_viewer: Any) -> Any:
     settings = magicgui(
         start,
         call_button="Map the selected layer",
-        window={"min": 16, "max": 8192},
+        window={"min": SMALLEST_WINDOW, "max": 8192},
         step={"min": 1, "max": 8192},
         model={"choices": list(MODELS)},
-        distortion={"min": 0.0, "max": 0.5, "step": 0.005},
+        distortion={"min": 0.0, "max": LARGEST_DISTORTION, "step": 0.005},
     )
     settings.name = "settings"
     shown = Label(name="layer")

@@ -54,7 +54,7 @@ def _classified(model: Contestant, plan: Plan, first: int, count: int) -> Number
     data = simulate(count, seed=plan.seed, first=first)
     images = data["image"].values.astype(np.float32)
     begun = time.perf_counter()
-    found = model.exact.predict(images, samples=plan.passes, seed=plan.seed, preprocessing="window")
+    found = model.exact.predict(images, samples=plan.passes, seed=plan.seed)
     return {
         "label": data["label"].values.astype(np.int64),
         "probability": found.probability,

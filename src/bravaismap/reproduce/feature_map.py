@@ -70,10 +70,10 @@ def features_of(
     """Return the features (n, number) of images, and the shape τ (n,) where a lattice is measured, else NaN."""
     tau = np.full(len(images), complex(np.nan, np.nan))
     if isinstance(classifier, NetworkClassifier):
-        return classifier.network.features(classifier.spectra(images, "window")).numpy().astype(float), tau
-    cells = classifier.predict(images, samples=0, seed=0, preprocessing="window").cells
+        return classifier.network.features(classifier.spectra(images)).numpy().astype(float), tau
+    cells = classifier.predict(images, samples=0, seed=0).cells
     if cells is None:
-        raise ModelError(f"the model {classifier.name} has neither a dense layer nor measured cells to map")
+        raise ModelError(f"the model {classifier.record.name} has neither a dense layer nor measured cells to map")
     known = np.isfinite(cells.basis).all(axis=(1, 2)) & np.isfinite(cells.covariance).all(axis=(1, 2))
     features = np.zeros((len(images), len(LATTICES)))
     measured = cell(cells.basis[known], cells.covariance[known])

@@ -161,7 +161,7 @@ class _Run:
         curves |= {n: (r["fraction"].values[:, none], r["fraction_std"].values[:, none]) for n, r in maps.items()}
         small: dict[str, Any] = {}
         for model in self.models:
-            if model.instrument.measures_cells:
+            if model.instrument.record.measures_cells:
                 again = decomposition.map_film(model, film, self.parts.folder, small=True)
                 small[model.name] = again["fraction"].values[:, none]
         curves |= {f"{name}, windows of 48 px": (values, None) for name, values in small.items()}
@@ -188,7 +188,7 @@ class _Run:
             "quick": self.plan.quick,
             "plan": asdict(self.plan),
             "models": [m.name for m in self.models],
-            "cards": {m.name: m.fingerprint | {"description": m.exact.description} for m in self.models},
+            "cards": {m.name: m.fingerprint | {"description": m.exact.record.description} for m in self.models},
             "image": image,
             "videos": self.videos,
             "figures": self.figures,

@@ -97,7 +97,7 @@ class Contestant:
     @property
     def fingerprint(self) -> dict[str, str]:
         """What the answers depend on."""
-        return {"model": self.exact.name, "weights": self.exact.weights_sha256}
+        return {"model": self.exact.record.name, "weights": self.exact.record.weights_sha256}
 
 
 def contestant(name: str, weights: str = "") -> Contestant:
@@ -109,9 +109,9 @@ def contestant(name: str, weights: str = "") -> Contestant:
         If there is no such model, or its classes are not the paper's.
     """
     exact, instrument = load_model(weights or name, 0.0), load_model(weights or name)
-    if exact.classes != CLASSES:
+    if exact.record.classes != CLASSES:
         raise ModelError(
-            f"the model {name} knows {', '.join(exact.classes)}; "
+            f"the model {name} knows {', '.join(exact.record.classes)}; "
             f"expected the classes of the paper, {', '.join(CLASSES)}"
         )
     return Contestant(name, exact, instrument)
