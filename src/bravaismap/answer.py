@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.phases import label_of
 from bravaismap.posterior import cell
+from bravaismap.schema import CELL_PARAMETERS, VARIABLES
 
 __all__ = ["MEASURED", "Answer", "Cells", "symmetric_matrix", "upper_triangle"]
 
@@ -20,8 +21,8 @@ MEASURED = ("basis", "basis_covariance", "evidence")
 
 _UPPER = np.triu_indices(4)
 #: Variables of a result that are angles: in degrees there, in radians here.
-_ANGLES = ("gamma", "gamma_std", "orientation", "orientation_std")
-_SCALARS = ("a", "b", "gamma", "orientation", "a_std", "b_std", "gamma_std", "orientation_std", "deviation_std")
+_ANGLES = {variable.name for variable in VARIABLES if variable.units == "degree"}
+_SCALARS = (*CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS), "deviation_std")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ checksum. What a crash leaves behind knows which frames it has, and can be conti
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.errors import OutputError
+from bravaismap.errors import OutputError, warn
 from bravaismap.io.card import card_difference, card_of, set_card
 from bravaismap.io.checksum import frame_checksum, intact_frames, readable_frames
 from bravaismap.io.store import (
@@ -154,9 +153,7 @@ class ResultStore:
         if damaged:
             named = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
             which = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
-            warnings.warn(
-                f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again", stacklevel=6
-            )
+            warn(f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again")
         write_axes(self._group, coords)
         if self.done.all():
             raise OutputError(
