@@ -47,6 +47,7 @@ class SimulationKind(StrEnum):
     SIMULATED = "simulated"
     REALISTIC = "realistic"
     WIDE = "wide"
+    BROKEN = "broken"
     FILM = "film"
 
 
