@@ -66,7 +66,7 @@ def chosen_faults(recipe: Recipe, rng: np.random.Generator) -> tuple[Recipe, tup
     recipe : Recipe
         With the other faults and patterns taken out.
     names : tuple of str
-        The pattern first, then the faults in the order of :data:`FAULTS`.
+        The pattern first, then the faults in the order of ``bravaismap.faults.FAULTS``.
     """
     names: list[str] = []
     changes: dict[str, Any] = {}
@@ -194,10 +194,12 @@ class Holes:
 
     def contain(self, position: Floats) -> NDArray[np.bool_]:
         """Tell which positions (..., 2) as (y, x) lie in a hole."""
-        away = position[..., None, :] - self.centre
-        angle = np.arctan2(away[..., 0], away[..., 1])
-        edge = self.radius * (1 + self.depth * np.cos(self.lobes * angle + self.phase))
-        return np.asarray((np.square(away).sum(axis=-1) < edge**2).any(axis=-1))
+        inside = np.zeros(position.shape[:-1], bool)
+        outlines = zip(self.centre, self.radius, self.lobes, self.depth, self.phase, strict=True)
+        for centre, radius, lobes, depth, phase in outlines:
+            y, x = np.moveaxis(position - centre, -1, 0)
+            inside |= np.hypot(y, x) < radius * (1 + depth * np.cos(lobes * np.arctan2(y, x) + phase))
+        return inside
 
     def film(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Return an image that is 1 where there is a specimen and 0 in the holes."""

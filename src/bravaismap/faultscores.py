@@ -93,17 +93,15 @@ def score_faults(
 
 def fault_table(scores: Sequence[FaultScore]) -> str:
     """Return scores by fault as text: images, accuracy with its 95 % interval, and how many were called none."""
-    width = max((len(one.fault) for one in scores), default=0)
+    titles = ((True, "  lattices by fault"), (False, "  no lattice, by what there is"))
+    parts = [(title, [one for one in scores if one.crystal == crystal]) for crystal, title in titles]
+    width = max(len(text) for title, rows in parts for text in (title, *(f"    {one.fault}" for one in rows)))
     lines = []
-    for crystal, title in ((True, "lattices by fault"), (False, "no lattice, by what there is")):
-        rows = [one for one in scores if one.crystal == crystal]
+    for title, rows in parts:
         if rows:
-            lines.append(f"  {title.ljust(width + 2)}{'images':>8}{'right':>9}  95 % interval{'called none':>14}")
+            lines.append(f"{title.ljust(width)}  images    right   95 % interval  called none")
         for one in rows:
             low, high = one.interval
-            lines.append(
-                f"    {one.fault.ljust(width)}".ljust(max(width, len(title)) + 4)
-                + f"{one.images:>8}{100 * one.accuracy:>7.1f} %  {100 * low:5.1f} to {100 * high:5.1f}"
-                + f"{one.called_none:>14}"
-            )
+            share = f"{100 * one.accuracy:7.1f} %  {100 * low:5.1f} to {100 * high:5.1f}"
+            lines.append(f"    {one.fault}".ljust(width) + f"{one.images:>8}{share}{one.called_none:>13}")
     return "\n".join(lines)

@@ -38,7 +38,7 @@ def draw_pattern(name: str, size: int, rng: np.random.Generator) -> NDArray[np.f
     name : {"speckle", "atoms", "fringes", "rows", "columns", "blocks", "hum"}
         Amorphous matter; single atoms anywhere on it; one set of fringes, a little bent; scan lines each with an
         offset; columns each with an offset, which repeats with the channels of the read-out; a smooth field, for
-        :func:`compressed` to leave blocks in; the hum of the mains, which runs on from line to line.
+        ``compressed`` to leave blocks in; the hum of the mains, which runs on from line to line.
     size : int
         Side in px.
     rng : numpy.random.Generator

@@ -131,7 +131,7 @@ class Recipe:
     apart : float
         Smallest deviation of the lattice, as a strain, from each symmetry that its class does not have.
     patterns : tuple of str
-        Of the class ``none``: what a picture shows instead of atoms, one of :data:`PATTERNS` in each.
+        Of the class ``none``: what a picture shows instead of atoms, one of ``bravaismap.recipe.PATTERNS`` in each.
     """
 
     lattice: str
@@ -190,7 +190,8 @@ class Recipe:
         for name, highest in (("vacancies", 0.95), ("vacuum", 0.95), ("tilt", 2.0), ("tail", 1.0), ("ring", 0.5)):
             _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
         _check_range("atoms", self.atoms, lowest=1)
-        _check_range("strain", self.strain, lowest=0.0, highest=0.2)
+        for name, highest in (("strain", 0.2), ("wander", 2.0), *((name, 1000.0) for name in _COUNTS)):
+            _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
         if self.faults is not None:
             _check_range("faults", self.faults, lowest=0)
         for name in (*_COUNTS, "faults"):
@@ -281,8 +282,8 @@ _BROKEN: Final[dict[str, Any]] = {
     "faults": (1, 3),
     "antiphase": (1, 4),
     "wander": (0.05, 0.3),
-    "drift": (0.0, 2.0),
-    "strain": (0.01, 0.04),
+    "drift": (0.0, 1.5),
+    "strain": (0.005, 0.03),
     "grains": 1.0,
     "holes": (1, 5),
     "contamination": (0.3, 2.0),
