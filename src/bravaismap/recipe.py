@@ -2,8 +2,8 @@
 
 A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Four
 books ship with the package, ``simulated`` (the paper's protocol), ``realistic`` (motifs, vacancies, scan distortion and
-counting noise), ``wide`` (all that spoils a micrograph) and ``broken`` (whole images of crystals with faults, and
-pictures without a lattice that look like one), and users write their own as a small TOML file.
+counting noise), ``wide`` (all that spoils a micrograph) and ``broken`` (whole images of crystals with faults, and of no
+lattice), and users write their own as a small TOML file.
 """
 
 from __future__ import annotations
@@ -297,8 +297,7 @@ _BROKEN_NONE: Final[dict[str, Any]] = {
     "faults": (0, 1),
 }
 
-#: The recipe books of the package by name: the paper's training set, a realistic micrograph, a spoilt one, and broken
-#: crystals.
+#: The recipe books of the package by name, from the paper's training set to broken crystals.
 BOOKS: Final[dict[str, RecipeBook]] = {
     "simulated": {name: Recipe(name, **_GEOMETRY[name]) for name in CLASSES},
     "realistic": {
