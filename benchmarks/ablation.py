@@ -1,12 +1,13 @@
 """What each ingredient of the measurement and of its posterior is worth, beside the models that are there.
 
-python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz] [-n WINDOWS] [--csv FILE]
+python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz [BROKEN.npz]] [-n WINDOWS] [--csv FILE]
 
-Without files, windows of both kinds are simulated (seed 7). An ingredient is switched off by replacing what holds it:
-a constant or a function of a module. `moved` is the share of windows of which that moves a probability by more than
-1 %; a switch that changes nothing at all in either kind is named at the end, and the exit code is 1. Differences are
-to `lattice`, in pairs on the same windows, with their 95 % intervals. `lattice × dcnn` multiplies the probabilities of
-both, each to a power that was fitted on other simulated windows of the kind.
+Without files, windows of all kinds are simulated (seed 7); those of `broken` are whole images of broken crystals. An
+ingredient is switched off by replacing what holds it: a constant or a function of a module. `moved` is the share of
+windows of which that moves a probability by more than 1 %; a switch that changes nothing at all in any kind is named at
+the end, and the exit code is 1. Differences are to `lattice`, in pairs on the same windows, with their 95 % intervals.
+`lattice × dcnn` multiplies the probabilities of both, each to a power that was fitted on other simulated windows of the
+kind.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from bravaismap.evaluate import Answers, Labelled, answer, read_labelled
 from bravaismap.models import MODELS, load_model
 
 #: Kinds of windows and the distortion that each is scored with.
-KINDS = {"simulated": 0.0, "realistic": 0.003}
+KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
 NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice")
 #: The network to combine with the measurement.
 PARTNER = "dcnn"
@@ -207,9 +208,9 @@ def idle(found: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
-    """Return the labelled windows of both kinds, from files or simulated."""
+    """Return the labelled windows of each kind, from files, in the order of `KINDS`, or simulated."""
     if files:
-        return dict(zip(KINDS, (read_labelled(path) for path in files), strict=True))
+        return {kind: read_labelled(path) for kind, path in zip(KINDS, files, strict=False)}
     return {kind: simulated_windows(kind, number, SEED) for kind in KINDS}
 
 
@@ -266,12 +267,14 @@ def write_csv(found: dict[str, dict[str, Row]], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path, help="labelled windows, simulated and realistic")
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="labelled windows: simulated, realistic, and broken if wanted"
+    )
     parser.add_argument("-n", "--number", type=int, default=600, help="windows to simulate of each kind")
     parser.add_argument("--csv", type=Path, help="also write the table, with intervals, to this file")
     given = parser.parse_args(arguments)
-    if len(given.files) not in (0, len(KINDS)):
-        parser.error(f"{len(given.files)} files were given; expected two, simulated and realistic, or none")
+    if len(given.files) not in (0, len(KINDS) - 1, len(KINDS)):
+        parser.error(f"{len(given.files)} files were given; expected simulated, realistic and perhaps broken, or none")
     if given.csv is not None:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
     print(machine())

@@ -13,7 +13,9 @@ import pytest
 from bravaismap import likelihood, measurement
 from bravaismap.conventions import CLASSES
 from bravaismap.evaluate import Labelled, answer
+from bravaismap.io.simulated import write_windows
 from bravaismap.models import load_model
+from bravaismap.simulation import simulate
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -76,14 +78,22 @@ def test_table_and_csv(ablation: ModuleType, tmp_path: Path, monkeypatch: pytest
         ("− flat", "simulated", "0.0", "12"),
         ("lattice", "realistic", "0.003", "12"),
         ("− flat", "realistic", "0.003", "12"),
+        ("lattice", "broken", "0.02", "12"),
+        ("− flat", "broken", "0.02", "12"),
     ]
     assert float(rows[0]["difference_nll"]) == 0 != float(rows[1]["difference_nll"])
     assert float(rows[1]["moved"]) > 0
 
 
-def test_two_files_or_none(ablation: ModuleType) -> None:
-    with pytest.raises(SystemExit):
-        ablation.main(["one.npz"])
+def test_two_files_three_or_none(ablation: ModuleType, tmp_path: Path) -> None:
+    for count in (1, 4):
+        with pytest.raises(SystemExit):
+            ablation.main(["one.npz"] * count)
+    files = [write_windows(simulate(3, kind, size=48), tmp_path / f"{kind}.npz") for kind in ablation.KINDS]
+    assert list(ablation.labelled_windows(files[:2], 0)) == ["simulated", "realistic"]
+    labelled = ablation.labelled_windows(files, 0)
+    assert list(labelled) == ["simulated", "realistic", "broken"]
+    assert labelled["broken"].faults is not None
 
 
 def test_combination_is_the_normalised_product(ablation: ModuleType, windows: np.ndarray) -> None:

@@ -351,7 +351,7 @@ def test_simulated_windows(run: Run, tmp_path: Path) -> None:
     before = (tmp_path / "w.npz").read_bytes()
     run("simulate", "-o", tmp_path / "w.npz", "-n", 8).refused("w.npz", "exists", "--overwrite")
     assert (tmp_path / "w.npz").read_bytes() == before
-    for book in ("realistic", "wide"):
+    for book in ("realistic", "wide", "broken"):
         assert run("simulate", "-o", tmp_path / "w.npz", "-n", 2, "--overwrite", "--kind", book).code == 0
     assert (tmp_path / "w.npz").read_bytes() != before
 

@@ -107,6 +107,31 @@ def test_default_is_measured_when_no_model_is_named(run: Run, windows_file: Path
     assert "difference" not in done.out
 
 
+def test_broken_crystals_by_fault(run: Run, weights: Path, tmp_path: Path) -> None:
+    done = run("simulate", "--kind", "broken", "-n", 12, "--seed", 2, "--size", 96, "-o", tmp_path / "b.npz")
+    assert done.code == 0, done.err
+    with np.load(tmp_path / "b.npz") as stored:
+        arrays = {name: stored[name] for name in stored if name != "image"}
+        images = {
+            f"image_{i}": image[: 96 - 8 * (i % 3), : 96 - 8 * (i % 3)] for i, image in enumerate(stored["image"])
+        }
+    np.savez(tmp_path / "mixed.npz", **arrays, **images)
+    for name in ("b.npz", "mixed.npz"):
+        done = run("evaluate", tmp_path / name, "--model", weights, "--csv", tmp_path / f"{name}.csv")
+        assert done.code == 0, done.err
+        assert "lattices by fault" in done.out
+        assert "no lattice, by what there is" in done.out
+        with (tmp_path / f"{name}.csv").open(encoding="utf-8") as file:
+            (row,) = csv.DictReader(file)
+        crystal = arrays["label"] < 5
+        for fault in ("rows", "dirt"):
+            has = np.array([fault in text.split("+") for text in arrays["faults"]])
+            assert int(row[f"images_{fault}"]) == (has & crystal).sum() > 0
+            assert 0 <= float(row[f"accuracy_{fault}_low"]) <= float(row[f"accuracy_{fault}"]) <= 1
+        first = arrays["faults"][5].split("+")[0]
+        assert int(row[f"images_none_{first}"]) >= 1
+
+
 def test_table_that_cannot_be_written(run: Run, windows_file: Path, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     done = run("evaluate", windows_file, "--model", weights, "--csv", tmp_path / "taken" / "s.csv")

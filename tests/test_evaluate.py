@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
-from bravaismap.evaluate import Labelled, calibration_error, evaluate, read_labelled, report, score
+from bravaismap.evaluate import Labelled, answer, calibration_error, evaluate, read_labelled, report, score
 from bravaismap.io.simulated import write_windows
-from bravaismap.models import NetworkClassifier
+from bravaismap.models import NetworkClassifier, load_model
+from bravaismap.predict import classify
 from bravaismap.simulation import simulate
 
 ABC = ("a", "b", "c")
@@ -131,6 +132,42 @@ def test_class_that_the_model_does_not_have(quick: NetworkClassifier, windows: n
         evaluate(quick, Labelled(windows[:1], np.zeros(1, int), ("quasicrystal", "none")))
 
 
+# Images of different shapes
+
+
+def test_images_of_different_shapes_are_answered_in_their_order(quick: NetworkClassifier) -> None:
+    sides = [64, 96, 64, 80, 96, 64]
+    images = tuple(simulate(6, seed=5, size=side)["image"].values[i] for i, side in enumerate(sides))
+    labelled = Labelled(images, np.arange(6), CLASSES)
+    lattice = load_model("lattice", 0.01)
+    for model in (quick, lattice):
+        seen: list[int] = []
+        together = answer(model, labelled, progress=seen.append)
+        assert seen == [3, 5, 6]
+        assert together.batches.tolist() == [3, 2, 1]
+        for i, image in enumerate(images):
+            alone = model.predict(image[None].astype(np.float32), samples=0)
+            np.testing.assert_allclose(together.probability[i], alone.probability[0], atol=1e-5)
+            if alone.cells is not None and together.cells is not None:
+                np.testing.assert_allclose(together.cells.basis[i], alone.cells.basis[0], rtol=1e-4)
+
+
+def test_images_need_not_be_square_for_the_measurement(quick: NetworkClassifier) -> None:
+    images = tuple(image[:, : 96 - 8 * i] for i, image in enumerate(simulate(3, seed=2, size=96)["image"].values))
+    labelled = Labelled(images, np.arange(3), CLASSES)
+    assert answer(load_model("lattice", 0.0), labelled).probability.shape == (3, 6)
+    with pytest.raises(InputError, match=r"96 × 88 px was given; the model quick takes square ones: crop it"):
+        answer(quick, labelled)
+
+
+def test_network_takes_a_large_image_as_classify_does(quick: NetworkClassifier) -> None:
+    image = simulate(1, seed=4, size=272)["image"].values
+    said = answer(quick, Labelled(image, np.zeros(1, int), CLASSES)).probability
+    np.testing.assert_allclose(said, classify(image, model=quick, samples=0)["probability"].values, atol=1e-6)
+    other = quick.predict(image.astype(np.float32), samples=0, preprocessing="window").probability
+    assert np.abs(said - other).max() > 1e-3
+
+
 # Files of labelled windows
 
 
@@ -142,7 +179,33 @@ def test_windows_written_by_simulate_are_read(tmp_path: Path) -> None:
     assert labelled.classes == CLASSES
 
 
+def test_images_stored_one_by_one_are_read(tmp_path: Path) -> None:
+    images = {f"image_{i}": np.full((20 + i, 30), i, np.uint8) for i in range(12)}
+    faults = ["rows+dirt", "", *["holes"] * 10]
+    vectors = np.full((12, 2, 2), np.nan)
+    np.savez(
+        tmp_path / "w.npz", **images, label=np.arange(12) % 6, classes=CLASSES, faults=faults,
+        primitive_vectors_px=vectors,
+    )  # fmt: skip
+    labelled = read_labelled(tmp_path / "w.npz")
+    assert [image.shape for image in labelled.images] == [(20 + i, 30) for i in range(12)]
+    assert [int(image[0, 0]) for image in labelled.images] == list(range(12))  # image_10 is after image_9
+    assert labelled.faults == tuple(faults)
+    assert labelled.vectors is not None
+    assert np.isnan(labelled.vectors).all()
+
+
+def test_faults_written_by_simulate_are_read(tmp_path: Path) -> None:
+    data = simulate(7, "broken", seed=1, size=48)
+    labelled = read_labelled(write_windows(data, tmp_path / "w.npz"))
+    assert labelled.faults == tuple(data["faults"].values.tolist())
+    np.testing.assert_array_equal(labelled.images, data["image"].values)
+    plain = read_labelled(write_windows(simulate(2, size=32), tmp_path / "plain.npz"))
+    assert plain.faults is None
+
+
 IMAGES = np.zeros((4, 20, 20), np.uint8)
+ONE, TWO = {"image_0": IMAGES[0], "classes": ["a"]}, {"image_0": IMAGES[0], "image_1": IMAGES[1], "classes": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -158,6 +221,14 @@ IMAGES = np.zeros((4, 20, 20), np.uint8)
         ({"image": IMAGES, "label": np.array(list("abcd")), "classes": list("abcd")}, ("<U1", "integers")),
         ({"image": IMAGES * 1j, "label": np.zeros(4, int), "classes": ["a"]}, ("complex128", "real numbers")),
         ({"image": IMAGES, "label": np.array([None] * 4), "classes": ["a"]}, ("not a readable npz",)),
+        ({**ONE, "label": np.zeros(2, int)}, ("1 images and 2 labels", "image_0 to image_1")),
+        ({**TWO, "label": np.zeros(1, int)}, ("2 images and 1 labels",)),
+        ({**TWO, "label": np.zeros((2, 1), int)}, ("labels (2, 1)",)),
+        ({**TWO, "image_1": IMAGES, "label": np.zeros(2, int)}, ("image_1 has shape (4, 20, 20)", "(y, x)")),
+        ({**TWO, "image_1": IMAGES[0] * 1j, "label": np.zeros(2, int)}, ("complex128", "real numbers")),
+        ({**TWO, "label": np.arange(2)}, ("0 to 1", "1 classes")),
+        ({**TWO, "label": np.zeros(2, int), "faults": ["rows"]}, ("faults of shape (1,)", "2 texts")),
+        ({**TWO, "label": np.zeros(2, int), "faults": np.zeros(2)}, ("float64", "joined by +")),
     ],
 )
 def test_arrays_that_are_no_labelled_windows(tmp_path: Path, arrays: dict[str, object], parts: tuple[str, ...]) -> None:

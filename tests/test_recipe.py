@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bravaismap.conventions import CLASSES
+from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.errors import InputError
-from bravaismap.recipe import BOOKS, Recipe, read_recipes, recipe_book
+from bravaismap.faults import FAULTS
+from bravaismap.recipe import BOOKS, PATTERNS, Recipe, read_recipes, recipe_book
 
 TWO = "[hexagonal]\n[none]\n"
 
@@ -30,7 +31,7 @@ def refused(error: pytest.ExceptionInfo[InputError], *parts: str) -> None:
 # The books of the package
 
 
-@pytest.mark.parametrize("name", ["simulated", "realistic", "wide"])
+@pytest.mark.parametrize("name", ["simulated", "realistic", "wide", "broken"])
 def test_books_hold_every_class_in_order(name: str) -> None:
     book = recipe_book(name)
     assert list(book) == list(CLASSES)
@@ -73,6 +74,20 @@ def test_effects_can_be_asked_for_in_a_file(tmp_path: Path) -> None:
     found = recipe_book(path)["hexagonal"]
     assert (found.drift, found.grains, found.packing) == ((1, 2), 1.0, 0.2)
     assert found.tail == BOOKS["wide"]["hexagonal"].tail
+
+
+def test_broken_has_every_fault_and_the_other_books_choose_none(tmp_path: Path) -> None:
+    book = recipe_book("broken")
+    for name in LATTICES:
+        assert all(any(getattr(book[name], field) not in (0.0, (0, 0)) for field in own) for own in FAULTS.values())
+        assert book[name].faults == (1, 3)
+    assert book["none"].patterns == PATTERNS
+    assert all(r.faults is None and not r.patterns for name in ("simulated", "wide") for r in BOOKS[name].values())
+    own = 'base = "broken"\n[hexagonal]\nfaults = [2, 2]\nholes = [1, 1]\n[none]\npatterns = ["hum", "rows"]\n'
+    found = read_recipes(written(tmp_path, own))
+    assert (found["hexagonal"].faults, found["hexagonal"].holes) == ((2, 2), (1, 1))
+    assert found["hexagonal"].strain == book["hexagonal"].strain
+    assert found["none"].patterns == ("hum", "rows")
 
 
 def test_a_mapping_is_taken_as_it_is() -> None:
@@ -154,6 +169,17 @@ def test_angle_is_one_range_or_several(tmp_path: Path) -> None:
         ("[hexagonal]\npresence = -1\n[none]\n", ["presence = -1", "between 0 and 1"]),
         ("[hexagonal]\nspacing = -1\n[none]\n", ["spacing = -1", "between 0 and 1000"]),
         ("[hexagonal]\npacking = 0\n[none]\n", ["packing = 0", "above 0"]),
+        ("[hexagonal]\nholes = [0.5, 2]\n[none]\n", ["holes", "whole numbers"]),
+        ("[hexagonal]\nantiphase = [0, 5000]\n[none]\n", ["antiphase", "between 0 and 1000"]),
+        ("[hexagonal]\nstrain = [0, 0.5]\n[none]\n", ["strain", "between 0 and 0.2"]),
+        ("[hexagonal]\nwander = [0, 9]\n[none]\n", ["wander", "between 0 and 2"]),
+        ("[hexagonal]\nrow_offsets = [-1, 0]\n[none]\n", ["row_offsets", "at least 0"]),
+        ("[hexagonal]\nfaults = 2\n[none]\n", ["faults = 2", "two numbers"]),
+        ("[hexagonal]\nfaults = [1, 1.5]\n[none]\n", ["faults", "whole numbers"]),
+        ("[hexagonal]\napart = 1\n[none]\n", ["apart = 1", "between 0 and 0.2"]),
+        ('[hexagonal]\npatterns = ["hum"]\n[none]\n', ["'hum'", "hexagonal lattice", "'none'"]),
+        ('[hexagonal]\n[none]\npatterns = ["stars"]\n', ["'stars'", "speckle, atoms, fringes"]),
+        ('[hexagonal]\n[none]\npatterns = "hum"\n', ["patterns = 'hum'", "expected names out of"]),
         ("base = 3\n" + TWO, ["base = 3", "simulated, realistic, wide"]),
         ('base = "mine.toml"\n' + TWO, ["base = 'mine.toml'", "simulated, realistic, wide"]),
     ],

@@ -157,14 +157,17 @@ class Answer:
     def interleave(cls, first: Answer, second: Answer, in_second: NDArray[np.bool_]) -> Answer:
         """Return two answers as one whose windows are taken from the second where `in_second` (n,) says so."""
         place = np.argsort(np.argsort(in_second, kind="stable"))
-        joint = cls.concatenate([first, second])
-        return cls(
-            joint.probability[place],
-            joint.probability_std[place],
-            joint.entropy[place],
-            joint.mutual_information[place],
-            joint.pass_total,
-            None if joint.cells is None else joint.cells[place],
+        return cls.concatenate([first, second])[place]
+
+    def __getitem__(self, windows: NDArray[Any]) -> Answer:
+        """Return the answer for some windows, by number or mask; the sums over all windows stay as they are."""
+        return replace(
+            self,
+            probability=self.probability[windows],
+            probability_std=self.probability_std[windows],
+            entropy=self.entropy[windows],
+            mutual_information=self.mutual_information[windows],
+            cells=None if self.cells is None else self.cells[windows],
         )
 
     def unknown_where(self, unseen: NDArray[np.bool_]) -> Answer:

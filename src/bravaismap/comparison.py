@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
 from bravaismap.evaluate import Answers, report, score_answers
+from bravaismap.faultscores import FaultScore, fault_table, score_faults
 from bravaismap.limit import Limit, limit_of
 from bravaismap.reliability import Reliability, calibrated_error, reliability, reliability_table
 from bravaismap.scores import Scores, figures, merits
@@ -72,6 +73,8 @@ class Compared:
     ece_calibrated, ece_calibrated_high : float
         What a perfectly calibrated model of the same confidences would show, see
         :func:`~bravaismap.reliability.calibrated_error`.
+    faults : tuple of FaultScore
+        By what is wrong with the images; empty where that is not known.
     """
 
     model: str
@@ -84,6 +87,7 @@ class Compared:
     ece_bias: float
     ece_calibrated: float
     ece_calibrated_high: float
+    faults: tuple[FaultScore, ...] = ()
 
     @property
     def windows(self) -> int:
@@ -133,7 +137,8 @@ def compare(answers: Sequence[Answers], draws: int = 2000, seed: int = 0) -> lis
         floor = calibrated_error(a.probability.max(axis=1), seed=seed)
         curve = reliability(a.probability, a.labels)
         whole = (a.model, a.distortion, score_answers(a), curve, limit_of(a, seed))
-        compared.append(Compared(*whole, found, differences, bias, *floor))
+        faults = () if a.faults is None else score_faults(a.probability, a.labels, a.classes, a.faults)
+        compared.append(Compared(*whole, found, differences, bias, *floor, faults))
     return compared
 
 
@@ -147,6 +152,8 @@ def full_report(one: Compared, title: str) -> str:
             f"    a right posterior          {100 * limit.best:.1f} ± {100 * limit.best_std:.1f} %",
             f"    this model                 {100 * limit.reached:.1f} %",
         ]
+    if one.faults:
+        lines.append(fault_table(one.faults))
     return "\n".join([*lines, "  reliability", reliability_table(one.reliability)])
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +12,8 @@ from numpy.typing import NDArray
 from bravaismap.answer import Answer, Cells
 from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
-from bravaismap.models import Classifier
+from bravaismap.labelled import Labelled, read_labelled
+from bravaismap.models import Classifier, prepared
 from bravaismap.reliability import calibration_error
 from bravaismap.scores import CellScores, Scores, score, score_cells
 
@@ -36,21 +34,8 @@ __all__ = [
 
 _IMAGES_AT_ONCE = 300
 _FEWEST_AT_ONCE = 64
+_PIXELS_AT_ONCE = 2**26
 _TIMES = 10  # batches that are timed, at least, unless they would be too small
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Labelled windows: images (n, size, size), labels (n,) and the classes that the labels number.
-
-    `vectors` (n, 2, 2), if known, are the true primitive vectors in px, rows, columns (y, x); NaN or 0 where there is
-    no lattice.
-    """
-
-    images: NDArray[np.generic]
-    labels: NDArray[np.intp]
-    classes: tuple[str, ...]
-    vectors: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +59,8 @@ class Answers:
         True primitive vectors, where they are known.
     distortion : float, optional
         Of the scan, as the model allows for it.
+    faults : tuple of str, optional
+        What is wrong with each image, where it is known.
     """
 
     model: str
@@ -85,48 +72,7 @@ class Answers:
     cells: Cells | None = None
     vectors: NDArray[np.floating] | None = None
     distortion: float | None = None
-
-
-def read_labelled(path: str | Path) -> Labelled:
-    """Read labelled windows from an npz file with ``image``, ``label`` and ``classes``, and true cells if it has them.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, or lacks one of them.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
-            missing = [key for key in ("image", "label", "classes") if key not in stored]
-            if missing:
-                raise InputError(
-                    f"{path}: no {', '.join(missing)} in it; expected the arrays image, label and classes, "
-                    "as `bravaismap simulate` writes them"
-                )
-            images, labels, classes = stored["image"], stored["label"], stored["classes"]
-            vectors = stored["primitive_vectors_px"].astype(float) if "primitive_vectors_px" in stored else None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected an npz file of labelled windows") from error
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable npz file ({error}); write it again") from error
-    if images.ndim != 3 or labels.shape != images.shape[:1] or images.shape[1] != images.shape[2] or 0 in images.shape:
-        raise InputError(f"{path}: images {images.shape} and labels {labels.shape}; expected (n, size, size) and (n,)")
-    if images.dtype.kind not in "buif" or labels.dtype.kind not in "ui" or classes.ndim != 1:
-        raise InputError(
-            f"{path}: images of type {images.dtype}, labels of type {labels.dtype}, classes of shape {classes.shape}; "
-            "expected real numbers, integers and a list of names"
-        )
-    if labels.min() < 0 or labels.max() >= len(classes):
-        raise InputError(
-            f"{path}: labels from {labels.min()} to {labels.max()} for {len(classes)} classes; "
-            f"expected 0 to {len(classes) - 1}"
-        )
-    if vectors is not None and vectors.shape != (len(images), 2, 2):
-        raise InputError(f"{path}: primitive_vectors_px of shape {vectors.shape}; expected ({len(images)}, 2, 2)")
-    return Labelled(images, labels.astype(np.intp), tuple(str(name) for name in classes), vectors)
+    faults: tuple[str, ...] | None = None
 
 
 def evaluate(
@@ -162,6 +108,8 @@ def answer(
     ----------
     model : Classifier
     labelled : Labelled
+        Images of one shape are classified together; by a network those of more than 256 px with the paper's
+        preprocessing, as :func:`bravaismap.classify` takes them.
     samples : int
         Monte-Carlo passes; 0 for the deterministic answer.
     seed : int
@@ -175,7 +123,7 @@ def answer(
     Raises
     ------
     InputError
-        If the labels name a class that the model does not have.
+        If the labels name a class that the model does not have, or a network is given images that are not square.
     """
     record = model.record
     unknown = [name for name in labelled.classes if name not in record.classes]
@@ -183,19 +131,29 @@ def answer(
         raise InputError(
             f"the model {record.name} has no class {', '.join(unknown)}; it has {', '.join(record.classes)}"
         )
-    count = len(labelled.images)
-    at_once = min(_IMAGES_AT_ONCE, max(_FEWEST_AT_ONCE, -(-count // _TIMES)))
-    model.predict(labelled.images[:1].astype(np.float32), samples=0, seed=seed)  # to warm up
-    parts, seconds = [], []
-    for first in range(0, count, at_once):
-        images = labelled.images[first : first + at_once].astype(np.float32)
+    shapes = [image.shape for image in labelled.images]
+    oblong = next((shape for shape in shapes if shape[0] != shape[1]), None)
+    if oblong is not None and not record.measures_cells:
+        raise InputError(
+            f"an image of {oblong[0]} × {oblong[1]} px was given; the model {record.name} takes square ones: crop it"
+        )
+
+    def classified(rows: NDArray[np.intp], samples: int) -> Answer:
+        images = np.stack([labelled.images[i] for i in rows]).astype(np.float32)
+        return prepared(model, images).predict(images, samples=samples, seed=seed)
+
+    batches = _batches(shapes)
+    classified(batches[0][:1], 0)  # to warm up
+    parts, seconds, done = [], [], 0
+    for rows in batches:
         started = time.perf_counter()
-        parts.append(model.predict(images, samples=samples, seed=seed))
+        parts.append(classified(rows, samples))
         seconds.append(time.perf_counter() - started)
+        done += len(rows)
         if progress is not None:
-            progress(first + len(images))
+            progress(done)
     positions = np.array([record.classes.index(name) for name in labelled.classes])
-    whole = Answer.concatenate(parts)
+    whole = Answer.concatenate(parts)[np.argsort(np.concatenate(batches))]
     return Answers(
         record.name,
         whole.probability,
@@ -206,7 +164,21 @@ def answer(
         whole.cells,
         labelled.vectors,
         record.settings.get("distortion"),
+        labelled.faults,
     )
+
+
+def _batches(shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.intp]]:
+    """Return the positions of images of one shape that are classified together, in the order of their first ones."""
+    at_once = min(_IMAGES_AT_ONCE, max(_FEWEST_AT_ONCE, -(-len(shapes) // _TIMES)))
+    rows: dict[tuple[int, ...], list[int]] = {}
+    for i, shape in enumerate(shapes):
+        rows.setdefault(shape, []).append(i)
+    batches = []
+    for shape, of_shape in rows.items():
+        step = max(1, min(at_once, _PIXELS_AT_ONCE // (shape[0] * shape[1])))
+        batches += [np.array(of_shape[first : first + step]) for first in range(0, len(of_shape), step)]
+    return batches
 
 
 def score_answers(answers: Answers) -> Scores:

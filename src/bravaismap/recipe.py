@@ -1,8 +1,9 @@
 """Recipes: which lattices, atoms and instruments a simulated class is drawn from.
 
-A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Three
+A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Four
 books ship with the package, ``simulated`` (the paper's protocol), ``realistic`` (motifs, vacancies, scan distortion and
-counting noise) and ``wide`` (all that spoils a micrograph), and users write their own as a small TOML file.
+counting noise), ``wide`` (all that spoils a micrograph) and ``broken`` (whole images of crystals with faults, and of no
+lattice), and users write their own as a small TOML file.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from typing import Any, Final
 from bravaismap.conventions import CLASSES, LATTICES, NONE, class_name, nearest_names
 from bravaismap.errors import InputError
 
-__all__ = ["BOOKS", "Range", "Recipe", "RecipeBook", "read_recipes", "recipe_book"]
+__all__ = ["BOOKS", "PATTERNS", "Range", "Recipe", "RecipeBook", "read_recipes", "recipe_book", "usual_size"]
 
 Range = tuple[float, float]
 RecipeBook = dict[str, "Recipe"]
+
+#: What a picture without a lattice may show, see :func:`bravaismap.patterns.draw_pattern`.
+PATTERNS: Final = ("speckle", "atoms", "fringes", "rows", "columns", "blocks", "hum")
 
 
 def _check_range(name: str, limits: Any, lowest: float, highest: float = float("inf")) -> None:
@@ -38,8 +42,10 @@ def _check_number(name: str, value: Any, highest: float) -> None:
 
 _LEVELS: Final = (
     "disorder", "noise", "vacancies", "jitter", "background", "contamination", "vacuum", "tilt", "astigmatism", "tail",
-    "drift", "flyback", "line_noise", "amorphous", "ring",
+    "drift", "flyback", "line_noise", "amorphous", "ring", "antiphase", "wander", "strain", "holes", "adsorbates",
+    "row_offsets", "column_offsets",
 )  # fmt: skip
+_COUNTS: Final = ("atoms", "antiphase", "holes", "adsorbates")
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,26 @@ class Recipe:
         Chance of a second grain of the same lattice in another orientation, in 15–45 % of the window.
     inverted : float
         Chance that atoms are dark.
+    antiphase : pair of int
+        Number of antiphase boundaries, beyond each of which the crystal is displaced by half a period.
+    wander : pair
+        Standard deviation of a random walk of the scan lines along x, over `length`.
+    strain : pair
+        Root mean square of the components of a smooth strain that has no mean.
+    holes : pair of int
+        Number of holes in the specimen.
+    adsorbates : pair of int
+        Number of bright adsorbates.
+    row_offsets, column_offsets : pair
+        Standard deviation of the offsets of scan lines, and of columns, over the height of an atom.
+    faults : pair of int or None
+        How many of its faults one picture has: of ``antiphase``, ``drift`` (`wander` and `drift`), ``strain``,
+        ``grain``, ``holes``, ``dirt`` (`contamination` and `adsorbates`), ``rows`` and ``columns`` (offsets). None for
+        all of them.
+    apart : float
+        Smallest deviation of the lattice, as a strain, from each symmetry that its class does not have.
+    patterns : tuple of str
+        Of the class ``none``: what a picture shows instead of atoms, one of ``bravaismap.recipe.PATTERNS`` in each.
     """
 
     lattice: str
@@ -137,6 +163,16 @@ class Recipe:
     ring: Range = (0.0, 0.2)
     grains: float = 0.0
     inverted: float = 0.0
+    antiphase: tuple[int, int] = (0, 0)
+    wander: Range = (0.0, 0.0)
+    strain: Range = (0.0, 0.0)
+    holes: tuple[int, int] = (0, 0)
+    adsorbates: tuple[int, int] = (0, 0)
+    row_offsets: Range = (0.0, 0.0)
+    column_offsets: Range = (0.0, 0.0)
+    faults: tuple[int, int] | None = None
+    apart: float = 0.0
+    patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.lattice not in CLASSES:
@@ -154,14 +190,27 @@ class Recipe:
         for name, highest in (("vacancies", 0.95), ("vacuum", 0.95), ("tilt", 2.0), ("tail", 1.0), ("ring", 0.5)):
             _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
         _check_range("atoms", self.atoms, lowest=1)
-        if not all(isinstance(count, int) for count in self.atoms):
-            raise InputError(f"atoms = {self.atoms!r}; expected whole numbers")
+        for name, highest in (("strain", 0.2), ("wander", 2.0), *((name, 1000.0) for name in _COUNTS)):
+            _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
+        if self.faults is not None:
+            _check_range("faults", self.faults, lowest=0)
+        for name in (*_COUNTS, "faults"):
+            if not all(isinstance(count, int) for count in getattr(self, name) or ()):
+                raise InputError(f"{name} = {getattr(self, name)!r}; expected whole numbers")
         _check_number("distortion", self.distortion, 0.5)
         for name in ("empty", "presence", "grains", "inverted"):
             _check_number(name, getattr(self, name), 1.0)
+        _check_number("apart", self.apart, 0.2)
+        self._check_patterns()
         _check_number("spacing", self.spacing, 1000.0)
         if self.packing is not None and not (isinstance(self.packing, int | float) and self.packing > 0):
             raise InputError(f"packing = {self.packing!r}; expected a number above 0")
+
+    def _check_patterns(self) -> None:
+        if not (isinstance(self.patterns, tuple) and all(name in PATTERNS for name in self.patterns)):
+            raise InputError(f"patterns = {self.patterns!r}; expected names out of {', '.join(PATTERNS)}")
+        if self.patterns and self.lattice != NONE:
+            raise InputError(f"patterns = {self.patterns!r} of a {self.lattice} lattice; only {NONE!r} can have them")
 
 
 _GEOMETRY: Final[dict[str, dict[str, Any]]] = {
@@ -215,7 +264,40 @@ _WIDE: Final[dict[str, Any]] = {
 }
 _WIDE_NONE: Final[dict[str, Any]] = {"empty": 0.6, "presence": 0.5, "amorphous": (0.1, 2.0), "noise": (0.05, 1.5)}
 
-#: The recipe books of the package by name: the paper's training set, a realistic micrograph, and a spoilt one.
+_BROKEN: Final[dict[str, Any]] = {
+    "length": (8.0, 32.0),
+    "atom_width": (0.12, 0.22),
+    "disorder": (0.0, 0.03),
+    "noise": (0.0, 0.3),
+    "atoms": (1, 3),
+    "spacing": 5.0,
+    "packing": 0.3,
+    "vacancies": (0.0, 0.05),
+    "distortion": 0.01,
+    "apart": 0.1,  # five times the distortion of 2 % that a scan may have unless one knows better
+    "background": (0.0, 0.5),
+    "dose": (5.0, 1000.0),
+    "amorphous": (0.0, 0.15),
+    "inverted": 0.2,
+    "faults": (1, 3),
+    "antiphase": (1, 4),
+    "wander": (0.05, 0.3),
+    "drift": (0.0, 1.5),
+    "strain": (0.005, 0.03),
+    "grains": 1.0,
+    "holes": (1, 5),
+    "contamination": (0.3, 2.0),
+    "adsorbates": (1, 10),
+    "row_offsets": (0.1, 0.7),
+    "column_offsets": (0.1, 0.7),
+}
+_BROKEN_NONE: Final[dict[str, Any]] = {
+    **{name: _BROKEN[name] for name in ("length", "noise", "dose", "inverted", "row_offsets", "column_offsets")},
+    "patterns": PATTERNS,
+    "faults": (0, 1),
+}
+
+#: The recipe books of the package by name, from the paper's training set to broken crystals.
 BOOKS: Final[dict[str, RecipeBook]] = {
     "simulated": {name: Recipe(name, **_GEOMETRY[name]) for name in CLASSES},
     "realistic": {
@@ -226,7 +308,12 @@ BOOKS: Final[dict[str, RecipeBook]] = {
         **{name: Recipe(name, **_GEOMETRY[name], **_WIDE) for name in LATTICES},
         NONE: Recipe(NONE, **{**_WIDE, **_GEOMETRY[NONE], **_WIDE_NONE}),
     },
+    "broken": {
+        **{name: Recipe(name, **_GEOMETRY[name], **_BROKEN) for name in LATTICES},
+        NONE: Recipe(NONE, **_BROKEN_NONE),
+    },
 }
+_WINDOW, _WHOLE = 128, 384  # px: sides of a window, and of a whole image
 
 
 def recipe_book(name: str | Path | Mapping[str, Recipe]) -> RecipeBook:
@@ -246,6 +333,11 @@ def recipe_book(name: str | Path | Mapping[str, Recipe]) -> RecipeBook:
     raise InputError(
         f"no recipe book is called {str(name)!r}; give one of {nearest_names(str(name), BOOKS)}, or a .toml file"
     )
+
+
+def usual_size(recipes: str | Path | Mapping[str, Recipe]) -> int:
+    """Return the side, in px, of what a book is for: 384 of the whole images of ``broken``, else 128 of a window."""
+    return _WHOLE if isinstance(recipes, str) and recipes == "broken" else _WINDOW
 
 
 def read_recipes(path: str | Path) -> RecipeBook:

@@ -17,9 +17,20 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
 from bravaismap.errors import InputError
+from bravaismap.faults import (
+    Holes,
+    antiphase,
+    chosen_faults,
+    draw_adsorbates,
+    draw_holes,
+    line_offsets,
+    smooth_strain,
+    wander,
+)
 from bravaismap.instrument import PROBE_MARGIN, bend, displace, line_noise, probe, speckle, strength
-from bravaismap.lattice import basis_from_cell
-from bravaismap.recipe import Range, Recipe, recipe_book
+from bravaismap.lattice import basis_from_cell, deviation, shape
+from bravaismap.patterns import compressed, draw_pattern
+from bravaismap.recipe import Range, Recipe, recipe_book, usual_size
 
 __all__ = [
     "draw_lattice",
@@ -35,6 +46,8 @@ _ATOM_REACH = 4.0  # standard deviations beyond which an atom's profile is cut
 _FEW_COUNTS = 6.0  # mean below which counts are drawn exactly
 _JITTER_MARGIN = 8  # px on either side of the window, so that a displaced scan line has no seam
 _MOST_PIXELS = 10**11  # of one set of windows; it is held in memory
+_MOST_LATTICES = 1000  # drawn in search of one that is apart from every symmetry that it should not have
+_SYMMETRIC = 1e-6  # strain up to which a lattice has a symmetry
 
 
 @dataclass(frozen=True)
@@ -46,12 +59,23 @@ class _Atoms:
     tilt: float
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """What the instrument looks at: an image, where there is a specimen, and the lattice (NaN for none)."""
+
+    image: NDArray[np.float32]
+    film: NDArray[np.float32] | None  # 1 where there is a specimen, 0 in holes; None for everywhere
+    basis: NDArray[np.float64]
+    length: float
+    compressed: bool = False
+
+
 def simulate(
     n: int,
     recipes: str | Path | Mapping[str, Recipe] = "simulated",
     *,
     seed: int = 0,
-    size: int = 128,
+    size: int | None = None,
     first: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> xr.Dataset:
@@ -62,12 +86,12 @@ def simulate(
     n : int
         Number of windows. Window i belongs to class ``i % number of classes``.
     recipes : str, path or mapping
-        ``"simulated"`` (the paper's training set), ``"realistic"``, ``"wide"``, a TOML file, or class name →
-        :class:`Recipe`.
+        ``"simulated"`` (the paper's training set), ``"realistic"``, ``"wide"``, ``"broken"`` (whole images of broken
+        crystals), a TOML file, or class name → :class:`Recipe`.
     seed : int
         The same seed and number give the same window.
-    size : int
-        Side of a window in px.
+    size : int, optional
+        Side of a window in px: 384 for ``"broken"``, else 128, when not given.
     first : int
         Number of the first window, to continue a set in parts.
     progress : callable, optional
@@ -78,7 +102,8 @@ def simulate(
     xarray.Dataset
         ``image`` uint8 (sample, y, x), each stretched to 0–255; ``label`` int8 (sample), a position in the attribute
         ``classes``; ``primitive_vectors_px`` float32 (sample, vector, component), rows = vectors, components (y, x), as
-        seen in the image (scan distortion included).
+        seen in the image (scan distortion included); NaN where a pattern stands for atoms. Of a book whose recipes
+        choose faults or patterns also ``faults`` (sample), their names joined by ``+``.
 
     Raises
     ------
@@ -89,6 +114,7 @@ def simulate(
     ----------
     R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, "Methods".
     """
+    size = usual_size(recipes) if size is None else size
     if n < 1 or size < 16:
         raise InputError(f"{n} windows of {size} px were asked for; expected at least 1 window of at least 16 px")
     if n * size**2 > _MOST_PIXELS:
@@ -104,16 +130,19 @@ def simulate(
     images = np.empty((n, size, size), np.uint8)
     labels = np.empty(n, np.int8)
     bases = np.empty((n, 2, 2), np.float32)
+    faults = [""] * n
     for i in range(n):
         number = first + i
         labels[i] = number % len(book)
         recipe = list(book.values())[labels[i]]
         rng = np.random.default_rng([seed, number])
+        recipe, names = chosen_faults(recipe, rng)
+        faults[i] = "+".join(names)
         image, bases[i] = simulate_window(recipe, rng, size)
         images[i] = to_uint8(image)
         if progress is not None:
             progress(i + 1)
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {
             "image": (("sample", "y", "x"), images),
             "label": ("sample", labels),
@@ -121,6 +150,9 @@ def simulate(
         },
         attrs={"classes": list(book), "seed": seed, "recipes": recipes if isinstance(recipes, str) else "own"},
     )
+    if any(recipe.faults is not None or recipe.patterns for recipe in book.values()):
+        dataset["faults"] = ("sample", np.array(faults, str))
+    return dataset
 
 
 def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -139,6 +171,7 @@ def simulate_window(
     Parameters
     ----------
     recipe : Recipe
+        All its faults are there; :func:`bravaismap.faults.chosen_faults` leaves some of them.
     rng : numpy.random.Generator
     size : int
         Side in px.
@@ -147,35 +180,68 @@ def simulate_window(
     -------
     image : float32 array, shape (size, size)
     basis : array, shape (2, 2)
-        Primitive vectors as rows (y, x) in px, as seen in the image.
+        Primitive vectors as rows (y, x) in px, as seen in the image; NaN of a pattern.
     """
-    basis, length = draw_lattice(recipe, rng)
-    spread = any(limits[1] > 0 for limits in (recipe.tilt, recipe.astigmatism, recipe.tail))
-    around = PROBE_MARGIN if spread else 0
-    beside = _JITTER_MARGIN if recipe.jitter[1] > 0 else 0
-    shape = (size + 2 * around, size + 2 * around + 2 * beside)
-    atoms = _draw_atoms(recipe, rng, basis, length, shape)
-    image = gaussian_atoms(atoms.position, atoms.height, atoms.width, shape)
-    if spread:
-        image = _spread(recipe, rng, image, atoms.scale, atoms.tilt)[around:-around, around:-around]
-    if beside:
-        image = _displace_lines(image, rng.normal(0, rng.uniform(*recipe.jitter), size))[:, beside:-beside]
-    image = image + _background(recipe, rng, size)
+    scene = _pattern(recipe, rng, size) if recipe.patterns else _crystal(recipe, rng, size)
+    image = scene.image + _masked(_background(recipe, rng, size), scene.film)
     height = strength(recipe.amorphous, recipe.presence, rng)
     if height > 0:
-        image = image + speckle(size, height, recipe.ring, rng)
+        image = image + _masked(speckle(size, height, recipe.ring, rng), scene.film)
         image -= min(float(image.min()), 0)
+    if recipe.adsorbates[1] > 0:
+        image = image + gaussian_atoms(
+            *draw_adsorbates(recipe.adsorbates, scene.length, (size, size), rng), (size, size)
+        )
     if recipe.inverted > 0 and rng.random() < recipe.inverted:
         image = image.max() - image
+    peak = 1.0
     if recipe.dose is not None:
-        image = poisson_counts(np.maximum(image, 0) * np.float32(_log_uniform(recipe.dose, rng)), rng)
+        peak = _log_uniform(recipe.dose, rng)
+        image = poisson_counts(np.maximum(image, 0) * np.float32(peak), rng)
     noise = rng.uniform(*recipe.noise)
     if noise > 0:
         image = image + noise * (image.std() or 1) * rng.standard_normal(image.shape, np.float32)
     level = strength(recipe.line_noise, recipe.presence, rng)
     if level > 0:
         image = line_noise(image, level, rng)
-    return image.astype(np.float32, copy=False), basis
+    for limits, axis in ((recipe.row_offsets, 1), (recipe.column_offsets, 0)):
+        if limits[1] > 0:
+            image = image + np.expand_dims(line_offsets(size, rng.uniform(*limits) * peak, rng), axis)
+    if scene.compressed:
+        image = compressed(image, rng)
+    return image.astype(np.float32, copy=False), scene.basis
+
+
+def _masked(image: NDArray[np.float32], film: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    return image if film is None else image * film
+
+
+def _pattern(recipe: Recipe, rng: np.random.Generator, size: int) -> _Scene:
+    name = recipe.patterns[0] if len(recipe.patterns) == 1 else str(rng.choice(recipe.patterns))
+    image, length = draw_pattern(name, size, rng), _log_uniform(recipe.length, rng)
+    return _Scene(image, None, np.full((2, 2), np.nan), length, compressed=name == "blocks")
+
+
+def _crystal(recipe: Recipe, rng: np.random.Generator, size: int) -> _Scene:
+    basis, length = draw_lattice(recipe, rng)
+    spread = any(limits[1] > 0 for limits in (recipe.tilt, recipe.astigmatism, recipe.tail))
+    around = PROBE_MARGIN if spread else 0
+    wandering = wander(size, rng.uniform(*recipe.wander) * length, rng) if recipe.wander[1] > 0 else np.zeros(size)
+    beside = _JITTER_MARGIN if recipe.jitter[1] > 0 or recipe.wander[1] > 0 else 0
+    beside += int(np.ceil(np.abs(wandering).max()))
+    shape = (size + 2 * around, size + 2 * around + 2 * beside)
+    holes = draw_holes(recipe.holes, shape, rng) if recipe.holes[1] > 0 else None
+    atoms = _draw_atoms(recipe, rng, basis, length, shape, holes)
+    image = gaussian_atoms(atoms.position, atoms.height, atoms.width, shape)
+    film = None if holes is None else holes.film(shape)
+    if spread:
+        image = _spread(recipe, rng, image, atoms.scale, atoms.tilt)[around:-around, around:-around]
+        film = None if film is None else film[around:-around, around:-around]
+    if beside:
+        shift = rng.normal(0, rng.uniform(*recipe.jitter), size) + wandering
+        image = _displace_lines(image, shift)[:, beside:-beside]
+        film = None if film is None else _displace_lines(film, shift)[:, beside:-beside].clip(0, 1)
+    return _Scene(image, film, basis, length)
 
 
 def draw_lattice(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
@@ -187,15 +253,36 @@ def draw_lattice(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.f
         With the scan distortion of the recipe applied.
     length : float
         Length of the first vector before distortion, in px.
+
+    Raises
+    ------
+    InputError
+        If a thousand lattices are all nearer than `apart` to a symmetry that their class does not have.
     """
+    for _ in range(_MOST_LATTICES):
+        basis, length = _draw_cell(recipe, rng)
+        if recipe.apart == 0 or _nearest_symmetry(basis) >= recipe.apart:
+            strain = np.eye(2) + rng.normal(0, 1, (2, 2)) * recipe.distortion
+            return basis @ strain, length
+    raise InputError(
+        f"apart = {recipe.apart:g}; expected less: {_MOST_LATTICES} {recipe.lattice} lattices of this recipe are all "
+        "nearer to a higher symmetry"
+    )
+
+
+def _nearest_symmetry(basis: NDArray[np.floating]) -> float:
+    """Return the smallest strain that would give a lattice a symmetry that it does not have."""
+    strains = deviation(shape(basis))
+    return float(strains[strains > _SYMMETRIC].min(initial=np.inf))
+
+
+def _draw_cell(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     length = _log_uniform(recipe.length, rng)
     ratio = rng.uniform(*recipe.ratio)
     widths = np.array([high - low for low, high in recipe.angle])
     chosen = rng.choice(len(widths), p=widths / widths.sum()) if widths.sum() > 0 else 0
     gamma = np.deg2rad(rng.uniform(*recipe.angle[chosen]))
-    basis = basis_from_cell(length, length * ratio, gamma, rng.uniform(0, 2 * np.pi))
-    strain = np.eye(2) + rng.normal(0, 1, (2, 2)) * recipe.distortion
-    return basis @ strain, length
+    return np.asarray(basis_from_cell(length, length * ratio, gamma, rng.uniform(0, 2 * np.pi))), length
 
 
 def lattice_sites(
@@ -240,7 +327,12 @@ def gaussian_atoms(
 
 
 def _draw_atoms(
-    recipe: Recipe, rng: np.random.Generator, basis: NDArray[np.floating], length: float, shape: tuple[int, int]
+    recipe: Recipe,
+    rng: np.random.Generator,
+    basis: NDArray[np.floating],
+    length: float,
+    shape: tuple[int, int],
+    holes: Holes | None = None,
 ) -> _Atoms:
     count = int(rng.integers(recipe.atoms[0], recipe.atoms[1] + 1))
     width = rng.uniform(*recipe.atom_width) * length
@@ -256,17 +348,24 @@ def _draw_atoms(
     reach = _ATOM_REACH * width + 3 * recipe.disorder[1] * length
     grains = recipe.grains > 0 and rng.random() < recipe.grains
     corners = 0.25 * max(shape) if grains else 0.0  # where the turned grain comes from
-    sites = lattice_sites(basis, shape, rng.random(2) @ basis, reach + np.abs(basis).sum() + corners)
-    position = (sites[:, None] + offsets).reshape(-1, 2)
+    strained = 2 * recipe.strain[1] * max(shape)  # beyond the longest displacement of a smooth strain
+    sites = lattice_sites(basis, shape, rng.random(2) @ basis, reach + np.abs(basis).sum() + corners + strained)
+    position: NDArray[np.floating] = (sites[:, None] + offsets).reshape(-1, 2)
     kind = np.tile(np.arange(count), len(sites))
     if grains:
         position, kind = _two_grains(rng, position, kind, shape)
+    for _ in range(int(rng.integers(recipe.antiphase[0], recipe.antiphase[1] + 1)) if recipe.antiphase[1] else 0):
+        position, kind = antiphase(position, kind, basis, shape, rng)
+    if recipe.strain[1] > 0:
+        position = smooth_strain(position, shape, rng.uniform(*recipe.strain), rng)
     position = position + rng.normal(0, 1, position.shape) * (rng.uniform(*recipe.disorder) * length)
     inside = ((position > -reach) & (position < np.array(shape) + reach)).all(axis=1)
     keep = inside & (rng.random(len(position)) >= rng.uniform(*recipe.vacancies))
     keep &= ~_beyond_edge(position, shape, rng.uniform(*recipe.vacuum), rng)
     if rng.random() < recipe.empty:
         keep[:] = False
+    if holes is not None:
+        keep &= ~holes.contain(position)
     tilt, drift, flyback = (strength(s, recipe.presence, rng) for s in (recipe.tilt, recipe.drift, recipe.flyback))
     height = heights[kind[keep]]
     if tilt > 0:
@@ -277,8 +376,8 @@ def _draw_atoms(
 
 
 def _two_grains(
-    rng: np.random.Generator, position: NDArray[np.float64], kind: NDArray[np.intp], shape: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    rng: np.random.Generator, position: NDArray[np.floating], kind: NDArray[np.intp], shape: tuple[int, int]
+) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
     """Turn the crystal beyond a bent edge, which leaves the smaller part of the frame to it, about the centre."""
     share, angle = rng.uniform(0.15, 0.45), rng.uniform(0, 2 * np.pi)
     centre = np.array(shape) / 2

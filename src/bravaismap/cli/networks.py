@@ -27,7 +27,7 @@ def simulate(
     number: Annotated[int, typer.Option("-n", "--number", help="Number of windows, or of frames of a film.")] = 30,
     size: Annotated[
         int | None,
-        typer.Option(help="Side in px.", show_default="128, film: 512"),
+        typer.Option(help="Side in px.", show_default="128, broken: 384, film: 512"),
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
@@ -43,7 +43,7 @@ def simulate(
         else:
             from bravaismap.simulation import simulate as simulate_windows
 
-            windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size or 128, progress=advance)
+            windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size, progress=advance)
             write_windows(windows, output, overwrite=overwrite)
     out.print(f"wrote {output}", highlight=False)
 

@@ -54,6 +54,7 @@ class SimulationKind(StrEnum):
     SIMULATED = "simulated"
     REALISTIC = "realistic"
     WIDE = "wide"
+    BROKEN = "broken"
     FILM = "film"
 
 

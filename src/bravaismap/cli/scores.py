@@ -24,7 +24,7 @@ __all__ = ["evaluate"]
 
 @app.command()
 def evaluate(
-    data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
+    data: Annotated[list[Path], typer.Argument(help="Labelled images (.npz with image or image_0 …, label, classes).")],
     model: Annotated[
         list[str] | None,
         typer.Option(

@@ -33,7 +33,9 @@ def export_scores(compared: Iterable[tuple[str, Compared]], path: str | os.PathL
         With the columns ``dataset``, ``model``, ``distortion``, ``windows``; each figure, with ``_low`` and ``_high``
         of its 95 % interval; ``difference_<figure>`` to the first model of the data set, likewise; the calibration
         error's bias and that of a perfectly calibrated model; coverage and errors of the cells; the information
-        limit; and ``confusion_<true>_<answer>``. Shares are fractions of 1. What is not known is left empty.
+        limit; ``confusion_<true>_<answer>``; and, where faults are known, ``images_<fault>`` and ``accuracy_<fault>``
+        with its interval (``none_<what there is>`` of images without a lattice). Shares are fractions of 1. What is not
+        known is left empty.
 
     Raises
     ------
@@ -65,6 +67,11 @@ def _score_row(dataset: str, one: Compared) -> dict[str, str]:
         values |= {f"limit_{name}": value for name, value in vars(one.limit).items()}
     for true, line in zip(one.scores.classes, one.scores.confusion, strict=True):
         values |= {f"confusion_{true}_{name}": n for name, n in zip(one.scores.classes, line, strict=True)}
+    for fault in one.faults:
+        name = fault.fault if fault.crystal else f"none_{fault.fault}"
+        low, high = fault.interval
+        values |= {f"images_{name}": fault.images, f"accuracy_{name}": fault.accuracy}
+        values |= {f"accuracy_{name}_low": low, f"accuracy_{name}_high": high}
     numbers = texts(np.array(list(values.values()), float))
     return {"dataset": dataset, "model": one.model} | dict(zip(values, numbers, strict=True))
 

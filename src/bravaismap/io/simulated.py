@@ -80,7 +80,8 @@ def write_windows(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrit
     """Write simulated windows as an NPZ file.
 
     It holds ``image`` uint8 (n, y, x), ``label`` int8 (n,), ``classes`` (the names that labels count), ``lattice`` (n,)
-    (the name of each window's class) and ``primitive_vectors_px`` (n, 2, 2), rows = vectors, components (y, x).
+    (the name of each window's class) and ``primitive_vectors_px`` (n, 2, 2), rows = vectors, components (y, x); of a
+    book with faults also ``faults`` (n,), their names joined by ``+``.
 
     Parameters
     ----------
@@ -110,7 +111,8 @@ def write_windows(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrit
             f"{target}: windows cannot be written as {target.suffix or 'a file without a suffix'}; name it .npz"
         )
     classes = np.array(dataset.attrs["classes"], dtype=str)
-    arrays: dict[str, Any] = {name: dataset[name].values for name in _WINDOWS}
+    stored = [*_WINDOWS, *(["faults"] if "faults" in dataset else [])]
+    arrays: dict[str, Any] = {name: dataset[name].values for name in stored}
     with _written([target], overwrite=overwrite) as (part,):
         np.savez_compressed(part, **arrays, lattice=classes[arrays["label"]], classes=classes)
     return target
