@@ -30,10 +30,10 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 import bravaismap as bm
-from bravaismap import posterior
-from bravaismap.comparison import Compared, compare
-from bravaismap.evaluate import Answers, Labelled, answer, read_labelled
-from bravaismap.models import MODELS, load_model
+from bravaismap.classify import posterior
+from bravaismap.classify.models import MODELS, load_model
+from bravaismap.evaluate.answers import Answers, Labelled, answer, read_labelled
+from bravaismap.evaluate.comparison import Compared, compare
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}

@@ -13,8 +13,8 @@ import torch
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.network import DropoutNetwork
-from bravaismap.uncertainty import monte_carlo_dropout
+from bravaismap.classify.dropout import monte_carlo_dropout
+from bravaismap.classify.network import DropoutNetwork
 
 
 def loop(network: DropoutNetwork, spectra: torch.Tensor, passes: int) -> np.ndarray:

@@ -29,9 +29,9 @@ from machine import load, machine, median_seconds, parser, write_figures
 from zarr.storage import _local
 
 import bravaismap as bm
-from bravaismap.io.checksum import frame_checksum
-from bravaismap.io.result import ResultStore
-from bravaismap.schema import DONE, variables_of
+from bravaismap.result.checksum import frame_checksum
+from bravaismap.result.schema import DONE, variables_of
+from bravaismap.result.store import ResultStore
 
 MAP = """
 import sys

@@ -18,8 +18,8 @@ from distributed import Client
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.cluster import local_cluster, mapped_on_cluster
-from bravaismap.mapping import FrameMapper
+from bravaismap.phases.cluster import local_cluster, mapped_on_cluster
+from bravaismap.phases.frame import FrameMapper
 from bravaismap.windows import window_grid
 
 SIDE = 512

@@ -24,19 +24,19 @@ import torch
 from machine import load, machine, median_seconds, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.film import PAPER_KINETICS, Film
+from bravaismap.simulate.film import PAPER_KINETICS, Film
 from bravaismap.spectrum import spectrum
 from bravaismap.windows import cut_windows, window_grid
 
 PAPER_FRAMES, PAPER_SECONDS, PAPER_SAMPLES = 90, 202.5, 5000
 #: Stage of `map`, and the function in which its time passes.
 STAGES = {
-    "read": "bravaismap.io.signal.frames",
-    "windows": "bravaismap.mapping.cut_windows",
-    "measurement": "bravaismap.models.measure",
-    "posterior": "bravaismap.models.classified",
-    "cells": "bravaismap.answer.Cells.variables",
-    "write": "bravaismap.io.result.ResultStore.write_frame",
+    "read": "bravaismap.read.signal.frames",
+    "windows": "bravaismap.phases.frame.cut_windows",
+    "measurement": "bravaismap.classify.models.measure",
+    "posterior": "bravaismap.classify.models.classified",
+    "cells": "bravaismap.classify.answer.Cells.variables",
+    "write": "bravaismap.result.store.ResultStore.write_frame",
 }
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from bravaismap.conventions import DIMS
 from bravaismap.errors import InputError
-from bravaismap.schema import length_unit
+from bravaismap.result.schema import length_unit
 
 __all__ = [
     "NanPolicy",

@@ -21,10 +21,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from bravaismap.classify.settings import DEFAULTS
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
-from bravaismap.schema import length_unit
-from bravaismap.settings import DEFAULTS
+from bravaismap.result.schema import length_unit
 from bravaismap.spectrum import REACH, taper
 from bravaismap.windows import WindowGrid, cut_windows, window_grid
 

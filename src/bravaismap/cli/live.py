@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LIVE_STEP, PATIENCE, SETTLE
 from bravaismap.cli.options import (
     DEFAULT_NAN,
     DatasetOption,
@@ -20,12 +21,11 @@ from bravaismap.cli.options import (
     SeedOption,
 )
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import err, out
 from bravaismap.errors import InputError
-from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, LIVE_STEP, PATIENCE, SETTLE
-from bravaismap.terminal import err, out
 
 if TYPE_CHECKING:
-    from bravaismap.live import Frame
+    from bravaismap.live.run import Frame
 
 __all__ = ["watch"]
 
@@ -71,10 +71,10 @@ def watch(
     """Classify frames as they appear; stop with Ctrl-C, and the same command goes on where it stopped."""
     if (folder is None) == (follow is None):
         raise InputError("expected either a folder to watch or --follow FILE")
-    from bravaismap.live import FolderSource, StackSource
-    from bravaismap.live import watch as watch_frames
-    from bravaismap.models import load_model
-    from bravaismap.watch import Alarm, parse_rule
+    from bravaismap.classify.models import load_model
+    from bravaismap.live.arrivals import Alarm, parse_rule
+    from bravaismap.live.run import FolderSource, StackSource
+    from bravaismap.live.run import watch as watch_frames
 
     classifier = load_model(model, distortion, device)
     rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.settings import DEFAULTS, LARGEST_SEED
+from bravaismap.classify.settings import DEFAULTS, LARGEST_SEED
 
 __all__ = [
     "DEFAULT_NAN",

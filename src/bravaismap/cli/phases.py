@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings
 from bravaismap.cli.options import (
     DEFAULT_NAN,
     DatasetOption,
@@ -28,15 +29,14 @@ from bravaismap.cli.options import (
     WorkersOption,
 )
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import out, print_classification, progress
 from bravaismap.errors import InputError
-from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, Settings
-from bravaismap.terminal import out, print_classification, progress
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bravaismap.movie import NanPolicy
-    from bravaismap.phases import PhaseMap
+    from bravaismap.phases.fractions import PhaseMap
 
 __all__ = ["classify", "demo", "export", "map_movie"]
 
@@ -61,9 +61,9 @@ def classify(
     ] = None,
 ) -> None:
     """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
-    from bravaismap.io.read import read
-    from bravaismap.models import load_model
-    from bravaismap.predict import classify as classify_images
+    from bravaismap.classify.models import load_model
+    from bravaismap.phases.map import classify as classify_images
+    from bravaismap.read.reading import read
 
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
@@ -78,7 +78,7 @@ def classify(
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
     print_classification(rows)
     if csv is not None:
-        from bravaismap.io.export import export_classification
+        from bravaismap.export.files import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
         out.print(f"wrote {csv}", highlight=False)
@@ -122,8 +122,8 @@ def map_movie(
     workers: WorkersOption = None,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
-    from bravaismap.io.read import read
-    from bravaismap.models import chosen_model
+    from bravaismap.classify.models import chosen_model
+    from bravaismap.read.reading import read
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
@@ -190,9 +190,9 @@ def export(
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.io.export import export_csv, export_figures, export_report, export_video
-    from bravaismap.io.open import open_result
-    from bravaismap.io.read import read
+    from bravaismap.export.files import export_csv, export_figures, export_report, export_video
+    from bravaismap.read.reading import read
+    from bravaismap.result.open import open_result
 
     region = _region(reference)
     if region and not strain:
@@ -230,10 +230,10 @@ def demo(
     seed: SeedOption = DEFAULTS.seed,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
-    from bravaismap.film import simulate_film
-    from bravaismap.io.export import export_video
-    from bravaismap.io.read import read
-    from bravaismap.io.simulated import write_film
+    from bravaismap.export.files import export_video
+    from bravaismap.read.reading import read
+    from bravaismap.simulate.film import simulate_film
+    from bravaismap.simulate.writing import write_film
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
@@ -267,7 +267,7 @@ def _map(
     workers: int | None = None,
 ) -> PhaseMap:
     """Map with a progress bar that counts windows."""
-    from bravaismap.predict import map_movie
+    from bravaismap.phases.map import map_movie
     from bravaismap.windows import window_grid
 
     grid = window_grid((frames.sizes["y"], frames.sizes["x"]), settings.window, settings.step)
@@ -281,7 +281,7 @@ def _map(
 
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
-    from bravaismap.io.export import export_unmixing
+    from bravaismap.export.files import export_unmixing
     from bravaismap.unmixing import unmix
 
     with progress("unmix", len(frames), "frames") as advance:
@@ -296,8 +296,8 @@ def _at_rest(
     movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
 ) -> tuple[xr.DataArray, list[Path]]:
     """Register and align a movie; write and tell how the specimen drifts."""
-    from bravaismap.drift import align, register
-    from bravaismap.io.track import export_track
+    from bravaismap.drift.alignment import align, register
+    from bravaismap.export.drift_track import export_track
 
     with progress("register", len(movie), "frames") as advance:
         track = register(movie, max_shift, nan=nan, progress=advance)
@@ -327,7 +327,7 @@ def _name_of(movie: str) -> str:
 def _write_tables_and_figures(
     result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
 ) -> list[Path]:
-    from bravaismap.io.export import export_csv, export_figures
+    from bravaismap.export.files import export_csv, export_figures
 
     return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
 
@@ -348,9 +348,9 @@ def _region(text: str | None) -> dict[str, slice]:
 
 def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
     from bravaismap.conventions import display_name
-    from bravaismap.io.export import export_strain
-    from bravaismap.lattice import cell_from_basis
-    from bravaismap.strain import strain_map
+    from bravaismap.export.files import export_strain
+    from bravaismap.lattice.basis import cell_from_basis
+    from bravaismap.phases.strain import strain_map
 
     found = strain_map(result, region or None)
     a, b, gamma, _ = cell_from_basis(found["reference_basis"].values)
@@ -369,9 +369,9 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> 
 def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
     from bravaismap.conventions import NONE
-    from bravaismap.domains import domain_maps, find_domains
-    from bravaismap.io.export import export_domains, some_frames
-    from bravaismap.voidarea import corrected_fraction
+    from bravaismap.domains.finding import domain_maps, find_domains
+    from bravaismap.domains.void_area import corrected_fraction
+    from bravaismap.export.files import export_domains, some_frames
 
     found = find_domains(result, movie=images)
     tracks = len({(str(n), int(t)) for n, t in zip(found["lattice"].values, found["track"].values, strict=True)})
@@ -391,14 +391,14 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
     """Return the functions that write the formats of other programs that were asked for."""
-    from bravaismap.io.exchange import export_hspy, export_netcdf, export_ome_tiff
+    from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
 
     asked = ((hspy, export_hspy), (ome_tiff, export_ome_tiff), (netcdf, export_netcdf))
     return [write for wanted, write in asked if wanted]
 
 
 def _table_of(result: PhaseMap) -> str:
-    from bravaismap.phases import phase_table
+    from bravaismap.phases.fractions import phase_table
 
     return phase_table(result)
 

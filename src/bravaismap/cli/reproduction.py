@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bravaismap.cli.start import app
-from bravaismap.terminal import out, stages
+from bravaismap.cli.terminal import out, stages
 
 __all__ = ["reproduce"]
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import DeviceOption, DistortionOption, SamplesOption, SeedOption
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import out, progress
 from bravaismap.errors import InputError
-from bravaismap.settings import DEFAULT_MODEL, DEFAULTS
-from bravaismap.terminal import out, progress
 
 if TYPE_CHECKING:
-    from bravaismap.comparison import Compared
+    from bravaismap.evaluate.comparison import Compared
 
 __all__ = ["evaluate"]
 
@@ -43,9 +43,9 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this table.")] = None,
 ) -> None:
     """Measure models on labelled windows: accuracy, confusion, calibration, their cells, and how they differ."""
-    from bravaismap.comparison import compare, comparison_table, full_report
-    from bravaismap.evaluate import answer, read_labelled
-    from bravaismap.models import load_model
+    from bravaismap.classify.models import load_model
+    from bravaismap.evaluate.answers import answer, read_labelled
+    from bravaismap.evaluate.comparison import compare, comparison_table, full_report
 
     given = model or [DEFAULT_MODEL]
     classifiers = [load_model(one, distortion, device) for one in given]
@@ -67,11 +67,11 @@ def evaluate(
         out.print(comparison_table(compared), highlight=False, markup=False)
         rows += [(path.name, one) for one in compared]
         if figures is not None:
-            from bravaismap.io.evaluation import export_reliability
+            from bravaismap.export.scores import export_reliability
 
             written += export_reliability(compared, figures, stem)
     if csv is not None:
-        from bravaismap.io.evaluation import export_scores
+        from bravaismap.export.scores import export_scores
 
         written.append(export_scores(rows, csv))
     for file in written:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import DatasetOption, FrameTimeOption, Nan, PixelOption
 from bravaismap.cli.start import app
-from bravaismap.settings import DEFAULT_MODEL, DEFAULTS
-from bravaismap.terminal import err, out
+from bravaismap.cli.terminal import err, out
 
 __all__ = ["view"]
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import DIMS
 from bravaismap.errors import InputError, warn
-from bravaismap.io.exchange import signal_dictionary
-from bravaismap.io.signal import ANISOTROPY, nanometres, seconds
+from bravaismap.export.exchange import signal_dictionary
 from bravaismap.movie import check_pixels
-from bravaismap.schema import length_unit
+from bravaismap.read.signal import ANISOTROPY, nanometres, seconds
+from bravaismap.result.schema import length_unit
 
 __all__ = ["from_hyperspy", "to_hyperspy"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.signal import nanometres, seconds
 from bravaismap.movie import as_movie, pixel_size
-from bravaismap.schema import TITLES
-from bravaismap.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION
+from bravaismap.read.signal import nanometres, seconds
+from bravaismap.result.schema import TITLES
 
 __all__ = [
     "LayerData",
@@ -74,7 +74,7 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
         centre of the first window as translation, in nm or pixels; the run card is in the layer's metadata. A last row
         or column of windows that lies closer than the others is drawn one step away.
     """
-    from bravaismap.plot import class_colors
+    from bravaismap.show.maps import class_colors
 
     names = [str(name) for name in result["lattice"].values]
     colors = class_colors(names)
@@ -114,7 +114,7 @@ def movie_layer(movie: xr.DataArray) -> LayerData:
 
 def film_sample() -> list[LayerData]:
     """Return a simulated film of six frames of 256 px that loses its atoms."""
-    from bravaismap.film import simulate_film
+    from bravaismap.simulate.film import simulate_film
 
     movie = simulate_film(6, 256, seed=0)["image"].rename("simulated film")
     return [movie_layer(movie)]
@@ -171,7 +171,7 @@ def map_layer(
     InputError
         If the layer or an option cannot be used as it is.
     """
-    from bravaismap.predict import map_phases
+    from bravaismap.phases.map import map_phases
 
     movie = layer_movie(layer)
     result = map_phases(movie, window=window, step=step, model=model, distortion=distortion)
@@ -198,7 +198,7 @@ def map_widget(napari_viewer: Any) -> Any:
     from napari.layers import Layer
     from napari.qt.threading import create_worker
 
-    from bravaismap.models import MODELS
+    from bravaismap.classify.models import MODELS
     from bravaismap.windows import SMALLEST_WINDOW
 
     def show(layers: list[LayerData]) -> None:
@@ -239,7 +239,7 @@ def map_widget(napari_viewer: Any) -> Any:
 
 
 def _opened(path: Any) -> xr.Dataset:
-    from bravaismap.io.open import open_result
+    from bravaismap.result.open import open_result
 
     return open_result(path)
 

@@ -14,16 +14,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from bravaismap.cellplot import draw_domain
+from bravaismap.classify.models import Classifier, NetworkClassifier
+from bravaismap.classify.posterior import cell
 from bravaismap.conventions import CLASSES, COLORS, LATTICES, NONE, display_name
 from bravaismap.errors import ModelError
-from bravaismap.lattice import shape
-from bravaismap.models import Classifier, NetworkClassifier
-from bravaismap.plot import sized
-from bravaismap.posterior import cell
+from bravaismap.lattice.basis import shape
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.simulation import simulate
+from bravaismap.show.cells import draw_domain
+from bravaismap.show.maps import sized
+from bravaismap.simulate.windows import simulate
 
 __all__ = ["draw_feature_map", "feature_map", "features_of", "neighbour_confusion", "summarise_feature_map"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.lattice import basis_from_cell, reciprocal
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.lattice.basis import basis_from_cell, reciprocal
+from bravaismap.simulate.windows import gaussian_atoms, lattice_sites
 
 __all__ = ["graphene"]
 

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from bravaismap.classify.models import prepared
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.models import prepared
-from bravaismap.plot import sized
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
+from bravaismap.show.maps import sized
 
 __all__ = ["draw_noise_limits", "noise_limits", "summarise_noise_limits"]
 

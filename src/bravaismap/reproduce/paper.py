@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.io.whole import write_atomically
+from bravaismap.files import write_atomically
 from bravaismap.reproduce import (
     confidence,
     decomposition,
@@ -234,7 +234,7 @@ class _Run:
         """Write the supplementary video of a model, unless it is there, or nothing can write it."""
         if find_spec("imageio_ffmpeg") is None:
             return
-        from bravaismap.io.video import write_video
+        from bravaismap.read.video import write_video
 
         target = self.folder / f"film-{name}.mp4"
         model = next(m for m in self.models if m.name == name)

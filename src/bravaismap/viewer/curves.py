@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.kinetics import fit_growth
-from bravaismap.verdict import verdict
+from bravaismap.kinetics.growth import fit_growth
+from bravaismap.phases.verdict import verdict
 from bravaismap.viewer.source import Source
 from bravaismap.viewer.state import anew
 

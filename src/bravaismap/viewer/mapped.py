@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bravaismap.classify.models import chosen_model
+from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.models import chosen_model
 from bravaismap.movie import as_movie
-from bravaismap.phases import PhaseMap
-from bravaismap.predict import map_coordinates, map_movie, movie_card
-from bravaismap.schema import DONE
-from bravaismap.settings import DEFAULTS, Settings
+from bravaismap.phases.fractions import PhaseMap
+from bravaismap.phases.map import map_coordinates, map_movie, movie_card
+from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
 from bravaismap.windows import window_grid
 
@@ -104,7 +104,7 @@ def open_source(
     pixel_size, frame_time : float, optional
         In nm and s; replace what a movie carries.
     options
-        How to map a movie: fields of :class:`bravaismap.settings.Settings`; None for what is not given.
+        How to map a movie: fields of :class:`bravaismap.classify.settings.Settings`; None for what is not given.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def open_source(
         return StoredResult(path, _movie(movie, dataset))
     if movie is not None:
         raise InputError(f"--movie {movie} was given, but {path} is not a result; give the result first, or no --movie")
-    from bravaismap.io.read import read
+    from bravaismap.read.reading import read
 
     return MappedMovie(read(path, dataset=dataset, **calibration), path.name, Settings(**chosen))
 
@@ -135,7 +135,7 @@ def _movie(movie: Any, dataset: str | None) -> xr.DataArray | None:
     if movie is None:
         return None
     if isinstance(movie, str | os.PathLike):
-        from bravaismap.io.read import read
+        from bravaismap.read.reading import read
 
         return read(movie, dataset=dataset)
     return as_movie(movie)

@@ -10,10 +10,10 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bravaismap.cells import orientation_period
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
-from bravaismap.plot import class_colors, edges
-from bravaismap.schema import TITLES
+from bravaismap.phases.cells import orientation_period
+from bravaismap.result.schema import TITLES
+from bravaismap.show.maps import class_colors, edges
 from bravaismap.viewer.state import Region
 
 __all__ = ["Overlay", "contrast", "grey", "overlay", "scale_bar"]

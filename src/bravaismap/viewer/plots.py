@@ -24,8 +24,8 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from bravaismap.conventions import COLORS, display_name
-from bravaismap.lattice import CENTER
-from bravaismap.plot import class_colors
+from bravaismap.lattice.basis import CENTER
+from bravaismap.show.maps import class_colors
 from bravaismap.viewer.pictures import Overlay, scale_bar
 from bravaismap.viewer.state import Region
 from bravaismap.viewer.window import WindowView

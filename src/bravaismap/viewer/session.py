@@ -15,10 +15,10 @@ import xarray as xr
 from bokeh.events import SelectionGeometry, Tap
 
 from bravaismap.errors import BravaismapError
-from bravaismap.lattice import shape
-from bravaismap.phases import PhaseMap
-from bravaismap.plot import class_colors
-from bravaismap.schema import map_variables
+from bravaismap.lattice.basis import shape
+from bravaismap.phases.fractions import PhaseMap
+from bravaismap.result.schema import map_variables
+from bravaismap.show.maps import class_colors
 from bravaismap.viewer import saved, state
 from bravaismap.viewer.app import Page
 from bravaismap.viewer.curves import Curves, Fit

@@ -17,12 +17,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.journal import JOURNAL, journal_of
-from bravaismap.io.open import open_result
-from bravaismap.io.store import array_of, open_group
-from bravaismap.phases import PhaseMap, mapped_frames
-from bravaismap.predict import movie_card
-from bravaismap.schema import DONE
+from bravaismap.phases.fractions import PhaseMap, mapped_frames
+from bravaismap.phases.map import movie_card
+from bravaismap.result.journal import JOURNAL, journal_of
+from bravaismap.result.open import open_result
+from bravaismap.result.schema import DONE
+from bravaismap.result.zarr_store import array_of, open_group
 from bravaismap.viewer.state import Region, frame_extent
 
 __all__ = ["HeldResult", "Source", "StoredResult"]

@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import cell_statistics, independent_windows, reclassify
 from bravaismap.conventions import LATTICES, display_name
 from bravaismap.errors import InputError
-from bravaismap.phases import PhaseMap, independent_std, percent
-from bravaismap.plot import edges
-from bravaismap.schema import CELL_PARAMETERS, TITLES
-from bravaismap.verdict import with_error
+from bravaismap.phases.cells import cell_statistics, independent_windows, reclassify
+from bravaismap.phases.fractions import PhaseMap, independent_std, percent
+from bravaismap.phases.verdict import with_error
+from bravaismap.result.schema import CELL_PARAMETERS, TITLES
+from bravaismap.show.maps import edges
 
 __all__ = [
     "Region",
@@ -64,7 +64,7 @@ class RegionStatistics:
         Mean probability of each class and its standard deviation, as for a whole frame.
     cell, spread, error : dict of str to array, shape (lattice,)
         Median, standard deviation from window to window, and median σ of one window, of a, b, gamma and orientation of
-        each class: see :func:`bravaismap.cells.cell_statistics`. Empty where no cells are known.
+        each class: see :func:`bravaismap.phases.cells.cell_statistics`. Empty where no cells are known.
     """
 
     windows: int
