@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.simulate.windows import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 from bravaismap.unmixing import abundances, n_findr, pure_spectra, unmix, window_amplitudes
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from bravaismap.domains.finding import find_domains
     from bravaismap.drift.alignment import align, register
     from bravaismap.kinetics.growth import compare_laws, fit_growth
-    from bravaismap.phases.cells import reclassify
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
     from bravaismap.result.open import open_result

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import DIMS
+from bravaismap.conventions import DIMS, length_unit
 from bravaismap.errors import InputError
-from bravaismap.result.schema import length_unit
 
 __all__ = [
     "NanPolicy",

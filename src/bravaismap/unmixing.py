@@ -22,15 +22,14 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from bravaismap.classify.settings import DEFAULTS
+from bravaismap.conventions import Floats, length_unit
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
-from bravaismap.result.schema import length_unit
 from bravaismap.spectrum import REACH, taper
 from bravaismap.windows import WindowGrid, cut_windows, window_grid
 
 __all__ = ["Simplex", "abundances", "n_findr", "pure_spectra", "unmix", "window_amplitudes"]
 
-Floats = NDArray[np.floating]
 
 _STARTS = 10  # random corners that N-FINDR starts from; the largest simplex is kept
 _LEARNED = 4000  # windows that the projection is learned from, at most

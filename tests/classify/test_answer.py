@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from bravaismap.classify.answer import MEASURED, Answer, Cells, symmetric_matrix, upper_triangle
-from bravaismap.conventions import CLASSES, NONE
-from bravaismap.phases.fractions import UNMAPPED
+from bravaismap.conventions import CLASSES, NONE, UNMAPPED
 
 PER_WINDOW = ("probability", "probability_std", "entropy", "mutual_information")
 

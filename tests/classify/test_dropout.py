@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from bravaismap.classify import dropout as uncertainty
 from bravaismap.classify.answer import Answer
-from bravaismap.classify.dropout import (
-    dropout_scores,
-    evaluating,
-    monte_carlo_dropout,
-    predictive_entropy,
-)
+from bravaismap.classify.dropout import dropout_scores, evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.models import NetworkClassifier
 from bravaismap.classify.network import DropoutNetwork
 from bravaismap.errors import InputError

@@ -19,7 +19,8 @@ from bravaismap.classify.posterior import (
 )
 from bravaismap.classify.tiling import WORDS, Placed, distinct_words
 from bravaismap.conventions import CLASSES, LATTICES
-from bravaismap.lattice.basis import basis_from_cell, hyperbolic_distance
+from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.lattice.shape import hyperbolic_distance
 
 CELLS = {
     "square": (10.0, 10.0, 90.0),

@@ -20,9 +20,10 @@ import xarray as xr
 from bravaismap import cli
 from bravaismap.classify.models import NetworkClassifier, load_model
 from bravaismap.conventions import CLASSES, class_name
-from bravaismap.phases.fractions import mapped_frames, phase_table
-from bravaismap.phases.map import classify, map_phases
+from bravaismap.phases.image import classify
+from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import mapped_frames, phase_table
 from bravaismap.simulate.windows import simulate
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "dumb"}

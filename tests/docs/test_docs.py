@@ -50,7 +50,8 @@ def test_constants_of_the_mathematics_are_those_of_the_code() -> None:
 
 
 def test_metric_of_the_mathematics_is_that_of_the_code() -> None:
-    from bravaismap.lattice.basis import basis_from_cell, hyperbolic_distance, shape
+    from bravaismap.lattice.basis import basis_from_cell
+    from bravaismap.lattice.shape import hyperbolic_distance, shape
 
     basis = basis_from_cell(1.0, 1.3, 1.35, 0.4)  # far from the sides, where a shape would be folded back
     linear = np.array([[1.02, 0.01], [-0.015, 0.99]])

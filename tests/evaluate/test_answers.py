@@ -14,7 +14,7 @@ from bravaismap.classify.models import NetworkClassifier, load_model
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.evaluate.answers import Labelled, answer, calibration_error, evaluate, read_labelled, report, score
-from bravaismap.phases.map import classify
+from bravaismap.phases.image import classify
 from bravaismap.simulate.windows import simulate
 from bravaismap.simulate.writing import write_windows
 

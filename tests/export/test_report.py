@@ -17,8 +17,8 @@ from bravaismap.errors import InputError, OutputError
 from bravaismap.export.files import export_report
 from bravaismap.export.html_page import bullets, cell, page, table
 from bravaismap.export.report import PAPER, report
-from bravaismap.phases.fractions import percent
 from bravaismap.phases.verdict import with_error
+from bravaismap.result.phase_map import percent
 
 HOSTILE = '"><script src="http://evil.example/x.js"></script><img src=x onerror=alert(1)> $\\frac{'
 

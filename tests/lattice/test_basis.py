@@ -9,18 +9,9 @@ from hypothesis import strategies as st
 
 from bravaismap.conventions import LATTICES
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import (
-    basis_from_cell,
-    cell_from_basis,
-    deviation,
-    hyperbolic_distance,
-    metric_class,
-    nearest_basis,
-    nearest_shape,
-    reciprocal,
-    reduce_basis,
-    shape,
-)
+from bravaismap.lattice.basis import basis_from_cell, cell_from_basis, reciprocal, reduce_basis
+from bravaismap.lattice.deviation import deviation, metric_class, nearest_basis, nearest_shape
+from bravaismap.lattice.shape import hyperbolic_distance, shape
 
 entry = st.floats(-5, 5, allow_nan=False)
 matrices = st.tuples(entry, entry, entry, entry).map(lambda m: np.array(m).reshape(2, 2))

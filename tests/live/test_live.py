@@ -23,11 +23,11 @@ from bravaismap.classify.models import NetworkClassifier
 from bravaismap.errors import InputError, OutputError
 from bravaismap.live.arrivals import Alarm, parse_rule
 from bravaismap.live.run import FolderSource, StackSource, watch
-from bravaismap.phases.fractions import PhaseMap
 from bravaismap.phases.map import map_phases
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap
 
 OPTIONS: dict[str, Any] = {"window": 32, "step": 8, "samples": 5}
 MOVIE = np.random.default_rng(0).poisson(20, (6, 40, 44)).astype(np.uint16)

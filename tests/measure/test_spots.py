@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import basis_from_cell, hyperbolic_distance, reduce_basis, shape
+from bravaismap.lattice.basis import basis_from_cell, reduce_basis
+from bravaismap.lattice.shape import hyperbolic_distance, shape
 from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.measurement import Measurement, measure
 from bravaismap.measure.nodes import node_orders

@@ -22,10 +22,10 @@ from bravaismap.classify.models import NetworkClassifier
 from bravaismap.errors import InputError
 from bravaismap.phases.cluster import mapped_on_cluster
 from bravaismap.phases.fractions import cluster as module
-from bravaismap.phases.fractions import mapped_frames
 from bravaismap.phases.frame import FrameMapper, MappedFrame
 from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import mapped_frames
 from bravaismap.simulate.windows import simulate
 
 FRAMES = 8

@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bravaismap.conventions import CLASSES
-from bravaismap.phases.fractions import (
-    UNMAPPED,
-    PhaseMap,
-    label_of,
-    mapped_frames,
-    percent,
-    phase_fractions,
-    phase_table,
-)
+from bravaismap.classify.answer import label_of
+from bravaismap.conventions import CLASSES, UNMAPPED
+from bravaismap.phases.fractions import phase_fractions
+from bravaismap.result.phase_map import PhaseMap, mapped_frames, percent, phase_table
 
 
 def mapped(frames: int = 3, *, spread: float = 0.02, unit: str = "s", done: int | None = None) -> PhaseMap:

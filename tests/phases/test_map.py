@@ -17,7 +17,8 @@ from bravaismap.classify.settings import IMAGE_SAMPLES
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
-from bravaismap.phases.map import classify, map_phases
+from bravaismap.phases.image import classify
+from bravaismap.phases.map import map_phases
 from bravaismap.result.schema import map_variables
 from bravaismap.simulate.film import simulate_film
 from bravaismap.windows import cut_windows, window_grid

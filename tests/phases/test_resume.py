@@ -22,9 +22,9 @@ from zarr.storage import _local
 from bravaismap.classify.models import NetworkClassifier
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import OutputError
-from bravaismap.phases.fractions import mapped_frames
 from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import map_variables
 from bravaismap.result.store import ResultStore
 

@@ -20,7 +20,7 @@ from bravaismap.export.files import export_strain
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.phases.strain import COMPONENTS, deformation
 from bravaismap.show.cells import plot_strain
-from bravaismap.simulate.windows import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 UPPER = np.triu_indices(4)
 SHAPE = (2, 7, 9)

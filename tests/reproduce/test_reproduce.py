@@ -18,7 +18,8 @@ from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError, ModelError
 from bravaismap.evaluate.answers import calibration_error
-from bravaismap.lattice.basis import deviation, shape
+from bravaismap.lattice.deviation import deviation
+from bravaismap.lattice.shape import shape
 from bravaismap.reproduce import (
     comparison,
     confidence,

@@ -13,22 +13,19 @@ import zarr
 
 import bravaismap as bm
 from bravaismap.classify.models import NetworkClassifier
-from bravaismap.conventions import CLASSES
+from bravaismap.conventions import CELL_PARAMETERS, CLASSES, UNMAPPED, length_unit
 from bravaismap.errors import InputError
 from bravaismap.result.open import open_result
 from bravaismap.result.schema import (
     AXES,
-    CELL_PARAMETERS,
     FIXED_SIZES,
     MARKS,
     TITLES,
-    UNMAPPED,
     VARIABLES,
     Variable,
     as_variables,
     groups_in,
     image_variables,
-    length_unit,
     map_variables,
     variables_of,
     write_order,

@@ -13,13 +13,13 @@ import xarray as xr
 import zarr
 
 from bravaismap.classify.models import NetworkClassifier
-from bravaismap.conventions import CLASSES
+from bravaismap.conventions import CLASSES, UNMAPPED
 from bravaismap.errors import InputError, OutputError
 from bravaismap.movie import as_movie
-from bravaismap.phases.fractions import UNMAPPED, PhaseMap, mapped_frames
 from bravaismap.phases.map import map_phases
 from bravaismap.result.card import card_difference
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import map_variables
 from bravaismap.result.store import ResultStore
 

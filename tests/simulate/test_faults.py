@@ -10,8 +10,11 @@ from scipy import ndimage, optimize
 
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import deviation, reciprocal, shape
+from bravaismap.lattice.basis import reciprocal
+from bravaismap.lattice.deviation import deviation
+from bravaismap.lattice.shape import shape
 from bravaismap.simulate import windows as simulation
+from bravaismap.simulate.crystal import draw_lattice, lattice_sites
 from bravaismap.simulate.faults import (
     FAULTS,
     Holes,
@@ -24,7 +27,7 @@ from bravaismap.simulate.faults import (
     wander,
 )
 from bravaismap.simulate.recipe import BOOKS, Recipe
-from bravaismap.simulate.windows import draw_lattice, lattice_sites, simulate, simulate_window
+from bravaismap.simulate.windows import simulate, simulate_window
 
 BASIS = np.array([[1.0, 9.0], [11.0, -2.0]])
 FRAME = (120, 150)

@@ -8,7 +8,9 @@ import xarray as xr
 from scipy import ndimage
 
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import metric_class, reciprocal, shape
+from bravaismap.lattice.basis import reciprocal
+from bravaismap.lattice.deviation import metric_class
+from bravaismap.lattice.shape import shape
 from bravaismap.movie import as_movie, frame_time, pixel_size
 from bravaismap.simulate.film import PIXEL_SIZE, Film, Specimen, paper_film, simulate_film
 from bravaismap.simulate.voids import PAPER_KINETICS, VoidKinetics

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bravaismap.simulate.crystal import gaussian_atoms
 from bravaismap.simulate.instrument import PROBE_MARGIN, bend, displace, line_noise, probe, speckle, strength
-from bravaismap.simulate.windows import gaussian_atoms
 
 GRID = np.stack(np.meshgrid(np.arange(0.0, 128.0, 2), np.arange(0.0, 128.0, 2), indexing="ij"), axis=-1).reshape(-1, 2)
 

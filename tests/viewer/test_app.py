@@ -17,7 +17,7 @@ import xarray as xr
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS
 from bravaismap.errors import InputError
-from bravaismap.phases.fractions import PhaseMap
+from bravaismap.result.phase_map import PhaseMap
 
 pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 

@@ -15,7 +15,7 @@ from bravaismap.classify.settings import Settings
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import basis_from_cell, reciprocal
-from bravaismap.phases.fractions import PhaseMap
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import variables_of
 from bravaismap.result.store import ResultStore
 from bravaismap.viewer import state

@@ -10,18 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import cell
-from bravaismap.conventions import CLASSES, NONE
-from bravaismap.phases.fractions import label_of
-from bravaismap.result.schema import CELL_PARAMETERS, VARIABLES
+from bravaismap.conventions import CELL_PARAMETERS, CLASSES, NONE, UNMAPPED
 
-__all__ = ["MEASURED", "Answer", "Cells", "symmetric_matrix", "upper_triangle"]
+__all__ = ["MEASURED", "Answer", "Cells", "label_of", "symmetric_matrix", "upper_triangle"]
 
 #: Variables of a result that hold the measurement itself; all others of the cells follow from them.
 MEASURED = ("basis", "basis_covariance", "evidence")
 
 _UPPER = np.triu_indices(4)
 #: Variables of a result that are angles: in degrees there, in radians here.
-_ANGLES = {variable.name for variable in VARIABLES if variable.units == "degree"}
+_ANGLES = ("gamma", "gamma_std", "orientation", "orientation_std")
 _SCALARS = (*CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS), "deviation_std")
 
 
@@ -197,6 +195,12 @@ class Answer:
             "label": label,
         }
         return found if self.cells is None else found | self.cells.scaled(pixel_size or 1.0).variables(label)
+
+
+def label_of(probability: NDArray[np.floating]) -> NDArray[np.int8]:
+    """Return the most probable class along the last axis (`UNMAPPED` where the probabilities are NaN)."""
+    unknown = np.isnan(probability).any(axis=-1)
+    return np.where(unknown, UNMAPPED, np.nan_to_num(probability).argmax(axis=-1)).astype(np.int8)
 
 
 def upper_triangle(covariance: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from bravaismap.classify.tiling import Placed, asinh, cayley, distinct_words, images, near_images, places, words_on
 from bravaismap.compute.device import SMALLEST_EXPONENT
-from bravaismap.lattice.basis import CENTER
+from bravaismap.lattice.shape import CENTER
 
 __all__ = ["Scales", "Shapes", "likelihood"]
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer, Cells
+from bravaismap.classify.cells import classified
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.classify.posterior import least_evidence, reduce_measured
@@ -21,7 +22,6 @@ from bravaismap.compute.device import PROCESSOR, checked_device, full_precision,
 from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.errors import InputError, ModelError
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
-from bravaismap.phases.cells import classified
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.windows import SMALLEST_WINDOW
 

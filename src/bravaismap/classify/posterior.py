@@ -23,7 +23,9 @@ from torch import Tensor
 
 from bravaismap.classify.likelihood import Shapes, likelihood
 from bravaismap.compute.device import PROCESSOR
-from bravaismap.lattice.basis import cell_from_basis, deviation, reduce_basis
+from bravaismap.conventions import Floats
+from bravaismap.lattice.basis import cell_from_basis, reduce_basis
+from bravaismap.lattice.deviation import deviation
 
 __all__ = [
     "EVEN_EVIDENCE",
@@ -38,7 +40,6 @@ __all__ = [
     "shape_covariance",
 ]
 
-Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
 
 _SMALLEST = 1e-5

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bravaismap.movie import NanPolicy
-    from bravaismap.phases.fractions import PhaseMap
+    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["classify", "demo", "export", "map_movie"]
 
@@ -62,7 +62,7 @@ def classify(
 ) -> None:
     """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
     from bravaismap.classify.models import load_model
-    from bravaismap.phases.map import classify as classify_images
+    from bravaismap.phases.image import classify as classify_images
     from bravaismap.read.reading import read
 
     classifier = load_model(model, distortion, device)
@@ -398,7 +398,7 @@ def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable
 
 
 def _table_of(result: PhaseMap) -> str:
-    from bravaismap.phases.fractions import phase_table
+    from bravaismap.result.phase_map import phase_table
 
     return phase_table(result)
 

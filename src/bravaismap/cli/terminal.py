@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from bravaismap.phases.fractions import PhaseMap
+    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["err", "out", "print_classification", "progress", "show_warning", "stages"]
 
@@ -30,7 +30,7 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
     from rich.table import Table
 
     from bravaismap.conventions import display_name
-    from bravaismap.phases.fractions import percent
+    from bravaismap.result.phase_map import percent
 
     names = [display_name(str(name)) for name in rows[0][1]["lattice"].values]
     table = Table("image", "phase", *names)

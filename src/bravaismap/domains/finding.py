@@ -16,19 +16,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from skimage.filters import apply_hysteresis_threshold
 
-from bravaismap.conventions import NONE
+from bravaismap.conventions import NONE, Floats, length_unit
 from bravaismap.domains.regions import Plane, regions_of
 from bravaismap.domains.thresholding import SMOOTHING, spacing_of, threshold_voids
 from bravaismap.domains.tracking import Linked, link_frames
 from bravaismap.domains.void_area import CALIBRATED_MODEL, blur_corrected
 from bravaismap.errors import InputError
-from bravaismap.phases.fractions import mapped_frames
-from bravaismap.result.schema import length_unit
+from bravaismap.result.phase_map import mapped_frames
 from bravaismap.windows import WindowGrid, window_grid
 
 __all__ = ["domain_maps", "find_domains", "pixel_votes"]
 
-Floats = NDArray[np.floating]
 
 _AREAS: Final = ("area", "area_std", "expected_area", "corrected_area")
 _LENGTHS: Final = ("y", "x", "perimeter", "radius", "radius_std")
@@ -71,7 +69,8 @@ def find_domains(
         ``event`` (``"start"`` in the first frame, ``"birth"``, ``"continues"``, ``"merge"``, ``"split"``), ``parents``
         (tracks, joined by +), ``fate`` (``"continues"``, ``"merged"``, ``"healed"`` of a void, ``"vanished"`` of
         another, ``"end"`` in the last frame), and the measures of :class:`~bravaismap.domains.regions.Regions`;
-        ``corrected_area`` of voids, see :mod:`bravaismap.domains.void_area`. Areas are in the unit of the result squared.
+        ``corrected_area`` of voids, see :mod:`bravaismap.domains.void_area`. Areas are in
+        the unit of the result squared.
 
     Raises
     ------

@@ -15,9 +15,10 @@ from scipy.ndimage import distance_transform_edt, label, sum_labels, uniform_fil
 from scipy.special import ndtr
 from skimage.measure import perimeter_crofton
 
+from bravaismap.conventions import Floats
+
 __all__ = ["Plane", "Regions", "drawn_areas", "regions_of"]
 
-Floats = NDArray[np.floating]
 
 _EIGHT: Final = np.ones((3, 3), bool)  # neighbours across corners belong together: their windows overlap
 

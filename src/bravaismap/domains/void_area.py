@@ -18,11 +18,11 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+
+from bravaismap.conventions import Floats
 
 __all__ = ["BLUR", "CALIBRATED_MODEL", "blur_corrected", "corrected_fraction"]
 
-Floats = NDArray[np.floating]
 
 #: Offset and slope of R/w over r/w.
 BLUR: Final = (0.330, 0.865)

@@ -19,13 +19,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.drift.registration import match_frame, shifted
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, read_frames
 
 __all__ = ["SMALLEST_AREA", "align", "common_area", "register"]
 
-Floats = NDArray[np.floating]
 
 #: Side in px below which a frame, or the area common to all frames, is too small.
 SMALLEST_AREA: Final = 32

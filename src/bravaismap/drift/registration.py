@@ -28,9 +28,10 @@ from scipy.fft import irfft2, rfft2
 from scipy.ndimage import maximum_filter
 from scipy.signal.windows import tukey
 
+from bravaismap.conventions import Floats
+
 __all__ = ["Match", "match_frame", "prior", "shifted"]
 
-Floats = NDArray[np.floating]
 
 _TAPER = 0.5  # share of a side over which a frame fades in and out
 _LOWEST = 2.5  # cycles per frame below which is shading, not specimen

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.evaluate.answers import Answers, report, score_answers
 from bravaismap.evaluate.fault_scores import FaultScore, fault_table, score_faults
@@ -21,7 +21,6 @@ from bravaismap.evaluate.scores import Scores, figures, merits
 
 __all__ = ["Compared", "Interval", "compare", "comparison_table", "full_report"]
 
-Floats = NDArray[np.floating]
 
 _TAILS = (0.025, 0.975)
 _DRAWN_AT_ONCE = 2_000_000

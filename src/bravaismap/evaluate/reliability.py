@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
+from bravaismap.conventions import Floats
+
 __all__ = [
     "CALIBRATION_BINS",
     "Reliability",
@@ -19,7 +21,6 @@ __all__ = [
     "reliability_table",
 ]
 
-Floats = NDArray[np.floating]
 
 #: Bins of equal width between 0 and 1.
 CALIBRATION_BINS = 15

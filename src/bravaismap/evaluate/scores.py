@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import cell_std
+from bravaismap.conventions import Floats
 from bravaismap.evaluate.reliability import CALIBRATION_BINS, confidence_bins
-from bravaismap.lattice.basis import hyperbolic_distance, reduce_basis, shape
+from bravaismap.lattice.basis import reduce_basis
+from bravaismap.lattice.shape import hyperbolic_distance, shape
 
 __all__ = ["CellScores", "Scores", "figures", "matched", "merits", "score", "score_cells"]
 
-Floats = NDArray[np.floating]
 
 _SAME = 0.15  # largest difference, of its length, between a measured and a true vector of the same lattice
 _SURE = 0.95

@@ -1,7 +1,7 @@
 """A result and what follows from it, for print and for other programs: figures, the report, the movie of the maps.
 
-Tables come from `bravaismap.export.tables`. Every file is written under a temporary name beside its own and then renamed,
-so that a file is either whole or absent.
+Tables come from `bravaismap.export.tables`. Every file is written under a temporary name beside its own and then
+renamed, so that a file is either whole or absent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The report of a result: one HTML page with its phases, maps, curves, cells, kinetics and how it was made.
 
-Every number is that of the result, and everything is in the one file (:mod:`bravaismap.export.html_page`). Of a long movie only
-the fractions and the frames that are shown are read.
+Every number is that of the result, and everything is in the one file (:mod:`bravaismap.export.html_page`). Of a long
+movie only the fractions and the frames that are shown are read.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from bravaismap.export.html_page import bullets, cell, heading, page, paragraph,
 from bravaismap.kinetics.dose import frame_area, physical_growth
 from bravaismap.kinetics.growth import compare_laws, fit_growth
 from bravaismap.phases.cells import cell_statistics
-from bravaismap.phases.fractions import mapped_frames, percent
 from bravaismap.phases.verdict import with_error
+from bravaismap.result.phase_map import mapped_frames, percent
 from bravaismap.show import cells as cellplot
 from bravaismap.show import maps as plot
 from bravaismap.show.drift import plot_drift

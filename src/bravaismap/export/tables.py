@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from bravaismap.conventions import CELL_PARAMETERS
 from bravaismap.files import made_folder, texts, write_table
-from bravaismap.result.schema import CELL_PARAMETERS, WINDOWS
+from bravaismap.result.schema import WINDOWS
 
 __all__ = ["column_of", "domain_rows", "export_classification", "export_csv", "strain_rows"]
 

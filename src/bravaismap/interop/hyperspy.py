@@ -13,12 +13,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import DIMS
+from bravaismap.conventions import DIMS, length_unit
 from bravaismap.errors import InputError, warn
 from bravaismap.export.exchange import signal_dictionary
 from bravaismap.movie import check_pixels
 from bravaismap.read.signal import ANISOTROPY, nanometres, seconds
-from bravaismap.result.schema import length_unit
 
 __all__ = ["from_hyperspy", "to_hyperspy"]
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
+from bravaismap.conventions import Floats
 from bravaismap.kinetics.laws import LOG_LARGEST, GrowthLaw
 
 __all__ = ["LEVELS", "Problem", "bootstrap_fits", "final_rate", "profile_intervals", "solve"]
 
-Floats = NDArray[np.floating]
 
 #: Probabilities of the intervals: those of 1 σ and 2 σ of a normal distribution.
 LEVELS: Final = (0.6827, 0.9545)

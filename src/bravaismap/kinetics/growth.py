@@ -17,16 +17,15 @@ from typing import Any, Final
 import lmfit
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError, warn
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
 
 __all__ = ["LAWS", "Growth", "GrowthLaw", "compare_laws", "fit_growth", "frame_scatter"]
 
-Floats = NDArray[np.floating]
 
 _FEWEST = 5  # frames after the baseline
 _LEAST = 0.1  # smallest σ of a frame, over that of the frame at the 90th percentile

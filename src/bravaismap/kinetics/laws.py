@@ -13,14 +13,12 @@ from itertools import product
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bravaismap.conventions import nearest_names
+from bravaismap.conventions import Floats, nearest_names
 from bravaismap.errors import InputError
 
 __all__ = ["LAWS", "LOG_LARGEST", "GrowthLaw", "growth_law"]
 
-Floats = NDArray[np.floating]
 
 #: Largest exponent; the product of two powers is still a number.
 LOG_LARGEST: Final = 300.0

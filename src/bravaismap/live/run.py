@@ -20,11 +20,11 @@ from bravaismap.errors import InputError, OutputError, warn
 from bravaismap.live.arrivals import Alarm, Arrivals, Stamp
 from bravaismap.live.growing import GrowingStack
 from bravaismap.movie import NanPolicy, as_movie
-from bravaismap.phases.fractions import PhaseMap
 from bravaismap.phases.map import map_movie
 from bravaismap.read.reading import FORMATS, read
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore
+from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
 

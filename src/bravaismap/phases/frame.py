@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.models import Classifier
 from bravaismap.conventions import NONE
+from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels
 from bravaismap.phases.cells import independent_windows
 from bravaismap.phases.fractions import independent_std, phase_fractions
 from bravaismap.windows import WindowGrid, cut_windows, window_parts
 
-__all__ = ["FrameMapper", "MappedFrame", "predict"]
+__all__ = ["FrameMapper", "MappedFrame", "predict", "warn_constant"]
 
 _WINDOW_BYTES = 2**27  # of windows cut from a frame at a time
 
@@ -95,3 +96,11 @@ def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: in
         return nothing
     seen = classifier.predict(images[~constant], samples=samples, seed=seed)
     return Answer.interleave(seen, nothing, constant)
+
+
+def warn_constant(indices: list[int], what: str = "frame") -> None:
+    """Warn of frames, or images, in which all pixels are equal, so that there was nothing to classify."""
+    if indices:
+        named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
+        count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
+        warn(f"{count} constant ({what} {named}): classified none")

@@ -1,4 +1,4 @@
-"""Image or movie in, phases with uncertainty out: `classify` and `map_phases`."""
+"""Movie in, phase map with uncertainty out: `map_phases`."""
 
 from __future__ import annotations
 
@@ -6,90 +6,29 @@ import hashlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.models import Classifier, chosen_model, prepared
+from bravaismap.classify.models import Classifier, chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.compute.parallel import one_ahead
-from bravaismap.errors import BravaismapError, warn
+from bravaismap.conventions import length_unit
+from bravaismap.errors import BravaismapError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
-from bravaismap.phases.fractions import PhaseMap
-from bravaismap.phases.frame import FrameMapper, predict
+from bravaismap.phases.frame import FrameMapper, warn_constant
 from bravaismap.result.open import open_result
-from bravaismap.result.schema import Variable, as_variables, image_variables, length_unit, map_variables
+from bravaismap.result.phase_map import PhaseMap
+from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
-from bravaismap.spectrum import Preprocessing
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["classify", "map_coordinates", "map_movie", "map_phases", "movie_card"]
+__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
-
-
-def classify(
-    images: Any,
-    *,
-    model: str | Path | Classifier = DEFAULTS.model,
-    distortion: float = DEFAULTS.distortion,
-    samples: int | None = DEFAULTS.samples,
-    seed: int = DEFAULTS.seed,
-    preprocessing: Preprocessing | Literal["auto"] = "auto",
-    nan: NanPolicy = DEFAULTS.nan,
-) -> PhaseMap:
-    """Classify whole images.
-
-    Parameters
-    ----------
-    images : array, shape (y, x) or (n, y, x)
-        At least 32 px a side; measured whole. For a network, one that is not square is cropped to its central square.
-    model : str, path or Classifier
-        See :func:`bravaismap.load_model`.
-    distortion : float
-        See :func:`bravaismap.load_model`; a Classifier has its own.
-    samples : int, optional
-        Draws of what another measurement could have been, or passes of Monte-Carlo dropout: 5000 when not given; 0 for
-        none, with NaN for every spread.
-    seed : int
-        The same seed gives the same answer, whatever the batch.
-    preprocessing : {"auto", "window", "paper"}
-        How far the spectrum of a network reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images
-        of up to 256 px and the ``paper`` 's central quarter for larger ones.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
-
-    Returns
-    -------
-    PhaseMap
-        ``probability``, ``probability_std`` (image, lattice); ``entropy``, ``mutual_information`` (nats) and ``label``
-        (image); of a model that measures cells also the variables of :func:`bravaismap.result.schema.cell_table`. The
-        attributes are the run card.
-
-    Raises
-    ------
-    InputError
-        For images that cannot be used as they are; the message says why.
-    ModelError
-        If there is no such model.
-    """
-    settings = Settings(model=model, distortion=distortion, samples=samples, seed=seed, nan=nan)
-    movie = as_movie(images)
-    classifier = chosen_model(settings)
-    frames = finite_pixels(np.asarray(movie.data), nan=nan)
-    frames = classifier.record.frame(frames)
-    classifier = prepared(classifier, frames, preprocessing)
-    _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
-    size = pixel_size(movie)
-    answer = predict(classifier, frames, settings.image_samples, settings.seed)
-    variables = image_variables(cells=answer.cells is not None, unit=length_unit(size))
-    return PhaseMap(
-        as_variables(variables, answer.variables(size)),
-        coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
-        attrs=settings.image_card(classifier.record, *frames.shape[1:]),
-    )
+_Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
 
 
 def map_phases(
@@ -150,9 +89,9 @@ def map_phases(
     PhaseMap
         ``probability``, ``probability_std`` (time, y, x, lattice); ``entropy``, ``mutual_information`` (nats),
         ``label`` (time, y, x); ``fraction``, ``fraction_std`` (time, lattice), the mean probability of each class over
-        the windows of a frame and its standard deviation (see :mod:`bravaismap.phases.fractions`); of a model that measures cells
-        also the variables of :func:`bravaismap.result.schema.cell_table`. y and x are window centres. In memory, or lazy from
-        `output`. The attributes are the run card.
+        the windows of a frame and its standard deviation (see :mod:`bravaismap.phases.fractions`); of a model that
+        measures cells also the variables of :func:`bravaismap.result.schema.cell_table`. y and x are window centres.
+        In memory, or lazy from `output`. The attributes are the run card.
 
     Raises
     ------
@@ -216,14 +155,11 @@ def map_movie(
                 if frame.constant:
                     constant.append(index)
                 yield index, frame.variables
-        _say_constant(sorted(constant))
+        warn_constant(sorted(constant))
 
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)
     return _map_to_store(frames, coords, card, variables, Path(output), overwrite, progress)
-
-
-_Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
 
 
 def _map_in_memory(
@@ -293,10 +229,3 @@ def movie_card(movie: xr.DataArray) -> dict[str, Any]:
         "frame_time_s": frame_time(movie),
         **{name: movie.attrs[name] for name in ("drift",) if name in movie.attrs},
     }
-
-
-def _say_constant(indices: list[int], what: str = "frame") -> None:
-    if indices:
-        named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
-        count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
-        warn(f"{count} constant ({what} {named}): classified none")

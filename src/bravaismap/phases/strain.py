@@ -27,14 +27,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import reduce_measured
-from bravaismap.conventions import LATTICES
+from bravaismap.conventions import LATTICES, Floats
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import CENTER, nearest_basis, reduce_basis
-from bravaismap.phases.cells import check_cells, covariance_of
+from bravaismap.lattice.basis import reduce_basis
+from bravaismap.lattice.deviation import nearest_basis
+from bravaismap.lattice.shape import CENTER
+from bravaismap.phases.reclassification import check_cells, covariance_of
 
 __all__ = ["COMPONENTS", "STRAIN_LIMIT", "deformation", "matched", "strain_map"]
 
-Floats = NDArray[np.floating]
 
 #: What a strain map holds: meaning and unit of each component.
 COMPONENTS = {

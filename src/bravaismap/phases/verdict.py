@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import EVEN_EVIDENCE, class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
-from bravaismap.phases.cells import covariance_of
+from bravaismap.phases.reclassification import covariance_of
 
 __all__ = ["cell_lines", "deviations", "tipping_points", "verdict", "with_error"]
 

@@ -17,11 +17,11 @@ from bravaismap.domains.thresholding import relative_difference, threshold_voids
 from bravaismap.errors import InputError
 from bravaismap.kinetics.growth import fit_growth
 from bravaismap.movie import as_movie
-from bravaismap.phases.fractions import PhaseMap, mapped_frames
 from bravaismap.phases.map import map_phases
 from bravaismap.reproduce.parts import Numbers, fingerprint
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.simulate.film import Film
 from bravaismap.simulate.voids import PAPER_KINETICS
 from bravaismap.unmixing import unmix

@@ -13,7 +13,7 @@ from scipy.ndimage import affine_transform
 from bravaismap.conventions import CLASSES, COLORS, display_name
 from bravaismap.errors import InputError
 from bravaismap.movie import finite_pixels
-from bravaismap.phases.map import classify
+from bravaismap.phases.image import classify
 from bravaismap.read.reading import read
 from bravaismap.reproduce.confidence import draw_bars
 from bravaismap.reproduce.graphene import graphene

@@ -18,7 +18,7 @@ from bravaismap.classify.models import Classifier, NetworkClassifier
 from bravaismap.classify.posterior import cell
 from bravaismap.conventions import CLASSES, COLORS, LATTICES, NONE, display_name
 from bravaismap.errors import ModelError
-from bravaismap.lattice.basis import shape
+from bravaismap.lattice.shape import shape
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
 from bravaismap.show.cells import draw_domain

@@ -18,9 +18,9 @@ import zarr
 
 from bravaismap.errors import OutputError
 from bravaismap.files import write_atomically
-from bravaismap.phases.fractions import PhaseMap
 from bravaismap.result.card import card_difference, card_of
 from bravaismap.result.journal import JOURNAL, journal_line, journal_of
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE, variables_of
 from bravaismap.result.zarr_store import CONTINUED, array_of, create_store, dims_of, locked, open_group, writing
 

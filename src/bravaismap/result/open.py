@@ -11,9 +11,9 @@ import numpy as np
 import zarr
 
 from bravaismap.errors import BravaismapError, InputError, OutputError
-from bravaismap.phases.fractions import PhaseMap
 from bravaismap.result.card import card_of
 from bravaismap.result.journal import JOURNAL, journal_of
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import AXES, MARKS, VARIABLES
 from bravaismap.result.structure import check_card, check_files, check_names, checked_arrays
 from bravaismap.result.zarr_store import dims_of, open_group, write_problem

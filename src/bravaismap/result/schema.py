@@ -16,16 +16,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.conventions import UNMAPPED
+
 __all__ = [
     "AXES",
-    "CELL_PARAMETERS",
     "CHECKSUM",
     "DONE",
     "FIXED_SIZES",
-    "LENGTH_UNITS",
     "MARKS",
     "TITLES",
-    "UNMAPPED",
     "VARIABLES",
     "WINDOWS",
     "Group",
@@ -34,7 +33,6 @@ __all__ = [
     "cell_table",
     "groups_in",
     "image_variables",
-    "length_unit",
     "map_variables",
     "variables_of",
     "write_order",
@@ -42,8 +40,6 @@ __all__ = [
 
 #: What a variable belongs to: every map of phases, the measured cells, or the marks by which a store knows its frames.
 Group = Literal["map", "cells", "marks"]
-#: Label of a window that has not been classified yet.
-UNMAPPED = -1
 #: Axes of a result with the types of their coordinates, in the order in which sizes are told.
 AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8"}
 #: Dimensions without coordinates: the two primitive vectors, their components (y, x), and the upper triangle of a
@@ -51,10 +47,6 @@ AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8"}
 FIXED_SIZES = {"vector": 2, "component": 2, "pair": 10}
 #: Dimensions of the windows of a map.
 WINDOWS = ("time", "y", "x")
-#: What lengths can be in.
-LENGTH_UNITS = ("nm", "px")
-#: Parameters of a primitive cell; each has its standard deviation, of the same name with ``_std``.
-CELL_PARAMETERS = ("a", "b", "gamma", "orientation")
 #: Arrays of a store that say of each frame whether it is written, and what its checksum was.
 DONE, CHECKSUM = "frame_done", "frame_checksum"
 #: Stands for nm or px in the units of a variable.
@@ -155,12 +147,6 @@ MARKS = (
     Variable(CHECKSUM, ("time",), "uint32", group="marks"),
     Variable(DONE, ("time",), "uint8", group="marks"),
 )
-
-
-def length_unit(pixel_size: float | None) -> str:
-    """Return what the lengths of a result are in: nm, or px where the pixel size (nm) is not known."""
-    known, unknown = LENGTH_UNITS
-    return known if pixel_size else unknown
 
 
 def map_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:

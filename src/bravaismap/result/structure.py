@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import zarr
 
+from bravaismap.conventions import LENGTH_UNITS
 from bravaismap.errors import InputError
-from bravaismap.result.schema import AXES, FIXED_SIZES, LENGTH_UNITS, MARKS, VARIABLES, Variable, groups_in
+from bravaismap.result.schema import AXES, FIXED_SIZES, MARKS, VARIABLES, Variable, groups_in
 from bravaismap.result.zarr_store import dims_of
 
 __all__ = ["check_card", "check_files", "check_names", "checked_arrays"]

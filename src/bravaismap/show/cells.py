@@ -13,10 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, COLORS, DIVERGING_CMAP, LATTICES, SEQUENTIAL_CMAP, display_name
-from bravaismap.lattice.basis import CENTER, shape
+from bravaismap.conventions import (
+    CELL_PARAMETERS,
+    CLASSES,
+    COLORS,
+    DIVERGING_CMAP,
+    LATTICES,
+    SEQUENTIAL_CMAP,
+    display_name,
+)
+from bravaismap.lattice.shape import CENTER, shape
 from bravaismap.phases.cells import orientation_period
-from bravaismap.result.schema import CELL_PARAMETERS, TITLES
+from bravaismap.result.schema import TITLES
 from bravaismap.show.maps import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
 
 __all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes", "plot_strain"]

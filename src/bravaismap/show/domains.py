@@ -1,6 +1,7 @@
 """The figure of domains: their outlines on some frames, and their areas followed through time.
 
-The conventions are those of :mod:`bravaismap.show.maps`. A domain has the colour of its class and the number of its track.
+The conventions are those of :mod:`bravaismap.show.maps`. A domain has the colour of its class and the number of its
+track.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The figure of fitted growth: the fractions with the curve, and the residuals below. See :mod:`bravaismap.show.maps`."""
+"""The figure of fitted growth: the fractions with the curve, and the residuals below.
+
+The conventions are those of :mod:`bravaismap.show.maps`.
+"""
 
 from __future__ import annotations
 

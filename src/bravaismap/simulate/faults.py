@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.simulate.recipe import Recipe
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "wander",
 ]
 
-Floats = NDArray[np.floating]
 
 #: Faults by name: the fields of a recipe that make each.
 FAULTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -244,7 +244,7 @@ def draw_adsorbates(
     Returns
     -------
     position, height, width : arrays, shapes (n, 2), (n,), (n,)
-        As :func:`bravaismap.simulate.windows.gaussian_atoms` takes them.
+        As :func:`bravaismap.simulate.crystal.gaussian_atoms` takes them.
     """
     count = int(rng.integers(number[0], number[1] + 1))
     position = rng.random((count, 2)) * np.array(shape)

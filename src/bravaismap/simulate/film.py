@@ -1,8 +1,8 @@
 """A simulated film that decomposes under the electron beam, with the truth that a measurement should find.
 
 The film is a hexagonal crystal like Mo-doped WS₂ seen along its normal: bright metal atoms, some replaced by a lighter
-dopant, and fainter chalcogen pairs. Voids nucleate in it, heal or run away, as :mod:`bravaismap.simulate.voids` says; the movie
-is that of R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7.
+dopant, and fainter chalcogen pairs. Voids nucleate in it, heal or run away, as :mod:`bravaismap.simulate.voids` says;
+the movie is that of R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7.
 
 The specimen moves as one rigid piece. Its atoms and voids come from streams of random numbers of their own, and the
 noise of frame i from one that depends on the seed and on i alone: a frame is the same whichever others are computed.
@@ -20,15 +20,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
 from bravaismap.movie import as_movie
+from bravaismap.simulate.counts import poisson_counts
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 from bravaismap.simulate.voids import PAPER_KINETICS, VoidHistory, VoidKinetics, check_number
-from bravaismap.simulate.windows import gaussian_atoms, lattice_sites, poisson_counts
 
 __all__ = ["PIXEL_SIZE", "Film", "Specimen", "paper_film", "simulate_film"]
 
-Floats = NDArray[np.floating]
 
 #: Default side of a pixel in nm: 512 px span 14.7 nm, the frame of about 216 nm² of the paper.
 PIXEL_SIZE: Final = 0.3153 / 11

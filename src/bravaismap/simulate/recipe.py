@@ -131,7 +131,7 @@ class Recipe:
     apart : float
         Smallest deviation of the lattice, as a strain, from each symmetry that its class does not have.
     patterns : tuple of str
-        Of the class ``none``: what a picture shows instead of atoms, one of ``bravaismap.simulate.recipe.PATTERNS`` in each.
+        Of the class ``none``: what a picture shows instead of atoms, one of `PATTERNS` in each.
     """
 
     lattice: str

@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
 __all__ = ["PAPER_KINETICS", "Outlines", "VoidHistory", "VoidKinetics", "check_number"]
 
-Floats = NDArray[np.floating]
 
 _GROWTH: Final = 0.042 * 202.5  # growth rate of the paper times the duration of its movie
 _LIVES: Final = 5.0  # lifetimes of a healing void in a movie, when none is given

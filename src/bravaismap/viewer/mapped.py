@@ -14,8 +14,8 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie
-from bravaismap.phases.fractions import PhaseMap
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
 from bravaismap.windows import window_grid

@@ -15,8 +15,8 @@ import xarray as xr
 from bokeh.events import SelectionGeometry, Tap
 
 from bravaismap.errors import BravaismapError
-from bravaismap.lattice.basis import shape
-from bravaismap.phases.fractions import PhaseMap
+from bravaismap.lattice.shape import shape
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
 from bravaismap.show.maps import class_colors
 from bravaismap.viewer import saved, state

@@ -17,10 +17,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.phases.fractions import PhaseMap, mapped_frames
 from bravaismap.phases.map import movie_card
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import DONE
 from bravaismap.result.zarr_store import array_of, open_group
 from bravaismap.viewer.state import Region, frame_extent

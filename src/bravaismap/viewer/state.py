@@ -9,12 +9,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import LATTICES, display_name
+from bravaismap.conventions import CELL_PARAMETERS, LATTICES, Floats, display_name
 from bravaismap.errors import InputError
-from bravaismap.phases.cells import cell_statistics, independent_windows, reclassify
-from bravaismap.phases.fractions import PhaseMap, independent_std, percent
+from bravaismap.phases.cells import cell_statistics, independent_windows
+from bravaismap.phases.fractions import independent_std
+from bravaismap.phases.reclassification import reclassify
 from bravaismap.phases.verdict import with_error
-from bravaismap.result.schema import CELL_PARAMETERS, TITLES
+from bravaismap.result.phase_map import PhaseMap, percent
+from bravaismap.result.schema import TITLES
 from bravaismap.show.maps import edges
 
 __all__ = [
@@ -33,8 +35,6 @@ __all__ = [
     "window_at",
     "window_bounds",
 ]
-
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
