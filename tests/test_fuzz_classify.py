@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 import bravaismap as bm
+from bravaismap.classifier import Classifier
 from bravaismap.errors import BravaismapError
-from bravaismap.models import Classifier, load_model
+from bravaismap.models import load_model
 
 #: Arrays tried; more by hand, for a long run.
 EXAMPLES = int(os.environ.get("BRAVAISMAP_FUZZ", "60"))

@@ -18,7 +18,8 @@ from bravaismap.film import simulate_film
 from bravaismap.io.result import MAP_VARIABLES
 from bravaismap.models import MODELS, WHOLE_IMAGE_SIDE, NetworkClassifier, load_model
 from bravaismap.movie import as_movie
-from bravaismap.predict import IMAGE_SAMPLES, classify, map_phases
+from bravaismap.predict import classify, map_phases
+from bravaismap.settings import IMAGE_SAMPLES
 from bravaismap.windows import cut_windows, window_grid
 
 NONE = CLASSES.index("none")

@@ -14,12 +14,13 @@ import pytest
 import typer
 
 import bravaismap as bm
+from bravaismap.classifier import ModelRecord
 from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.interop.napari import map_layer
 from bravaismap.live import StackSource, watch
-from bravaismap.models import LatticeClassifier, ModelRecord, NetworkClassifier, chosen_model
+from bravaismap.models import LatticeClassifier, NetworkClassifier, chosen_model
 from bravaismap.movie import as_movie
 from bravaismap.predict import map_movie
 from bravaismap.settings import DEFAULTS, IMAGE_SAMPLES, LIVE_STEP, Settings

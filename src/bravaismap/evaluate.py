@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.answer import Answer, Cells
+from bravaismap.classifier import Classifier
 from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
-from bravaismap.models import Classifier
 from bravaismap.reliability import calibration_error
 from bravaismap.scores import CellScores, Scores, score, score_cells
 

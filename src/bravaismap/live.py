@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bravaismap.classifier import Classifier
 from bravaismap.errors import InputError, OutputError, warn
 from bravaismap.io.growing import GrowingStack
 from bravaismap.io.live import JOURNAL, LiveStore, journal_of
 from bravaismap.io.read import FORMATS, read
-from bravaismap.models import Classifier, chosen_model
+from bravaismap.models import chosen_model
 from bravaismap.movie import NanPolicy, as_movie
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bravaismap.answer import Answer
 from bravaismap.cells import independent_windows
+from bravaismap.classifier import Classifier
 from bravaismap.conventions import NONE
-from bravaismap.models import Classifier
 from bravaismap.movie import NanPolicy, finite_pixels
 from bravaismap.phases import independent_std, phase_fractions
 from bravaismap.windows import WindowGrid, cut_windows, window_parts

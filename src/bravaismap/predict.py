@@ -13,10 +13,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.cells import Table, cell_table
+from bravaismap.classifier import Classifier
 from bravaismap.errors import BravaismapError, warn
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
 from bravaismap.mapping import FrameMapper, predict
-from bravaismap.models import Classifier, chosen_model, prepared
+from bravaismap.models import chosen_model, prepared
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap

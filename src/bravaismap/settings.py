@@ -12,7 +12,7 @@ from bravaismap.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bravaismap.models import Classifier, ModelRecord
+    from bravaismap.classifier import Classifier, ModelRecord
     from bravaismap.movie import NanPolicy
 
 __all__ = [

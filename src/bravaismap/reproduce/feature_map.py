@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from bravaismap.cellplot import draw_domain
+from bravaismap.classifier import Classifier
 from bravaismap.conventions import CLASSES, COLORS, LATTICES, NONE, display_name
 from bravaismap.errors import ModelError
 from bravaismap.lattice import shape
-from bravaismap.models import Classifier, NetworkClassifier
+from bravaismap.models import NetworkClassifier
 from bravaismap.plot import sized
 from bravaismap.posterior import cell
 from bravaismap.reproduce.parts import Numbers

@@ -33,6 +33,7 @@ from bravaismap.reproduce.comparison import comparison, words
 from bravaismap.reproduce.parts import Numbers, Parts
 from bravaismap.reproduce.plan import FULL, PAPER_MODEL, Advance, Contestant, Plan, contestant
 from bravaismap.reproduce.report import report
+from bravaismap.settings import DEFAULT_MODEL
 
 __all__ = ["reproduce"]
 
@@ -45,7 +46,7 @@ def reproduce(
     folder: str | Path,
     plan: Plan = FULL,
     *,
-    model: str = "default",
+    model: str = DEFAULT_MODEL,
     image: str | None = None,
     train: bool = False,
     progress: Advance | None = None,

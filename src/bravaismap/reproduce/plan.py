@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from bravaismap.classifier import Classifier
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError
-from bravaismap.models import Classifier, load_model
+from bravaismap.models import load_model
 
 __all__ = ["FULL", "PAPER_MODEL", "QUICK", "Advance", "Contestant", "Plan", "contestant"]
 
