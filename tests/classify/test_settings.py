@@ -14,7 +14,8 @@ import pytest
 import typer
 
 import bravaismap as bm
-from bravaismap.classify.models import LatticeClassifier, ModelRecord, NetworkClassifier, chosen_model
+from bravaismap.classify.classifier import ModelRecord
+from bravaismap.classify.models import LatticeClassifier, NetworkClassifier, chosen_model
 from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, LIVE_STEP, Settings
 from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES

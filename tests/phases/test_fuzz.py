@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 import bravaismap as bm
-from bravaismap.classify.models import Classifier, load_model
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import load_model
 from bravaismap.errors import BravaismapError
 
 #: Arrays tried; more by hand, for a long run.

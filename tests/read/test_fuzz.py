@@ -154,7 +154,7 @@ def read_all() -> None:
     """Read the files whose paths come in, a line each, in limited memory, and print the outcomes."""
     import resource
 
-    from bravaismap.io import arrays, hdf5, micrograph, pictures, read, spm, video  # noqa: F401
+    from bravaismap.read import arrays, hdf5, micrograph, pictures, reading, spm, video  # noqa: F401
 
     warnings.simplefilter("ignore")
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

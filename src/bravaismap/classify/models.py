@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,13 +13,14 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer, Cells
 from bravaismap.classify.cells import classified
+from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.classify.posterior import least_evidence, reduce_measured
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches
 from bravaismap.conventions import CLASSES, nearest_names
-from bravaismap.errors import InputError, ModelError
+from bravaismap.errors import ModelError
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.windows import SMALLEST_WINDOW
@@ -28,9 +28,7 @@ from bravaismap.windows import SMALLEST_WINDOW
 __all__ = [
     "MODELS",
     "WHOLE_IMAGE_SIDE",
-    "Classifier",
     "LatticeClassifier",
-    "ModelRecord",
     "NetworkClassifier",
     "chosen_model",
     "load_model",
@@ -43,75 +41,6 @@ WHOLE_IMAGE_SIDE = 256
 _SPECTRA_PER_BATCH = 256
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
 _DRAWS = 60  # for a window of a movie: spread evenly, they do the work of hundreds
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """What a model is: all that its users need to know of it besides its answers.
-
-    Attributes
-    ----------
-    name : str
-        As the run card states it.
-    classes : tuple of str
-        In the order of the probabilities.
-    weights_sha256 : str
-        Hash of the weights; empty for a model without.
-    description : str
-        In a line.
-    smallest_side : int
-        Side of the smallest image that it takes, in px.
-    movie_samples : int
-        Draws or passes for each window of a movie when their number is not given.
-    measures_cells : bool
-        Whether its answers hold the primitive cell. Such a model takes an image of any shape, others a square.
-    settings : mapping
-        What its answers depend on besides the weights, for the run card.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    weights_sha256: str
-    description: str
-    smallest_side: int
-    movie_samples: int
-    measures_cells: bool
-    settings: Mapping[str, Any]
-
-    def frame(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return images (n, y, x) in the shape that the model takes: whole, or their central squares.
-
-        Raises
-        ------
-        InputError
-            If they are smaller than the smallest that it takes.
-        """
-        height, width = images.shape[1:]
-        self.check_side(height, width)
-        if self.measures_cells:
-            return images
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return images[:, top : top + side, left : left + side]
-
-    def check_side(self, height: int, width: int) -> None:
-        """Raise `InputError` if an image or window is smaller than the smallest that the model takes."""
-        least = self.smallest_side
-        if min(height, width) < least:
-            raise InputError(
-                f"an image of {height} × {width} px was given; the model {self.name} needs at least {least} × {least}"
-            )
-
-
-class Classifier(Protocol):
-    """A model: a record of what it is, and answers."""
-
-    @property
-    def record(self) -> ModelRecord:
-        """What it is."""
-
-    def predict(self, images: NDArray[np.floating], *, samples: int, seed: int) -> Answer:
-        """Classify images (n, y, x) of the shape that the record asks for."""
 
 
 @dataclass(frozen=True)

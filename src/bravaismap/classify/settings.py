@@ -12,7 +12,7 @@ from bravaismap.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bravaismap.classify.models import Classifier, ModelRecord
+    from bravaismap.classify.classifier import Classifier, ModelRecord
     from bravaismap.movie import NanPolicy
 
 __all__ = [

@@ -127,7 +127,8 @@ def map_movie(
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
-    settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
+    with _naming(movie):
+        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
     settings = replace(settings, model=chosen_model(settings))
     frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
     name = _name_of(movie)

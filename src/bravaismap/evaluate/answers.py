@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer, Cells
-from bravaismap.classify.models import Classifier, prepared
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import prepared
 from bravaismap.conventions import NONE, display_name
 from bravaismap.errors import InputError
 from bravaismap.evaluate.labelled import Labelled, read_labelled

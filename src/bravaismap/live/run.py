@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.classify.models import Classifier, chosen_model
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, PATIENCE, SETTLE, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError, OutputError, warn

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer
-from bravaismap.classify.models import Classifier
+from bravaismap.classify.classifier import Classifier
 from bravaismap.conventions import NONE
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bravaismap.classify.models import Classifier, chosen_model, prepared
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import chosen_model, prepared
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.conventions import length_unit
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.models import Classifier, chosen_model
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import length_unit

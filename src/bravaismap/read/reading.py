@@ -22,7 +22,7 @@ from bravaismap.read.signal import Signal
 
 __all__ = ["FORMATS", "natural_key", "read", "supported"]
 
-#: Extension, and the function of `bravaismap.io` that describes the arrays of such a file.
+#: Extension, and the function of `bravaismap.read` that describes the arrays of such a file.
 FORMATS: Final = {
     **dict.fromkeys(("dm3", "dm4"), "micrograph.read_dm"),
     "ser": "micrograph.read_ser",
@@ -218,7 +218,7 @@ def _signals(path: Path) -> list[Signal]:
         what = f"the type .{extension}" if extension else "a file without an extension"
         raise InputError(f"{path}: {what} cannot be read; expected one of {supported()}")
     module, function = FORMATS[extension].split(".")
-    describe: Callable[[Path], list[Signal]] = getattr(importlib.import_module(f"bravaismap.io.{module}"), function)
+    describe: Callable[[Path], list[Signal]] = getattr(importlib.import_module(f"bravaismap.read.{module}"), function)
     return describe(path)
 
 

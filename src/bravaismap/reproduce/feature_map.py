@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from bravaismap.classify.models import Classifier, NetworkClassifier
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import NetworkClassifier
 from bravaismap.classify.posterior import cell
 from bravaismap.conventions import CLASSES, COLORS, LATTICES, NONE, display_name
 from bravaismap.errors import ModelError

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from bravaismap.classify.settings import DEFAULT_MODEL
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.files import write_atomically
 from bravaismap.reproduce import (
@@ -45,7 +46,7 @@ def reproduce(
     folder: str | Path,
     plan: Plan = FULL,
     *,
-    model: str = "default",
+    model: str = DEFAULT_MODEL,
     image: str | None = None,
     train: bool = False,
     progress: Advance | None = None,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bravaismap.classify.models import Classifier, load_model
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError
 
