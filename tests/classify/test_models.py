@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_batches_of_spectra_do_not_matter(
 ) -> None:
     model = replace(quick, preprocessing=preprocessing)
     whole = model.predict(windows, samples=samples)
-    monkeypatch.setattr("bravaismap.classify.models._SPECTRA_PER_BATCH", 5)
+    monkeypatch.setattr(importlib.import_module("bravaismap.classify.models"), "_SPECTRA_PER_BATCH", 5)
     np.testing.assert_allclose(model.predict(windows, samples=samples).probability, whole.probability, atol=1e-6)
     alone = [model.predict(w[None], samples=samples).probability[0] for w in windows]
     np.testing.assert_allclose(alone, whole.probability, atol=1e-6)
@@ -164,7 +165,7 @@ def test_lattice_does_not_depend_on_the_batch(windows: np.ndarray, monkeypatch: 
     model = LatticeClassifier(0.01)
     whole = model.predict(windows, samples=30, seed=4)
     monkeypatch.setattr("bravaismap.compute.device._PIXELS_ON_PROCESSOR", 5 * 128**2)
-    monkeypatch.setattr("bravaismap.classify.cells._AT_ONCE", 7)
+    monkeypatch.setattr(importlib.import_module("bravaismap.classify.cells"), "_AT_ONCE", 7)
     parts = model.predict(windows, samples=30, seed=4)
     for name in ("probability", "probability_std", "entropy", "mutual_information"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import os
 import re
 import signal
@@ -106,7 +107,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fault_of_ours_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bravaismap.classify.models.load_model", lambda *_: 1 / 0)
+    monkeypatch.setattr(importlib.import_module("bravaismap.classify.models"), "load_model", lambda *_: 1 / 0)
     done = run("models")
     assert done.code == 1
     assert done.err.startswith("error: unexpected ZeroDivisionError: division by zero; run `bravaismap --debug")

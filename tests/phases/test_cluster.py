@@ -20,8 +20,8 @@ from distributed import Client, LocalCluster
 
 from bravaismap.classify.models import NetworkClassifier
 from bravaismap.errors import InputError
+from bravaismap.phases import cluster as module
 from bravaismap.phases.cluster import mapped_on_cluster
-from bravaismap.phases.fractions import cluster as module
 from bravaismap.phases.frame import FrameMapper, MappedFrame
 from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from functools import partial
 from typing import Any
@@ -195,8 +196,8 @@ def test_frames_do_not_know_of_each_other(film: np.ndarray, quick: NetworkClassi
 
 def test_batches_do_not_matter(film: np.ndarray, quick: NetworkClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mapped(film, quick)
-    monkeypatch.setattr("bravaismap.classify.dropout._SAMPLES_PER_BATCH", 33)
-    monkeypatch.setattr("bravaismap.classify.models._SPECTRA_PER_BATCH", 4)
+    monkeypatch.setattr(importlib.import_module("bravaismap.classify.dropout"), "_SAMPLES_PER_BATCH", 33)
+    monkeypatch.setattr(importlib.import_module("bravaismap.classify.models"), "_SPECTRA_PER_BATCH", 4)
     xr.testing.assert_allclose(mapped(film, quick), whole, atol=1e-6)
 
 

@@ -18,8 +18,8 @@ from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, ModelError, OutputError
 from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import spectrum
+from bravaismap.train import training
 from bravaismap.train.training import PRESETS, TrainingPlan, recipe_books, simulated_spectra, train, training_plan
-from bravaismap.train.training import training as training
 
 TINY = TrainingPlan(images=60, epochs=3, batch=8, window=32)
 
