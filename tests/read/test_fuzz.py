@@ -36,7 +36,7 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     from rsciio.emd import file_writer as write_emd
     from rsciio.hspy import file_writer as write_hspy
     from rsciio.nexus import file_writer as write_nexus
-    from test_read_formats import NM, dm_bytes, hyperspy_signal, ser_bytes
+    from test_formats import NM, dm_bytes, hyperspy_signal, ser_bytes
     from test_spm import grid_bytes, matrix_files, sxm_bytes, write_gwy
 
     from bravaismap.read.video import write_video
