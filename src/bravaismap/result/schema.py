@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CELL_PARAMETERS, LENGTH_UNITS, UNMAPPED
+from bravaismap.conventions import LENGTH_UNITS, UNMAPPED
 
 __all__ = [
     "AXES",
