@@ -32,8 +32,9 @@ from scipy.special import softmax
 import bravaismap as bm
 from bravaismap.classify import posterior
 from bravaismap.classify.models import MODELS, load_model
-from bravaismap.evaluate.answers import Answers, Labelled, answer, read_labelled
+from bravaismap.evaluate.answers import Answers, answer
 from bravaismap.evaluate.comparison import Compared, compare
+from bravaismap.evaluate.labelled import Labelled, read_labelled
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}

@@ -17,7 +17,7 @@ from bravaismap.domains.regions import Plane, drawn_areas, regions_of
 from bravaismap.domains.tracking import Linked, link_frames
 from bravaismap.domains.void_area import blur_corrected, corrected_fraction
 from bravaismap.errors import InputError
-from bravaismap.export.files import export_domains
+from bravaismap.export.figures import export_domains
 from bravaismap.show.domains import outline_segments, plot_domains
 from bravaismap.simulate.film import Specimen
 from bravaismap.simulate.voids import VoidKinetics

@@ -180,7 +180,7 @@ def export_ome_tiff(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[
     OutputError
         If the folder or a file in it cannot be written.
     """
-    from bravaismap.show.maps import class_colors
+    from bravaismap.show.axes import class_colors
 
     folder = made_folder(folder)
     names = [str(name) for name in result["lattice"].values]

@@ -7,30 +7,34 @@ movie only the fractions and the frames that are shown are read.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import DIMS, IUCR_SYMBOLS, NONE, display_name
+from bravaismap.conventions import IUCR_SYMBOLS, NONE, display_name
 from bravaismap.errors import InputError
 from bravaismap.export.html_page import bullets, cell, heading, page, paragraph, picture, png_of, table
+from bravaismap.files import made_folder, replacing
 from bravaismap.kinetics.dose import frame_area, physical_growth
 from bravaismap.kinetics.growth import compare_laws, fit_growth
 from bravaismap.phases.cells import cell_statistics
 from bravaismap.phases.verdict import with_error
 from bravaismap.result.phase_map import mapped_frames, percent
-from bravaismap.show import cells as cellplot
-from bravaismap.show import maps as plot
+from bravaismap.show.axes import class_colors, drawn_frames, stamp
+from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
 from bravaismap.show.drift import plot_drift
 from bravaismap.show.growth import plot_growth
+from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
 
-__all__ = ["PAPER", "report"]
+__all__ = ["PAPER", "export_report", "report"]
 
 #: The paper whose method this is.
 PAPER = (
@@ -70,19 +74,47 @@ def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None =
             f"the result has no {', '.join(missing)}; a report is of a result of map_phases or open_result"
         )
     done = np.flatnonzero(mapped_frames(result))
-    if times is None:
-        chosen = [int(i) for i in sorted({done[0], done[len(done) // 2], done[-1]})] if done.size else []
-    else:
-        chosen = [plot.frame_number(result, int(time)) for time in times]
+    indices = drawn_frames(result, times) if done.size or times is not None else []
     title = f"Phases of {result.attrs.get('input', 'a movie')}"
     body = [heading(title, 1), *_summary(result, done)]
     with matplotlib.rc_context({"text.parse_math": False}):  # a name with dollar signs is a name
         if done.size:
             body += [heading("Phases"), *_phases(result, done), *_kinetics(result)]
-        for index in chosen:
+        for index in indices:
             body += _frame(result, index, images)
         body += _drift(result)
     return page(title, [*body, *_provenance(result)])
+
+
+def export_report(result: xr.Dataset, folder: str | os.PathLike[str], images: Any = None) -> list[Path]:
+    """Write the report of a result, one HTML page that needs nothing else.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it; it may be unfinished.
+    folder : str or path
+        Made if it does not exist; an existing report in it is replaced.
+    images : movie (time, y, x), optional
+        Drawn beside the label maps.
+
+    Returns
+    -------
+    list of Path
+        ``report.html``.
+
+    Raises
+    ------
+    InputError
+        If the result is not of a movie, or the images do not belong to it.
+    OutputError
+        If the folder or the file cannot be written.
+    """
+    path = made_folder(folder) / "report.html"
+    text = report(result, images)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return [path]
 
 
 def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
@@ -112,18 +144,18 @@ def _phases(result: xr.Dataset, done: np.ndarray) -> list[str]:
     ends = list(dict.fromkeys([int(done[0]), int(done[-1])]))
     names = [str(name) for name in result["lattice"].values]
     rows = []
-    for i, (name, color) in enumerate(plot.class_colors(names).items()):
+    for i, (name, color) in enumerate(class_colors(names).items()):
         known = fraction[done, i]
         cells = [cell(display_name(name), number=False, color=color), cell(IUCR_SYMBOLS.get(name, ""), number=False)]
         cells += [cell(percent(fraction[index, i], std[index, i])) for index in ends]
         low, high = 100 * known.min(), 100 * known.max()
         rows.append([*cells, cell(f"{100 * known.mean():.1f} %", (f"{low:.1f} to {high:.1f} %", ""))])
-    head = ["phase", "symbol", *(plot.stamp(result, index) for index in ends), f"mean of {done.size} frames"]
+    head = ["phase", "symbol", *(stamp(result, index) for index in ends), f"mean of {done.size} frames"]
     text = (
         "The fraction of a phase is the mean of its probability over the windows of a frame, ± 1 σ; what all windows "
         "share, such as the distortion of the scan, is not in σ. Small print: lowest and highest frame."
     )
-    curves = picture(png_of(plot.plot_fractions(result)), "Fraction of each phase, frame by frame; bands are ± 1 σ.")
+    curves = picture(png_of(plot_fractions(result)), "Fraction of each phase, frame by frame; bands are ± 1 σ.")
     return [table(head, rows), paragraph(text), *([curves] if done.size > 1 else [])]
 
 
@@ -205,18 +237,18 @@ def _law_table(laws: xr.Dataset) -> str:
 
 def _frame(result: xr.Dataset, index: int, images: Any) -> list[str]:
     """Return the maps and cells of a frame."""
-    labels = plot.plot_labels(result, index, None if images is None else _image(images, result, index))
+    labels = plot_labels(result, index, images)
     parts = [
-        heading(f"Maps at {plot.stamp(result, index)}"),
+        heading(f"Maps at {stamp(result, index)}"),
         picture(png_of(labels), "Most probable class of each window, and the share of windows that each class has."),
-        picture(png_of(plot.plot_probabilities(result, index)), "Probability of each class."),
+        picture(png_of(plot_probabilities(result, index)), "Probability of each class."),
     ]
     if {"entropy", "mutual_information"} <= set(result):
         what = "Entropy of the probabilities (how undecided a window is), and how much of it differs between samples."
-        parts.append(picture(png_of(plot.plot_uncertainty(result, index)), what))
-    if not cellplot.holds_cells(result):
+        parts.append(picture(png_of(plot_uncertainty(result, index)), what))
+    if not holds_cells(result):
         return parts
-    cells, shapes = cellplot.plot_cells(result, index), cellplot.plot_shapes(result, index)
+    cells, shapes = plot_cells(result, index), plot_shapes(result, index)
     return [
         *parts,
         picture(png_of(cells), "Primitive cell of each window that has a lattice."),
@@ -232,7 +264,7 @@ def _frame(result: xr.Dataset, index: int, images: Any) -> list[str]:
 def _cell_table(frame: xr.Dataset) -> str:
     found = cell_statistics(frame)
     units = {name: "°" if name == "gamma" else str(found[name].attrs["units"]) for name in ("a", "b", "gamma")}
-    colors = plot.class_colors(found["lattice"].values)
+    colors = class_colors(found["lattice"].values)
     rows = []
     for one in (found.sel(lattice=name) for name in found["lattice"].values):
         name = str(one["lattice"].values)
@@ -248,17 +280,6 @@ def _cell_table(frame: xr.Dataset) -> str:
         return paragraph("No window of this frame has a lattice.")
     head = ["phase", "windows", *(f"{'γ' if name == 'gamma' else name} ({unit})" for name, unit in units.items())]
     return table(head, rows)
-
-
-def _image(images: Any, result: xr.Dataset, index: int) -> Any:
-    """Return the image of one frame; `InputError` if there is not one for each."""
-    images = images if hasattr(images, "dims") else xr.DataArray(images, dims=DIMS[-np.ndim(images) :])
-    if "time" not in images.dims:
-        return images
-    count, expected = images.sizes["time"], result.sizes["time"]
-    if count not in (1, expected):
-        raise InputError(f"{count} images were given for a result of {expected} frames; give one for each frame")
-    return images.isel(time=index if count > 1 else 0)
 
 
 def _drift(result: xr.Dataset) -> list[str]:

@@ -1,4 +1,4 @@
-"""One file to which a microscope appends frames: npy, HDF5 (SWMR too), and every other stack that can be read again."""
+"""A file to which a microscope appends frames: npy, HDF5 (also SWMR), and any other movie that can be read again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import xarray as xr
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
 from bravaismap.read import signal as stored
-from bravaismap.read.reading import _signals
+from bravaismap.read.reading import signals_in
 
 __all__ = ["GrowingStack"]
 
@@ -22,7 +22,7 @@ _TIFF = ("tif", "tiff", "btf")
 
 
 class GrowingStack:
-    """A file whose first axis grows.
+    """A movie in one file, whose first axis grows.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class GrowingStack:
         self._kind = path.suffix[1:].lower()
 
     def length(self) -> int:
-        """Return how many whole frames there are; 0 while the file cannot be read."""
+        """Return the number of whole frames; 0 while the file cannot be read."""
         try:
             if self._kind == "npy":
                 shape, dtype, begin = self._header()
@@ -52,7 +52,7 @@ class GrowingStack:
                 with tifffile.TiffFile(self.path, _multifile=False) as file:  # each page: series may hold one each
                     return len(file.pages)
             return self._signal().shape[0]
-        except _Wrong:
+        except _NoMovie:
             raise
         except (OSError, ValueError, KeyError):  # not complete yet
             return 0
@@ -75,12 +75,12 @@ class GrowingStack:
 
                 with tifffile.TiffFile(self.path, _multifile=False) as tiff:
                     image = np.asarray(tiff.pages[index].asarray())
-                size = size or stored.pixel_sides(_signals(self.path)[0])[1]
+                size = size or stored.pixel_sides(signals_in(self.path)[0])[1]
             else:
                 signal = self._signal()
                 image = stored.frames(signal, slice(index, index + 1))[0]
                 size = size or stored.pixel_sides(signal)[1]
-        except _Wrong:
+        except _NoMovie:
             raise
         except (OSError, ValueError, KeyError, IndexError):
             return None
@@ -92,7 +92,7 @@ class GrowingStack:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
             if len(shape) != 3 or fortran:
-                raise _Wrong(f"{self.path}: an array of shape {shape}; expected frames (time, y, x) in C order")
+                raise _NoMovie(f"{self.path}: an array of shape {shape}; expected frames (time, y, x) in C order")
             return shape, dtype, file.tell()
 
     @contextmanager
@@ -108,17 +108,17 @@ class GrowingStack:
             file.visititems(lambda name, item: names.append(name) if getattr(item, "ndim", 0) == 3 else None)
             name = self._dataset.strip("/") if self._dataset else next(iter(names), None)
             if self._dataset is None and len(names) > 1:
-                raise _Wrong(f"{self.path}: several movies in it ({', '.join(names)}); choose one with --dataset")
+                raise _NoMovie(f"{self.path}: several movies in it ({', '.join(names)}); choose one with --dataset")
             if name is None:
                 raise ValueError("no movie yet")
             yield file[name]
 
     def _signal(self) -> stored.Signal:
-        signal = stored.choose(_signals(self.path), self._dataset, self.path)
+        signal = stored.choose(signals_in(self.path), self._dataset, self.path)
         if stored.roles(signal)[0] != "time":
             raise ValueError("not a movie yet")
         return signal
 
 
-class _Wrong(InputError):
-    """What waiting does not mend."""
+class _NoMovie(InputError):
+    """A file that will not become a movie however long one waits."""

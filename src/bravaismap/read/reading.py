@@ -20,7 +20,7 @@ from bravaismap.movie import as_movie, check_pixels
 from bravaismap.read import signal as stored
 from bravaismap.read.signal import Signal
 
-__all__ = ["FORMATS", "natural_key", "read", "supported"]
+__all__ = ["FORMATS", "natural_key", "read", "signals_in", "supported"]
 
 #: Extension, and the function of `bravaismap.read` that describes the arrays of such a file.
 FORMATS: Final = {
@@ -102,7 +102,7 @@ def read(
         )
         if not paths:
             raise InputError("an empty list of files was given; expected at least one")
-    available = [_signals(path) for path in paths]
+    available = [signals_in(path) for path in paths]
     chosen = [stored.choose(signals, dataset, path) for signals, path in zip(available, paths, strict=True)]
     for signal, path in zip(chosen, paths, strict=True):
         _check(signal, path)
@@ -211,7 +211,7 @@ def _format(path: Path) -> str:
     return "mtrx" if extension.endswith("_mtrx") else extension
 
 
-def _signals(path: Path) -> list[Signal]:
+def signals_in(path: Path) -> list[Signal]:
     """Describe the arrays of one file."""
     extension = "zarr" if path.is_dir() else _format(path)
     if extension not in FORMATS:

@@ -1,6 +1,6 @@
 """Figures of the measured cells of a result: maps of a, b, γ, orientation and strain, and the shapes of all windows.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bravaismap.conventions import (
 from bravaismap.lattice.shape import CENTER, shape
 from bravaismap.phases.cells import orientation_period
 from bravaismap.result.schema import TITLES
-from bravaismap.show.maps import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
+from bravaismap.show.axes import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
 
 __all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes", "plot_strain"]
 

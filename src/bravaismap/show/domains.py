@@ -1,6 +1,6 @@
 """The figure of domains: their outlines on some frames, and their areas followed through time.
 
-The conventions are those of :mod:`bravaismap.show.maps`. A domain has the colour of its class and the number of its
+The conventions are those of :mod:`bravaismap.show.axes`. A domain has the colour of its class and the number of its
 track.
 """
 
@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from bravaismap.conventions import display_name
-from bravaismap.show.maps import class_colors, label_axes, show_frame, sized
+from bravaismap.show.axes import class_colors, label_axes, show_frame, sized
 
 __all__ = ["outline_segments", "plot_domains"]
 

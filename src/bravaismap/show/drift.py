@@ -1,6 +1,6 @@
 """Figure of a drift track.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 
 __all__ = ["plot_drift"]
 

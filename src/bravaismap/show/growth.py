@@ -1,6 +1,6 @@
 """The figure of fitted growth: the fractions with the curve, and the residuals below.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bravaismap.conventions import COLORS, NONE
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 
 __all__ = ["plot_growth"]
 

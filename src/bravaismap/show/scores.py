@@ -1,6 +1,6 @@
 """Figures of how good models are: the reliability diagram.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bravaismap.evaluate.reliability import Reliability
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 
 __all__ = ["plot_reliability"]
 

@@ -1,6 +1,6 @@
 """Figures of an unmixed movie: the abundance of each endmember, and the spectra of the endmembers.
 
-The conventions are those of :mod:`bravaismap.show.maps`. Endmembers are numbered from 1 in figures; they have no names,
+The conventions are those of :mod:`bravaismap.show.axes`. Endmembers are numbered from 1 in figures; they have no names,
 since nobody told the method any.
 """
 
@@ -12,7 +12,7 @@ from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
 from bravaismap.conventions import PROBABILITY_CMAP
-from bravaismap.show.maps import draw_map, figure_for_maps, label_axes, sized, whole_plane
+from bravaismap.show.axes import draw_map, figure_for_maps, label_axes, sized, whole_plane
 
 __all__ = ["plot_abundances", "plot_endmember_fractions"]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
 from bravaismap.errors import InputError
+from bravaismap.simulate.books import recipe_book, usual_size
 from bravaismap.simulate.counts import poisson_counts
 from bravaismap.simulate.crystal import draw_atoms, draw_lattice, drawn_spread, gaussian_atoms, log_uniform
 from bravaismap.simulate.faults import (
@@ -23,7 +24,7 @@ from bravaismap.simulate.faults import (
 )
 from bravaismap.simulate.instrument import PROBE_MARGIN, line_noise, speckle, strength
 from bravaismap.simulate.patterns import compressed, draw_pattern
-from bravaismap.simulate.recipe import Recipe, recipe_book, usual_size
+from bravaismap.simulate.recipe import Recipe
 
 __all__ = ["simulate", "simulate_window", "to_uint8"]
 

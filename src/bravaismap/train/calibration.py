@@ -18,7 +18,7 @@ from torch import Tensor
 from bravaismap.classify.dropout import dropout_scores, evaluating
 from bravaismap.classify.network import TEMPERATURES, DropoutNetwork
 from bravaismap.errors import InputError
-from bravaismap.evaluate.answers import score
+from bravaismap.evaluate.scores import score
 
 __all__ = ["PASSES", "calibrate", "fit_temperature"]
 

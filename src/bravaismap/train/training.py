@@ -30,7 +30,8 @@ from bravaismap.classify.network import DropoutNetwork, ModelCard, build_network
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
-from bravaismap.simulate.recipe import Recipe, RecipeBook, recipe_book
+from bravaismap.simulate.books import RecipeBook, recipe_book
+from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 from bravaismap.train.calibration import calibrate
