@@ -1,4 +1,4 @@
-"""A graphics card against the processor: windows per second of the default model, and how far the answers are apart.
+"""A GPU against the processor: windows per second of the default model, and how far the answers are apart.
 
 Where PyTorch finds no card this says "not measured here" and writes nothing. The first run, in which a card loads its
 libraries, does not count.
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--repeats", type=int, default=3)
     asked = options.parse_args(arguments)
     if not torch.cuda.is_available():
-        print(f"{machine()}: no graphics card that PyTorch can use; not measured here")
+        print(f"{machine()}: no GPU that PyTorch can use; not measured here")
         return
     before, device = load(), torch.cuda.get_device_name()
     print(f"{machine()}; {device}; load before the run {before}")

@@ -4,7 +4,7 @@ for name in throughput memory scaling resume watch monte_carlo
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
-Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a graphics card, fills the row of the
+Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a GPU, fills the row of the
 GPU.
 """
 

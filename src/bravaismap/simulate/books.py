@@ -82,7 +82,7 @@ _BROKEN: Final[dict[str, Any]] = {
     "packing": 0.3,
     "vacancies": (0.0, 0.05),
     "distortion": 0.01,
-    "apart": 0.1,  # five times the distortion of 2 % that a scan may have unless one knows better
+    "apart": 0.1,  # five times the default distortion of a scan, 2 %
     "background": (0.0, 0.5),
     "dose": (5.0, 1000.0),
     "amorphous": (0.0, 0.15),

@@ -13,7 +13,7 @@ __all__ = ["PATTERNS", "Range", "Recipe"]
 
 Range = tuple[float, float]
 
-#: What a picture without a lattice may show, see :func:`bravaismap.simulate.patterns.draw_pattern`.
+#: Patterns that an image without a lattice may show, see :func:`bravaismap.simulate.patterns.draw_pattern`.
 PATTERNS: Final = ("speckle", "atoms", "fringes", "rows", "columns", "blocks", "hum")
 
 
@@ -40,7 +40,7 @@ _COUNTS: Final = ("atoms", "antiphase", "holes", "adsorbates")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the windows of one class are drawn from; every pair is the two ends of a uniform distribution.
+    """A recipe for the windows of one class; every pair holds the two ends of a uniform distribution.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Recipe:
     ratio : pair
         Length of the second primitive vector over that of the first.
     angle : tuple of pairs
-        Angle between them in degrees; one of the ranges is drawn with a chance proportional to its width.
+        Angle between them in degrees; a range is drawn with a probability proportional to its width.
     atom_width : pair
         Standard deviation of an atom's Gaussian profile, over `length`.
     disorder : pair
@@ -75,15 +75,15 @@ class Recipe:
     vacuum : pair
         Share of the window without atoms.
     empty : float
-        Chance that there are no atoms at all (for the class ``none``: vacuum).
+        Probability that there are no atoms at all (for the class ``none``: vacuum).
     spacing : float
         Side, in px, of the square that each atom of the motif needs: a small cell holds fewer atoms.
     packing : float or None
         Largest width of an atom, over the side of the square that each atom of the motif has; None for no limit.
     presence : float
-        Chance that a window has each of the effects below that are pairs.
+        Probability that a window has each of the effects below that are pairs.
     tilt : pair
-        Blur of the atoms along one direction, over their width, and half as deep a modulation of their heights.
+        Blur of the atoms along one direction, over their width; their heights are modulated by half of it.
     astigmatism : pair
         Blur along another direction, over the width of an atom.
     tail : pair
@@ -93,21 +93,21 @@ class Recipe:
     flyback : pair
         Displacement at the beginning of the lines, in px.
     line_noise : pair
-        Standard deviation of the offsets of the lines, over that of the image; some go on as streaks.
+        Standard deviation of the offsets of scan lines, over that of the image; a tenth of the lines have streaks.
     amorphous : pair
         Standard deviation of amorphous matter under the atoms, over the height of an atom.
     ring : pair
-        Radius of its diffraction ring, in 1/px; near 0 it is blurred noise.
+        Radius of the diffraction ring of amorphous matter, in 1/px; near 0 it is blurred noise.
     grains : float
-        Chance of a second grain of the same lattice in another orientation, in 15–45 % of the window.
+        Probability of a second grain of the same lattice in another orientation, in 15–45 % of the window.
     inverted : float
-        Chance that atoms are dark.
+        Probability that atoms are dark.
     antiphase : pair of int
         Number of antiphase boundaries, beyond each of which the crystal is displaced by half a period.
     wander : pair
         Standard deviation of a random walk of the scan lines along x, over `length`.
     strain : pair
-        Root mean square of the components of a smooth strain that has no mean.
+        Root mean square of the components of a smooth strain of mean 0.
     holes : pair of int
         Number of holes in the specimen.
     adsorbates : pair of int
@@ -115,13 +115,13 @@ class Recipe:
     row_offsets, column_offsets : pair
         Standard deviation of the offsets of scan lines, and of columns, over the height of an atom.
     faults : pair of int or None
-        How many of its faults one picture has: of ``antiphase``, ``drift`` (`wander` and `drift`), ``strain``,
+        Number of faults that an image has: of ``antiphase``, ``drift`` (`wander` and `drift`), ``strain``,
         ``grain``, ``holes``, ``dirt`` (`contamination` and `adsorbates`), ``rows`` and ``columns`` (offsets). None for
         all of them.
     apart : float
         Smallest deviation of the lattice, as a strain, from each symmetry that its class does not have.
     patterns : tuple of str
-        Of the class ``none``: what a picture shows instead of atoms, one of `PATTERNS` in each.
+        Of the class ``none``: patterns of `PATTERNS`, one of which an image shows instead of atoms.
     """
 
     lattice: str
