@@ -24,8 +24,7 @@ PROCESSOR = "cpu"
 #: precision, which processors compute slowly.
 SMALLEST_EXPONENT = -60.0
 #: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, during
-#: which threads wait for one another; more mean more memory. Images from `_LARGE` px on are searched more widely, so that
-#: fewer of their pixels fit.
+#: which threads wait for one another; more mean more memory. Fewer from `_LARGE` px on, searched more widely.
 _PIXELS_ON_PROCESSOR = 5 * 2**20
 _LARGE = 2**15
 _PIXELS_OF_LARGE = 2**21

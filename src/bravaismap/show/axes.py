@@ -1,4 +1,4 @@
-"""What every figure shares: axes to scale, the colours of classes, frames in grey, the size of text, a scale bar.
+"""Common parts of all figures: axes to scale, colours of classes, frames in grey, the size of text, a scale bar.
 
 No function touches pyplot or its settings. Maps are to scale, each window owning the area up to half-way to the next;
 what is not mapped is blank. Images may be a movie or one frame, with or without coordinates; frame −1 is the last one.
@@ -55,7 +55,7 @@ TEXT, SMALL_TEXT, MOVIE_TEXT = 9.0, 8.0, 14.0  # pt: titles and labels, legends,
 
 
 def class_colors(names: Iterable[str]) -> dict[str, str]:
-    """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next Okabe–Ito colour still free."""
+    """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next free Okabe–Ito colour."""
     names = [str(name) for name in names]
     palette = [to_hex(color).upper() for key in ("okabe_ito", "petroff10") for color in color_sequences[key]]
     taken = {COLORS[NONE], *(COLORS[name] for name in names if name in COLORS)}
@@ -65,7 +65,7 @@ def class_colors(names: Iterable[str]) -> dict[str, str]:
 
 
 def edges(centers: Any) -> NDArray[np.float64]:
-    """Return where the areas of the windows along an axis begin and end; a single window begins at 0."""
+    """Return the edges of the areas of windows along an axis, n + 1 for n centres; a single window begins at 0."""
     centers = np.asarray(centers, float)
     half = (centers[1] - centers[0]) / 2 if centers.size > 1 else abs(centers[0]) or 0.5
     return np.concatenate([centers[:1] - half, (centers[1:] + centers[:-1]) / 2, centers[-1:] + half])
@@ -105,7 +105,7 @@ def stamp(result: xr.Dataset, index: int) -> str:
 
 
 def figure_for_maps(result: xr.Dataset, rows: int, columns: int, *, beside: float = 0.0, below: float = 0.0) -> Figure:
-    """Return a figure as high as its maps need; `beside` and `below` (in) are left for other things."""
+    """Return a figure as high as its maps need; `beside` and `below` are room for other parts, in inches."""
     y, x = (np.ptp(edges(result[dim].values)) for dim in ("y", "x"))
     width = WIDTH if columns > 1 else 4.6
     height = (width - 0.6 - beside) / columns * float(np.clip(y / x, 0.2, 3))
@@ -113,7 +113,7 @@ def figure_for_maps(result: xr.Dataset, rows: int, columns: int, *, beside: floa
 
 
 def sized(figure: Figure, text: float = TEXT) -> Figure:
-    """Give titles and labels the size `text` (pt), and the numbers on the axes one less."""
+    """Set titles and labels to the size `text` in pt and the numbers on the axes to one less; return the figure."""
     for ax in figure.axes:
         ax.tick_params(labelsize=text - 1)
         for label in (ax.title, ax.xaxis.label, ax.yaxis.label, *figure.texts):
@@ -122,7 +122,7 @@ def sized(figure: Figure, text: float = TEXT) -> Figure:
 
 
 def label_axes(ax: Axes, data: xr.Dataset | xr.DataArray, *, left: bool = True, bottom: bool = True) -> None:
-    """Name the axes of a map."""
+    """Label the axes of a map with their names and units."""
     ax.tick_params(labelleft=left, labelbottom=bottom)
     ax.locator_params(nbins=5)
     ax.set(xlabel=f"x ({unit_of(data, 'x')})" if bottom else "", ylabel=f"y ({unit_of(data, 'y')})" if left else "")
@@ -132,15 +132,15 @@ def draw_maps(
     axes: Any, result: xr.Dataset, maps: Any, titles: list[str], cmap: str, limit: float | None, label: str
 ) -> list[QuadMesh]:
     """Draw maps that share a colour bar from 0 to `limit` (or the largest value) into a grid of axes."""
-    columns, used, meshes = axes.shape[1], list(axes.flat)[: len(maps)], []
+    columns, panels, meshes = axes.shape[1], list(axes.flat)[: len(maps)], []
     limit = limit or max(float(np.nanmax(maps, initial=0)), 1e-3)
-    for i, (ax, values, title) in enumerate(zip(used, maps, titles, strict=True)):
+    for i, (ax, values, title) in enumerate(zip(panels, maps, titles, strict=True)):
         meshes.append(draw_map(ax, result, values, cmap, limit))
         ax.set_title(title)
         label_axes(ax, result, left=ax.get_subplotspec().is_first_col(), bottom=i >= len(maps) - columns)
     for ax in axes.flat[len(maps) :]:
         ax.remove()
-    used[0].figure.colorbar(meshes[-1], ax=used, label=label, shrink=0.75, aspect=25 if len(used) > 1 else 18)
+    panels[0].figure.colorbar(meshes[-1], ax=panels, label=label, shrink=0.75, aspect=25 if len(panels) > 1 else 18)
     return meshes
 
 
@@ -156,14 +156,14 @@ def draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None,
 
 
 def draw_image(ax: Axes, frame: xr.DataArray, sample: Any = None) -> AxesImage:
-    """Draw a frame in grey, its contrast being that of `sample` if given, but for 0.5 % of pixels at either end."""
+    """Draw a frame in grey from the 0.5th to the 99.5th percentile of `sample`, by default of the frame itself."""
     low, high = np.nanpercentile(frame.values if sample is None else sample, (0.5, 99.5))
     extent: Any = (*edges(frame["x"].values)[[0, -1]], *edges(frame["y"].values)[[-1, 0]])
     return ax.imshow(frame.values, cmap="gray", vmin=low, vmax=high if high > low else low + 1, extent=extent)
 
 
 def show_frame(ax: Axes, images: Any, result: xr.Dataset, index: int) -> AxesImage:
-    """Draw a frame of a movie in grey, to scale with the maps of a result of as many frames."""
+    """Draw a frame of a movie in grey, to scale with the maps of a result with as many frames."""
     return draw_image(ax, frame_of(images, result, index))
 
 
@@ -177,18 +177,18 @@ def frame_of(images: Any, result: xr.Dataset | None = None, index: int = 0) -> x
         images = images.isel(time=index if count > 1 else 0)
     axes = {}
     for dim in ("y", "x"):
-        length, known = images.sizes[dim], images.coords.get(dim)
-        if known is None or (result is not None and unit_of(images, dim) != unit_of(result, dim)):
+        length, coordinate = images.sizes[dim], images.coords.get(dim)
+        if coordinate is None or (result is not None and unit_of(images, dim) != unit_of(result, dim)):
             end = length - 1 if result is None else float(result[dim][0] + result[dim][-1])
-            known = xr.DataArray(np.linspace(0, end, length), dims=dim)
-        axes[dim] = (dim, known.values, {"units": unit_of(images if result is None else result, dim)})
+            coordinate = xr.DataArray(np.linspace(0, end, length), dims=dim)
+        axes[dim] = (dim, coordinate.values, {"units": unit_of(images if result is None else result, dim)})
     frame = xr.DataArray(np.asarray(images.values, np.float32), axes, ("y", "x"))
-    factor = max(1, min(frame.shape) // 1000)  # more px than a figure can show
+    factor = max(1, min(frame.shape) // 1000)  # above about 1000 px, which a figure cannot show
     return frame if factor == 1 else frame.coarsen(y=factor, x=factor, boundary="trim").mean()
 
 
 def outline(ax: Axes, y: Any, x: Any) -> Artist:
-    """Outline an area that is given by (begin, end) along y and x."""
+    """Outline a rectangle that is given by (begin, end) along y and x."""
     return ax.add_patch(Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], fill=False, ec="#F0E442", lw=1.2))
 
 

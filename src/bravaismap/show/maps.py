@@ -47,7 +47,7 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
     image : array (y, x) or movie (time, y, x), optional
         Drawn beside the map, with the outline of a window.
     overlay : bool
-        Draw the map half transparent on `image`, and not beside it.
+        Draw the map half transparent on `image` instead of beside it.
     """
     index = frame_number(result, time)
     label = np.asarray(result["label"].isel(time=index).values)
@@ -103,7 +103,7 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
 def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
     """Draw the predictive entropy and the mutual information of a frame, in nat.
 
-    The scale of the entropy ends at ln(number of classes), which is complete ignorance.
+    The scale of the entropy ends at the logarithm of the number of classes, where all are equally probable.
 
     Parameters
     ----------
@@ -136,14 +136,14 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figu
     ax = figure.subplots()
     time, unit = np.asarray(result["time"].values, float), unit_of(result, "time")
     fraction, std = (np.asarray(result[name].values, float) for name in ("fraction", "fraction_std"))
-    every = max(1, len(time) // 8)
+    interval = max(1, len(time) // 8)
     for i, (name, color) in enumerate(class_colors(result["lattice"].values).items()):
         ax.fill_between(time, fraction[:, i] - std[:, i], fraction[:, i] + std[:, i], color=color, alpha=0.25, lw=0)
         (curve,) = ax.plot(time, fraction[:, i], color=color, lw=1.4, label=display_name(name))
-        curve.set(marker="osD^vPX*"[i % 8], markersize=4, markevery=(i * every // fraction.shape[1], every))
+        curve.set(marker="osD^vPX*"[i % 8], markersize=4, markevery=(i * interval // fraction.shape[1], interval))
     if void is not None:
-        known = void["time"].values if "time" in void.coords else time[: void.size]
-        ax.plot(known, void.values, color="black", ls="--", lw=1.2, label="void (true)")
+        void_time = void["time"].values if "time" in void.coords else time[: void.size]
+        ax.plot(void_time, void.values, color="black", ls="--", lw=1.2, label="void (true)")
     ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction")
     ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
     ax.grid(color="0.9", lw=0.6)

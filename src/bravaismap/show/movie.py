@@ -43,31 +43,31 @@ def probability_frames(
     """
     figure = Figure((size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
-    maps, picture, others = _film(figure, result, images)
+    maps, picture, marks = _lay_out(figure, result, images)
     title = figure.suptitle(stamp(result, 0))
     sized(figure, MOVIE_TEXT)
-    canvas.draw()  # finds the layout
+    canvas.draw()  # computes the layout
     figure.set_layout_engine("none")
-    changing: list[Artist] = [*maps, *([] if picture is None else [picture]), *others, title]
-    for artist in changing:
+    animated: list[Artist] = [*maps, *([] if picture is None else [picture]), *marks, title]
+    for artist in animated:
         artist.set_animated(True)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
     for index in range(result.sizes["time"]):
         values = np.asarray(result["probability"].isel(time=index).transpose("lattice", ...).values)
-        for mesh, one in zip(maps, values, strict=True):
-            mesh.set_array(np.ma.masked_invalid(one))
+        for mesh, probability in zip(maps, values, strict=True):
+            mesh.set_array(np.ma.masked_invalid(probability))
         if picture is not None:
             picture.set_data(frame_of(images, result, index).values)
         title.set_text(stamp(result, index))
         canvas.restore_region(background)
-        for artist in changing:
+        for artist in animated:
             figure.draw_artist(artist)
         yield np.array(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMesh], AxesImage | None, list[Artist]]:
-    """Lay out the movie; return the maps, the image, and what lies on them."""
+def _lay_out(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMesh], AxesImage | None, list[Artist]]:
+    """Lay out a frame of the movie; return the maps, the image, and the outline and scale bar on them."""
     names = [display_name(str(name)) for name in result["lattice"].values]
     rows = 1 if len(names) <= 3 else 2
     columns = -(-len(names) // rows)
@@ -76,15 +76,15 @@ def _film(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMes
     axes = [figure.add_subplot(grid[i // columns, left + i % columns]) for i in range(len(names))]
     blank = np.full((len(names), result.sizes["y"], result.sizes["x"]), np.nan)
     maps = draw_maps(np.array([axes]), result, blank, names, PROBABILITY_CMAP, 1.0, "probability")
-    first, picture, others = axes[0], None, []
+    first, picture, marks = axes[0], None, []
     if images is not None:
         first = figure.add_subplot(grid[:, :left])
         first.set_title("image, mapped area outlined")
-        some = np.linspace(0, result.sizes["time"] - 1, 5).astype(int)
-        picture = draw_image(first, frame_of(images, result), [frame_of(images, result, i).values for i in some])
-        others = [outline(first, *(edges(result[dim].values)[[0, -1]] for dim in ("y", "x")))]
+        numbers = np.linspace(0, result.sizes["time"] - 1, 5).astype(int)
+        picture = draw_image(first, frame_of(images, result), [frame_of(images, result, i).values for i in numbers])
+        marks = [outline(first, *(edges(result[dim].values)[[0, -1]] for dim in ("y", "x")))]
     for i, ax in enumerate(dict.fromkeys([*axes, first])):
         ax.set_anchor("C" if rows == 1 or i == len(names) else "S" if i < columns else "N")
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
         ax.spines[:].set_visible(False)
-    return maps, picture, [*others, *scale_bar(first, result)]
+    return maps, picture, [*marks, *scale_bar(first, result)]
