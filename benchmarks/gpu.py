@@ -51,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before, device = load(), torch.cuda.get_device_name()
     print(f"{machine()}; {device}; load before the run {before}")
     images = bm.simulate(asked.windows, "realistic")["image"].values.astype(np.float32)
-    found = compared(bm.load_model(), bm.load_model(device="cuda"), images, asked.repeats)
-    print(f"{found['windows']} windows of 128², default model, median of {asked.repeats}:")
-    print(f"  on the card        {found['windows_per_second']:8.0f} windows/s")
-    print(f"  on the processor   {found['cpu_windows_per_second']:8.0f} windows/s")
-    print(f"  largest difference of a probability {found['largest_difference']:.1g}")
-    write_figures(asked.json, "gpu", {"device": device, "load": before, "repeats": asked.repeats} | found)
+    figures = compared(bm.load_model(), bm.load_model(device="cuda"), images, asked.repeats)
+    print(f"{figures['windows']} windows of 128², default model, median of {asked.repeats}:")
+    print(f"  on the card        {figures['windows_per_second']:8.0f} windows/s")
+    print(f"  on the processor   {figures['cpu_windows_per_second']:8.0f} windows/s")
+    print(f"  largest difference of a probability {figures['largest_difference']:.1g}")
+    write_figures(asked.json, "gpu", {"device": device, "load": before, "repeats": asked.repeats} | figures)
 
 
 if __name__ == "__main__":

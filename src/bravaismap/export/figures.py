@@ -1,4 +1,4 @@
-"""Figures of a result, of its strain, its domains and an unmixed movie, as files, with the tables that belong to them.
+"""Files of the figures of a result, its strain and its domains, and of an unmixed movie, with their tables.
 
 Every file is written under a temporary name beside its own and then renamed, so that a file is either whole or absent.
 """
@@ -27,14 +27,14 @@ def export_figures(
     svg: bool = False,
     void: xr.DataArray | None = None,
 ) -> list[Path]:
-    """Write the figures of a result: fractions, and for some frames labels, probabilities and uncertainty.
+    """Write the figures of a result: fractions, and of selected frames labels, probabilities and uncertainty.
 
     Parameters
     ----------
     result : Dataset
         As :func:`~bravaismap.map_phases` returns it.
     folder : str or path
-        Made if it does not exist; figures of the same name in it are replaced.
+        Created if it does not exist; figures of the same name in it are replaced.
     images : movie (time, y, x), optional
         Drawn beside the label maps.
     times : sequence of int, optional
@@ -76,14 +76,14 @@ def export_figures(
 
 
 def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Sequence[int] | None = None) -> list[Path]:
-    """Write a strain map as a table, and for some frames as figures.
+    """Write a strain map as a table, and selected frames of it as figures.
 
     Parameters
     ----------
     strain : Dataset
         Of :func:`~bravaismap.strain_map`.
     folder : str or path
-        Made if it does not exist; files of the same name in it are replaced.
+        Created if it does not exist; files of the same name in it are replaced.
     times : sequence of int, optional
         Numbers of the frames to draw; the first, middle and last one mapped so far when not given.
 
@@ -91,7 +91,7 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
     -------
     list of Path
         ``strain_0012.png`` for frame 12; and ``strain.csv``, a line per window and frame with ``exx``, ``eyy``, ``exy``
-        (%), ``rotation`` (degrees) and their σ, empty where the reference lattice is not.
+        (%), ``rotation`` (degrees) and their σ, empty where there is no reference lattice.
 
     Raises
     ------
@@ -114,14 +114,14 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
 def export_domains(
     domains: xr.Dataset, folder: str | os.PathLike[str], *, maps: xr.Dataset | None = None, images: Any = None
 ) -> list[Path]:
-    """Write the domains of a result as a table, and if asked for as a figure.
+    """Write the domains of a result as a table and, given maps, as a figure.
 
     Parameters
     ----------
     domains : Dataset
         Of :func:`bravaismap.domains.finding.find_domains`.
     folder : str or path
-        Made if it does not exist; existing files of these names in it are replaced.
+        Created if it does not exist; existing files of these names in it are replaced.
     maps : Dataset, optional
         Of :func:`bravaismap.domains.finding.domain_maps`: the frames to draw.
     images : movie (time, y, x), optional
@@ -155,7 +155,7 @@ def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list
     unmixed : Dataset
         As :func:`~bravaismap.unmixing.unmix` returns it.
     folder : str or path
-        Made if it does not exist; what an earlier call wrote to it is replaced.
+        Created if it does not exist; what an earlier call wrote to it is replaced.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Video files out: the movie of a result, or any frames."""
+"""Video files, of a result or of any frames."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def export_video(
     Parameters
     ----------
     result : Dataset
-        As :func:`~bravaismap.map_phases` returns it; a frame at a time is read.
+        As :func:`~bravaismap.map_phases` returns it; it is read one frame at a time.
     path : str or path
-        Ends in ``.mp4``. Its folder is made if it does not exist; an existing file is replaced.
+        Ends in ``.mp4``. Its folder is created if it does not exist; an existing file is replaced.
     images : movie (time, y, x), optional
         Drawn beside the maps.
     fps : float
-        Frames per second at which it plays.
+        Frames per second.
     progress : callable, optional
         Called with the number of frames written so far.
 
     Returns
     -------
     list of Path
-        The one file written.
+        The file written.
 
     Raises
     ------
@@ -72,16 +72,16 @@ def _counted(frames: Iterable[np.ndarray], progress: Callable[[int], object] | N
 
 
 def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write frames as a video (H.264, yuv420p), which appears under its name only when it is complete.
+    """Write frames as a video (H.264, yuv420p); the file appears under its name only when it is complete.
 
     Parameters
     ----------
     path : str or path
-        Ends in ``.mp4`` (or another container of H.264). An existing file is replaced.
+        Ends in ``.mp4`` or the name of another container of H.264. An existing file is replaced.
     frames : iterable of array, shape (y, x, 3), uint8
-        Red, green, blue; all of one size. An odd height or width is padded by repeating the last line.
+        Red, green, blue; all of one size. An odd height or width is padded by repeating the last row or column.
     fps : float
-        Frames per second at which it plays.
+        Frames per second.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], fps:
 
 
 def _send(writer: Any, frames: Iterable[np.ndarray], shape: tuple[int, ...], target: Path) -> None:
-    """Give the frames to ffmpeg and wait until it has finished."""
+    """Send the frames to ffmpeg and wait until it has finished."""
     try:
         writer.send(None)
         for frame in frames:

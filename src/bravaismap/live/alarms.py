@@ -19,7 +19,7 @@ _FEWEST_FRAMES = 3  # from which a trend can be told from noise
 
 @dataclass(frozen=True)
 class Rule:
-    """A class whose fraction is to stay below or above a threshold."""
+    """A rule that the fraction of a class is to stay below a threshold, or above it."""
 
     lattice: str
     above: bool
@@ -32,18 +32,19 @@ class Rule:
 
 
 def parse_rule(text: str, classes: Collection[str] | None = None) -> Rule:
-    """Return the rule that a text such as ``"none>0.05"`` or ``"hexagonal<80%"`` means.
+    """Return the rule of a text such as ``"none>0.05"`` or ``"hexagonal<80%"``.
 
     Parameters
     ----------
     text : str
+        A class, ``>`` or ``<``, and a fraction.
     classes : collection of str, optional
         The classes of the model; those of this package when not given.
 
     Raises
     ------
     InputError
-        If it is no rule.
+        If the text is not a rule.
     """
     parts = re.fullmatch(r"\s*([^<>]+?)\s*([<>])\s*([0-9.]+)\s*(%?)\s*", text)
     try:
@@ -99,7 +100,7 @@ class Alarm:
     ----------
     rule : Rule
     frames : int
-        Number of frames looked at, at least 3.
+        Number of frames over which the trend is taken, at least 3.
     """
 
     def __init__(self, rule: Rule, frames: int = 3) -> None:

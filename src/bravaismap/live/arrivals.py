@@ -27,22 +27,22 @@ class Stamp:
 @dataclass
 class _Seen:
     stamp: Stamp
-    since: float  # when it was first seen like this
+    since: float  # when this state was first seen, in s
     retry: float = 0.0
     given_up: bool = False
 
 
 class Arrivals:
-    """Which files are ready to be read.
+    """The files of a folder that are ready to be read.
 
     Parameters
     ----------
     settle : float
-        Seconds for which a file must not have changed.
+        Time in s for which a file must not have changed.
     patience : float
-        Seconds after its last change from which a file that cannot be used is given up.
+        Time in s after its last change at which a file that cannot be used is given up.
     done : collection of str
-        Names that need not be looked at.
+        Names of files that need not be read.
     """
 
     def __init__(self, settle: float, patience: float, done: Collection[str] = ()) -> None:
@@ -51,7 +51,7 @@ class Arrivals:
         self._seen: dict[str, _Seen] = {}
 
     def ready(self, listing: Mapping[str, Stamp], now: float) -> list[str]:
-        """Return the names that can be read now, in natural order, given what is there."""
+        """Return the names of files that can be read now, in natural order, given the files that exist."""
         for name, stamp in listing.items():
             if name not in self._done and (name not in self._seen or self._seen[name].stamp != stamp):
                 self._seen[name] = _Seen(stamp, now)
@@ -65,16 +65,16 @@ class Arrivals:
         return ready
 
     def is_done(self, name: str) -> bool:
-        """Return whether a file need not be looked at again."""
+        """Tell whether a file need not be read again."""
         return name in self._done
 
     def finish(self, name: str) -> None:
-        """Note that a file is done."""
+        """Record that a file is done."""
         self._done.add(name)
         self._seen.pop(name, None)
 
     def fail(self, name: str, now: float) -> bool:
-        """Note that a file could not be used; return whether it is given up until it changes."""
+        """Record that a file could not be used; return whether it is given up until it changes."""
         seen = self._seen[name]
         seen.retry = now + self.settle
         seen.given_up = now - seen.since >= self.patience

@@ -28,9 +28,9 @@ class GrowingStack:
     ----------
     path : Path
     dataset : str, optional
-        Which array of a file with several.
+        Name of the array in a file with several.
     pixel_size : float, optional
-        In nm, instead of the one in the file.
+        Side of a pixel in nm, instead of the one in the file.
     """
 
     def __init__(self, path: Path, dataset: str | None = None, pixel_size: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A live run: frames are classified as they appear, from a folder or from a stack that grows."""
+"""Live runs: frames are classified as they appear, in a folder or in a file that grows, and appended to a result."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class FolderSource:
     ----------
     folder : Path
     pattern : str
-        Which files, for example ``"*.tif"``.
+        Pattern of the names of files, for example ``"*.tif"``.
     settle, patience : float
         See :class:`bravaismap.live.arrivals.Arrivals`.
     dataset : str, optional
-        Which image of a file that holds several.
+        Name of the image in files that hold several.
     pixel_size : float, optional
-        In nm.
+        Side of a pixel in nm, instead of the one in the file.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class StackSource:
     ----------
     path : Path
     dataset : str, optional
-        Which array of the file.
+        Name of the array in a file with several.
     settle : float
         Seconds for which the file must not have changed before its last frame counts as complete.
     pixel_size : float, optional
-        In nm.
+        Side of a pixel in nm, instead of the one in the file.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ def watch(
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,
 ) -> Iterator[Frame]:
-    """Classify frames as they appear and append them to a result, which may exist from an earlier run.
+    """Classify frames as they appear and append them to a result, which an earlier run may have begun.
 
     Parameters
     ----------
@@ -184,12 +184,13 @@ def watch(
     output : Path
         The ``.zarr`` folder. Alarms that are raised are appended to ``alarms.jsonl`` beside it.
     alarms : list of Alarm, optional
+        Alarms that every frame may raise.
     until_idle : float, optional
         Stop after this many seconds without a new frame; never when not given.
     frame_time : float, optional
         Time from one frame to the next in s.
     clock : callable
-        Returns the time in s.
+        Returns the time in s, from any origin.
     window, step, model, distortion, samples, seed, nan
         As for :func:`bravaismap.map_phases`.
 
@@ -217,7 +218,7 @@ def watch(
                 f"{pixels.attrs.get('source', source)}: a frame of {given}, but those before have {expected}"
             )
         phases = map_movie(as_movie(pixels), settings)
-        size = pixels.shape  # of the first that can be mapped
+        size = pixels.shape  # from the first frame that can be mapped on
         return phases
 
     try:
@@ -243,7 +244,7 @@ def watch(
 
 
 def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:
-    """Return the run card of a live run, given the map of its first frame."""
+    """Return the run card of a live run from the map of its first frame."""
     movie = {name: phases.attrs[name] for name in ("frame_size", "pixel_size_nm")}
     movie = {"input": str(source), **movie, "frame_time_s": frame_time}
     return settings.map_card(chosen_model(settings).record, movie)
