@@ -208,9 +208,7 @@ def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
 
 def idle(rows_by_kind: dict[str, dict[str, Row]]) -> list[str]:
     """Return the ingredients whose absence changes no window of any kind."""
-    return [
-        name for name in ABLATIONS if not any(of_kind[f"{_OFF}{name}"].differs for of_kind in rows_by_kind.values())
-    ]
+    return [name for name in ABLATIONS if not any(kind[f"{_OFF}{name}"].differs for kind in rows_by_kind.values())]
 
 
 def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:

@@ -70,64 +70,64 @@ def records_in(folder: Path) -> dict[str, Figures]:
     records: dict[str, Figures] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            figures = json.loads(path.read_text(encoding="utf-8"))
-            name = str(figures["benchmark"])
+            data = json.loads(path.read_text(encoding="utf-8"))
+            name = str(data["benchmark"])
         except (ValueError, KeyError, TypeError) as error:
             raise SystemExit(f"{path}: not written by a benchmark ({error!r}); take it out of the folder") from error
         if name in records:
             raise SystemExit(f"{path}: the figures of {name} are there twice; leave one of them in the folder")
-        records[name] = figures
+        records[name] = data
     if not records:
         raise SystemExit(f"{folder}: no figures; make some with python benchmarks/throughput.py --json {folder}/t.json")
     return records
 
 
-def _throughput(figures: Figures) -> list[str]:
-    total, windows = figures["seconds_per_frame"], figures["windows"]
-    stages = [[stage, _ms(s), _percent(s / total)] for stage, s in figures["stages"].items()]
+def _throughput(data: Figures) -> list[str]:
+    total, windows = data["seconds_per_frame"], data["windows"]
+    stages = [[stage, _ms(s), _percent(s / total)] for stage, s in data["stages"].items()]
     whole = ["**all**", f"**{_ms(total)}**", f"{windows / total:.0f} windows/s"]
-    on_all, frames = figures["on_all_threads"], figures["paper_frames"]
+    on_all, frames = data["on_all_threads"], data["paper_frames"]
     parts = [
-        f"`map` with the default model and all outputs, from HDF5 to zarr: {_count(figures['frames'], 'frame')} of 512², "
+        f"`map` with the default model and all outputs, from HDF5 to zarr: {_count(data['frames'], 'frame')} of 512², "
         f"spread over a simulation of the paper's movie, {windows} windows of 128² each, on one thread.",
         _table(["stage", "ms a frame", "share"], [*stages, whole]),
-        f"The Fourier transforms of the windows alone take {_ms(figures['fft'])} ms a frame: the whole is "
-        f"{total / figures['fft']:.0f} times that. On {_count(figures['threads'], 'thread')} it maps "
+        f"The Fourier transforms of the windows alone take {_ms(data['fft'])} ms a frame: the whole is "
+        f"{total / data['fft']:.0f} times that. On {_count(data['threads'], 'thread')} it maps "
         f"{windows / on_all:.0f} windows/s. The paper's movie of {frames} frames, recorded in "
-        f"{figures['paper_seconds']:g} s, would take {frames * on_all:.0f} s, projected from "
-        f"{_count(figures['frames'], 'frame')}; with {figures['paper_samples']} draws for the σ of each window, the number "
-        f"of the paper's passes, {frames * figures['with_paper_samples']:.0f} s.",
+        f"{data['paper_seconds']:g} s, would take {frames * on_all:.0f} s, projected from "
+        f"{_count(data['frames'], 'frame')}; with {data['paper_samples']} draws for the σ of each window, the number "
+        f"of the paper's passes, {frames * data['with_paper_samples']:.0f} s.",
     ]
-    if figures["parts"]:
+    if data["parts"]:
         rows = [
             [row["part"], f"{row['windows_per_second']:.0f}", f"{1e3 / row['windows_per_second']:.3g}"]
-            for row in figures["parts"]
+            for row in data["parts"]
         ]
         parts.append(_table(["part, on all threads where not said otherwise", "windows/s", "ms a window"], rows))
     return parts
 
 
-def _memory(figures: Figures) -> list[str]:
-    side, lazy, passed = figures["side"], figures["lazy"], figures["passed"]
+def _memory(data: Figures) -> list[str]:
+    side, lazy, passed = data["side"], data["lazy"], data["passed"]
     rows = [
         [
             f"HDF5, {row['frames']} frames of {side}² float32, {row['megabytes_on_disk']:.0f} MB",
             "all",
             f"{row['peak_megabytes']:.0f} MB",
         ]
-        for row in figures["files"]
+        for row in data["files"]
     ]
     movie = f"{lazy['gigabytes']:.0f} GB, {lazy['frames_of_the_whole']} frames of {side}² float32, made as it is read"
     rows += [[movie, f"{row['frames']} frames", f"{row['peak_megabytes']:.0f} MB"] for row in passed]
     return [
         _table(["movie", "mapped", "peak resident memory"], rows),
         f"The {lazy['gigabytes']:.0f} GB do not exist: each block is made when it is read, and only the frames named "
-        f"were mapped. Over the last half of them memory grew by {figures['megabytes_per_frame']:.4f} MB a frame, and a "
-        f"frame took {figures['seconds_per_frame']:.3f} s.",
+        f"were mapped. Over the last half of them memory grew by {data['megabytes_per_frame']:.4f} MB a frame, and a "
+        f"frame took {data['seconds_per_frame']:.3f} s.",
     ]
 
 
-def _scaling(figures: Figures) -> list[str]:
+def _scaling(data: Figures) -> list[str]:
     header = ["frames", "windows a frame", "workers", "time", "windows/s", "against 1 worker", "processor time a frame"]
     rows = [
         [
@@ -139,24 +139,24 @@ def _scaling(figures: Figures) -> list[str]:
             f"{row['speedup']:.2f} ({row['speedup_if_alone']:.2f} by processor time)",
             f"{row['worked'] / row['frames']:.2f} s",
         ]
-        for row in figures["rows"]
+        for row in data["rows"]
     ]
     return [
-        f"Frames of {figures['side']}², default model, workers of one thread, the cluster started before the clock.",
+        f"Frames of {data['side']}², default model, workers of one thread, the cluster started before the clock.",
         _table(header, rows),
         "The processor time of the workers depends less on other work on the machine than the clock does: what it "
         "allows is the speedup where every worker has a core for itself.",
     ]
 
 
-def _resume(figures: Figures) -> list[str]:
-    done = figures["frames_done_when_killed"]
+def _resume(data: Figures) -> list[str]:
+    done = data["frames_done_when_killed"]
     runs = [
-        ["mapped without interruption", _s(figures["uninterrupted"])],
-        [f"killed (`kill -9`) with {done} frames done, after", _s(figures["until_killed"])],
-        ["continued to the end by the same call", _s(figures["continued"])],
-        ["**lost by being killed**", f"**{_s(figures['lost'])}**"],
-        ["the same call on the finished result, which only checks it", _s(figures["checked_again"])],
+        ["mapped without interruption", _s(data["uninterrupted"])],
+        [f"killed (`kill -9`) with {done} frames done, after", _s(data["until_killed"])],
+        ["continued to the end by the same call", _s(data["continued"])],
+        ["**lost by being killed**", f"**{_s(data['lost'])}**"],
+        ["the same call on the finished result, which only checks it", _s(data["checked_again"])],
     ]
     costs = [
         ["opening a finished result", "open"],
@@ -166,46 +166,46 @@ def _resume(figures: Figures) -> list[str]:
         ["of it for the other name (writing in place takes so much less)", "renaming_per_frame"],
     ]
     return [
-        f"{figures['frames']} frames of {figures['size']}², {figures['windows']} windows each, default model; medians of "
-        f"{_count(figures['repeats'], 'repeat')}. The start of the process is in these times:",
+        f"{data['frames']} frames of {data['size']}², {data['windows']} windows each, default model; medians of "
+        f"{_count(data['repeats'], 'repeat')}. The start of the process is in these times:",
         _table(["run", "time"], runs),
-        f"In a process that runs already; a frame is {figures['files_per_frame']} files:",
-        _table(["", "ms"], [[what, _ms(figures[key])] for what, key in costs]),
+        f"In a process that runs already; a frame is {data['files_per_frame']} files:",
+        _table(["", "ms"], [[what, _ms(data[key])] for what, key in costs]),
     ]
 
 
-def _watch(figures: Figures) -> list[str]:
+def _watch(data: Figures) -> list[str]:
     return [
-        f"`watch` on a folder of {_count(figures['frames'], 'image')} of {figures['size']}² that wait, {figures['windows']} "
-        f"windows each, default model: {figures['rate']:.2g} frames a second. A frame takes {_s(figures['median'])} "
-        f"(median), {_s(figures['longest'])} at most, classified and stored."
+        f"`watch` on a folder of {_count(data['frames'], 'image')} of {data['size']}² that wait, {data['windows']} "
+        f"windows each, default model: {data['rate']:.2g} frames a second. A frame takes {_s(data['median'])} "
+        f"(median), {_s(data['longest'])} at most, classified and stored."
     ]
 
 
-def _monte_carlo(figures: Figures) -> list[str]:
+def _monte_carlo(data: Figures) -> list[str]:
     rows = [
-        ["in batches, as `classify` does", _s(figures["batched"])],
-        ["pass by pass through the same network", _s(figures["looped"])],
-        ["ratio (lowest of the repeats)", f"{figures['ratio']:.1f} ({figures['lowest_ratio']:.1f})"],
+        ["in batches, as `classify` does", _s(data["batched"])],
+        ["pass by pass through the same network", _s(data["looped"])],
+        ["ratio (lowest of the repeats)", f"{data['ratio']:.1f} ({data['lowest_ratio']:.1f})"],
     ]
     return [
-        f"{figures['passes']} passes of Monte-Carlo dropout of `dcnn-2018` on one window; medians of "
-        f"{_count(figures['repeats'], 'repeat')}.",
+        f"{data['passes']} passes of Monte-Carlo dropout of `dcnn-2018` on one window; medians of "
+        f"{_count(data['repeats'], 'repeat')}.",
         _table(["", ""], rows),
-        f"The means differ by at most {figures['means_apart']:.2f} standard errors of the difference, the standard "
-        f"deviations by at most {figures['deviations_apart']:.4f}.",
+        f"The means differ by at most {data['means_apart']:.2f} standard errors of the difference, the standard "
+        f"deviations by at most {data['deviations_apart']:.4f}.",
     ]
 
 
-def _gpu(figures: Figures | None) -> list[str]:
+def _gpu(data: Figures | None) -> list[str]:
     header = ["device", "windows/s", "on the processor", "largest difference of a probability"]
-    if figures is None:
+    if data is None:
         return [_table(header, [["GPU", "not measured here", "", ""]])]
-    speeds = [f"{figures[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
+    speeds = [f"{data[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
     return [
-        _source("gpu", figures),
-        f"{figures['windows']} windows of 128², default model without draws.",
-        _table(header, [[figures["device"], *speeds, f"{figures['largest_difference']:.1g}"]]),
+        _source("gpu", data),
+        f"{data['windows']} windows of 128², default model without draws.",
+        _table(header, [[data["device"], *speeds, f"{data['largest_difference']:.1g}"]]),
     ]
 
 
@@ -219,10 +219,10 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
 }
 
 
-def _source(name: str, figures: Figures) -> str:
-    load = figures.get("load")
+def _source(name: str, data: Figures) -> str:
+    load = data.get("load")
     busy = "" if load is None else f" Load before the run: {load:.1f}."
-    return f"`benchmarks/{name}.py`, {figures['date']}: {figures['machine']}.{busy}"
+    return f"`benchmarks/{name}.py`, {data['date']}: {data['machine']}.{busy}"
 
 
 def _table(header: Row, rows: Sequence[Row]) -> str:
