@@ -14,11 +14,11 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie
+from bravaismap.phases.first_look import settled
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
-from bravaismap.windows import window_grid
 
 __all__ = ["MappedMovie", "open_source"]
 
@@ -39,7 +39,8 @@ class MappedMovie(Source):
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
-        grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), settings.window, settings.step)
+        settings = settled(settings, calibrated)
+        grid = settings.grid(calibrated)
         record = classifier.record
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
