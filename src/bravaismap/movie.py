@@ -22,6 +22,7 @@ __all__ = [
     "as_movie",
     "calibrate",
     "check_pixels",
+    "check_scale",
     "finite_pixels",
     "frame_time",
     "pixel_size",
@@ -225,10 +226,15 @@ def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[i
             yield from ((int(index), block[index - first]) for index in frames[(first <= frames) & (frames < end)])
 
 
-def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+def check_scale(size: float | None, time: float | None) -> None:
+    """Raise `InputError` unless a pixel size and a frame time are positive numbers, or None."""
     for quantity, value in (("pixel size", size), ("frame time", time)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"a {quantity} of {value} was given; expected a positive number")
+
+
+def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+    check_scale(size, time)
     length, height, width = movie.shape
     axes = {
         "time": (np.arange(length) * (time or 1.0), "s" if time else "frame", "time"),
