@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BravaismapError", "InputError", "ModelError", "OutputError"]
+__all__ = ["BravaismapError", "BravaismapWarning", "InputError", "ModelError", "OutputError"]
 
 
 class BravaismapError(ValueError):
@@ -10,6 +10,10 @@ class BravaismapError(ValueError):
 
     The message is one line. The command line prints it without a traceback and exits with code 2.
     """
+
+
+class BravaismapWarning(UserWarning):
+    """Something that a user should know and that stops nothing; the command line shows these and no others."""
 
 
 class InputError(BravaismapError):

@@ -21,7 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
-from bravaismap.errors import InputError
+from bravaismap.errors import BravaismapWarning, InputError
 from bravaismap.growthfit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.growthlaws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
 
@@ -378,7 +378,7 @@ def _intervals(problem: Problem, fitted: Any, at_zero: Any) -> tuple[Floats, str
     if not failed:
         return intervals, "profile likelihood"
     text = f"covariance for {', '.join(failed)}, whose profile has no end"
-    warnings.warn(f"intervals from the {text}; they may be too short", stacklevel=4)
+    warnings.warn(f"intervals from the {text}; they may be too short", BravaismapWarning, stacklevel=4)
     return intervals, text
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError, OutputError
+from bravaismap.errors import BravaismapWarning, InputError, OutputError
 from bravaismap.io.growing import GrowingStack
 from bravaismap.io.live import JOURNAL, LiveStore, journal_of
 from bravaismap.io.read import FORMATS, read
@@ -88,7 +88,7 @@ class FolderSource:
             except (InputError, FileNotFoundError) as error:
                 if not self._arrivals.fail(name, now):
                     return
-                warnings.warn(f"left out: {error}", stacklevel=2)
+                warnings.warn(f"left out: {error}", BravaismapWarning, stacklevel=2)
             else:
                 self._arrivals.finish(name)
 
@@ -118,15 +118,13 @@ class StackSource:
         Which array of the file.
     settle : float
         Seconds for which the file must not have changed before its last frame counts as complete.
-    pixel_size : float, optional
-        In nm.
+    options
+        Those of :class:`bravaismap.io.growing.GrowingStack`: ``pixel_size``, ``crop``, ``bin``.
     """
 
-    def __init__(
-        self, path: Path, dataset: str | None = None, settle: float = 0.5, pixel_size: float | None = None, **_: Any
-    ) -> None:
+    def __init__(self, path: Path, dataset: str | None = None, settle: float = 0.5, **options: Any) -> None:
         self.path, self._settle = path, settle
-        self._stack = GrowingStack(path, dataset, pixel_size)
+        self._stack = GrowingStack(path, dataset, **options)
         self._seen: tuple[Stamp, float] = (Stamp(0, 0), 0.0)
 
     def __str__(self) -> str:

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from bravaismap.cells import Cells, cell_variables, independent_windows, joined
 from bravaismap.conventions import NONE
 from bravaismap.models import Classifier
-from bravaismap.movie import NanPolicy, finite_pixels
-from bravaismap.phases import independent_std, label_of, phase_fractions
+from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
+from bravaismap.phases import UNMAPPED, independent_std, label_of, phase_fractions
 from bravaismap.spectrum import Preprocessing
 from bravaismap.uncertainty import Sampled
-from bravaismap.windows import WindowGrid, cut_windows, window_parts
+from bravaismap.windows import WindowGrid, cut_windows, missing_share, window_parts
 
-__all__ = ["FrameMapper", "MappedFrame", "predict"]
+__all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict"]
 
+#: A window of which more than this share was never measured is not classified.
+MOST_MISSING = 0.5
 _WINDOW_BYTES = 2**27  # of windows cut from a frame at a time
 
 
@@ -33,10 +35,13 @@ class MappedFrame:
         By name: (y, x, ...) for what every window has, (lattice,) for the fractions.
     constant : bool
         Whether all its pixels are equal, so that there was nothing to classify.
+    missing : int
+        Windows that were mostly not measured and are not classified.
     """
 
     variables: dict[str, NDArray[Any]]
     constant: bool
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class FrameMapper:
         As for :func:`bravaismap.map_phases`.
     pixel_size : float or None
         In nm.
-    nan : {"raise", "fill"}
+    nan : {"missing", "fill", "raise"}
         What to do with NaN and infinite pixels.
     """
 
@@ -60,22 +65,33 @@ class FrameMapper:
     samples: int
     seed: int
     pixel_size: float | None
-    nan: NanPolicy = "raise"
+    nan: NanPolicy = "missing"
 
     def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index`, whose pixels are (y, x)."""
         frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
+        missing = missing_pixels(pixels) if self.nan == "missing" else np.zeros(pixels.shape, bool)
+        seen = missing_share(missing, self.grid) <= MOST_MISSING
+        measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden below
         # as many windows at a time as fit the memory: those of a large frame overlap to many times its size
         at_once = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
-        sampled = _joined(
-            [
-                predict(self.classifier, cut_windows(frame, part), self.samples, self.seed, "window")
-                for part in window_parts(self.grid, at_once)
-            ]
-        )
-        return MappedFrame(self._variables(sampled, frame.shape), bool(frame.max() == frame.min()))
+        parts, first = [], 0
+        for part in window_parts(self.grid, at_once):
+            chosen = measured[first : first + part.shape[0] * part.shape[1]]
+            first += len(chosen)
+            if chosen.any():
+                windows = cut_windows(frame, part)[chosen]
+                parts.append(predict(self.classifier, windows, self.samples, self.seed, "window"))
+        variables = self._variables(_joined(parts), frame.shape, measured)
+        if not seen.any():
+            variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
+        constant = bool(frame.max() == frame.min()) and not missing.all()
+        return MappedFrame(variables, constant, int((~seen).sum()))
 
-    def _variables(self, sampled: Sampled, size: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+    def _variables(
+        self, sampled: Sampled, size: tuple[int, ...], measured: NDArray[np.bool_]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the variables of a frame from what is said of its measured windows."""
         label = label_of(sampled.probability)
         windows: dict[str, NDArray[Any]] = {
             "probability": sampled.probability,
@@ -90,10 +106,25 @@ class FrameMapper:
             fraction, fraction_std = phase_fractions(sampled.probability, sampled.pass_total)
         else:
             fraction = sampled.probability.mean(axis=0)
-            count = independent_windows(size, self.grid.window, len(label))
+            count = max(1.0, independent_windows(size, self.grid.window, len(measured)) * measured.mean())
             fraction_std = independent_std(sampled.probability, count)
-        maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in windows.items()}
+        whole = {name: _placed(values, measured) for name, values in windows.items()}
+        maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}
         return maps | {"fraction": fraction, "fraction_std": fraction_std}
+
+
+def hidden(dtype: np.dtype[Any]) -> float | int:
+    """Return what stands in a map where a window was not classified: NaN, or `UNMAPPED` for a label."""
+    return np.nan if dtype.kind == "f" else UNMAPPED
+
+
+def _placed(values: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the values of the measured windows among all windows of a frame."""
+    if measured.all():
+        return values
+    whole = np.full((len(measured), *values.shape[1:]), hidden(values.dtype), values.dtype)
+    whole[measured] = values
+    return whole
 
 
 def predict(

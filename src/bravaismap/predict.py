@@ -15,11 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.cells import Table, cell_table, cell_variables
-from bravaismap.errors import BravaismapError, InputError
+from bravaismap.errors import BravaismapError, BravaismapWarning, InputError
 from bravaismap.io.result import MAP_VARIABLES, ResultStore, open_result
-from bravaismap.mapping import FrameMapper, predict
+from bravaismap.mapping import MOST_MISSING, FrameMapper, hidden, predict
 from bravaismap.models import Classifier, load_model
-from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
+from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, missing_pixels, pixel_size, read_frames
 from bravaismap.parallel import one_ahead
 from bravaismap.phases import PhaseMap, label_of
 from bravaismap.spectrum import Preprocessing
@@ -43,7 +43,7 @@ def classify(
     samples: int | None = None,
     seed: int = 0,
     preprocessing: Preprocessing | Literal["auto"] = "auto",
-    nan: NanPolicy = "raise",
+    nan: NanPolicy = "missing",
 ) -> PhaseMap:
     """Classify whole images.
 
@@ -63,8 +63,9 @@ def classify(
     preprocessing : {"auto", "window", "paper"}
         How far the spectrum of a network reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images
         of up to 256 px and the ``paper`` 's central quarter for larger ones.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified: its label is -1 and its probabilities are NaN.
 
     Returns
     -------
@@ -83,7 +84,11 @@ def classify(
     movie = as_movie(images)
     classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
     samples = _checked_samples(IMAGE_SAMPLES if samples is None else samples)
-    frames = finite_pixels(np.asarray(movie.data), nan=nan)
+    pixels = np.asarray(movie.data)
+    frames = finite_pixels(pixels, nan=nan)
+    unseen = (
+        missing_pixels(pixels).mean(axis=(1, 2)) > MOST_MISSING if nan == "missing" else np.zeros(len(frames), bool)
+    )
     card = _card(classifier, samples, seed)
     chosen: Preprocessing = "window"
     if not classifier.measures_cells:
@@ -94,7 +99,7 @@ def classify(
             chosen = preprocessing
         card |= {"preprocessing": chosen}
     _check_size(frames.shape[1:], movie.shape[1:], classifier)
-    _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
+    _say_constant([i for i, image in enumerate(frames) if image.max() == image.min() and not unseen[i]], "image")
     sampled = predict(classifier, frames, samples, seed, chosen)
     label = label_of(sampled.probability)
     variables: dict[str, Any] = {
@@ -109,10 +114,26 @@ def classify(
         values = cell_variables(sampled.cells, label, size)
         table = cell_table(("image",), "nm" if size else "px")
         variables |= {name: (dims, values[name].astype(dtype), what) for name, (dims, dtype, what) in table.items()}
+    if unseen.any():
+        variables = {name: _without(unseen, *variable) for name, variable in variables.items()}
+        named = ", ".join(map(str, np.flatnonzero(unseen)[:5]))
+        text = (
+            f"{unseen.sum()} of {len(unseen)} images (image {named}) were mostly never measured (NaN): not classified"
+        )
+        warnings.warn(text, BravaismapWarning, stacklevel=2)
     return PhaseMap(
         variables,
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.classes)},
         attrs=card | {"size": frames.shape[-1] if "preprocessing" in card else list(frames.shape[1:])},
+    )
+
+
+def _without(unseen: NDArray[np.bool_], dims: Any, values: NDArray[Any], *about: Any) -> tuple[Any, ...]:
+    """Return a variable over images without what is said of those that were mostly not measured."""
+    return (
+        dims,
+        np.where(unseen.reshape(-1, *[1] * (values.ndim - 1)), hidden(values.dtype), values).astype(values.dtype),
+        *about,
     )
 
 
@@ -127,7 +148,7 @@ def map_phases(
     seed: int = 0,
     pixel_size: float | None = None,
     frame_time: float | None = None,
-    nan: NanPolicy = "raise",
+    nan: NanPolicy = "missing",
     output: str | Path | None = None,
     overwrite: bool = False,
     scheduler: str | None = None,
@@ -154,8 +175,9 @@ def map_phases(
         The same seed gives the same answer, whatever the chunking.
     pixel_size, frame_time : float, optional
         In nm and s; replace what the movie carries.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified: its label is -1 and its probabilities are NaN.
     output : path, optional
         A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
         continued; frames that were damaged since are found by their checksums and mapped again.
@@ -211,6 +233,7 @@ def map_phases(
 
     def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
+        missing: dict[int, int] = {}
         pixels = read_frames(calibrated, wanted)
         if scheduler is None and workers is None:
             mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
@@ -222,8 +245,11 @@ def map_phases(
             for index, frame in mapped:
                 if frame.constant:
                     constant.append(index)
+                if frame.missing:
+                    missing[index] = frame.missing
                 yield index, frame.variables
         _say_constant(sorted(constant))
+        _say_missing(missing, grid.shape[0] * grid.shape[1])
 
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)
@@ -314,7 +340,7 @@ def movie_card(movie: xr.DataArray) -> dict[str, Any]:
         "frame_size": [movie.sizes["y"], movie.sizes["x"]],
         "pixel_size_nm": pixel_size(movie),
         "frame_time_s": frame_time(movie),
-        **{name: movie.attrs[name] for name in ("drift",) if name in movie.attrs},
+        **{name: movie.attrs[name] for name in ("drift", "frames", "crop", "bin") if name in movie.attrs},
     }
 
 
@@ -337,7 +363,21 @@ def _say_constant(indices: list[int], what: str = "frame") -> None:
     if indices:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
-        warnings.warn(f"{count} constant ({what} {named}): classified none", stacklevel=4)
+        warnings.warn(f"{count} constant ({what} {named}): classified none", BravaismapWarning, stacklevel=4)
+
+
+def _say_missing(missing: dict[int, int], windows: int) -> None:
+    """Say how many windows were not classified because they were mostly not measured."""
+    if missing:
+        named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
+        share = 100 * sum(missing.values()) / (windows * len(missing))
+        warnings.warn(
+            f"{sum(missing.values())} windows, {share:.0f} % of those in {len(missing)} frame"
+            f"{'' if len(missing) == 1 else 's'} (frame {named}), were mostly never measured: not classified, and "
+            "left out of the fractions",
+            BravaismapWarning,
+            stacklevel=4,
+        )
 
 
 def _checked_samples(samples: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.errors import InputError
+from bravaismap.errors import BravaismapWarning, InputError
 
 __all__ = ["WindowGrid", "cut_windows", "missing_share", "window_grid", "window_parts"]
 
@@ -83,6 +83,7 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
     if step > window and max(shape) > window:
         warnings.warn(
             f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out",
+            BravaismapWarning,
             stacklevel=1,
         )
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
     DatasetOption,
     DeviceOption,
     DistortionOption,
@@ -50,7 +53,10 @@ def watch(
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    channel: ChannelOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    nan: NanOption = Nan.MISSING,
     alarm: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,10 +85,15 @@ def watch(
     rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:
-        source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)
+        source = FolderSource(
+            folder, pattern, settle, patience, dataset=dataset, channel=channel, crop=crop, bin=bin,
+            pixel_size=pixel_size,
+        )  # fmt: skip
     else:
         assert follow is not None
-        source = StackSource(follow, dataset, settle, pixel_size)
+        if channel is not None:
+            raise InputError(f"--channel {channel} was given with --follow; a stack that grows has one")
+        source = StackSource(follow, dataset, settle, pixel_size=pixel_size, crop=crop, bin=bin)
     name = (folder or follow or Path()).resolve().stem
     target = output or Path(f"{name}-live") / f"{name}.zarr"
     out.print(f"watching {source}; result: {target}", highlight=False, soft_wrap=True)

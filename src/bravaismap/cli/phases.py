@@ -4,31 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bravaismap.cli.answers import classification_answer, map_answer
 from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
     DatasetOption,
     DeviceOption,
     DistortionOption,
+    FramesOption,
     FrameTimeOption,
+    JsonOption,
     ModelOption,
     Nan,
     NanOption,
     OverwriteOption,
     PixelOption,
+    QuietOption,
     SamplesOption,
     SchedulerOption,
     SeedOption,
     SpectrumChoice,
     WorkersOption,
 )
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
 from bravaismap.errors import InputError
-from bravaismap.terminal import out, print_classification, progress
+from bravaismap.terminal import note, out, print_classification, print_json, progress
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,21 +61,27 @@ def classify(
     ] = SpectrumChoice.AUTO,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    nan: NanOption = Nan.MISSING,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Also write the table to this file."),
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
-    from bravaismap.io.read import read
     from bravaismap.models import load_model
     from bravaismap.predict import classify as classify_images
 
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size)
     for source in images:
-        movie = read(source, dataset=dataset, pixel_size=pixel_size)
+        movie = read(source, timed=False)
         with _naming(source):
             result = classify_images(
                 movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
@@ -74,12 +89,15 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
-    print_classification(rows)
+    if json:
+        print_json(classification_answer(rows))
+    else:
+        print_classification(rows)
     if csv is not None:
         from bravaismap.io.export import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
-        out.print(f"wrote {csv}", highlight=False)
+        note(f"wrote {csv}")
 
 
 @app.command(name="map")
@@ -99,7 +117,11 @@ def map_movie(
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    nan: NanOption = Nan.MISSING,
     unmix: Annotated[
         int | None,
         typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
@@ -118,32 +140,36 @@ def map_movie(
     overwrite: OverwriteOption = False,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
-    from bravaismap.io.read import read
     from bravaismap.models import load_model
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
     classifier = load_model(model, distortion, device)
-    frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
-    name = _name_of(movie)
-    target = output or Path(f"{name}-phases") / f"{name}.zarr"
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
+    images = read(movie)
+    target = output or _default_output(movie)
     written: list[Path] = []
     with _naming(movie):
         if align:
-            frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
+            images, written = _at_rest(images, target.parent, max_shift, nan.value)
         result = _map(
-            frames, target, window=window, step=step, model=classifier, samples=samples, seed=seed,
+            images, target, window=window, step=step, model=classifier, samples=samples, seed=seed,
             nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
         )  # fmt: skip
-    written += _write_tables_and_figures(result, target.parent, frames)
+    written += _write_tables_and_figures(result, target.parent, images)
     if unmix is not None:
         with _naming(movie):
-            written += _unmix(frames, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
+            written += _unmix(images, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
+    if json:
+        print_json(map_answer(result, target, written))
+        return
     out.print(_table_of(result), highlight=False)
-    out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
-    out.print(f"next: bravaismap export {target} --video", highlight=False)
+    note(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}")
+    note(f"next: bravaismap export {target} --video")
 
 
 @app.command()
@@ -184,6 +210,10 @@ def export(
         typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
@@ -191,7 +221,6 @@ def export(
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
     from bravaismap.io.export import export_csv, export_figures, export_report, export_video
-    from bravaismap.io.read import read
     from bravaismap.io.result import open_result
 
     region = _region(reference)
@@ -201,7 +230,7 @@ def export(
     folder = output or result.resolve().parent
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or exchanged)
-    images = None if movie is None else read(movie, dataset=dataset)
+    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
@@ -219,7 +248,7 @@ def export(
     for write in exchanged:
         written += write(phases, folder)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -296,21 +325,46 @@ def _at_rest(
     height, width = moved.shape[1:]
     farthest = float(((track["dy"] ** 2 + track["dx"] ** 2) ** 0.5).max())
     unsure = int((track["quality"] < 0.9).sum())
-    out.print(
+    note(
         f"drift: up to {farthest:.1f} px from the first frame (σ of the last {float(track['std'][-1]):.2g} px); "
         f"{height} × {width} px are common to all frames"
-        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else ""),
-        highlight=False,
-        soft_wrap=True,
+        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else "")
     )
     return moved, written
 
 
+def _default_output(movie: str) -> Path:
+    """Return where the result of a movie goes: NAME-phases/NAME.zarr, or with the ending or a number in its name.
+
+    The latter where there is a result of another movie already, such as that of a.dm4 when a.tif is mapped.
+    """
+    name = _name_of(movie)
+    ending = Path(movie).suffix[1:]
+    names = chain([name], [f"{name}_{ending}"] if ending else [], (f"{name}-{number}" for number in count(2)))
+    targets = (Path(f"{one}-phases") / f"{one}.zarr" for one in names)
+    return next(target for target in targets if _is_free_for(target, movie))
+
+
+def _is_free_for(target: Path, movie: str) -> bool:
+    """Return whether there is no result at `target`, or one of this movie, or what is no result at all."""
+    if not target.is_dir():
+        return True
+    import zarr
+
+    try:
+        mapped = zarr.open_group(target, mode="r").attrs.get("input")
+    except Exception:  # damaged, or no result: what that means is said when it is opened
+        return True
+    return mapped is None or str(mapped) == movie or Path(str(mapped)).resolve() == Path(movie).resolve()
+
+
 def _name_of(movie: str) -> str:
-    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a glob."""
-    path = Path(movie)
-    if any(letter in path.name for letter in "*?["):
+    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a pattern."""
+    path = Path(movie).expanduser()
+    if not path.exists() and any(letter in path.name for letter in "*?["):
         path = path.parent
+    if path.is_dir() and path.suffix not in (".zarr", ".zspy"):
+        return path.resolve().name or "movie"
     return path.resolve().stem if path.exists() else path.stem or "movie"
 
 

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, Nan, PixelOption
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    Nan,
+    PixelOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
 from bravaismap.terminal import err, out
 
@@ -41,8 +51,12 @@ def view(
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     nan: Annotated[
-        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default="raise")
+        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default="missing")
     ] = None,
 ) -> None:
     """Look at a result, finished or not, or at a movie while it is mapped, in the browser."""
@@ -52,9 +66,10 @@ def view(
     from bravaismap.viewer.mapped import open_source
     from bravaismap.viewer.serve import is_local, serve
 
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
     shown = open_source(
-        source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
-        frame_time=frame_time, nan=None if nan is None else nan.value,
+        source, movie, dataset, read, window=window, step=step, model=model, distortion=distortion,
+        pixel_size=pixel_size, frame_time=frame_time, nan=None if nan is None else nan.value,
     )  # fmt: skip
     if not is_local(address):
         text = f"warning: everyone who can reach this computer at {address} can see this page; there is no password"

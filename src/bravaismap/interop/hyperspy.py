@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import DIMS
-from bravaismap.errors import InputError
+from bravaismap.errors import BravaismapWarning, InputError
 from bravaismap.io.exchange import signal_dictionary
 from bravaismap.io.signal import ANISOTROPY, nanometres, seconds
 from bravaismap.movie import check_pixels
@@ -136,7 +136,7 @@ def _lengths(y: Any, x: Any) -> dict[str, Any]:
         warnings.warn(
             f"pixels of {width:.6g} nm along x and {height:.6g} nm along y; {width:.6g} nm is used for both: lattice "
             "parameters along y will be off unless you resample the image",
-            UserWarning,
+            BravaismapWarning,
             stacklevel=3,
         )
     coords: dict[str, Any] = {}

@@ -16,14 +16,14 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError
+from bravaismap.errors import BravaismapWarning, InputError
 from bravaismap.io import signal as stored
 from bravaismap.io.excerpt import part_of, square_pixels
 from bravaismap.io.scale import scale_of
 from bravaismap.io.signal import Signal
 from bravaismap.movie import as_movie, check_pixels
 
-__all__ = ["FORMATS", "natural_key", "read", "supported"]
+__all__ = ["FORMATS", "natural_key", "read", "signals_of", "supported"]
 
 #: Extension, and the function of `bravaismap.io` that describes the arrays of such a file.
 FORMATS: Final = {
@@ -120,7 +120,7 @@ def read(
         )
         if not paths:
             raise InputError("an empty list of files was given; expected at least one")
-    available = [_signals(path) for path in paths]
+    available = [signals_of(path) for path in paths]
     chosen = [stored.choose(signals, dataset, path, channel) for signals, path in zip(available, paths, strict=True)]
     for signal, path in zip(chosen, paths, strict=True):
         _check(signal, path)
@@ -255,7 +255,7 @@ def _format(path: Path) -> str:
     return "mtrx" if extension.endswith("_mtrx") else extension
 
 
-def _signals(path: Path) -> list[Signal]:
+def signals_of(path: Path) -> list[Signal]:
     """Describe the arrays of one file."""
     extension = "zarr" if path.is_dir() else _format(path)
     if extension not in FORMATS:
@@ -298,7 +298,7 @@ def _warn_of_colour(signals: list[Signal], paths: list[Path]) -> None:
         if signal.colour or "rgb" in stored.roles(signal):
             warnings.warn(
                 f"{path}: colour was turned into luminance (Rec. 601); export a colour-mapped image in grey",
-                UserWarning,
+                BravaismapWarning,
                 stacklevel=3,
             )
             return

@@ -25,7 +25,7 @@ import zarr
 from numpy.typing import NDArray
 
 from bravaismap.cells import CELL_SIZES, Table, cell_table
-from bravaismap.errors import BravaismapError, InputError, OutputError
+from bravaismap.errors import BravaismapError, BravaismapWarning, InputError, OutputError
 from bravaismap.io.checksum import frame_checksum, intact_frames, readable_frames
 from bravaismap.io.lock import WriterLock
 from bravaismap.io.structure import check_card, check_files, check_names, check_variables
@@ -203,7 +203,9 @@ class ResultStore:
             named = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
             which = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
             warnings.warn(
-                f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again", stacklevel=6
+                f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again",
+                BravaismapWarning,
+                stacklevel=6,
             )
         _write_axes(self._group, coords)
         if self.done.all():

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bravaismap.errors import BravaismapWarning
 from bravaismap.io import signal as stored
 from bravaismap.io.signal import Signal
 from bravaismap.movie import check_scale
@@ -70,7 +71,7 @@ def scale_of(signal: Signal, path: Path, size: float | None, time: float | None)
         what = "above 1 nm, which shows no atoms" if size > LARGEST_PIXEL else "below 0.1 pm"
         origin = "given" if sources["pixel_size_from"] == "given" else "in the file"
         text = f"{path}: a pixel size of {size:.4g} nm ({origin}) is {what}; --pixel-size NM (pixel_size) sets another"
-        warnings.warn(text, UserWarning, stacklevel=3)
+        warnings.warn(text, BravaismapWarning, stacklevel=3)
     return Scale(size, time, aspect, sources)
 
 
@@ -87,5 +88,5 @@ def _aspect(signal: Signal, path: Path, height: float | None, width: float | Non
         aspect = 1.0
     else:
         what = "resampled to square ones of the shorter side; --pixel-size NM (pixel_size) takes them as square"
-    warnings.warn(f"{path}: pixels of {sides}, {what}", UserWarning, stacklevel=4)
+    warnings.warn(f"{path}: pixels of {sides}, {what}", BravaismapWarning, stacklevel=4)
     return aspect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,13 @@ class MappedMovie(Source):
             pass
 
 
-def open_source(what: Any, movie: Any = None, dataset: str | None = None, **options: Any) -> Source:
+def open_source(
+    what: Any,
+    movie: Any = None,
+    dataset: str | None = None,
+    reader: Callable[[str], xr.DataArray] | None = None,
+    **options: Any,
+) -> Source:
     """Return the source that a result, a path or a movie means.
 
     Parameters
@@ -94,6 +101,8 @@ def open_source(what: Any, movie: Any = None, dataset: str | None = None, **opti
         The movie that was mapped, for a result.
     dataset : str, optional
         Which array of a movie file that holds several.
+    reader : callable, optional
+        Reads the movie of a path, in the place of :func:`bravaismap.read`.
     options
         How to map a movie: see :class:`MappedMovie`.
 
@@ -103,7 +112,7 @@ def open_source(what: Any, movie: Any = None, dataset: str | None = None, **opti
         If there is nothing to look at, or what was given does not go together.
     """
     if isinstance(what, xr.Dataset):
-        return HeldResult(what, _movie(movie, dataset))
+        return HeldResult(what, _movie(movie, dataset, reader))
     if not isinstance(what, str | os.PathLike):
         return MappedMovie(what, **options)
     path = Path(what)
@@ -111,22 +120,22 @@ def open_source(what: Any, movie: Any = None, dataset: str | None = None, **opti
         given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
         if given:
             raise InputError(f"{', '.join(given)} was given, but {path} is mapped already; these are for a movie")
-        return StoredResult(path, _movie(movie, dataset))
+        return StoredResult(path, _movie(movie, dataset, reader))
     if movie is not None:
         raise InputError(f"--movie {movie} was given, but {path} is not a result; give the result first, or no --movie")
     chosen = {name: value for name, value in options.items() if value is not None}
     size, step = (chosen.pop(name, None) for name in ("pixel_size", "frame_time"))
     from bravaismap.io.read import read
 
-    frames = read(path, dataset=dataset, pixel_size=size, frame_time=step)
+    frames = reader(str(path)) if reader else read(path, dataset=dataset, pixel_size=size, frame_time=step)
     return MappedMovie(frames, path.name, **chosen)
 
 
-def _movie(movie: Any, dataset: str | None) -> xr.DataArray | None:
+def _movie(movie: Any, dataset: str | None, reader: Callable[[str], xr.DataArray] | None) -> xr.DataArray | None:
     if movie is None:
         return None
     if isinstance(movie, str | os.PathLike):
         from bravaismap.io.read import read
 
-        return read(movie, dataset=dataset)
+        return reader(os.fspath(movie)) if reader else read(movie, dataset=dataset)
     return as_movie(movie)
