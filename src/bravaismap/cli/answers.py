@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bravaismap.phases import PhaseMap
+    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer"]
 
@@ -94,7 +94,7 @@ def _quantities(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
 
 def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) -> dict[str, Any]:
     """Return what the beam can do to each atom."""
-    from bravaismap.knockon import displacements_per_atom
+    from bravaismap.kinetics.knock_on import displacements_per_atom
 
     answers = []
     for i in range(cases.sizes["case"]):
