@@ -57,7 +57,7 @@ LARGEST_DISTORTION: Final = 0.5
 #: Seeds are kept as 64-bit integers.
 LARGEST_SEED: Final = 2**63 - 1
 
-_NAN_POLICIES = ("raise", "fill")
+_NAN_POLICIES = ("missing", "fill", "raise")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Settings:
     Attributes
     ----------
     window : int or "auto"
-        Side of a window of a movie in px; ``"auto"`` for what suits the lattice, see :mod:`bravaismap.phases.first_look`.
+        Side of a window of a movie in px; ``"auto"`` for what suits its lattice (:mod:`bravaismap.phases.first_look`).
     step : int, optional
         Distance between windows in px; an eighth of the window when not given.
     model : str, path or Classifier
@@ -82,8 +82,9 @@ class Settings:
         `IMAGE_SAMPLES` for an image, and what the model asks for in a movie.
     seed : int
         Of the draws or passes.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified.
     window_reason : str
         Why a window was chosen, where it was.
 
@@ -100,7 +101,7 @@ class Settings:
     device: str = "cpu"
     samples: int | None = None
     seed: int = 0
-    nan: NanPolicy = "raise"
+    nan: NanPolicy = "missing"
     window_reason: str = ""
 
     def __post_init__(self) -> None:
@@ -110,6 +111,8 @@ class Settings:
             value = getattr(self, name)
             if name in left_open and value == left_open[name]:
                 continue
+            if name == "window" and isinstance(value, str) and value.isdecimal():
+                value = int(value)  # as it comes from a command line
             if not isinstance(value, Integral):
                 alternative = f", or {AUTO!r}" if name == "window" else ""
                 raise InputError(f"{name} = {value!r} was given; expected a whole number{alternative}")

@@ -64,20 +64,16 @@ class FolderSource:
         Which files, for example ``"*.tif"``.
     settle, patience : float
         See :class:`bravaismap.live.arrivals.Arrivals`.
-    dataset : str, optional
-        Which image of a file that holds several.
-    pixel_size : float, optional
-        In nm.
+    options
+        Those of :func:`bravaismap.read`: ``dataset``, ``channel``, ``crop``, ``bin``, ``pixel_size``.
     """
 
     def __init__(
-        self, folder: Path, pattern: str = "*", settle: float = SETTLE, patience: float = PATIENCE,
-        dataset: str | None = None, pixel_size: float | None = None,
-    ) -> None:  # fmt: skip
+        self, folder: Path, pattern: str = "*", settle: float = SETTLE, patience: float = PATIENCE, **options: Any
+    ) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
-        self.folder, self._pattern = folder, pattern
-        self._dataset, self._pixel_size = dataset, pixel_size
+        self.folder, self._pattern, self._options = folder, pattern, options
         self._arrivals = Arrivals(settle, patience)
 
     def __str__(self) -> str:
@@ -90,7 +86,7 @@ class FolderSource:
                 self._arrivals.finish(name)
                 continue
             try:
-                movie = read(self.folder / name, dataset=self._dataset, pixel_size=self._pixel_size)
+                movie = read(self.folder / name, **self._options)
                 for i in range(len(movie)):
                     key = name if len(movie) == 1 else f"{name} [{i}]"
                     if key not in done:
@@ -128,15 +124,13 @@ class StackSource:
         Which array of the file.
     settle : float
         Seconds for which the file must not have changed before its last frame counts as complete.
-    pixel_size : float, optional
-        In nm.
+    options
+        Those of :class:`bravaismap.live.growing.GrowingStack`: ``pixel_size``, ``crop``, ``bin``.
     """
 
-    def __init__(
-        self, path: Path, dataset: str | None = None, settle: float = SETTLE, pixel_size: float | None = None
-    ) -> None:
+    def __init__(self, path: Path, dataset: str | None = None, settle: float = SETTLE, **options: Any) -> None:
         self.path, self._settle = path, settle
-        self._stack = GrowingStack(path, dataset, pixel_size)
+        self._stack = GrowingStack(path, dataset, **options)
         self._seen: tuple[Stamp, float] = (Stamp(0, 0), 0.0)
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ from bravaismap.movie import finite_pixels
 
 __all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "settled", "window_for"]
 
-#: Primitive cells along the side of a window, by judgement: the posterior of `realistic` windows has its accuracy there.
+#: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
 CELLS_ALONG_WINDOW: Final = 10.0
 #: Side of the smallest and the largest window that is chosen, px.
 WINDOW_LIMITS: Final = (32, 512)
@@ -116,7 +116,7 @@ def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.flo
     height, width = (min(movie.sizes[dim], _LARGEST_LOOK) for dim in ("y", "x"))
     top, left = (movie.sizes["y"] - height) // 2, (movie.sizes["x"] - width) // 2
     frame = np.asarray(movie.data[number : number + 1, top : top + height, left : left + width])
-    answer = LatticeClassifier(device=device).predict(finite_pixels(frame, nan="fill"), samples=0)
+    answer = LatticeClassifier(device=device).predict(finite_pixels(frame, nan="missing"), samples=0)
     lattice = answer.probability[0].argmax() != CLASSES.index(NONE)
     if not lattice or answer.cells is None or not np.isfinite(answer.cells.basis[0]).all():
         return None

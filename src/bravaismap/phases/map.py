@@ -20,7 +20,7 @@ from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
 from bravaismap.phases.first_look import settled
-from bravaismap.phases.frame import FrameMapper, warn_constant
+from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import Variable, as_variables, map_variables
@@ -74,8 +74,9 @@ def map_phases(
         The same seed gives the same answer, whatever the chunking.
     pixel_size, frame_time : float, optional
         In nm and s; replace what the movie carries.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified: its label is -1 and its probabilities are NaN.
     output : path, optional
         A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
         continued; frames that were damaged since are found by their checksums and mapped again.
@@ -149,6 +150,7 @@ def map_movie(
 
     def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
+        missing: dict[int, int] = {}
         pixels = read_frames(movie, wanted)
         if scheduler is None and workers is None:
             mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
@@ -160,8 +162,11 @@ def map_movie(
             for index, frame in mapped:
                 if frame.constant:
                     constant.append(index)
+                if frame.missing:
+                    missing[index] = frame.missing
                 yield index, frame.variables
         warn_constant(sorted(constant))
+        warn_missing(missing, grid.shape[0] * grid.shape[1])
 
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)
@@ -233,5 +238,5 @@ def movie_card(movie: xr.DataArray) -> dict[str, Any]:
         "frame_size": [movie.sizes["y"], movie.sizes["x"]],
         "pixel_size_nm": pixel_size(movie),
         "frame_time_s": frame_time(movie),
-        **{name: movie.attrs[name] for name in ("drift",) if name in movie.attrs},
+        **{name: movie.attrs[name] for name in ("drift", "frames", "crop", "bin") if name in movie.attrs},
     }
