@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, PATIENCE, SETTLE
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, PATIENCE, SETTLE
 from bravaismap.cli.options import (
     DEFAULT_NAN,
     BinOption,
@@ -45,7 +45,7 @@ def watch(
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
     ] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
-    window: WindowOption = DEFAULTS.window,
+    window: WindowOption = AUTO,
     step: Annotated[
         int | None,
         typer.Option("--step", help="Distance between windows in px.", show_default="a quarter of the window"),

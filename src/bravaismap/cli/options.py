@@ -105,10 +105,8 @@ ChannelOption = Annotated[
     typer.Option("--channel", help="Channel or detector by name or number; red, green or blue of a picture."),
 ]
 WindowOption = Annotated[
-    str | int,
-    typer.Option(
-        "--window", metavar="auto|N", parser=str, help="Side of a window in px; auto: ten cells of the lattice."
-    ),
+    str,
+    typer.Option("--window", metavar="auto|N", help="Side of a window in px; auto: ten cells of the lattice."),
 ]
 StepOption = Annotated[
     int | None,

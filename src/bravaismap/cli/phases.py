@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, Settings
 from bravaismap.cli.answers import classification_answer, map_answer
 from bravaismap.cli.options import (
     DEFAULT_NAN,
@@ -110,7 +110,7 @@ def map_movie(
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
-    window: WindowOption = DEFAULTS.window,
+    window: WindowOption = AUTO,
     step: StepOption = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
