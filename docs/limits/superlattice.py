@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bravaismap as bm
-from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.simulate.windows import gaussian_atoms, lattice_sites
+from bravaismap.lattice import basis_from_cell
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 SPACING = 9.0
 BASIS = basis_from_cell(SPACING, SPACING, np.pi / 3, 0.23)

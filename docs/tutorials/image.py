@@ -17,8 +17,8 @@ import matplotlib.figure
 import numpy as np
 
 import bravaismap as bm
-from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.simulate.windows import gaussian_atoms, lattice_sites
+from bravaismap.lattice import basis_from_cell
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 rng = np.random.default_rng(1)
 basis = basis_from_cell(12.0, 12.4, np.radians(61.5), np.radians(20))
@@ -36,7 +36,7 @@ figure.add_subplot().imshow(image, cmap="gray")
 
 from bravaismap.cli.terminal import print_classification
 from bravaismap.movie import as_movie
-from bravaismap.phases.fractions import phase_table
+from bravaismap.result.phase_map import phase_table
 
 movie = as_movie(image, pixel_size=0.02)
 one = bm.classify(movie)

@@ -13,7 +13,7 @@ On the command line: ``bravaismap map MOVIE``, ``bravaismap fit RESULT``, ``brav
 # that we know its voids.
 
 import bravaismap as bm
-from bravaismap.phases.fractions import phase_table
+from bravaismap.result.phase_map import phase_table
 
 film = bm.simulate_film(16, 256, seed=3)
 movie = film["image"]

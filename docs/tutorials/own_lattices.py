@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import bravaismap as bm
-from bravaismap.phases.fractions import phase_table
+from bravaismap.result.phase_map import phase_table
 from bravaismap.simulate.recipe import read_recipes
 
 folder = Path(tempfile.mkdtemp())

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bravaismap.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "ALIASES",
@@ -53,8 +54,8 @@ NOT_MEASURED: Final = "not measured"
 CELL_PARAMETERS: Final = ("a", "b", "gamma", "orientation")
 #: What lengths can be in: nm, or px where the pixel size is not known.
 LENGTH_UNITS: Final = ("nm", "px")
-#: An array of real numbers.
-Floats = NDArray[np.floating]
+#: An array of real numbers, in annotations; a text, so that the names of the classes do not load NumPy.
+Floats: TypeAlias = "NDArray[np.floating]"
 
 #: Symbols of the two-dimensional Bravais lattices in the International Tables for Crystallography.
 IUCR_SYMBOLS: Final = {

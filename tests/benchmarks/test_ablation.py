@@ -37,9 +37,12 @@ def test_every_switch_finds_its_name(ablation: ModuleType) -> None:
 
 def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -> None:
     before = likelihood._SCALES
-    switches = (ablation.Switch("likelihood", "_SCALES", ()), ablation.Switch("likelihood", "_GONE", 0))
+    switches = (
+        ablation.Switch("classify.likelihood", "_SCALES", ()),
+        ablation.Switch("classify.likelihood", "_GONE", 0),
+    )
     with (
-        pytest.raises(SystemExit, match=r"bravaismap\.likelihood has no _GONE.*ABLATIONS"),
+        pytest.raises(SystemExit, match=r"bravaismap\.classify\.likelihood has no _GONE.*ABLATIONS"),
         ablation.switched_off(switches),
     ):
         pass

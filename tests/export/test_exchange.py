@@ -124,7 +124,7 @@ def test_hspy(result: xr.Dataset, tmp_path: Path) -> None:
     for axis in (x, y):  # the last window ends at the edge
         assert not axis.is_uniform
         np.testing.assert_allclose(axis.axis, result[axis.name])
-    assert list(signal.original_metadata.bravaismap.lattice.basis) == list(CLASSES)
+    assert list(signal.original_metadata.bravaismap.lattice) == list(CLASSES)
     assert json.loads(signal.original_metadata.bravaismap.run_card) == result.attrs
     curve = hs.load(written["fraction.hspy"])
     assert curve.axes_manager.signal_axes[0].name == "time"

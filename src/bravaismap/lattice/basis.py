@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
-__all__ = ["Floats", "basis_from_cell", "cell_from_basis", "cross", "dot", "reciprocal", "reduce_basis"]
+__all__ = ["basis_from_cell", "cell_from_basis", "cross", "dot", "reciprocal", "reduce_basis"]
 
 _MAX_REDUCTION_STEPS = 200
 

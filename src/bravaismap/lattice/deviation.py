@@ -21,7 +21,7 @@ def deviation(tau: ArrayLike) -> Floats:
     Parameters
     ----------
     tau : complex array_like, shape (...)
-        Shapes in the fundamental domain, as :func:`shape` gives them.
+        Shapes in the fundamental domain, as :func:`~bravaismap.lattice.shape.shape` gives them.
 
     Returns
     -------

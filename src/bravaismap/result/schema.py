@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import UNMAPPED
+from bravaismap.conventions import LENGTH_UNITS, UNMAPPED
 
 __all__ = [
     "AXES",
@@ -199,7 +199,9 @@ def as_variables(variables: Iterable[Variable], values: Mapping[str, NDArray[Any
 
 def variables_of(result: xr.Dataset) -> tuple[Variable, ...]:
     """Return the variables that the store of a result is to hold."""
-    return map_variables(cells="cells" in groups_in(map(str, result)), unit=str(result["x"].attrs["units"]))
+    return map_variables(
+        cells="cells" in groups_in(map(str, result)), unit=str(result["x"].attrs.get("units", LENGTH_UNITS[1]))
+    )
 
 
 def groups_in(names: Iterable[str]) -> set[Group]:
