@@ -42,7 +42,7 @@ RECORD = ModelRecord("mine", CLASSES, "abc", "a model", 16, 25, measures_cells=T
         ({"seed": 0.5}, "seed = 0.5 .* whole number"),
         ({"window": 64.0}, "window = 64.0 .* whole number"),
         ({"step": "16"}, "step = '16' .* whole number"),
-        ({"nan": "ignore"}, "nan = 'ignore' .* 'raise' or 'fill'"),
+        ({"nan": "ignore"}, "nan = 'ignore' .* 'missing' or 'fill' or 'raise'"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
@@ -115,7 +115,7 @@ def test_run_cards() -> None:
     assert version
     assert card == {
         "model": "mine", "weights_sha256": "abc", "samples": 25, "seed": 7, "distortion": 0.01, "input": "film.dm4",
-        "window": 64, "step": 8, "nan": "raise",
+        "window": 64, "step": 8, "nan": "missing",
     }  # fmt: skip
     assert replace(settings, samples=0).map_card(RECORD, {})["samples"] == 0
     image = settings.image_card(RECORD, 40, 50)

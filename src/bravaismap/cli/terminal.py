@@ -104,30 +104,35 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
     """Print a table of probabilities, or a paragraph for each image where the terminal is too narrow, and the cells."""
     from rich.table import Table
 
-    from bravaismap.conventions import display_name
+    from bravaismap.conventions import NOT_MEASURED, UNMAPPED, display_name
     from bravaismap.result.phase_map import percent
 
     names = [display_name(str(name)) for name in rows[0][1]["lattice"].values]
     table = Table("image", "phase", *names)
-    cells = []
+    cells: list[list[str]] = []
+    labels: list[str] = []
     for name, result, i in rows:
         probability, spread = result["probability"].values[i], result["probability_std"].values[i]
         cells.append([percent(p, s) for p, s in zip(probability, spread, strict=True)])
-        table.add_row(name, names[int(result["label"].values[i])], *cells[-1])
+        label = int(result["label"].values[i])
+        if label == UNMAPPED:
+            cells[-1] = [""] * len(names)
+        labels.append(NOT_MEASURED if label == UNMAPPED else names[label])
+        table.add_row(name, labels[-1], *cells[-1])
     wide = Console(width=None if out.is_terminal else 200)
     narrow = Console(width=1000).measure(table).maximum > wide.width
     if not narrow:
         wide.print(table)
-    for (name, result, i), shares in zip(rows, cells, strict=True):
+    for (name, result, i), label_name, shares in zip(rows, labels, cells, strict=True):
         lines = []
-        if narrow:
+        if narrow and label_name != NOT_MEASURED:
             lines.append("probable   " + ", ".join(f"{n} {share}" for n, share in zip(names, shares, strict=True)))
-        if "basis" in result:
+        if "basis" in result and label_name != NOT_MEASURED:
             from bravaismap.phases.verdict import cell_lines
 
             lines += cell_lines(result.isel(image=i))
         if lines:
-            _print_paragraph(f"\n{name}" + (f": {names[int(result['label'].values[i])]}" if narrow else ""), lines)
+            _print_paragraph(f"\n{name}" + (f": {label_name}" if narrow else ""), lines)
 
 
 def _print_paragraph(title: str, lines: list[str]) -> None:

@@ -13,8 +13,7 @@ from bravaismap.classify.classifier import Classifier
 from bravaismap.conventions import NONE, UNMAPPED
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
-from bravaismap.phases.cells import independent_windows
-from bravaismap.phases.fractions import independent_std, phase_fractions
+from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.windows import WindowGrid, cut_windows, missing_share, window_parts
 
 __all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict", "warn_constant", "warn_missing"]
@@ -70,7 +69,7 @@ class FrameMapper:
     def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index`, whose pixels are (y, x)."""
         frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
-        missing = missing_pixels(pixels) if self.nan == "missing" else np.zeros(pixels.shape, bool)
+        missing = missing_pixels(pixels)
         seen = missing_share(missing, self.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden below
         # as many windows at a time as fit the memory: those of a large frame overlap to many times its size
@@ -92,9 +91,8 @@ class FrameMapper:
         if answer.pass_total is not None:
             fraction, fraction_std = phase_fractions(answer.probability, answer.pass_total)
         else:
-            fraction = answer.probability.mean(axis=0)
-            count = max(1.0, independent_windows(size, self.grid.window, len(measured)) * float(measured.mean()))
-            fraction_std = independent_std(answer.probability, count)
+            known = _placed(answer.probability, measured)
+            fraction, fraction_std = measured_fractions(known, size, self.grid.window)
         windows = answer.variables(self.pixel_size)
         whole = {name: _placed(values, measured) for name, values in windows.items()}
         maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}

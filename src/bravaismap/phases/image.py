@@ -73,7 +73,7 @@ def classify(
     movie = as_movie(images)
     classifier = chosen_model(settings)
     pixels = np.asarray(movie.data)
-    missing = missing_pixels(pixels) if nan == "missing" else np.zeros(pixels.shape, bool)
+    missing = missing_pixels(pixels)
     rows, columns = _measured_box(missing)
     frames = classifier.record.frame(finite_pixels(pixels[:, rows, columns], nan=nan))
     unseen = missing[:, rows, columns].mean(axis=(1, 2)) > MOST_MISSING
@@ -82,6 +82,11 @@ def classify(
     size = pixel_size(movie)
     answer = predict(classifier, frames, settings.image_samples, settings.seed)
     variables = image_variables(cells=answer.cells is not None, unit=length_unit(size))
+    if pixels[:, rows, columns].shape != pixels.shape:
+        warn(
+            f"{100 * missing.mean():.0f} % of the pixels were never measured (NaN): rows {rows.start}:{rows.stop} and "
+            f"columns {columns.start}:{columns.stop} are classified"
+        )
     values = answer.variables(size)
     if unseen.any():
         for held in values.values():
@@ -100,5 +105,5 @@ def _measured_box(missing: NDArray[np.bool_]) -> tuple[slice, slice]:
     box = []
     for axis in (1, 2):
         measured = np.flatnonzero(~missing.all(axis=(0, 3 - axis)))
-        box.append(slice(measured[0], measured[-1] + 1) if measured.size else slice(None))
+        box.append(slice(int(measured[0]), int(measured[-1]) + 1) if measured.size else slice(0, missing.shape[axis]))
     return box[0], box[1]

@@ -271,6 +271,10 @@ def _named(signals: Sequence[Signal], dataset: str, path: Path) -> Signal:
         matching = [s for s in signals if test(s)]
         if len(matching) == 1:
             return matching[0]
+    numbered = re.fullmatch(r"channel (\d{1,9})", wanted)
+    separate = [s for s in signals if s.channel]
+    if numbered and int(numbered[1]) < len(separate):
+        return separate[int(numbered[1])]
     if dataset.isdecimal() and int(dataset) < len(signals):
         return signals[int(dataset)]
     raise InputError(
