@@ -97,7 +97,7 @@ def test_every_signature_shows_the_same_defaults(function: Callable[..., object]
 def test_options_of_the_view_command_say_the_defaults() -> None:
     from bravaismap.cli.view import view
 
-    for name in ("window", "step", "model", "distortion", "nan"):
+    for name in ("window", "model", "distortion", "nan"):
         (option,) = inspect.signature(view, eval_str=True).parameters[name].annotation.__metadata__
         assert isinstance(option, typer.models.OptionInfo)
         assert option.show_default == str(getattr(DEFAULTS, name))

@@ -8,12 +8,9 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
 from bravaismap.errors import InputError
-from bravaismap.windows import WindowGrid, window_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import xarray as xr
 
     from bravaismap.classify.classifier import Classifier, ModelRecord
     from bravaismap.movie import NanPolicy
@@ -137,12 +134,6 @@ class Settings:
         """Return the run card of images of `height` × `width` px, as the model sees them."""
         size = {"size": [height, width] if record.measures_cells else width}
         return self._card(record, self.image_samples) | size
-
-    def grid(self, movie: xr.DataArray) -> WindowGrid:
-        """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen."""
-        window = PAPER_WINDOW if isinstance(self.window, str) else self.window
-        step = PAPER_STEP if self.step is None else self.step
-        return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step)
 
     def map_card(self, record: ModelRecord, movie: Mapping[str, Any]) -> dict[str, Any]:
         """Return the run card of a map, given what is to be said of the movie."""

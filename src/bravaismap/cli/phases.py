@@ -301,9 +301,10 @@ def _map(
     workers: int | None = None,
 ) -> PhaseMap:
     """Map with a progress bar that counts windows."""
+    from bravaismap.phases.first_look import grid_of
     from bravaismap.phases.map import map_movie
 
-    grid = settings.grid(frames)
+    grid = grid_of(settings, frames)
     per_frame = grid.shape[0] * grid.shape[1]
     with progress("map", len(frames) * per_frame, "windows") as advance:
         return map_movie(
@@ -315,9 +316,10 @@ def _map(
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
     from bravaismap.export.files import export_unmixing
+    from bravaismap.phases.first_look import grid_of
     from bravaismap.unmixing import unmix
 
-    grid = settings.grid(frames)
+    grid = grid_of(settings, frames)
     with progress("unmix", len(frames), "frames") as advance:
         unmixed = unmix(
             frames, components, window=grid.window, step=grid.step, seed=settings.seed, nan=settings.nan,

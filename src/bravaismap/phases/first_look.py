@@ -18,8 +18,9 @@ from bravaismap.classify.models import LatticeClassifier
 from bravaismap.classify.settings import PAPER_WINDOW, STEPS_ALONG_WINDOW, Settings
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.movie import finite_pixels
+from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "settled", "window_for"]
+__all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
 
 #: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
 CELLS_ALONG_WINDOW: Final = 10.0
@@ -109,6 +110,13 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     choice = choose_window(movie, settings.device)
     step = max(1, choice.window // steps_along_window) if settings.step is None else settings.step
     return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
+
+
+def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
+    """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen."""
+    window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
+    step = max(1, window // STEPS_ALONG_WINDOW) if settings.step is None else settings.step
+    return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step)
 
 
 def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.float64] | None:

@@ -19,7 +19,7 @@ from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
-from bravaismap.phases.first_look import settled
+from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
@@ -134,7 +134,7 @@ def map_movie(
 ) -> PhaseMap:
     """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
     settings = settled(settings, movie)
-    grid = settings.grid(movie)
+    grid = grid_of(settings, movie)
     classifier = chosen_model(settings)
     record, nan = classifier.record, settings.nan
     record.check_side(grid.window, grid.window)

@@ -15,7 +15,7 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie
-from bravaismap.phases.first_look import settled
+from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
@@ -41,7 +41,7 @@ class MappedMovie(Source):
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
         settings = settled(settings, calibrated)
-        grid = settings.grid(calibrated)
+        grid = grid_of(settings, calibrated)
         record = classifier.record
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
