@@ -23,10 +23,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from bravaismap.conventions import COLORS, DIMS, NONE
+from bravaismap.conventions import COLORS, DIMS, NONE, UNMAPPED
 from bravaismap.errors import InputError
 
 __all__ = [
+    "HATCHING",
     "MOVIE_TEXT",
     "SMALL_TEXT",
     "TEXT",
@@ -40,6 +41,7 @@ __all__ = [
     "figure_for_maps",
     "frame_number",
     "frame_of",
+    "hatch_unmeasured",
     "label_axes",
     "outline",
     "scale_bar",
@@ -52,6 +54,7 @@ __all__ = [
 
 WIDTH = 6.3  # in, of a figure; at 12 cm in print the text is 7 pt and 6 pt high
 TEXT, SMALL_TEXT, MOVIE_TEXT = 9.0, 8.0, 14.0  # pt: titles and labels, legends, and all text in a movie
+HATCHING: dict[str, Any] = {"hatch": "////", "edgecolor": "0.7"}  # of areas that were never measured
 
 
 def class_colors(names: Iterable[str]) -> dict[str, str]:
@@ -155,9 +158,22 @@ def draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None,
     return mesh
 
 
+def hatch_unmeasured(ax: Axes, result: xr.Dataset, label: NDArray[Any]) -> bool:
+    """Hatch the windows of a mapped frame of which too little was measured, and return whether there are any."""
+    unmeasured = label == UNMAPPED
+    if unmeasured.all() or not unmeasured.any():
+        return False
+    y, x = edges(result["y"].values), edges(result["x"].values)
+    ax.pcolor(x, y, np.ma.masked_where(~unmeasured, unmeasured), facecolor="none", lw=0, **HATCHING)
+    return True
+
+
 def draw_image(ax: Axes, frame: xr.DataArray, sample: Any = None) -> AxesImage:
     """Draw a frame in grey from the 0.5th to the 99.5th percentile of `sample`, by default of the frame itself."""
-    low, high = np.nanpercentile(frame.values if sample is None else sample, (0.5, 99.5))
+    values = np.asarray(frame.values if sample is None else sample)
+    low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0.0, 1.0)
+    if not np.isfinite(frame.values).all():
+        ax.patch.set(**HATCHING)  # shows through pixels that were never measured
     extent: Any = (*edges(frame["x"].values)[[0, -1]], *edges(frame["y"].values)[[-1, 0]])
     return ax.imshow(frame.values, cmap="gray", vmin=low, vmax=high if high > low else low + 1, extent=extent)
 

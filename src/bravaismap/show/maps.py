@@ -13,8 +13,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import NOT_MEASURED, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.show.axes import (
+    HATCHING,
     SMALL_TEXT,
     WIDTH,
     class_colors,
@@ -24,6 +25,7 @@ from bravaismap.show.axes import (
     figure_for_maps,
     frame_number,
     frame_of,
+    hatch_unmeasured,
     label_axes,
     outline,
     sized,
@@ -64,12 +66,15 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
             outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
             axes[0].set_title("image, window outlined")
     draw_map(axes[-1], result, table[label])
+    unmeasured = hatch_unmeasured(axes[-1], result, label)
     axes[-1].set_title(stamp(result, index))
     for ax in axes:
         label_axes(ax, result, left=ax is axes[0])
     shares = [100 * (label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
     texts = [f"{display_name(name)} {share:.1f} %" for name, share in zip(colors, shares, strict=True)]
     patches = [Patch(fc=c, ec="0.3", lw=0.5, label=text) for c, text in zip(colors.values(), texts, strict=True)]
+    if unmeasured:
+        patches.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
     figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=SMALL_TEXT, frameon=False)
     return sized(figure)
 
@@ -96,6 +101,9 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
     for i, (variable, cmap, limit) in enumerate(blocks[: 1 + std]):
         maps = np.asarray(result[variable].isel(time=index).transpose("lattice", ...).values)
         draw_maps(axes[i * rows :][:rows], result, maps, names, cmap, limit, ("probability", "σ of probability")[i])
+    if "label" in result:
+        for ax in axes.ravel()[: len(names)]:
+            hatch_unmeasured(ax, result, np.asarray(result["label"].isel(time=index).values))
     figure.suptitle(stamp(result, index))
     return sized(figure)
 
