@@ -32,6 +32,7 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.deviation import nearest_basis
 from bravaismap.lattice.shape import CENTER
+from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.phases.reclassification import check_cells, covariance_of
 
 __all__ = ["COMPONENTS", "STRAIN_LIMIT", "deformation", "matched", "strain_map"]
@@ -136,7 +137,7 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     found["label"] = held["label"]
     vectors = dict(result["basis"].attrs) | {"long_name": "reference primitive vectors a, b as (y, x)"}
     found["reference_basis"] = (("vector", "component"), lattice, vectors)
-    slope = _jacobian(np.eye(2)[None])[0] @ np.kron(np.linalg.inv(lattice), np.eye(2))
+    slope = _jacobian(np.eye(2)[None])[0] @ kronecker_lift(np.linalg.inv(lattice))
     own = units * np.sqrt(np.diagonal(slope @ lattice_covariance @ slope.T).clip(0))
     card: dict[str, Any] = {"reference_class": name, "reference_windows": int(chosen.sum())}
     card |= {f"reference_{component}_std": float(std) for component, std in zip(COMPONENTS, own, strict=True)}
@@ -236,7 +237,7 @@ def _strain(windows: _Windows, reference: Floats, name: str) -> tuple[Floats, Fl
     stretch, rotation = _polar(linear)
     values = np.stack([stretch[:, 1, 1] - 1, stretch[:, 0, 0] - 1, stretch[:, 0, 1], rotation], axis=-1)
     step = np.linalg.solve(reference, change)
-    slope = _jacobian(linear) @ np.einsum("nij,kl->nikjl", step, np.eye(2)).reshape(-1, 4, 4)
+    slope = _jacobian(linear) @ kronecker_lift(step)
     variance = np.einsum("nij,njk,nik->ni", slope, windows.covariance, slope)
     errors = np.sqrt(variance.clip(0))
     other = np.abs(np.linalg.eigvalsh(stretch) - 1).max(axis=-1, initial=0) > STRAIN_LIMIT
@@ -291,7 +292,7 @@ def _mean_lattice(windows: _Windows, name: str, share: float) -> tuple[Floats, F
     first = _medoid(windows, name)
     change = matched(windows.basis, _ideal(first, name))
     basis = change @ windows.basis
-    step = np.einsum("nij,kl->nikjl", change, np.eye(2)).reshape(-1, 4, 4)
+    step = kronecker_lift(change)
     covariance = step @ windows.covariance @ step.transpose(0, 2, 1)
     mean, weight = first, np.ones(len(basis))
     for _ in range(_ROUNDS):
