@@ -1,4 +1,4 @@
-"""One frame in, the classes and cells of its windows out: the piece of work that `map_phases` repeats anywhere."""
+"""The mapping of one frame: its pixels in, the classes and cells of its windows out."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WINDOW_BYTES = 2**27  # of windows cut from a frame at a time
 
 @dataclass(frozen=True)
 class MappedFrame:
-    """What is known of a frame.
+    """The map of one frame.
 
     Attributes
     ----------
     variables : dict of array
-        By name: (y, x, ...) for what every window has, (lattice,) for the fractions.
+        By name: (y, x, ...) for a variable of windows, (lattice,) for the fractions.
     constant : bool
-        Whether all its pixels are equal, so that there was nothing to classify.
+        Whether all pixels are equal.
     """
 
     variables: dict[str, NDArray[Any]]
@@ -39,7 +39,7 @@ class MappedFrame:
 
 @dataclass(frozen=True)
 class FrameMapper:
-    """All that mapping a frame takes besides its pixels; it can be pickled.
+    """A function that maps frames, with all that it takes besides their pixels; it can be pickled.
 
     Attributes
     ----------
@@ -63,12 +63,12 @@ class FrameMapper:
     def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index`, whose pixels are (y, x)."""
         frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
-        # as many windows at a time as fit the memory: those of a large frame overlap to many times its size
-        at_once = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
+        # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
+        most = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
         answer = Answer.concatenate(
             [
                 predict(self.classifier, cut_windows(frame, part), self.samples, self.seed)
-                for part in window_parts(self.grid, at_once)
+                for part in window_parts(self.grid, most)
             ]
         )
         return MappedFrame(self._variables(answer, frame.shape), bool(frame.max() == frame.min()))
@@ -86,20 +86,20 @@ class FrameMapper:
 
 
 def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: int) -> Answer:
-    """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
+    """Return the answer of a classifier for images; constant ones are none, which no network has to tell."""
     record = classifier.record
     constant = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
     if not constant.any() or NONE not in record.classes:
         return classifier.predict(images, samples=samples, seed=seed)
-    nothing = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
+    of_constant = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
     if constant.all():
-        return nothing
-    seen = classifier.predict(images[~constant], samples=samples, seed=seed)
-    return Answer.interleave(seen, nothing, constant)
+        return of_constant
+    of_others = classifier.predict(images[~constant], samples=samples, seed=seed)
+    return Answer.interleave(of_others, of_constant, constant)
 
 
 def warn_constant(indices: list[int], what: str = "frame") -> None:
-    """Warn of frames, or images, in which all pixels are equal, so that there was nothing to classify."""
+    """Warn of frames, or images, in which all pixels are equal."""
     if indices:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
