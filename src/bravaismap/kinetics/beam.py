@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.constants import physical_constants
 
-from bravaismap.conventions import nearest_names
+from bravaismap.conventions import Floats, nearest_names
 from bravaismap.errors import InputError
 
 __all__ = [
@@ -42,7 +42,7 @@ ELECTRON_REST_ENERGY: Final = physical_constants["electron mass energy equivalen
 MASS_UNIT_ENERGY: Final = physical_constants["atomic mass constant energy equivalent in MeV"][0] * 1e6  # eV
 
 
-def maximum_energy_transfer(element: str | float, voltage: ArrayLike) -> NDArray[np.float64]:
+def maximum_energy_transfer(element: str | float, voltage: ArrayLike) -> Floats:
     """Return the largest energy that an electron can transfer to an atom at rest.
 
     Parameters

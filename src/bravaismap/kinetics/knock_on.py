@@ -20,10 +20,10 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.constants import fine_structure, physical_constants
 
-from bravaismap.conventions import nearest_names
+from bravaismap.conventions import Floats, nearest_names
 from bravaismap.errors import InputError
 from bravaismap.kinetics.beam import ELECTRON_REST_ENERGY, MASS_UNIT_ENERGY, atomic_mass, maximum_energy_transfer
 
@@ -137,7 +137,7 @@ def threshold_voltage(element: str | float, displacement_energy: float) -> float
     return float(np.sqrt(ELECTRON_REST_ENERGY**2 + displacement_energy * mass / 2) - ELECTRON_REST_ENERGY) / 1e3
 
 
-def displacement_cross_section(element: str, voltage: ArrayLike, displacement_energy: float) -> NDArray[np.float64]:
+def displacement_cross_section(element: str, voltage: ArrayLike, displacement_energy: float) -> Floats:
     """Return the displacement cross-section in barn of an atom at rest (McKinley and Feshbach); 0 below the threshold.
 
     Parameters
@@ -164,7 +164,7 @@ def displacement_cross_section(element: str, voltage: ArrayLike, displacement_en
     return np.asarray(np.maximum(area, 0.0) / _BARN)
 
 
-def displacements_per_atom(cross_section: ArrayLike, dose: ArrayLike) -> NDArray[np.float64]:
+def displacements_per_atom(cross_section: ArrayLike, dose: ArrayLike) -> Floats:
     """Return the displacements per atom (dpa).
 
     Parameters
