@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from bravaismap.conventions import Floats
+from bravaismap.phases.cells import independent_windows
 
-__all__ = ["independent_std", "phase_fractions"]
+__all__ = ["independent_std", "measured_fractions", "phase_fractions"]
 
 
 def phase_fractions(probability: Floats, pass_total: Floats) -> tuple[Floats, Floats]:
@@ -29,6 +32,31 @@ def phase_fractions(probability: Floats, pass_total: Floats) -> tuple[Floats, Fl
     if len(pass_total) < 2:
         return fraction, np.full_like(fraction, np.nan)
     return fraction, (pass_total / len(probability)).std(axis=0, ddof=1)
+
+
+def measured_fractions(probability: Floats, size: Iterable[int], window: int) -> tuple[Floats, Floats]:
+    """Return the phase fraction of a frame over the windows that were classified, and its standard deviation.
+
+    Parameters
+    ----------
+    probability : array, shape (windows, classes)
+        NaN for a window that was not classified.
+    size : (int, int)
+        Height and width of the frame in px.
+    window : int
+        Side of a window in px.
+
+    Returns
+    -------
+    fraction, fraction_std : arrays, shape (classes,)
+        NaN where no window was classified. The number of windows with independent errors is that of the windows that
+        fit side by side into the measured share of the frame.
+    """
+    measured = np.isfinite(probability).all(axis=-1)
+    if not measured.any():
+        return np.full(probability.shape[1:], np.nan), np.full(probability.shape[1:], np.nan)
+    count = max(1.0, independent_windows(size, window, len(probability)) * float(measured.mean()))
+    return probability[measured].mean(axis=0), independent_std(probability[measured], count)
 
 
 def independent_std(probability: Floats, independent: float) -> Floats:
