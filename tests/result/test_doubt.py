@@ -49,6 +49,6 @@ def test_nothing_is_said_of_nothing() -> None:
 def test_a_printed_result_says_it() -> None:
     doubtful = result(24.0)
     fraction = (("time", "lattice"), np.full((1, 6), 1 / 6))
-    whole = PhaseMap(doubtful.assign(fraction=fraction, fraction_std=fraction), attrs=doubtful.attrs)
-    whole = whole.assign_coords(lattice=list(CLASSES), time=[0])
+    variables = {**doubtful.data_vars, "fraction": fraction, "fraction_std": fraction}
+    whole = PhaseMap(variables, coords={"lattice": list(CLASSES), "time": [0]}, attrs=doubtful.attrs)
     assert repr(whole).count("doubt: a window of 64 px holds 2.9 cells") == 1

@@ -17,6 +17,7 @@ __all__ = ["FEWEST_CELLS", "cells_along_window", "doubts"]
 #: Primitive cells along the side of a window below which its class is in doubt: with three, the errors of the cell
 #: exceed the strain between neighbouring classes.
 FEWEST_CELLS: Final = 4.0
+_FRAMES = [0, -1]  # looked at, as for the phase table: a long movie is not read whole to be printed
 
 
 def cells_along_window(result: xr.Dataset) -> float:
@@ -30,8 +31,11 @@ def cells_along_window(result: xr.Dataset) -> float:
     Returns
     -------
     float
-        √(window² / area of the cell), the median over the windows of a lattice; NaN where there is none.
+        √(window² / area of the cell), the median over the windows of a lattice in the first and last frame; NaN where
+        there is none.
     """
+    if result.sizes.get("time", 0) > len(_FRAMES):
+        result = result.isel(time=_FRAMES)
     area = result["a"] * result["b"] * np.sin(np.radians(result["gamma"]))
     lattice = (result["label"] >= 0) & (result["label"] != CLASSES.index(NONE))
     areas = area.where(lattice).values.ravel()
