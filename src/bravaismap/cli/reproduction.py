@@ -33,7 +33,7 @@ def reproduce(
     """Make every figure and number of the paper, and a report that sets them beside it; continues where it stopped."""
     from bravaismap.reproduce import FULL, QUICK
     from bravaismap.reproduce import reproduce as reproduce_paper
-    from bravaismap.reproduce.comparison import shown
+    from bravaismap.reproduce.paper_table import shown
 
     with stages() as advance:
         results = reproduce_paper(

@@ -53,8 +53,8 @@ def view(
     from bravaismap.viewer import need_panel
 
     need_panel()
-    from bravaismap.viewer.mapped import open_source
-    from bravaismap.viewer.serve import is_local, serve
+    from bravaismap.viewer.movie_source import open_source
+    from bravaismap.viewer.server import is_local, serve
 
     shown = open_source(
         source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,

@@ -17,7 +17,7 @@ from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
-from bravaismap.viewer.source import HeldResult, Source, StoredResult
+from bravaismap.viewer.result_source import HeldResult, Source, StoredResult
 from bravaismap.windows import window_grid
 
 __all__ = ["MappedMovie", "open_source"]

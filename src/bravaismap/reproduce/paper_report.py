@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 from bravaismap.export.html_page import bullets, cell, heading, page, picture, table
-from bravaismap.reproduce.comparison import growth_table, shown
+from bravaismap.reproduce.paper_table import growth_table, shown
 
-__all__ = ["report"]
+__all__ = ["paper_report"]
 
 #: Headings of the sections, and the figures in each, in the paper's order.
 SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
@@ -49,7 +49,7 @@ SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
 }
 
 
-def report(results: dict[str, Any], pictures: dict[str, list[tuple[str, bytes]]]) -> str:
+def paper_report(results: dict[str, Any], pictures: dict[str, list[tuple[str, bytes]]]) -> str:
     """Return the report as HTML that needs nothing else.
 
     Parameters

@@ -15,11 +15,11 @@ import panel as pn
 
 from bravaismap.conventions import display_name
 from bravaismap.kinetics.laws import LAWS
-from bravaismap.viewer.plots import CurvePlot, FramePlot, WindowPlots
-from bravaismap.viewer.saved import VIEWS
-from bravaismap.viewer.source import Source
-from bravaismap.viewer.state import layers_of
-from bravaismap.viewer.wording import STYLE
+from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
+from bravaismap.viewer.downloads import VIEWS
+from bravaismap.viewer.html_fragments import STYLE
+from bravaismap.viewer.rendering import layers_of
+from bravaismap.viewer.result_source import Source
 
 __all__ = ["INTERVAL", "Page"]
 

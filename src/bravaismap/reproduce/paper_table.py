@@ -10,7 +10,7 @@ from bravaismap.reproduce.decomposition import PAPER_GROWTH
 from bravaismap.reproduce.plan import PAPER_MODEL
 from bravaismap.reproduce.training_curve import PAPER_ACCURACY, PAPER_PLATEAU
 
-__all__ = ["comparison", "growth_table", "shown", "words"]
+__all__ = ["findings", "growth_table", "paper_table", "shown"]
 
 Row = dict[str, Any]
 
@@ -25,7 +25,7 @@ _PAPER_CASES = {
 _GROWTH_NAMES = {"A0": "A₀", "rho": "ρ", "C": "C"}
 
 
-def comparison(results: dict[str, Any]) -> list[Row]:
+def paper_table(results: dict[str, Any]) -> list[Row]:
     """Return the rows of the table: quantity, unit, the paper's value, ours by model, and a verdict on each of ours."""
     figures, names = results["figures"], results["models"]
     sure = figures["confidence"]
@@ -137,7 +137,7 @@ def shown(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def words(results: dict[str, Any]) -> dict[str, list[str]]:
+def findings(results: dict[str, Any]) -> dict[str, list[str]]:
     """Return sentences for each figure that say what agrees with the paper and what does not."""
     figures, names = results["figures"], results["models"]
     return {

@@ -12,8 +12,8 @@ from typing import Any
 import panel as pn
 
 from bravaismap.errors import InputError
-from bravaismap.viewer.session import Session
-from bravaismap.viewer.source import Source
+from bravaismap.viewer.interaction import Session
+from bravaismap.viewer.result_source import Source
 
 __all__ = ["free_port", "is_local", "origins", "serve"]
 

@@ -23,9 +23,10 @@ from bravaismap.export.tables import export_csv
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import class_colors, figure_for_maps, label_axes, plot_classification, plot_fractions, sized
-from bravaismap.viewer.pictures import Overlay
-from bravaismap.viewer.state import Region, region_statistics, region_table
-from bravaismap.viewer.window import WindowView
+from bravaismap.viewer.frame_geometry import Region
+from bravaismap.viewer.region_statistics import region_statistics, region_table
+from bravaismap.viewer.rendering import Overlay
+from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["VIEWS", "Look", "nothing_to_save", "view_file"]  # fmt: skip
 

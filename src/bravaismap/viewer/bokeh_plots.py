@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from bravaismap.conventions import COLORS, Floats, display_name
 from bravaismap.lattice.shape import CENTER
 from bravaismap.show.maps import class_colors
-from bravaismap.viewer.pictures import Overlay, scale_bar
-from bravaismap.viewer.state import Region
-from bravaismap.viewer.window import WindowView
+from bravaismap.viewer.frame_geometry import Region
+from bravaismap.viewer.rendering import Overlay, scale_bar
+from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["CurvePlot", "FramePlot", "WindowPlots"]
 

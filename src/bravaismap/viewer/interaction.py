@@ -19,14 +19,18 @@ from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
 from bravaismap.show.maps import class_colors
-from bravaismap.viewer import saved, state
-from bravaismap.viewer.app import Page
-from bravaismap.viewer.curves import Curves, Fit
-from bravaismap.viewer.mapped import MappedMovie
-from bravaismap.viewer.pictures import Overlay, contrast, grey, overlay
-from bravaismap.viewer.source import Source
-from bravaismap.viewer.window import WindowView, cut, window_view
-from bravaismap.viewer.wording import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
+from bravaismap.viewer.downloads import Look, nothing_to_save, view_file
+from bravaismap.viewer.fraction_curves import Curves, Fit
+from bravaismap.viewer.frame_geometry import Region, frame_at, parse_region, window_at, window_bounds
+from bravaismap.viewer.html_fragments import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.messages import empty_message, time_text
+from bravaismap.viewer.movie_source import MappedMovie
+from bravaismap.viewer.page import Page
+from bravaismap.viewer.region_statistics import region_statistics, region_table
+from bravaismap.viewer.rendering import Overlay, contrast, grey, overlay
+from bravaismap.viewer.result_source import Source
+from bravaismap.viewer.window_inspection import WindowView, cut, window_view
 
 __all__ = ["Session"]
 
@@ -52,7 +56,7 @@ class Session:
         self.source, self.curves = source, Curves(source)
         self.index, self.distortion = self._first(), source.card.get("distortion")
         self.window: tuple[int, int] | None = None
-        self.region: state.Region | None = None
+        self.region: Region | None = None
         self._frame: PhaseMap | None = None  # at the distortion of the result
         self._shown: PhaseMap | None = None  # at that of the slider
         self._view: WindowView | None = None
@@ -107,7 +111,7 @@ class Session:
         self._frame = self.source.frame(self.index)
         self._classify()
         self.page.curves.mark_time(float(self.source.time[self.index]))
-        self.page.text["time"].object = state.time_text(self.source.time, self.index, self.source.time_unit)
+        self.page.text["time"].object = time_text(self.source.time, self.index, self.source.time_unit)
         self._draw_frame(self._picture())
         self._draw_window()
         self._draw_region()
@@ -116,7 +120,7 @@ class Session:
     def _classify(self) -> None:
         self._shown = self._frame
         if self._frame is not None and self.distortion is not None:
-            self._shown = state.anew(self._frame, self.distortion)
+            self._shown = reclassified_frame(self._frame, self.distortion)
 
     def _draw_frame(self, picture: Any) -> None:
         layer = self._layer()
@@ -131,12 +135,12 @@ class Session:
     def _layer(self) -> Overlay | None:
         return None if self._shown is None else overlay(self._shown, self.page.layer.value)
 
-    def _bounds(self) -> state.Region | None:
+    def _bounds(self) -> Region | None:
         """Return the edges of the window that is looked at."""
         if self.window is None:
             return None
         source = self.source
-        return state.window_bounds(*self.window, source.y, source.x, int(source.card["window"]), source.pixel)
+        return window_bounds(*self.window, source.y, source.x, int(source.card["window"]), source.pixel)
 
     def _draw_window(self) -> None:
         source, view, where = self.source, None, _NO_CLICK
@@ -148,7 +152,7 @@ class Session:
             if self._frame is None:
                 where += ": this frame is not mapped yet"
             else:
-                one = state.one_window(self._frame, row, column, self.distortion or 0.0)
+                one = reclassified_window(self._frame, row, column, self.distortion or 0.0)
                 pixels = self._pixels()
                 if pixels is not None:
                     bounds = self._bounds()
@@ -195,13 +199,13 @@ class Session:
         if self._shown is None:
             self.page.text["region"].object = "<p>This frame is not mapped yet.</p>"
             return
-        found = state.region_statistics(self._shown, self.region)
+        found = region_statistics(self._shown, self.region)
         where = "Whole frame: drag over the frame to select a region." if self.region is None else "Region"
         if self.region is not None:
             r = self.region
             where += f" x {r.x0:.4g} to {r.x1:.4g}, y {r.y0:.4g} to {r.y1:.4g} {self.source.unit}"
         note = " Cells: median ± standard deviation from window to window." if found.cell else ""
-        table = table_html(state.region_table(found, self.source.unit), found.classes)
+        table = table_html(region_table(found, self.source.unit), found.classes)
         self.page.text["region"].object = f"<p>{where} {found.windows} windows.{note}</p>{table}"
 
     def _draw_curves(self) -> None:
@@ -212,7 +216,7 @@ class Session:
         """Say what state things are in."""
         source = self.source
         done, total = int(source.done.sum()), len(source.time)
-        text = state.empty_message(
+        text = empty_message(
             done, total, growing=source.growing, mapping=isinstance(source, MappedMovie), problem=source.problem,
             frame_done=self._frame is not None,
         )  # fmt: skip
@@ -255,10 +259,10 @@ class Session:
 
     def _timed(self, event: Any) -> None:
         if event.x is not None:
-            self.page.player.value = state.frame_at(event.x, self.source.time)
+            self.page.player.value = frame_at(event.x, self.source.time)
 
     def _tapped(self, event: Any) -> None:
-        found = state.window_at(event.y, event.x, self.source.y, self.source.x, self.source.extent)
+        found = window_at(event.y, event.x, self.source.y, self.source.x, self.source.extent)
         if found is not None:
             self.choose_window(*found)
 
@@ -283,11 +287,11 @@ class Session:
         box = event.geometry
         if event.final and box.get("type") == "rect":
             y, x = sorted((box["y0"], box["y1"])), sorted((box["x0"], box["x1"]))
-            self.page.region.value = str(state.Region(y[0], y[1], x[0], x[1]))
+            self.page.region.value = str(Region(y[0], y[1], x[0], x[1]))
 
     def _ranged(self, event: Any) -> None:
         try:
-            self.region = state.parse_region(event.new, self.source.y, self.source.x)
+            self.region = parse_region(event.new, self.source.y, self.source.x)
         except BravaismapError as error:
             self.page.text["message"].object = message_html(str(error))
             return
@@ -316,7 +320,7 @@ class Session:
 
     def _offer(self) -> None:
         """Let be saved what there is to save, and say what to do where there is nothing."""
-        reason = saved.nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
+        reason = nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
         self.page.offer_files(reason)
 
     def _refit(self, _: Any = None) -> None:
@@ -359,12 +363,12 @@ class Session:
 
     def file(self, ending: str) -> BytesIO:
         """Return what is to be saved, as a file of an ending."""
-        return saved.view_file(self._look(), self.page.view.value, ending)
+        return view_file(self._look(), self.page.view.value, ending)
 
-    def _look(self) -> saved.Look:
+    def _look(self) -> Look:
         source = self.source
-        where = state.time_text(source.time, self.index, source.time_unit)
-        return saved.Look(
+        where = time_text(source.time, self.index, source.time_unit)
+        return Look(
             self._shown, self._pixels(), self._layer(), self.page.opacity.value, self._bounds(), self.region,
             source.extent, source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
         )  # fmt: skip

@@ -14,8 +14,8 @@ from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.kinetics.growth import fit_growth
 from bravaismap.phases.verdict import verdict
-from bravaismap.viewer.source import Source
-from bravaismap.viewer.state import anew
+from bravaismap.viewer.distortion_trial import reclassified_frame
+from bravaismap.viewer.result_source import Source
 
 __all__ = ["Curves", "Fit", "fit_of", "parse_baseline"]
 
@@ -177,7 +177,7 @@ class Curves:
             if frame is None:
                 fraction[index] = std[index] = 0.0
                 continue
-            again = anew(frame, self.distortion)
+            again = reclassified_frame(frame, self.distortion)
             with self._lock:
                 if number != self._round:
                     return

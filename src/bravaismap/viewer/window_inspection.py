@@ -16,7 +16,7 @@ from bravaismap.measure.spots import find_spots, standardize, whitened_power
 from bravaismap.phases.verdict import deviations, with_error
 from bravaismap.show.maps import whole_plane
 from bravaismap.spectrum import amplitude
-from bravaismap.viewer.state import Region
+from bravaismap.viewer.frame_geometry import Region
 
 __all__ = ["SpotTable", "WindowView", "cut", "indexed_spots", "spectrum_plane", "window_view"]
 

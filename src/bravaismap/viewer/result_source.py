@@ -23,7 +23,7 @@ from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import DONE
 from bravaismap.result.zarr_store import array_of, open_group
-from bravaismap.viewer.state import Region, frame_extent
+from bravaismap.viewer.frame_geometry import Region, frame_extent
 
 __all__ = ["HeldResult", "Source", "StoredResult"]
 
