@@ -11,7 +11,7 @@ __all__ = ["need_panel", "view"]
 
 
 def view(result: Any, *, movie: Any = None, dataset: str | None = None, **options: Any) -> Any:
-    """Show a result, or a movie that is mapped meanwhile, in a notebook.
+    """Show a result, or a movie while it is mapped, in a notebook.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, **option
     need_panel()
     import panel as pn
 
-    from bravaismap.viewer.mapped import open_source
-    from bravaismap.viewer.session import Session
+    from bravaismap.viewer.movie_source import open_source
+    from bravaismap.viewer.interaction import Session
 
     pn.extension(inline=True)
     source = open_source(result, movie, dataset, **options)
