@@ -115,3 +115,8 @@ def test_parts_of_a_grid_are_the_grid(height: int, width: int, step: int, most: 
     parts = [cut_windows(frame, part) for part in window_parts(grid, most)]
     assert all(len(part) <= most for part in parts)
     np.testing.assert_array_equal(np.concatenate(parts), cut_windows(frame, grid))
+
+
+def test_count_is_that_of_the_windows_cut() -> None:
+    grid = window_grid((50, 70), 16, 9)
+    assert grid.count == len(cut_windows(np.zeros((50, 70)), grid))

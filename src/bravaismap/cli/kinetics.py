@@ -60,8 +60,8 @@ def fit(
 ) -> None:
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
-    from bravaismap.kinetics.dose import frame_area, physical_growth
-    from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
+    from bravaismap.kinetics.growth import best_law, compare_laws, fit_growth
     from bravaismap.kinetics.laws import LAWS, growth_law
     from bravaismap.result.open import open_result
 
@@ -72,17 +72,18 @@ def fit(
     phases = open_result(result)
     known = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
     area = frame_area(phases.attrs, pixel_size) if known or beam_current is not None or voids is not None else None
-    fraction, std, rate = _curves(phases, lattice, frame_time, _rate(dose_rate, beam_current, area))
-    interval = _interval(baseline, rate)
-    laws = compare_laws(fraction, laws=LAWS, baseline=interval, std=std)
+    rate = _rate(dose_rate, beam_current, area)
+    curve = fraction_curve(phases, lattice, frame_time=frame_time, rate=rate)
+    times = _interval(baseline)
+    interval = None if times is None else curve.interval(*times)
+    laws = compare_laws(curve.fraction, laws=LAWS, baseline=interval, std=curve.std)
     if law == "auto":
-        law, _, with_onset = str(laws["law"].values[0]).partition(" ")
-        onset = bool(with_onset)
+        law, onset = best_law(laws)
     growth = fit_growth(
-        fraction, law=law, onset=onset, baseline=interval, std=std, bootstrap=bootstrap, seed=seed
+        curve.fraction, law=law, onset=onset, baseline=interval, std=curve.std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, fraction)}
+    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, curve.fraction)}
     folder = output or result.resolve().parent
     written = export_growth(growth, folder, physical=physical, laws=laws, others=others)
     _print_growth(growth, physical, laws)
@@ -144,49 +145,23 @@ def beam(
     out.print("atoms at rest, collisions only: vibration and electronic excitation displace more", highlight=False)
 
 
-def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | None) -> tuple[Any, Any, float]:
-    """Return a fraction and its σ over time or dose, and what the time was multiplied with."""
-    from bravaismap.conventions import ALIASES, nearest_names
-    from bravaismap.kinetics.dose import over_dose
-
-    names = [str(name) for name in phases["lattice"].values]
-    chosen = lattice if lattice in names else ALIASES.get(lattice, lattice)
-    if chosen not in names:
-        raise InputError(f"no class of the result is called {lattice!r}; the nearest names are "
-                         f"{nearest_names(lattice, names)}")  # fmt: skip
-    curves = phases[["fraction", "fraction_std"]].sel(lattice=chosen).load()
-    if frame_time is not None:
-        if phases["time"].attrs.get("units", "frame") != "frame":
-            raise InputError("--frame-time was given, but the result has its time in s already")
-        curves = curves.assign_coords(time=("time", phases["time"].values * frame_time, {"units": "s"}))
-    if rate is None:
-        return curves["fraction"], curves["fraction_std"], 1.0
-    return over_dose(curves["fraction"], rate), curves["fraction_std"], rate
-
-
 def _thresholded(
     movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
 ) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
-    from bravaismap.domains.thresholding import agreement, spacing_of, threshold_voids
+    from bravaismap.domains.thresholding import thresholded_fraction
     from bravaismap.read.reading import read
 
-    frames = read(movie, dataset=dataset)
-    if len(frames) != fraction.size:
-        raise InputError(
-            f"{movie} has {len(frames)} frames, the result {fraction.size}; give the movie that was mapped"
-        )
-    voids, chosen = threshold_voids(frames.values, spacing_of(phases), level)
-    dark = fraction.copy(data=voids.mean(axis=(1, 2)))
-    found = agreement(fraction.values, dark.values)
-    relative = "" if found.relative is None else f", {100 * found.relative:.0f} % of the latter"
+    dark = thresholded_fraction(phases, read(movie, dataset=dataset), fraction, level)
+    agreement = dark.agreement
+    relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
     out.print(
-        f"intensity below {chosen:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs by "
-        f"{100 * found.mean:+.2f} % of the frame on average, {100 * found.rms:.2f} % rms{relative}; they "
-        f"correlate at {found.correlation:.3f}",
+        f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
+        f"by {100 * agreement.mean:+.2f} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
+        f"correlate at {agreement.correlation:.3f}",
         highlight=False,
     )
-    return dark
+    return dark.fraction
 
 
 def _rate(dose_rate: float | None, current: float | None, area: float | None) -> float | None:
@@ -197,8 +172,8 @@ def _rate(dose_rate: float | None, current: float | None, area: float | None) ->
     return dose_rate if current is None or area is None else dose.dose_rate(current, area)
 
 
-def _interval(text: str | None, rate: float) -> tuple[float, float] | None:
-    """Return what ``t0:t1`` means on the axis of the fit."""
+def _interval(text: str | None) -> tuple[float, float] | None:
+    """Return the times that ``t0:t1`` means."""
     if text is None:
         return None
     try:
@@ -207,7 +182,7 @@ def _interval(text: str | None, rate: float) -> tuple[float, float] | None:
         raise InputError(f"--baseline {text} was given; expected t0:t1, such as 0:100") from None
     if not first < last:
         raise InputError(f"--baseline {text} was given; expected the earlier time first")
-    return first * rate, last * rate
+    return first, last
 
 
 def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset) -> None:

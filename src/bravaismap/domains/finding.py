@@ -25,7 +25,7 @@ from bravaismap.errors import InputError
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["domain_maps", "find_domains", "pixel_votes"]
+__all__ = ["domain_count", "domain_maps", "find_domains", "pixel_votes"]
 
 
 _AREAS: Final = ("area", "area_std", "expected_area", "corrected_area")
@@ -81,6 +81,11 @@ def find_domains(
         row for _, _, _, found in _followed(result, thresholds, draws, seed, movie, level, smoothing) for row in found
     ]
     return _table(rows, result, _grid_of(result)[2])
+
+
+def domain_count(domains: xr.Dataset) -> int:
+    """Return how many domains there are: a domain that is followed through frames counts once."""
+    return len(set(zip(domains["lattice"].values.tolist(), domains["track"].values.tolist(), strict=True)))
 
 
 def domain_maps(

@@ -24,7 +24,7 @@ from bravaismap.errors import InputError, warn
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
 
-__all__ = ["LAWS", "Growth", "GrowthLaw", "compare_laws", "fit_growth", "frame_scatter"]
+__all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growth", "frame_scatter"]
 
 
 _FEWEST = 5  # frames after the baseline
@@ -177,6 +177,12 @@ def compare_laws(
         },
         coords={"law": [row[0] for row in rows]},
     )
+
+
+def best_law(laws: xr.Dataset) -> tuple[str, bool]:
+    """Return the name of the best law of :func:`compare_laws`, and whether it has an onset."""
+    name, _, onset = str(laws["law"].values[0]).partition(" ")
+    return name, bool(onset)
 
 
 def frame_scatter(values: Floats) -> float:

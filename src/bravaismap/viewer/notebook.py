@@ -43,8 +43,8 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, **option
     need_panel()
     import panel as pn
 
-    from bravaismap.viewer.movie_source import open_source
     from bravaismap.viewer.interaction import Session
+    from bravaismap.viewer.movie_source import open_source
 
     pn.extension(inline=True)
     source = open_source(result, movie, dataset, **options)
