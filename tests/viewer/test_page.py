@@ -224,6 +224,20 @@ def test_ports() -> None:
         free_port("203.0.113.7")
 
 
+def test_a_port_in_use_is_not_taken_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There SO_REUSEADDR would take it; SO_EXCLUSIVEADDRUSE, which other systems lack, does not."""
+    options: list[int] = []
+
+    class Trial(socket.socket):
+        def setsockopt(self, _level: int, option: int, _value: object) -> None:  # type: ignore[override]
+            options.append(option)
+
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    monkeypatch.setattr(socket, "socket", Trial)
+    free_port("127.0.0.1")
+    assert options == [-5]
+
+
 def test_a_foreign_page_may_not_talk_to_the_server(result: PhaseMap) -> None:
     import http.client
     from urllib.parse import urlparse

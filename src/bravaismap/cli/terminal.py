@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,11 +13,18 @@ from rich.console import Console
 if TYPE_CHECKING:
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["err", "out", "print_classification", "progress", "show_warning", "stages"]
+__all__ = ["err", "out", "print_classification", "progress", "show_warning", "stages", "write_unicode"]
 
 #: Standard output, and standard error for progress, warnings and errors.
 out = Console(soft_wrap=True)
 err = Console(stderr=True)
+
+
+def write_unicode() -> None:
+    """Have ± and σ written as UTF-8 where the system says otherwise, as Windows does of a file or a pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(encoding="utf-8")
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -259,7 +259,7 @@ def _raise(alarms: list[Alarm], line: dict[str, Any], path: Path) -> list[dict[s
             about = {"alarm": str(alarm.rule), "frame": line["frame"], "source": line["source"], "fraction": fraction}
             raised.append(about | {"per_frame": round(slope, 6), "unix_time": round(time.time(), 3)})
     if raised:
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in raised)
     return raised
 

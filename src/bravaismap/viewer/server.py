@@ -36,7 +36,7 @@ def free_port(address: str, port: int = 0) -> int:
     """
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.setsockopt(socket.SOL_SOCKET, _port_option(), 1)
             trial.bind((address, port))
             return int(trial.getsockname()[1])
     except OverflowError:
@@ -45,7 +45,7 @@ def free_port(address: str, port: int = 0) -> int:
         if error.errno == errno.EADDRINUSE:
             text = f"the port {port} is in use; give another --port, or none for a free one"
         elif error.errno == errno.EACCES:
-            text = f"the port {port} may not be used; give one above 1023, or none for a free one"
+            text = f"the port {port} may not be used; give another one above 1023, or none for a free one"
         else:
             text = f"the address {address} is none of this computer ({error.strerror}); the usual one is 127.0.0.1"
         raise InputError(text) from None
@@ -115,3 +115,8 @@ def serve(
     finally:
         ended = source.close()
     return ended
+
+
+def _port_option() -> int:
+    """Return the option that allows a port that has just been left; Windows' own would take one in use as well."""
+    return int(getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR))
