@@ -70,8 +70,8 @@ def fit(
     if threshold is not None and movie is None:
         raise InputError(f"--threshold {threshold:g} was given without --movie, whose intensity it is of")
     phases = open_result(result)
-    known = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
-    area = frame_area(phases.attrs, pixel_size) if known or beam_current is not None or voids is not None else None
+    calibrated = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
+    area = frame_area(phases.attrs, pixel_size) if calibrated or beam_current is not None or voids is not None else None
     rate = _rate(dose_rate, beam_current, area)
     curve = fraction_curve(phases, lattice, frame_time=frame_time, rate=rate)
     times = _interval(baseline)
@@ -83,9 +83,9 @@ def fit(
         curve.fraction, law=law, onset=onset, baseline=interval, std=curve.std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, curve.fraction)}
+    curves = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, curve.fraction)}
     folder = output or result.resolve().parent
-    written = export_growth(growth, folder, physical=physical, laws=laws, others=others)
+    written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
     _print_growth(growth, physical, laws)
     for path in written:
         out.print(f"wrote {path}", highlight=False)
@@ -114,28 +114,28 @@ def beam(
 
     from bravaismap.kinetics.knock_on import displacement_table, displacements_per_atom
 
-    for name, given in (("--dose", dose), ("--dose-rate", dose_rate)):
-        if given is not None and not given > 0:
-            raise InputError(f"{name} {given:g} was given; expected a positive number")
-    found = displacement_table(element, energy, displacement_energy)
+    for name, value in (("--dose", dose), ("--dose-rate", dose_rate)):
+        if value is not None and not value > 0:
+            raise InputError(f"{name} {value:g} was given; expected a positive number")
+    displacements = displacement_table(element, energy, displacement_energy)
     table = Table("", "in", "T_d (eV)", "T_max (eV)", "threshold (kV)", "σ (barn)")
-    for name, given in (("dpa", dose), ("dpa/s", dose_rate)):
-        if given is not None:
+    for name, value in (("dpa", dose), ("dpa/s", dose_rate)):
+        if value is not None:
             table.add_column(name)
-    for i in range(found.sizes["case"]):
-        one = found.isel(case=i)
-        area = float(one["cross_section"])
-        cells = [f"{float(one[name]):.4g}" for name in ("displacement_energy", "energy_transfer", "threshold")]
-        cells[0] += "" if bool(one["confirmed"]) else " ?"
-        dpa = [f"{float(displacements_per_atom(area, given)):.3g}" for given in (dose, dose_rate) if given is not None]
-        table.add_row(str(one["element"].values), str(one["compound"].values), *cells, f"{area:.3g}", *dpa)
+    for i in range(displacements.sizes["case"]):
+        case = displacements.isel(case=i)
+        area = float(case["cross_section"])
+        cells = [f"{float(case[name]):.4g}" for name in ("displacement_energy", "energy_transfer", "threshold")]
+        cells[0] += "" if bool(case["confirmed"]) else " ?"
+        dpa = [f"{float(displacements_per_atom(area, value)):.3g}" for value in (dose, dose_rate) if value is not None]
+        table.add_row(str(case["element"].values), str(case["compound"].values), *cells, f"{area:.3g}", *dpa)
     out.print(table)
-    for source in dict.fromkeys(str(source) for source in found["source"].values if source != "given"):
-        cases = found.isel(case=(found["source"] == source).values)
+    for source in dict.fromkeys(str(source) for source in displacements["source"].values if source != "given"):
+        cases = displacements.isel(case=(displacements["source"] == source).values)
         names = ", ".join(dict.fromkeys(str(name) for name in cases["compound"].values))
         kind = "" if not bool(cases["two_dimensional"].any()) else " (one layer)"
         out.print(f"T_d of {names}{kind}: {source}", highlight=False)
-    if not bool(found["confirmed"].all()):
+    if not bool(displacements["confirmed"].all()):
         out.print(
             "?: not compared with the printed page; look it up before you publish, and give it with "
             "--displacement-energy if it differs",
@@ -188,17 +188,17 @@ def _interval(text: str | None) -> tuple[float, float] | None:
 def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset) -> None:
     from rich.table import Table
 
-    about = growth.attrs
-    out.print(f"{about['formula']}, t in {about['time_unit']}, {about['frames_fitted']} frames", highlight=False)
+    card = growth.attrs
+    out.print(f"{card['formula']}, t in {card['time_unit']}, {card['frames_fitted']} frames", highlight=False)
     table = Table("", "value", "68 %", "95 %", "unit")
     rows = [growth.sel(parameter=n) for n in growth["parameter"].values]
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]
-    for one in rows:
-        name = str(one["parameter"].values if "parameter" in one.coords else one["quantity"].values)
-        ends = ["–".join(f"{end:.4g}" for end in pair) for pair in one["interval"].values]
-        unit = str(one["unit"].values)
+    for row in rows:
+        name = str(row["parameter"].values if "parameter" in row.coords else row["quantity"].values)
+        ends = ["–".join(f"{end:.4g}" for end in pair) for pair in row["interval"].values]
+        unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
-        table.add_row(name.replace("_", " "), f"{float(one['value']):.4g}", *ends, "" if unit == "1" else unit)
+        table.add_row(name.replace("_", " "), f"{float(row['value']):.4g}", *ends, "" if unit == "1" else unit)
     out.print(table)
     names = [str(name) for name in growth["parameter"].values]
     pairs = [
@@ -208,17 +208,17 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     ]
     out.print(f"correlations: {'; '.join(pairs)}", highlight=False)
     out.print(
-        f"intervals: {about['interval_method']}; reduced χ² {about['reduced_chi_square']:.2f}; residuals of "
-        f"neighbouring frames correlate at {about['residual_autocorrelation']:.2f}",
+        f"intervals: {card['interval_method']}; reduced χ² {card['reduced_chi_square']:.2f}; residuals of "
+        f"neighbouring frames correlate at {card['residual_autocorrelation']:.2f}",
         highlight=False,
     )
     choice = Table("law", "parameters", "ΔAICc", "weight")
-    for one in (laws.sel(law=name) for name in laws["law"].values):
-        refused = str(one["refused"].values)
-        cells = [f"{float(one['difference']):.1f}", f"{float(one['weight']):.2f}"]
+    for fitted in (laws.sel(law=name) for name in laws["law"].values):
+        refused = str(fitted["refused"].values)
+        cells = [f"{float(fitted['difference']):.1f}", f"{float(fitted['weight']):.2f}"]
         if refused:
             cells = [f"{refused.partition(' ')[0]} not determined", ""]
-        choice.add_row(str(one["law"].values), str(int(one["parameters"])), *cells)
+        choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
     out.print(choice)
     if physical is None:
         out.print("areas in nm² need the pixel size: give it in nm with --pixel-size", highlight=False)

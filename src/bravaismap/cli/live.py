@@ -34,7 +34,7 @@ __all__ = ["watch"]
 def watch(
     folder: Annotated[Path | None, typer.Argument(help="Folder in which images appear.", show_default=False)] = None,
     follow: Annotated[
-        Path | None, typer.Option("--follow", help="One stack that grows (npy, HDF5, TIFF, …), instead of a folder.")
+        Path | None, typer.Option("--follow", help="One file that grows (npy, HDF5, TIFF, …), instead of a folder.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -106,6 +106,6 @@ def _print(frame: Frame) -> None:
     shares = ", ".join(f"{display_name(name)} {100 * share:.1f} %" for name, share in largest if share >= 0.0005)
     text = f"{line['frame']:5d}  {line['source']}  {shares}  ({frame.seconds:.2f} s)"
     out.print(text, highlight=False, markup=False, soft_wrap=True)
-    for one in frame.alarms:
-        text = f"alarm: {one['alarm']}: {100 * one['fraction']:.1f} %, {100 * one['per_frame']:+.2f} % per frame"
-        err.print(f"{text} ({one['source']})", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    for alarm in frame.alarms:
+        text = f"alarm: {alarm['alarm']}: {100 * alarm['fraction']:.1f} %, {100 * alarm['per_frame']:+.2f} % per frame"
+        err.print(f"{text} ({alarm['source']})", style="bold red", highlight=False, markup=False, soft_wrap=True)

@@ -279,7 +279,7 @@ def _map(
 
 
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
-    """Unmix with a progress bar, and write what was found."""
+    """Unmix with a progress bar, and write the components."""
     from bravaismap.export.files import export_unmixing
     from bravaismap.unmixing import unmix
 
@@ -294,7 +294,7 @@ def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settin
 def _at_rest(
     movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
 ) -> tuple[xr.DataArray, list[Path]]:
-    """Register and align a movie; write and tell how the specimen drifts."""
+    """Register and align a movie; write and print how the specimen drifts."""
     from bravaismap.drift.alignment import align, drift_summary, register
     from bravaismap.export.drift_track import export_track
 

@@ -1,4 +1,4 @@
-"""What the commands show on the terminal: tables and paragraphs, progress bars, warnings."""
+"""Output on the terminal: tables and paragraphs, progress bars, warnings."""
 
 from __future__ import annotations
 

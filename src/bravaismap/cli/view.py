@@ -18,7 +18,9 @@ __all__ = ["view"]
 
 @app.command()
 def view(
-    source: Annotated[Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped meanwhile.")],
+    source: Annotated[
+        Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped while it is shown.")
+    ],
     movie: Annotated[
         str | None, typer.Option("--movie", help="The movie that was mapped, to see its frames with a result.")
     ] = None,

@@ -55,7 +55,7 @@ from bravaismap.reproduce.plan import FULL, PAPER_MODEL, Advance, Contestant, Pl
 from bravaismap.reproduce.training_curve import (
     draw_training_curve,
     summarise_training_curve,
-    train_anew,
+    train_network,
     training_curve,
 )
 
@@ -89,7 +89,7 @@ def reproduce(
     image : str, optional
         File of an image for Fig. 5, instead of simulated graphene.
     train : bool
-        Train the paper's network anew, in ``training/``, instead of taking the shipped one.
+        Train the paper's network first, in ``training/``, instead of taking the shipped one.
     progress : callable, optional
         Called with what is being done, how far it is, and how far it goes.
 
@@ -106,7 +106,7 @@ def reproduce(
     advance: Advance = progress or (lambda *_: None)
     folder = Path(folder)
     picture = None if image is None else read_image(image)
-    weights = str(train_anew(plan, folder / "training", advance)) if train else ""
+    weights = str(train_network(plan, folder / "training", advance)) if train else ""
     models = [contestant(PAPER_MODEL, weights)]
     if model != PAPER_MODEL:
         own = Path(model).stem if model.endswith(".safetensors") else ""
@@ -122,7 +122,7 @@ def reproduce(
 
 @dataclass
 class _Run:
-    """What has been found so far."""
+    """The run under way, and its results so far."""
 
     folder: Path
     plan: Plan
@@ -143,10 +143,10 @@ class _Run:
     def simulated_images(self) -> None:
         """Fig. 2, 3 and 4, and Supplementary 1–2."""
         plan, advance = self.plan, self.advance
-        sure = {m.name: confidence(m, plan, self.parts, advance) for m in self.models}
-        self.figures["confidence"] = {name: summarise_confidence(n) for name, n in sure.items()}
-        self._draw("confidence", draw_confidence(sure))
-        for name, numbers in sure.items():
+        answers = {m.name: confidence(m, plan, self.parts, advance) for m in self.models}
+        self.figures["confidence"] = {name: summarise_confidence(n) for name, n in answers.items()}
+        self._draw("confidence", draw_confidence(answers))
+        for name, numbers in answers.items():
             self._draw("spectra", draw_spectra(name, numbers, plan), name)
             for right in (False, True):
                 drawn = draw_single_images(name, numbers, plan, right=right)
@@ -291,12 +291,12 @@ def _summary(results: dict[str, Any]) -> list[str]:
     }  # fmt: skip
     lines = []
     for name in results["models"]:
-        said = []
+        parts = []
         for verdict, phrase in phrases.items():
-            found = [row["quantity"] for row in results["table"] if row["verdicts"][name] == verdict]
-            if found:
-                said.append(f"{phrase}: {', '.join(found)}")
-        lines.append(f"{name} {'; '.join(said)}.")
+            quantities = [row["quantity"] for row in results["table"] if row["verdicts"][name] == verdict]
+            if quantities:
+                parts.append(f"{phrase}: {', '.join(quantities)}")
+        lines.append(f"{name} {'; '.join(parts)}.")
     return lines
 
 

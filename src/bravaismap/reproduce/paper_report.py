@@ -14,7 +14,7 @@ __all__ = ["paper_report"]
 SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "training_curve": ("Fig. 1b: training", [("training_curve", "Accuracy epoch by epoch.")]),
     "confidence": (
-        "Fig. 2, 3a–c, Supplementary 1–2: single images, and how sure the models are",
+        "Fig. 2, 3a–c, Supplementary 1–2: single images, and the confidence of the models",
         [
             ("spectra", "Fig. 2: random simulated images as the network sees them; wrong answers are boxed in red."),
             ("confidence", "Fig. 3a: confidence where the answer is wrong and where it is right."),

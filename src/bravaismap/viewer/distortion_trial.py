@@ -17,8 +17,8 @@ def reclassified_frame(frame: PhaseMap, distortion: float) -> PhaseMap:
     """
     if distortion == frame.attrs.get("distortion") or "basis" not in frame:
         return frame
-    again = reclassify(frame.assign_attrs(samples=0), distortion)
-    return PhaseMap(again.data_vars, coords=again.coords, attrs=again.attrs | {"samples": frame.attrs["samples"]})
+    result = reclassify(frame.assign_attrs(samples=0), distortion)
+    return PhaseMap(result.data_vars, coords=result.coords, attrs=result.attrs | {"samples": frame.attrs["samples"]})
 
 
 def reclassified_window(frame: PhaseMap, row: int, column: int, distortion: float) -> xr.Dataset:

@@ -8,7 +8,7 @@ __all__ = ["empty_message", "time_text"]
 
 
 def empty_message(done: int, total: int, *, growing: bool, mapping: bool, problem: str, frame_done: bool) -> str:
-    """Return what to tell someone who sees no map, an empty text if there is nothing to tell."""
+    """Return why no map is shown, an empty text if one is."""
     if problem:
         return problem
     if not done and mapping:

@@ -34,7 +34,7 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, **option
     Raises
     ------
     InputError
-        If there is nothing to look at, what was given does not go together, or the extra ``viewer`` is not installed.
+        If there is nothing to show, the arguments do not go together, or the extra ``viewer`` is not installed.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The viewer's page: its plots and widgets, and where they stand.
+"""The viewer's page: its plots, widgets and texts, and their layout.
 
 Panel carries the widgets and the page; the plots are Bokeh's own, made once and then given new data. That takes a
-hundredth of the time of plots that are described anew for each frame, and a movie plays smoothly.
+hundredth of the time of plots that are described again for each frame, and a movie plays smoothly.
 """
 
 from __future__ import annotations

@@ -20,19 +20,19 @@ __all__ = ["RegionStatistics", "region_statistics", "region_table"]
 
 @dataclass(frozen=True)
 class RegionStatistics:
-    """What the windows of a region hold in one frame.
+    """Statistics of the windows of a region in one frame.
 
     Attributes
     ----------
     windows : int
     classes : tuple of str
     count : int array, shape (lattice,)
-        Windows labelled so.
+        Windows of each class.
     fraction, fraction_std : arrays, shape (lattice,)
         Mean probability of each class and its standard deviation, as for a whole frame.
     cell, spread, error : dict of str to array, shape (lattice,)
         Median, standard deviation from window to window, and median σ of one window, of a, b, gamma and orientation of
-        each class: see :func:`bravaismap.phases.cells.cell_statistics`. Empty where no cells are known.
+        each class: see :func:`bravaismap.phases.cells.cell_statistics`. Empty where no cells are measured.
     """
 
     windows: int
@@ -46,7 +46,7 @@ class RegionStatistics:
 
 
 def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatistics:
-    """Return what the windows of a frame hold whose centres lie in a region; all windows for None."""
+    """Return the statistics of the windows whose centres lie in a region; of all windows for None."""
     ys, xs = frame["y"].values, frame["x"].values
     inside = np.ones((len(ys), len(xs)), bool) if region is None else windows_inside(region, ys, xs)
     classes = tuple(str(name) for name in frame["lattice"].values)
@@ -68,21 +68,25 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
 
 
 def _windows_of_region(frame: xr.Dataset, inside: NDArray[np.bool_]) -> xr.Dataset:
-    """Return the labels and cells of some windows of a frame, in a row."""
+    """Return the labels and cells of the windows of a region, in a row."""
     names = ["label", *CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS)]
     row = {name: ("window", frame[name].transpose("time", "y", "x").values[0][inside]) for name in names}
     return xr.Dataset(row, coords={"lattice": frame["lattice"].values})
 
 
-def region_table(found: RegionStatistics, unit: str) -> list[list[str]]:
+def region_table(statistics: RegionStatistics, unit: str) -> list[list[str]]:
     """Return the phase table and cell statistics of a region as text, the header first."""
     header = ["phase", "windows", "fraction"]
-    if found.cell:
+    if statistics.cell:
         header += [f"a ({unit})", f"b ({unit})", "γ (°)", "orientation (°)"]
     rows = [header]
-    for i, name in enumerate(found.classes):
-        row = [display_name(name), str(found.count[i]), percent(found.fraction[i], found.fraction_std[i])]
-        rows.append(row + [_median_text(found.cell[key][i], found.spread[key][i]) for key in found.cell])
+    for i, name in enumerate(statistics.classes):
+        row = [
+            display_name(name),
+            str(statistics.count[i]),
+            percent(statistics.fraction[i], statistics.fraction_std[i]),
+        ]
+        rows.append(row + [_median_text(statistics.cell[key][i], statistics.spread[key][i]) for key in statistics.cell])
     return rows
 
 

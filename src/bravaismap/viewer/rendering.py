@@ -1,4 +1,4 @@
-"""A frame and a map as pictures: grey values, and numbers with their colours and scale."""
+"""Rendering: frames as grey values, maps as colours with their scale."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Overlay:
 
 
 def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """Return what can be laid over a frame: group → title → key, a variable or ``variable:class``."""
+    """Return the maps that can be laid over a frame: group → title → key, a variable or ``variable:class``."""
     groups = {"Class": {"most probable class": "label"}}
     groups["Probability of"] = {display_name(name): f"probability:{name}" for name in classes}
     groups["Map of"] = {title: name for name, title in TITLES.items() if name in variables}
@@ -89,7 +89,7 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
     everything else from the 2nd to the 98th percentile of the frame.
     """
     name, _, lattice = key.partition(":")
-    classes = tuple(str(one) for one in frame["lattice"].values)
+    classes = tuple(str(item) for item in frame["lattice"].values)
     data = frame[name] if not lattice else frame[name].sel(lattice=lattice)
     values = data.transpose("time", "y", "x").values[0].astype(np.float32)
     unit = {"degree": "°", "1": ""}.get(str(data.attrs.get("units", "")), str(data.attrs.get("units", "")))

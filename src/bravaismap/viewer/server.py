@@ -1,4 +1,4 @@
-"""The viewer's server: on this computer alone, unless told otherwise, and with nothing fetched from elsewhere."""
+"""The viewer's server: for this computer alone unless an address is given; it fetches nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["free_port", "is_local", "origins", "serve"]
 
 
 def is_local(address: str) -> bool:
-    """Tell whether an address can be reached from this computer alone."""
+    """Return whether an address can be reached from this computer alone."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -93,7 +93,7 @@ def serve(
     Returns
     -------
     bool, or the thread of the server
-        Whether what went on in the background has ended too; without `wait` a thread with a method ``stop``.
+        Whether the background work has ended too; without `wait` a thread with a method ``stop``.
     """
     port = free_port(address, port)
     host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
