@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, PixelOption, SeedOption
+from bravaismap.cli.answers import beam_answer, growth_answer
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    JsonOption,
+    PixelOption,
+    QuietOption,
+    SeedOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out
+from bravaismap.cli.terminal import note, out, print_json
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,9 +67,15 @@ def fit(
         typer.Option("--threshold", help="Intensity below which it is void.", show_default="Otsu's"),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
@@ -83,12 +102,16 @@ def fit(
         curve.fraction, law=law, onset=onset, baseline=interval, std=curve.std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    curves = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, curve.fraction)}
+    read = Reading(dataset, channel, frames, crop, bin)
+    curves = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, curve.fraction)}
     folder = output or result.resolve().parent
     written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    if json:
+        print_json(growth_answer(growth, physical, laws, written))
+        return
     _print_growth(growth, physical, laws)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -108,6 +131,7 @@ def beam(
         float | None,
         typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
@@ -118,6 +142,9 @@ def beam(
         if value is not None and not value > 0:
             raise InputError(f"{name} {value:g} was given; expected a positive number")
     displacements = displacement_table(element, energy, displacement_energy)
+    if json:
+        print_json(beam_answer(displacements, dose, dose_rate))
+        return
     table = Table("", "in", "T_d (eV)", "T_max (eV)", "threshold (kV)", "σ (barn)")
     for name, value in (("dpa", dose), ("dpa/s", dose_rate)):
         if value is not None:
@@ -145,21 +172,17 @@ def beam(
     out.print("atoms at rest, collisions only: vibration and electronic excitation displace more", highlight=False)
 
 
-def _thresholded(
-    movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
-) -> xr.DataArray:
+def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
     from bravaismap.domains.thresholding import thresholded_fraction
-    from bravaismap.read.reading import read
 
-    dark = thresholded_fraction(phases, read(movie, dataset=dataset), fraction, level)
+    dark = thresholded_fraction(phases, read(movie, timed=False), fraction, level)
     agreement = dark.agreement
     relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
-    out.print(
+    note(
         f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
         f"by {100 * agreement.mean:+.2f} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
-        f"correlate at {agreement.correlation:.3f}",
-        highlight=False,
+        f"correlate at {agreement.correlation:.3f}"
     )
     return dark.fraction
 
