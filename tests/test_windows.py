@@ -117,6 +117,11 @@ def test_parts_of_a_grid_are_the_grid(height: int, width: int, step: int, most: 
     np.testing.assert_array_equal(np.concatenate(parts), cut_windows(frame, grid))
 
 
+def test_count_is_that_of_the_windows_cut() -> None:
+    grid = window_grid((50, 70), 16, 9)
+    assert grid.count == len(cut_windows(np.zeros((50, 70)), grid))
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(16, 24), st.integers(1, 9))
 def test_missing_share_is_that_of_each_window(seed: int, window: int, step: int) -> None:
     missing = np.random.default_rng(seed).random((40, 33)) < 0.3

@@ -49,6 +49,11 @@ class WindowGrid:
         return len(self.top), len(self.left)
 
     @property
+    def count(self) -> int:
+        """Number of windows in a frame."""
+        return len(self.top) * len(self.left)
+
+    @property
     def centers(self) -> tuple[Floats, Floats]:
         """Positions (y, x) of the window centres in px, pixel centres lying at whole numbers."""
         middle = (self.window - 1) / 2

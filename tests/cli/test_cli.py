@@ -85,6 +85,14 @@ def test_every_command_has_help(run: Run, command: str) -> None:
     assert f"bravaismap {command}" in done.out
 
 
+def test_unicode_into_a_pipe_of_windows() -> None:
+    environment = ENVIRONMENT | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "bravaismap.cli", "beam", "--element", "S"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "σ (barn)" in done.stdout.decode("utf-8")
+
+
 def test_version(run: Run) -> None:
     done = run("--version")
     assert (done.code, done.err) == (0, "")

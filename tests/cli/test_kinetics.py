@@ -151,5 +151,5 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     by_hand = run(*options, "--threshold", 1000)
     assert "intensity below 1000 (given)" in by_hand.out
     np.save(movie, film["image"].values[:3])
-    run(*options).refused("has 3 frames, the result 8")
+    run(*options).refused("the movie has 3 frames, the result 8")
     run("fit", store, "--threshold", 3).refused("without --movie")

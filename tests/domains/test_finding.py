@@ -12,10 +12,10 @@ import xarray as xr
 
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS
-from bravaismap.domains.finding import domain_maps, find_domains, pixel_votes
+from bravaismap.domains.finding import domain_count, domain_maps, find_domains, pixel_votes
 from bravaismap.domains.regions import Plane, drawn_areas, regions_of
 from bravaismap.domains.tracking import LinkedFrame, link_frames
-from bravaismap.domains.void_area import blur_corrected, corrected_fraction
+from bravaismap.domains.void_area import CALIBRATED_MODEL, blur_corrected, corrected_fraction, last_void_share
 from bravaismap.errors import InputError
 from bravaismap.export.figures import export_domains
 from bravaismap.show.domains import outline_segments, plot_domains
@@ -333,3 +333,15 @@ def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -
     assert done.code == 0, done.err
     assert (tmp_path / "domains.png").stat().st_size > 20_000
     assert "domains.png" in done.out
+
+
+def test_count_and_last_share() -> None:
+    result = growing_void()
+    domains = voids(result)
+    assert domain_count(domains) == len(np.unique(domains["track"]))
+    share = last_void_share(result.assign_attrs(model=CALIBRATED_MODEL), domains)
+    assert share is not None
+    assert share.mean_probability == float(result["fraction"].sel(lattice="none")[-1])
+    assert share.corrected == float(corrected_fraction(result.assign_attrs(model=CALIBRATED_MODEL), domains)[-1])
+    assert last_void_share(result.assign_attrs(model="dcnn"), domains) is None
+    assert last_void_share(result.sel(lattice=["hexagonal"]), domains) is None

@@ -7,7 +7,13 @@ import pytest
 import xarray as xr
 
 from bravaismap.conventions import CLASSES
-from bravaismap.domains.thresholding import agreement, relative_difference, spacing_of, threshold_voids
+from bravaismap.domains.thresholding import (
+    agreement,
+    relative_difference,
+    spacing_of,
+    threshold_voids,
+    thresholded_fraction,
+)
 from bravaismap.errors import InputError
 from bravaismap.simulate.film import simulate_film
 
@@ -67,3 +73,17 @@ def test_agreement_by_hand() -> None:
     assert np.isnan(agreement(np.ones(3), np.arange(3.0)).correlation)
     with pytest.raises(InputError, match="no frame"):
         agreement(np.array([np.nan]), np.array([1.0]))
+
+
+def test_thresholded_fraction_is_compared_with_that_of_the_classifier() -> None:
+    film = simulate_film(8, 256, seed=4)
+    result = xr.Dataset({"a": ("window", [11.0, 11.0]), "label": ("window", [3, 3])}, coords={"lattice": list(CLASSES)})
+    true = film["void_fraction"]
+    found = thresholded_fraction(result, film["image"], true)
+    voids, level = threshold_voids(film["image"].values, 11.0)
+    assert found.level == level
+    np.testing.assert_array_equal(found.fraction, voids.mean(axis=(1, 2)))
+    assert found.agreement == agreement(true.values, found.fraction.values)
+    assert found.agreement.correlation > 0.99
+    with pytest.raises(InputError, match="the movie has 7 frames, the result 8"):
+        thresholded_fraction(result, film["image"][:7], true)

@@ -18,7 +18,7 @@ from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.export.figures import export_strain
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.phases.strain import COMPONENTS, deformation
+from bravaismap.phases.strain import COMPONENTS, deformation, reference_lattice
 from bravaismap.show.cells import plot_strain
 from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
@@ -361,3 +361,15 @@ def test_command_exports_the_strain(run: Callable[..., Any], tmp_path: Path) -> 
     assert step == pytest.approx([0, 3], abs=0.3)
     run("export", tmp_path / "r.zarr", "--strain", "--reference", "9").refused("--reference", "9", "y0:y1,x0:x1")
     run("export", tmp_path / "r.zarr", "--csv", "--reference", "0:9,0:9").refused("--reference", "--strain")
+
+
+def test_reference_lattice_in_numbers(mapped: xr.Dataset) -> None:
+    strain = bm.strain_map(mapped)
+    reference = reference_lattice(strain)
+    basis = strain["reference_basis"].values
+    a, b = np.linalg.norm(basis, axis=1)
+    assert (reference.a, reference.b) == pytest.approx((a, b))
+    assert reference.gamma == pytest.approx(np.degrees(np.arccos(basis[0] @ basis[1] / (a * b))))
+    assert (reference.lattice, reference.unit) == ("hexagonal", strain["reference_basis"].attrs["units"])
+    assert reference.windows == strain.attrs["reference_windows"]
+    assert reference.strain_std == max(strain.attrs[f"reference_{name}_std"] for name in ("exx", "eyy", "exy"))

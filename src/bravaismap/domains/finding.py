@@ -27,7 +27,7 @@ from bravaismap.errors import InputError
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["domain_maps", "find_domains", "pixel_votes"]
+__all__ = ["domain_count", "domain_maps", "find_domains", "pixel_votes"]
 
 
 #: Measures of a region in the unit of areas, and in the unit of lengths.
@@ -131,6 +131,11 @@ def find_domains(
     """
     search = _Search(thresholds, draws, seed, movie, level, smoothing)
     return _table(list(_followed(result, search)), result)
+
+
+def domain_count(domains: xr.Dataset) -> int:
+    """Return how many domains there are: a domain that is followed through frames counts once."""
+    return len(set(zip(domains["lattice"].values.tolist(), domains["track"].values.tolist(), strict=True)))
 
 
 def domain_maps(
