@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import xarray as xr
+from instrument_files import NM, dm_bytes, hyperspy_signal, ser_bytes
 from PIL import Image
 
 from bravaismap.errors import InputError
@@ -54,29 +54,6 @@ def check_both(
 
 
 # The writers of RosettaSciIO
-
-
-def hyperspy_signal(data: np.ndarray, units: tuple[str, ...] = ("s", "nm", "nm")) -> dict[str, Any]:
-    steps, names = (0.2, 0.03, 0.03), ("time", "y", "x")
-    first = 3 - data.ndim
-    axes = [
-        {
-            "_type": "UniformDataAxis", "name": names[i], "units": units[i], "scale": steps[i], "offset": 1.0,
-            "size": data.shape[i - first], "navigate": i == 0, "index_in_array": i - first, "is_binned": False,
-        }
-        for i in range(first, 3)
-    ]  # fmt: skip
-    return {
-        "data": data,
-        "axes": axes,
-        "metadata": {"General": {"title": "film"}, "Signal": {"signal_type": ""}},
-        "original_metadata": {},
-        "package_info": {},
-        "learning_results": {},
-        "models": {},
-        "attributes": {"_lazy": False},
-        "tmp_parameters": {},
-    }
 
 
 @pytest.mark.parametrize("data", [STACK, STACK[0]], ids=["movie", "image"])
@@ -175,59 +152,6 @@ def test_emd_of_velox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # Formats of microscopes without a writer: the smallest genuine file
 
 
-def dm_bytes(version: int, images: list[tuple[np.ndarray, tuple[tuple[float, str], ...]]], thumbnail: bool) -> bytes:
-    """Return a DigitalMicrograph file: a tree of tags, each image with the (step, unit) of its axes, x first."""
-    word = "q" if version == 4 else "i"
-    types = {
-        np.dtype("uint16"): (10, 4),
-        np.dtype("float32"): (2, 6),
-        np.dtype("int32"): (7, 3),
-        np.dtype("uint32"): (23, 5),
-    }
-
-    def data_tag(info: list[int], raw: bytes) -> bytes:
-        body = b"%%%%" + struct.pack(f">{word}{len(info)}{word}", len(info), *info) + raw
-        return (struct.pack(">q", len(body)) if version == 4 else b"") + body
-
-    def tag(name: str, value: Any) -> bytes:
-        head = struct.pack(">H", len(name)) + name.encode()
-        if isinstance(value, list | dict):
-            items = list(value.items()) if isinstance(value, dict) else [("", v) for v in value]
-            body = b"".join(tag(k, v) for k, v in items)
-            size = struct.pack(">q", len(body)) if version == 4 else b""
-            return b"\x14" + head + b"\1\0" + size + struct.pack(f">{word}", len(items)) + body
-        if isinstance(value, np.ndarray):
-            return b"\x15" + head + data_tag([20, types[value.dtype][1], value.size], value.tobytes())
-        if isinstance(value, str):
-            return b"\x15" + head + data_tag([20, 4, len(value)], value.encode("utf-16-le"))
-        kind, code = (6, "<f") if isinstance(value, float) else (5, "<I")
-        return b"\x15" + head + data_tag([kind], struct.pack(code, value))
-
-    listed = [
-        {
-            "ImageData": {
-                "Calibrations": {
-                    "Brightness": {"Origin": 0.0, "Scale": 1.0, "Units": ""},
-                    "Dimension": [{"Origin": 0.0, "Scale": step, "Units": unit} for step, unit in axes],
-                },
-                "Data": data,
-                "DataType": types[data.dtype][0],
-                "Dimensions": [int(n) for n in data.shape[::-1]],
-                "PixelDepth": data.itemsize,
-            },
-            "ImageTags": {},
-            "Name": f"image {number}",
-        }
-        for number, (data, axes) in enumerate(images)
-    ]
-    root: dict[str, Any] = {"ImageList": listed} | ({"Thumbnails": [{"ImageIndex": 0}]} if thumbnail else {})
-    body = b"\1\0" + struct.pack(f">{word}", len(root)) + b"".join(tag(k, v) for k, v in root.items()) + bytes(8)
-    return struct.pack(f">i{word}i", version, len(body), 1) + body
-
-
-NM = ((0.03, "nm"), (0.03, "nm"))
-
-
 @pytest.mark.parametrize("version", [3, 4])
 def test_dm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
     path = tmp_path / f"a.dm{version}"
@@ -264,25 +188,6 @@ def test_truncated_dm4(tmp_path: Path, kept: float) -> None:
     (tmp_path / "a.dm4").write_bytes(content[: int(kept * len(content))])
     with pytest.raises(InputError, match=r"a\.dm4: .*truncated.*copy"):
         read(tmp_path / "a.dm4")
-
-
-def ser_bytes(stack: np.ndarray, step: float, wide: bool, seconds: int) -> bytes:
-    """Return a TIA series of uint16 images whose time stamps are `seconds` apart."""
-    word = "Q" if wide else "I"
-    count, height, width = stack.shape
-    start = (34 if wide else 30) + 4 + 8 + 8 + 4 + 4 + 4
-    length = 50 + stack[0].nbytes
-    offsets = [start + i * (length + 8) for i in range(count)]
-    table = start + count * (length + 8)
-    head = struct.pack("<HHHIIII", 0x4949, 0x0197, 0x0220 if wide else 0x0210, 0x4122, 0x4152, count, count)
-    head += struct.pack(f"<{word}I", table, 1) + struct.pack("<IddIII", count, 0.0, 1.0, 0, 0, 0)
-    body = b""
-    for number, image in enumerate(stack):
-        body += struct.pack("<ddIddIHII", 0.0, step, 0, 0.0, step, 0, 2, width, height) + image[::-1].tobytes()
-        body += struct.pack("<HHI", 0x4152, 0, 1000 + seconds * number)
-    tags = [offset + length for offset in offsets]
-    assert len(head) + len(body) == table - (start - len(head))
-    return head.ljust(start, b"\0") + body + struct.pack(f"<{2 * count}{word}", *offsets, *tags)
 
 
 @pytest.mark.parametrize("wide", [False, True])

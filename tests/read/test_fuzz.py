@@ -32,12 +32,20 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     import mrcfile
     import tifffile
     import xarray as xr
+    from instrument_files import (
+        NM,
+        dm_bytes,
+        grid_bytes,
+        hyperspy_signal,
+        matrix_files,
+        ser_bytes,
+        sxm_bytes,
+        write_gwy,
+    )  # fmt: skip
     from PIL import Image
     from rsciio.emd import file_writer as write_emd
     from rsciio.hspy import file_writer as write_hspy
     from rsciio.nexus import file_writer as write_nexus
-    from test_formats import NM, dm_bytes, hyperspy_signal, ser_bytes
-    from test_spm import grid_bytes, matrix_files, sxm_bytes, write_gwy
 
     from bravaismap.read.video import write_video
 
@@ -47,7 +55,7 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     tifffile.imwrite(folder / "plain.tif", STACK, photometric="minisblack")
     tifffile.imwrite(folder / "imagej.tif", STACK, imagej=True, compression="zlib", metadata={"axes": "TYX"})
     tifffile.imwrite(folder / "a.ome.tif", STACK, metadata={"axes": "TYX", "PhysicalSizeX": 0.3})
-    tifffile.imwrite(folder / "tiled.tif", np.tile(STACK, (1, 4, 4)), tile=(16, 16), compression="zlib")
+    tifffile.imwrite(folder / "tiled.tif", np.tile(STACK, (1, 4, 4)), photometric="minisblack", tile=(16, 16))
     for suffix in ("png", "jpg", "bmp", "gif"):
         Image.fromarray(STACK[0].astype(np.uint8)).save(folder / f"a.{suffix}")
     with h5py.File(folder / "a.h5", "w") as file:
