@@ -297,25 +297,17 @@ def test_checkpoint_that_is_damaged(run: Run, tmp_path: Path) -> None:
 # In a process of its own
 
 
-@pytest.mark.parametrize(
-    ("arguments", "parts"),
-    [
-        (["classify", "no.tif"], ["no.tif", "no such file"]),
-        (["map", "holes.npy", "--window", "32"], ["holes.npy", "4 NaN or infinite pixels", "--nan fill"]),
-        (["map", "film.npy", "--window", "100"], ["film.npy", "100 × 100", "64 × 64"]),
-    ],
-)
-def test_as_a_user_sees_it(weights: Path, tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
-    written(tmp_path / "film.npy", FILM)
+def test_as_a_user_sees_it(weights: Path, tmp_path: Path) -> None:
     written(tmp_path / "holes.npy", NAN)
+    arguments = ["map", "holes.npy", "--window", "32", "--model", str(weights)]
     done = subprocess.run(
-        [sys.executable, "-m", "bravaismap.cli", *arguments, "--model", str(weights)],
+        [sys.executable, "-m", "bravaismap.cli", *arguments],
         capture_output=True, text=True, cwd=tmp_path, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
-    for part in parts:
+    for part in ("holes.npy", "4 NaN or infinite pixels", "--nan fill"):
         assert part in done.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.npy", "holes.npy"]
+    assert [p.name for p in tmp_path.iterdir()] == ["holes.npy"]
