@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import gwyfile.objects as gwy
+import h5py
 import numpy as np
+import tifffile
+import zarr
 
+#: Four frames, as most of the files hold them.
+STACK = np.random.default_rng(0).integers(0, 250, (4, 12, 17)).astype(np.uint16)
 #: The (step, unit) of y and x in DigitalMicrograph files.
 NM = ((0.03, "nm"), (0.03, "nm"))
 
@@ -191,3 +196,70 @@ def matrix_files(image: np.ndarray, filename: str) -> tuple[bytes, bytes]:
     body = struct.pack("<Q", 0) + bytes(4) + data
     values_file = b"ONTMATRX0101" + b"TLKB" + struct.pack("<L", len(body) - 8) + body
     return b"ONTMATRX0101" + parameters, values_file
+
+
+def write_emd_1(path: Path) -> None:
+    """Write an EMD 1.0 file as emdfile does: two values for each axis, the axes of the image called Rx and Ry."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"emd_group_type": "file", "version_major": 1, "version_minor": 0})
+        file.create_group("root").attrs["emd_group_type"] = "root"
+        group = file.create_group("root/image")
+        group.attrs["emd_group_type"] = "array"
+        group["data"] = STACK
+        for i, (name, unit, step) in enumerate((("t", "s", 0.2), ("Rx", "A", 0.3), ("Ry", "A", 0.3))):
+            group[f"dim{i}"] = np.array([0.0, step])
+            group[f"dim{i}"].attrs.update({"name": name, "units": unit})
+
+
+def write_zspy(path: Path, store: Any) -> None:
+    """Write what HyperSpy writes to a .zspy: the layout of hspy as zarr 2."""
+    root = zarr.open_group(store, mode="w", zarr_format=2)
+    group = root.create_group("Experiments/film")
+    group.create_array("data", data=STACK)
+    for i, axis in enumerate(hyperspy_signal(STACK)["axes"]):
+        group.create_group(f"axis-{i}").attrs.update({key: axis[key] for key in ("name", "units", "scale", "offset")})
+    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
+
+
+def ome_zarr(path: Path, data: np.ndarray, axes: list[tuple[str, str]], scale: list[float], version: str) -> None:
+    """Write an OME-Zarr image of two levels, the second of half the size."""
+    root = zarr.open_group(path, mode="w", zarr_format=3 if version == "0.5" else 2)
+    root.create_array("0", data=data)
+    root.create_array("1", data=np.ascontiguousarray(data[..., ::2, ::2]))
+    kinds = {"t": "time", "c": "channel"}
+    levels = [
+        {
+            "path": str(i),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [s * f for s, f in zip(scale, half, strict=True)]}
+            ],
+        }
+        for i, half in enumerate(([1.0] * data.ndim, [1.0] * (data.ndim - 2) + [2.0, 2.0]))
+    ]
+    image = {
+        "version": version,
+        "axes": [{"name": n, "type": kinds.get(n, "space"), **({"unit": u} if u else {})} for n, u in axes],
+        "datasets": levels,
+    }
+    about: dict[str, Any] = {"multiscales": [image], "omero": {"channels": [{"label": "HAADF"}, {"label": "BF"}]}}
+    root.attrs.update({"ome": about} if version == "0.5" else about)
+
+
+def tvips_header(size: float) -> bytes:
+    """Return the header of EM-MENU, version 2, with a pixel size in nm."""
+    first = np.zeros(1, np.dtype(tifffile.TIFF.TVIPS_HEADER_V1))
+    second = np.zeros(1, np.dtype(tifffile.TIFF.TVIPS_HEADER_V2))
+    first["Version"], second["Magic"] = 2, 0xAAAAAAAA
+    second["PixelSizeX"] = second["PixelSizeY"] = size
+    return first.tobytes() + second.tobytes()
+
+
+def write_sis(path: Path, image: np.ndarray, metres: float) -> None:
+    """Write a TIFF with the tag of Olympus SIS, whose calibration lies at an offset of the file."""
+    head = struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 0, 0, 1, 1, 100, b"", 1)
+    calibration = struct.pack("<10xhdd8xd2x34s32s", -9, metres * 1e9, metres * 1e9, 1.0, b"", b"")
+    tifffile.imwrite(path, image, extratags=[(33560, "B", len(head) + 8, head + struct.pack("<hhI", 1, 0, 0), True)])
+    content = bytearray(path.read_bytes())
+    place = content.index(b"SIS0") + len(head)
+    content[place : place + 8] = struct.pack("<hhI", 1, 0, len(content))
+    path.write_bytes(bytes(content) + calibration)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import IUCR_SYMBOLS, display_name
+from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
 from bravaismap.result.schema import image_variables, map_variables
 
 __all__ = ["PhaseMap", "mapped_frames", "phase_table"]
@@ -76,6 +76,9 @@ def _image_rows(result: xr.Dataset) -> list[list[str]]:
     probability, spread = result["probability"].values, result["probability_std"].values
     rows = [["image", "phase", "probability", "second"]]
     for i, image in enumerate(result["image"].values):
+        if np.isnan(probability[i]).any():
+            rows.append([str(image), NOT_MEASURED, "", ""])
+            continue
         order = np.argsort(-probability[i], kind="stable")
         cells = [percent(probability[i, n], spread[i, n]) for n in order[:2]]
         second = [f"{display_name(names[n])} {cell}" for n, cell in zip(order[1:2], cells[1:], strict=True)]
