@@ -154,6 +154,10 @@ def test_classify_without_samples_and_with_a_preprocessing(
 # map and export
 
 
+#: The film is mapped once, by one process, for all tests that read what was written.
+reads_the_map = pytest.mark.xdist_group("shell_map")
+
+
 @pytest.fixture(scope="module")
 def shell_map(film: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """Map the film in a process of its own; return the folder, and what was printed."""
@@ -166,6 +170,7 @@ def shell_map(film: Path, weights: Path, tmp_path_factory: pytest.TempPathFactor
     return folder / "film-phases", done.stdout, done.stderr
 
 
+@reads_the_map
 def test_map_writes_a_result_a_table_and_figures(shell_map: tuple[Path, str, str], film: Path, weights: Path) -> None:
     folder, printed, _ = shell_map
     result = open_result(folder / "film.zarr")
@@ -189,6 +194,7 @@ def test_map_writes_a_result_a_table_and_figures(shell_map: tuple[Path, str, str
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@reads_the_map
 @pytest.mark.usefixtures("no_figures")
 def test_map_refuses_a_complete_result_and_overwrites_when_asked(
     run: Run, shell_map: tuple[Path, str, str], film: Path, weights: Path
@@ -203,6 +209,7 @@ def test_map_refuses_a_complete_result_and_overwrites_when_asked(
     xr.testing.assert_identical(open_result(target).load(), before)
 
 
+@reads_the_map
 def test_export_of_a_result(run: Run, shell_map: tuple[Path, str, str], tmp_path: Path) -> None:
     result = shell_map[0] / "film.zarr"
     done = run("export", result, "-o", tmp_path / "tables", "--csv")
@@ -214,6 +221,7 @@ def test_export_of_a_result(run: Run, shell_map: tuple[Path, str, str], tmp_path
 
 
 @pytest.mark.slow
+@reads_the_map
 def test_export_of_figures_and_video(run: Run, shell_map: tuple[Path, str, str], film: Path, tmp_path: Path) -> None:
     imageio = pytest.importorskip("imageio_ffmpeg")
     done = run("export", shell_map[0] / "film.zarr", "-o", tmp_path, "--figures", "--video", "--movie", film)

@@ -15,6 +15,7 @@ from movie_checks import check, check_both
 from bravaismap.errors import InputError
 from bravaismap.movie import frame_time, pixel_size
 from bravaismap.read.reading import read
+from bravaismap.read.tifftags import channel_names, shown_greys
 
 GREY = STACK.astype(np.uint8)
 
@@ -216,3 +217,34 @@ def test_dots_of_a_print_that_are_not_square(tmp_path: Path) -> None:
         movie = read(tmp_path / "a.tif")
     assert movie.shape == (1, 12, 34)
     assert pixel_size(movie) is None
+
+
+# Page by page
+
+
+def test_greys_of_a_page_by_its_kind(tmp_path: Path) -> None:
+    palette = np.repeat(np.arange(255, -1, -1, dtype=np.uint16)[None] * 257, 3, axis=0)
+    for name, options, expected in (
+        ("plain", {"photometric": "minisblack"}, None),
+        ("turned", {"photometric": "miniswhite"}, np.arange(255, -1, -1)),
+        ("palette", {"photometric": "palette", "colormap": palette}, np.arange(255, -1, -1)),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tif", GREY[0], **options)
+        with tifffile.TiffFile(tmp_path / f"{name}.tif") as tif:
+            greys = shown_greys(tif, tif.pages[0])
+        assert (greys is None) == (expected is None)
+        if greys is not None:
+            np.testing.assert_array_equal(greys if greys.ndim == 1 else greys[:, 0], expected)
+
+
+def test_channels_are_numbered_where_their_names_do_not_tell_them_apart(tmp_path: Path) -> None:
+    for given, names in (
+        (["HAADF", "BF"], ["HAADF", "BF"]),
+        (["HAADF", "HAADF"], ["channel 0", "channel 1"]),
+        (["", "BF"], ["channel 0", "BF"]),
+    ):
+        about = {"axes": "CYX", "Channel": {"Name": given}}
+        tifffile.imwrite(tmp_path / "a.ome.tif", STACK[:2], metadata=about)
+        with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
+            assert channel_names(tif, 0, 2) == names
+            assert channel_names(tif, 1, 2) == ["channel 0", "channel 1"]  # there is no second image
