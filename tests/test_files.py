@@ -1,84 +1,164 @@
-"""Files that appear whole, also where Windows refuses to touch what another program has open."""
+"""Files are written whole: at a path is the old content or the new, whatever fails, and nothing is left over."""
 
 from __future__ import annotations
 
+import csv
+import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
-from bravaismap import files
 from bravaismap.errors import OutputError
-from bravaismap.files import patiently, put_in_place, remove, replacing, write_atomically
+from bravaismap.files import (
+    advice,
+    made_folder,
+    put_in_place,
+    remove,
+    replacing,
+    save_figure,
+    texts,
+    write_atomically,
+    write_table,
+)
 
 
-def busy(function: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """Return a function that is refused so many times before it is called, as Windows does of a file in use."""
-    left = [times]
-
-    def refused(*arguments: Any, **options: Any) -> Any:
-        if left[0]:
-            left[0] -= 1
-            raise PermissionError(13, "The process cannot access the file because it is being used by another process")
-        return function(*arguments, **options)
-
-    return refused
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture
-def windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the module take this system for Windows, whose files are in use for a moment."""
-    monkeypatch.setattr(files, "WINDOWS", True)
-    monkeypatch.setattr(files, "_PATIENCE", 0.3)
-    monkeypatch.setattr(files, "_PAUSE", 0.001)
-
-
-@pytest.mark.usefixtures("windows")
-def test_a_file_in_use_is_replaced_a_moment_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.csv"
+def test_a_file_replaces_the_old_one_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
     path.write_text("old")
-    for module, name in ((os, "replace"), (Path, "replace"), (Path, "unlink")):
-        monkeypatch.setattr(module, name, busy(getattr(module, name), 3))
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
     with replacing(path) as temporary:
-        temporary.write_text("newer")
-    assert path.read_text() == "newer"
-    remove(path)
-    assert list(tmp_path.iterdir()) == []
+        temporary.write_text("new")
+        assert temporary.suffix == ".txt"  # writers go by the ending
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.usefixtures("windows")
-def test_a_folder_in_use_steps_aside_a_moment_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    monkeypatch.setattr(Path, "rename", busy(Path.rename, 3))
-    put_in_place(tmp_path / "new", tmp_path / "old")
-    assert [path.name for path in tmp_path.rglob("*")] == ["old", "new"]
-
-
-@pytest.mark.usefixtures("windows")
-def test_a_file_that_stays_in_use_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.csv"
+@pytest.mark.parametrize("error", [ValueError("wrong"), KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+def test_what_fails_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
     path.write_text("old")
-    monkeypatch.setattr(os, "replace", busy(os.replace, 10**6))
-    monkeypatch.setattr(Path, "replace", busy(Path.replace, 10**6))
-    with pytest.raises(OutputError, match=r"a\.csv: .*close the program that has the file open"):
-        write_atomically(path, b"new")
-    with (
-        pytest.raises(OutputError, match=r"a\.csv: .*close the program that has the file open"),
-        replacing(path) as new,
-    ):
-        new.write_text("new")
-    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["old"]
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(OutputError if isinstance(error, OSError) else type(error)):
+        write()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
 
 
-def test_elsewhere_a_refusal_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WINDOWS", False)
-    action = busy(lambda: 1, 1)
-    with pytest.raises(PermissionError):
-        patiently(action)
-    assert patiently(action) == 1
+def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "r.zarr"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("new")
+    assert names(path) == ["new"]
+    assert names(tmp_path) == ["r.zarr"]
+
+
+def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "r.zarr"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "missing", path)
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["r.zarr"]
+
+
+def test_removed_whatever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "inside").write_text("")
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "file", "missing"):
+        remove(tmp_path / name)
+    assert names(tmp_path) == ["kept"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "inside").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "kept", target_is_directory=True)
+    remove(tmp_path / "link")
+    assert names(tmp_path) == ["kept"]
+    assert names(tmp_path / "kept") == ["inside"]
+
+
+@pytest.mark.parametrize(
+    ("number", "part"),
+    [
+        (errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EACCES, "you may write to"),
+        (errno.EROFS, "you may write to"), (errno.ENAMETOOLONG, "choose another folder or name"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_one_line_that_says_what_to_do(number: int, part: str) -> None:
+    with pytest.raises(OutputError, match=part) as error, advice(Path("a.csv")):
+        raise OSError(number, os.strerror(number))
+    assert str(error.value).startswith(f"a.csv: cannot be written ({os.strerror(number)}); ")
+    assert "\n" not in str(error.value)
+
+
+def test_folder_is_made_once_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    assert made_folder(tmp_path / "a" / "b").is_dir()
+    assert made_folder(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        made_folder(tmp_path / "file")
+
+
+def test_bytes_appear_under_their_name_when_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "a.bin"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("bravaismap.files.os.replace", refuse)
+    with pytest.raises(OutputError, match="Input/output error; give a folder that can be written to"):
+        write_atomically(path, b"three")
+    assert path.read_bytes() == b"two"
+    assert names(path.parent) == ["a.bin"]
+
+
+def test_table_comes_back_with_every_character(tmp_path: Path) -> None:
+    rows = [["a, b", 'c "d"', "é\nσ"], ["", "1.5", "x"]]
+    path = write_table(tmp_path / "t.csv", rows)
+    assert b"\r" not in path.read_bytes()
+    with path.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == rows
+
+
+def test_figure_is_written_once_for_each_ending(tmp_path: Path) -> None:
+    figure = Figure(figsize=(1, 1))
+    paths = save_figure(figure, tmp_path / "map_1.5", (".png", ".svg"))
+    assert [path.name for path in paths] == ["map_1.5.png", "map_1.5.svg"]  # the point is no ending
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in paths[1].read_bytes()
+    assert names(tmp_path) == ["map_1.5.png", "map_1.5.svg"]
+
+
+@given(st.lists(st.floats(allow_infinity=False, width=64), min_size=1), st.sampled_from(["float64", "float32"]))
+def test_numbers_come_back_exactly(values: list[float], dtype: str) -> None:
+    with np.errstate(over="ignore"):
+        array = np.array(values).astype(dtype)
+    written = texts(array)
+    back = np.array([float(text) if text else np.nan for text in written]).astype(dtype)
+    np.testing.assert_array_equal(back, array)
+    assert not any(text.endswith(".0") or text == "nan" for text in written)

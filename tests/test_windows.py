@@ -108,7 +108,7 @@ def test_gaps_between_windows_are_reported() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 20), st.integers(1, 60))
+@given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 16), st.integers(1, 60))
 def test_parts_of_a_grid_are_the_grid(height: int, width: int, step: int, most: int) -> None:
     frame = np.arange(height * width).reshape(height, width)
     grid = window_grid((height, width), 16, step)

@@ -89,7 +89,8 @@ def test_large_images_take_the_preprocessing_of_the_paper(quick: NetworkClassifi
 def test_constant_image_has_no_lattice(quick: NetworkClassifier, windows: np.ndarray, samples: int) -> None:
     images = windows[:5].copy()
     images[[1, 3]] = 7
-    one = classify(images, model=quick, samples=samples, seed=1)
+    with pytest.warns(UserWarning, match=r"2 images are constant \(image 1, 3\)"):
+        one = classify(images, model=quick, samples=samples, seed=1)
     assert one["label"].values[[1, 3]].tolist() == [NONE, NONE]
     np.testing.assert_array_equal(one["probability"].values[[1, 3]], np.eye(6)[[NONE, NONE]])
     assert (one["entropy"].values[[1, 3]] == 0).all()
@@ -98,7 +99,8 @@ def test_constant_image_has_no_lattice(quick: NetworkClassifier, windows: np.nda
     assert np.isnan(one["probability_std"].values).all() == (samples == 0)
     if samples:
         assert (one["probability_std"].values[[1, 3]] == 0).all()
-    alone = classify(np.full((40, 40), 3.0), model=quick, samples=samples)
+    with pytest.warns(UserWarning, match="1 image is constant"):
+        alone = classify(np.full((40, 40), 3.0), model=quick, samples=samples)
     assert alone["probability"].values[0, NONE] == 1
 
 
