@@ -42,7 +42,7 @@ LAYERS = [
     "cli",
 ]
 #: The front door, which loads everything lazily, and the names of an earlier version, which lead into every room.
-DOORS = {"bravaismap", "bravaismap.moved"}
+DOORS = {"bravaismap", "bravaismap.__main__", "bravaismap.moved"}
 
 
 def modules() -> dict[str, Path]:

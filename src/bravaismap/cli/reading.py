@@ -72,11 +72,14 @@ def _is_free_for(target: Path, movie: str) -> bool:
         return True
     import zarr
 
+    from bravaismap.result.card import card_of
+
     try:
-        mapped = zarr.open_group(target, mode="r").attrs.get("input")
+        mapped = Path(str(card_of(zarr.open_group(target, mode="r"), target)["input"]))
     except Exception:  # damaged, or no result: what that means is said when it is opened
         return True
-    return mapped is None or str(mapped) == movie or Path(str(mapped)).resolve() == Path(movie).resolve()
+    moved = mapped.name == Path(movie).name and not mapped.exists()
+    return moved or str(mapped) == movie or mapped.resolve() == Path(movie).resolve()
 
 
 def _name_of(movie: str) -> str:
