@@ -295,10 +295,11 @@ def _map(
     workers: int | None = None,
 ) -> PhaseMap:
     """Map with a progress bar that counts windows."""
-    from bravaismap.phases.map import map_movie
-    from bravaismap.windows import window_grid
+    from bravaismap.classify.models import chosen_model
+    from bravaismap.phases.map import map_movie, movie_grid
 
-    grid = window_grid((frames.sizes["y"], frames.sizes["x"]), settings.window, settings.step)
+    settings = replace(settings, model=chosen_model(settings))
+    grid = movie_grid(frames, settings, chosen_model(settings).record)
     per_frame = grid.shape[0] * grid.shape[1]
     with progress("map", len(frames) * per_frame, "windows") as advance:
         return map_movie(

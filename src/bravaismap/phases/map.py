@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.compute.parallel import one_ahead
@@ -26,7 +26,7 @@ from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
+__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card", "movie_grid"]
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
 _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
@@ -129,10 +129,9 @@ def map_movie(
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
-    grid = window_grid((movie.sizes["y"], movie.sizes["x"]), settings.window, settings.step)
     classifier = chosen_model(settings)
     record, nan = classifier.record, settings.nan
-    record.check_side(settings.window, settings.window)
+    grid = movie_grid(movie, settings, record)
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _FLAT_MEMORY):
             finite_pixels(movie.data[first : first + _FLAT_MEMORY], first=first)
@@ -208,6 +207,11 @@ def _map_to_store(
             store.discard_if_empty()
             raise
     return open_result(output)
+
+
+def movie_grid(movie: xr.DataArray, settings: Settings, record: ModelRecord) -> WindowGrid:
+    """Return the windows of a movie (time, y, x), or raise `InputError` if the model cannot take any."""
+    return window_grid((movie.sizes["y"], movie.sizes["x"]), settings.window, settings.step, record.smallest_side)
 
 
 def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:

@@ -15,11 +15,10 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie
-from bravaismap.phases.map import map_coordinates, map_movie, movie_card
+from bravaismap.phases.map import map_coordinates, map_movie, movie_card, movie_grid
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
-from bravaismap.windows import window_grid
 
 __all__ = ["MappedMovie", "open_source"]
 
@@ -40,8 +39,8 @@ class MappedMovie(Source):
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
-        grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), settings.window, settings.step)
         record = classifier.record
+        grid = movie_grid(calibrated, settings, record)
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
         super().__init__(axes, calibrated, title)
