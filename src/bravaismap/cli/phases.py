@@ -90,14 +90,15 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    if csv is not None:
+        from bravaismap.export.files import export_classification
+
+        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
     if json:
         print_json(classification_answer(rows))
     else:
         print_classification(rows)
     if csv is not None:
-        from bravaismap.export.files import export_classification
-
-        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
         note(f"wrote {csv}")
 
 
