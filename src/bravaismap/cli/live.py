@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LIVE_STEP, PATIENCE, SETTLE
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, PATIENCE, SETTLE
 from bravaismap.cli.options import (
     DEFAULT_NAN,
     BinOption,
@@ -22,6 +22,7 @@ from bravaismap.cli.options import (
     PixelOption,
     SamplesOption,
     SeedOption,
+    WindowOption,
 )
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import err, out
@@ -44,8 +45,11 @@ def watch(
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
     ] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = LIVE_STEP,
+    window: WindowOption = AUTO,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", help="Distance between windows in px.", show_default="a quarter of the window"),
+    ] = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
     device: DeviceOption = DEFAULTS.device,

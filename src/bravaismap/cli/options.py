@@ -32,6 +32,8 @@ __all__ = [
     "SeedOption",
     "SimulationKind",
     "SpectrumChoice",
+    "StepOption",
+    "WindowOption",
     "WorkersOption",
 ]
 
@@ -101,6 +103,14 @@ DatasetOption = Annotated[
 ChannelOption = Annotated[
     str | None,
     typer.Option("--channel", help="Channel or detector by name or number; red, green or blue of a picture."),
+]
+WindowOption = Annotated[
+    str,
+    typer.Option("--window", metavar="auto|N", help="Side of a window in px; auto: ten cells of the lattice."),
+]
+StepOption = Annotated[
+    int | None,
+    typer.Option("--step", help="Distance between windows in px.", show_default="an eighth of the window"),
 ]
 FramesOption = Annotated[
     str | None,

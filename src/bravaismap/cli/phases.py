@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, Settings
 from bravaismap.cli.answers import classification_answer, map_answer
 from bravaismap.cli.options import (
     DEFAULT_NAN,
@@ -33,11 +33,13 @@ from bravaismap.cli.options import (
     SchedulerOption,
     SeedOption,
     SpectrumChoice,
+    StepOption,
+    WindowOption,
     WorkersOption,
 )
 from bravaismap.cli.reading import Reading, default_output
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, out, print_classification, print_json, progress
+from bravaismap.cli.terminal import note, opening, out, print_classification, print_json, progress
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,8 +111,8 @@ def map_movie(
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = DEFAULTS.step,
+    window: WindowOption = AUTO,
+    step: StepOption = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
     device: DeviceOption = DEFAULTS.device,
@@ -147,6 +149,7 @@ def map_movie(
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
     from bravaismap.classify.models import chosen_model
+    from bravaismap.phases.first_look import settled
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
@@ -159,6 +162,9 @@ def map_movie(
     with _naming(movie):
         if align:
             images, written = _at_rest(images, target.parent, max_shift, nan.value)
+        settings = settled(settings, images)
+        if settings.window_reason:
+            opening(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
         result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
     written += _write_tables_and_figures(result, target.parent, images)
     if unmix is not None:
@@ -296,11 +302,10 @@ def _map(
     workers: int | None = None,
 ) -> PhaseMap:
     """Map with a progress bar that counts windows."""
-    from bravaismap.classify.models import chosen_model
-    from bravaismap.phases.map import map_movie, movie_grid
+    from bravaismap.phases.first_look import grid_of
+    from bravaismap.phases.map import map_movie
 
-    settings = replace(settings, model=chosen_model(settings))
-    grid = movie_grid(frames, settings, chosen_model(settings).record)
+    grid = grid_of(settings, frames)
     per_frame = grid.shape[0] * grid.shape[1]
     with progress("map", len(frames) * per_frame, "windows") as advance:
         return map_movie(
@@ -312,11 +317,13 @@ def _map(
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
     from bravaismap.export.files import export_unmixing
+    from bravaismap.phases.first_look import grid_of
     from bravaismap.unmixing import unmix
 
+    grid = grid_of(settings, frames)
     with progress("unmix", len(frames), "frames") as advance:
         unmixed = unmix(
-            frames, components, window=settings.window, step=settings.step, seed=settings.seed, nan=settings.nan,
+            frames, components, window=grid.window, step=grid.step, seed=settings.seed, nan=settings.nan,
             progress=lambda done, _: advance(done),
         )  # fmt: skip
     return export_unmixing(unmixed, folder)

@@ -38,12 +38,16 @@ def view(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     window: Annotated[
-        int | None,
-        typer.Option("--window", help="Of a movie: side of a window in px.", show_default=str(DEFAULTS.window)),
+        str | None,
+        typer.Option(
+            "--window", metavar="auto|N", help="Of a movie: side of a window in px.", show_default=str(DEFAULTS.window)
+        ),
     ] = None,
     step: Annotated[
         int | None,
-        typer.Option("--step", help="Of a movie: distance between windows in px.", show_default=str(DEFAULTS.step)),
+        typer.Option(
+            "--step", help="Of a movie: distance between windows in px.", show_default="an eighth of the window"
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default=DEFAULT_MODEL)

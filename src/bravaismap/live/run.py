@@ -15,16 +15,18 @@ import xarray as xr
 
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model
-from bravaismap.classify.settings import DEFAULTS, PATIENCE, SETTLE, Settings
+from bravaismap.classify.settings import AUTO, DEFAULTS, LIVE_STEPS_ALONG_WINDOW, PATIENCE, SETTLE, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError, OutputError, warn
 from bravaismap.live.arrivals import Alarm, Arrivals, Stamp
 from bravaismap.live.growing import GrowingStack
 from bravaismap.movie import NanPolicy, as_movie
+from bravaismap.phases.first_look import settled
 from bravaismap.phases.map import map_movie
 from bravaismap.read.reading import FORMATS, read
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore
+from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
@@ -162,8 +164,8 @@ def watch(
     until_idle: float | None = None,
     frame_time: float | None = None,
     clock: Callable[[], float] = time.monotonic,
-    window: int = DEFAULTS.window,
-    step: int = DEFAULTS.step,
+    window: int | str = DEFAULTS.window,
+    step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
     distortion: float = DEFAULTS.distortion,
     samples: int | None = DEFAULTS.samples,
@@ -184,7 +186,11 @@ def watch(
         Time from one frame to the next in s.
     clock : callable
         Returns the time in s.
-    window, step, model, distortion, samples, seed, nan
+    window : int or "auto"
+        Side of a window in px; ``"auto"`` takes what suits the first frame, or what the result that is continued has.
+    step : int, optional
+        Distance between windows in px; a quarter of the window when not given.
+    model, distortion, samples, seed, nan
         As for :func:`bravaismap.map_phases`.
 
     Yields
@@ -197,6 +203,7 @@ def watch(
     settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
     earlier = journal_of(output) if (output / JOURNAL).exists() else []
+    settings = _continued(settings, output) if earlier else settings
     alarms, done, latest = alarms or [], {str(line["source"]) for line in earlier}, clock()
     for alarm in alarms:
         for line in earlier:
@@ -204,13 +211,15 @@ def watch(
     size: tuple[int, ...] | None = None
 
     def classify(pixels: xr.DataArray) -> PhaseMap:
-        nonlocal size
+        nonlocal size, settings
         if size is not None and pixels.shape != size:
             found, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
             raise InputError(
                 f"{pixels.attrs.get('source', source)}: a frame of {found}, but those before have {expected}"
             )
-        phases = map_movie(as_movie(pixels), settings)
+        frame = as_movie(pixels)
+        settings = settled(settings, frame, LIVE_STEPS_ALONG_WINDOW)
+        phases = map_movie(frame, settings)
         size = pixels.shape  # of the first that can be mapped
         return phases
 
@@ -234,6 +243,15 @@ def watch(
     finally:
         if store is not None:
             store.close()
+
+
+def _continued(settings: Settings, output: Path) -> Settings:
+    """Return settings with the window of the result that they continue, where they leave it open."""
+    if settings.window != AUTO:
+        return settings
+    card = open_result(output).attrs
+    chosen = {name: card[name] for name in ("window", "step", "window_reason") if name in card}
+    return replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
 
 
 def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:

@@ -12,21 +12,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.classifier import Classifier, ModelRecord
+from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
+from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
-from bravaismap.windows import WindowGrid, window_grid
+from bravaismap.windows import WindowGrid
 
-__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card", "movie_grid"]
+__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
 
 _FLAT_MEMORY = 32  # frames checked for NaN at once
 _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
@@ -35,8 +36,8 @@ _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[An
 def map_phases(
     movie: Any,
     *,
-    window: int = DEFAULTS.window,
-    step: int = DEFAULTS.step,
+    window: int | str = DEFAULTS.window,
+    step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
     distortion: float = DEFAULTS.distortion,
     samples: int | None = DEFAULTS.samples,
@@ -56,9 +57,12 @@ def map_phases(
     ----------
     movie : array, shape (time, y, x) or (y, x)
         As :func:`bravaismap.read` returns it, or any array of real numbers.
-    window, step : int
-        Side of a window and distance between windows, in px. The last window along an axis is aligned to the edge, so
-        that every pixel is covered.
+    window : int or "auto"
+        Side of a window in px. ``"auto"`` takes about ten cells of the lattice that a first look at three frames finds,
+        from 32 to 512 px; the run card says what was chosen and why. The paper's is 128.
+    step : int, optional
+        Distance between windows in px; an eighth of the window when not given. The last window along an axis is
+        aligned to the edge, so that every pixel is covered.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
     distortion : float
@@ -129,9 +133,10 @@ def map_movie(
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
+    settings = settled(settings, movie)
     classifier = chosen_model(settings)
     record, nan = classifier.record, settings.nan
-    grid = movie_grid(movie, settings, record)
+    grid = grid_of(settings, movie, record.smallest_side)
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _FLAT_MEMORY):
             finite_pixels(movie.data[first : first + _FLAT_MEMORY], first=first)
@@ -207,11 +212,6 @@ def _map_to_store(
             store.discard_if_empty()
             raise
     return open_result(output)
-
-
-def movie_grid(movie: xr.DataArray, settings: Settings, record: ModelRecord) -> WindowGrid:
-    """Return the windows of a movie (time, y, x), or raise `InputError` if the model cannot take any."""
-    return window_grid((movie.sizes["y"], movie.sizes["x"]), settings.window, settings.step, record.smallest_side)
 
 
 def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:

@@ -15,7 +15,8 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie
-from bravaismap.phases.map import map_coordinates, map_movie, movie_card, movie_grid
+from bravaismap.phases.first_look import grid_of, settled
+from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
@@ -40,7 +41,8 @@ class MappedMovie(Source):
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
         record = classifier.record
-        grid = movie_grid(calibrated, settings, record)
+        settings = settled(settings, calibrated)
+        grid = grid_of(settings, calibrated, record.smallest_side)
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
         super().__init__(axes, calibrated, title)
