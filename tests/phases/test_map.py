@@ -295,7 +295,7 @@ def test_the_smallest_window_is_that_of_the_model(window: int) -> None:
         map_phases(np.zeros((64, 64)), model="lattice", window=window)
 
 
-@pytest.mark.parametrize("window", [30, 32, 128])
-def test_a_frame_too_small_for_any_window_is_not_advised_in_a_circle(window: int) -> None:
+@pytest.mark.parametrize("window", ["auto", 30, 32, 128])
+def test_a_frame_too_small_for_any_window_is_not_advised_in_a_circle(window: int | str) -> None:
     with pytest.raises(InputError, match=r"frame of 30 × 30 px .* window of 32 px does not fit: take a larger image"):
         map_phases(np.zeros((30, 30)), model="lattice", window=window)

@@ -130,6 +130,8 @@ def grid_of(settings: Settings, movie: xr.DataArray, least: int = SMALLEST_WINDO
 def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.float64] | None:
     """Return the basis (px) of the lattice of a frame, None where there is none."""
     height, width = (min(movie.sizes[dim], _LARGEST_LOOK) for dim in ("y", "x"))
+    if min(height, width) < WINDOW_LIMITS[0]:
+        return None
     top, left = (movie.sizes["y"] - height) // 2, (movie.sizes["x"] - width) // 2
     frame = np.asarray(movie.data[number : number + 1, top : top + height, left : left + width])
     answer = LatticeClassifier(device=device).predict(finite_pixels(frame, nan="missing"), samples=0)
