@@ -425,9 +425,9 @@ def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable
 
 
 def _table_of(result: PhaseMap) -> str:
-    from bravaismap.result.phase_map import phase_table
+    from bravaismap.result.phase_map import phase_summary
 
-    return phase_table(result)
+    return phase_summary(result)
 
 
 @contextmanager
