@@ -47,6 +47,14 @@ def test_a_command_begins_with_what_was_read(run: Run, film: Path, weights: Path
         assert "film.npz" in done.out
 
 
+def test_what_is_odd_is_said_after_the_line(run: Run, film: Path, weights: Path) -> None:
+    np.savez("wide.npz", image=FILM, pixel_size_nm=20.0)
+    lines = run("classify", "wide.npz", "--model", weights, "--samples", 2).err.splitlines()
+    assert lines[0].startswith("wide.npz: 5 frames")
+    assert lines[1].startswith("warning: wide.npz: a pixel size of 20 nm (in the file) is above 1 nm")
+    assert len(lines) == 2
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_a_part_is_mapped(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
     part = ("--frames", "1:4:2", "--crop", "0:1.28,0.04:1.4nm", "--bin", 2)

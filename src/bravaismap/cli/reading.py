@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -46,8 +47,12 @@ class Reading:
         from bravaismap.read.description import movie_line, playback_warning
         from bravaismap.read.reading import read
 
-        movie = read(source, **asdict(self))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            movie = read(source, **asdict(self))
         opening(movie_line(movie))
+        for one in said:  # after the line that says what they are about
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         doubt = playback_warning(movie) if timed else None
         if doubt is not None:
             warn(doubt)
