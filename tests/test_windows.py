@@ -90,6 +90,7 @@ def test_window_as_large_as_the_frame() -> None:
         ((100, 100), 64, 0, ("step of 0", "at least 1")),
         ((100, 100), 64, -3, ("step of -3", "at least 1")),
         ((100, 100), 8, 4, ("window of 8", "at least 16")),
+        ((30, 15), 16, 4, ("frame of 30 × 15 px", "smallest window of 16 px", "a larger image")),
     ],
 )
 def test_grids_that_cannot_be(shape: tuple[int, int], window: int, step: int, parts: tuple[str, ...]) -> None:

@@ -289,3 +289,15 @@ def test_public_functions_are_these() -> None:
 def test_a_seed_that_no_generator_takes_is_refused(call: Any, film: np.ndarray, quick: NetworkClassifier) -> None:
     with pytest.raises(InputError, match="a seed of -1 was given; expected a whole number"):
         call(film, model=quick, seed=-1)
+
+
+@pytest.mark.parametrize("window", [-5, 8, 31])
+def test_the_smallest_window_is_that_of_the_model(window: int) -> None:
+    with pytest.raises(InputError, match=rf"window of {window} px was given; expected at least 32"):
+        map_phases(np.zeros((64, 64)), model="lattice", window=window)
+
+
+@pytest.mark.parametrize("window", ["auto", 30, 32, 128])
+def test_a_frame_too_small_for_any_window_is_not_advised_in_a_circle(window: int | str) -> None:
+    with pytest.raises(InputError, match=r"frame of 30 × 30 px .* window of 32 px does not fit: take a larger image"):
+        map_phases(np.zeros((30, 30)), model="lattice", window=window)

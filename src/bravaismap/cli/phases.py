@@ -38,7 +38,7 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.reading import Reading, default_output
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, out, print_classification, print_json, progress
+from bravaismap.cli.terminal import note, opening, out, print_classification, print_json, progress
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,14 +91,15 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    if csv is not None:
+        from bravaismap.export.tables import export_classification
+
+        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
     if json:
         print_json(classification_answer(rows))
     else:
         print_classification(rows)
     if csv is not None:
-        from bravaismap.export.tables import export_classification
-
-        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
         note(f"wrote {csv}")
 
 
@@ -162,7 +163,7 @@ def map_movie(
             images, written = _at_rest(images, target.parent, max_shift, nan.value)
         settings = settled(settings, images)
         if settings.window_reason:
-            note(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
+            opening(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
         result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
     written += _write_tables_and_figures(result, target.parent, images)
     if unmix is not None:

@@ -129,7 +129,7 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
             cells[-1] = [""] * len(names)
         labels.append(NOT_MEASURED if label == UNMAPPED else names[label])
         table.add_row(name, labels[-1], *cells[-1])
-    wide = Console(width=None if out.is_terminal else 200)
+    wide = _Answers(width=None if out.is_terminal else 200)
     narrow = Console(width=1000).measure(table).maximum > wide.width
     if not narrow:
         wide.print(table)

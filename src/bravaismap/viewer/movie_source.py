@@ -40,9 +40,9 @@ class MappedMovie(Source):
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
-        settings = settled(settings, calibrated)
-        grid = grid_of(settings, calibrated)
         record = classifier.record
+        settings = settled(settings, calibrated)
+        grid = grid_of(settings, calibrated, record.smallest_side)
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
         super().__init__(axes, calibrated, title)
