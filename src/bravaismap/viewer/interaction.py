@@ -18,7 +18,7 @@ from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
-from bravaismap.show.maps import class_colors
+from bravaismap.show.axes import class_colors
 from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
 from bravaismap.viewer.downloads import Look, nothing_to_save, view_file
 from bravaismap.viewer.fraction_curves import Curves, Fit

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.phases.cells import orientation_period
 from bravaismap.result.schema import TITLES
-from bravaismap.show.maps import class_colors, edges
+from bravaismap.show.axes import class_colors, edges
 from bravaismap.viewer.frame_geometry import Region
 
 __all__ = ["Overlay", "contrast", "grey", "layers_of", "overlay", "scale_bar"]
