@@ -43,7 +43,7 @@ LAYERS = [
     "__main__",
 ]
 #: The front door, which loads everything lazily, and the names of an earlier version, which lead into every room.
-DOORS = {"bravaismap", "bravaismap.__main__", "bravaismap.moved"}
+DOORS = {"bravaismap", "bravaismap.moved"}
 
 
 def modules() -> dict[str, Path]:

@@ -49,6 +49,6 @@ def test_memory_is_kept_unless_the_user_has_said_what_to_do(monkeypatch: pytest.
     for name, value in (("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")):
         with monkeypatch.context() as patched:
             patched.setenv(name, value)
-            assert not parallel.keep_freed_memory()
+            assert not parallel.keep_freed_memory.__wrapped__()
     done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env={})
     assert done.stdout.strip() == "True"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bravaismap.evaluate.reliability import calibration_error
-from bravaismap.evaluate.scores import figures, matched, merits, score, score_cells
+from bravaismap.evaluate.scores import figures, match_cells, merits, score, score_cells
 from bravaismap.lattice.basis import basis_from_cell
 
 ABC = ("a", "b", "c")
@@ -101,21 +101,21 @@ def test_other_primitive_vectors_are_the_same_lattice(change: list[list[int]]) -
     true = basis_from_cell(np.array([10.0, 9.0]), np.array([12.0, 15.0]), np.radians([80.0, 70.0]), 0.4)
     covariance = np.broadcast_to(np.diag([1.0, 2.0, 3.0, 4.0]) * 1e-4, (2, 4, 4))
     wide = np.kron(np.array(change), np.eye(2))
-    known, same, reduced, nearest, spread = matched(np.array(change) @ true, wide @ covariance @ wide.T, true)
-    assert known.tolist() == [0, 1]
-    assert same.all()
-    np.testing.assert_allclose(nearest, reduced, atol=1e-9)
+    matched = match_cells(np.array(change) @ true, wide @ covariance @ wide.T, true)
+    assert matched.windows.tolist() == [0, 1]
+    assert matched.same.all()
+    np.testing.assert_allclose(matched.nearest, matched.true, atol=1e-9)
     for i in range(2):  # back in the description that the true vectors gave
-        back = np.kron(np.rint(true[i] @ np.linalg.inv(reduced[i])), np.eye(2))
-        np.testing.assert_allclose(back @ spread[i] @ back.T, covariance[i], atol=1e-12)
+        back = np.kron(np.rint(true[i] @ np.linalg.inv(matched.true[i])), np.eye(2))
+        np.testing.assert_allclose(back @ matched.covariance[i] @ back.T, covariance[i], atol=1e-12)
 
 
 def test_windows_without_a_true_or_a_measured_cell_do_not_count() -> None:
     true = np.repeat(basis_from_cell(10.0, 12.0, 1.4, 0.4)[None], 4, axis=0)
     measured = true.copy()
     measured[1], true[2], true[3] = np.nan, np.nan, 0.0
-    known, same, *_ = matched(measured, np.broadcast_to(1e-4 * np.eye(4), (4, 4, 4)), true)
-    assert (known.tolist(), same.tolist()) == ([0], [True])
+    matched = match_cells(measured, np.broadcast_to(1e-4 * np.eye(4), (4, 4, 4)), true)
+    assert (matched.windows.tolist(), matched.same.tolist()) == ([0], [True])
 
 
 def test_all_of_another_lattice_says_nothing_of_errors() -> None:
