@@ -193,15 +193,16 @@ def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | N
 
 def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
-    from bravaismap.domains.thresholding import agreement, spacing_of, threshold_voids
+    from bravaismap.domains.thresholding import agreement, dark_fraction, spacing_of, threshold_voids
 
     frames = read(movie, timed=False)
     if len(frames) != fraction.size:
         raise InputError(
             f"{movie} has {len(frames)} frames, the result {fraction.size}; give the movie that was mapped"
         )
-    voids, chosen = threshold_voids(frames.values, spacing_of(phases), level)
-    dark = fraction.copy(data=voids.mean(axis=(1, 2)))
+    pixels = frames.values
+    voids, chosen = threshold_voids(pixels, spacing_of(phases), level)
+    dark = fraction.copy(data=dark_fraction(voids, pixels))
     found = agreement(fraction.values, dark.values)
     relative = "" if found.relative is None else f", {100 * found.relative:.0f} % of the latter"
     note(

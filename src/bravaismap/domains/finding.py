@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from skimage.filters import apply_hysteresis_threshold
 
-from bravaismap.conventions import NONE, Floats, length_unit
+from bravaismap.conventions import NONE, UNMAPPED, Floats, length_unit
 from bravaismap.domains.regions import Plane, regions_of
 from bravaismap.domains.thresholding import SMOOTHING, spacing_of, threshold_voids
 from bravaismap.domains.tracking import Linked, link_frames
@@ -163,7 +163,9 @@ def _followed(
         probability = result["probability"].isel(time=index).transpose("y", "x", "lattice").values.astype(float)
         shape = (len(plane.y), len(plane.x))
         maps = probability if dark is None else pixel_votes(probability, grid, shape)
-        largest = maps.argmax(axis=-1)
+        known = np.asarray(np.isfinite(maps).all(axis=-1))
+        maps = np.where(known[..., None], maps, 0.0)
+        largest = np.where(known, maps.argmax(axis=-1), UNMAPPED)
         for i, name in enumerate(names):
             chance, allowed = maps[..., i], None
             where = largest == i if thresholds is None else _hysteresis(chance, thresholds)
@@ -188,15 +190,16 @@ def pixel_votes(probability: Floats, grid: WindowGrid, shape: tuple[int, int]) -
     probability : array, shape (ny, nx, class)
     grid : WindowGrid
     shape : (int, int)
-        Of the frame in px; a pixel that no window covers has NaN.
+        Of the frame in px; a pixel that no classified window covers has NaN.
     """
     rows, columns = (
         ((np.arange(length)[:, None] >= start) & (np.arange(length)[:, None] < start + grid.window)).astype(float)
         for length, start in zip(shape, (grid.top, grid.left), strict=True)
     )
-    votes = np.einsum("yi,ijc,xj->yxc", rows, probability, columns, optimize=True)
+    known = np.asarray(np.isfinite(probability).all(axis=-1))
+    votes = np.einsum("yi,ijc,xj->yxc", rows, np.where(known[..., None], probability, 0.0), columns, optimize=True)
     with np.errstate(invalid="ignore"):
-        return np.asarray(votes / (rows.sum(axis=1)[:, None] * columns.sum(axis=1))[..., None])
+        return np.asarray(votes / (rows @ known @ columns.T)[..., None])
 
 
 def _hysteresis(probability: Floats, thresholds: tuple[float, float]) -> NDArray[np.bool_]:
@@ -209,7 +212,7 @@ def _highest(probability: Floats, grid: WindowGrid, shape: tuple[int, int]) -> F
     for i, top in enumerate(grid.top):
         for j, left in enumerate(grid.left):
             covered = highest[top : top + grid.window, left : left + grid.window]
-            np.maximum(covered, probability[i, j], out=covered)
+            np.fmax(covered, probability[i, j], out=covered)
     return highest
 
 
