@@ -167,7 +167,7 @@ def test_warnings_of_others_are_not_shown(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_playback_rate_is_warned_of(tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
-    from bravaismap.read.video import write_video
+    from bravaismap.export.video import write_video
 
     write_video(tmp_path / "a.mp4", np.zeros((5, 32, 32, 3), np.uint8), 25.0)
     with pytest.warns(BravaismapWarning, match=r"a\.mp4: 0\.04 s a frame is the rate at which the video plays"):
