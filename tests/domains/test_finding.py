@@ -345,3 +345,37 @@ def test_count_and_last_share() -> None:
     assert share.corrected == float(corrected_fraction(result.assign_attrs(model=CALIBRATED_MODEL), domains)[-1])
     assert last_void_share(result.assign_attrs(model="dcnn"), domains) is None
     assert last_void_share(result.sel(lattice=["hexagonal"]), domains) is None
+
+
+def test_what_was_never_measured_belongs_to_no_domain() -> None:
+    none = empty(2)
+    none[:, 2:6, 2:6] = 1.0
+    whole, stopped = result_of(none), result_of(none)
+    stopped["probability"][1, 8:] = np.nan
+    stopped["label"][1, 8:] = -1
+    found, expected = find_domains(stopped), find_domains(whole)
+    assert set(found["lattice"].values) == {"none", "hexagonal"}
+    last = found.isel(row=(found["frame"] == 1).values)
+    np.testing.assert_allclose(
+        last["area"].values[last["lattice"].values == "none"],
+        expected["area"].values[(expected["lattice"].values == "none") & (expected["frame"].values == 1)],
+    )
+    seen = np.diff(np.concatenate([[0.0], (stopped["y"].values[1:] + stopped["y"].values[:-1]) / 2 + 0.05]))[:8].sum()
+    assert float(last["area"].sum()) == pytest.approx(seen * SIDE * 0.1, rel=1e-3)
+    images = np.full((2, SIDE, SIDE), 100.0)
+    images[:, 24:56, 24:56] = 0.0
+    images[1, 100:] = np.nan
+    pixels = voids(stopped, movie=images)
+    assert len(pixels["row"]) == 2
+    np.testing.assert_allclose(pixels["area"], 32 * 32 * 0.01, rtol=0.2)
+
+
+def test_votes_of_windows_that_were_classified() -> None:
+    grid = window_grid((SIDE, SIDE), WINDOW, STEP)
+    probability = np.random.default_rng(0).dirichlet(np.ones(6), grid.shape)
+    probability[5:] = np.nan
+    votes = pixel_votes(probability, grid, (SIDE, SIDE))
+    seen = np.isfinite(votes).all(axis=-1)
+    assert seen[: grid.top[4] + WINDOW].all()
+    assert not seen[grid.top[4] + WINDOW :].any()
+    np.testing.assert_allclose(votes[seen].sum(axis=-1), 1)

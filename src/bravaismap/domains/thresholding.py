@@ -13,6 +13,7 @@ from skimage.filters import threshold_otsu
 
 from bravaismap.conventions import NONE, Floats
 from bravaismap.errors import InputError
+from bravaismap.movie import finite_pixels, missing_pixels
 
 __all__ = [
     "SMOOTHING",
@@ -69,13 +70,31 @@ def threshold_voids(
     Returns
     -------
     dark : bool array, shape (time, y, x)
+        False for what was never measured (NaN).
     threshold : float
     """
     if not (np.isfinite(spacing) and spacing > 0):
         raise InputError(f"a lattice parameter of {spacing:g} px was given; expected a positive number")
-    smooth = np.stack([gaussian_filter(image.astype(np.float32), smoothing * spacing) for image in images])
-    threshold = float(threshold_otsu(smooth)) if level is None else level  # type: ignore[no-untyped-call]
-    return smooth < threshold, threshold
+    measured = ~missing_pixels(images)
+    if not measured.any():
+        raise InputError("a movie of which nothing was measured was given; expected one with finite pixels")
+    frames = finite_pixels(images, nan="missing")
+    smooth = np.stack([gaussian_filter(image.astype(np.float32), smoothing * spacing) for image in frames])
+    threshold = float(threshold_otsu(smooth[measured])) if level is None else level  # type: ignore[no-untyped-call]
+    return (smooth < threshold) & measured, threshold
+
+
+def dark_fraction(voids: NDArray[np.bool_], images: NDArray[Any]) -> NDArray[np.float64]:
+    """Return which share of the measured pixels of each frame is dark, NaN where none was measured.
+
+    Parameters
+    ----------
+    voids : bool array, shape (time, y, x)
+        As :func:`threshold_voids` returns it.
+    images : array, shape (time, y, x)
+    """
+    count = (~missing_pixels(images)).sum(axis=(1, 2))
+    return np.where(count > 0, voids.sum(axis=(1, 2)) / np.maximum(count, 1), np.nan)
 
 
 @dataclass(frozen=True)
@@ -122,8 +141,9 @@ def thresholded_fraction(
         raise InputError(
             f"the movie has {len(movie)} frames, the result {fraction.size}; give the movie that was mapped"
         )
-    voids, threshold = threshold_voids(movie.values, spacing_of(result), level)
-    dark = fraction.copy(data=voids.mean(axis=(1, 2)))
+    pixels = movie.values
+    voids, threshold = threshold_voids(pixels, spacing_of(result), level)
+    dark = fraction.copy(data=dark_fraction(voids, pixels))
     return ThresholdedFraction(dark, threshold, agreement(fraction.values, dark.values))
 
 

@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CELL_PARAMETERS, Floats, display_name
-from bravaismap.phases.cells import cell_statistics, independent_windows
-from bravaismap.phases.fractions import independent_std
+from bravaismap.phases.cells import cell_statistics
+from bravaismap.phases.fractions import measured_fractions
 from bravaismap.phases.verdict import with_error
 from bravaismap.result.phase_map import percent
 from bravaismap.viewer.frame_geometry import Region, windows_inside
@@ -55,15 +55,15 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
     window, pixel = int(frame.attrs["window"]), float(frame.attrs.get("pixel_size_nm") or 1.0)
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     size = [np.ptp(values[chosen]) / pixel + window for values, chosen in ((ys, rows), (xs, columns))]
-    independent = independent_windows(size, window, len(label))
+    fraction, fraction_std = measured_fractions(probability, size, window)
     cells = cell_statistics(_windows_of_region(frame, inside)) if "a" in frame else None
     cell, spread, error = (
         {} if cells is None else {name: cells[f"{name}{ending}"].values for name in CELL_PARAMETERS}
         for ending in ("", "_scatter", "_std")
     )
     return RegionStatistics(
-        len(label), classes, np.array([int((label == i).sum()) for i in range(len(classes))]), probability.mean(axis=0),
-        independent_std(probability, independent), cell, spread, error,
+        int((label >= 0).sum()), classes, np.array([int((label == i).sum()) for i in range(len(classes))]), fraction,
+        fraction_std, cell, spread, error,
     )  # fmt: skip
 
 
