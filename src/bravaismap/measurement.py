@@ -15,7 +15,9 @@ from torch import Tensor
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots, reduce_rows
 from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power
+from bravaismap.periods import both_ways
 from bravaismap.refinement import refine
+from bravaismap.scanlines import leveled
 from bravaismap.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
 __all__ = ["SMALLEST_SIDE", "Measurement", "measure"]
@@ -127,7 +129,7 @@ def measure(images: Tensor) -> Measurement:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    plain = standardize(images)
+    plain = standardize(leveled(standardize(images)))
     spectrum = whitened_power(plain)
     best = _search(plain, spectrum, wide=images.shape[-2] * images.shape[-1] > _LARGE)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
@@ -311,21 +313,21 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
 def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
     """Evidence of the sharp waves at the nodes, or of broad spots there, in a region of a fraction of the window."""
 
-    def evidence_of(power: Tensor) -> Tensor:
-        return log_ratio(power, freedom=_TILE_FREEDOM).clamp_min(0).sum(-1)
+    def evidence_of(power: Tensor, order: Tensor) -> Tensor:
+        return both_ways(log_ratio(power, freedom=_TILE_FREEDOM).clamp_min(0), order)
 
     def broad(rows: Tensor, rings: bool) -> Tensor:
         power = broad_power(spectrum.take(rows), best.order[rows] @ best.basis[rows], rings)
         power = (1 + (power - 1) * fraction[rows]) * (best.signal[rows] > 0)
-        return _BROAD_WORTH * evidence_of(power).amax(0)
+        return _BROAD_WORTH * torch.stack([evidence_of(part, best.order[rows]) for part in power]).amax(0)
 
-    sharp = evidence_of(best.signal * fraction)
+    sharp = evidence_of(best.signal * fraction, best.order)
     rows = torch.nonzero((sharp < _DOUBTFUL) & (sharp > _TELLING)).squeeze(1)
     if len(rows):
         some, position = spectrum.take(rows), best.order[rows] @ best.basis[rows]
         beyond = node_power(some, position)[0] / ring_power(some, position)[0].clamp_min(1e-12)
         least = torch.minimum(best.signal[rows], _RING_PEAK * beyond) * fraction[rows]
-        sharp = sharp.index_copy(0, rows, evidence_of(least))
+        sharp = sharp.index_copy(0, rows, evidence_of(least, best.order[rows]))
     rows = torch.nonzero(sharp < _CERTAIN).squeeze(1)
     other = broad(rows, rings=False)
     rows = rows[(other > sharp[rows]) & (other > _BROAD_WORTH * _TELLING)]

@@ -1,0 +1,111 @@
+"""Scan lines: offsets that an instrument adds to whole rows or columns, recognised by their spectrum and taken away.
+
+Feedback, drift and pick-up between the lines of a scan give every row a level of its own. Such offsets have no power
+but at k_x = 0, and there they have it at all k_y alike; atoms spread theirs over k_x, and a lattice aligned with the
+rows has sharp spots there. So rows are levelled if the typical power at k_x = 0 stands above that of the columns of the
+spectrum beside it, and the spots that stand out on k_x = 0 itself are left in the image.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["leveled"]
+
+#: Power at k = 0 across the lines, over that beside it, from which on the lines are levelled. The ratio scatters by a
+#: quarter in white noise of 128 lines.
+_RAISED = 2.5
+#: Variance of white offsets over that of the image, below which they are no matter: smooth images leak as much.
+_LEAST = 1e-4
+#: Frequencies across the lines, in bins, beside k = 0: outside the line of the Hann taper.
+_BESIDE = (3.0, 4.0, 5.0, 6.0)
+#: Frequencies along the profile, in bins, below which what varies is background and not line offsets.
+_SLOWEST = 4
+#: Waves of the profile that are left in at most, and the power from which on, in units of that around: noise rarely
+#: has that.
+_WAVES = 6
+_STANDS_OUT = 12.0
+#: Nearest and farthest bins beside a wave that give the power around it.
+_AROUND = (3, 8)
+
+
+def leveled(images: Tensor) -> Tensor:
+    """Return images without offsets of their rows and columns; an image that has none is returned as it is.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x), float32
+
+    Returns
+    -------
+    tensor, shape (n, y, x)
+    """
+    images = _rows_leveled(images)
+    return _rows_leveled(images.transpose(1, 2)).transpose(1, 2)
+
+
+def _rows_leveled(images: Tensor) -> Tensor:
+    count, width = images.shape[-2:]
+    across = _across(width, images.device)
+    taper = torch.hann_window(count, periodic=False, device=images.device)[:, None]
+    profile = images @ across[:, :1]
+    beside = images @ across[:, 1:]
+    power = [torch.fft.rfft((part - part.mean(1, keepdim=True)) * taper, dim=1)[:, _SLOWEST:] for part in (profile, beside)]
+    own, other = (part.abs().square() for part in power)
+    level = own[:, :, 0].median(1).values
+    variance = level / math.log(2) / taper.square().sum()
+    matters = variance > _LEAST * images.var(dim=(1, 2))
+    # the sums beside k = 0 have a real and an imaginary part, each of half the power
+    raised = (own[:, :, 0] / (2 * other.mean(-1)).clamp_min(1e-30)).median(1).values > _RAISED * math.log(2)
+    rows = torch.nonzero(raised & matters).squeeze(1)
+    if len(rows) == 0:
+        return images
+    offset = _without_waves(images[rows].median(2).values)
+    return images.index_copy(0, rows, images[rows] - offset[..., None])
+
+
+@functools.cache
+def _across(width: int, device: torch.device) -> Tensor:
+    """Weights of a line's pixels, (width, 1 + 2 · frequencies): its tapered mean, and cosines and sines beside it."""
+    taper = torch.hann_window(width, periodic=False, device=device)
+    phase = 2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(_BESIDE, device=device)
+    waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
+    return waves * (taper / taper.sum())[:, None]
+
+
+def _without_waves(profile: Tensor) -> Tensor:
+    """Profiles (n, lines) without the waves that stand out in them."""
+    lines = profile.shape[1]
+    taper = torch.hann_window(lines, periodic=False, device=profile.device)
+    at = torch.arange(lines, device=profile.device, dtype=profile.dtype)
+    left = profile - profile.mean(1, keepdim=True)
+    for _ in range(_WAVES):
+        power = torch.fft.rfft(left * taper, n=4 * lines, dim=1).abs().square()
+        level = _around(power) / math.log(2)
+        ratio = power / level.clamp_min(1e-30)
+        ratio[:, : 4 * _SLOWEST] = 0
+        height, where = ratio.max(1)
+        if not bool((height > _STANDS_OUT).any()):
+            break
+        phase = 2 * torch.pi * where[:, None] / (4 * lines) * at
+        waves = torch.stack([phase.cos(), phase.sin()], dim=-1)
+        weighted = waves * taper[:, None]
+        gram = weighted.transpose(1, 2) @ waves + 1e-6 * torch.eye(2, device=profile.device)
+        amplitude = torch.linalg.solve(gram, weighted.transpose(1, 2) @ left[..., None])
+        wave = (waves @ amplitude)[..., 0]
+        left = torch.where((height > _STANDS_OUT)[:, None], left - wave, left)
+    return left
+
+
+def _around(power: Tensor) -> Tensor:
+    """Median of the power at frequencies on both sides of each, (n, bins), sampled four times a bin."""
+    near, far = _AROUND
+    padded = F.pad(power[:, None], (4 * far, 4 * far), mode="reflect")[:, 0]
+    reach = [4 * bins for bins in range(-far, far + 1) if abs(bins) >= near]
+    shifted = [padded[:, 4 * far + at : 4 * far + at + power.shape[1]] for at in reach]
+    return torch.stack(shifted).median(0).values
