@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bravaismap.cells import Cells, cell_variables, independent_windows, joined
 from bravaismap.conventions import NONE
-from bravaismap.models import Classifier
+from bravaismap.models import Classifier, LatticeClassifier
 from bravaismap.movie import NanPolicy, finite_pixels
 from bravaismap.phases import independent_std, label_of, phase_fractions
 from bravaismap.spectrum import Preprocessing
@@ -97,15 +97,26 @@ class FrameMapper:
 
 
 def predict(
-    classifier: Classifier, images: NDArray[Any], samples: int, seed: int, preprocessing: Preprocessing
+    classifier: Classifier,
+    images: NDArray[Any],
+    samples: int,
+    seed: int,
+    preprocessing: Preprocessing,
+    whole: bool = False,
 ) -> Sampled:
-    """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
+    """Classify images, as wholes or as windows; a constant one has no lattice, whatever a network would say of nothing."""
+
+    def answer(images: NDArray[Any]) -> Sampled:
+        if whole and isinstance(classifier, LatticeClassifier):
+            return classifier.predict_whole(images, samples=samples, seed=seed)
+        return classifier.predict(images, samples=samples, seed=seed, preprocessing=preprocessing)
+
     flat = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
     if not flat.any() or NONE not in classifier.classes:
-        return classifier.predict(images, samples=samples, seed=seed, preprocessing=preprocessing)
+        return answer(images)
     classes, passes = len(classifier.classes), max(samples, 1)
     certain = np.eye(classes)[classifier.classes.index(NONE)]
-    whole = Sampled(
+    sampled = Sampled(
         np.tile(certain, (len(images), 1)),
         np.full((len(images), classes), 0.0 if samples else np.nan),
         np.zeros(len(images)),
@@ -114,16 +125,16 @@ def predict(
         Cells.of_nothing(len(images)) if classifier.measures_cells else None,
     )
     if flat.all():
-        return whole
-    seen = classifier.predict(images[~flat], samples=samples, seed=seed, preprocessing=preprocessing)
+        return sampled
+    seen = answer(images[~flat])
     for name in ("probability", "probability_std", "entropy", "mutual_information"):
-        getattr(whole, name)[~flat] = getattr(seen, name)
-    if whole.pass_total is not None and seen.pass_total is not None:
-        whole.pass_total[...] += seen.pass_total
-    if whole.cells is not None and seen.cells is not None:
+        getattr(sampled, name)[~flat] = getattr(seen, name)
+    if sampled.pass_total is not None and seen.pass_total is not None:
+        sampled.pass_total[...] += seen.pass_total
+    if sampled.cells is not None and seen.cells is not None:
         for name in ("basis", "covariance", "evidence"):
-            getattr(whole.cells, name)[~flat] = getattr(seen.cells, name)
-    return whole
+            getattr(sampled.cells, name)[~flat] = getattr(seen.cells, name)
+    return sampled
 
 
 def _joined(parts: Sequence[Sampled]) -> Sampled:

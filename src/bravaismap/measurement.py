@@ -108,13 +108,15 @@ class Measurement:
     signal: Tensor
 
 
-def measure(images: Tensor) -> Measurement:
+def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     """Measure the lattice of each window.
 
     Parameters
     ----------
     images : tensor, shape (n, y, x)
         Any real type; at least 32 px a side.
+    widely : bool, optional
+        Whether to try many candidates for each, which takes twice as long; where not given, large images are.
 
     Returns
     -------
@@ -131,7 +133,8 @@ def measure(images: Tensor) -> Measurement:
         )
     plain = standardize(leveled(standardize(images)))
     spectrum = whitened_power(plain)
-    best = _search(plain, spectrum, wide=images.shape[-2] * images.shape[-1] > _LARGE)
+    wide = images.shape[-2] * images.shape[-1] > _LARGE if widely is None else widely
+    best = _search(plain, spectrum, wide)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
     return _in_pixels(best, spectrum, size)
 

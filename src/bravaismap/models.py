@@ -21,6 +21,7 @@ from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
+from bravaismap.wholeimage import LARGE_SIDE, measure_whole
 
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
@@ -263,6 +264,38 @@ class LatticeClassifier:
             return classified(cells, self.distortion, samples, seed, self.device)
 
         return joined(in_batches(part, images.shape, self.device))
+
+    def predict_whole(self, images: NDArray[np.floating], *, samples: int, seed: int = 0) -> Sampled:
+        """Classify whole images from their parts; small ones as :meth:`predict` does.
+
+        Parameters
+        ----------
+        images : array, shape (n, y, x)
+        samples, seed : int
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Sampled
+            With `cells`.
+        """
+        if min(images.shape[1:]) < LARGE_SIDE:
+            return self.predict(images, samples=samples, seed=seed)
+        least = least_evidence(images[0].size)
+
+        def part(image: NDArray[np.floating]) -> Cells:
+            pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+            with torch.inference_mode():
+                lattices = measure_whole(pixels)
+            if not lattices:
+                return Cells(np.full((1, 2, 2), np.nan), np.full((1, 4, 4), np.nan), np.array([least]))
+            first = lattices[0]
+            basis, covariance = reduce_measured(first.basis[None], first.covariance[None])
+            return Cells(basis, covariance, np.array([max(first.evidence, least)]))
+
+        parts = [part(image) for image in images]
+        cells = Cells(*(np.concatenate([getattr(c, name) for c in parts]) for name in ("basis", "covariance", "evidence")))
+        return classified(cells, self.distortion, samples, seed, self.device)
 
 
 #: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.

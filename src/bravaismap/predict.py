@@ -95,7 +95,7 @@ def classify(
         card |= {"preprocessing": chosen}
     _check_size(frames.shape[1:], movie.shape[1:], classifier)
     _say_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
-    sampled = predict(classifier, frames, samples, seed, chosen)
+    sampled = predict(classifier, frames, samples, seed, chosen, whole=True)
     label = label_of(sampled.probability)
     variables: dict[str, Any] = {
         "probability": (("image", "lattice"), sampled.probability),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["leveled"]
+__all__ = ["aligned", "leveled"]
 
 #: Power at k = 0 across the lines, over that beside it, from which on the lines are levelled. The ratio scatters by a
 #: quarter in white noise of 128 lines.
@@ -32,6 +32,14 @@ _WAVES = 6
 _STANDS_OUT = 12.0
 #: Nearest and farthest bins beside a wave that give the power around it.
 _AROUND = (3, 8)
+
+#: Largest step between neighbouring rows that is looked for, its resolution and its usual size, in px.
+_REACH = 4.0
+_STEP = 0.25
+_JITTER = 0.4
+#: What a row still counts for the row after next, and the rows over which what varies is left.
+_FADING = 0.7
+_SLOW_ROWS = 97
 
 
 def leveled(images: Tensor) -> Tensor:
@@ -109,3 +117,46 @@ def _around(power: Tensor) -> Tensor:
     reach = [4 * bins for bins in range(-far, far + 1) if abs(bins) >= near]
     shifted = [padded[:, 4 * far + at : 4 * far + at + power.shape[1]] for at in reach]
     return torch.stack(shifted).median(0).values
+
+
+def aligned(image: Tensor) -> Tensor:
+    """Return an image whose rows are shifted so that each continues those above it: without line-to-line jitter.
+
+    Rows follow one another closer than atoms do, so neighbouring rows show the same atoms. Each row is moved by the
+    shift at which it correlates best with a fading mean of the rows above, a random walk of small steps. What varies
+    over more rows than `_SLOW_ROWS` is left as it is: there a slanted row of atoms and a drift look the same.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    """
+    shift = _row_shifts(image)
+    width = image.shape[1]
+    phase = 2 * torch.pi * torch.fft.rfftfreq(width, device=image.device) * shift[:, None]
+    return torch.fft.irfft(torch.fft.rfft(image) * torch.complex(phase.cos(), phase.sin()), n=width)
+
+
+def _row_shifts(image: Tensor) -> Tensor:
+    count, width = image.shape
+    taper = torch.hann_window(width, periodic=False, device=image.device)
+    rows = torch.fft.rfft((image - image.mean(1, keepdim=True)) * taper)[:, 2:]
+    frequency = torch.fft.rfftfreq(width, device=image.device)[2:]
+    noise = rows.abs().square().median() / math.log(2)
+    steps = torch.arange(-_REACH, _REACH + _STEP, _STEP, device=image.device)
+    phase = 2 * torch.pi * steps[:, None] * frequency
+    wave, turn = torch.complex(phase.cos(), phase.sin()), 2j * torch.pi * frequency
+    prior = -0.5 * (steps / _JITTER).square()
+    shift = torch.zeros(count, device=image.device)
+    above, weight = rows[0], 1.0
+    for row in range(1, count):
+        moved = rows[row] * torch.exp(turn * shift[row - 1])
+        score = (wave @ (moved * above.conj())).real / (noise * weight) + prior
+        best = int(score.argmax().clamp(1, len(steps) - 2))
+        before, here, after = score[best - 1 : best + 2]
+        vertex = (0.5 * (before - after) / (before - 2 * here + after).clamp_max(-1e-6)).clamp(-0.5, 0.5)
+        step = steps[best] + vertex * _STEP
+        shift[row] = shift[row - 1] + step
+        above = _FADING * above + moved * torch.exp(turn * step)
+        weight = _FADING * weight + 1
+    padded = F.pad(shift[None, None], (_SLOW_ROWS // 2, _SLOW_ROWS // 2), mode="replicate")
+    return shift - F.avg_pool1d(padded, _SLOW_ROWS, stride=1)[0, 0]

@@ -1,0 +1,135 @@
+"""Agreement: which parts of an image show the same lattice, and the lattice that they have in common.
+
+Two measured cells are the same lattice if a change of basis takes one to the other within a strain and turn of some
+percent, which is what drift, bending and the errors of small parts come to. The lattices of the parts scatter by the
+errors of their measurement and by how the crystal itself varies; the mean weighs each part by both (DerSimonian and
+Laird, Control. Clin. Trials 7, 177 (1986), eq. 8, for four components).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bravaismap.parts import Parts
+from bravaismap.posterior import none_probability
+
+__all__ = ["CommonLattice", "common_lattices"]
+
+Floats = NDArray[np.float64]
+
+#: Largest difference of the entries of a change of basis from whole numbers for two lattices to be the same.
+_SAME = 0.15
+#: Probability of a lattice below which a part has none.
+_SEEN = 0.05
+_MOST = 12
+#: Share of the most evidence that parts of a size must have on average for their size to be used: in larger ones the
+#: crystal is no longer one wave.
+_COHERENT = 0.75
+#: Log odds of `none` change by this for each unit of evidence (see ``posterior``), so that a search through n parts
+#: costs ln n / slope.
+_SLOPE = 0.45
+
+
+@dataclass(frozen=True)
+class CommonLattice:
+    """A lattice that parts of an image have in common.
+
+    Attributes
+    ----------
+    basis : array, shape (2, 2)
+        Primitive vectors in px, rows, columns (y, x).
+    covariance : array, shape (4, 4)
+        Of the flattened basis, px²: the errors of the parts and how the lattice varies between them.
+    evidence : float
+        Log likelihood ratio against none, of all parts of a size together.
+    share : float
+        Of the image that shows it, between 0 and 1.
+    side : int
+        Of the parts that the basis comes from, in px.
+    strength : float
+        Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
+    """
+
+    basis: Floats
+    covariance: Floats
+    evidence: float
+    share: float
+    side: int
+    strength: float
+
+
+def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]:
+    """Return the lattices that the parts of an image show, the one with the most evidence first.
+
+    Parameters
+    ----------
+    parts : Parts
+    shape : (int, int)
+        Of the image, in px.
+    """
+    seen = 1 - none_probability(parts.evidence)
+    left = np.flatnonzero(seen > _SEEN)
+    left = left[np.argsort(-parts.evidence[left], kind="stable")]
+    lattices = []
+    while len(left) and len(lattices) < _MOST:
+        members, bases, covariances = _members(parts, left)
+        lattices.append(_common(parts, shape, seen, members, bases, covariances))
+        left = left[~np.isin(left, members)]
+    return sorted(lattices, key=lambda lattice: -lattice.strength)
+
+
+def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Those of the parts that share the lattice of the first, with basis and covariance in its setting."""
+    middle = parts.basis[left[0]]
+    for _ in range(3):
+        relation = parts.basis[left] @ np.linalg.inv(middle)
+        change = np.rint(relation)
+        same = (np.abs(relation - change) < _SAME).all((1, 2)) & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1)
+        if not same.any():
+            same, change = np.arange(len(left)) == 0, np.tile(np.eye(2), (len(left), 1, 1))
+        back = np.linalg.inv(change[same])
+        bases = back @ parts.basis[left[same]]
+        middle = np.average(bases, axis=0, weights=parts.evidence[left[same]])
+    wide = np.einsum("nij,ab->niajb", back, np.eye(2)).reshape(-1, 4, 4)
+    covariances = wide @ parts.covariance[left[same]] @ np.swapaxes(wide, 1, 2)
+    return left[same], bases, covariances
+
+
+def _common(
+    parts: Parts, shape: tuple[int, ...], seen: Floats, members: NDArray[np.intp], bases: Floats, covariances: Floats
+) -> CommonLattice:
+    strength, evidence, share = {}, {}, {}
+    pixels = shape[0] * shape[1]
+    for side in np.unique(parts.side):
+        every, own = parts.side == side, members[parts.side[members] == side]
+        count = every.sum()
+        overlap = max(1.0, count * float(side) ** 2 / pixels)
+        strength[side] = parts.evidence[own].sum() / count
+        evidence[side] = parts.evidence[own].sum() / overlap
+        share[side] = seen[own].sum() / count
+    best = max(strength.values())
+    side = max(side for side, value in strength.items() if value >= _COHERENT * best)
+    chosen = parts.side[members] == side
+    independent = min(chosen.sum(), max(1.0, share[side] * pixels / float(side) ** 2))
+    basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
+    alone = parts.evidence[members].max() - np.log(len(parts.evidence)) / _SLOPE
+    return CommonLattice(basis, covariance, float(max(alone, *evidence.values())), float(share[side]), int(side), best)
+
+
+def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:
+    """Mean basis of parts, of which so many are independent, and its covariance."""
+    count = len(bases)
+    values = bases.reshape(count, 4)
+    between = np.zeros((4, 4))
+    if count > 2:
+        off = values - np.median(values, axis=0)
+        between = off.T @ off / (count - 1) - covariances.mean(axis=0)
+        size, vectors = np.linalg.eigh(between)
+        between = (vectors * np.maximum(size, 0)) @ vectors.T
+    weight = np.linalg.inv(covariances + between)
+    total = np.linalg.inv(weight.sum(axis=0))
+    mean = total @ np.einsum("nij,nj->i", weight, values)
+    return mean.reshape(2, 2), total * (count / independent)
