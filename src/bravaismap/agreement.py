@@ -31,6 +31,10 @@ _COHERENT = 0.75
 #: Log odds of `none` change by this for each unit of evidence (see ``posterior``), so that a search through n parts
 #: costs ln n / slope.
 _SLOPE = 0.45
+#: A lattice counts if a region of this many cells would show it (see ``measurement``).
+_VISIBLE = 400.0
+#: Parts, of all sizes, that see the same small crystal.
+_NEIGHBOURS = 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class CommonLattice:
         Of the parts that the basis comes from, in px.
     strength : float
         Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
+    weight : float
+        By which lattices are ranked: the mean evidence times the root of the number of independent parts.
     """
 
     basis: Floats
@@ -59,6 +65,7 @@ class CommonLattice:
     share: float
     side: int
     strength: float
+    weight: float
 
 
 def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]:
@@ -78,7 +85,7 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
         members, bases, covariances = _members(parts, left)
         lattices.append(_common(parts, shape, seen, members, bases, covariances))
         left = left[~np.isin(left, members)]
-    return sorted(lattices, key=lambda lattice: -lattice.strength)
+    return sorted(lattices, key=lambda lattice: -lattice.weight)
 
 
 def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
@@ -101,22 +108,25 @@ def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Fl
 def _common(
     parts: Parts, shape: tuple[int, ...], seen: Floats, members: NDArray[np.intp], bases: Floats, covariances: Floats
 ) -> CommonLattice:
-    strength, evidence, share = {}, {}, {}
-    pixels = shape[0] * shape[1]
+    strength, evidence, share, rank = {}, {}, {}, {}
+    pixels = float(shape[0] * shape[1])
+    search = np.log(len(parts.evidence)) / _SLOPE
+    visible = _VISIBLE * abs(np.linalg.det(bases[0]))
     for side in np.unique(parts.side):
         every, own = parts.side == side, members[parts.side[members] == side]
-        count = every.sum()
-        overlap = max(1.0, count * float(side) ** 2 / pixels)
+        count, room = every.sum(), max(1.0, pixels / float(side) ** 2)
         strength[side] = parts.evidence[own].sum() / count
-        evidence[side] = parts.evidence[own].sum() / overlap
         share[side] = seen[own].sum() / count
-    best = max(strength.values())
-    side = max(side for side, value in strength.items() if value >= _COHERENT * best)
+        within = min(1.0, visible / max(share[side] * pixels, 1.0))
+        evidence[side] = strength[side] * min(room, count) * within
+        rank[side] = strength[side] * np.sqrt(min(room, count))
+    side = max(side for side, value in strength.items() if value >= _COHERENT * max(strength.values()))
     chosen = parts.side[members] == side
     independent = min(chosen.sum(), max(1.0, share[side] * pixels / float(side) ** 2))
     basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
-    alone = parts.evidence[members].max() - np.log(len(parts.evidence)) / _SLOPE
-    return CommonLattice(basis, covariance, float(max(alone, *evidence.values())), float(share[side]), int(side), best)
+    local = np.sort(parts.evidence[members])[::-1][:_NEIGHBOURS].sum() / _NEIGHBOURS
+    shown = max(local, *evidence.values()) - search
+    return CommonLattice(basis, covariance, float(shown), float(share[side]), int(side), max(strength.values()), max(rank.values()))
 
 
 def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:

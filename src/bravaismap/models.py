@@ -21,7 +21,7 @@ from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
-from bravaismap.wholeimage import LARGE_SIDE, measure_whole
+from bravaismap.wholeimage import has_parts, measure_whole
 
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
@@ -279,7 +279,7 @@ class LatticeClassifier:
         Sampled
             With `cells`.
         """
-        if min(images.shape[1:]) < LARGE_SIDE:
+        if not has_parts(images.shape[1:]):
             return self.predict(images, samples=samples, seed=seed)
         least = least_evidence(images[0].size)
 

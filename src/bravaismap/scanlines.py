@@ -158,5 +158,13 @@ def _row_shifts(image: Tensor) -> Tensor:
         shift[row] = shift[row - 1] + step
         above = _FADING * above + moved * torch.exp(turn * step)
         weight = _FADING * weight + 1
-    padded = F.pad(shift[None, None], (_SLOW_ROWS // 2, _SLOW_ROWS // 2), mode="replicate")
-    return shift - F.avg_pool1d(padded, _SLOW_ROWS, stride=1)[0, 0]
+    return _fast(shift)
+
+
+def _fast(shift: Tensor) -> Tensor:
+    """What varies over fewer rows than `_SLOW_ROWS`, (rows,); beyond the ends the shift goes on as a straight line."""
+    half = min(_SLOW_ROWS, len(shift)) // 2
+    before = 2 * shift[0] - shift[1 : half + 1].flip(0)
+    after = 2 * shift[-1] - shift[-half - 1 : -1].flip(0)
+    padded = torch.cat([before, shift, after])
+    return shift - F.avg_pool1d(padded[None, None], 2 * half + 1, stride=1)[0, 0]

@@ -10,14 +10,21 @@ from bravaismap.parts import measure_parts
 from bravaismap.scanlines import aligned, leveled
 from bravaismap.spots import standardize
 
-__all__ = ["LARGE_SIDE", "measure_whole"]
+__all__ = ["has_parts", "measure_whole"]
 
-#: Shorter side, in px, from which on an image is answered from its parts.
-LARGE_SIDE = 192
+#: Shorter side, in px, and longer one from which on an image is answered from its parts.
+SMALL_SIDE, LARGE_SIDE = 120, 192
 #: Mean evidence of its parts below which an image is looked at again with its rows aligned, and by how much that must
 #: gain: aligning costs an image without jitter a little.
 _CLEAR = 220.0
 _GAIN = 1.25
+#: Least mean evidence with aligned rows: noise becomes smoother by it.
+_STRAIGHT = 60.0
+
+
+def has_parts(shape: tuple[int, ...]) -> bool:
+    """Return whether an image of this shape is answered from its parts."""
+    return min(shape) >= SMALL_SIDE and max(shape) >= LARGE_SIDE
 
 
 def measure_whole(image: Tensor) -> list[CommonLattice]:
@@ -34,6 +41,6 @@ def measure_whole(image: Tensor) -> list[CommonLattice]:
     strength = lattices[0].strength if lattices else 0.0
     if strength < _CLEAR:
         straight = common_lattices(measure_parts(aligned(plain)), shape)
-        if straight and straight[0].strength > _GAIN * strength:
+        if straight and straight[0].strength > max(_GAIN * strength, _STRAIGHT):
             return straight
     return lattices
