@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots, reduce_rows
-from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power
+from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power, streak_power
 from bravaismap.periods import both_ways
 from bravaismap.refinement import refine
 from bravaismap.scanlines import leveled
@@ -49,6 +49,9 @@ _TILE_FREEDOM = 30.0
 _BROAD_WORTH = 0.45
 #: A wave is worth no more than its peak over the power in other directions at the same distance, times this.
 _RING_PEAK = 3.5
+#: And than its peak over the power beside it along k_y or k_x, times this: of what the refinement sees of a wave, the
+#: spectrum with its stronger taper sees half.
+_STREAK_PEAK = 2.0
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.1
 _FEW = 3.0
@@ -324,12 +327,15 @@ def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
         power = (1 + (power - 1) * fraction[rows]) * (best.signal[rows] > 0)
         return _BROAD_WORTH * torch.stack([evidence_of(part, best.order[rows]) for part in power]).amax(0)
 
-    sharp = evidence_of(best.signal * fraction, best.order)
+    position = best.order @ best.basis
+    beside = node_power(spectrum, position)[0] / streak_power(spectrum, position).clamp_min(1e-12)
+    signal = torch.minimum(best.signal, _STREAK_PEAK * beside)
+    sharp = evidence_of(signal * fraction, best.order)
     rows = torch.nonzero((sharp < _DOUBTFUL) & (sharp > _TELLING)).squeeze(1)
     if len(rows):
         some, position = spectrum.take(rows), best.order[rows] @ best.basis[rows]
         beyond = node_power(some, position)[0] / ring_power(some, position)[0].clamp_min(1e-12)
-        least = torch.minimum(best.signal[rows], _RING_PEAK * beyond) * fraction[rows]
+        least = torch.minimum(signal[rows], _RING_PEAK * beyond) * fraction[rows]
         sharp = sharp.index_copy(0, rows, evidence_of(least, best.order[rows]))
     rows = torch.nonzero(sharp < _CERTAIN).squeeze(1)
     other = broad(rows, rings=False)

@@ -1,9 +1,11 @@
-"""Scan lines: offsets that an instrument adds to whole rows or columns, recognised by their spectrum and taken away.
+"""Scan lines: what an instrument does to whole rows or columns, recognised by its signature and undone.
 
 Feedback, drift and pick-up between the lines of a scan give every row a level of its own. Such offsets have no power
 but at k_x = 0, and there they have it at all k_y alike; atoms spread theirs over k_x, and a lattice aligned with the
 rows has sharp spots there. So rows are levelled if the typical power at k_x = 0 stands above that of the columns of the
-spectrum beside it, and the spots that stand out on k_x = 0 itself are left in the image.
+spectrum beside it. A lattice aligned with the rows loses its spots on k_x = 0 then, which its other spots imply.
+
+Rows can be displaced, too: see :func:`aligned`.
 """
 
 from __future__ import annotations
@@ -26,13 +28,6 @@ _LEAST = 1e-4
 _BESIDE = (3.0, 4.0, 5.0, 6.0)
 #: Frequencies along the profile, in bins, below which what varies is background and not line offsets.
 _SLOWEST = 4
-#: Waves of the profile that are left in at most, and the power from which on, in units of that around: noise rarely
-#: has that.
-_WAVES = 6
-_STANDS_OUT = 12.0
-#: Nearest and farthest bins beside a wave that give the power around it.
-_AROUND = (3, 8)
-
 #: Largest step between neighbouring rows that is looked for, its resolution and its usual size, in px.
 _REACH = 4.0
 _STEP = 0.25
@@ -73,8 +68,7 @@ def _rows_leveled(images: Tensor) -> Tensor:
     rows = torch.nonzero(raised & matters).squeeze(1)
     if len(rows) == 0:
         return images
-    offset = _without_waves(images[rows].median(2).values)
-    return images.index_copy(0, rows, images[rows] - offset[..., None])
+    return images.index_copy(0, rows, images[rows] - images[rows].median(2, keepdim=True).values)
 
 
 @functools.cache
@@ -84,39 +78,6 @@ def _across(width: int, device: torch.device) -> Tensor:
     phase = 2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(_BESIDE, device=device)
     waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
     return waves * (taper / taper.sum())[:, None]
-
-
-def _without_waves(profile: Tensor) -> Tensor:
-    """Profiles (n, lines) without the waves that stand out in them."""
-    lines = profile.shape[1]
-    taper = torch.hann_window(lines, periodic=False, device=profile.device)
-    at = torch.arange(lines, device=profile.device, dtype=profile.dtype)
-    left = profile - profile.mean(1, keepdim=True)
-    for _ in range(_WAVES):
-        power = torch.fft.rfft(left * taper, n=4 * lines, dim=1).abs().square()
-        level = _around(power) / math.log(2)
-        ratio = power / level.clamp_min(1e-30)
-        ratio[:, : 4 * _SLOWEST] = 0
-        height, where = ratio.max(1)
-        if not bool((height > _STANDS_OUT).any()):
-            break
-        phase = 2 * torch.pi * where[:, None] / (4 * lines) * at
-        waves = torch.stack([phase.cos(), phase.sin()], dim=-1)
-        weighted = waves * taper[:, None]
-        gram = weighted.transpose(1, 2) @ waves + 1e-6 * torch.eye(2, device=profile.device)
-        amplitude = torch.linalg.solve(gram, weighted.transpose(1, 2) @ left[..., None])
-        wave = (waves @ amplitude)[..., 0]
-        left = torch.where((height > _STANDS_OUT)[:, None], left - wave, left)
-    return left
-
-
-def _around(power: Tensor) -> Tensor:
-    """Median of the power at frequencies on both sides of each, (n, bins), sampled four times a bin."""
-    near, far = _AROUND
-    padded = F.pad(power[:, None], (4 * far, 4 * far), mode="reflect")[:, 0]
-    reach = [4 * bins for bins in range(-far, far + 1) if abs(bins) >= near]
-    shifted = [padded[:, 4 * far + at : 4 * far + at + power.shape[1]] for at in reach]
-    return torch.stack(shifted).median(0).values
 
 
 def aligned(image: Tensor) -> Tensor:
