@@ -42,6 +42,8 @@ class Parts:
         Of the flattened basis, px².
     evidence : array, shape (n,)
         Log likelihood ratio of a lattice against none.
+    power : array, shape (n,)
+        Power of all waves at the nodes over that of the noise there, whether they make a lattice or not.
     side : int array, shape (n,)
         Side of the part in px; the shorter side of the image for the image itself.
     origin : int array, shape (n, 2)
@@ -51,6 +53,7 @@ class Parts:
     basis: NDArray[np.float64]
     covariance: NDArray[np.float64]
     evidence: NDArray[np.float64]
+    power: NDArray[np.float64]
     side: NDArray[np.intp]
     origin: NDArray[np.intp]
 
@@ -98,4 +101,5 @@ def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool) -> Par
     basis, covariance, evidence = (
         getattr(found, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
     )
-    return Parts(*reduce_measured(basis, covariance), evidence, np.full(len(origin), side), origin)
+    power = found.signal.sum(-1).cpu().numpy().astype(float)
+    return Parts(*reduce_measured(basis, covariance), evidence, power, np.full(len(origin), side), origin)
