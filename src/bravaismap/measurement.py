@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots, reduce_rows
-from bravaismap.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power, streak_power
+from bravaismap.nodes import STREAK_PEAK, broad_power, evidence, log_ratio, node_orders, node_power, ring_power, streak_power
 from bravaismap.periods import both_ways
 from bravaismap.refinement import refine
 from bravaismap.scanlines import leveled
@@ -49,9 +49,6 @@ _TILE_FREEDOM = 30.0
 _BROAD_WORTH = 0.45
 #: A wave is worth no more than its peak over the power in other directions at the same distance, times this.
 _RING_PEAK = 3.5
-#: And than its peak over the power beside it along k_y or k_x, times this: of what the refinement sees of a wave, the
-#: spectrum with its stronger taper sees half.
-_STREAK_PEAK = 2.0
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.1
 _FEW = 3.0
@@ -329,7 +326,7 @@ def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
 
     position = best.order @ best.basis
     beside = node_power(spectrum, position)[0] / streak_power(spectrum, position).clamp_min(1e-12)
-    signal = torch.minimum(best.signal, _STREAK_PEAK * beside)
+    signal = torch.minimum(best.signal, STREAK_PEAK * beside)
     sharp = evidence_of(signal * fraction, best.order)
     rows = torch.nonzero((sharp < _DOUBTFUL) & (sharp > _TELLING)).squeeze(1)
     if len(rows):
