@@ -8,7 +8,7 @@ Laird, Control. Clin. Trials 7, 177 (1986), eq. 8, for four components).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,12 @@ class CommonLattice:
     side: int
     strength: float
     weight: float
+
+    def stretched(self, along_y: float, along_x: float) -> CommonLattice:
+        """Return the lattice in an image enlarged by these factors."""
+        factor = np.array([along_y, along_x])
+        twice = np.tile(factor, 2)
+        return replace(self, basis=self.basis * factor, covariance=self.covariance * twice[:, None] * twice)
 
 
 def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]:

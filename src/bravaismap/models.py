@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bravaismap.agreement import CommonLattice
 from bravaismap.cells import Cells, checked_distortion, classified, joined
 from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.device import PROCESSOR, checked_device, full_precision, in_batches
@@ -21,7 +22,7 @@ from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
-from bravaismap.wholeimage import has_parts, measure_whole
+from bravaismap.wholeimage import measure_whole
 
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
@@ -279,23 +280,27 @@ class LatticeClassifier:
         Sampled
             With `cells`.
         """
-        if not has_parts(images.shape[1:]):
-            return self.predict(images, samples=samples, seed=seed)
-        least = least_evidence(images[0].size)
-
-        def part(image: NDArray[np.floating]) -> Cells:
-            pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
-            with torch.inference_mode():
-                lattices = measure_whole(pixels)
-            if not lattices:
-                return Cells(np.full((1, 2, 2), np.nan), np.full((1, 4, 4), np.nan), np.array([least]))
-            first = lattices[0]
-            basis, covariance = reduce_measured(first.basis[None], first.covariance[None])
-            return Cells(basis, covariance, np.array([max(first.evidence, least)]))
-
-        parts = [part(image) for image in images]
-        cells = Cells(*(np.concatenate([getattr(c, name) for c in parts]) for name in ("basis", "covariance", "evidence")))
+        lattices = [self.lattices(image) for image in images]
+        cells = Cells.of_nothing(len(images))
+        for i, (image, seen) in enumerate(zip(images, lattices, strict=True)):
+            cells.evidence[i] = least_evidence(image.size)
+            if seen:
+                basis, covariance = reduce_measured(seen[0].basis[None], seen[0].covariance[None])
+                cells.basis[i], cells.covariance[i] = basis[0], covariance[0]
+                cells.evidence[i] = max(seen[0].evidence, cells.evidence[i])
         return classified(cells, self.distortion, samples, seed, self.device)
+
+    def lattices(self, image: NDArray[np.floating]) -> list[CommonLattice]:
+        """Return the lattices that an image (y, x) shows, the one with the most evidence first.
+
+        Raises
+        ------
+        InputError
+            If the image is smaller than 32 px.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+        with torch.inference_mode():
+            return measure_whole(pixels)
 
 
 #: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.

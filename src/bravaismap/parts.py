@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.measurement import measure
-from bravaismap.nodes import distinct_power, log_ratio, node_orders
-from bravaismap.periods import off_line
 from bravaismap.posterior import reduce_measured
-from bravaismap.spots import standardize, whitened_power
 
-__all__ = ["Parts", "measure_parts", "part_sizes", "share_off_line"]
+__all__ = ["Parts", "cut_parts", "measure_parts", "measure_window", "part_sizes"]
 
 #: Sides of parts, in px: ten cells of 7 to 130 px have one that is at most half as large again.
 _SIDES = (96, 128, 192, 256, 384, 512, 768, 1024, 1536)
@@ -32,10 +29,6 @@ _LARGEST = 0.8
 _ALONG = 7
 #: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
 _FEWEST_CELLS = 3.0
-#: Highest index of the waves that are summed over parts.
-_HIGHEST = 3
-#: Freedom of the noise of one part, as for a window's evidence (see ``measurement``).
-_FREEDOM = 30.0
 #: Pixels of parts that are measured together.
 _TOGETHER = 2**20
 
@@ -83,38 +76,34 @@ def measure_parts(image: Tensor) -> Parts:
     """
     sides = part_sizes(tuple(image.shape))
     pieces = [_measured(image, side, _origins(tuple(image.shape), side)) for side in sides[:-1]]
-    whole = _of(image[None], np.zeros((1, 2), np.intp), sides[-1], widely=True)
-    pieces.append(whole)
+    pieces.append(measure_window(image, widely=True))
     return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
 
 
-def share_off_line(image: Tensor, basis: NDArray[np.float64], side: int) -> float:
-    """Return which share of a lattice's evidence, summed over all parts of a side, is off its strongest line of waves.
-
-    Fringes whose second period is a chance one have it elsewhere in each part; a lattice has both everywhere.
+def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
+    """Measure an image whole, as the only part of itself.
 
     Parameters
     ----------
     image : tensor, shape (y, x)
-    basis : array, shape (2, 2)
+    widely : bool, optional
+        See :func:`~bravaismap.measurement.measure`.
+    """
+    return _of(image[None], np.zeros((1, 2), np.intp), min(image.shape), widely, whole=True)
+
+
+def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
+    """Yield the parts of a side, (n, side, side), some at a time; the image itself where that is its shorter side.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
     side : int
     """
-    if side < min(image.shape):
-        crops = [part for part, _ in _crops(image, side, _origins(tuple(image.shape), side))]
+    if side >= min(image.shape):
+        yield image[None]
     else:
-        crops = [image[None]]
-    order = node_orders(_HIGHEST, image.device)
-    size = torch.tensor(crops[0].shape[1:], dtype=torch.float32, device=image.device)
-    reciprocal = torch.from_numpy(np.linalg.inv(basis).T.astype(np.float32)).to(image.device) * size
-    gains = []
-    for part in crops:
-        spectrum = whitened_power(standardize(part))
-        position = (order @ reciprocal).expand(len(part), -1, -1)
-        power, seen = distinct_power(spectrum, position)
-        gains.append(torch.where(seen, log_ratio(power, _FREEDOM), 0.0))
-    gain = torch.cat(gains).mean(0).clamp_min(0)[None]
-    total = float(gain.sum())
-    return float(off_line(gain, order[None])) / total if total > 0 else 0.0
+        yield from (crops for crops, _ in _crops(image, side, _origins(tuple(image.shape), side)))
 
 
 def _origins(shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
@@ -137,12 +126,12 @@ def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple
         yield torch.stack([image[top : top + side, left : left + side] for top, left in corners.tolist()]), corners
 
 
-def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool) -> Parts:
+def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
     found = measure(crops, widely=widely)
     basis, covariance, evidence = (
         getattr(found, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
     )
-    if not widely:
+    if not whole:
         spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
         evidence = np.where(spacing * side >= _FEWEST_CELLS, evidence, 0.0)
     power = found.signal.sum(-1).cpu().numpy().astype(float)

@@ -8,14 +8,17 @@ import numpy as np
 from torch import Tensor
 
 from bravaismap.agreement import CommonLattice, common_lattices
-from bravaismap.parts import measure_parts, share_off_line
+from bravaismap.enlargement import Native, native
+from bravaismap.fringes import two_periods
+from bravaismap.measurement import SMALLEST_SIDE
+from bravaismap.parts import cut_parts, measure_parts, measure_window
 from bravaismap.scanlines import aligned, leveled
 from bravaismap.spots import standardize
 
-__all__ = ["has_parts", "measure_whole"]
+__all__ = ["measure_whole"]
 
 #: Shorter side, in px, and longer one from which on an image is answered from its parts.
-SMALL_SIDE, LARGE_SIDE = 120, 192
+_SMALL_SIDE, _LARGE_SIDE = 120, 192
 #: Mean evidence of its parts below which an image is looked at again with its rows aligned.
 _CLEAR = 220.0
 #: Gain of the waves' power (mean over parts of its logarithm) from which on the rows were displaced: in images whose rows
@@ -24,14 +27,6 @@ _DISPLACED = 0.1
 #: Gain of the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is smoother.
 _GAIN = 1.25
 _STRAIGHT = 60.0
-#: Share of the evidence off the strongest line of waves up to which an image has one period, and from which on two: of
-#: lattices it is 0.37 and more, of fringes with a chance second period up to 0.24.
-_ONE_PERIOD, _TWO_PERIODS = 0.2, 0.35
-
-
-def has_parts(shape: tuple[int, ...]) -> bool:
-    """Return whether an image of this shape is answered from its parts."""
-    return min(shape) >= SMALL_SIDE and max(shape) >= LARGE_SIDE
 
 
 def measure_whole(image: Tensor) -> list[CommonLattice]:
@@ -40,15 +35,30 @@ def measure_whole(image: Tensor) -> list[CommonLattice]:
     Parameters
     ----------
     image : tensor, shape (y, x)
-        Any real type; at least 192 px a side.
+        Any real type; at least 32 px a side.
+
+    Raises
+    ------
+    InputError
+        If the image is smaller than 32 px.
     """
-    plain = standardize(leveled(standardize(image[None])))[0]
+    own = native(image)
+    if min(own.image.shape) < SMALLEST_SIDE:
+        own = Native(image, (1.0, 1.0))
+    plain = standardize(leveled(standardize(own.image[None])))[0]
+    if min(plain.shape) < _SMALL_SIDE or max(plain.shape) < _LARGE_SIDE:
+        lattices = common_lattices(measure_window(plain), tuple(plain.shape))
+    else:
+        lattices = _of_parts(plain)
+    return [lattice.stretched(*own.repeated) for lattice in lattices]
+
+
+def _of_parts(plain: Tensor) -> list[CommonLattice]:
     plain, lattices = _explained(plain)
     if not lattices:
         return []
     first = lattices[0]
-    both = share_off_line(plain, first.basis, first.side)
-    worth = float(np.clip((both - _ONE_PERIOD) / (_TWO_PERIODS - _ONE_PERIOD), 0.0, 1.0))
+    worth = two_periods(cut_parts(plain, first.side), first.basis)
     return [replace(first, evidence=worth * first.evidence), *lattices[1:]]
 
 
