@@ -8,6 +8,7 @@ Laird, Control. Clin. Trials 7, 177 (1986), eq. 8, for four components).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from bravaismap.parts import Parts
 from bravaismap.posterior import none_probability
 
-__all__ = ["CommonLattice", "common_lattices"]
+__all__ = ["CommonLattice", "common_lattices", "superlattice"]
 
 Floats = NDArray[np.float64]
 
@@ -31,10 +32,15 @@ _COHERENT = 0.75
 #: Log odds of `none` change by this for each unit of evidence (see ``posterior``), so that a search through n parts
 #: costs ln n / slope.
 _SLOPE = 0.45
+#: Evidence that a part has by chance, which does not add up over parts.
+_CHANCE = 12.0
 #: A lattice counts if a region of this many cells would show it (see ``measurement``).
 _VISIBLE = 400.0
 #: Parts, of all sizes, that see the same small crystal.
-_NEIGHBOURS = 4
+_NEIGHBOURS = 6
+#: Largest index of a superlattice that is preferred to its lattice, and the share of that one's evidence that it needs.
+_LARGEST_INDEX = 2
+_ORDERED = 0.6
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class CommonLattice:
         Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
     weight : float
         By which lattices are ranked: the mean evidence times the root of the number of independent parts.
+    strengths : mapping
+        The mean evidence of a part by the side of the parts in px.
     """
 
     basis: Floats
@@ -66,6 +74,7 @@ class CommonLattice:
     side: int
     strength: float
     weight: float
+    strengths: Mapping[int, float]
 
     def stretched(self, along_y: float, along_x: float) -> CommonLattice:
         """Return the lattice in an image enlarged by these factors."""
@@ -91,7 +100,38 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
         members, bases, covariances = _members(parts, left)
         lattices.append(_common(parts, shape, seen, members, bases, covariances))
         left = left[~np.isin(left, members)]
-    return sorted(lattices, key=lambda lattice: -lattice.weight)
+    ranked = sorted(lattices, key=lambda lattice: -lattice.weight)
+    for i, other in enumerate(ranked[1:], 1):
+        if _ordered(other, ranked[0]):
+            return [other, *ranked[:i], *ranked[i + 1 :]]
+    return ranked
+
+
+def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:
+    """Return the matrix of whole numbers N with cell = N · of, or None where a lattice is no superlattice of another.
+
+    Parameters
+    ----------
+    cell, of : array, shape (2, 2)
+        Bases, rows, of which the second has the smaller cell.
+    """
+    relation = cell @ np.linalg.inv(of)
+    whole = np.rint(relation).astype(np.intp)
+    index = abs(round(np.linalg.det(whole)))
+    return whole if index > 1 and np.abs(relation - whole).max() < _SAME else None
+
+
+def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
+    """Whether a superlattice is the lattice of the crystal, and the first what its domains have in common.
+
+    Across an antiphase boundary the waves of the order cancel, so that large parts show the smaller cell alone. The
+    order is real if in parts of half the size it has nearly as much evidence.
+    """
+    matrix = superlattice(cell.basis, first.basis)
+    if matrix is None or abs(round(np.linalg.det(matrix))) > _LARGEST_INDEX:
+        return False
+    sides = [side for side, value in cell.strengths.items() if value >= 0.5 * cell.strength and 2 * side <= first.side]
+    return any(cell.strengths[side] >= _ORDERED * first.strengths[side] for side in sides)
 
 
 def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
@@ -124,7 +164,9 @@ def _common(
         strength[side] = parts.evidence[own].sum() / count
         share[side] = seen[own].sum() / count
         within = min(1.0, visible / max(share[side] * pixels, 1.0))
-        evidence[side] = strength[side] * min(room, count) * within
+        chance = _CHANCE if count > 1 else 0.0
+        clear = np.maximum(parts.evidence[own] - chance, 0).sum() / count
+        evidence[side] = clear * min(room, count) * within
         rank[side] = strength[side] * np.sqrt(min(room, count))
     side = max(side for side, value in strength.items() if value >= _COHERENT * max(strength.values()))
     chosen = parts.side[members] == side
@@ -132,7 +174,7 @@ def _common(
     basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
     local = np.sort(parts.evidence[members])[::-1][:_NEIGHBOURS].sum() / _NEIGHBOURS
     shown = max(local, *evidence.values()) - search
-    return CommonLattice(basis, covariance, float(shown), float(share[side]), int(side), max(strength.values()), max(rank.values()))
+    return CommonLattice(basis, covariance, float(shown), float(share[side]), int(side), max(strength.values()), max(rank.values()), strength)
 
 
 def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:
