@@ -41,6 +41,8 @@ _NEIGHBOURS = 6
 #: Largest index of a superlattice that is preferred to its lattice, and the share of that one's evidence that it needs.
 _LARGEST_INDEX = 2
 _ORDERED = 0.6
+#: Least mean evidence of the parts for it.
+_ORDER_SHOWN = 30.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
     if matrix is None or abs(round(np.linalg.det(matrix))) > _LARGEST_INDEX:
         return False
     sides = [side for side, value in cell.strengths.items() if value >= 0.5 * cell.strength and 2 * side <= first.side]
-    return any(cell.strengths[side] >= _ORDERED * first.strengths[side] for side in sides)
+    return any(cell.strengths[side] >= max(_ORDERED * first.strengths[side], _ORDER_SHOWN) for side in sides)
 
 
 def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
