@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Native", "native"]
+__all__ = ["Native", "is_enlarged", "native"]
 
 #: Fewest pixels of its own along an axis for a repetition to be told from chance, and the least mean repetition.
 _FEWEST = 16
@@ -32,6 +34,11 @@ class Native:
 
     image: Tensor
     repeated: tuple[float, float]
+
+
+def is_enlarged(image: NDArray[np.floating]) -> bool:
+    """Return whether the pixels of an image (y, x) are repeated evenly."""
+    return native(torch.from_numpy(np.ascontiguousarray(image))).repeated != (1.0, 1.0)
 
 
 def native(image: Tensor) -> Native:

@@ -16,13 +16,14 @@ from bravaismap.agreement import CommonLattice
 from bravaismap.cells import Cells, checked_distortion, classified, joined
 from bravaismap.conventions import CLASSES, nearest_names
 from bravaismap.device import PROCESSOR, checked_device, full_precision, in_batches
+from bravaismap.enlargement import is_enlarged
 from bravaismap.errors import ModelError
 from bravaismap.measurement import SMALLEST_SIDE, measure
 from bravaismap.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.posterior import least_evidence, reduce_measured
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.uncertainty import Sampled, evaluating, monte_carlo_dropout, predictive_entropy
-from bravaismap.wholeimage import measure_whole
+from bravaismap.wholeimage import has_parts, measure_whole
 
 __all__ = ["MODELS", "Classifier", "LatticeClassifier", "NetworkClassifier", "load_model"]
 
@@ -280,6 +281,8 @@ class LatticeClassifier:
         Sampled
             With `cells`.
         """
+        if not has_parts(images.shape[1:]) and not any(is_enlarged(image) for image in images):
+            return self.predict(images, samples=samples, seed=seed)
         lattices = [self.lattices(image) for image in images]
         cells = Cells.of_nothing(len(images))
         for i, (image, seen) in enumerate(zip(images, lattices, strict=True)):

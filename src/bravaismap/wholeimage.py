@@ -15,7 +15,7 @@ from bravaismap.parts import cut_parts, measure_parts, measure_window
 from bravaismap.scanlines import aligned, leveled
 from bravaismap.spots import standardize
 
-__all__ = ["measure_whole"]
+__all__ = ["has_parts", "measure_whole"]
 
 #: Shorter side, in px, and longer one from which on an image is answered from its parts.
 _SMALL_SIDE, _LARGE_SIDE = 120, 192
@@ -27,6 +27,11 @@ _DISPLACED = 0.1
 #: Gain of the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is smoother.
 _GAIN = 1.25
 _STRAIGHT = 60.0
+
+
+def has_parts(shape: tuple[int, ...]) -> bool:
+    """Return whether an image of this shape (y, x) is large enough to be answered from its parts."""
+    return min(shape) >= _SMALL_SIDE and max(shape) >= _LARGE_SIDE
 
 
 def measure_whole(image: Tensor) -> list[CommonLattice]:
@@ -46,10 +51,10 @@ def measure_whole(image: Tensor) -> list[CommonLattice]:
     if min(own.image.shape) < SMALLEST_SIDE:
         own = Native(image, (1.0, 1.0))
     plain = standardize(leveled(standardize(own.image[None])))[0]
-    if min(plain.shape) < _SMALL_SIDE or max(plain.shape) < _LARGE_SIDE:
-        lattices = common_lattices(measure_window(plain), tuple(plain.shape))
-    else:
+    if has_parts(tuple(plain.shape)):
         lattices = _of_parts(plain)
+    else:
+        lattices = common_lattices(measure_window(plain), tuple(plain.shape))
     return [lattice.stretched(*own.repeated) for lattice in lattices]
 
 
