@@ -42,33 +42,34 @@ def leveled(images: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : tensor, shape (n, y, x), float32
+    images : tensor, shape (n, y, x)
+        Standardised.
 
     Returns
     -------
     tensor, shape (n, y, x)
     """
-    images = _rows_leveled(images)
-    return _rows_leveled(images.transpose(1, 2)).transpose(1, 2)
+    rows = _uneven((images @ _across(images.shape[2], images.device)).transpose(1, 2))
+    images = _without_medians(images, rows, 2)
+    columns = _uneven(_across(images.shape[1], images.device).T @ images)
+    return _without_medians(images, columns, 1)
 
 
-def _rows_leveled(images: Tensor) -> Tensor:
-    count, width = images.shape[-2:]
-    across = _across(width, images.device)
-    taper = torch.hann_window(count, periodic=False, device=images.device)[:, None]
-    profile = images @ across[:, :1]
-    beside = images @ across[:, 1:]
-    power = [torch.fft.rfft((part - part.mean(1, keepdim=True)) * taper, dim=1)[:, _SLOWEST:] for part in (profile, beside)]
-    own, other = (part.abs().square() for part in power)
-    level = own[:, :, 0].median(1).values
-    variance = level / math.log(2) / taper.square().sum()
-    matters = variance > _LEAST * images.var(dim=(1, 2))
-    # the sums beside k = 0 have a real and an imaginary part, each of half the power
-    raised = (own[:, :, 0] / (2 * other.mean(-1)).clamp_min(1e-30)).median(1).values > _RAISED * math.log(2)
-    rows = torch.nonzero(raised & matters).squeeze(1)
-    if len(rows) == 0:
+def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    if len(chosen) == 0:
         return images
-    return images.index_copy(0, rows, images[rows] - images[rows].median(2, keepdim=True).values)
+    return images.index_copy(0, chosen, images[chosen] - images[chosen].median(dim, keepdim=True).values)
+
+
+def _uneven(sums: Tensor) -> Tensor:
+    """Which images have offsets, from the sums along their lines, (n, 1 + 2 · frequencies, lines), of `_across`."""
+    taper = torch.hann_window(sums.shape[2], periodic=False, device=sums.device)
+    power = torch.fft.rfft((sums - sums.mean(2, keepdim=True)) * taper)[..., _SLOWEST:].abs().square()
+    own, beside = power[:, 0], power[:, 1:].mean(1)
+    variance = own.median(1).values / (math.log(2) * taper.square().sum())
+    # the sums beside k = 0 have a real and an imaginary part, each of half the power
+    raised = (own / (2 * beside).clamp_min(1e-30)).median(1).values > _RAISED * math.log(2)
+    return torch.nonzero(raised & (variance > _LEAST)).squeeze(1)
 
 
 @functools.cache
