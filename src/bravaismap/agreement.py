@@ -94,10 +94,10 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
     shape : (int, int)
         Of the image, in px.
     """
-    seen = 1 - none_probability(parts.evidence)
+    seen = np.asarray(1 - none_probability(parts.evidence), float)
     left = np.flatnonzero(seen > _SEEN)
     left = left[np.argsort(-parts.evidence[left], kind="stable")]
-    lattices = []
+    lattices: list[CommonLattice] = []
     while len(left) and len(lattices) < _MOST:
         members, bases, covariances = _members(parts, left)
         lattices.append(_common(parts, shape, seen, members, bases, covariances))
@@ -176,7 +176,16 @@ def _common(
     basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
     local = np.sort(parts.evidence[members])[::-1][:_NEIGHBOURS].sum() / _NEIGHBOURS
     shown = max(local, *evidence.values()) - search
-    return CommonLattice(basis, covariance, float(shown), float(share[side]), int(side), max(strength.values()), max(rank.values()), strength)
+    return CommonLattice(
+        basis,
+        covariance,
+        float(shown),
+        float(share[side]),
+        int(side),
+        max(strength.values()),
+        max(rank.values()),
+        strength,
+    )
 
 
 def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:

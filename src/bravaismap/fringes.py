@@ -2,9 +2,9 @@
 
 Interference fringes, mains hum and the pick-up of a scan repeat in one direction. In some parts a search finds a second
 period by chance, and hum whose phase slips from row to row has harmonics that fold back into the spectrum as if they
-were other waves. Two questions to all parts of an image together tell them from a lattice: what is left of the lattice's
-evidence off its strongest line of waves, and what is left of its power when one wave with its harmonics, of any phase in
-each row, has been taken away.
+were other waves. Two questions to all parts of an image together tell them from a lattice: how much of the lattice's
+evidence is off its strongest line of waves, and how much of its power is left when one wave with its harmonics, of any
+phase in each row, has been taken away.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _FREEDOM = 30.0
 #: Share of the evidence off the strongest line of waves up to which there is one period, and from which on two: of
 #: lattices it is 0.37 and more, of fringes up to 0.24.
 _OFF_LINE = (0.2, 0.35)
-#: Share of the power that hum leaves, up to which there is one period, and from which on two: of lattices it is 0.22 and
-#: more, of hum up to 0.01.
+#: Share of the power that hum leaves, up to which there is one period, and from which on two: of lattices it is 0.22
+#: and more, of hum up to 0.01.
 _LEFT = (0.04, 0.12)
 #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
 _HARMONICS = 6
@@ -47,7 +47,9 @@ def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
     basis : array, shape (2, 2)
         Of the lattice, rows, columns (y, x), in px.
     """
-    gains, powers, rests = [], [], []
+    gains: list[Tensor] = []
+    powers: list[Tensor] = []
+    rests: list[Tensor] = []
     order = torch.empty(0, 2)
     for crops in parts:
         plain = standardize(crops)

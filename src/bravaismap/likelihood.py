@@ -14,8 +14,8 @@ centered_rectangular angle of the two equal vectors: uniform over 28°–85° an
 oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %), a tail of ln b/a (8 %); rest anything
 ==================== ===========================================================================================
 
-These are the ranges of the paper's training set, with tails so that no lattice is impossible. The angle of a centred cell
-begins at 35° there; at 28° the reduced cell has b = 2a, as the longest oblique ones.
+These are the ranges of the paper's training set, with tails so that no lattice is impossible. The angle of a centred
+cell begins at 35° there; at 28° the reduced cell has b = 2a, as the longest oblique ones.
 """
 
 from __future__ import annotations

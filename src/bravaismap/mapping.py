@@ -104,7 +104,7 @@ def predict(
     preprocessing: Preprocessing,
     whole: bool = False,
 ) -> Sampled:
-    """Classify images, as wholes or as windows; a constant one has no lattice, whatever a network would say of nothing."""
+    """Classify images, whole or as windows; a constant one has no lattice, whatever a network would say of nothing."""
 
     def answer(images: NDArray[Any]) -> Sampled:
         if whole and isinstance(classifier, LatticeClassifier):

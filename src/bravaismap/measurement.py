@@ -14,7 +14,16 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.indexing import distinct, index_spots, reduce_rows
-from bravaismap.nodes import STREAK_PEAK, broad_power, evidence, log_ratio, node_orders, node_power, ring_power, streak_power
+from bravaismap.nodes import (
+    STREAK_PEAK,
+    broad_power,
+    evidence,
+    log_ratio,
+    node_orders,
+    node_power,
+    ring_power,
+    streak_power,
+)
 from bravaismap.periods import both_ways
 from bravaismap.refinement import refine
 from bravaismap.scanlines import leveled

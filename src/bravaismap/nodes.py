@@ -18,7 +18,17 @@ from torch import Tensor
 
 from bravaismap.spots import Spectrum
 
-__all__ = ["STREAK_PEAK", "broad_power", "distinct_power", "evidence", "log_ratio", "node_orders", "node_power", "ring_power", "streak_power"]
+__all__ = [
+    "STREAK_PEAK",
+    "broad_power",
+    "distinct_power",
+    "evidence",
+    "log_ratio",
+    "node_orders",
+    "node_power",
+    "ring_power",
+    "streak_power",
+]
 
 _FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
 #: Degrees of freedom of the local background: bounds what one bright spot can say.

@@ -135,4 +135,5 @@ def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None,
         spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
         evidence = np.where(spacing * side >= _FEWEST_CELLS, evidence, 0.0)
     power = found.signal.sum(-1).cpu().numpy().astype(float)
-    return Parts(*reduce_measured(basis, covariance), evidence, power, np.full(len(origin), side), origin)
+    reduced, spread = (np.asarray(part, float) for part in reduce_measured(basis, covariance))
+    return Parts(reduced, spread, evidence, power, np.full(len(origin), side), origin)

@@ -1,8 +1,8 @@
 """Periods: whether waves repeat in two independent directions, as a lattice does, or in one, as fringes do.
 
-Fringes, mains hum, the read-out columns of a camera and rows of a scan have one wave vector with its harmonics. A search
-always finds a second, chance one. What parts them from a lattice is the evidence of all waves off the strongest line
-through the centre of the spectrum.
+Fringes, mains hum, the read-out columns of a camera and rows of a scan have one wave vector with its harmonics. A
+search always finds a second, chance one. What parts them from a lattice is the evidence of all waves off the strongest
+line through the centre of the spectrum.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor
 
 __all__ = ["both_ways", "off_line"]
 
-#: Most evidence of a lattice, as a multiple of that of its waves off the strongest line. With it fringes, whose waves off
-#: their line have an evidence of 9 at most in 630 windows, are `none`; of 640 simulated lattices none has less than 62.
+#: Most evidence of a lattice, as a multiple of that of its waves off the strongest line. With it fringes, whose waves
+#: off their line have an evidence of 9 at most in 630 windows, are `none`; of 640 simulated lattices all have 62 or more.
 _SECOND_WORTH = 2.0
 
 

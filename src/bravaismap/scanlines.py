@@ -78,7 +78,8 @@ def _across(width: int, device: torch.device) -> Tensor:
     taper = torch.hann_window(width, periodic=False, device=device)
     phase = 2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(_BESIDE, device=device)
     waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
-    return waves * (taper / taper.sum())[:, None]
+    weights: Tensor = waves * (taper / taper.sum())[:, None]
+    return weights
 
 
 def aligned(image: Tensor) -> Tensor:

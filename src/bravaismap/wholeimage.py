@@ -21,10 +21,11 @@ __all__ = ["has_parts", "measure_whole"]
 _SMALL_SIDE, _LARGE_SIDE = 120, 192
 #: Mean evidence of its parts below which an image is looked at again with its rows aligned.
 _CLEAR = 220.0
-#: Gain of the waves' power (mean over parts of its logarithm) from which on the rows were displaced: in images whose rows
-#: are not, aligning them costs power.
+#: Gain of the waves' power (mean over parts of its logarithm) from which on the rows were displaced: in images whose
+#: rows are not, aligning them costs power.
 _DISPLACED = 0.1
-#: Gain of the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is smoother.
+#: Gain of the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is
+#: smoother.
 _GAIN = 1.25
 _STRAIGHT = 60.0
 
