@@ -38,7 +38,7 @@ class Native:
 
 def is_enlarged(image: NDArray[np.floating]) -> bool:
     """Return whether the pixels of an image (y, x) are repeated evenly."""
-    return native(torch.from_numpy(np.ascontiguousarray(image))).repeated != (1.0, 1.0)
+    return native(torch.from_numpy(np.ascontiguousarray(image, np.float32))).repeated != (1.0, 1.0)
 
 
 def native(image: Tensor) -> Native:

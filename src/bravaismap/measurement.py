@@ -61,6 +61,8 @@ _RING_PEAK = 3.5
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.1
 _FEW = 3.0
+#: Shortest primitive vector that a grid of pixels can show, in px.
+_SHORTEST = 2.0
 #: Side of the smallest window that can be measured, in px.
 SMALLEST_SIDE = 32
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
@@ -309,6 +311,8 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
     shown = _shown(best, spectrum, (_VISIBLE / cells).clamp_max(1.0)[:, None])
     direct, spread = _direct(reciprocal, covariance)
+    resolved = direct.square().sum(-1).amin(-1) >= _SHORTEST**2
+    shown = torch.where(resolved, shown, 0.0)
     wide = _kron(best.order.double())
     node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
     return Measurement(

@@ -13,7 +13,7 @@ from torch import Tensor
 __all__ = ["both_ways", "off_line"]
 
 #: Most evidence of a lattice, as a multiple of that of its waves off the strongest line. With it fringes, whose waves
-#: off their line have an evidence of 9 at most in 630 windows, are `none`; of 640 simulated lattices all have 62 or more.
+#: off their line have an evidence of 9 at most in 630 windows, are `none`; 640 simulated lattices have 62 or more.
 _SECOND_WORTH = 2.0
 
 

@@ -78,8 +78,7 @@ def _across(width: int, device: torch.device) -> Tensor:
     taper = torch.hann_window(width, periodic=False, device=device)
     phase = 2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(_BESIDE, device=device)
     waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
-    weights: Tensor = waves * (taper / taper.sum())[:, None]
-    return weights
+    return waves * (taper / taper.sum())[:, None]
 
 
 def aligned(image: Tensor) -> Tensor:
@@ -96,7 +95,8 @@ def aligned(image: Tensor) -> Tensor:
     shift = _row_shifts(image)
     width = image.shape[1]
     phase = 2 * torch.pi * torch.fft.rfftfreq(width, device=image.device) * shift[:, None]
-    return torch.fft.irfft(torch.fft.rfft(image) * torch.complex(phase.cos(), phase.sin()), n=width)
+    moved: Tensor = torch.fft.irfft(torch.fft.rfft(image) * torch.complex(phase.cos(), phase.sin()), n=width)
+    return moved
 
 
 def _row_shifts(image: Tensor) -> Tensor:
