@@ -34,6 +34,8 @@ _COHERENT = 0.75
 _SLOPE = 0.45
 #: Evidence that a part has by chance, which does not add up over parts.
 _CHANCE = 12.0
+#: Share of the most evidence that parts of a size must have on average to tell how much of the image shows a lattice.
+_RESOLVED = 0.5
 #: A lattice counts if a region of this many cells would show it (see ``measurement``).
 _VISIBLE = 400.0
 #: Parts, of all sizes, that see the same small crystal.
@@ -176,11 +178,13 @@ def _common(
     basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
     local = np.sort(parts.evidence[members])[::-1][:_NEIGHBOURS].sum() / _NEIGHBOURS
     shown = max(local, *evidence.values()) - search
+    # the smallest parts that show it resolve where it is
+    area = min(share[side] for side, value in strength.items() if value >= _RESOLVED * max(strength.values()))
     return CommonLattice(
         basis,
         covariance,
         float(shown),
-        float(share[side]),
+        float(area),
         int(side),
         max(strength.values()),
         max(rank.values()),
