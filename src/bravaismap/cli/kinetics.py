@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, PixelOption, SeedOption
+from bravaismap.cli.answers import beam_answer, growth_answer
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    JsonOption,
+    PixelOption,
+    QuietOption,
+    SeedOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import note, out, print_json
 from bravaismap.errors import InputError
-from bravaismap.terminal import out
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,16 +67,22 @@ def fit(
         typer.Option("--threshold", help="Intensity below which it is void.", show_default="Otsu's"),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
-    from bravaismap.dose import frame_area, physical_growth
-    from bravaismap.growthlaws import LAWS, growth_law
-    from bravaismap.io.growth import export_growth
-    from bravaismap.io.result import open_result
-    from bravaismap.kinetics import compare_laws, fit_growth
+    from bravaismap.export.growth import export_growth
+    from bravaismap.kinetics.dose import frame_area, physical_growth
+    from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.kinetics.laws import LAWS, growth_law
+    from bravaismap.result.open import open_result
 
     if law != "auto":
         growth_law(law, onset)
@@ -82,12 +101,16 @@ def fit(
         fraction, law=law, onset=onset, baseline=interval, std=std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, fraction)}
+    read = Reading(dataset, channel, frames, crop, bin)
+    others = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, fraction)}
     folder = output or result.resolve().parent
     written = export_growth(growth, folder, physical=physical, laws=laws, others=others)
+    if json:
+        print_json(growth_answer(growth, physical, laws, written))
+        return
     _print_growth(growth, physical, laws)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -107,16 +130,20 @@ def beam(
         float | None,
         typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
 
-    from bravaismap.knockon import displacement_table, displacements_per_atom
+    from bravaismap.kinetics.knock_on import displacement_table, displacements_per_atom
 
     for name, given in (("--dose", dose), ("--dose-rate", dose_rate)):
         if given is not None and not given > 0:
             raise InputError(f"{name} {given:g} was given; expected a positive number")
     found = displacement_table(element, energy, displacement_energy)
+    if json:
+        print_json(beam_answer(found, dose, dose_rate))
+        return
     table = Table("", "in", "T_d (eV)", "T_max (eV)", "threshold (kV)", "σ (barn)")
     for name, given in (("dpa", dose), ("dpa/s", dose_rate)):
         if given is not None:
@@ -147,7 +174,7 @@ def beam(
 def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | None) -> tuple[Any, Any, float]:
     """Return a fraction and its σ over time or dose, and what the time was multiplied with."""
     from bravaismap.conventions import ALIASES, nearest_names
-    from bravaismap.dose import over_dose
+    from bravaismap.kinetics.dose import over_dose
 
     names = [str(name) for name in phases["lattice"].values]
     chosen = lattice if lattice in names else ALIASES.get(lattice, lattice)
@@ -164,14 +191,11 @@ def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | N
     return over_dose(curves["fraction"], rate), curves["fraction_std"], rate
 
 
-def _thresholded(
-    movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
-) -> xr.DataArray:
+def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
-    from bravaismap.io.read import read
-    from bravaismap.thresholding import agreement, spacing_of, threshold_voids
+    from bravaismap.domains.thresholding import agreement, spacing_of, threshold_voids
 
-    frames = read(movie, dataset=dataset)
+    frames = read(movie, timed=False)
     if len(frames) != fraction.size:
         raise InputError(
             f"{movie} has {len(frames)} frames, the result {fraction.size}; give the movie that was mapped"
@@ -180,17 +204,16 @@ def _thresholded(
     dark = fraction.copy(data=voids.mean(axis=(1, 2)))
     found = agreement(fraction.values, dark.values)
     relative = "" if found.relative is None else f", {100 * found.relative:.0f} % of the latter"
-    out.print(
+    note(
         f"intensity below {chosen:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs by "
         f"{100 * found.mean:+.2f} % of the frame on average, {100 * found.rms:.2f} % rms{relative}; they "
-        f"correlate at {found.correlation:.3f}",
-        highlight=False,
+        f"correlate at {found.correlation:.3f}"
     )
     return dark
 
 
 def _rate(dose_rate: float | None, current: float | None, area: float | None) -> float | None:
-    from bravaismap import dose
+    from bravaismap.kinetics import dose
 
     if dose_rate is not None and current is not None:
         raise InputError("--dose-rate and --beam-current were both given; give one of them")
