@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from bravaismap.measure.agreement import CommonLattice, common_lattices
+from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice
 from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.measurement import SMALLEST_SIDE
+from bravaismap.measure.odds import EVEN_EVIDENCE
 from bravaismap.measure.parts import cut_parts, measure_parts, measure_window
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
@@ -37,6 +38,8 @@ def has_parts(shape: tuple[int, ...]) -> bool:
 
 def measure_whole(image: Tensor) -> list[CommonLattice]:
     """Return the lattices of an image, the one with the most evidence first; none where it shows none.
+
+    The others are those of grains, twins or layers that parts of the image show.
 
     Parameters
     ----------
@@ -65,7 +68,16 @@ def _of_parts(plain: Tensor) -> list[CommonLattice]:
         return []
     first = lattices[0]
     worth = two_periods(cut_parts(plain, first.side), first.basis)
-    return [replace(first, evidence=worth * first.evidence), *lattices[1:]]
+    others = [other for other in lattices[1:] if _is_second(other, first, min(plain.shape))]
+    return [replace(first, evidence=worth * first.evidence), *others]
+
+
+def _is_second(other: CommonLattice, first: CommonLattice, side: int) -> bool:
+    """Whether a lattice is one of its own: it shows in parts that suit the first, and neither is a superlattice."""
+    suited = [part for part, value in first.strengths.items() if part < side and value >= 0.5 * first.strength]
+    shown = other.evidence > EVEN_EVIDENCE and any(other.strengths[part] > 0 for part in suited)
+    related = superlattice(other.basis, first.basis) is not None or superlattice(first.basis, other.basis) is not None
+    return shown and not related
 
 
 def _explained(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
