@@ -74,6 +74,26 @@ def windows() -> np.ndarray:
     return simulate(12, seed=77)["image"].values
 
 
+@pytest.fixture(scope="session")
+def crystal() -> Callable[..., np.ndarray]:
+    """Return a function that draws Gaussian atoms of height 1 at the points of a lattice."""
+
+    def draw(
+        shape: tuple[int, int], basis: np.ndarray, width: float = 2.0, shift: np.ndarray | None = None
+    ) -> np.ndarray:
+        place = np.stack(np.mgrid[: shape[0], : shape[1]], axis=-1).astype(float)
+        if shift is not None:
+            place = place - shift
+        index = place @ np.linalg.inv(basis)
+        index -= np.floor(index)
+        image = np.zeros(shape)
+        for corner in np.stack(np.mgrid[-1:3, -1:3], axis=-1).reshape(-1, 2):
+            image += np.exp(-(((index - corner) @ basis) ** 2).sum(-1) / (2 * width**2))
+        return image
+
+    return draw
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left behind."""

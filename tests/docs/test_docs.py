@@ -30,10 +30,10 @@ sys.exit(main(sys.argv[1:]))
 
 def test_constants_of_the_mathematics_are_those_of_the_code() -> None:
     from bravaismap.classify import likelihood, posterior
-    from bravaismap.measure import measurement
+    from bravaismap.measure import measurement, odds
 
     text = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
-    slope, even = posterior._ODDS_SLOPE, posterior.EVEN_EVIDENCE
+    slope, even = odds.ODDS_SLOPE, odds.EVEN_EVIDENCE
     least, more, middle, width = posterior._MISTAKEN
     (clear, _), (rare, factor) = likelihood._SCALES
     for said in (

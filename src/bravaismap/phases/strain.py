@@ -26,13 +26,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.posterior import reduce_measured
 from bravaismap.conventions import LATTICES, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deviation import nearest_basis
 from bravaismap.lattice.shape import CENTER
-from bravaismap.lattice.sublattices import kronecker_lift
+from bravaismap.lattice.sublattices import kronecker_lift, reduce_measured
 from bravaismap.phases.reclassification import check_cells, covariance_of
 
 __all__ = [
