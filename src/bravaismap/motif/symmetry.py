@@ -1,0 +1,384 @@
+"""Symmetry: how probable each of the 17 plane groups is, from structure factors with errors.
+
+A plane group ties structure factors to one another: F(h W) = F(h) exp(−2πi h·t) for each of its operations (W, t), once
+the origin is where the group has it. Those that obey are a linear subspace, on which the measured ones are projected by
+averaging over the group. The evidence of a group in a setting is the probability of the measured structure factors when
+those of the crystal are drawn from Wilson's law within the subspace and the origin lies anywhere; against p1, which ties
+nothing, its logarithm is
+
+    −½ rᵀ [C⁻¹ − (C + S)⁻¹] r  +  ½ tr{(1 − P) [ln(C + S) − ln C]}  +  ln(share of the cell that the origin may lie in)
+
+with r the part that does not obey, C the covariance of the errors, S the variance that Wilson's law expects and P the
+projection. The first term is the misfit; the second the gain of a law that leaves less to chance, as the penalty of a
+geometric information criterion, but with the true weight of each structure factor: one below the noise says nothing for
+a group and nothing against it. Groups have equal prior probabilities, shared by the settings of each.
+
+Aberrations, a tip that is not round and lattices not quite at rest break symmetries a little in any image. They are an
+error of each structure factor in proportion to its size, `systematic`, beside the noise.
+
+References
+----------
+P. Moeck, arXiv:1902.04155. Y. Liu, R. T. Collins and Y. Tsin, IEEE PAMI 26, 354 (2004).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from bravaismap.errors import InputError
+from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings
+from bravaismap.motif.structure_factors import StructureFactors
+
+__all__ = ["GroupFit", "Symmetry", "find_symmetry", "symmetrized"]
+
+Floats = NDArray[np.floating]
+Complexes = NDArray[np.complexfloating]
+Integers = NDArray[np.int64]
+
+#: Misfits are followed up to so many σ of a lattice's distortion.
+_FARTHEST = 4.0
+_STARTS = 3  # highest peaks of the likelihood over the origin that are refined
+_STEPS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class GroupFit:
+    """A plane group in a setting, as it fits the structure factors.
+
+    Attributes
+    ----------
+    setting : Setting
+    origin : array, shape (2,)
+        Fractional coordinates of the group's origin, from 0 to below 1; 0 along directions in which it is free.
+    origin_std : array, shape (2,)
+        NaN along a direction in which the origin is free.
+    log_evidence : float
+        Against p1, of the setting alone.
+    chi_square : float
+        rᵀ C⁻¹ r of what does not obey.
+    constraints : int
+        How many real numbers it would leave at zero: the expectation of `chi_square`.
+    residual : float
+        Root of the share of the power, above the noise, that does not obey: 0 for a perfect symmetry.
+    """
+
+    setting: Setting
+    origin: Floats
+    origin_std: Floats
+    log_evidence: float
+    chi_square: float
+    constraints: int
+    residual: float
+
+
+@dataclass(frozen=True, eq=False)
+class Symmetry:
+    """Plane groups with their probabilities.
+
+    Attributes
+    ----------
+    probability : array, shape (17,)
+        In the order of :data:`~bravaismap.motif.plane_groups.PLANE_GROUPS`; 0 for those the lattice does not allow.
+    fits : tuple of GroupFit or None
+        The best setting of each group, None where the lattice allows none.
+    settings : tuple of GroupFit
+        All that were tried.
+    """
+
+    probability: Floats
+    fits: tuple[GroupFit | None, ...]
+    settings: tuple[GroupFit, ...]
+
+    @property
+    def best(self) -> GroupFit:
+        """The most probable group in its best setting."""
+        fit = self.fits[int(np.argmax(self.probability))]
+        assert fit is not None
+        return fit
+
+    @property
+    def group(self) -> PlaneGroup:
+        """The most probable group."""
+        return self.best.setting.group
+
+    def summed(self, attribute: str) -> dict[str, float]:
+        """Return the probability of each value of an attribute of groups: ``point_group``, ``laue_class``, ``lattice``."""
+        total: dict[str, float] = {}
+        for group, p in zip(PLANE_GROUPS, self.probability, strict=True):
+            value = getattr(group, attribute)
+            total[value] = total.get(value, 0.0) + float(p)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """What all settings are weighed with.
+
+    Attributes
+    ----------
+    full : int array, shape (2n, 2)
+        Orders of the half plane, then their negatives.
+    value : complex array, shape (2n,)
+    weight : array, shape (2n,)
+        1/σ² − 1/(σ² + S) of each order alone: worth of a misfit, for the search of the origin.
+    precision, misfit, gain : arrays, shape (2n, 2n)
+        C⁻¹; C⁻¹ − (C + S)⁻¹; ln(C + S) − ln C, all over real parts and then imaginary parts.
+    noise : float
+        Sum of σ² over the half plane.
+    """
+
+    full: Integers
+    value: Complexes
+    weight: Floats
+    precision: Floats
+    misfit: Floats
+    gain: Floats
+    noise: float
+
+
+def find_symmetry(
+    factors: StructureFactors,
+    distortion: float = 0.02,
+    systematic: float = 0.0,
+    lattice_std: float = 0.0,
+    settings: Sequence[Setting] | None = None,
+) -> Symmetry:
+    """Return the probabilities of the plane groups.
+
+    Parameters
+    ----------
+    factors : StructureFactors
+        On a reduced basis.
+    distortion : float
+        Distortion of the scan, σ of each component of its linear map, as in a classification: a lattice within it of a
+        square may be one. The structure factors themselves do not change under it.
+    systematic : float
+        Error of each structure factor besides noise, as a fraction of its size.
+    lattice_std : float
+        σ of the shape of the measured lattice, as a strain.
+    settings : sequence of Setting, optional
+        Those to try, in place of all that the lattice allows.
+
+    Raises
+    ------
+    InputError
+        If `distortion` or `systematic` is negative or not finite.
+    """
+    for name, value in (("distortion", distortion), ("systematic", systematic)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name} = {value} was given; expected a fraction from 0 to below 1, such as 0.02")
+    spread = float(np.sqrt(2 * distortion**2 + lattice_std**2)) + 1e-6
+    if settings is None:
+        settings = compatible_settings(factors.basis, _FARTHEST * spread)
+    evidence = _weighed(_closed(factors, settings), systematic)
+    fits = tuple(_fit(evidence, setting, spread) for setting in settings)
+    log_evidence = np.full(len(PLANE_GROUPS), -np.inf)
+    best: list[GroupFit | None] = []
+    for group in PLANE_GROUPS:
+        own = [fit for fit in fits if fit.setting.group is group]
+        if own:
+            log_evidence[group.number - 1] = logsumexp([fit.log_evidence for fit in own]) - np.log(len(own))
+        best.append(max(own, key=lambda fit: fit.log_evidence) if own else None)
+    return Symmetry(np.exp(log_evidence - logsumexp(log_evidence)), tuple(best), fits)
+
+
+def symmetrized(factors: StructureFactors, fit: GroupFit) -> StructureFactors:
+    """Return the structure factors averaged over a group, those only whose partners were all measured."""
+    closed = _closed(factors, [fit.setting])
+    full, value = _both_halves(closed)
+    terms = _terms(full, value, fit.setting)
+    mean = terms.average(fit.origin)[: len(closed.order)]
+    return StructureFactors(closed.basis, closed.order, mean, closed.std, closed.expected, closed.covariance)
+
+
+def _closed(factors: StructureFactors, settings: Sequence[Setting]) -> StructureFactors:
+    """Return the largest part of the orders that every operation takes to itself."""
+    matrices = np.unique(np.concatenate([setting.matrices for setting in settings]), axis=0)
+    order = factors.order
+    images = np.einsum("ni,gij->gnj", order, matrices)
+    reach = int(np.abs(images).max(initial=0)) + 1
+    kept = np.ones(len(order), bool)
+    while True:
+        present = np.zeros((2 * reach + 1, 2 * reach + 1), bool)
+        for sign in (1, -1):
+            present[tuple((sign * order[kept] + reach).T)] = True
+        still = kept & present[images[..., 0] + reach, images[..., 1] + reach].all(axis=0)
+        if (still == kept).all():
+            break
+        kept = still
+    both = np.concatenate([kept, kept])
+    return StructureFactors(
+        factors.basis, order[kept], factors.value[kept], factors.std[kept], factors.expected[kept],
+        factors.covariance[np.ix_(both, both)],
+    )  # fmt: skip
+
+
+def _both_halves(factors: StructureFactors) -> tuple[Integers, Complexes]:
+    return np.concatenate([factors.order, -factors.order]), np.concatenate([factors.value, np.conj(factors.value)])
+
+
+def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
+    full, value = _both_halves(factors)
+    strength = (np.abs(factors.value) ** 2 + factors.expected) / 2
+    variance = factors.std**2 + systematic**2 * strength
+    twice = [np.concatenate([part, part]) / 2 for part in (systematic**2 * strength, factors.expected)]
+    error = factors.covariance + np.diag(twice[0])
+    scale = np.sqrt(np.diag(error))
+    error = error / np.outer(scale, scale)
+    small, low = np.linalg.eigh(error)
+    large, high = np.linalg.eigh(error + np.diag(twice[1] / scale**2))
+    small, large = np.maximum(small, 1e-6), np.maximum(large, 1e-6)
+    precision = (low / small) @ low.T
+    gain = (high * np.log(large)) @ high.T - (low * np.log(small)) @ low.T
+    outer = np.outer(scale, scale)
+    weight = 1 / variance - 1 / (variance + factors.expected)
+    return _Evidence(
+        full, value, np.concatenate([weight, weight]), precision / outer,
+        (precision - (high / large) @ high.T) / outer, gain, float(variance.sum()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """The average over a group, term by term: one for each operation and order.
+
+    Attributes
+    ----------
+    partner : int array, shape (m, 2n)
+        Position of h W among the orders.
+    shift : int array, shape (m, 2n, 2)
+        h − h W, which the origin multiplies.
+    value : complex array, shape (m, 2n)
+        F(h W) exp(2πi h·t) / m.
+    """
+
+    partner: Integers
+    shift: Integers
+    value: Complexes
+
+    def turned(self, origin: Floats) -> Complexes:
+        """Return the terms for an origin, shape (m, 2n)."""
+        return np.asarray(self.value * np.exp(2j * np.pi * (self.shift @ origin)))
+
+    def average(self, origin: Floats) -> Complexes:
+        """Return the projection of the structure factors, shape (2n,)."""
+        return np.asarray(self.turned(origin).sum(axis=0))
+
+
+def _terms(full: Integers, value: Complexes, setting: Setting) -> _Terms:
+    images = np.einsum("ni,gij->gnj", full, setting.matrices)
+    reach = int(np.abs(full).max(initial=0))
+    position = np.zeros((2 * reach + 1, 2 * reach + 1), np.int64)
+    position[tuple((full + reach).T)] = np.arange(len(full))
+    partner = position[images[..., 0] + reach, images[..., 1] + reach]
+    phase = np.exp(2j * np.pi * np.einsum("ni,gi->gn", full, setting.translations))
+    return _Terms(partner, full - images, value[partner] * phase / len(images))
+
+
+def _parts(values: Complexes) -> Floats:
+    half = values[..., : values.shape[-1] // 2]
+    return np.concatenate([half.real, half.imag], axis=-1)
+
+
+def _fit(evidence: _Evidence, setting: Setting, spread: float) -> GroupFit:
+    """Return how a setting fits, at the origin of the most likelihood."""
+    terms = _terms(evidence.full, evidence.value, setting)
+    directions, equivalent = setting.freedom
+    measured = _parts(evidence.value)
+    fits = [
+        _refined(evidence, terms, directions, start, measured) for start in _starts(evidence, terms, directions)
+    ]
+    origin, cost, curve = min(fits, key=lambda fit: fit[1])
+    rest = measured - _parts(terms.average(origin))
+    traces = _traces(evidence, setting, origin)
+    log_evidence = -cost / 2 + traces[1] / 2 - setting.misfit**2 / (2 * spread**2)
+    std = np.full(2, np.nan)
+    if len(directions):
+        volume = equivalent * np.sqrt((2 * np.pi) ** len(directions) / max(float(np.linalg.det(curve)), 1e-300))
+        log_evidence += min(0.0, float(np.log(volume)))
+        std = np.sqrt(np.diag(directions.T @ np.linalg.pinv(curve) @ directions))
+        std = np.where((directions != 0).any(axis=0), std, np.nan)
+    power = float((np.abs(evidence.value) ** 2).sum() / 2)
+    broken = float((rest**2).sum()) - evidence.noise * traces[0] / max(len(measured), 1)
+    residual = np.sqrt(max(broken, 0.0) / max(power - evidence.noise, 1e-300))
+    return GroupFit(
+        setting, origin % 1.0, std, float(log_evidence), float(rest @ evidence.precision @ rest),
+        round(traces[0]), float(min(residual, 1.0)),
+    )  # fmt: skip
+
+
+def _starts(evidence: _Evidence, terms: _Terms, directions: Integers) -> list[Floats]:
+    """Return the origins of the highest peaks of the likelihood of each order alone, from a Fourier series."""
+    if len(directions) == 0:
+        return [np.zeros(2)]
+    index = terms.shift @ directions.T
+    reach = int(np.abs(index).max(initial=1))
+    side = 1 << int(np.ceil(np.log2(3 * reach + 2)))
+    series = np.zeros((side,) * len(directions), complex)
+    np.add.at(series, tuple(np.moveaxis(index, -1, 0)), evidence.weight * np.conj(evidence.value) * terms.value)
+    likely = np.fft.ifftn(series).real
+    peak = np.ones_like(likely, bool)
+    for axis in range(likely.ndim):
+        for step in (1, -1):
+            peak &= likely >= np.roll(likely, step, axis)
+    places = np.argwhere(peak)
+    highest = places[np.argsort(-likely[tuple(places.T)], kind="stable")]
+    distinct: list[Floats] = []
+    for place in highest:
+        origin = place @ directions / side
+        if len(distinct) < _STARTS:
+            distinct.append(origin)
+    return distinct
+
+
+def _refined(
+    evidence: _Evidence, terms: _Terms, directions: Integers, origin: Floats, measured: Floats
+) -> tuple[Floats, float, Floats]:
+    """Return origin, rᵀ K r and half its second derivative by the directions, after Gauss–Newton steps."""
+
+    def state(place: Floats) -> tuple[Floats, Floats, float]:
+        turned = terms.turned(place)
+        rest = measured - _parts(turned.sum(axis=0))
+        weighted = evidence.misfit @ rest
+        return turned, weighted, float(rest @ weighted)
+
+    turned, weighted, cost = state(origin)
+    curve = np.zeros((len(directions), len(directions)))
+    for _ in range(_STEPS if len(directions) else 0):
+        slope = np.stack([_parts((2j * np.pi * (terms.shift @ d) * turned).sum(axis=0)) for d in directions])
+        curve = slope @ evidence.misfit @ slope.T
+        step = np.linalg.solve(curve + 1e-12 * (np.trace(curve) + 1e-300) * np.eye(len(curve)), slope @ weighted)
+        step = np.clip(step, -0.05, 0.05)
+        trial = origin + step @ directions
+        after = state(trial)
+        if after[2] >= cost:
+            break
+        gained = cost - after[2]
+        origin, (turned, weighted, cost) = trial, after
+        if gained < 1e-3:
+            break
+    return origin, cost, curve
+
+
+def _traces(evidence: _Evidence, setting: Setting, origin: Floats) -> tuple[float, float]:
+    """Return tr(1 − P) and tr{(1 − P) [ln(C + S) − ln C]}."""
+    unit = _terms(evidence.full, np.ones(len(evidence.full), complex), setting)
+    n = len(evidence.full) // 2
+    term = unit.turned(origin)[:, :n]
+    partner = unit.partner[:, :n]
+    sign = np.where(partner >= n, -1.0, 1.0)
+    column = partner % n
+    row = np.arange(n)
+    gain = evidence.gain
+    # the real part takes Re F and −Im F of its partner (+Im F of a partner in the other half), the imaginary part
+    # Im F and Re F
+    along = term.real * (gain[column, row] + sign * gain[column + n, row + n])
+    across = term.imag * (gain[column, row + n] - sign * gain[column + n, row])
+    own = (column == row) * term.real * (1 + sign)
+    return float(2 * n - own.sum()), float(np.trace(gain) - (along + across).sum())
