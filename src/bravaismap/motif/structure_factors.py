@@ -17,18 +17,30 @@ A. J. C. Wilson, Nature 150, 152 (1942).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
+from scipy.linalg import lu_factor, lu_solve
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize
 
+from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal
 from bravaismap.motif.averaging import Fold, fold_pixels, synthesis
 from bravaismap.motif.phase import LocalPhase, Region, half_plane, local_phase
 
-__all__ = ["PatternFit", "StructureFactors", "fit_pattern", "structure_factors"]
+__all__ = [
+    "PatternFit",
+    "StructureFactors",
+    "error_covariance",
+    "fit_pattern",
+    "noise_variance",
+    "structure_factors",
+    "wilson",
+]
 
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
@@ -40,6 +52,8 @@ _ROUNDS = 2
 _ROWS_DIFFER = 2.0
 #: Bins around a node that its own wave may fill, and the half width of the neighbourhood that gives its noise.
 _OWN, _AROUND = 1.3, 3.0
+_STREAK = 3.0  # errors of its mean by which a streak must be above the power around it
+_BLOCKS = 4.0  # blocks to a σ, on which the slow background is worked out
 _DARKEST = 0.05  # least variance at a point of the cell, in units of the mean
 #: Wilson's strength over the noise below which an order is not looked at.
 _TELLING = 0.02
@@ -69,6 +83,42 @@ class PatternFit:
     residual: Floats
     weight: Floats
     basis: Floats
+
+    @functools.cached_property
+    def power(self) -> Floats:
+        """Power spectrum of the residual."""
+        return np.asarray(np.abs(np.fft.fft2(self.residual)) ** 2)
+
+    @functools.cached_property
+    def variance(self) -> Floats:
+        """Variance of each complex structure factor, (n,)."""
+        return noise_variance(self, self.orders)
+
+    @functools.cached_property
+    def law(self) -> tuple[float, float]:
+        """ln K and B (px²) of Wilson's law, of most likelihood."""
+        intensity, square = np.abs(self.factors) ** 2, self.square_of(self.orders)
+        unit = float(square.max())
+        start = np.log(max(np.average(np.maximum(intensity - self.variance, 0), weights=1 / (unit + square)), 1e-300))
+
+        def unlikely(parameters: Floats) -> float:
+            mean = np.exp(np.clip(parameters[0] - parameters[1] * square / unit, -690, 690)) + self.variance
+            return float((np.log(mean) + intensity / mean).sum())
+
+        found = min(
+            (minimize(unlikely, [start + fall / 3, fall], method="Nelder-Mead") for fall in (1.0, 8.0)),
+            key=lambda result: float(result.fun),
+        )
+        return float(found.x[0]), float(found.x[1]) / unit
+
+    @functools.cached_property
+    def variation(self) -> Complexes:
+        """Transform V(h) / V(0) of the pixel variance over the cell, on a grid of orders."""
+        return _variance_over_cell(self)
+
+    def square_of(self, orders: Floats) -> Floats:
+        """Return k² of orders (n, 2), in 1/px²."""
+        return np.asarray(((orders @ reciprocal(self.basis)) ** 2).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -116,18 +166,27 @@ def fit_pattern(image: Floats, basis: Floats, weight: Floats, phase: LocalPhase 
         1 for the pixels to be fitted, 0 for the others.
     phase : LocalPhase, optional
         Where every pixel lies in its cell; found from the image when not given.
+
+    Raises
+    ------
+    InputError
+        If the cell is so small that fewer than three spots lie within the Nyquist frequency.
     """
+    orders = half_plane(basis, _ORDERS)
+    if len(orders) < 3:
+        a, b = np.linalg.norm(basis, axis=1)
+        raise InputError(f"a cell of {a:.1f} × {b:.1f} px was given; expected vectors of 3 px or more")
     longest = float(np.linalg.norm(basis, axis=1).max())
     image = np.asarray(image, float)
     background = _slow(image, weight, longest)
     if phase is None:
         phase = local_phase(Region((image - background) * weight, weight, basis))
-    orders = half_plane(basis, _ORDERS)
     fold = fold_pixels(phase.coordinates, int(np.abs(orders).max(initial=1)))
+    solve = _LeastSquares(fold, orders, weight)
     pattern = np.zeros_like(image)
     factors = np.zeros(len(orders), complex)
     for turn in range(_ROUNDS + 1):
-        factors = _least_squares(fold, orders, image - background, weight)
+        factors = solve(image - background)
         pattern = fold.pattern(orders, factors).reshape(image.shape)
         if turn < _ROUNDS:
             rest = image - pattern
@@ -142,22 +201,34 @@ def structure_factors(fit: PatternFit) -> StructureFactors:
 
     Orders so far out that Wilson's law expects nothing above the noise are left out.
     """
-    variance = _neighbourhood(fit)
-    distance = np.linalg.norm(fit.orders @ reciprocal(fit.basis), axis=1)
-    expected = _wilson(np.abs(fit.factors) ** 2, variance, distance)
+    variance, expected = fit.variance, wilson(fit, fit.orders)
     kept = expected > _TELLING * variance
     if kept.sum() < 6:
-        kept = np.argsort(np.argsort(distance)) < 6
+        kept = np.arange(len(kept)) < 6  # they are sorted by their distance from the centre
     orders, values, std = fit.orders[kept], fit.factors[kept], np.sqrt(variance[kept])
-    covariance = _covariance(orders, std, _variance_over_cell(fit))
+    covariance = error_covariance(fit, orders, std)
     return StructureFactors(fit.basis, orders, values, std, expected[kept], covariance)
 
 
 def _slow(image: Floats, weight: Floats, sigma: float) -> Floats:
-    """Return the local mean of an image in a Gaussian."""
-    total = gaussian_filter(np.asarray(weight, float), sigma, mode="constant")
+    """Return the local mean of an image in a Gaussian, worked out on blocks that are small against it."""
+    block = max(int(sigma / _BLOCKS), 1)
     mean = (image * weight).sum() / max(weight.sum(), 1)
-    return np.asarray(mean + gaussian_filter((image - mean) * weight, sigma, mode="constant") / (total + 1e-6))
+    edges = [np.arange(0, side, block) for side in image.shape]
+
+    def coarse(values: Floats) -> Floats:
+        sums = np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1)
+        return np.asarray(gaussian_filter(sums, sigma / block, mode="constant"))
+
+    local = coarse((image - mean) * weight) / (coarse(weight) + 1e-6 * block**2)
+    centers = [
+        (first + np.append(first[1:], side) - 1) / 2 for first, side in zip(edges, image.shape, strict=True)
+    ]
+    degree = [min(3, len(line) - 1) for line in centers]
+    if min(degree) == 0:
+        return np.full(image.shape, mean + local.mean())
+    lines = [np.arange(side, dtype=float) for side in image.shape]
+    return np.asarray(mean + RectBivariateSpline(*centers, local, kx=degree[0], ky=degree[1])(*lines))
 
 
 def _rows(rest: Floats, weight: Floats) -> Floats:
@@ -170,51 +241,71 @@ def _rows(rest: Floats, weight: Floats) -> Floats:
     return mean[:, None] if between > _ROWS_DIFFER * inside else np.zeros((len(rest), 1))
 
 
-def _least_squares(fold: Fold, orders: Integers, values: Floats, weight: Floats) -> Complexes:
-    """Return the structure factors that fit the pixels best."""
-    every = np.concatenate([[[0, 0]], orders, -orders])
-    weights, sums = fold.transform(weight), fold.transform(values * weight)
-    apart = every[:, None] - every
-    gram = weights[apart[..., 0], apart[..., 1]]
-    gram = gram + np.eye(len(every)) * 1e-6 * weights[0, 0].real
-    solved = np.linalg.solve(gram, sums[every[:, 0], every[:, 1]])
-    return np.asarray(solved[1 : len(orders) + 1])
+class _LeastSquares:
+    """The structure factors that fit pixels best, for one choice of orders and weights."""
+
+    def __init__(self, fold: Fold, orders: Integers, weight: Floats) -> None:
+        every = np.concatenate([[[0, 0]], orders, -orders])
+        self._fold, self._weight, self._every = fold, weight, every
+        weights = fold.transform(weight)
+        apart = every[:, None] - every
+        gram = weights[apart[..., 0], apart[..., 1]] + np.eye(len(every)) * 1e-6 * weights[0, 0].real
+        self._gram = lu_factor(gram, check_finite=False)
+
+    def __call__(self, values: Floats) -> Complexes:
+        sums = self._fold.transform(values * self._weight)[self._every[:, 0], self._every[:, 1]]
+        solved = lu_solve(self._gram, sums, check_finite=False)
+        return np.asarray(solved[1 : len(self._every) // 2 + 1])
 
 
-def _neighbourhood(fit: PatternFit) -> Floats:
-    """Return the variance of each complex structure factor from the power between the nodes around it."""
-    height, width = fit.residual.shape
-    power = np.abs(np.fft.fft2(fit.residual)) ** 2
-    own = _OWN / np.sqrt(fit.weight.sum())
-    ky, kx = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
-    index = np.stack([ky * fit.basis[i, 0] + kx * fit.basis[i, 1] for i in (0, 1)])
-    apart = np.einsum("iyx,ij->jyx", index - np.rint(index), reciprocal(fit.basis))
-    between = (np.hypot(*apart) > own).astype(float)
-    spacing = 0.3 / np.sqrt(abs(np.linalg.det(fit.basis)))
-    sigma = [max(spacing * side, _AROUND) for side in (height, width)]
-    level = gaussian_filter(power * between, sigma, mode="wrap") / np.maximum(
-        gaussian_filter(between, sigma, mode="wrap"), 1e-6
-    )
-    k = fit.orders @ reciprocal(fit.basis)
-    row, column = (np.rint(k[:, axis] * side).astype(int) % side for axis, side in enumerate((height, width)))
+def noise_variance(fit: PatternFit, orders: Floats, parts: int = 1) -> Floats:
+    """Return the variance of complex structure factors from the power between the nodes around them.
+
+    Where the power along the row or the column of the spectrum through a node is clearly higher, as jitter of a scan
+    makes it, that is taken.
+
+    Parameters
+    ----------
+    fit : PatternFit
+    orders : array, shape (n, 2)
+        (h, k), which may be fractions.
+    parts : int
+        Nodes are looked for at multiples of 1/parts, so that a superlattice is not taken for noise.
+    """
+    shape = np.array(fit.residual.shape)
+    cell = float(np.sqrt(abs(np.linalg.det(fit.basis))))
+    own = min(_OWN / float(np.sqrt(fit.weight.sum())), 0.3 / parts / cell)
+    sigma = np.maximum(0.3 / cell * shape, _AROUND)
+    k = orders @ reciprocal(fit.basis)
+    nearest = np.rint(k * shape).astype(np.int64)
+    lines = [np.arange(-reach, reach + 1) for reach in np.ceil(2 * sigma).astype(int)]
+    rows, columns = ((nearest[:, axis, None] + lines[axis]) for axis in (0, 1))
+    power = fit.power[(rows % shape[0])[:, :, None], (columns % shape[1])[:, None]]
+    ky, kx = (rows / shape[0])[:, :, None], (columns / shape[1])[:, None]
+    index = [parts * (ky * fit.basis[i, 0] + kx * fit.basis[i, 1]) for i in (0, 1)]
+    off = [(part - np.rint(part)) / parts for part in index]
+    g = reciprocal(fit.basis)
+    distance = np.hypot(*(off[0] * g[0, axis] + off[1] * g[1, axis] for axis in (0, 1)))
+    share = [np.exp(-(line**2) / (2 * width**2)) for line, width in zip(lines, sigma, strict=True)]
+    around = np.where(distance > own, np.outer(*share), 0.0)
+    level = (power * around).sum(axis=(1, 2)) / np.maximum(around.sum(axis=(1, 2)), 1e-9)
+    for near in (np.abs(lines[0])[:, None] <= 1, np.abs(lines[1]) <= 1):
+        along = around * near
+        bins = along.sum(axis=(1, 2)) ** 2 / np.maximum((along**2).sum(axis=(1, 2)), 1e-9)
+        streak = (power * along).sum(axis=(1, 2)) / np.maximum(along.sum(axis=(1, 2)), 1e-9)
+        level = np.where(streak > level * (1 + _STREAK / np.sqrt(np.maximum(bins, 1))), streak, level)
     floor = 1e-12 * (np.abs(fit.factors) ** 2).max(initial=0) + 1e-300
-    return np.asarray(level[row, column] / fit.weight.sum() ** 2 + floor)
+    return np.asarray(level / fit.weight.sum() ** 2 + floor)
 
 
-def _wilson(intensity: Floats, variance: Floats, distance: Floats) -> Floats:
-    """Return K exp(−B k²) of most likelihood for intensities with noise (both exponentially distributed)."""
-    square = (distance / distance.max()) ** 2
-    start = np.log(max(np.average(np.maximum(intensity - variance, 0), weights=1 / (1 + square)), 1e-30))
+def wilson(fit: PatternFit, orders: Floats) -> Floats:
+    """Return the mean |F|² that Wilson's law K exp(−B k²) expects of orders (n, 2), which may be fractions.
 
-    def unlikely(parameters: Floats) -> float:
-        mean = np.exp(np.clip(parameters[0] - parameters[1] * square, -700, 700)) + variance
-        return float((np.log(mean) + intensity / mean).sum())
-
-    found = min(
-        (minimize(unlikely, [start + fall / 3, fall], method="Nelder-Mead") for fall in (1.0, 8.0)),
-        key=lambda result: float(result.fun),
-    )
-    return np.asarray(np.exp(np.clip(found.x[0] - found.x[1] * square, -700, 700)))
+    K and B have the most likelihood for the fitted structure factors, whose intensities are distributed exponentially
+    about this law with the variance of the noise added.
+    """
+    level, fall = fit.law
+    return np.asarray(np.exp(np.clip(level - fall * fit.square_of(orders), -690, 690)))
 
 
 def _variance_over_cell(fit: PatternFit) -> Complexes:
@@ -229,16 +320,33 @@ def _variance_over_cell(fit: PatternFit) -> Complexes:
     return np.asarray(transform / transform[0, 0])
 
 
-def _covariance(orders: Integers, std: Floats, variation: Complexes) -> Floats:
-    """Return the covariance of the real and imaginary parts of structure factors."""
+def error_covariance(fit: PatternFit, orders: Floats, std: Floats) -> Floats:
+    """Return the covariance (2n, 2n) of the real parts, then the imaginary parts, of complex structure factors.
 
-    def at(index: Integers) -> Complexes:
-        return np.asarray(variation[index[..., 0], index[..., 1]] * np.outer(std, std))
+    Parameters
+    ----------
+    fit : PatternFit
+    orders : array, shape (n, 2)
+        (h, k), which may be fractions: only orders that differ by whole numbers are correlated.
+    std : array, shape (n,)
+        σ of each.
+    """
+    variation = fit.variation
+    scale = np.outer(std, std)
+
+    def at(index: Floats) -> Complexes:
+        whole = np.rint(index).astype(int)
+        near = (np.abs(index - whole) < 1e-6).all(axis=-1) & (np.abs(whole) < len(variation) // 2).all(axis=-1)
+        value = variation[whole[..., 0] % len(variation), whole[..., 1] % len(variation)]
+        return np.asarray(np.where(near, value, 0.0) * scale)
 
     conjugate, plain = at(orders[:, None] - orders), at(orders[:, None] + orders)
-    return np.block(
-        [
-            [(conjugate + plain).real, (plain - conjugate).imag],
-            [(plain + conjugate).imag, (conjugate - plain).real],
-        ]
-    ) / 2
+    return np.asarray(
+        np.block(
+            [
+                [(conjugate + plain).real, (plain - conjugate).imag],
+                [(plain + conjugate).imag, (conjugate - plain).real],
+            ]
+        )
+        / 2
+    )

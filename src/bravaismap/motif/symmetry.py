@@ -1,20 +1,18 @@
 """Symmetry: how probable each of the 17 plane groups is, from structure factors with errors.
 
 A plane group ties structure factors to one another: F(h W) = F(h) exp(−2πi h·t) for each of its operations (W, t), once
-the origin is where the group has it. Those that obey are a linear subspace, on which the measured ones are projected by
-averaging over the group. The evidence of a group in a setting is the probability of the measured structure factors when
-those of the crystal are drawn from Wilson's law within the subspace and the origin lies anywhere; against p1, which ties
-nothing, its logarithm is
+the origin is where the group has it. Those that obey are a linear subspace, on which P projects by averaging over the
+group. The evidence of a group in a setting is the probability of the measured structure factors y when those of the
+crystal are drawn from Wilson's law within the subspace, y ~ N(0, P S P + C) with S the variance that the law expects and
+C the covariance of the errors, and the origin lies anywhere in the cell, by Laplace's method about the most likely one. A
+group is paid for leaving less to chance, as by a geometric information criterion, but with the true weight of each
+structure factor: one below the noise says nothing for a group and nothing against it. Groups have equal prior
+probabilities, shared by the settings of each.
 
-    −½ rᵀ [C⁻¹ − (C + S)⁻¹] r  +  ½ tr{(1 − P) [ln(C + S) − ln C]}  +  ln(share of the cell that the origin may lie in)
-
-with r the part that does not obey, C the covariance of the errors, S the variance that Wilson's law expects and P the
-projection. The first term is the misfit; the second the gain of a law that leaves less to chance, as the penalty of a
-geometric information criterion, but with the true weight of each structure factor: one below the noise says nothing for
-a group and nothing against it. Groups have equal prior probabilities, shared by the settings of each.
-
-Aberrations, a tip that is not round and lattices not quite at rest break symmetries a little in any image. They are an
-error of each structure factor in proportion to its size, `systematic`, beside the noise.
+Any image breaks the symmetries of its crystal a little: by aberrations or a tip that is not round, and by all else that is
+not ideal. Such errors are proportional to the structure factors. Those of a probe change smoothly with k, in its first
+orders as an anisotropic blur, F (kₓ² − k_y²) and F kₓk_y, and as a cubic phase, iF times each product of three components
+of k: six directions in which errors are allowed to be larger than the rest. Both are in proportion to `systematic`.
 
 References
 ----------
@@ -29,9 +27,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
 from bravaismap.errors import InputError
+from bravaismap.lattice import reciprocal
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings
 from bravaismap.motif.structure_factors import StructureFactors
 
@@ -45,6 +45,8 @@ Integers = NDArray[np.int64]
 _FARTHEST = 4.0
 _STARTS = 3  # highest peaks of the likelihood over the origin that are refined
 _STEPS = 6
+#: Error along each of the six directions of a probe's aberrations, in units of `systematic`.
+_ABERRATION = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +129,12 @@ class _Evidence:
     value : complex array, shape (2n,)
     weight : array, shape (2n,)
         1/σ² − 1/(σ² + S) of each order alone: worth of a misfit, for the search of the origin.
-    precision, misfit, gain : arrays, shape (2n, 2n)
-        C⁻¹; C⁻¹ − (C + S)⁻¹; ln(C + S) − ln C, all over real parts and then imaginary parts.
+    error, expected : arrays, shapes (2n, 2n) and (2n,)
+        C and S, over real parts and then imaginary parts.
+    precision, misfit : arrays, shape (2n, 2n)
+        C⁻¹ and C⁻¹ − (C + S)⁻¹.
+    chance : float
+        Log probability of the structure factors when no group ties them (p1).
     noise : float
         Sum of σ² over the half plane.
     """
@@ -136,10 +142,17 @@ class _Evidence:
     full: Integers
     value: Complexes
     weight: Floats
+    error: Floats
+    expected: Floats
     precision: Floats
     misfit: Floats
-    gain: Floats
+    chance: float
     noise: float
+
+    def log_probability(self, projection: Floats) -> float:
+        """Return the log probability of the structure factors when those of the crystal are in a subspace."""
+        covariance = (projection * self.expected) @ projection.T + self.error
+        return _log_normal(_parts(self.value), covariance)
 
 
 def find_symmetry(
@@ -159,7 +172,7 @@ def find_symmetry(
         Distortion of the scan, σ of each component of its linear map, as in a classification: a lattice within it of a
         square may be one. The structure factors themselves do not change under it.
     systematic : float
-        Error of each structure factor besides noise, as a fraction of its size.
+        Errors of structure factors that are not noise, as a fraction of their size: 0 for a perfect simulation.
     lattice_std : float
         σ of the shape of the measured lattice, as a strain.
     settings : sequence of Setting, optional
@@ -228,20 +241,40 @@ def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
     strength = (np.abs(factors.value) ** 2 + factors.expected) / 2
     variance = factors.std**2 + systematic**2 * strength
     twice = [np.concatenate([part, part]) / 2 for part in (systematic**2 * strength, factors.expected)]
-    error = factors.covariance + np.diag(twice[0])
+    aberrations = _parts(np.concatenate([_aberrations(factors)] * 2, axis=-1))
+    error = factors.covariance + np.diag(twice[0]) + (_ABERRATION * systematic) ** 2 * aberrations.T @ aberrations
     scale = np.sqrt(np.diag(error))
-    error = error / np.outer(scale, scale)
-    small, low = np.linalg.eigh(error)
-    large, high = np.linalg.eigh(error + np.diag(twice[1] / scale**2))
-    small, large = np.maximum(small, 1e-6), np.maximum(large, 1e-6)
-    precision = (low / small) @ low.T
-    gain = (high * np.log(large)) @ high.T - (low * np.log(small)) @ low.T
     outer = np.outer(scale, scale)
+    small, low = np.linalg.eigh(error / outer)
+    small = np.maximum(small, 1e-5 * small[-1])
+    error = (low * small) @ low.T * outer
+    precision = (low / small) @ low.T / outer
+    large = np.linalg.inv(error + np.diag(twice[1]))
     weight = 1 / variance - 1 / (variance + factors.expected)
+    chance = _log_normal(_parts(value), error + np.diag(twice[1]))
     return _Evidence(
-        full, value, np.concatenate([weight, weight]), precision / outer,
-        (precision - (high / large) @ high.T) / outer, gain, float(variance.sum()),
+        full, value, np.concatenate([weight, weight]), error, twice[1], precision, precision - large, chance,
+        float(variance.sum()),
     )  # fmt: skip
+
+
+def _log_normal(values: Floats, covariance: Floats) -> float:
+    """Return the log density, but for a constant, of a normal distribution about zero."""
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    white = solve_triangular(factor, values, lower=True, check_finite=False)
+    return float(-(white @ white) / 2 - np.log(np.diag(factor)).sum())
+
+
+def _aberrations(factors: StructureFactors) -> Complexes:
+    """Return the first ways in which a probe that is not round changes structure factors, (6, n).
+
+    Each is as strong, in the mean over the power of the structure factors, as the structure factors themselves.
+    """
+    ky, kx = (factors.order @ reciprocal(factors.basis)).T
+    ways = np.stack([kx**2 - ky**2, 2 * kx * ky, 1j * kx**3, 1j * kx**2 * ky, 1j * kx * ky**2, 1j * ky**3])
+    power = np.abs(factors.value) ** 2
+    size = np.sqrt((np.abs(ways) ** 2 * power).sum(axis=1) / max(float(power.sum()), 1e-300))
+    return np.asarray(ways / np.maximum(size, 1e-300)[:, None] * factors.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,10 +327,11 @@ def _fit(evidence: _Evidence, setting: Setting, spread: float) -> GroupFit:
     fits = [
         _refined(evidence, terms, directions, start, measured) for start in _starts(evidence, terms, directions)
     ]
-    origin, cost, curve = min(fits, key=lambda fit: fit[1])
+    origin, _, curve = min(fits, key=lambda fit: fit[1])
     rest = measured - _parts(terms.average(origin))
-    traces = _traces(evidence, setting, origin)
-    log_evidence = -cost / 2 + traces[1] / 2 - setting.misfit**2 / (2 * spread**2)
+    projection = _projection(evidence, setting, origin)
+    log_evidence = evidence.log_probability(projection) - evidence.chance - setting.misfit**2 / (2 * spread**2)
+    constraints = len(measured) - float(np.trace(projection))
     std = np.full(2, np.nan)
     if len(directions):
         volume = equivalent * np.sqrt((2 * np.pi) ** len(directions) / max(float(np.linalg.det(curve)), 1e-300))
@@ -305,11 +339,11 @@ def _fit(evidence: _Evidence, setting: Setting, spread: float) -> GroupFit:
         std = np.sqrt(np.diag(directions.T @ np.linalg.pinv(curve) @ directions))
         std = np.where((directions != 0).any(axis=0), std, np.nan)
     power = float((np.abs(evidence.value) ** 2).sum() / 2)
-    broken = float((rest**2).sum()) - evidence.noise * traces[0] / max(len(measured), 1)
+    broken = float((rest**2).sum()) - evidence.noise * constraints / max(len(measured), 1)
     residual = np.sqrt(max(broken, 0.0) / max(power - evidence.noise, 1e-300))
     return GroupFit(
         setting, origin % 1.0, std, float(log_evidence), float(rest @ evidence.precision @ rest),
-        round(traces[0]), float(min(residual, 1.0)),
+        round(constraints), float(min(residual, 1.0)),
     )  # fmt: skip
 
 
@@ -366,19 +400,16 @@ def _refined(
     return origin, cost, curve
 
 
-def _traces(evidence: _Evidence, setting: Setting, origin: Floats) -> tuple[float, float]:
-    """Return tr(1 − P) and tr{(1 − P) [ln(C + S) − ln C]}."""
-    unit = _terms(evidence.full, np.ones(len(evidence.full), complex), setting)
+def _projection(evidence: _Evidence, setting: Setting, origin: Floats) -> Floats:
+    """Return P over real parts and then imaginary parts, (2n, 2n)."""
     n = len(evidence.full) // 2
-    term = unit.turned(origin)[:, :n]
-    partner = unit.partner[:, :n]
-    sign = np.where(partner >= n, -1.0, 1.0)
-    column = partner % n
-    row = np.arange(n)
-    gain = evidence.gain
-    # the real part takes Re F and −Im F of its partner (+Im F of a partner in the other half), the imaginary part
-    # Im F and Re F
-    along = term.real * (gain[column, row] + sign * gain[column + n, row + n])
-    across = term.imag * (gain[column, row + n] - sign * gain[column + n, row])
-    own = (column == row) * term.real * (1 + sign)
-    return float(2 * n - own.sum()), float(np.trace(gain) - (along + across).sum())
+    unit = _terms(evidence.full, np.ones(len(evidence.full), complex), setting)
+    term, partner = unit.turned(origin)[:, :n], unit.partner[:, :n]
+    conjugate = np.where(partner >= n, -1.0, 1.0)  # of a partner in the other half the imaginary part is negative
+    row, column = np.broadcast_to(np.arange(n), partner.shape), partner % n
+    projection = np.zeros((2 * n, 2 * n))
+    np.add.at(projection, (row, column), term.real)
+    np.add.at(projection, (row, column + n), -conjugate * term.imag)
+    np.add.at(projection, (row + n, column), term.imag)
+    np.add.at(projection, (row + n, column + n), conjugate * term.real)
+    return projection
