@@ -9,10 +9,9 @@ group is paid for leaving less to chance, as by a geometric information criterio
 structure factor: one below the noise says nothing for a group and nothing against it. Groups have equal prior
 probabilities, shared by the settings of each.
 
-Any image breaks the symmetries of its crystal a little: by aberrations or a tip that is not round, and by all else that is
-not ideal. Such errors are proportional to the structure factors. Those of a probe change smoothly with k, in its first
-orders as an anisotropic blur, F (kₓ² − k_y²) and F kₓk_y, and as a cubic phase, iF times each product of three components
-of k: six directions in which errors are allowed to be larger than the rest. Both are in proportion to `systematic`.
+Any image breaks the symmetries of its crystal a little: by a probe or a tip that is not round, and by all else that is not
+ideal. Such errors do not shrink with the dose; they are proportional to the structure factors, and C holds `systematic`
+times their size beside the noise.
 
 References
 ----------
@@ -31,7 +30,6 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
 from bravaismap.errors import InputError
-from bravaismap.lattice import reciprocal
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings
 from bravaismap.motif.structure_factors import StructureFactors
 
@@ -45,8 +43,6 @@ Integers = NDArray[np.int64]
 _FARTHEST = 4.0
 _STARTS = 3  # highest peaks of the likelihood over the origin that are refined
 _STEPS = 6
-#: Error along each of the six directions of a probe's aberrations, in units of `systematic`.
-_ABERRATION = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +237,7 @@ def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
     strength = (np.abs(factors.value) ** 2 + factors.expected) / 2
     variance = factors.std**2 + systematic**2 * strength
     twice = [np.concatenate([part, part]) / 2 for part in (systematic**2 * strength, factors.expected)]
-    aberrations = _parts(np.concatenate([_aberrations(factors)] * 2, axis=-1))
-    error = factors.covariance + np.diag(twice[0]) + (_ABERRATION * systematic) ** 2 * aberrations.T @ aberrations
+    error = factors.covariance + np.diag(twice[0])
     scale = np.sqrt(np.diag(error))
     outer = np.outer(scale, scale)
     small, low = np.linalg.eigh(error / outer)
@@ -263,18 +258,6 @@ def _log_normal(values: Floats, covariance: Floats) -> float:
     factor = cholesky(covariance, lower=True, check_finite=False)
     white = solve_triangular(factor, values, lower=True, check_finite=False)
     return float(-(white @ white) / 2 - np.log(np.diag(factor)).sum())
-
-
-def _aberrations(factors: StructureFactors) -> Complexes:
-    """Return the first ways in which a probe that is not round changes structure factors, (6, n).
-
-    Each is as strong, in the mean over the power of the structure factors, as the structure factors themselves.
-    """
-    ky, kx = (factors.order @ reciprocal(factors.basis)).T
-    ways = np.stack([kx**2 - ky**2, 2 * kx * ky, 1j * kx**3, 1j * kx**2 * ky, 1j * kx * ky**2, 1j * ky**3])
-    power = np.abs(factors.value) ** 2
-    size = np.sqrt((np.abs(ways) ** 2 * power).sum(axis=1) / max(float(power.sum()), 1e-300))
-    return np.asarray(ways / np.maximum(size, 1e-300)[:, None] * factors.value)
 
 
 @dataclass(frozen=True, eq=False)

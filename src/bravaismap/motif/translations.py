@@ -35,7 +35,7 @@ _MOST, _TELLING = 90, 0.02
 _LARGEST_SIDE = 40  # orders to each side, beyond which a larger cell is not looked for
 
 
-def fit_cell(image: Floats, basis: Floats, weight: Floats) -> PatternFit:
+def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0.0) -> PatternFit:
     """Fit a periodic pattern in the cell whose translations the motif has.
 
     Parameters
@@ -45,6 +45,9 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats) -> PatternFit:
         Measured primitive vectors in px. The cell may come out as a half or a third of this one, or as two or three of them.
     weight : array, shape (y, x)
         1 for the pixels to be fitted, 0 for the others.
+    systematic : float
+        Part of what Wilson's law expects that a structure factor between the measured ones may have by other faults of
+        an image than noise, before a larger cell is taken for it.
 
     Returns
     -------
@@ -52,8 +55,8 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats) -> PatternFit:
         Its `basis` is reduced.
     """
     fit = fit_pattern(image, reduce_basis(basis), weight)
-    for look in (_smaller, _larger):
-        change = look(fit)
+    for larger in (False, True):
+        change = _larger(fit, systematic) if larger else _smaller(fit)
         if change is None:
             continue
         try:
@@ -111,7 +114,7 @@ def _smaller(fit: PatternFit) -> Floats | None:
     return best
 
 
-def _larger(fit: PatternFit) -> Floats | None:
+def _larger(fit: PatternFit, systematic: float) -> Floats | None:
     """Return the change to the larger basis that the motif needs, if it does."""
     most, best = _AGAINST_LARGER, None
     used = np.flatnonzero(fit.weight.ravel() > 0)
@@ -124,7 +127,7 @@ def _larger(fit: PatternFit) -> Floats | None:
         fold = fold_pixels(coordinates / parts, int(np.abs(orders).max()))
         sums = fold.transform(rest)[orders[:, 0], orders[:, 1]] / fit.weight.sum()
         fractions = orders / parts
-        variance = noise_variance(fit, fractions, parts)
+        variance = noise_variance(fit, fractions, parts) + systematic**2 * wilson(fit, fractions)
         for rows, index in _sublattices():
             if index != parts:
                 continue
