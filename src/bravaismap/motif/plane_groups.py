@@ -133,7 +133,7 @@ class Setting:
             free = next(v for v in every if v.any() and not ((np.eye(2) - self.matrices) @ v).any())
             kept = next(v for v in every if abs(v[0] * free[1] - v[1] * free[0]) == 1)
             directions = kept[None]
-        steps = np.stack(np.meshgrid(*[np.arange(12) / 12] * rank), -1).reshape(-1, rank) if rank else np.zeros((1, 0))
+        steps = np.array(list(itertools.product(range(12), repeat=rank)), float).reshape(12**rank, rank) / 12
         moved = np.einsum("gij,sj->sgi", np.eye(2) - self.matrices, steps @ directions)
         whole = (np.abs(moved - np.round(moved)) < 1e-9).all(axis=(1, 2))
         return directions, int(whole.sum())
