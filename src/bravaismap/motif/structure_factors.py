@@ -71,6 +71,8 @@ class PatternFit:
     factors : complex array, shape (n,)
     pattern, background, residual : arrays, shape (y, x)
         They add up to the image where the weight is 1.
+    rows : array, shape (y,)
+        Offsets of the rows, a part of the background.
     weight : array, shape (y, x)
     basis : array, shape (2, 2)
     """
@@ -81,6 +83,7 @@ class PatternFit:
     pattern: Floats
     background: Floats
     residual: Floats
+    rows: Floats
     weight: Floats
     basis: Floats
 
@@ -185,15 +188,17 @@ def fit_pattern(image: Floats, basis: Floats, weight: Floats, phase: LocalPhase 
     solve = _LeastSquares(fold, orders, weight)
     pattern = np.zeros_like(image)
     factors = np.zeros(len(orders), complex)
+    rows = np.zeros(len(image))
     for turn in range(_ROUNDS + 1):
         factors = solve(image - background)
         pattern = fold.pattern(orders, factors).reshape(image.shape)
         if turn < _ROUNDS:
             rest = image - pattern
             background = _slow(rest, weight, longest)
-            background = background + _rows(rest - background, weight)
+            rows = _rows(rest - background, weight)
+            background = background + rows[:, None]
     residual = (image - background - pattern) * weight
-    return PatternFit(phase, orders, factors, pattern, background, residual, weight, basis)
+    return PatternFit(phase, orders, factors, pattern, background, residual, rows, weight, basis)
 
 
 def structure_factors(fit: PatternFit) -> StructureFactors:
@@ -238,7 +243,7 @@ def _rows(rest: Floats, weight: Floats) -> Floats:
     mean = np.where(used, (rest * weight).sum(axis=1) / np.maximum(count, 1), 0.0)
     inside = (((rest - mean[:, None]) * weight) ** 2).sum() / max(weight.sum(), 1)
     between = float(np.sum(mean[used] ** 2 * count[used]) / max(used.sum(), 1))
-    return mean[:, None] if between > _ROWS_DIFFER * inside else np.zeros((len(rest), 1))
+    return mean if between > _ROWS_DIFFER * inside else np.zeros(len(rest))
 
 
 class _LeastSquares:
@@ -294,6 +299,10 @@ def noise_variance(fit: PatternFit, orders: Floats, parts: int = 1) -> Floats:
         bins = along.sum(axis=(1, 2)) ** 2 / np.maximum((along**2).sum(axis=(1, 2)), 1e-9)
         streak = (power * along).sum(axis=(1, 2)) / np.maximum(along.sum(axis=(1, 2)), 1e-9)
         level = np.where(streak > level * (1 + _STREAK / np.sqrt(np.maximum(bins, 1))), streak, level)
+    # offsets of rows look like a wave down the image, whose order cannot be told from them
+    offsets = np.abs(np.fft.fft(fit.rows * fit.weight.sum(axis=1))) ** 2
+    across = np.clip(np.abs(k[:, 1] * shape[1]), 0, 1)
+    level = level + offsets[rows % shape[0]].mean(axis=1) * np.sinc(across) ** 2
     floor = 1e-12 * (np.abs(fit.factors) ** 2).max(initial=0) + 1e-300
     return np.asarray(level / fit.weight.sum() ** 2 + floor)
 

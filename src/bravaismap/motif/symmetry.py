@@ -7,7 +7,13 @@ crystal are drawn from Wilson's law within the subspace, y ~ N(0, P S P + C) wit
 C the covariance of the errors, and the origin lies anywhere in the cell, by Laplace's method about the most likely one. A
 group is paid for leaving less to chance, as by a geometric information criterion, but with the true weight of each
 structure factor: one below the noise says nothing for a group and nothing against it. Groups have equal prior
-probabilities, shared by the settings of each.
+probabilities, shared by the settings of each. The shape of the lattice speaks too: it lies within the distortion of a
+square for a group that needs one, and anywhere for p2, so that a square lattice is unlikely with p2, but for one crystal in
+so many that has more symmetry in its lattice than in its motif.
+
+A motif may have a higher group nearly: two columns that differ a little, an atom just beside a mirror. A part of the prior
+of each group is for such motifs, whose structure factors are drawn within the higher group but for a weak part within the
+lower one. They keep a group that is not contradicted from being certain.
 
 Any image breaks the symmetries of its crystal a little: by a probe or a tip that is not round, and by all else that is not
 ideal. Such errors do not shrink with the dose; they are proportional to the structure factors, and C holds `systematic`
@@ -30,7 +36,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
 from bravaismap.errors import InputError
-from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings
+from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings, contains
 from bravaismap.motif.structure_factors import StructureFactors
 
 __all__ = ["GroupFit", "Symmetry", "find_symmetry", "symmetrized"]
@@ -43,6 +49,17 @@ Integers = NDArray[np.int64]
 _FARTHEST = 4.0
 _STARTS = 3  # highest peaks of the likelihood over the origin that are refined
 _STEPS = 6
+#: Prior share of motifs that nearly have a higher group, and the strength of what breaks it, all equally probable.
+_NEARLY = 0.1
+_BREAKING = (0.3, 0.1, 0.03)
+#: Prior share of crystals whose lattice has a higher symmetry than their motif asks for.
+_BY_CHANCE = 0.02
+#: Density of shapes of oblique lattices: one over the hyperbolic area π/6 of their domain, of which square and hexagonal
+#: ones are points and the rectangular ones lines, of about unit length as far as cells are common.
+_OBLIQUE = 6 / np.pi
+_LINES, _POINTS = ("rectangular", "centered_rectangular"), ("square", "hexagonal")
+#: Log evidence below the best by which a group may lie for motifs that nearly have it to be weighed.
+_WITHIN = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +74,11 @@ class GroupFit:
     origin_std : array, shape (2,)
         NaN along a direction in which the origin is free.
     log_evidence : float
-        Against p1, of the setting alone.
+        Against p1, of the structure factors in this setting.
+    log_shape : float
+        Log density of the lattice's shape if this is its setting.
+    origin_share : float
+        The part of it that is the logarithm of the share of the cell in which the origin may lie.
     chi_square : float
         rᵀ C⁻¹ r of what does not obey.
     constraints : int
@@ -70,6 +91,8 @@ class GroupFit:
     origin: Floats
     origin_std: Floats
     log_evidence: float
+    log_shape: float
+    origin_share: float
     chi_square: float
     constraints: int
     residual: float
@@ -186,15 +209,57 @@ def find_symmetry(
     if settings is None:
         settings = compatible_settings(factors.basis, _FARTHEST * spread)
     evidence = _weighed(_closed(factors, settings), systematic)
-    fits = tuple(_fit(evidence, setting, spread) for setting in settings)
+    shapes = _log_shapes(settings, spread)
+    fits = tuple(_fit(evidence, setting, shape) for setting, shape in zip(settings, shapes, strict=True))
+    with_nearly = _with_nearly(evidence, fits) + shapes
     log_evidence = np.full(len(PLANE_GROUPS), -np.inf)
     best: list[GroupFit | None] = []
     for group in PLANE_GROUPS:
-        own = [fit for fit in fits if fit.setting.group is group]
+        own = [i for i, fit in enumerate(fits) if fit.setting.group is group]
         if own:
-            log_evidence[group.number - 1] = logsumexp([fit.log_evidence for fit in own]) - np.log(len(own))
-        best.append(max(own, key=lambda fit: fit.log_evidence) if own else None)
+            log_evidence[group.number - 1] = logsumexp(with_nearly[own]) - np.log(len(own))
+        best.append(max((fits[i] for i in own), key=lambda fit: fit.log_evidence + fit.log_shape) if own else None)
     return Symmetry(np.exp(log_evidence - logsumexp(log_evidence)), tuple(best), fits)
+
+
+def _log_shapes(settings: Sequence[Setting], spread: float) -> Floats:
+    """Return the log density of the lattice's shape for each setting."""
+    level = {**dict.fromkeys(_LINES, 1 / (np.sqrt(2 * np.pi) * spread)), **dict.fromkeys(_POINTS, 1 / (2 * np.pi * spread**2))}
+    own = np.array(
+        [level.get(s.group.lattice, _OBLIQUE) * np.exp(-((s.misfit / spread) ** 2) / 2) for s in settings]
+    )
+    return np.asarray(np.log((1 - _BY_CHANCE) * own + _BY_CHANCE * np.where(own < own.max(), own.max(), own)))
+
+
+def _with_nearly(evidence: _Evidence, fits: Sequence[GroupFit]) -> Floats:
+    """Return the log evidence of each setting, motifs that nearly have a higher one included."""
+    highest = max(fit.log_evidence for fit in fits)
+    total = []
+    for lower in fits:
+        above = [fit for fit in fits if fit is not lower and contains(fit.setting, lower.setting)]
+        if not above:
+            total.append(lower.log_evidence)
+            continue
+        terms = [lower.log_evidence + np.log(1 - _NEARLY)]
+        for higher in above:
+            if higher.log_evidence > highest - _WITHIN:
+                nearly = _nearly(evidence, higher, lower)
+                terms += list(nearly + np.log(_NEARLY / len(above) / len(_BREAKING)))
+        total.append(float(logsumexp(terms)))
+    return np.array(total)
+
+
+def _nearly(evidence: _Evidence, higher: GroupFit, lower: GroupFit) -> Floats:
+    """Return the log evidence of a motif of a lower group that nearly has a higher one, for each strength of breaking."""
+    setting = higher.setting
+    kept = (setting.matrices[:, None] == lower.setting.matrices).all(axis=(-2, -1)).any(axis=1)
+    common = Setting(lower.setting.group, setting.change, setting.matrices[kept], setting.translations[kept])
+    whole, part = (_projection(evidence, each, higher.origin) for each in (setting, common))
+    obeying = (whole * evidence.expected) @ whole.T + evidence.error
+    breaking = ((part - whole) * evidence.expected) @ (part - whole).T
+    measured = _parts(evidence.value)
+    found = [_log_normal(measured, obeying + strength**2 * breaking) for strength in _BREAKING]
+    return np.array(found) - evidence.chance + higher.origin_share
 
 
 def symmetrized(factors: StructureFactors, fit: GroupFit) -> StructureFactors:
@@ -302,7 +367,7 @@ def _parts(values: Complexes) -> Floats:
     return np.concatenate([half.real, half.imag], axis=-1)
 
 
-def _fit(evidence: _Evidence, setting: Setting, spread: float) -> GroupFit:
+def _fit(evidence: _Evidence, setting: Setting, log_shape: float) -> GroupFit:
     """Return how a setting fits, at the origin of the most likelihood."""
     terms = _terms(evidence.full, evidence.value, setting)
     directions, equivalent = setting.freedom
@@ -313,19 +378,19 @@ def _fit(evidence: _Evidence, setting: Setting, spread: float) -> GroupFit:
     origin, _, curve = min(fits, key=lambda fit: fit[1])
     rest = measured - _parts(terms.average(origin))
     projection = _projection(evidence, setting, origin)
-    log_evidence = evidence.log_probability(projection) - evidence.chance - setting.misfit**2 / (2 * spread**2)
+    log_evidence = evidence.log_probability(projection) - evidence.chance
     constraints = len(measured) - float(np.trace(projection))
-    std = np.full(2, np.nan)
+    std, share = np.full(2, np.nan), 0.0
     if len(directions):
         volume = equivalent * np.sqrt((2 * np.pi) ** len(directions) / max(float(np.linalg.det(curve)), 1e-300))
-        log_evidence += min(0.0, float(np.log(volume)))
+        share = min(0.0, float(np.log(volume)))
         std = np.sqrt(np.diag(directions.T @ np.linalg.pinv(curve) @ directions))
         std = np.where((directions != 0).any(axis=0), std, np.nan)
     power = float((np.abs(evidence.value) ** 2).sum() / 2)
     broken = float((rest**2).sum()) - evidence.noise * constraints / max(len(measured), 1)
     residual = np.sqrt(max(broken, 0.0) / max(power - evidence.noise, 1e-300))
     return GroupFit(
-        setting, origin % 1.0, std, float(log_evidence), float(rest @ evidence.precision @ rest),
+        setting, origin % 1.0, std, float(log_evidence + share), float(log_shape), share, float(rest @ evidence.precision @ rest),
         round(constraints), float(min(residual, 1.0)),
     )  # fmt: skip
 
