@@ -1,12 +1,13 @@
 """What each ingredient of the measurement and of its posterior is worth, beside the models that are there.
 
-python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz] [-n WINDOWS] [--csv FILE]
+python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz [BROKEN.npz]] [-n WINDOWS] [--csv FILE]
 
-Without files, windows of both kinds are simulated (seed 7). An ingredient is switched off by replacing what holds it:
-a constant or a function of a module. `moved` is the share of windows of which that moves a probability by more than
-1 %; a switch that changes nothing at all in either kind is named at the end, and the exit code is 1. Differences are
-to `lattice`, in pairs on the same windows, with their 95 % intervals. `lattice × dcnn` multiplies the probabilities of
-both, each to a power that was fitted on other simulated windows of the kind.
+Without files, windows of all kinds are simulated (seed 7); those of `broken` are whole images of broken crystals. An
+ingredient is switched off by replacing what holds it: a constant or a function of a module. `moved` is the share of
+windows of which that moves a probability by more than 1 %; a switch that changes nothing at all in any kind is named at
+the end, and the exit code is 1. Differences are to `lattice`, in pairs on the same windows, with their 95 % intervals.
+`lattice × dcnn` multiplies the probabilities of both, each to a power that was fitted on other simulated windows of the
+kind.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 import bravaismap as bm
-from bravaismap import posterior
-from bravaismap.comparison import Compared, compare
-from bravaismap.evaluate import Answers, Labelled, answer, read_labelled
-from bravaismap.models import MODELS, load_model
+from bravaismap.classify import posterior
+from bravaismap.classify.models import MODELS, load_model
+from bravaismap.evaluate.answers import Answers, Labelled, answer, read_labelled
+from bravaismap.evaluate.comparison import Compared, compare
 
 #: Kinds of windows and the distortion that each is scored with.
-KINDS = {"simulated": 0.0, "realistic": 0.003}
+KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
 NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice")
 #: The network to combine with the measurement.
 PARTNER = "dcnn"
@@ -101,28 +102,31 @@ _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 
 #: Ingredients by what the table calls their absence.
 ABLATIONS: dict[str, tuple[Switch, ...]] = {
-    "no second look at doubtful windows": (Switch("measurement", "_DOUBTFUL", -math.inf),),
-    "second look not flattened": (Switch("measurement", "flatten", _first),),
-    "slow background left in": (Switch("measurement", "background", _nothing),),
-    "extra rows of nodes kept": (Switch("measurement", "_coarser", _first),),
-    "hidden rows of nodes not added": (Switch("measurement", "_finer", _first),),
-    "one candidate only": (Switch("measurement", "_TRIED", 1),),
-    "refined on weak nodes too": (Switch("refinement", "_clear", _filled),),
-    "no Newton refinement": (Switch("refinement", "_newton", _unmoved),),
+    "no second look at doubtful windows": (Switch("measure.measurement", "_DOUBTFUL", -math.inf),),
+    "second look not flattened": (Switch("measure.measurement", "flatten", _first),),
+    "slow background left in": (Switch("measure.measurement", "background", _nothing),),
+    "extra rows of nodes kept": (Switch("measure.measurement", "_coarser", _first),),
+    "hidden rows of nodes not added": (Switch("measure.measurement", "_finer", _first),),
+    "one candidate only": (Switch("measure.measurement", "_TRIED", 1),),
+    "refined on weak nodes too": (Switch("measure.refinement", "_clear", _filled),),
+    "no Newton refinement": (Switch("measure.refinement", "_newton", _unmoved),),
     "no preference for sparse nodes": (
-        Switch("measurement", "_SPARSE", 0.0),
-        Switch("measurement", "_sparser", _zero_for_each),
+        Switch("measure.measurement", "_SPARSE", 0.0),
+        Switch("measure.measurement", "_sparser", _zero_for_each),
     ),
-    "slender cells welcome": (Switch("measurement", "_slender", _zero_for_each),),
-    "no share of mistaken lattices": (Switch("posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
-    "covariance without tails": (Switch("likelihood", "_SCALES", ((1.0, 1.0),)),),
-    "covariance not inflated": (Switch("measurement", "_INFLATE", 1.0), Switch("measurement", "_FEW", 0.0)),
-    f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("posterior", "shape_covariance", _one_error),),
+    "slender cells welcome": (Switch("measure.measurement", "_slender", _zero_for_each),),
+    "no share of mistaken lattices": (Switch("classify.posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
+    "covariance without tails": (Switch("classify.likelihood", "_SCALES", ((1.0, 1.0),)),),
+    "covariance not inflated": (
+        Switch("measure.measurement", "_INFLATE", 1.0),
+        Switch("measure.measurement", "_FEW", 0.0),
+    ),
+    f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("classify.posterior", "shape_covariance", _one_error),),
     "flat prior over shapes": (
-        Switch("likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
-        Switch("likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
-        Switch("likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
-        Switch("likelihood", "_oblique_prior", _even_over_domain),
+        Switch("classify.likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
+        Switch("classify.likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
+        Switch("classify.likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
+        Switch("classify.likelihood", "_oblique_prior", _even_over_domain),
     ),
 }
 
@@ -207,9 +211,9 @@ def idle(found: dict[str, dict[str, Row]]) -> list[str]:
 
 
 def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
-    """Return the labelled windows of both kinds, from files or simulated."""
+    """Return the labelled windows of each kind, from files, in the order of `KINDS`, or simulated."""
     if files:
-        return dict(zip(KINDS, (read_labelled(path) for path in files), strict=True))
+        return {kind: read_labelled(path) for kind, path in zip(KINDS, files, strict=False)}
     return {kind: simulated_windows(kind, number, SEED) for kind in KINDS}
 
 
@@ -266,12 +270,14 @@ def write_csv(found: dict[str, dict[str, Row]], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path, help="labelled windows, simulated and realistic")
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="labelled windows: simulated, realistic, and broken if wanted"
+    )
     parser.add_argument("-n", "--number", type=int, default=600, help="windows to simulate of each kind")
     parser.add_argument("--csv", type=Path, help="also write the table, with intervals, to this file")
     given = parser.parse_args(arguments)
-    if len(given.files) not in (0, len(KINDS)):
-        parser.error(f"{len(given.files)} files were given; expected two, simulated and realistic, or none")
+    if len(given.files) not in (0, len(KINDS) - 1, len(KINDS)):
+        parser.error(f"{len(given.files)} files were given; expected simulated, realistic and perhaps broken, or none")
     if given.csv is not None:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
     print(machine())

@@ -14,8 +14,8 @@ import numpy as np
 from machine import machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap import posterior
-from bravaismap.cells import Cells
+from bravaismap.classify import posterior
+from bravaismap.classify.answer import Cells
 
 EVEN = (60, 120, 250, 500, 1000)
 RANDOM = 5000

@@ -23,7 +23,7 @@ import numpy as np
 from machine import machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.io.signal import CHUNK_BYTES
+from bravaismap.read.signal import CHUNK_BYTES
 
 FRAMES = (50, 500)
 SIDE, STEP = 512, 384  # few windows a frame, so that many frames pass

@@ -13,8 +13,8 @@ import torch
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.network import DropoutNetwork
-from bravaismap.uncertainty import monte_carlo_dropout
+from bravaismap.classify.dropout import monte_carlo_dropout
+from bravaismap.classify.network import DropoutNetwork
 
 
 def loop(network: DropoutNetwork, spectra: torch.Tensor, passes: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{machine()}; load before the run {before}")
     model = bm.load_model("dcnn-2018")
     windows = bm.simulate(6, "simulated", seed=11)["image"].values
-    spectra = model.spectra(windows[4:5], "window")
+    spectra = model.spectra(windows[4:5])
     monte_carlo_dropout(model.network, spectra, 100)
     loop(model.network, spectra, 100)
     batched, looped = [], []

@@ -29,8 +29,9 @@ from machine import load, machine, median_seconds, parser, write_figures
 from zarr.storage import _local
 
 import bravaismap as bm
-from bravaismap.io.checksum import frame_checksum
-from bravaismap.io.result import DONE, ResultStore
+from bravaismap.result.checksum import frame_checksum
+from bravaismap.result.schema import DONE, variables_of
+from bravaismap.result.store import ResultStore
 
 MAP = """
 import sys
@@ -88,8 +89,8 @@ def in_place(path: Path, mode: str, exclusive: bool = False) -> Iterator[BinaryI
 def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
     """Write the frames of a result to a store and check them; return the time of each per frame."""
     frames = [{str(name): result[name].values[i] for name in result.data_vars} for i in range(result.sizes["time"])]
-    table = {str(name): (v.dims, str(v.dtype), {}) for name, v in result.data_vars.items()}
-    with ResultStore(folder / "r.zarr", result.coords, result.attrs, overwrite=True, variables=table) as store:
+    options = {"overwrite": True, "variables": variables_of(result)}
+    with ResultStore(folder / "r.zarr", result.coords, result.attrs, **options) as store:
         begin = time.perf_counter()
         for index, frame in enumerate(frames):
             store.write_frame(index, frame)

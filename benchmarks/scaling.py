@@ -18,8 +18,8 @@ from distributed import Client
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.cluster import local_cluster, mapped_on_cluster
-from bravaismap.mapping import FrameMapper
+from bravaismap.phases.cluster import local_cluster, mapped_on_cluster
+from bravaismap.phases.frame import FrameMapper
 from bravaismap.windows import window_grid
 
 SIDE = 512
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         grid = window_grid((SIDE, SIDE), 128, step)
         windows = grid.shape[0] * grid.shape[1]
         model = bm.load_model()
-        mapper = FrameMapper(grid, model, model.movie_samples, 0, None)
+        mapper = FrameMapper(grid, model, model.record.movie_samples, 0, None)
         for count in (asked.frames,) if asked.whole_only else (asked.frames // 2, asked.frames):
             one = None
             for workers in asked.workers:

@@ -14,7 +14,7 @@ import numpy as np
 from machine import machine
 
 import bravaismap as bm
-from bravaismap.io.simulated import write_film
+from bravaismap.simulate.writing import write_film
 from bravaismap.viewer.session import Session
 from bravaismap.viewer.source import StoredResult
 

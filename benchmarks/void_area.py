@@ -2,7 +2,7 @@
 
 python benchmarks/void_area.py [--fit] [--frames 10] [--size 512] [--json FILE]
 
-With --fit it first fits the constants of bravaismap.voidarea to films with one void each.
+With --fit it first fits the constants of bravaismap.domains.void_area to films with one void each.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from machine import machine, parser, write_figures
 from scipy.stats import linregress
 
 import bravaismap as bm
-from bravaismap.domains import find_domains
-from bravaismap.film import Specimen
-from bravaismap.thresholding import threshold_voids
-from bravaismap.voidarea import corrected_fraction
-from bravaismap.voids import VoidKinetics
+from bravaismap.domains.finding import find_domains
+from bravaismap.domains.thresholding import threshold_voids
+from bravaismap.domains.void_area import corrected_fraction
+from bravaismap.simulate.film import Specimen
+from bravaismap.simulate.voids import VoidKinetics
 
 WINDOW, STEP = 128, 16
 CASES = {
@@ -69,7 +69,7 @@ def fractions(film: xr.Dataset) -> dict[str, np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
-    options.add_argument("--fit", action="store_true", help="first fit the constants of bravaismap.voidarea")
+    options.add_argument("--fit", action="store_true", help="first fit the constants of bravaismap.domains.void_area")
     options.add_argument("--frames", type=int, default=10)
     options.add_argument("--size", type=int, default=512, help="side of a frame in px")
     asked = options.parse_args(arguments)

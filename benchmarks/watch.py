@@ -14,7 +14,7 @@ import numpy as np
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.live import FolderSource, watch
+from bravaismap.live.run import FolderSource, watch
 from bravaismap.windows import window_grid
 
 #: Frames before the clock starts: the first ones load what the others use.

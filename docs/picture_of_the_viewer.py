@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import bravaismap as bm
-from bravaismap.io.whole import replacing
+from bravaismap.files import replacing
 from bravaismap.viewer.mapped import open_source
 from bravaismap.viewer.serve import free_port, serve
 

@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bravaismap.models import NetworkClassifier
+    from bravaismap.classify.models import NetworkClassifier
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +29,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import torch
 
+    from bravaismap.classify.network import ModelCard, build_network, save_network
     from bravaismap.conventions import CLASSES
-    from bravaismap.network import ModelCard, build_network, save_network
-    from bravaismap.simulation import simulate
+    from bravaismap.simulate.windows import simulate
     from bravaismap.spectrum import spectrum
 
     data = simulate(300, seed=1)
@@ -60,7 +60,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def quick(weights: Path) -> NetworkClassifier:
     """Return the classifier of `weights`."""
-    from bravaismap.models import load_model
+    from bravaismap.classify.models import load_model
 
     return load_model(weights)
 
@@ -68,7 +68,7 @@ def quick(weights: Path) -> NetworkClassifier:
 @pytest.fixture(scope="session")
 def windows() -> np.ndarray:
     """Return twelve simulated windows, two of each class."""
-    from bravaismap.simulation import simulate
+    from bravaismap.simulate.windows import simulate
 
     return simulate(12, seed=77)["image"].values
 
@@ -112,12 +112,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures that `map` draws, which take seconds, where a test is about something else."""
-    monkeypatch.setattr("bravaismap.io.export.export_figures", lambda *_, **__: [])
+    monkeypatch.setattr("bravaismap.export.files.export_figures", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="session")
 def small() -> xr.Dataset:
     """Simulate a film of three frames of 48 px, for tests that only read it."""
-    from bravaismap.film import simulate_film
+    from bravaismap.simulate.film import simulate_film
 
     return simulate_film(3, 48, seed=1)

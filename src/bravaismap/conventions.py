@@ -9,24 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bravaismap.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = [
     "ALIASES",
+    "CELL_PARAMETERS",
     "CLASSES",
     "COLORS",
     "DIMS",
     "IUCR_SYMBOLS",
     "LATTICES",
+    "LENGTH_UNITS",
     "NONE",
     "PROBABILITY_CMAP",
     "SEQUENTIAL_CMAP",
     "TURNS",
+    "UNMAPPED",
+    "Floats",
     "class_index",
     "class_name",
     "display_name",
+    "length_unit",
     "nearest_names",
 ]
 
@@ -36,6 +45,14 @@ LATTICES: Final = ("square", "rectangular", "centered_rectangular", "hexagonal",
 NONE: Final = "none"
 #: All classes in the order of every ``lattice`` axis in this package.
 CLASSES: Final = (*LATTICES, NONE)
+#: Label of a window that has not been classified yet.
+UNMAPPED: Final = -1
+#: Parameters of a primitive cell; each has its standard deviation, of the same name with ``_std``.
+CELL_PARAMETERS: Final = ("a", "b", "gamma", "orientation")
+#: What lengths can be in: nm, or px where the pixel size is not known.
+LENGTH_UNITS: Final = ("nm", "px")
+#: An array of real numbers, in annotations; a text, so that the names of the classes do not load NumPy.
+Floats: TypeAlias = "NDArray[np.floating]"
 
 #: Symbols of the two-dimensional Bravais lattices in the International Tables for Crystallography.
 IUCR_SYMBOLS: Final = {
@@ -130,3 +147,9 @@ def class_index(name: str) -> int:
 def display_name(name: str) -> str:
     """Return a class name as it is printed in tables and figures."""
     return name.replace("_", " ")
+
+
+def length_unit(pixel_size: float | None) -> str:
+    """Return the unit of lengths: nm, or px where the pixel size (nm) is not known."""
+    known, unknown = LENGTH_UNITS
+    return known if pixel_size else unknown

@@ -1,8 +1,12 @@
-"""Errors a user can act on: what was given, what was expected, what to do."""
+"""Errors and warnings that a user can act on: what was given, what was expected, what to do."""
 
 from __future__ import annotations
 
-__all__ = ["BravaismapError", "InputError", "ModelError", "OutputError"]
+import sys
+import warnings
+from types import FrameType
+
+__all__ = ["BravaismapError", "InputError", "ModelError", "OutputError", "warn"]
 
 
 class BravaismapError(ValueError):
@@ -22,3 +26,26 @@ class ModelError(BravaismapError):
 
 class OutputError(BravaismapError):
     """The result cannot be written where it was asked for."""
+
+
+def warn(message: str) -> None:
+    """Issue a UserWarning that points at the line with which the user called this package.
+
+    That is the caller of the outermost function of the package, whatever lies between: generators, context managers,
+    libraries that call back. In a thread that the package started, it is where the thread begins.
+    """
+    outermost: FrameType = sys._getframe()
+    frame: FrameType | None = outermost
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == "bravaismap":
+            outermost = frame
+        frame = frame.f_back
+    line = outermost.f_back or outermost
+    warnings.warn_explicit(
+        message,
+        UserWarning,
+        line.f_code.co_filename,
+        line.f_lineno,
+        module=line.f_globals.get("__name__"),
+        registry=line.f_globals.setdefault("__warningregistry__", {}),
+    )

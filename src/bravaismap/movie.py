@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import DIMS
+from bravaismap.conventions import DIMS, length_unit
 from bravaismap.errors import InputError
 
 __all__ = [
@@ -232,8 +232,8 @@ def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | Non
     length, height, width = movie.shape
     axes = {
         "time": (np.arange(length) * (time or 1.0), "s" if time else "frame", "time"),
-        "y": (np.arange(height) * (size or 1.0), "nm" if size else "px", "y, downwards"),
-        "x": (np.arange(width) * (size or 1.0), "nm" if size else "px", "x"),
+        "y": (np.arange(height) * (size or 1.0), length_unit(size), "y, downwards"),
+        "x": (np.arange(width) * (size or 1.0), length_unit(size), "x"),
     }
     return movie.drop_vars([c for c in DIMS if c in movie.coords]).assign_coords(
         {dim: (dim, values, {"units": unit, "long_name": label}) for dim, (values, unit, label) in axes.items()}

@@ -21,6 +21,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from bravaismap.classify.settings import DEFAULTS
+from bravaismap.conventions import Floats, length_unit
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
 from bravaismap.spectrum import REACH, taper
@@ -28,7 +30,6 @@ from bravaismap.windows import WindowGrid, cut_windows, window_grid
 
 __all__ = ["Simplex", "abundances", "n_findr", "pure_spectra", "unmix", "window_amplitudes"]
 
-Floats = NDArray[np.floating]
 
 _STARTS = 10  # random corners that N-FINDR starts from; the largest simplex is kept
 _LEARNED = 4000  # windows that the projection is learned from, at most
@@ -71,10 +72,10 @@ def unmix(
     movie: Any,
     components: int,
     *,
-    window: int = 128,
-    step: int = 16,
-    seed: int = 0,
-    nan: NanPolicy = "raise",
+    window: int = DEFAULTS.window,
+    step: int = DEFAULTS.step,
+    seed: int = DEFAULTS.seed,
+    nan: NanPolicy = DEFAULTS.nan,
     progress: Callable[[int, int], object] | None = None,
 ) -> xr.Dataset:
     """Unmix the windows of a movie into a few pure spectra, without any teaching.
@@ -299,10 +300,10 @@ def _dataset(
     scale = float(simplex.mean.mean()) or 1.0
     maps = share.reshape(length, ny, nx, components)
     step = 1 / (grid.window * (size or 1.0))
-    per = "1/nm" if size else "1/px"
+    per = f"1/{length_unit(size)}"
     coords: dict[str, Any] = {"time": movie["time"], "endmember": np.arange(components)}
     for dim, centers in zip(("y", "x"), grid.centers, strict=True):
-        attributes = {"units": "nm" if size else "px", "long_name": f"{dim} of the window centre"}
+        attributes = {"units": length_unit(size), "long_name": f"{dim} of the window centre"}
         coords[dim] = (dim, float(movie[dim][0]) + centers * (size or 1.0), attributes)
     for dim, k in (("ky", np.arange(-reach, reach)), ("kx", np.arange(reach))):
         coords[dim] = (dim, k * step, {"units": per, "long_name": f"spatial frequency along {dim[-1]}"})

@@ -7,7 +7,6 @@ step larger than the window leaves gaps, between the windows, and a warning says
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, warn
 
-__all__ = ["WindowGrid", "cut_windows", "window_grid", "window_parts"]
+__all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "window_grid", "window_parts"]
+
+
+#: Side in px of the smallest window: four of the smallest spacings that can be measured.
+SMALLEST_WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,15 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
     """
     if step < 1:
         raise InputError(f"a step of {step} px was given; expected at least 1")
-    if window < 16:
-        raise InputError(f"a window of {window} px was given; expected at least 16")
+    if window < SMALLEST_WINDOW:
+        raise InputError(f"a window of {window} px was given; expected at least {SMALLEST_WINDOW}")
     if window > min(shape):
         raise InputError(
             f"the window of {window} × {window} px does not fit into the frame of {shape[0]} × {shape[1]} px; "
             f"give a window of at most {min(shape)} px"
         )
     if step > window and max(shape) > window:
-        warnings.warn(
-            f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out",
-            stacklevel=1,
-        )
+        warn(f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out")
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))
 
 

@@ -9,8 +9,8 @@ import typer
 
 from bravaismap.cli.options import DatasetOption, FrameTimeOption, PixelOption, SeedOption
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import out
 from bravaismap.errors import InputError
-from bravaismap.terminal import out
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,11 +59,11 @@ def fit(
     ] = None,
 ) -> None:
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
-    from bravaismap.dose import frame_area, physical_growth
-    from bravaismap.growthlaws import LAWS, growth_law
-    from bravaismap.io.growth import export_growth
-    from bravaismap.io.result import open_result
-    from bravaismap.kinetics import compare_laws, fit_growth
+    from bravaismap.export.growth import export_growth
+    from bravaismap.kinetics.dose import frame_area, physical_growth
+    from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.kinetics.laws import LAWS, growth_law
+    from bravaismap.result.open import open_result
 
     if law != "auto":
         growth_law(law, onset)
@@ -111,7 +111,7 @@ def beam(
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
 
-    from bravaismap.knockon import displacement_table, displacements_per_atom
+    from bravaismap.kinetics.knock_on import displacement_table, displacements_per_atom
 
     for name, given in (("--dose", dose), ("--dose-rate", dose_rate)):
         if given is not None and not given > 0:
@@ -147,7 +147,7 @@ def beam(
 def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | None) -> tuple[Any, Any, float]:
     """Return a fraction and its σ over time or dose, and what the time was multiplied with."""
     from bravaismap.conventions import ALIASES, nearest_names
-    from bravaismap.dose import over_dose
+    from bravaismap.kinetics.dose import over_dose
 
     names = [str(name) for name in phases["lattice"].values]
     chosen = lattice if lattice in names else ALIASES.get(lattice, lattice)
@@ -168,8 +168,8 @@ def _thresholded(
     movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
 ) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
-    from bravaismap.io.read import read
-    from bravaismap.thresholding import agreement, spacing_of, threshold_voids
+    from bravaismap.domains.thresholding import agreement, spacing_of, threshold_voids
+    from bravaismap.read.reading import read
 
     frames = read(movie, dataset=dataset)
     if len(frames) != fraction.size:
@@ -190,7 +190,7 @@ def _thresholded(
 
 
 def _rate(dose_rate: float | None, current: float | None, area: float | None) -> float | None:
-    from bravaismap import dose
+    from bravaismap.kinetics import dose
 
     if dose_rate is not None and current is not None:
         raise InputError("--dose-rate and --beam-current were both given; give one of them")

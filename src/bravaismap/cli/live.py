@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LIVE_STEP, PATIENCE, SETTLE
 from bravaismap.cli.options import (
+    DEFAULT_NAN,
     DatasetOption,
     DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
-    Nan,
     NanOption,
     PixelOption,
     SamplesOption,
     SeedOption,
 )
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import err, out
 from bravaismap.errors import InputError
-from bravaismap.terminal import err, out
 
 if TYPE_CHECKING:
-    from bravaismap.live import Frame
+    from bravaismap.live.run import Frame
 
 __all__ = ["watch"]
 
@@ -40,17 +41,17 @@ def watch(
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
     ] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 32,
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = LIVE_STEP,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    nan: NanOption = DEFAULT_NAN,
     alarm: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,10 +59,10 @@ def watch(
         ),
     ] = None,
     alarm_frames: Annotated[int, typer.Option("--alarm-frames", help="Frames that an alarm looks at.")] = 3,
-    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = 0.5,
+    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = SETTLE,
     patience: Annotated[
         float, typer.Option("--patience", help="Seconds after which a file that stays unreadable is left out.")
-    ] = 30.0,
+    ] = PATIENCE,
     until_idle: Annotated[
         float | None,
         typer.Option("--until-idle", help="Stop after so many seconds without a new frame.", show_default="never"),
@@ -70,13 +71,13 @@ def watch(
     """Classify frames as they appear; stop with Ctrl-C, and the same command goes on where it stopped."""
     if (folder is None) == (follow is None):
         raise InputError("expected either a folder to watch or --follow FILE")
-    from bravaismap.live import FolderSource, StackSource
-    from bravaismap.live import watch as watch_frames
-    from bravaismap.models import load_model
-    from bravaismap.watch import Alarm, parse_rule
+    from bravaismap.classify.models import load_model
+    from bravaismap.live.arrivals import Alarm, parse_rule
+    from bravaismap.live.run import FolderSource, StackSource
+    from bravaismap.live.run import watch as watch_frames
 
     classifier = load_model(model, distortion, device)
-    rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
+    rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:
         source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)

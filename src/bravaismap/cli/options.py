@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULTS, LARGEST_SEED
+
 __all__ = [
+    "DEFAULT_NAN",
     "DatasetOption",
     "DeviceOption",
     "DistortionOption",
@@ -33,6 +36,10 @@ class Nan(StrEnum):
     FILL = "fill"
 
 
+#: What is done when nothing is said.
+DEFAULT_NAN = Nan(DEFAULTS.nan)
+
+
 class SpectrumChoice(StrEnum):
     """How a whole image becomes a spectrum."""
 
@@ -47,6 +54,7 @@ class SimulationKind(StrEnum):
     SIMULATED = "simulated"
     REALISTIC = "realistic"
     WIDE = "wide"
+    BROKEN = "broken"
     FILM = "film"
 
 
@@ -62,7 +70,7 @@ DistortionOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Where to compute: cpu, cuda (a graphics card), or auto for one if there is.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of all randomness.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of all randomness.")]
 PixelOption = Annotated[
     float | None,
     typer.Option("--pixel-size", help="Side of a pixel in nm.", show_default=False),

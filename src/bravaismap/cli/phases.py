@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings
 from bravaismap.cli.options import (
+    DEFAULT_NAN,
     DatasetOption,
     DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
-    Nan,
     NanOption,
     OverwriteOption,
     PixelOption,
@@ -27,14 +29,14 @@ from bravaismap.cli.options import (
     WorkersOption,
 )
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import out, print_classification, progress
 from bravaismap.errors import InputError
-from bravaismap.terminal import out, print_classification, progress
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bravaismap.movie import NanPolicy
-    from bravaismap.phases import PhaseMap
+    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["classify", "demo", "export", "map_movie"]
 
@@ -42,26 +44,26 @@ __all__ = ["classify", "demo", "export", "map_movie"]
 @app.command()
 def classify(
     images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     preprocessing: Annotated[
         SpectrumChoice, typer.Option(help="Reach of a network's spectrum; `paper`: the central quarter.")
     ] = SpectrumChoice.AUTO,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    nan: NanOption = DEFAULT_NAN,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Also write the table to this file."),
     ] = None,
 ) -> None:
     """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
-    from bravaismap.io.read import read
-    from bravaismap.models import load_model
-    from bravaismap.predict import classify as classify_images
+    from bravaismap.classify.models import load_model
+    from bravaismap.phases.image import classify as classify_images
+    from bravaismap.read.reading import read
 
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
@@ -76,7 +78,7 @@ def classify(
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
     print_classification(rows)
     if csv is not None:
-        from bravaismap.io.export import export_classification
+        from bravaismap.export.files import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
         out.print(f"wrote {csv}", highlight=False)
@@ -89,17 +91,17 @@ def map_movie(
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
+    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = DEFAULTS.step,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    nan: NanOption = DEFAULT_NAN,
     unmix: Annotated[
         int | None,
         typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
@@ -120,12 +122,14 @@ def map_movie(
     workers: WorkersOption = None,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
-    from bravaismap.io.read import read
-    from bravaismap.models import load_model
+    from bravaismap.classify.models import chosen_model
+    from bravaismap.read.reading import read
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
-    classifier = load_model(model, distortion, device)
+    with _naming(movie):
+        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
+    settings = replace(settings, model=chosen_model(settings))
     frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
     name = _name_of(movie)
     target = output or Path(f"{name}-phases") / f"{name}.zarr"
@@ -133,14 +137,11 @@ def map_movie(
     with _naming(movie):
         if align:
             frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
-        result = _map(
-            frames, target, window=window, step=step, model=classifier, samples=samples, seed=seed,
-            nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
-        )  # fmt: skip
+        result = _map(frames, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
     written += _write_tables_and_figures(result, target.parent, frames)
     if unmix is not None:
         with _naming(movie):
-            written += _unmix(frames, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
+            written += _unmix(frames, unmix, target.parent, settings)
     out.print(_table_of(result), highlight=False)
     out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
     out.print(f"next: bravaismap export {target} --video", highlight=False)
@@ -190,9 +191,9 @@ def export(
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.io.export import export_csv, export_figures, export_report, export_video
-    from bravaismap.io.read import read
-    from bravaismap.io.result import open_result
+    from bravaismap.export.files import export_csv, export_figures, export_report, export_video
+    from bravaismap.read.reading import read
+    from bravaismap.result.open import open_result
 
     region = _region(reference)
     if region and not strain:
@@ -227,13 +228,13 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("bravaismap-demo"),
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
     size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
-    seed: SeedOption = 0,
+    seed: SeedOption = DEFAULTS.seed,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
-    from bravaismap.film import simulate_film
-    from bravaismap.io.export import export_video
-    from bravaismap.io.read import read
-    from bravaismap.io.simulated import write_film
+    from bravaismap.export.files import export_video
+    from bravaismap.read.reading import read
+    from bravaismap.simulate.film import simulate_film
+    from bravaismap.simulate.writing import write_film
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
@@ -241,7 +242,7 @@ def demo(
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
     movie = read(film, dataset="image")
-    result = _map(movie, output / "film.zarr", overwrite=True, seed=seed)
+    result = _map(movie, output / "film.zarr", Settings(seed=seed), overwrite=True)
     written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
     with progress("video", frames, "frames") as advance:
         written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
@@ -257,28 +258,38 @@ def demo(
     )
 
 
-def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
+def _map(
+    frames: xr.DataArray,
+    target: Path,
+    settings: Settings,
+    *,
+    overwrite: bool,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> PhaseMap:
     """Map with a progress bar that counts windows."""
-    from bravaismap.predict import map_phases
+    from bravaismap.phases.map import map_movie
     from bravaismap.windows import window_grid
 
-    grid = window_grid(
-        (frames.sizes["y"], frames.sizes["x"]), options.get("window", 128), options.get("step", 16)
-    )  # fmt: skip
+    grid = window_grid((frames.sizes["y"], frames.sizes["x"]), settings.window, settings.step)
     per_frame = grid.shape[0] * grid.shape[1]
     with progress("map", len(frames) * per_frame, "windows") as advance:
-        return map_phases(
-            frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
+        return map_movie(
+            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers,
+            progress=lambda done, _: advance(done * per_frame),
         )  # fmt: skip
 
 
-def _unmix(frames: xr.DataArray, components: int, folder: Path, **options: Any) -> list[Path]:
+def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
-    from bravaismap.io.export import export_unmixing
+    from bravaismap.export.files import export_unmixing
     from bravaismap.unmixing import unmix
 
     with progress("unmix", len(frames), "frames") as advance:
-        unmixed = unmix(frames, components, progress=lambda done, _: advance(done), **options)
+        unmixed = unmix(
+            frames, components, window=settings.window, step=settings.step, seed=settings.seed, nan=settings.nan,
+            progress=lambda done, _: advance(done),
+        )  # fmt: skip
     return export_unmixing(unmixed, folder)
 
 
@@ -286,8 +297,8 @@ def _at_rest(
     movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
 ) -> tuple[xr.DataArray, list[Path]]:
     """Register and align a movie; write and tell how the specimen drifts."""
-    from bravaismap.drift import align, register
-    from bravaismap.io.track import export_track
+    from bravaismap.drift.alignment import align, register
+    from bravaismap.export.drift_track import export_track
 
     with progress("register", len(movie), "frames") as advance:
         track = register(movie, max_shift, nan=nan, progress=advance)
@@ -317,7 +328,7 @@ def _name_of(movie: str) -> str:
 def _write_tables_and_figures(
     result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
 ) -> list[Path]:
-    from bravaismap.io.export import export_csv, export_figures
+    from bravaismap.export.files import export_csv, export_figures
 
     return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
 
@@ -338,9 +349,9 @@ def _region(text: str | None) -> dict[str, slice]:
 
 def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
     from bravaismap.conventions import display_name
-    from bravaismap.io.export import export_strain
-    from bravaismap.lattice import cell_from_basis
-    from bravaismap.strain import strain_map
+    from bravaismap.export.files import export_strain
+    from bravaismap.lattice.basis import cell_from_basis
+    from bravaismap.phases.strain import strain_map
 
     found = strain_map(result, region or None)
     a, b, gamma, _ = cell_from_basis(found["reference_basis"].values)
@@ -359,9 +370,9 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> 
 def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
     from bravaismap.conventions import NONE
-    from bravaismap.domains import domain_maps, find_domains
-    from bravaismap.io.export import export_domains, some_frames
-    from bravaismap.voidarea import corrected_fraction
+    from bravaismap.domains.finding import domain_maps, find_domains
+    from bravaismap.domains.void_area import corrected_fraction
+    from bravaismap.export.files import export_domains, some_frames
 
     found = find_domains(result, movie=images)
     tracks = len({(str(n), int(t)) for n, t in zip(found["lattice"].values, found["track"].values, strict=True)})
@@ -381,14 +392,14 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
     """Return the functions that write the formats of other programs that were asked for."""
-    from bravaismap.io.exchange import export_hspy, export_netcdf, export_ome_tiff
+    from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
 
     asked = ((hspy, export_hspy), (ome_tiff, export_ome_tiff), (netcdf, export_netcdf))
     return [write for wanted, write in asked if wanted]
 
 
 def _table_of(result: PhaseMap) -> str:
-    from bravaismap.phases import phase_table
+    from bravaismap.result.phase_map import phase_table
 
     return phase_table(result)
 

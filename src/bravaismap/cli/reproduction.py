@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL
 from bravaismap.cli.start import app
-from bravaismap.terminal import out, stages
+from bravaismap.cli.terminal import out, stages
 
 __all__ = ["reproduce"]
 
@@ -21,7 +22,7 @@ def reproduce(
     ] = False,
     model: Annotated[
         str, typer.Option("--model", help="Model beside the paper's network (see `models`), or a .safetensors file.")
-    ] = "default",
+    ] = DEFAULT_MODEL,
     image: Annotated[
         str | None, typer.Option("--image", help="An image of yours for Fig. 5, instead of simulated graphene.")
     ] = None,

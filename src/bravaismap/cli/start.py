@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.cli.terminal import err, out, show_warning
 from bravaismap.errors import BravaismapError
-from bravaismap.terminal import err, out, show_warning
 
 __all__ = ["app", "main"]
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import DatasetOption, FrameTimeOption, Nan, PixelOption
 from bravaismap.cli.start import app
-from bravaismap.terminal import err, out
+from bravaismap.cli.terminal import err, out
 
 __all__ = ["view"]
 
@@ -27,22 +28,25 @@ def view(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     window: Annotated[
-        int | None, typer.Option("--window", help="Of a movie: side of a window in px.", show_default="128")
+        int | None,
+        typer.Option("--window", help="Of a movie: side of a window in px.", show_default=str(DEFAULTS.window)),
     ] = None,
     step: Annotated[
-        int | None, typer.Option("--step", help="Of a movie: distance between windows in px.", show_default="16")
+        int | None,
+        typer.Option("--step", help="Of a movie: distance between windows in px.", show_default=str(DEFAULTS.step)),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default="default")
+        str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default=DEFAULT_MODEL)
     ] = None,
     distortion: Annotated[
-        float | None, typer.Option("--distortion", help="Of a movie: distortion of the scan.", show_default="0.02")
+        float | None,
+        typer.Option("--distortion", help="Of a movie: distortion of the scan.", show_default=str(DEFAULTS.distortion)),
     ] = None,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
     nan: Annotated[
-        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default="raise")
+        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default=DEFAULTS.nan)
     ] = None,
 ) -> None:
     """Look at a result, finished or not, or at a movie while it is mapped, in the browser."""

@@ -14,11 +14,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, COLORS, display_name
-from bravaismap.evaluate import score
-from bravaismap.plot import sized, whole_plane
+from bravaismap.evaluate.answers import score
 from bravaismap.reproduce.parts import Numbers, Parts
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.simulation import simulate
+from bravaismap.show.maps import sized, whole_plane
+from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import spectrum
 
 __all__ = ["confidence", "draw_confidence", "draw_single_images", "draw_spectra", "summarise_confidence"]
@@ -54,7 +54,7 @@ def _classified(model: Contestant, plan: Plan, first: int, count: int) -> Number
     data = simulate(count, seed=plan.seed, first=first)
     images = data["image"].values.astype(np.float32)
     begun = time.perf_counter()
-    found = model.exact.predict(images, samples=plan.passes, seed=plan.seed, preprocessing="window")
+    found = model.exact.predict(images, samples=plan.passes, seed=plan.seed)
     return {
         "label": data["label"].values.astype(np.int64),
         "probability": found.probability,

@@ -12,15 +12,15 @@ from scipy.ndimage import affine_transform
 
 from bravaismap.conventions import CLASSES, COLORS, display_name
 from bravaismap.errors import InputError
-from bravaismap.io.read import read
 from bravaismap.movie import finite_pixels
-from bravaismap.plot import sized
-from bravaismap.predict import classify
+from bravaismap.phases.image import classify
+from bravaismap.read.reading import read
 from bravaismap.reproduce.confidence import draw_bars
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.simulation import to_uint8
+from bravaismap.show.maps import sized
+from bravaismap.simulate.windows import to_uint8
 
 __all__ = ["draw_drift", "draw_edge_cases", "edge_cases", "read_image", "summarise_edge_cases"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.lattice import basis_from_cell, reciprocal
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.conventions import Floats
+from bravaismap.lattice.basis import basis_from_cell, reciprocal
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 __all__ = ["graphene"]
 
@@ -85,6 +86,3 @@ def _superlattice(
     k = reciprocal(basis) - reciprocal(longer * basis @ rotation)
     waves = [np.cos(2 * np.pi * (q[0] * y + q[1] * x)) for q in (k[0], k[1], k[0] + k[1])]
     return np.asarray(sum(waves) / 3)
-
-
-Floats = NDArray[np.floating]

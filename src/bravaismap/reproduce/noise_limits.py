@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from bravaismap.classify.models import prepared
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.plot import sized
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
+from bravaismap.show.maps import sized
 
 __all__ = ["draw_noise_limits", "noise_limits", "summarise_noise_limits"]
 
@@ -42,7 +43,8 @@ def noise_limits(model: Contestant, plan: Plan, advance: Advance) -> Numbers:
             side = _SIDE // part
             first = (_SIDE - side) // 2
             windows = np.ascontiguousarray(images[:, first : first + side, first : first + side])
-            found = model.exact.predict(windows, samples=plan.noise_passes, seed=plan.seed, preprocessing="paper")
+            classifier = prepared(model.exact, windows, "paper")
+            found = classifier.predict(windows, samples=plan.noise_passes, seed=plan.seed)
             probability[i, j], std[i, j] = found.probability, found.probability_std
             advance(f"noise limits of {model.name}", i * len(_PARTS) + j + 1, len(plan.noise_levels) * len(_PARTS))
     return {

@@ -17,8 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from bravaismap.classify.settings import DEFAULT_MODEL
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.io.whole import write_atomically
+from bravaismap.files import write_atomically
 from bravaismap.reproduce import (
     confidence,
     decomposition,
@@ -45,7 +46,7 @@ def reproduce(
     folder: str | Path,
     plan: Plan = FULL,
     *,
-    model: str = "default",
+    model: str = DEFAULT_MODEL,
     image: str | None = None,
     train: bool = False,
     progress: Advance | None = None,
@@ -161,7 +162,7 @@ class _Run:
         curves |= {n: (r["fraction"].values[:, none], r["fraction_std"].values[:, none]) for n, r in maps.items()}
         small: dict[str, Any] = {}
         for model in self.models:
-            if model.instrument.measures_cells:
+            if model.instrument.record.measures_cells:
                 again = decomposition.map_film(model, film, self.parts.folder, small=True)
                 small[model.name] = again["fraction"].values[:, none]
         curves |= {f"{name}, windows of 48 px": (values, None) for name, values in small.items()}
@@ -188,7 +189,7 @@ class _Run:
             "quick": self.plan.quick,
             "plan": asdict(self.plan),
             "models": [m.name for m in self.models],
-            "cards": {m.name: m.fingerprint | {"description": m.exact.description} for m in self.models},
+            "cards": {m.name: m.fingerprint | {"description": m.exact.record.description} for m in self.models},
             "image": image,
             "videos": self.videos,
             "figures": self.figures,
@@ -234,7 +235,7 @@ class _Run:
         """Write the supplementary video of a model, unless it is there, or nothing can write it."""
         if find_spec("imageio_ffmpeg") is None:
             return
-        from bravaismap.io.video import write_video
+        from bravaismap.read.video import write_video
 
         target = self.folder / f"film-{name}.mp4"
         model = next(m for m in self.models if m.name == name)

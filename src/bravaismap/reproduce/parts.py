@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bravaismap.io.whole import write_atomically
+from bravaismap.files import write_atomically
 
 __all__ = ["Numbers", "Parts", "fingerprint"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from bravaismap.htmlpage import bullets, cell, heading, page, picture, table
+from bravaismap.export.html_page import bullets, cell, heading, page, picture, table
 from bravaismap.reproduce.comparison import growth_table, shown
 
 __all__ = ["report"]

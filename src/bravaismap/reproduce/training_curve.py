@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from bravaismap.classify.models import NetworkClassifier, load_model
 from bravaismap.conventions import COLORS
-from bravaismap.models import NetworkClassifier, load_model
-from bravaismap.plot import sized
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import PAPER_MODEL, Advance, Plan
-from bravaismap.train import TrainingPlan, train
+from bravaismap.show.maps import sized
+from bravaismap.train.training import TrainingPlan, train
 
 __all__ = ["draw_training_curve", "summarise_training_curve", "train_anew", "training_curve"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import panel as pn
 
 from bravaismap.conventions import display_name
-from bravaismap.growthlaws import LAWS
+from bravaismap.kinetics.laws import LAWS
 from bravaismap.viewer.plots import CurvePlot, FramePlot, WindowPlots
 from bravaismap.viewer.saved import VIEWS
 from bravaismap.viewer.source import Source

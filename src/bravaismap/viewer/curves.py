@@ -9,18 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from bravaismap.conventions import display_name
+from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.kinetics import fit_growth
-from bravaismap.verdict import verdict
+from bravaismap.kinetics.growth import fit_growth
+from bravaismap.phases.verdict import verdict
 from bravaismap.viewer.source import Source
 from bravaismap.viewer.state import anew
 
 __all__ = ["Curves", "Fit", "fit_of", "parse_baseline"]
-
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

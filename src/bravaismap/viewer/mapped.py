@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bravaismap.classify.models import chosen_model
+from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.result import DONE
-from bravaismap.models import load_model
 from bravaismap.movie import as_movie
-from bravaismap.phases import PhaseMap
-from bravaismap.predict import map_coordinates, map_phases, movie_card
+from bravaismap.phases.map import map_coordinates, map_movie, movie_card
+from bravaismap.result.phase_map import PhaseMap
+from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
 from bravaismap.windows import window_grid
 
@@ -28,24 +30,21 @@ class MappedMovie(Source):
     ----------
     movie : array (time, y, x)
     title : str
-    window, step, model, distortion, pixel_size, frame_time
-        As for :func:`bravaismap.map_phases`.
+    settings : Settings
+        How it is mapped.
     """
 
     growing = True
 
-    def __init__(
-        self, movie: Any, title: str = "movie", *, window: int = 128, step: int = 16, model: Any = "default",
-        distortion: float = 0.02, nan: str = "raise", pixel_size: float | None = None, frame_time: float | None = None,
-    ) -> None:  # fmt: skip
-        calibrated = as_movie(movie, pixel_size=pixel_size, frame_time=frame_time)
-        classifier = load_model(model, distortion) if isinstance(model, str | Path) else model
-        grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), window, step)
-        card = {"model": classifier.name, **classifier.settings, "window": window, "step": step}
-        card |= {"samples": classifier.movie_samples, "seed": 0} | movie_card(calibrated)
-        axes = xr.Dataset(coords=map_coordinates(calibrated, grid, classifier.classes), attrs=card)
+    def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
+        classifier = chosen_model(settings)
+        calibrated = as_movie(movie)
+        grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), settings.window, settings.step)
+        record = classifier.record
+        card = settings.map_card(record, movie_card(calibrated))
+        axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
         super().__init__(axes, calibrated, title)
-        self._options: dict[str, Any] = {"window": window, "step": step, "model": classifier, "nan": nan}
+        self._settings = replace(settings, model=classifier)
         self._maps: dict[int, PhaseMap] = {}
         self._failed: set[int] = set()
         self._wanted = 0
@@ -66,7 +65,7 @@ class MappedMovie(Source):
             return None
         index = int(next(iter(left[left >= self._wanted]), left[0]))
         try:
-            mapped = map_phases(self.movie.isel(time=[index]), **self._options)
+            mapped = map_movie(self.movie.isel(time=[index]), self._settings)
         except Exception as error:  # the thread goes on with the other frames
             self._failed.add(index)
             fault = "" if isinstance(error, BravaismapError) else f"{type(error).__name__}: "
@@ -82,7 +81,15 @@ class MappedMovie(Source):
             pass
 
 
-def open_source(what: Any, movie: Any = None, dataset: str | None = None, **options: Any) -> Source:
+def open_source(
+    what: Any,
+    movie: Any = None,
+    dataset: str | None = None,
+    *,
+    pixel_size: float | None = None,
+    frame_time: float | None = None,
+    **options: Any,
+) -> Source:
     """Return the source that a result, a path or a movie means.
 
     Parameters
@@ -94,8 +101,10 @@ def open_source(what: Any, movie: Any = None, dataset: str | None = None, **opti
         The movie that was mapped, for a result.
     dataset : str, optional
         Which array of a movie file that holds several.
+    pixel_size, frame_time : float, optional
+        In nm and s; replace what a movie carries.
     options
-        How to map a movie: see :class:`MappedMovie`.
+        How to map a movie: fields of :class:`bravaismap.classify.settings.Settings`; None for what is not given.
 
     Raises
     ------
@@ -104,29 +113,29 @@ def open_source(what: Any, movie: Any = None, dataset: str | None = None, **opti
     """
     if isinstance(what, xr.Dataset):
         return HeldResult(what, _movie(movie, dataset))
+    chosen = {name: value for name, value in options.items() if value is not None}
+    calibration: dict[str, Any] = {"pixel_size": pixel_size, "frame_time": frame_time}
     if not isinstance(what, str | os.PathLike):
-        return MappedMovie(what, **options)
+        return MappedMovie(as_movie(what, **calibration), settings=Settings(**chosen))
     path = Path(what)
     if (path / DONE).is_dir() or (path.suffix == ".zarr" and not path.exists()):
-        given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+        measured = [name for name, value in calibration.items() if value is not None]
+        given = [f"--{name.replace('_', '-')}" for name in [*chosen, *measured]]
         if given:
             raise InputError(f"{', '.join(given)} was given, but {path} is mapped already; these are for a movie")
         return StoredResult(path, _movie(movie, dataset))
     if movie is not None:
         raise InputError(f"--movie {movie} was given, but {path} is not a result; give the result first, or no --movie")
-    chosen = {name: value for name, value in options.items() if value is not None}
-    size, step = (chosen.pop(name, None) for name in ("pixel_size", "frame_time"))
-    from bravaismap.io.read import read
+    from bravaismap.read.reading import read
 
-    frames = read(path, dataset=dataset, pixel_size=size, frame_time=step)
-    return MappedMovie(frames, path.name, **chosen)
+    return MappedMovie(read(path, dataset=dataset, **calibration), path.name, Settings(**chosen))
 
 
 def _movie(movie: Any, dataset: str | None) -> xr.DataArray | None:
     if movie is None:
         return None
     if isinstance(movie, str | os.PathLike):
-        from bravaismap.io.read import read
+        from bravaismap.read.reading import read
 
         return read(movie, dataset=dataset)
     return as_movie(movie)

@@ -10,10 +10,11 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bravaismap.cells import orientation_period
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
-from bravaismap.plot import class_colors, edges
-from bravaismap.viewer.state import LAYERS, Region
+from bravaismap.phases.cells import orientation_period
+from bravaismap.result.schema import TITLES
+from bravaismap.show.maps import class_colors, edges
+from bravaismap.viewer.state import Region
 
 __all__ = ["Overlay", "contrast", "grey", "overlay", "scale_bar"]
 
@@ -88,7 +89,7 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
             _regular(shown, ys, xs), bounds, colors, -0.5, len(classes) - 0.5, "most probable class", names=classes
         )
     cmap, low, high = SEQUENTIAL_CMAP, *_limits(values)
-    title = f"{LAYERS.get(name, name)}" if not lattice else f"{name} {_joining(name)} {display_name(lattice)}"
+    title = TITLES.get(name, name) if not lattice else f"{name} {_joining(name)} {display_name(lattice)}"
     if name == "probability":
         cmap, low, high = PROBABILITY_CMAP, 0.0, 1.0
     elif name == "entropy":

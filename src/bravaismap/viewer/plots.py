@@ -23,16 +23,15 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from bravaismap.conventions import COLORS, display_name
-from bravaismap.lattice import CENTER
-from bravaismap.plot import class_colors
+from bravaismap.conventions import COLORS, Floats, display_name
+from bravaismap.lattice.shape import CENTER
+from bravaismap.show.maps import class_colors
 from bravaismap.viewer.pictures import Overlay, scale_bar
 from bravaismap.viewer.state import Region
 from bravaismap.viewer.window import WindowView
 
 __all__ = ["CurvePlot", "FramePlot", "WindowPlots"]
 
-Floats = NDArray[np.floating]
 
 _SHORT = {"centered_rectangular": "centered r."}
 _INK, _FAINT, _MARK = "#222222", "#d9d9d9", "#F0E442"

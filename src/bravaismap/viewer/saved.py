@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from bravaismap.cellplot import plot_shapes
 from bravaismap.conventions import display_name
 from bravaismap.errors import InputError
-from bravaismap.growthplot import plot_growth
-from bravaismap.io.export import export_csv
-from bravaismap.plot import class_colors, figure_for_maps, label_axes, plot_classification, plot_fractions, sized
+from bravaismap.export.tables import export_csv
+from bravaismap.show.cells import plot_shapes
+from bravaismap.show.growth import plot_growth
+from bravaismap.show.maps import class_colors, figure_for_maps, label_axes, plot_classification, plot_fractions, sized
 from bravaismap.viewer.pictures import Overlay
 from bravaismap.viewer.state import Region, region_statistics, region_table
 from bravaismap.viewer.window import WindowView

@@ -15,9 +15,10 @@ import xarray as xr
 from bokeh.events import SelectionGeometry, Tap
 
 from bravaismap.errors import BravaismapError
-from bravaismap.lattice import shape
-from bravaismap.phases import PhaseMap
-from bravaismap.plot import class_colors
+from bravaismap.lattice.shape import shape
+from bravaismap.result.phase_map import PhaseMap
+from bravaismap.result.schema import map_variables
+from bravaismap.show.maps import class_colors
 from bravaismap.viewer import saved, state
 from bravaismap.viewer.app import Page
 from bravaismap.viewer.curves import Curves, Fit
@@ -76,7 +77,7 @@ class Session:
         first = self.source.frame(self.index)
         if first is not None:
             return {str(name) for name in first.variables}
-        return {"entropy"} | ({*state.LAYERS, "deviation"} if "distortion" in self.source.card else set())
+        return {variable.name for variable in map_variables(cells="distortion" in self.source.card)}
 
     def _first(self) -> int:
         done = np.flatnonzero(self.source.done)

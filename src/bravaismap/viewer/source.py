@@ -17,10 +17,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.live import JOURNAL, journal_of
-from bravaismap.io.result import DONE, array_of, open_group, open_result
-from bravaismap.phases import PhaseMap, mapped_frames
-from bravaismap.predict import movie_card
+from bravaismap.phases.map import movie_card
+from bravaismap.result.journal import JOURNAL, journal_of
+from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap, mapped_frames
+from bravaismap.result.schema import DONE
+from bravaismap.result.zarr_store import array_of, open_group
 from bravaismap.viewer.state import Region, frame_extent
 
 __all__ = ["HeldResult", "Source", "StoredResult"]

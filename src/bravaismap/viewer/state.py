@@ -9,15 +9,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.cells import cell_statistics, independent_windows, reclassify
-from bravaismap.conventions import LATTICES, display_name
+from bravaismap.conventions import CELL_PARAMETERS, LATTICES, Floats, display_name
 from bravaismap.errors import InputError
-from bravaismap.phases import PhaseMap, independent_std, percent
-from bravaismap.plot import edges
-from bravaismap.verdict import with_error
+from bravaismap.phases.cells import cell_statistics, independent_windows
+from bravaismap.phases.fractions import independent_std
+from bravaismap.phases.reclassification import reclassify
+from bravaismap.phases.verdict import with_error
+from bravaismap.result.phase_map import PhaseMap, percent
+from bravaismap.result.schema import TITLES
+from bravaismap.show.maps import edges
 
 __all__ = [
-    "LAYERS",
     "Region",
     "RegionStatistics",
     "anew",
@@ -33,18 +35,6 @@ __all__ = [
     "window_at",
     "window_bounds",
 ]
-
-Floats = NDArray[np.floating]
-
-#: Maps of a result that are numbers: variable → what it is called.
-LAYERS = {
-    "entropy": "entropy",
-    "a": "a",
-    "b": "b",
-    "gamma": "γ",
-    "orientation": "orientation of a",
-}
-_CELL = ("a", "b", "gamma", "orientation")
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class RegionStatistics:
         Mean probability of each class and its standard deviation, as for a whole frame.
     cell, spread, error : dict of str to array, shape (lattice,)
         Median, standard deviation from window to window, and median σ of one window, of a, b, gamma and orientation of
-        each class: see :func:`bravaismap.cells.cell_statistics`. Empty where no cells are known.
+        each class: see :func:`bravaismap.phases.cells.cell_statistics`. Empty where no cells are known.
     """
 
     windows: int
@@ -91,8 +81,7 @@ def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, s
     """Return what can be laid over a frame: group → title → key, a variable or ``variable:class``."""
     groups = {"Class": {"most probable class": "label"}}
     groups["Probability of"] = {display_name(name): f"probability:{name}" for name in classes}
-    names = [name for name in LAYERS if name in variables]
-    groups["Map of"] = {LAYERS[name]: name for name in names}
+    groups["Map of"] = {title: name for name, title in TITLES.items() if name in variables}
     if "deviation" in variables:
         groups["Deviation from"] = {
             display_name(name): f"deviation:{name}" for name in LATTICES if name in classes and name != "oblique"
@@ -200,7 +189,7 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
     independent = independent_windows(size, window, len(label))
     cells = cell_statistics(_windows(frame, inside)) if "a" in frame else None
     cell, spread, error = (
-        {} if cells is None else {name: cells[f"{name}{ending}"].values for name in _CELL}
+        {} if cells is None else {name: cells[f"{name}{ending}"].values for name in CELL_PARAMETERS}
         for ending in ("", "_scatter", "_std")
     )
     return RegionStatistics(
@@ -211,7 +200,7 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
 
 def _windows(frame: xr.Dataset, inside: NDArray[np.bool_]) -> xr.Dataset:
     """Return the labels and cells of some windows of a frame, in a row."""
-    names = ["label", *_CELL, *(f"{name}_std" for name in _CELL)]
+    names = ["label", *CELL_PARAMETERS, *(f"{name}_std" for name in CELL_PARAMETERS)]
     row = {name: ("window", frame[name].transpose("time", "y", "x").values[0][inside]) for name in names}
     return xr.Dataset(row, coords={"lattice": frame["lattice"].values})
 

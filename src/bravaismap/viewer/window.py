@@ -9,18 +9,17 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import NONE, display_name
-from bravaismap.lattice import shape
-from bravaismap.measurement import SMALLEST_SIDE, measure
-from bravaismap.plot import whole_plane
+from bravaismap.conventions import NONE, Floats, display_name
+from bravaismap.lattice.shape import shape
+from bravaismap.measure.measurement import SMALLEST_SIDE, measure
+from bravaismap.measure.spots import find_spots, standardize, whitened_power
+from bravaismap.phases.verdict import deviations, with_error
+from bravaismap.show.maps import whole_plane
 from bravaismap.spectrum import amplitude
-from bravaismap.spots import find_spots, standardize, whitened_power
-from bravaismap.verdict import deviations, with_error
 from bravaismap.viewer.state import Region
 
 __all__ = ["SpotTable", "WindowView", "cut", "indexed_spots", "spectrum_plane", "window_view"]
 
-Floats = NDArray[np.floating]
 
 _SHOWN = 24  # strongest spots
 _NEAR = 1.0  # bins from a node within which a spot is that node's

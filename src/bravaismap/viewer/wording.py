@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.conventions import IUCR_SYMBOLS, display_name
-from bravaismap.phases import percent
-from bravaismap.plot import class_colors
+from bravaismap.result.phase_map import percent
+from bravaismap.show.maps import class_colors
 
 __all__ = ["STYLE", "cell_html", "header_html", "message_html", "phases_html", "table_html"]
 

@@ -1,0 +1,151 @@
+"""Settings: how images and movies are classified. The one place of the defaults, their limits and the run card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Final
+
+from bravaismap.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bravaismap.classify.classifier import Classifier, ModelRecord
+    from bravaismap.movie import NanPolicy
+
+__all__ = [
+    "DEFAULTS",
+    "DEFAULT_MODEL",
+    "IMAGE_SAMPLES",
+    "LARGEST_DISTORTION",
+    "LARGEST_SEED",
+    "LIVE_STEP",
+    "PATIENCE",
+    "SETTLE",
+    "Settings",
+    "checked_distortion",
+]
+
+#: Name of the model that is taken when none is given.
+DEFAULT_MODEL: Final = "default"
+#: Samples for a single image when their number is not given: the paper's. For movies it depends on the model.
+IMAGE_SAMPLES: Final = 5000
+#: Distance in px between the windows of a live run, which must keep up with a microscope: a quarter of the windows.
+LIVE_STEP: Final = 32
+#: Seconds for which the file of a live run must not have changed before it counts as complete.
+SETTLE: Final = 0.5
+#: Seconds after its last change from which a file of a live run that cannot be used is left out.
+PATIENCE: Final = 30.0
+#: By judgement: with a σ of a half in each component of a linear map, no shape of a lattice is left to tell.
+LARGEST_DISTORTION: Final = 0.5
+#: Seeds are kept as 64-bit integers.
+LARGEST_SEED: Final = 2**63 - 1
+
+_NAN_POLICIES = ("raise", "fill")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images and movies are classified.
+
+    Attributes
+    ----------
+    window, step : int
+        Side of a window of a movie and distance between windows, in px.
+    model : str, path or Classifier
+        See :func:`bravaismap.load_model`.
+    distortion : float
+        Standard deviation of each component of the linear map from sample to image, as a fraction. For a model that is
+        given by name; a Classifier has its own.
+    device : str
+        Where a model that is given by name computes.
+    samples : int, optional
+        Draws of what another measurement could have been, or passes of Monte-Carlo dropout; 0 for none. When not given,
+        `IMAGE_SAMPLES` for an image, and what the model asks for in a movie.
+    seed : int
+        Of the draws or passes.
+    nan : {"raise", "fill"}
+        What to do with NaN and infinite pixels.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be.
+    """
+
+    window: int = 128
+    step: int = 16
+    model: str | Path | Classifier = DEFAULT_MODEL
+    distortion: float = 0.02
+    device: str = "cpu"
+    samples: int | None = None
+    seed: int = 0
+    nan: NanPolicy = "raise"
+
+    def __post_init__(self) -> None:
+        checked_distortion(self.distortion)
+        for name in ("window", "step", "seed") if self.samples is None else ("window", "step", "seed", "samples"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral):
+                raise InputError(f"{name} = {value!r} was given; expected a whole number")
+            object.__setattr__(self, name, int(value))  # not a number of NumPy, which JSON cannot hold
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"a seed of {self.seed} was given; expected a whole number from 0 to 2**63 - 1")
+        if self.samples is not None and (self.samples < 0 or self.samples == 1):
+            raise InputError(f"{self.samples} samples were asked for; expected at least 2, or 0 for none")
+        if self.nan not in _NAN_POLICIES:
+            raise InputError(f"nan = {self.nan!r} was given; expected {' or '.join(map(repr, _NAN_POLICIES))}")
+
+    @property
+    def image_samples(self) -> int:
+        """Samples for an image."""
+        return IMAGE_SAMPLES if self.samples is None else self.samples
+
+    def window_samples(self, record: ModelRecord) -> int:
+        """Return the samples for a window of a movie by a model."""
+        return record.movie_samples if self.samples is None else self.samples
+
+    def image_card(self, record: ModelRecord, height: int, width: int) -> dict[str, Any]:
+        """Return the run card of images of `height` × `width` px, as the model sees them."""
+        size = {"size": [height, width] if record.measures_cells else width}
+        return self._card(record, self.image_samples) | size
+
+    def map_card(self, record: ModelRecord, movie: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the run card of a map, given what is to be said of the movie."""
+        chosen = {"window": self.window, "step": self.step, "nan": self.nan}
+        return self._card(record, self.window_samples(record)) | dict(movie) | chosen
+
+    def _card(self, record: ModelRecord, samples: int) -> dict[str, Any]:
+        return {
+            "version": _package_version(),
+            "model": record.name,
+            "weights_sha256": record.weights_sha256,
+            "samples": samples,
+            "seed": self.seed,
+            **record.settings,
+        }
+
+
+def checked_distortion(distortion: float) -> float:
+    """Return a distortion as a number, or raise `InputError` if it is not from 0 to `LARGEST_DISTORTION`."""
+    if not 0 <= distortion <= LARGEST_DISTORTION:
+        raise InputError(
+            f"a distortion of {distortion} was given; expected a fraction between 0 and {LARGEST_DISTORTION} "
+            "(0.02 is 2 %)"
+        )
+    return float(distortion)
+
+
+def _package_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("bravaismap")
+    except PackageNotFoundError:  # running from a source tree that is not installed
+        return "unknown"
+
+
+#: All that is not given.
+DEFAULTS: Final = Settings()

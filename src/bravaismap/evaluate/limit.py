@@ -1,0 +1,110 @@
+"""The best that any classifier could do on cells measured with given errors.
+
+Classes overlap: a square lattice and a rectangular one of 0.1 % strain look the same through an error of 0.3 %. How
+often the right one is the more probable is a matter of the errors alone. It is found by scattering true cells by the
+errors and classifying them by their exact posterior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bravaismap.classify.posterior import class_probability
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.evaluate.answers import Answers
+from bravaismap.evaluate.scores import matched
+
+__all__ = ["Limit", "information_limit", "limit_of"]
+
+_CLEAR = 1e4  # evidence of a lattice beyond doubt
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The best accuracy possible with a model's own errors, over the windows whose true lattice it measured.
+
+    Attributes
+    ----------
+    windows : int
+        Those with a lattice that is not a sublattice, a superlattice or a chance one of the true one.
+    best, best_std : float
+        Share of scattered true cells that their posterior classifies right, and its standard error over windows.
+    reached : float
+        Share of these windows that the model classifies right.
+    """
+
+    windows: int
+    best: float
+    best_std: float
+    reached: float
+
+
+def information_limit(
+    vectors: ArrayLike,
+    covariance: ArrayLike,
+    labels: NDArray[np.integer],
+    distortion: float = 0.0,
+    draws: int = 20,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return how often each cell would be classified right, measured with these errors and no others.
+
+    Parameters
+    ----------
+    vectors : array_like, shape (n, 2, 2)
+        True primitive vectors as seen in the image (a distortion of the scan included), any unit.
+    covariance : array_like, shape (n, 4, 4)
+        Of the error of the flattened vectors.
+    labels : int array, shape (n,)
+        Lattices, positions in :data:`~bravaismap.conventions.CLASSES`.
+    distortion : float
+        Standard deviation of each component of the instrument's linear map, which the posterior allows for.
+    draws : int
+        Measurements drawn for each cell.
+    seed : int
+
+    Returns
+    -------
+    array, shape (n,)
+        Share of the draws whose most probable class is the right one. The mean over cells that are spread as the
+        posterior's prior says is the highest accuracy that there can be.
+    """
+    vectors, covariance = np.asarray(vectors, float), np.asarray(covariance, float)
+    size = np.trace(covariance, axis1=1, axis2=2)[:, None, None]
+    root = np.linalg.cholesky(covariance + 1e-9 * size * np.eye(4) + 1e-300 * np.eye(4))
+    noise = np.random.default_rng(seed).normal(size=(draws * len(vectors), 4))
+    cell = np.arange(len(noise)) % len(vectors)
+    right = np.zeros(len(vectors))
+    for first in range(0, len(noise), _AT_ONCE):
+        some = cell[first : first + _AT_ONCE]
+        move = np.einsum("nij,nj->ni", root[some], noise[first : first + _AT_ONCE]).reshape(-1, 2, 2)
+        clear = np.full(len(some), _CLEAR)
+        answer = class_probability(vectors[some] + move, covariance[some], clear, distortion).argmax(axis=1)
+        np.add.at(right, some, answer == labels[some])
+    return right / draws
+
+
+def limit_of(answers: Answers, seed: int = 0) -> Limit | None:
+    """Return the information limit at the errors that a model states; None where it or the true cells are unknown.
+
+    Parameters
+    ----------
+    answers : Answers
+    seed : int
+    """
+    cells, vectors = answers.cells, answers.vectors
+    if cells is None or vectors is None or answers.classes != CLASSES:
+        return None
+    lattice = np.flatnonzero(answers.labels != CLASSES.index(NONE))
+    known, same, true, _, covariance = matched(cells.basis[lattice], cells.covariance[lattice], vectors[lattice])
+    chosen = lattice[known[same]]
+    if not len(chosen):
+        return None
+    labels = answers.labels[chosen]
+    share = information_limit(true, covariance, labels, answers.distortion or 0.0, seed=seed)
+    reached = answers.probability[chosen].argmax(axis=1) == labels
+    return Limit(len(chosen), float(share.mean()), float(share.std() / np.sqrt(len(share))), float(reached.mean()))

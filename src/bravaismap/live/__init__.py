@@ -1,0 +1,1 @@
+"""Frames classified as they appear: from a folder, or from a stack that grows."""

@@ -1,0 +1,50 @@
+"""Phase fractions: the mean probability of each class over the windows of a frame, and its standard deviation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["independent_std", "phase_fractions"]
+
+
+def phase_fractions(
+    probability: NDArray[np.floating], pass_total: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the phase fraction of a frame and its standard deviation.
+
+    Parameters
+    ----------
+    probability : array, shape (windows, classes)
+        Mean probabilities.
+    pass_total : array, shape (passes, classes)
+        Sum of the probabilities over the windows in each pass.
+
+    Returns
+    -------
+    fraction, fraction_std : arrays, shape (classes,)
+        The mean probability of each class over the windows (the paper's phase fraction), and the standard deviation of
+        that mean over the passes: NaN for a single pass.
+    """
+    fraction = probability.mean(axis=0)
+    if len(pass_total) < 2:
+        return fraction, np.full_like(fraction, np.nan)
+    return fraction, (pass_total / len(probability)).std(axis=0, ddof=1)
+
+
+def independent_std(probability: NDArray[np.floating], independent: float) -> NDArray[np.float64]:
+    """Return the standard deviation of phase fractions whose windows err each for itself.
+
+    Parameters
+    ----------
+    probability : array, shape (..., windows, classes)
+    independent : float
+        Number of windows that do not overlap.
+
+    Returns
+    -------
+    array, shape (..., classes)
+        √(mean of p(1 − p) / `independent`): that of the share of windows that truly are of the class, when windows
+        that overlap err together and those that do not err independently.
+    """
+    return np.asarray(np.sqrt((probability * (1 - probability)).clip(0).mean(axis=-2) / independent))

@@ -1,0 +1,181 @@
+"""Video files in, lazily, and out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bravaismap.errors import InputError, OutputError
+from bravaismap.read.signal import Axis, Index, Signal, reading
+
+__all__ = ["read_video", "write_video"]
+
+
+def read_video(path: Path) -> list[Signal]:
+    """Describe a video (mp4, avi, mov, mkv): the luma of its frames; colour is found in its first frame."""
+    ffmpeg = _ffmpeg(InputError, f"{path}: reading it")
+    with reading(path, f"a video ({path.suffix[1:]})"):
+        _check_container(path)
+        try:
+            count, last = ffmpeg.count_frames_and_secs(str(path))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1][-120:]
+            raise InputError(
+                f"{path}: no video stream can be decoded ({reason}); it may be truncated or damaged: "
+                "copy or save it again"
+            ) from error
+        first = ffmpeg.read_frames(str(path), pix_fmt="rgb24", output_params=["-frames:v", "1"])
+        try:
+            about = next(first)
+            raw = next(first, b"")
+        finally:
+            first.close()
+    if count < 1 or not raw:
+        raise InputError(f"{path}: no frame in it; save the video again")
+    width, height = about["size"]
+    fps = _exact_rate(float(about.get("fps") or 0))
+    deep = any(mark in str(about.get("pix_fmt", "")) for mark in ("10le", "12le", "14le", "16le", "16be"))
+    durations = (float(about.get("duration") or 0), last)  # they differ where the frames do not begin at time 0
+    constant = fps > 0 and all(abs(count / fps - duration) < 0.01 + 0.1 / fps for duration in durations)
+    dtype = np.dtype(np.uint16 if deep else np.uint8)
+    load = partial(_load_video, str(path), (count, height, width), dtype, fps if constant else None)
+    time = Axis("time", 1 / fps if fps else None, "s")
+    axes = (time, Axis("y"), Axis("x"))
+    colour = _is_coloured(raw, width, height)
+    return [Signal(path.stem, (count, height, width), dtype, load, axes, colour=colour)]
+
+
+def _check_container(path: Path) -> None:
+    """Raise `ValueError` unless the file is a video by its first bytes.
+
+    ffmpeg takes playlists, which lead to other files, whatever their extension; they are refused here.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    quicktime = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+    if not (quicktime or (head[:4] == b"RIFF" and head[8:] == b"AVI ") or head[:4] == b"\x1aE\xdf\xa3"):
+        raise ValueError("its first bytes are not those of an mp4, mov, avi or mkv file")
+
+
+def _exact_rate(fps: float) -> float:
+    """Return the frame rate that is meant by one rounded to two digits, such as 29.97 for 30000/1001."""
+    return next((n / 1001 for n in (24000, 30000, 60000, 120000) if abs(n / 1001 - fps) < 0.005), fps)
+
+
+def _is_coloured(raw: bytes, width: int, height: int) -> bool:
+    """Return whether the channels of a frame differ by more than compression makes them."""
+    rgb = np.frombuffer(raw, np.uint8).reshape(height, width, 3).astype(np.int16)
+    return bool(np.mean(np.ptp(rgb, axis=-1)) > 4)
+
+
+def _load_video(
+    path: str, shape: tuple[int, int, int], dtype: np.dtype[Any], fps: float | None, index: Index
+) -> np.ndarray:
+    """Decode the frames of a slice: from the nearest key frame at a constant rate, else from the beginning."""
+    start, stop, step = index[0].indices(shape[0])
+    count = stop - start
+    seek = ["-ss", f"{(start - 0.5) / fps:.6f}"] if fps and start else []
+    skip = ["-vf", f"select=gte(n\\,{start})"] if start and not fps else []
+    command = [
+        _ffmpeg(InputError, f"{path}: reading it").get_ffmpeg_exe(), "-v", "error", "-nostdin", *seek, "-i", path,
+        "-map", "0:v:0", *skip, "-frames:v", str(count), "-fps_mode", "passthrough",
+        "-pix_fmt", "gray" if dtype.itemsize == 1 else "gray16le", "-f", "rawvideo", "-",
+    ]  # fmt: skip
+    windowless = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
+    done = subprocess.run(command, capture_output=True, check=False, creationflags=windowless)
+    found = len(done.stdout) // (shape[1] * shape[2] * dtype.itemsize)
+    if found != count:
+        raise InputError(
+            f"{path}: {found} frames decoded from frame {start} on, expected {count}; "
+            "the video is truncated or damaged: copy or save it again"
+        )
+    return np.frombuffer(done.stdout, dtype).reshape(count, *shape[1:])[(slice(None, None, step), *index[1:])]
+
+
+def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write frames as a video (H.264, yuv420p), which appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : str or path
+        Ends in ``.mp4`` (or another container of H.264). An existing file is replaced.
+    frames : iterable of array, shape (y, x, 3), uint8
+        Red, green, blue; all of one size. An odd height or width is padded by repeating the last line.
+    fps : float
+        Frames per second at which it plays.
+
+    Raises
+    ------
+    OutputError
+        If imageio-ffmpeg is missing, or the file cannot be written.
+    InputError
+        If there is no frame, or one differs in shape or type.
+    """
+    target = Path(path)
+    ffmpeg = _ffmpeg(OutputError, f"{target}: writing it")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target}: the folder {target.parent} does not exist; make it or choose another")
+    if not fps > 0:
+        raise InputError(f"{fps} frames per second were given; expected a positive number")
+    source = iter(frames)
+    first = next(source, None)
+    if first is None:
+        raise InputError(f"{target}: no frames were given; expected at least one")
+    _check_frame(first, first.shape)
+    height, width = first.shape[:2]
+    partial_path = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
+    writer = ffmpeg.write_frames(
+        str(partial_path),
+        (width + width % 2, height + height % 2),
+        fps=fps,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        quality=8,
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+    )
+    try:
+        _send(writer, chain([first], source), first.shape, target)
+        if not partial_path.exists():
+            raise OutputError(f"{target}: no video was written; name it .mp4 in a folder that exists and is writable")
+        partial_path.replace(target)
+    finally:
+        partial_path.unlink(missing_ok=True)
+
+
+def _send(writer: Any, frames: Iterable[np.ndarray], shape: tuple[int, ...], target: Path) -> None:
+    """Give the frames to ffmpeg and wait until it has finished."""
+    try:
+        writer.send(None)
+        for frame in frames:
+            _check_frame(frame, shape)
+            padded = np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
+            writer.send(np.ascontiguousarray(padded))
+    except OSError as error:
+        reason = " ".join(str(error).split())[-160:]
+        raise OutputError(f"{target}: the video cannot be written ({reason}); choose another folder or name") from error
+    finally:
+        writer.close()
+
+
+def _check_frame(frame: np.ndarray, shape: tuple[int, ...]) -> None:
+    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or frame.shape != shape:
+        raise InputError(
+            f"a video frame of shape {frame.shape} and type {frame.dtype} was given; expected {(*shape[:2], 3)} uint8"
+        )
+
+
+def _ffmpeg(error: type[InputError] | type[OutputError], doing: str) -> Any:
+    try:
+        import imageio_ffmpeg
+    except ImportError as missing:
+        raise error(f'{doing} needs imageio-ffmpeg; install it with: pip install "bravaismap[video]"') from missing
+    return imageio_ffmpeg

@@ -1,0 +1,1 @@
+"""Figures: phase maps over the image, cells, domains, growth, drift, scores and unmixed spectra."""

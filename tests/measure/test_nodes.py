@@ -1,0 +1,58 @@
+"""Nodes: power at them, around them and in other directions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bravaismap.classify.posterior import none_probability
+from bravaismap.measure.measurement import measure
+from bravaismap.measure.nodes import broad_power, ring_power
+from bravaismap.measure.spots import Spectrum, standardize, whitened_power
+
+SIDE = 128
+
+
+def noise_between(low: float, high: float, count: int, seed: int = 0) -> torch.Tensor:
+    """Return white noise of which only the frequencies between two (cycles per px) are left."""
+    frequency = np.fft.fftfreq(SIDE)
+    radius = np.hypot(frequency[:, None], frequency)
+    white = np.fft.fft2(np.random.default_rng(seed).normal(size=(count, SIDE, SIDE)))
+    return torch.from_numpy(np.fft.ifft2(white * ((radius > low) & (radius < high))).real.astype(np.float32))
+
+
+def wave(k_y: float, k_x: float) -> torch.Tensor:
+    line = torch.arange(SIDE) / SIDE
+    return torch.cos(2 * torch.pi * (k_y * line[:, None] + k_x * line))[None]
+
+
+def test_ring_power_is_that_of_the_other_directions() -> None:
+    power = torch.ones(1, SIDE, SIDE // 2 + 2)
+    rows, columns = torch.meshgrid(torch.arange(SIDE) - SIDE // 2, torch.arange(SIDE // 2 + 2) - 1, indexing="ij")
+    ring = (torch.hypot(rows.float(), columns.float()) - 20).abs() < 4
+    power[:, ring] = 5.0
+    power[0, SIDE // 2, 21] = 1000.0  # one spot on the ring
+    spectrum = Spectrum(power, torch.ones_like(power))
+    on, off = ring_power(spectrum, torch.tensor([[[0.0, 20.0], [0.0, 40.0]]]))[0, 0]
+    assert float(on) == 5.0
+    assert float(off) == 1.0
+
+
+def test_a_spot_keeps_its_broad_power_and_a_ring_loses_it() -> None:
+    spot = standardize(wave(11.4, 17.2) + noise_between(0.0, 0.5, 1))
+    ring = standardize(noise_between(0.12, 0.2, 1))
+    at = torch.tensor([[[11.4, 17.2]]])
+    for image, keeps in ((spot, True), (ring, False)):
+        spectrum = whitened_power(image)
+        local, both = broad_power(spectrum, at), broad_power(spectrum, at, rings=True)
+        assert bool((both <= local + 1e-4).all())
+        if keeps:
+            assert float(both[0]) > 20
+        else:
+            assert float(both.max()) < 6
+
+
+def test_amorphous_rings_are_none() -> None:
+    for low, high in ((0.03, 0.12), (0.06, 0.10)):
+        evidence = measure(noise_between(low, high, 64)).evidence.numpy()
+        assert (none_probability(evidence) > 0.5).mean() > 0.96

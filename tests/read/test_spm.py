@@ -1,0 +1,225 @@
+"""Scanning-probe formats: Gwyddion by its own writer; Nanonis and Matrix files byte by byte."""
+
+from __future__ import annotations
+
+import builtins
+import struct
+from pathlib import Path
+from typing import Any
+
+import gwyfile.objects as gwy
+import numpy as np
+import pytest
+import xarray as xr
+
+from bravaismap.errors import InputError
+from bravaismap.movie import pixel_size
+from bravaismap.read.reading import read
+
+Z = np.random.default_rng(0).normal(size=(12, 17)).astype(np.float32)
+
+
+def check(movie: xr.DataArray, image: np.ndarray, size: float | None = 0.1) -> None:
+    assert movie.dims == ("time", "y", "x")
+    np.testing.assert_array_equal(movie.values, image if image.ndim == 3 else image[None])
+    assert pixel_size(movie) == (None if size is None else pytest.approx(size, rel=1e-4))
+
+
+# Gwyddion
+
+
+def write_gwy(path: Path, channels: dict[str, np.ndarray], unit: str = "m") -> None:
+    container = gwy.GwyContainer()
+    for number, (title, data) in enumerate(channels.items()):
+        container[f"/{number}/data/title"] = title
+        container[f"/{number}/data"] = gwy.GwyDataField(
+            data.astype(float), xreal=1e-10 * data.shape[1], yreal=1e-10 * data.shape[0], si_unit_xy=unit
+        )
+    container.tofile(str(path))
+
+
+def test_gwy(tmp_path: Path) -> None:
+    write_gwy(tmp_path / "a.gwy", {"Current": Z + 1, "Topography": Z, "Current backward": Z + 2})
+    movie = read(tmp_path / "a.gwy")
+    check(movie, Z.astype(float))
+    assert movie.attrs["dataset"] == "Topography"
+    assert movie.attrs["available"] == "Current, Current backward"
+    check(read(tmp_path / "a.gwy", dataset="current backward"), (Z + 2).astype(float))
+
+
+def test_gwy_without_a_default(tmp_path: Path) -> None:
+    write_gwy(tmp_path / "a.gwy", {"Phase": Z, "Amplitude": Z}, unit="1/m")
+    with pytest.raises(InputError, match=r"a\.gwy: holds 2 images: 'Phase' \(12, 17\) float64, 'Amplitude'"):
+        read(tmp_path / "a.gwy")
+    check(read(tmp_path / "a.gwy", dataset="1"), Z.astype(float), None)
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.95])
+def test_truncated_gwy(tmp_path: Path, kept: float) -> None:
+    write_gwy(tmp_path / "a.gwy", {"Z": Z})
+    content = (tmp_path / "a.gwy").read_bytes()
+    (tmp_path / "a.gwy").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(InputError, match=r"a\.gwy: .*truncated"):
+        read(tmp_path / "a.gwy")
+
+
+# Nanonis
+
+
+def sxm_bytes(images: list[np.ndarray], direction: str = "both", scan: str = "down") -> bytes:
+    height, width = images[0].shape
+    header = {
+        "NANONIS_VERSION": "2",
+        "SCANIT_TYPE": "              FLOAT            MSBFIRST",
+        "ACQ_TIME": "       10.0",
+        "SCAN_PIXELS": f"       {width}       {height}",
+        "SCAN_TIME": "             1.0E+0             1.0E+0",
+        "SCAN_RANGE": f"           {width * 1e-10:.6E}           {height * 1e-10:.6E}",
+        "SCAN_OFFSET": "             0.0E+0         0.0E+0",
+        "SCAN_ANGLE": "            0.0E+0",
+        "SCAN_DIR": scan,
+        "BIAS": "            1.0E-1",
+        "COMMENT": "",
+    }
+    text = "".join(f":{key}:\n{value}\n" for key, value in header.items())
+    text += ":DATA_INFO:\n\tChannel\tName\tUnit\tDirection\tCalibration\tOffset\n"
+    text += f"\t14\tZ\tm\t{direction}\t1.0E-9\t0.0E+0\n\n:SCANIT_END:\n\n\n"
+    return text.encode() + b"\x1a\x04" + b"".join(image.astype(">f4").tobytes() for image in images)
+
+
+def test_sxm(tmp_path: Path) -> None:
+    (tmp_path / "a.sxm").write_bytes(sxm_bytes([Z, Z + 1]))
+    movie = read(tmp_path / "a.sxm")
+    check(movie, Z)
+    assert movie.dtype == np.float32
+    assert movie.attrs["dataset"] == "Z"
+    assert movie.attrs["available"] == "Z backward"
+    check(read(tmp_path / "a.sxm", dataset="Z backward"), (Z + 1)[:, ::-1])
+
+
+def test_sxm_upwards_and_of_one_direction(tmp_path: Path) -> None:
+    (tmp_path / "a.sxm").write_bytes(sxm_bytes([Z], "forward", "up"))
+    check(read(tmp_path / "a.sxm"), Z[::-1])
+
+
+def grid_bytes(parameters: np.ndarray, sweep: np.ndarray) -> bytes:
+    """Return a Nanonis grid with parameters (y, x, parameter) and one channel (y, x, sweep)."""
+    height, width, count = parameters.shape
+    lines = [
+        f'Grid dim="{width} x {height}"',
+        f"Grid settings=0E+0;0E+0;{width * 1e-10:.6E};{height * 1e-10:.6E};0E+0",
+        "Filetype=Linear",
+        'Sweep Signal="Bias (V)"',
+        'Fixed parameters="Sweep Start;Sweep End"',
+        'Experiment parameters="X (m);Y (m);Z (m);Z offset (m);Settling time (s)"',
+        f"# Parameters (4 byte)={count}",
+        f"Experiment size (bytes)={4 * sweep.shape[-1]}",
+        f"Points={sweep.shape[-1]}",
+        'Channels="Current (A)"',
+        "Delay before measuring (s)=0.0",
+        'Experiment="Grid Spectroscopy"',
+        'Start time="01.01.2020 00:00:00"',
+        'End time="01.01.2020 00:00:01"',
+        "User=",
+        "Comment=",
+        ":HEADER_END:",
+    ]
+    cube = np.concatenate([parameters, sweep], axis=-1).astype(">f4")
+    return ("\r\n".join(lines) + "\r\n").encode() + cube.tobytes()
+
+
+def test_3ds(tmp_path: Path) -> None:
+    parameters = np.random.default_rng(1).normal(size=(12, 17, 7)).astype(np.float32)
+    sweep = np.random.default_rng(2).normal(size=(12, 17, 5)).astype(np.float32)
+    content = grid_bytes(parameters, sweep)
+    (tmp_path / "a.3ds").write_bytes(content)
+    movie = read(tmp_path / "a.3ds")
+    check(movie, parameters[::-1, :, 4])
+    assert movie.attrs["dataset"] == "topo"
+    check(read(tmp_path / "a.3ds", dataset="Current (A)"), np.moveaxis(sweep[::-1], -1, 0))
+    (tmp_path / "b.3ds").write_bytes(content[:-100])
+    with pytest.raises(InputError, match=r"b\.3ds: truncated"):
+        read(tmp_path / "b.3ds")
+
+
+# Omicron Matrix: a file of parameters and a file of values
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<L", len(value)) + value.encode("utf-16-le")
+
+
+def block(name: bytes, body: bytes, stamped: bool = True) -> bytes:
+    return name + struct.pack("<L", len(body)) + (bytes(8) if stamped else b"") + body
+
+
+def matrix_files(image: np.ndarray, filename: str) -> tuple[bytes, bytes]:
+    """Return the parameter file and the value file of one forward scan of integers."""
+    height, width = image.shape
+    whole = {"Points": width, "Lines": height}
+    real = {"Width": width * 1e-10, "Height": height * 1e-10, "X_Offset": 0.0, "Y_Offset": 0.0, "Angle": 0.0}
+    values = {k: b"GNOL" + struct.pack("<l", v) for k, v in whole.items()}
+    values |= {k: b"BUOD" + struct.pack("<d", v) for k, v in real.items()}
+    values |= {k: b"LOOB" + struct.pack("<L", 0) for k in ("X_Retrace", "Y_Retrace")}
+    items = b"".join(text(k) + text("---") + bytes(4) + v for k, v in values.items())
+    scanner = bytes(4) + struct.pack("<L", 1) + text("XYScanner") + struct.pack("<L", len(values)) + items
+    channel = bytes(8) + struct.pack("<L", 0) + struct.pack("<L", 1)
+    channel += bytes(4) + struct.pack("<L", 7) + bytes(8) + text("Z") + text("m") + struct.pack("<L", 0)
+    numbers = b"".join(text(k) + b"BUOD" + struct.pack("<d", v) for k, v in (("Factor", 4.0), ("Offset", 0.0)))
+    transfer = bytes(4) + struct.pack("<L", 7) + text("TFF_Linear1D") + text("m") + struct.pack("<L", 2) + numbers
+    inner = block(b"TCID", channel, False) + block(b"REFX", transfer, False)
+    parameters = block(b"APEE", scanner) + block(b"YSCC", bytes(4) + inner) + block(b"FERB", bytes(4) + text(filename))
+    described = bytes(20) + struct.pack("<ii", image.size, image.size)
+    data = block(b"CSED", described, False) + block(b"ATAD", image.astype("<i4").tobytes(), False)
+    body = struct.pack("<Q", 0) + bytes(4) + data
+    values_file = b"ONTMATRX0101" + b"TLKB" + struct.pack("<L", len(body) - 8) + body
+    return b"ONTMATRX0101" + parameters, values_file
+
+
+def test_mtrx(tmp_path: Path) -> None:
+    image = np.random.default_rng(3).integers(-1000, 1000, (12, 17))
+    path = tmp_path / "run--1_1.Z_mtrx"
+    parameters, values = matrix_files(image, path.name)
+    path.write_bytes(values)
+    with pytest.raises(InputError, match=r"its parameter file run_0001\.mtrx must lie beside it"):
+        read(path)
+    (tmp_path / "run_0001.mtrx").write_bytes(parameters)
+    movie = read(path)
+    check(movie, image[::-1] / 4)
+    assert movie.attrs["dataset"] == "forward/up"
+    assert movie.attrs["format"] == "mtrx"
+    with pytest.raises(InputError, match=r"run_0001\.mtrx: holds the parameters .*\*\.Z_mtrx"):
+        read(tmp_path / "run_0001.mtrx")
+
+
+@pytest.mark.parametrize("kept", [0.001, 0.5, 0.99])
+@pytest.mark.parametrize("suffix", ["sxm", "3ds", "Z_mtrx"])
+def test_truncated(tmp_path: Path, suffix: str, kept: float, capfd: pytest.CaptureFixture) -> None:
+    path = tmp_path / f"run--1_1.{suffix}"
+    parameters, values = matrix_files(np.arange(204).reshape(12, 17), path.name)
+    (tmp_path / "run_0001.mtrx").write_bytes(parameters)
+    content = {"sxm": sxm_bytes([Z, Z]), "3ds": grid_bytes(np.zeros((12, 17, 7)), np.zeros((12, 17, 5)))}
+    content = content.get(suffix, values)
+    path.write_bytes(content[: int(kept * len(content)) + 1])
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert path.name in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("package", "suffix"), [("nanonispy2", "sxm"), ("nanonispy2", "3ds"), ("access2thematrix", "Z_mtrx")]
+)
+def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, suffix: str) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith(package):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    (tmp_path / f"a.{suffix}").write_bytes(b"x")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=rf'a\.{suffix}: .*pip install "bravaismap\[stm\]"'):
+        read(tmp_path / f"a.{suffix}")
