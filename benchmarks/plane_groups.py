@@ -23,15 +23,15 @@ import torch
 from machine import machine, parser, write_figures
 
 from bravaismap.errors import InputError
+from bravaismap.evaluate.reliability import calibration_error
 from bravaismap.lattice import basis_from_cell, reciprocal, reduce_basis
-from bravaismap.measurement import measure
+from bravaismap.measure.measurement import measure
 from bravaismap.motif.averaging import fold_pixels
 from bravaismap.motif.phase import LocalPhase
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, compatible_settings, contains
 from bravaismap.motif.structure_factors import StructureFactors, fit_pattern, structure_factors
 from bravaismap.motif.symmetry import Symmetry, find_symmetry
 from bravaismap.motif.translations import fit_cell
-from bravaismap.reliability import calibration_error
 
 MOST_ATOMS = 8
 AREA_PER_ATOM = (45.0, 90.0)  # px²
@@ -153,7 +153,9 @@ def truth(drawn: Drawn, factors: StructureFactors, change: np.ndarray, counts: f
     obeyed = [fit for fit in fits if fit.residual < 1e-3 and fit.chi_square < 0.05]
     best = max(obeyed, key=lambda fit: len(fit.setting.matrices))
     above = [fit.chi_square for fit in fits if contains(fit.setting, best.setting) and fit not in obeyed]
-    for shift in itertools.chain(itertools.product((0, 1 / 2), repeat=2), itertools.product((0, 1 / 3, 2 / 3), repeat=2)):
+    for shift in itertools.chain(
+        itertools.product((0, 1 / 2), repeat=2), itertools.product((0, 1 / 3, 2 / 3), repeat=2)
+    ):
         turns = exact.order @ np.array(shift)
         extinct = np.abs(turns - np.rint(turns)) > 1e-6  # if this were a translation of the lattice
         if any(shift):

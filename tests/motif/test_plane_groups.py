@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from patterns import GENERAL
 
 from bravaismap.errors import InputError
 from bravaismap.lattice import basis_from_cell, reduce_basis
@@ -21,8 +22,6 @@ from bravaismap.motif.plane_groups import (
     misfit,
     subgroup_table,
 )
-
-from .conftest import GENERAL
 
 NAMES = [group.name for group in PLANE_GROUPS]
 CONVENTIONAL_CENTRING = {"c": ((0.0, 0.0), (0.5, 0.5)), "p": ((0.0, 0.0),)}
@@ -61,7 +60,9 @@ def test_operations_are_the_general_positions_of_the_tables(group: PlaneGroup) -
         matrix = np.linalg.inv(conventional) @ w @ conventional
         for centring in CONVENTIONAL_CENTRING[group.name[0]]:
             shift = np.linalg.inv(conventional) @ t + centring
-            made.add((tuple(map(tuple, np.rint(matrix).astype(int).tolist())), tuple(np.rint(12 * shift).astype(int) % 12)))
+            made.add(
+                (tuple(map(tuple, np.rint(matrix).astype(int).tolist())), tuple(np.rint(12 * shift).astype(int) % 12))
+            )
             np.testing.assert_allclose(matrix, np.rint(matrix), atol=1e-12)
     assert made == operations(GENERAL[group.name])
 

@@ -1,4 +1,4 @@
-"""Symmetry: all 17 groups named, the same whatever the origin, the orientation and the basis; shy where little is seen."""
+"""Symmetry: all 17 groups named, the same whatever origin, orientation and basis; shy where little is seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patterns import GENERAL, Pattern
 
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
@@ -15,8 +16,6 @@ from bravaismap.motif.motif import extinct
 from bravaismap.motif.plane_groups import PLANE_GROUPS
 from bravaismap.motif.structure_factors import StructureFactors, fit_pattern, structure_factors
 from bravaismap.motif.symmetry import Symmetry, find_symmetry, symmetrized
-
-from .conftest import GENERAL, Pattern
 
 NAMES = list(GENERAL)
 #: Points that with their images stay apart and make no higher group.
@@ -160,9 +159,7 @@ def test_projection_is_an_average_over_the_group(pattern: Callable[..., Pattern]
         ("p4mm", lambda h, k: False),
     ],
 )
-def test_extinctions_of_glides(
-    pattern: Callable[..., Pattern], name: str, rule: Callable[[int, int], bool]
-) -> None:
+def test_extinctions_of_glides(pattern: Callable[..., Pattern], name: str, rule: Callable[[int, int], bool]) -> None:
     """The reflection conditions of the International Tables, and that what should vanish is noise."""
     points = POINTS.get(name, [(0.13, 0.22), (0.36, 0.07), (0.05, 0.6)])
     factors = factors_of(pattern(name, points, heights=(1.0, 0.6, 0.8), counts=200.0, size=150))

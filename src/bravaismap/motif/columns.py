@@ -125,9 +125,7 @@ def find_columns(factors: StructureFactors, fit: GroupFit) -> Columns:
     parameters, covariance = _pursued(target, mean)
     if len(parameters) == 0:
         empty = np.zeros(0)
-        return Columns(
-            np.zeros((0, 2)), np.zeros((0, 2)), empty, empty, empty, empty, (), np.zeros(0, np.int64), 1.0
-        )
+        return Columns(np.zeros((0, 2)), np.zeros((0, 2)), empty, empty, empty, empty, (), np.zeros(0, np.int64), 1.0)
     order = np.argsort(-np.abs(parameters[:, 2]), kind="stable")
     parameters = parameters[order]
     errors = np.sqrt(np.diag(covariance).clip(0)).reshape(-1, 4)[order]

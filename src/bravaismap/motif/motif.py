@@ -1,7 +1,7 @@
 """The motif of an image: averaged cell, structure factors, plane group and columns, as one dataset.
 
-    >>> motif = bm.motif(image)
-    >>> motif.attrs["plane_group"], motif["probability"].sel(group="p4mm")
+>>> motif = bm.motif(image)
+>>> motif.attrs["plane_group"], motif["probability"].sel(group="p4mm")
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from bravaismap.conventions import LATTICES
 from bravaismap.errors import InputError
 from bravaismap.lattice import deviation, reduce_basis, shape
-from bravaismap.measurement import SMALLEST_SIDE, measure
+from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.motif.averaging import averaged_cell
 from bravaismap.motif.belonging import belonging
 from bravaismap.motif.columns import Columns, find_columns
@@ -186,7 +186,9 @@ def _averaged(pixels: Floats, fit: PatternFit, cell: _Cell) -> dict[str, Any]:
 
 def _level(fit: PatternFit) -> Floats:
     """Return what varies slowly, about its mean: the average keeps the level of the image."""
-    return np.asarray(fit.background - np.average(fit.background, weights=np.broadcast_to(fit.weight, fit.background.shape)))
+    return np.asarray(
+        fit.background - np.average(fit.background, weights=np.broadcast_to(fit.weight, fit.background.shape))
+    )
 
 
 def _factors(factors: StructureFactors, best: GroupFit, cell: _Cell) -> dict[str, Any]:

@@ -147,7 +147,9 @@ def _centers(side: int, sigma: float) -> Floats:
     return np.linspace(sigma, side - 1 - sigma, int(np.ceil(inner / sigma)) + 1)
 
 
-def _demodulated(region: Region, orders: Floats, centers: list[Floats], sigma: float) -> tuple[Complexes, Floats]:
+def _demodulated(
+    region: Region, orders: Integers | Floats, centers: list[Floats], sigma: float
+) -> tuple[Complexes, Floats]:
     """Return the local structure factors (orders, rows, columns), and the share of the weight in each Gaussian."""
     g = orders @ reciprocal(region.basis)
     kernel = []
@@ -213,7 +215,7 @@ def _pair(orders: Integers, strength: Floats) -> tuple[int, int] | None:
 
 def _turned(waves: Complexes, orders: Integers, phase: Floats) -> Complexes:
     """Return the waves without the phase of a displacement."""
-    return waves * np.exp(1j * np.einsum("ni,irc->nrc", orders, phase))
+    return np.asarray(waves * np.exp(1j * np.einsum("ni,irc->nrc", orders, phase)))
 
 
 def _followed(

@@ -45,9 +45,11 @@ __all__ = [
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
 Integers = NDArray[np.int64]
+Numbers = NDArray[np.int64] | NDArray[np.floating]
 
 _ORDERS = 220  # of a half plane, at most
-_ROUNDS = 2
+#: Turns of pattern and background; more where rows have offsets, which look like waves at first.
+_ROUNDS, _MOST_ROUNDS = 2, 5
 #: Variance of row means over what pixel noise gives them, from which rows are taken to have offsets of their own.
 _ROWS_DIFFER = 2.0
 #: Bins around a node that its own wave may fill, and the half width of the neighbourhood that gives its noise.
@@ -99,7 +101,7 @@ class PatternFit:
 
     @functools.cached_property
     def law(self) -> tuple[float, float]:
-        """ln K and B (px²) of Wilson's law, of most likelihood."""
+        """Ln K and B (px²) of Wilson's law, of most likelihood."""
         intensity, square = np.abs(self.factors) ** 2, self.square_of(self.orders)
         unit = float(square.max())
         start = np.log(max(np.average(np.maximum(intensity - self.variance, 0), weights=1 / (unit + square)), 1e-300))
@@ -119,7 +121,7 @@ class PatternFit:
         """Transform V(h) / V(0) of the pixel variance over the cell, on a grid of orders."""
         return _variance_over_cell(self)
 
-    def square_of(self, orders: Floats) -> Floats:
+    def square_of(self, orders: Numbers) -> Floats:
         """Return k² of orders (n, 2), in 1/px²."""
         return np.asarray(((orders @ reciprocal(self.basis)) ** 2).sum(axis=1))
 
@@ -188,15 +190,16 @@ def fit_pattern(image: Floats, basis: Floats, weight: Floats, phase: LocalPhase 
     solve = _LeastSquares(fold, orders, weight)
     pattern = np.zeros_like(image)
     factors = np.zeros(len(orders), complex)
-    rows = np.zeros(len(image))
-    for turn in range(_ROUNDS + 1):
+    rows: Floats = np.zeros(len(image))
+    for turn in range(_MOST_ROUNDS + 1):
         factors = solve(image - background)
         pattern = fold.pattern(orders, factors).reshape(image.shape)
-        if turn < _ROUNDS:
-            rest = image - pattern
-            background = _slow(rest, weight, longest)
-            rows = _rows(rest - background, weight)
-            background = background + rows[:, None]
+        if turn == _MOST_ROUNDS or (turn == _ROUNDS and not rows.any()):
+            break
+        rest = image - pattern
+        background = _slow(rest, weight, longest)
+        rows = _rows(rest - background, weight)
+        background = background + rows[:, None]
     residual = (image - background - pattern) * weight
     return PatternFit(phase, orders, factors, pattern, background, residual, rows, weight, basis)
 
@@ -216,24 +219,37 @@ def structure_factors(fit: PatternFit) -> StructureFactors:
 
 
 def _slow(image: Floats, weight: Floats, sigma: float) -> Floats:
-    """Return the local mean of an image in a Gaussian, worked out on blocks that are small against it."""
+    """Return a quadratic surface and the local mean in a Gaussian of what it leaves, on blocks small against it."""
     block = max(int(sigma / _BLOCKS), 1)
-    mean = (image * weight).sum() / max(weight.sum(), 1)
     edges = [np.arange(0, side, block) for side in image.shape]
+    centers = [(first + np.append(first[1:], side) - 1) / 2 for first, side in zip(edges, image.shape, strict=True)]
 
-    def coarse(values: Floats) -> Floats:
-        sums = np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1)
-        return np.asarray(gaussian_filter(sums, sigma / block, mode="constant"))
+    def blocks(values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1))
 
-    local = coarse((image - mean) * weight) / (coarse(weight) + 1e-6 * block**2)
-    centers = [
-        (first + np.append(first[1:], side) - 1) / 2 for first, side in zip(edges, image.shape, strict=True)
-    ]
+    count, total = blocks(weight), blocks(image * weight)
+    mean = total / np.maximum(count, 1e-9)
+    root = np.sqrt(count.ravel())
+    terms = _quadratic(centers, image.shape).reshape(6, -1).T
+    surface = np.linalg.lstsq(terms * root[:, None], mean.ravel() * root, rcond=1e-9)[0]
+    rest = total - count * (terms @ surface).reshape(count.shape)
+    local = gaussian_filter(rest, sigma / block, mode="constant") / (
+        gaussian_filter(count, sigma / block, mode="constant") + 1e-6 * block**2
+    )
+    lines = [np.arange(side, dtype=float) for side in image.shape]
+    background = np.tensordot(surface, _quadratic(lines, image.shape), 1)
     degree = [min(3, len(line) - 1) for line in centers]
     if min(degree) == 0:
-        return np.full(image.shape, mean + local.mean())
-    lines = [np.arange(side, dtype=float) for side in image.shape]
-    return np.asarray(mean + RectBivariateSpline(*centers, local, kx=degree[0], ky=degree[1])(*lines))
+        return np.asarray(background + local.mean())
+    return np.asarray(background + RectBivariateSpline(*centers, local, kx=degree[0], ky=degree[1])(*lines))
+
+
+def _quadratic(lines: list[Floats], shape: tuple[int, ...]) -> Floats:
+    """Return the six terms of a quadratic surface at places (y, x), (6, len(y), len(x))."""
+    y, x = (2 * line / max(side - 1, 1) - 1 for line, side in zip(lines, shape, strict=True))
+    one = np.ones((len(y), len(x)))
+    y, x = one * y[:, None], one * x
+    return np.stack([one, y, x, y**2, y * x, x**2])
 
 
 def _rows(rest: Floats, weight: Floats) -> Floats:
@@ -263,7 +279,7 @@ class _LeastSquares:
         return np.asarray(solved[1 : len(self._every) // 2 + 1])
 
 
-def noise_variance(fit: PatternFit, orders: Floats, parts: int = 1) -> Floats:
+def noise_variance(fit: PatternFit, orders: Numbers, parts: int = 1) -> Floats:
     """Return the variance of complex structure factors from the power between the nodes around them.
 
     Where the power along the row or the column of the spectrum through a node is clearly higher, as jitter of a scan
@@ -307,7 +323,7 @@ def noise_variance(fit: PatternFit, orders: Floats, parts: int = 1) -> Floats:
     return np.asarray(level / fit.weight.sum() ** 2 + floor)
 
 
-def wilson(fit: PatternFit, orders: Floats) -> Floats:
+def wilson(fit: PatternFit, orders: Numbers) -> Floats:
     """Return the mean |F|² that Wilson's law K exp(−B k²) expects of orders (n, 2), which may be fractions.
 
     K and B have the most likelihood for the fitted structure factors, whose intensities are distributed exponentially
@@ -329,7 +345,7 @@ def _variance_over_cell(fit: PatternFit) -> Complexes:
     return np.asarray(transform / transform[0, 0])
 
 
-def error_covariance(fit: PatternFit, orders: Floats, std: Floats) -> Floats:
+def error_covariance(fit: PatternFit, orders: Numbers, std: Floats) -> Floats:
     """Return the covariance (2n, 2n) of the real parts, then the imaginary parts, of complex structure factors.
 
     Parameters
@@ -343,7 +359,7 @@ def error_covariance(fit: PatternFit, orders: Floats, std: Floats) -> Floats:
     variation = fit.variation
     scale = np.outer(std, std)
 
-    def at(index: Floats) -> Complexes:
+    def at(index: Numbers) -> Complexes:
         whole = np.rint(index).astype(int)
         near = (np.abs(index - whole) < 1e-6).all(axis=-1) & (np.abs(whole) < len(variation) // 2).all(axis=-1)
         value = variation[whole[..., 0] % len(variation), whole[..., 1] % len(variation)]

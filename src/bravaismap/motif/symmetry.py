@@ -26,7 +26,6 @@ P. Moeck, arXiv:1902.04155. Y. Liu, R. T. Collins and Y. Tsin, IEEE PAMI 26, 354
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -224,10 +223,11 @@ def find_symmetry(
 
 def _log_shapes(settings: Sequence[Setting], spread: float) -> Floats:
     """Return the log density of the lattice's shape for each setting."""
-    level = {**dict.fromkeys(_LINES, 1 / (np.sqrt(2 * np.pi) * spread)), **dict.fromkeys(_POINTS, 1 / (2 * np.pi * spread**2))}
-    own = np.array(
-        [level.get(s.group.lattice, _OBLIQUE) * np.exp(-((s.misfit / spread) ** 2) / 2) for s in settings]
-    )
+    level = {
+        **dict.fromkeys(_LINES, 1 / (np.sqrt(2 * np.pi) * spread)),
+        **dict.fromkeys(_POINTS, 1 / (2 * np.pi * spread**2)),
+    }
+    own = np.array([level.get(s.group.lattice, _OBLIQUE) * np.exp(-((s.misfit / spread) ** 2) / 2) for s in settings])
     return np.asarray(np.log((1 - _BY_CHANCE) * own + _BY_CHANCE * np.where(own < own.max(), own.max(), own)))
 
 
@@ -372,9 +372,7 @@ def _fit(evidence: _Evidence, setting: Setting, log_shape: float) -> GroupFit:
     terms = _terms(evidence.full, evidence.value, setting)
     directions, equivalent = setting.freedom
     measured = _parts(evidence.value)
-    fits = [
-        _refined(evidence, terms, directions, start, measured) for start in _starts(evidence, terms, directions)
-    ]
+    fits = [_refined(evidence, terms, directions, start, measured) for start in _starts(evidence, terms, directions)]
     origin, _, curve = min(fits, key=lambda fit: fit[1])
     rest = measured - _parts(terms.average(origin))
     projection = _projection(evidence, setting, origin)
@@ -424,7 +422,7 @@ def _refined(
 ) -> tuple[Floats, float, Floats]:
     """Return origin, rᵀ K r and half its second derivative by the directions, after Gauss–Newton steps."""
 
-    def state(place: Floats) -> tuple[Floats, Floats, float]:
+    def state(place: Floats) -> tuple[Complexes, Floats, float]:
         turned = terms.turned(place)
         rest = measured - _parts(turned.sum(axis=0))
         weighted = evidence.misfit @ rest

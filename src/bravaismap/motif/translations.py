@@ -82,7 +82,7 @@ def _sublattices() -> Iterator[tuple[Integers, int]]:
             yield np.array([[index, 0], [k, 1]]), index
 
 
-def _evidence(fit: PatternFit, orders: Floats, values: Complexes, variance: Floats) -> float:
+def _evidence(fit: PatternFit, orders: Integers | Floats, values: Complexes, variance: Floats) -> float:
     """Return the log evidence of structure factors against noise alone."""
     expected = wilson(fit, orders)
     telling = np.sort(np.argsort(-expected / variance, kind="stable")[:_MOST])
@@ -148,4 +148,4 @@ def _between(orders: Integers, parts: int) -> Integers:
     every = every[(every % parts).any(axis=1)]
     near = np.rint(every / parts).astype(int)
     known = {(0, 0), *map(tuple, orders.tolist()), *map(tuple, (-orders).tolist())}
-    return every[[tuple(place) in known for place in near.tolist()]]
+    return np.asarray(every[[tuple(place) in known for place in near.tolist()]])
