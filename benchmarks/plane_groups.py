@@ -103,7 +103,8 @@ def apart(drawn: Drawn) -> float:
     steps = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 2), axis=-1).reshape(-1, 2)
     between = drawn.position[:, None, None] - drawn.position[None, :, None] + steps
     distance = np.linalg.norm(between @ drawn.basis, axis=-1)
-    return float(distance[distance > 1e-9].min())
+    itself = np.eye(len(drawn.position), dtype=bool)[..., None] & ~steps.any(axis=-1)
+    return float(distance[~itself].min())
 
 
 def primitive(drawn: Drawn) -> bool:

@@ -175,7 +175,7 @@ def _peaks(target: _Target, least: float) -> Floats:
     peak = np.ones(cell.shape, bool)
     for step in ((0, 1), (1, 0), (1, 1), (1, -1)):
         peak &= (cell > np.roll(cell, step, (0, 1))) & (cell >= np.roll(cell, (-step[0], -step[1]), (0, 1)))
-    height = cell - cell.min()
+    height = cell - np.median(cell)
     peak &= (height > _FAINT_PEAK * height.max()) & (height > least) & (curved < 0)
     places = np.argwhere(peak)
     places = places[np.argsort(-height[tuple(places.T)], kind="stable")][:_MOST]

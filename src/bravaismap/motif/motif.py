@@ -38,8 +38,12 @@ SYSTEMATIC = 0.2
 _MATTERS = 0.005
 #: Misfit of a group, as a fraction, below which one that was not chosen is reported as pseudosymmetry.
 _PSEUDO = 0.25
+#: Fractional coordinates are given from minus this on, so that a column at 0 is not one at 1 by its errors.
+_JUST_BELOW = 0.01
+#: Fewest cells that make an average.
+_LEAST_CELLS = 4.0
 #: Log likelihood ratio of a lattice against none below which an image is said to have none.
-_LEAST_EVIDENCE = 5.0
+_LEAST_EVIDENCE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +103,9 @@ def motif(
     movie = as_movie(image)
     pixels, weight = _pixels(movie, mask)
     reduced, covariance = _lattice(pixels, weight, basis)
+    cells = float(weight.sum() / abs(np.linalg.det(reduced)))
+    if cells < _LEAST_CELLS:
+        raise InputError(f"the image holds {cells:.1f} cells of the lattice; expected {_LEAST_CELLS:.0f} or more")
     fit = fit_cell(pixels, reduced, weight, systematic)
     kept = belonging(fit)
     if weight.sum() - kept.sum() > _MATTERS * weight.sum() and kept.sum() > 0.05 * weight.sum():
@@ -225,7 +232,7 @@ def _groups(symmetry: Symmetry) -> dict[str, Any]:
 def _columns(columns: Columns, cell: _Cell, size: float | None) -> dict[str, Any]:
     """Return columns in fractions of the conventional cell."""
     inverse = np.linalg.inv(cell.change)
-    position = ((columns.position - cell.origin) @ inverse) % 1.0
+    position = ((columns.position - cell.origin) @ inverse + _JUST_BELOW) % 1.0 - _JUST_BELOW
     position_std = np.sqrt((columns.position_std**2) @ inverse**2)
     unit, scale = ("px", 1.0) if size is None else ("nm", size)
     found: dict[str, Any] = {"site": ("column", columns.orbit, {"long_name": "equivalent columns"})}

@@ -29,7 +29,7 @@ def number_text(value: float, std: float) -> str:
     digits = 1 if std / 10.0**exponent < 1.95 else 0
     decimals = min(max(digits - exponent, 0), _MOST_DECIMALS)
     last = max(round(std * 10**decimals), 1)
-    return f"{value:.{decimals}f}({last})"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}({last})"
 
 
 def coordinate_triplets(group: PlaneGroup) -> list[str]:

@@ -6,8 +6,9 @@ group. The evidence of a group in a setting is the probability of the measured s
 crystal are drawn from Wilson's law within the subspace, y ~ N(0, P S P + C) with S the variance that the law expects and
 C the covariance of the errors, and the origin lies anywhere in the cell, by Laplace's method about the most likely one. A
 group is paid for leaving less to chance, as by a geometric information criterion, but with the true weight of each
-structure factor: one below the noise says nothing for a group and nothing against it. Groups have equal prior
-probabilities, shared by the settings of each. The shape of the lattice speaks too: it lies within the distortion of a
+structure factor: one below the noise says nothing for a group and nothing against it. The prior
+probability of a group is in proportion to its operations, since a motif of few atoms can only have a high one if each
+stands for many; the settings of a group share it. The shape of the lattice speaks too: it lies within the distortion of a
 square for a group that needs one, and anywhere for p2, so that a square lattice is unlikely with p2, but for one crystal in
 so many that has more symmetry in its lattice than in its motif.
 
@@ -216,7 +217,8 @@ def find_symmetry(
     for group in PLANE_GROUPS:
         own = [i for i, fit in enumerate(fits) if fit.setting.group is group]
         if own:
-            log_evidence[group.number - 1] = logsumexp(with_nearly[own]) - np.log(len(own))
+            prior = np.log(len(group.matrices)) - np.log(len(own))
+            log_evidence[group.number - 1] = logsumexp(with_nearly[own]) + prior
         best.append(max((fits[i] for i in own), key=lambda fit: fit.log_evidence + fit.log_shape) if own else None)
     return Symmetry(np.exp(log_evidence - logsumexp(log_evidence)), tuple(best), fits)
 
@@ -382,7 +384,7 @@ def _fit(evidence: _Evidence, setting: Setting, log_shape: float) -> GroupFit:
     if len(directions):
         volume = equivalent * np.sqrt((2 * np.pi) ** len(directions) / max(float(np.linalg.det(curve)), 1e-300))
         share = min(0.0, float(np.log(volume)))
-        std = np.sqrt(np.diag(directions.T @ np.linalg.pinv(curve) @ directions))
+        std = np.sqrt(np.diag(directions.T @ np.linalg.pinv(curve, hermitian=True) @ directions).clip(0))
         std = np.where((directions != 0).any(axis=0), std, np.nan)
     power = float((np.abs(evidence.value) ** 2).sum() / 2)
     broken = float((rest**2).sum()) - evidence.noise * constraints / max(len(measured), 1)

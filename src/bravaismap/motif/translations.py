@@ -42,7 +42,7 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0
     ----------
     image : array, shape (y, x)
     basis : array, shape (2, 2)
-        Measured primitive vectors in px. The cell may come out as a half or a third of this one, or as two or three of them.
+        Measured primitive vectors in px. The cell may come out as a half or a third of this one, or as up to nine of them.
     weight : array, shape (y, x)
         1 for the pixels to be fitted, 0 for the others.
     systematic : float
@@ -55,7 +55,7 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0
         Its `basis` is reduced.
     """
     fit = fit_pattern(image, reduce_basis(basis), weight)
-    for larger in (False, True):
+    for larger in (False, True, True):
         change = _larger(fit, systematic) if larger else _smaller(fit)
         if change is None:
             continue
