@@ -1,12 +1,12 @@
-"""How often the plane group of a random motif is named, how well its probability is calibrated, and the limit beside it.
+"""How often the plane group of a random motif is named, how its probability is calibrated, and the limit beside it.
 
 python benchmarks/plane_groups.py [--motifs 20] [--shear 0.03] [--seed 0] [--json FILE]
 
-Motifs of 2 to 8 atoms (12 where the group has so many places) are drawn on Wyckoff positions of each of the 17 groups, laid
-on a lattice of its class in any orientation, and counted: 30 to 400 cells, 1 to 100 counts to an atom of weight 1, over a
-background. The truth is the group of the pattern that was drawn, which few atoms can make higher than the recipe. Its
-*breaking* is the smallest misfit, in σ of the structure factors, of any group that holds it, one with a smaller cell
-included.
+Motifs of 2 to 8 atoms (12 where the group has so many places) are drawn on Wyckoff positions of each of the 17 groups,
+laid on a lattice of its class in any orientation, and counted: 30 to 400 cells, 1 to 100 counts to an atom of weight 1,
+over a background. The truth is the group of the pattern that was drawn, which few atoms can make higher than the
+recipe. Its *breaking* is the smallest misfit, in σ of the structure factors, of any group that holds it, one with a
+smaller cell included.
 
 The limit knows the lattice and the place of every pixel in it, and is otherwise the same.
 """

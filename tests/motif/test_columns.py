@@ -84,6 +84,8 @@ def test_dark_columns_have_negative_heights(pattern: Callable[..., Pattern]) -> 
 
 def test_an_image_of_noise_has_no_columns() -> None:
     rng = np.random.default_rng(1)
-    columns, _, _ = columns_of(Pattern(rng.normal(size=(96, 96)), np.array([[0.0, 15.0], [13.0, 2.0]]), np.zeros((0, 2))))
+    columns, _, _ = columns_of(
+        Pattern(rng.normal(size=(96, 96)), np.array([[0.0, 15.0], [13.0, 2.0]]), np.zeros((0, 2)))
+    )
     assert len(columns.height) <= 1
     assert len(columns.wyckoff) == len(columns.height)

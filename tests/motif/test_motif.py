@@ -1,4 +1,4 @@
-"""The motif of an image as a dataset: known structures, units, invariances, masks, text, files, the figure and errors."""
+"""The motif of an image: known structures, units, invariances, masks, text, files, the figure and errors."""
 
 from __future__ import annotations
 
@@ -217,13 +217,12 @@ def test_figure(perovskite: xr.Dataset) -> None:
 # command line
 
 
-def test_command(
-    pattern: Callable[..., Pattern], run: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_command(pattern: Callable[..., Pattern], run: Callable[..., Any], tmp_path: Path) -> None:
     drawn = pattern("p2gg", [(0.14, 0.1), (0.3, 0.62)], counts=100.0)
     np.save(tmp_path / "glide.npy", drawn.image.astype(np.float32))
     outcome = run(
-        "motif", tmp_path / "glide.npy", "--systematic", 0, "--distortion", 0.005, "--pixel-size", 0.02, "-o", tmp_path / "o"
+        "motif", tmp_path / "glide.npy", "--systematic", 0, "--distortion", 0.005, "--pixel-size", 0.02,
+        "-o", tmp_path / "o",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     for part in ("plane group   p2gg", "point group   2mm", "extinct       ", "nm", "4c", "glide.cif"):
@@ -270,11 +269,10 @@ def test_no_image_of_finite_numbers_raises_anything_else(seed: int) -> None:
         for basis in (None, [[0.0, 300.0], [200.0, 0.0]], [[0.0, 3.1], [3.3, 0.4]], basis_from_cell(9, 140, 1.4, 0.2)):
             try:
                 found = bm.motif(image, basis)
-            except InputError as error:
-                assert "\n" not in str(error)
-            else:
-                assert np.isfinite(found["probability"]).all()
-                assert found["probability"].sum() == pytest.approx(1)
+            except InputError:
+                continue
+            assert np.isfinite(found["probability"]).all()
+            assert found["probability"].sum() == pytest.approx(1)
 
 
 def test_the_same_image_gives_the_same_motif(pattern: Callable[..., Pattern]) -> None:

@@ -1,4 +1,4 @@
-"""Plane groups: operations re-derived from general positions and by closure, settings, subgroups and Wyckoff positions."""
+"""Plane groups: operations re-derived from general positions, closure, settings, subgroups, Wyckoff positions."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def test_orders_of_the_point_groups() -> None:
 @pytest.mark.parametrize(
     ("cell", "count"),
     [
-        ((10, 10, 90), {"p1": 1, "p2": 1, "pm": 2, "pg": 2, "cm": 2, "p2mm": 1, "p2mg": 2, "p2gg": 1, "c2mm": 1, "p4": 1,
-                        "p4mm": 1, "p4gm": 1}),
+        ((10, 10, 90), {"p1": 1, "p2": 1, "pm": 2, "pg": 2, "cm": 2, "p2mm": 1, "p2mg": 2, "p2gg": 1, "c2mm": 1,
+                        "p4": 1, "p4mm": 1, "p4gm": 1}),
         ((10, 10, 60), {"p1": 1, "p2": 1, "cm": 6, "c2mm": 3, "p3": 1, "p3m1": 1, "p31m": 1, "p6": 1, "p6mm": 1}),
         ((10, 14, 90), {"p1": 1, "p2": 1, "pm": 2, "pg": 2, "p2mm": 1, "p2mg": 2, "p2gg": 1}),
         ((10, 10, 75), {"p1": 1, "p2": 1, "cm": 2, "c2mm": 1}),

@@ -92,6 +92,8 @@ def _print(result: xr.Dataset) -> None:
     table = Table("column", "Wyckoff", "x", "y", "height", f"width ({unit})")
     for i in range(result.sizes["column"]):
         column = result.isel(column=i)
-        numbers = [number_text(float(column[key]), float(column[f"{key}_std"])) for key in ("x", "y", "height", "width")]
+        numbers = [
+            number_text(float(column[key]), float(column[f"{key}_std"])) for key in ("x", "y", "height", "width")
+        ]
         table.add_row(str(int(column["site"]) + 1), str(column["wyckoff"].item()), *numbers)
     out.print(table)

@@ -1,8 +1,8 @@
 """Belonging: which pixels of an image the periodic pattern passes through.
 
 Voids, other phases, dirt and single missing atoms are no part of an average. At each pixel the strength of the fitted
-pattern is fitted again in a Gaussian of half a cell: 1 in the crystal, 0 where the image has none of the pattern. A pixel is
-left out where the strength is below one half and the noise does not explain it.
+pattern is fitted again in a Gaussian of half a cell: 1 in the crystal, 0 where the image has none of the pattern. A
+pixel is left out where the strength is below one half and the noise does not explain it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Columns: the atoms of the averaged cell, bright and dark, with position, height and width, each with its error.
 
-A column is a round Gaussian in the image, whose structure factor is A exp(−2π²s²k²) exp(2πi h·x). Columns are added where
-what is left of the symmetrised cell is highest, and all are fitted together to the structure factors, as long as that
-pays (Bayesian information criterion) and the new one stands out from the errors.
+A column is a round Gaussian in the image, whose structure factor is A exp(−2π²s²k²) exp(2πi h·x). Columns are added
+where what is left of the symmetrised cell is highest, and all are fitted together to the structure factors, as long as
+that pays (Bayesian information criterion) and the new one stands out from the errors.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class _Target:
-    """What columns are fitted to: orders, structure factors, 1/σ of their parts, k²; and the area of the cell in px²."""
+    """What columns are fitted to: orders, structure factors, 1/σ of their parts, k², and the cell's area in px²."""
 
     order: Integers
     value: Complexes

@@ -166,9 +166,7 @@ def _lattice(pixels: Floats, weight: Floats, basis: ArrayLike | None) -> tuple[F
     found = measured.basis[0].numpy()
     evidence = float(measured.evidence[0])
     if not (np.isfinite(found).all() and evidence > _LEAST_EVIDENCE):
-        raise InputError(
-            f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a region that has one"
-        )
+        raise InputError(f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a mask")
     reduced = reduce_basis(found)
     turn = np.kron(reduced @ np.linalg.inv(found), np.eye(2))
     return reduced, turn @ measured.covariance[0].numpy() @ turn.T
@@ -202,12 +200,11 @@ def _factors(factors: StructureFactors, best: GroupFit, cell: _Cell) -> dict[str
     """Return structure factors with the indices of the conventional cell and the group's origin."""
     value = factors.value * np.exp(-2j * np.pi * factors.order @ cell.origin)
     h, k = np.rint(factors.order @ cell.change.T).astype(int).T
-    about = {"long_name": "of the structure factor"}
     return {
         "h": ("order", h), "k": ("order", k),
         "amplitude": ("order", np.abs(value), {"long_name": "amplitude of the structure factor"}),
-        "amplitude_std": ("order", factors.std / np.sqrt(2), about),
-        "phase": ("order", np.degrees(np.angle(value)), {"long_name": "phase of the structure factor", "units": "degree"}),
+        "amplitude_std": ("order", factors.std / np.sqrt(2), {"long_name": "σ of the amplitude"}),
+        "phase": ("order", np.degrees(np.angle(value)), {"units": "degree", "long_name": "its phase"}),
         "phase_std": ("order", np.degrees(factors.phase_std), {"units": "degree"}),
         "extinct": ("order", extinct(factors, best.setting), {"long_name": "vanishes in the plane group"}),
     }  # fmt: skip

@@ -1,9 +1,9 @@
 """Local phase: where in its cell every pixel lies, though the lattice is strained, drifts, or has antiphase boundaries.
 
 The image is demodulated at each node of the lattice with a Gaussian of a few cells. What is left at a place is the
-structure factor of that node times a phase, which a displacement gives to all nodes together: h φ₁ + k φ₂. The two phases
-are found at each point of a coarse grid by maximum likelihood from all nodes, and give every pixel its fractional
-coordinates. This is geometric phase analysis from all spots instead of two.
+structure factor of that node times a phase, which a displacement gives to all nodes together: h φ₁ + k φ₂. The two
+phases are found at each point of a coarse grid by maximum likelihood from all nodes, and give every pixel its
+fractional coordinates. This is geometric phase analysis from all spots instead of two.
 
 Structure factors are those of the International Tables: F(h) is the mean of the image times exp(2πi h·x).
 

@@ -1,8 +1,8 @@
 """Structure factors: the Fourier components of a periodic pattern, with the noise of each.
 
 F(h) is the mean over the cell of the image times exp(2πi h·x), as in the International Tables. All orders are fitted to
-the pixels together by least squares, which few or missing cells do not bias. Slow background, and offsets of the rows of
-a scan, are fitted along.
+the pixels together by least squares, which few or missing cells do not bias. Slow background, and offsets of the rows
+of a scan, are fitted along.
 
 The variance of F(h) is the power of what the pattern leaves, between the nodes around h. Counts are noisier where atoms
 are bright, so that structure factors have correlated errors, C(h, h') ∝ V(h − h') with V the transform of the variance

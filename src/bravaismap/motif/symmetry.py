@@ -3,22 +3,22 @@
 A plane group ties structure factors to one another: F(h W) = F(h) exp(−2πi h·t) for each of its operations (W, t), once
 the origin is where the group has it. Those that obey are a linear subspace, on which P projects by averaging over the
 group. The evidence of a group in a setting is the probability of the measured structure factors y when those of the
-crystal are drawn from Wilson's law within the subspace, y ~ N(0, P S P + C) with S the variance that the law expects and
-C the covariance of the errors, and the origin lies anywhere in the cell, by Laplace's method about the most likely one. A
-group is paid for leaving less to chance, as by a geometric information criterion, but with the true weight of each
-structure factor: one below the noise says nothing for a group and nothing against it. The prior
-probability of a group is in proportion to its operations, since a motif of few atoms can only have a high one if each
-stands for many; the settings of a group share it. The shape of the lattice speaks too: it lies within the distortion of a
-square for a group that needs one, and anywhere for p2, so that a square lattice is unlikely with p2, but for one crystal in
-so many that has more symmetry in its lattice than in its motif.
+crystal are drawn from Wilson's law within the subspace, y ~ N(0, P S P + C) with S the variance that the law expects
+and C the covariance of the errors, and the origin lies anywhere in the cell, by Laplace's method about the most likely
+one. A group is paid for leaving less to chance, as by a geometric information criterion, but with the true weight of
+each structure factor: one below the noise says nothing for a group and nothing against it. The prior probability of a
+group is in proportion to its operations, since a motif of few atoms can only have a high one if each stands for many;
+the settings of a group share it. The shape of the lattice speaks too: it lies within the distortion of a square for a
+group that needs one, and anywhere for p2, so that a square lattice is unlikely with p2, but for one crystal in so many
+that has more symmetry in its lattice than in its motif.
 
-A motif may have a higher group nearly: two columns that differ a little, an atom just beside a mirror. A part of the prior
-of each group is for such motifs, whose structure factors are drawn within the higher group but for a weak part within the
-lower one. They keep a group that is not contradicted from being certain.
+A motif may have a higher group nearly: two columns that differ a little, an atom just beside a mirror. A part of the
+prior of each group is for such motifs, whose structure factors are drawn within the higher group but for a weak part
+within the lower one. They keep a group that is not contradicted from being certain.
 
-Any image breaks the symmetries of its crystal a little: by a probe or a tip that is not round, and by all else that is not
-ideal. Such errors do not shrink with the dose; they are proportional to the structure factors, and C holds `systematic`
-times their size beside the noise.
+Any image breaks the symmetries of its crystal a little: by a probe or a tip that is not round, and by all else that is
+not ideal. Such errors do not shrink with the dose; they are proportional to the structure factors, and C holds
+`systematic` times their size beside the noise.
 
 References
 ----------
@@ -54,8 +54,8 @@ _NEARLY = 0.1
 _BREAKING = (0.3, 0.1, 0.03)
 #: Prior share of crystals whose lattice has a higher symmetry than their motif asks for.
 _BY_CHANCE = 0.02
-#: Density of shapes of oblique lattices: one over the hyperbolic area π/6 of their domain, of which square and hexagonal
-#: ones are points and the rectangular ones lines, of about unit length as far as cells are common.
+#: Density of shapes of oblique lattices: one over the hyperbolic area π/6 of their domain, of which square and
+#: hexagonal ones are points and the rectangular ones lines, of about unit length as far as cells are common.
 _OBLIQUE = 6 / np.pi
 _LINES, _POINTS = ("rectangular", "centered_rectangular"), ("square", "hexagonal")
 #: Log evidence below the best by which a group may lie for motifs that nearly have it to be weighed.
@@ -129,7 +129,7 @@ class Symmetry:
         return self.best.setting.group
 
     def summed(self, attribute: str) -> dict[str, float]:
-        """Return the probability of each value of an attribute of groups: ``point_group``, ``laue_class``, ``lattice``."""
+        """Return the probability of each ``"point_group"``, ``"laue_class"`` or ``"lattice"`` of the groups."""
         total: dict[str, float] = {}
         for group, p in zip(PLANE_GROUPS, self.probability, strict=True):
             value = getattr(group, attribute)
@@ -252,7 +252,7 @@ def _with_nearly(evidence: _Evidence, fits: Sequence[GroupFit]) -> Floats:
 
 
 def _nearly(evidence: _Evidence, higher: GroupFit, lower: GroupFit) -> Floats:
-    """Return the log evidence of a motif of a lower group that nearly has a higher one, for each strength of breaking."""
+    """Return the log evidence of a motif that nearly has a higher group, for each strength of what breaks it."""
     setting = higher.setting
     kept = (setting.matrices[:, None] == lower.setting.matrices).all(axis=(-2, -1)).any(axis=1)
     common = Setting(lower.setting.group, setting.change, setting.matrices[kept], setting.translations[kept])
@@ -390,8 +390,8 @@ def _fit(evidence: _Evidence, setting: Setting, log_shape: float) -> GroupFit:
     broken = float((rest**2).sum()) - evidence.noise * constraints / max(len(measured), 1)
     residual = np.sqrt(max(broken, 0.0) / max(power - evidence.noise, 1e-300))
     return GroupFit(
-        setting, origin % 1.0, std, float(log_evidence + share), float(log_shape), share, float(rest @ evidence.precision @ rest),
-        round(constraints), float(min(residual, 1.0)),
+        setting, origin % 1.0, std, float(log_evidence + share), float(log_shape), share, float(rest @
+        evidence.precision @ rest), round(constraints), float(min(residual, 1.0)),
     )  # fmt: skip
 
 

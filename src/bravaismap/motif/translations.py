@@ -1,9 +1,9 @@
 """Translations: whether the motif repeats within the measured cell, or only in a larger one.
 
-Which cell a lattice has is a matter of its weakest spots: a motif that nearly repeats in half the cell makes every second
-row of them faint. Once the phase is followed they can be weighed with all the cells together. A row of orders is real if
-structure factors drawn from Wilson's law, scaled by a common factor that is not known, explain it better than noise
-alone.
+Which cell a lattice has is a matter of its weakest spots: a motif that nearly repeats in half the cell makes every
+second row of them faint. Once the phase is followed they can be weighed with all the cells together. A row of orders is
+real if structure factors drawn from Wilson's law, scaled by a common factor that is not known, explain it better than
+noise alone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0
     ----------
     image : array, shape (y, x)
     basis : array, shape (2, 2)
-        Measured primitive vectors in px. The cell may come out as a half or a third of this one, or as up to nine of them.
+        Measured primitive vectors in px. The cell may come out as a half or a third of this one, or as up to nine of
+        them.
     weight : array, shape (y, x)
         1 for the pixels to be fitted, 0 for the others.
     systematic : float

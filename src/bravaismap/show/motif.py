@@ -45,7 +45,9 @@ def _draw_cell(ax: Axes, motif: xr.Dataset) -> None:
     half = 0.5 / motif.sizes["u"], 0.5 / motif.sizes["v"]  # a value belongs to the middle of its patch
     places = (u[None, :, None] - half[0]) * basis[0] + (v[:, None, None] - half[1]) * basis[1]
     values = np.tile(motif["cell"].values, (_CELLS, _CELLS))
-    mesh = ax.pcolormesh(places[..., 1], places[..., 0], np.ma.masked_invalid(values), cmap=SEQUENTIAL_CMAP, rasterized=True)
+    mesh = ax.pcolormesh(
+        places[..., 1], places[..., 0], np.ma.masked_invalid(values), cmap=SEQUENTIAL_CMAP, rasterized=True
+    )
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ basis
     ax.plot(corners[:, 1], corners[:, 0], color="white", lw=1.2)
     for x, y, height, letter in zip(
