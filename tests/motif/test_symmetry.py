@@ -13,7 +13,8 @@ from patterns import GENERAL, Pattern
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
 from bravaismap.motif.motif import extinct
-from bravaismap.motif.plane_groups import PLANE_GROUPS
+from bravaismap.motif.plane_groups import PLANE_GROUPS, all_settings
+from bravaismap.motif.projection import both_halves, closed_orders, group_average, parts, projection
 from bravaismap.motif.structure_factors import StructureFactors, fit_pattern, structure_factors
 from bravaismap.motif.symmetry import Symmetry, find_symmetry, symmetrized
 
@@ -132,6 +133,41 @@ def test_systematic_errors_leave_the_higher_group_its_chance(pattern: Callable[.
     perfect, allowed = (find_symmetry(broken, 0.002, systematic) for systematic in (0.0, 0.2))
     assert perfect.probability[NAMES.index("p4mm")] < 0.01
     assert named(allowed) == "p4mm"
+
+
+@pytest.mark.parametrize("name", ["pg", "p2mg", "p4gm", "p31m", "c2mm"])
+def test_projections_are_idempotent(name: str) -> None:
+    """P is symmetric, P² = P, and its trace counts the free parameters of the group, counted by stars of orders."""
+    settings = [s for s in all_settings() if s.group.name == name]
+    for setting in settings[:2]:
+        h, k = np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij")
+        every = np.stack([h.ravel(), k.ravel()], axis=-1)
+        half = every[(every[:, 0] > 0) | ((every[:, 0] == 0) & (every[:, 1] > 0))]
+        rng = np.random.default_rng(1)
+        value = rng.normal(size=len(half)) + 1j * rng.normal(size=len(half))
+        unit = np.eye(2 * len(half))
+        raw = StructureFactors(np.eye(2), half, value, np.ones(len(half)), np.ones(len(half)), unit)
+        closed = closed_orders(raw, [setting])
+        full, values = both_halves(closed)
+        origin = rng.random(2)
+        matrix = projection(full, setting, origin)
+        np.testing.assert_allclose(matrix @ matrix, matrix, atol=1e-12)
+        np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
+        averaged = group_average(full, values, setting).average(origin)
+        np.testing.assert_allclose(matrix @ parts(values), parts(averaged), atol=1e-12)
+        free, seen = 0, set()
+        for order in map(tuple, full.tolist()):
+            if order in seen:
+                continue
+            star = {tuple((np.array(order) @ w).tolist()) for w in setting.matrices}
+            whole = star | {(-i, -j) for i, j in star}
+            seen |= whole
+            gone = any(
+                tuple((np.array(order) @ w).tolist()) == order and abs(np.exp(2j * np.pi * np.dot(order, t)) - 1) > 1e-9
+                for w, t in zip(setting.matrices, setting.translations, strict=True)
+            )
+            free += 0 if gone else 1 if len(whole) == len(star) else 2
+        assert np.trace(matrix) == pytest.approx(free)
 
 
 def test_projection_is_an_average_over_the_group(pattern: Callable[..., Pattern]) -> None:

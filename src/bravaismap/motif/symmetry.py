@@ -37,6 +37,7 @@ from scipy.special import logsumexp
 
 from bravaismap.errors import InputError
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings, contains
+from bravaismap.motif.projection import GroupAverage, both_halves, closed_orders, group_average, parts, projection
 from bravaismap.motif.structure_factors import StructureFactors
 
 __all__ = ["GroupFit", "Symmetry", "find_symmetry", "symmetrized"]
@@ -168,10 +169,10 @@ class _Evidence:
     chance: float
     noise: float
 
-    def log_probability(self, projection: Floats) -> float:
-        """Return the log probability of the structure factors when those of the crystal are in a subspace."""
-        covariance = (projection * self.expected) @ projection.T + self.error
-        return _log_normal(_parts(self.value), covariance)
+    def log_probability(self, kept: Floats) -> float:
+        """Return the log probability of the structure factors when those of the crystal are in the subspace of P."""
+        covariance = (kept * self.expected) @ kept.T + self.error
+        return _log_normal(parts(self.value), covariance)
 
 
 def find_symmetry(
@@ -200,7 +201,7 @@ def find_symmetry(
     Raises
     ------
     InputError
-        If `distortion` or `systematic` is negative or not finite.
+        If `distortion` or `systematic` is negative or not finite, or no order was measured with all its images.
     """
     for name, value in (("distortion", distortion), ("systematic", systematic)):
         if not 0 <= value < 1:
@@ -208,7 +209,10 @@ def find_symmetry(
     spread = float(np.sqrt(2 * distortion**2 + lattice_std**2)) + 1e-6
     if settings is None:
         settings = compatible_settings(factors.basis, _FARTHEST * spread)
-    evidence = _weighed(_closed(factors, settings), systematic)
+    closed = closed_orders(factors, settings)
+    if len(closed.order) == 0:
+        raise InputError("no structure factor was measured together with its equivalents; give an image of more pixels")
+    evidence = _weighed(closed, systematic)
     shapes = _log_shapes(settings, spread)
     fits = tuple(_fit(evidence, setting, shape) for setting, shape in zip(settings, shapes, strict=True))
     with_nearly = _with_nearly(evidence, fits) + shapes
@@ -256,51 +260,25 @@ def _nearly(evidence: _Evidence, higher: GroupFit, lower: GroupFit) -> Floats:
     setting = higher.setting
     kept = (setting.matrices[:, None] == lower.setting.matrices).all(axis=(-2, -1)).any(axis=1)
     common = Setting(lower.setting.group, setting.change, setting.matrices[kept], setting.translations[kept])
-    whole, part = (_projection(evidence, each, higher.origin) for each in (setting, common))
+    whole, part = (projection(evidence.full, each, higher.origin) for each in (setting, common))
     obeying = (whole * evidence.expected) @ whole.T + evidence.error
     breaking = ((part - whole) * evidence.expected) @ (part - whole).T
-    measured = _parts(evidence.value)
+    measured = parts(evidence.value)
     found = [_log_normal(measured, obeying + strength**2 * breaking) for strength in _BREAKING]
     return np.array(found) - evidence.chance + higher.origin_share
 
 
 def symmetrized(factors: StructureFactors, fit: GroupFit) -> StructureFactors:
     """Return the structure factors averaged over a group, those only whose partners were all measured."""
-    closed = _closed(factors, [fit.setting])
-    full, value = _both_halves(closed)
-    terms = _terms(full, value, fit.setting)
+    closed = closed_orders(factors, [fit.setting])
+    full, value = both_halves(closed)
+    terms = group_average(full, value, fit.setting)
     mean = terms.average(fit.origin)[: len(closed.order)]
     return StructureFactors(closed.basis, closed.order, mean, closed.std, closed.expected, closed.covariance)
 
 
-def _closed(factors: StructureFactors, settings: Sequence[Setting]) -> StructureFactors:
-    """Return the largest part of the orders that every operation takes to itself."""
-    matrices = np.unique(np.concatenate([setting.matrices for setting in settings]), axis=0)
-    order = factors.order
-    images = np.einsum("ni,gij->gnj", order, matrices)
-    reach = int(np.abs(images).max(initial=0)) + 1
-    kept = np.ones(len(order), bool)
-    while True:
-        present = np.zeros((2 * reach + 1, 2 * reach + 1), bool)
-        for sign in (1, -1):
-            present[tuple((sign * order[kept] + reach).T)] = True
-        still = kept & present[images[..., 0] + reach, images[..., 1] + reach].all(axis=0)
-        if (still == kept).all():
-            break
-        kept = still
-    both = np.concatenate([kept, kept])
-    return StructureFactors(
-        factors.basis, order[kept], factors.value[kept], factors.std[kept], factors.expected[kept],
-        factors.covariance[np.ix_(both, both)],
-    )  # fmt: skip
-
-
-def _both_halves(factors: StructureFactors) -> tuple[Integers, Complexes]:
-    return np.concatenate([factors.order, -factors.order]), np.concatenate([factors.value, np.conj(factors.value)])
-
-
 def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
-    full, value = _both_halves(factors)
+    full, value = both_halves(factors)
     strength = (np.abs(factors.value) ** 2 + factors.expected) / 2
     variance = factors.std**2 + systematic**2 * strength
     twice = [np.concatenate([part, part]) / 2 for part in (systematic**2 * strength, factors.expected)]
@@ -313,7 +291,7 @@ def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
     precision = (low / small) @ low.T / outer
     large = np.linalg.inv(error + np.diag(twice[1]))
     weight = 1 / variance - 1 / (variance + factors.expected)
-    chance = _log_normal(_parts(value), error + np.diag(twice[1]))
+    chance = _log_normal(parts(value), error + np.diag(twice[1]))
     return _Evidence(
         full, value, np.concatenate([weight, weight]), error, twice[1], precision, precision - large, chance,
         float(variance.sum()),
@@ -327,59 +305,17 @@ def _log_normal(values: Floats, covariance: Floats) -> float:
     return float(-(white @ white) / 2 - np.log(np.diag(factor)).sum())
 
 
-@dataclass(frozen=True, eq=False)
-class _Terms:
-    """The average over a group, term by term: one for each operation and order.
-
-    Attributes
-    ----------
-    partner : int array, shape (m, 2n)
-        Position of h W among the orders.
-    shift : int array, shape (m, 2n, 2)
-        h − h W, which the origin multiplies.
-    value : complex array, shape (m, 2n)
-        F(h W) exp(2πi h·t) / m.
-    """
-
-    partner: Integers
-    shift: Integers
-    value: Complexes
-
-    def turned(self, origin: Floats) -> Complexes:
-        """Return the terms for an origin, shape (m, 2n)."""
-        return np.asarray(self.value * np.exp(2j * np.pi * (self.shift @ origin)))
-
-    def average(self, origin: Floats) -> Complexes:
-        """Return the projection of the structure factors, shape (2n,)."""
-        return np.asarray(self.turned(origin).sum(axis=0))
-
-
-def _terms(full: Integers, value: Complexes, setting: Setting) -> _Terms:
-    images = np.einsum("ni,gij->gnj", full, setting.matrices)
-    reach = int(np.abs(full).max(initial=0))
-    position = np.zeros((2 * reach + 1, 2 * reach + 1), np.int64)
-    position[tuple((full + reach).T)] = np.arange(len(full))
-    partner = position[images[..., 0] + reach, images[..., 1] + reach]
-    phase = np.exp(2j * np.pi * np.einsum("ni,gi->gn", full, setting.translations))
-    return _Terms(partner, full - images, value[partner] * phase / len(images))
-
-
-def _parts(values: Complexes) -> Floats:
-    half = values[..., : values.shape[-1] // 2]
-    return np.concatenate([half.real, half.imag], axis=-1)
-
-
 def _fit(evidence: _Evidence, setting: Setting, log_shape: float) -> GroupFit:
     """Return how a setting fits, at the origin of the most likelihood."""
-    terms = _terms(evidence.full, evidence.value, setting)
+    terms = group_average(evidence.full, evidence.value, setting)
     directions, equivalent = setting.freedom
-    measured = _parts(evidence.value)
+    measured = parts(evidence.value)
     fits = [_refined(evidence, terms, directions, start, measured) for start in _starts(evidence, terms, directions)]
     origin, _, curve = min(fits, key=lambda fit: fit[1])
-    rest = measured - _parts(terms.average(origin))
-    projection = _projection(evidence, setting, origin)
-    log_evidence = evidence.log_probability(projection) - evidence.chance
-    constraints = len(measured) - float(np.trace(projection))
+    rest = measured - parts(terms.average(origin))
+    kept = projection(evidence.full, setting, origin)
+    log_evidence = evidence.log_probability(kept) - evidence.chance
+    constraints = len(measured) - float(np.trace(kept))
     std, share = np.full(2, np.nan), 0.0
     if len(directions):
         volume = equivalent * np.sqrt((2 * np.pi) ** len(directions) / max(float(np.linalg.det(curve)), 1e-300))
@@ -395,7 +331,7 @@ def _fit(evidence: _Evidence, setting: Setting, log_shape: float) -> GroupFit:
     )  # fmt: skip
 
 
-def _starts(evidence: _Evidence, terms: _Terms, directions: Integers) -> list[Floats]:
+def _starts(evidence: _Evidence, terms: GroupAverage, directions: Integers) -> list[Floats]:
     """Return the origins of the highest peaks of the likelihood of each order alone, from a Fourier series."""
     if len(directions) == 0:
         return [np.zeros(2)]
@@ -420,20 +356,20 @@ def _starts(evidence: _Evidence, terms: _Terms, directions: Integers) -> list[Fl
 
 
 def _refined(
-    evidence: _Evidence, terms: _Terms, directions: Integers, origin: Floats, measured: Floats
+    evidence: _Evidence, terms: GroupAverage, directions: Integers, origin: Floats, measured: Floats
 ) -> tuple[Floats, float, Floats]:
     """Return origin, rᵀ K r and half its second derivative by the directions, after Gauss–Newton steps."""
 
     def state(place: Floats) -> tuple[Complexes, Floats, float]:
         turned = terms.turned(place)
-        rest = measured - _parts(turned.sum(axis=0))
+        rest = measured - parts(turned.sum(axis=0))
         weighted = evidence.misfit @ rest
         return turned, weighted, float(rest @ weighted)
 
     turned, weighted, cost = state(origin)
     curve = np.zeros((len(directions), len(directions)))
     for _ in range(_STEPS if len(directions) else 0):
-        slope = np.stack([_parts((2j * np.pi * (terms.shift @ d) * turned).sum(axis=0)) for d in directions])
+        slope = np.stack([parts((2j * np.pi * (terms.shift @ d) * turned).sum(axis=0)) for d in directions])
         curve = slope @ evidence.misfit @ slope.T
         step = np.linalg.solve(curve + 1e-12 * (np.trace(curve) + 1e-300) * np.eye(len(curve)), slope @ weighted)
         step = np.clip(step, -0.05, 0.05)
@@ -446,18 +382,3 @@ def _refined(
         if gained < 1e-3:
             break
     return origin, cost, curve
-
-
-def _projection(evidence: _Evidence, setting: Setting, origin: Floats) -> Floats:
-    """Return P over real parts and then imaginary parts, (2n, 2n)."""
-    n = len(evidence.full) // 2
-    unit = _terms(evidence.full, np.ones(len(evidence.full), complex), setting)
-    term, partner = unit.turned(origin)[:, :n], unit.partner[:, :n]
-    conjugate = np.where(partner >= n, -1.0, 1.0)  # of a partner in the other half the imaginary part is negative
-    row, column = np.broadcast_to(np.arange(n), partner.shape), partner % n
-    projection = np.zeros((2 * n, 2 * n))
-    np.add.at(projection, (row, column), term.real)
-    np.add.at(projection, (row, column + n), -conjugate * term.imag)
-    np.add.at(projection, (row + n, column), term.imag)
-    np.add.at(projection, (row + n, column + n), conjugate * term.real)
-    return projection
