@@ -58,6 +58,8 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0
     fit = fit_pattern(image, reduce_basis(basis), weight)
     for larger in (False, True, True):
         change = _larger(fit, systematic) if larger else _smaller(fit)
+        if change is None and larger:
+            break
         if change is None:
             continue
         try:
