@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bravaismap.errors import InputError
-from bravaismap.windows import cut_windows, window_grid, window_parts
+from bravaismap.windows import cut_windows, missing_share, window_grid, window_parts
 
 
 @settings(deadline=None)
@@ -115,3 +115,11 @@ def test_parts_of_a_grid_are_the_grid(height: int, width: int, step: int, most: 
     parts = [cut_windows(frame, part) for part in window_parts(grid, most)]
     assert all(len(part) <= most for part in parts)
     np.testing.assert_array_equal(np.concatenate(parts), cut_windows(frame, grid))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(16, 24), st.integers(1, 9))
+def test_missing_share_is_that_of_each_window(seed: int, window: int, step: int) -> None:
+    missing = np.random.default_rng(seed).random((40, 33)) < 0.3
+    grid = window_grid(missing.shape, window, step)
+    expected = cut_windows(missing, grid).mean(axis=(1, 2))
+    np.testing.assert_allclose(missing_share(missing, grid), expected, atol=1e-12)

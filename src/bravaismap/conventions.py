@@ -27,6 +27,7 @@ __all__ = [
     "LATTICES",
     "LENGTH_UNITS",
     "NONE",
+    "NOT_MEASURED",
     "PROBABILITY_CMAP",
     "SEQUENTIAL_CMAP",
     "TURNS",
@@ -47,6 +48,8 @@ NONE: Final = "none"
 CLASSES: Final = (*LATTICES, NONE)
 #: Label of a window that has not been classified yet.
 UNMAPPED: Final = -1
+#: What is said of an image or window of which too little was measured.
+NOT_MEASURED: Final = "not measured"
 #: Parameters of a primitive cell; each has its standard deviation, of the same name with ``_std``.
 CELL_PARAMETERS: Final = ("a", "b", "gamma", "orientation")
 #: What lengths can be in: nm, or px where the pixel size is not known.

@@ -6,7 +6,7 @@ import sys
 import warnings
 from types import FrameType
 
-__all__ = ["BravaismapError", "InputError", "ModelError", "OutputError", "warn"]
+__all__ = ["BravaismapError", "BravaismapWarning", "InputError", "ModelError", "OutputError", "warn"]
 
 
 class BravaismapError(ValueError):
@@ -14,6 +14,10 @@ class BravaismapError(ValueError):
 
     The message is one line. The command line prints it without a traceback and exits with code 2.
     """
+
+
+class BravaismapWarning(UserWarning):
+    """Something that a user should know and that stops nothing; the command line shows these and no others."""
 
 
 class InputError(BravaismapError):
@@ -29,7 +33,7 @@ class OutputError(BravaismapError):
 
 
 def warn(message: str) -> None:
-    """Issue a UserWarning that points at the line with which the user called this package.
+    """Issue a `BravaismapWarning` that points at the line with which the user called this package.
 
     That is the caller of the outermost function of the package, whatever lies between: generators, context managers,
     libraries that call back. In a thread that the package started, it is where the thread begins.
@@ -43,7 +47,7 @@ def warn(message: str) -> None:
     line = outermost.f_back or outermost
     warnings.warn_explicit(
         message,
-        UserWarning,
+        BravaismapWarning,
         line.f_code.co_filename,
         line.f_lineno,
         module=line.f_globals.get("__name__"),

@@ -22,13 +22,20 @@ __all__ = [
     "as_movie",
     "calibrate",
     "check_pixels",
+    "check_scale",
     "finite_pixels",
     "frame_time",
+    "missing_pixels",
     "pixel_size",
     "read_frames",
 ]
 
-NanPolicy = Literal["raise", "fill"]
+NanPolicy = Literal["missing", "fill", "raise"]
+
+#: Widths (σ in px) of the means that continue a frame into what was never measured, the narrowest that reaches first,
+#: and the share of its weight that must lie on measured pixels. Beyond, the median of the frame.
+_CONTINUED = (1.5, 6.0, 24.0)
+_LEAST_WEIGHT = 0.1
 
 
 def as_movie(
@@ -132,8 +139,10 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     Parameters
     ----------
     frames : array, shape (time, y, x)
-    nan : {"raise", "fill"}
-        Whether such pixels are an error, or are filled with the value of the nearest finite pixel of their frame.
+    nan : {"missing", "fill", "raise"}
+        Whether such pixels were never measured (see :func:`missing_pixels`) and get a smooth continuation of what lies
+        around them, which adds no pattern; are filled with the value of the nearest finite pixel of their frame; or are
+        an error.
     first : int
         Number of the first frame within its movie, for the message.
 
@@ -147,8 +156,8 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     Raises
     ------
     InputError
-        If `nan` is ``"raise"`` and a pixel is not finite (the count and the frames are named), or a frame has no finite
-        pixel at all.
+        If `nan` is ``"raise"`` and a pixel is not finite (the count and the frames are named), or if it is ``"fill"``
+        and a frame has no finite pixel at all.
     """
     bad = ~np.isfinite(frames)
     per_frame = bad.sum(axis=(1, 2))
@@ -157,17 +166,58 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
         return _in_range(frames)
     named = ", ".join(str(first + i) for i in damaged[:5]) + (", …" if damaged.size > 5 else "")
     where = f"{per_frame.sum()} NaN or infinite pixels in {damaged.size} of {len(frames)} frames (frame {named})"
-    if nan != "fill":
-        raise InputError(f"{where}; fill them from their neighbours with --nan fill (nan='fill')")
-    if (per_frame == bad[0].size).any():
+    if nan == "raise":
+        raise InputError(f"{where}; leave them out with --nan missing (nan='missing'), or fill them with --nan fill")
+    if nan == "fill" and (per_frame == bad[0].size).any():
         raise InputError(f"{where}, and a frame without any finite pixel; leave that frame out")
-    from scipy.ndimage import distance_transform_edt
-
     filled = frames.copy()
     for i in damaged:
-        nearest = distance_transform_edt(bad[i], return_distances=False, return_indices=True)
-        filled[i] = frames[i][tuple(nearest)]
+        filled[i] = _nearest(frames[i], bad[i]) if nan == "fill" else _continued(frames[i], bad[i])
     return _in_range(filled)
+
+
+def missing_pixels(frames: np.ndarray) -> np.ndarray:
+    """Return which pixels were never measured: NaN, as after a scan that was stopped, or infinite.
+
+    Parameters
+    ----------
+    frames : array, shape (..., y, x)
+
+    Returns
+    -------
+    bool array, shape (..., y, x)
+    """
+    return np.zeros(frames.shape, bool) if frames.dtype.kind in "biu" else ~np.isfinite(frames)
+
+
+def _nearest(frame: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Return a frame whose bad pixels have the value of the nearest good one."""
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(bad, return_distances=False, return_indices=True)
+    return np.asarray(frame[tuple(nearest)])
+
+
+def _continued(frame: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Return a frame whose bad pixels are Gaussian means of the good ones around, the wider the farther these are."""
+    from scipy.ndimage import gaussian_filter
+
+    good = frame[~bad].astype(np.float64)
+    if good.size == 0:
+        return np.zeros_like(frame)
+    scale = float(np.abs(good).max()) or 1.0  # so that sums stay finite
+    level = float(np.median(good / scale))
+    values = np.full(frame.shape, level)
+    weight, left = np.where(bad, 0.0, 1.0), bad.copy()
+    offset = np.where(bad, 0.0, np.where(bad, 0.0, frame) / scale - level)
+    for width in _CONTINUED:
+        near = gaussian_filter(weight, width, mode="constant", truncate=3.0)
+        reached = left & (near > _LEAST_WEIGHT)
+        values[reached] = level + (
+            gaussian_filter(offset, width, mode="constant", truncate=3.0)[reached] / near[reached]
+        )
+        left &= ~reached
+    return np.where(bad, (values * scale).astype(frame.dtype), frame)
 
 
 def _in_range(frames: np.ndarray) -> np.ndarray:
@@ -225,10 +275,15 @@ def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[i
             yield from ((int(index), block[index - first]) for index in frames[(first <= frames) & (frames < end)])
 
 
-def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+def check_scale(size: float | None, time: float | None) -> None:
+    """Raise `InputError` unless a pixel size and a frame time are positive numbers, or None."""
     for quantity, value in (("pixel size", size), ("frame time", time)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"a {quantity} of {value} was given; expected a positive number")
+
+
+def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+    check_scale(size, time)
     length, height, width = movie.shape
     axes = {
         "time": (np.arange(length) * (time or 1.0), "s" if time else "frame", "time"),

@@ -21,7 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from bravaismap.classify.settings import DEFAULTS
+from bravaismap.classify.settings import DEFAULTS, PAPER_STEP, PAPER_WINDOW
 from bravaismap.conventions import Floats, length_unit
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
@@ -72,8 +72,8 @@ def unmix(
     movie: Any,
     components: int,
     *,
-    window: int = DEFAULTS.window,
-    step: int = DEFAULTS.step,
+    window: int = PAPER_WINDOW,
+    step: int = PAPER_STEP,
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,
     progress: Callable[[int, int], object] | None = None,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError, warn
 
-__all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "window_grid", "window_parts"]
+__all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "missing_share", "window_grid", "window_parts"]
 
 
 #: Side in px of the smallest window: four of the smallest spacings that can be measured.
@@ -92,6 +92,17 @@ def cut_windows(frame: NDArray[Any], grid: WindowGrid) -> NDArray[Any]:
     """Return the windows of a frame, row by row: an array (ny · nx, window, window)."""
     views = np.lib.stride_tricks.sliding_window_view(frame, (grid.window, grid.window))
     return views[np.ix_(grid.top, grid.left)].reshape(-1, grid.window, grid.window)
+
+
+def missing_share(missing: NDArray[np.bool_], grid: WindowGrid) -> NDArray[np.float64]:
+    """Return which share of the pixels of each window of a frame is missing, row by row: an array (ny · nx,)."""
+    above = np.zeros((missing.shape[0] + 1, missing.shape[1] + 1))
+    above[1:, 1:] = missing.cumsum(0, dtype=np.int64).cumsum(1)
+    rows, columns = np.ix_(grid.top, grid.left)
+    side = grid.window
+    inside = above[rows + side, columns + side] - above[rows, columns + side]
+    inside += above[rows, columns] - above[rows + side, columns]
+    return np.asarray(inside.ravel() / side**2)
 
 
 def window_parts(grid: WindowGrid, most: int) -> Iterator[WindowGrid]:

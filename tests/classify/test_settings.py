@@ -16,7 +16,7 @@ import typer
 import bravaismap as bm
 from bravaismap.classify.classifier import ModelRecord
 from bravaismap.classify.models import LatticeClassifier, NetworkClassifier, chosen_model
-from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, LIVE_STEP, Settings
+from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, PAPER_STEP, PAPER_WINDOW, Settings
 from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
@@ -42,7 +42,7 @@ RECORD = ModelRecord("mine", CLASSES, "abc", "a model", 16, 25, measures_cells=T
         ({"seed": 0.5}, "seed = 0.5 .* whole number"),
         ({"window": 64.0}, "window = 64.0 .* whole number"),
         ({"step": "16"}, "step = '16' .* whole number"),
-        ({"nan": "ignore"}, "nan = 'ignore' .* 'raise' or 'fill'"),
+        ({"nan": "ignore"}, "nan = 'ignore' .* 'missing' or 'fill' or 'raise'"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
@@ -84,8 +84,8 @@ def test_typing_errors_are_not_swallowed(tmp_path: Path) -> None:
 def test_every_signature_shows_the_same_defaults(function: Callable[..., object]) -> None:
     parameters = inspect.signature(function).parameters
     expected = {name: getattr(DEFAULTS, name) for name in Settings.__dataclass_fields__}
-    if function is live.watch:
-        expected["step"] = LIVE_STEP
+    if function in (unmix, map_layer):  # of the paper: nothing is measured before
+        expected |= {"window": PAPER_WINDOW, "step": PAPER_STEP}
     if function is scores.evaluate:  # one answer without draws is what is scored
         del expected["model"], expected["samples"]
     shared = set(parameters) & set(expected)
@@ -97,7 +97,7 @@ def test_every_signature_shows_the_same_defaults(function: Callable[..., object]
 def test_options_of_the_view_command_say_the_defaults() -> None:
     from bravaismap.cli.view import view
 
-    for name in ("window", "step", "model", "distortion", "nan"):
+    for name in ("window", "model", "distortion", "nan"):
         (option,) = inspect.signature(view, eval_str=True).parameters[name].annotation.__metadata__
         assert isinstance(option, typer.models.OptionInfo)
         assert option.show_default == str(getattr(DEFAULTS, name))
@@ -115,7 +115,7 @@ def test_run_cards() -> None:
     assert version
     assert card == {
         "model": "mine", "weights_sha256": "abc", "samples": 25, "seed": 7, "distortion": 0.01, "input": "film.dm4",
-        "window": 64, "step": 8, "nan": "raise",
+        "window": 64, "step": 8, "nan": "missing",
     }  # fmt: skip
     assert replace(settings, samples=0).map_card(RECORD, {})["samples"] == 0
     image = settings.image_card(RECORD, 40, 50)

@@ -142,9 +142,14 @@ def test_arrays_that_are_no_image(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_pixels_that_are_not_finite(both: Callable[..., None], run: Run, weights: Path, tmp_path: Path) -> None:
+def test_pixels_that_are_not_finite(run: Run, weights: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "holes.npy", NAN)
-    both(path, "holes.npy", "4 NaN or infinite pixels in 2 of 3 frames (frame 1, 2)", "--nan fill")
+    options = ["--model", weights, "--samples", 2, "--nan", "raise"]
+    output = tmp_path / "out" / "film.zarr"
+    for command in (["classify", path, *options], ["map", path, *options, "--window", 32, "-o", output]):
+        done = run(*command)
+        done.refused("holes.npy", "4 NaN or infinite pixels in 2 of 3 frames (frame 1, 2)", "--nan fill")
+    assert sorted(tmp_path.rglob("*")) == [path]
     options = ["--model", weights, "--samples", 2, "--nan", "fill"]
     assert run("classify", path, *options).code == 0
     done = run("map", path, *options, "--window", 32, "-o", tmp_path / "out" / "film.zarr")
@@ -330,7 +335,10 @@ def test_checkpoint_that_is_damaged(run: Run, tmp_path: Path) -> None:
     ("arguments", "parts"),
     [
         (["classify", "no.tif"], ["no.tif", "no such file"]),
-        (["map", "holes.npy", "--window", "32"], ["holes.npy", "4 NaN or infinite pixels", "--nan fill"]),
+        (
+            ["map", "holes.npy", "--window", "32", "--nan", "raise"],
+            ["holes.npy", "4 NaN or infinite pixels", "--nan fill"],
+        ),
         (["map", "film.npy", "--window", "100"], ["film.npy", "100 × 100", "64 × 64"]),
     ],
 )

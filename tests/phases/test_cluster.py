@@ -104,7 +104,7 @@ def test_frames_that_cannot_be_mapped_are_an_error_of_the_user(film: np.ndarray,
     damaged[5, 0, 0] = np.nan
     movie = da.from_array(damaged, chunks=(1, 128, 128))
     with pytest.raises(InputError, match=r"1 NaN.*frame 5.*--nan fill"):
-        map_phases(movie, scheduler=two.scheduler_address, **OPTIONS)
+        map_phases(movie, scheduler=two.scheduler_address, nan="raise", **OPTIONS)
 
 
 def test_a_constant_frame_is_said(film: np.ndarray, two: LocalCluster) -> None:

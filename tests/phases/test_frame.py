@@ -44,7 +44,7 @@ def test_frames_are_checked_and_filled(frame: np.ndarray) -> None:
     damaged = frame.copy()
     damaged[100, 3] = np.nan
     with pytest.raises(InputError, match=r"1 NaN.*frame 9"):
-        FrameMapper(grid, load_model("lattice"), 0, 0, None)(9, damaged)
+        FrameMapper(grid, load_model("lattice"), 0, 0, None, "raise")(9, damaged)
     filled = FrameMapper(grid, load_model("lattice"), 0, 0, None, "fill")(9, damaged)
     assert np.isfinite(filled.variables["fraction"]).all()
     assert FrameMapper(grid, load_model("lattice"), 0, 0, None)(0, np.ones_like(frame)).constant

@@ -116,7 +116,7 @@ def test_images_too_small_or_damaged(quick: NetworkClassifier, windows: np.ndarr
     damaged = windows[:2].astype(float)
     damaged[1, 5, 5] = np.nan
     with pytest.raises(InputError, match=r"1 NaN.*frame 1"):
-        classify(damaged, model=quick)
+        classify(damaged, model=quick, nan="raise")
     filled = classify(damaged, model=quick, nan="fill", samples=0)
     np.testing.assert_allclose(
         filled["probability"][0], classify(windows[0], model=quick, samples=0)["probability"][0], atol=1e-6
@@ -171,7 +171,7 @@ def test_run_card(film: np.ndarray, quick: NetworkClassifier) -> None:
     card = mapped(as_movie(film, pixel_size=0.05, attrs={"source": "film.dm4"}), quick, seed=5).attrs
     expected = {
         "model": "quick", "weights_sha256": quick.record.weights_sha256, "samples": 20, "seed": 5, "window": 48,
-        "step": 16, "nan": "raise", "input": "film.dm4", "frame_size": [80, 100], "frame_time_s": None,
+        "step": 16, "nan": "missing", "input": "film.dm4", "frame_size": [80, 100], "frame_time_s": None,
     }  # fmt: skip
     assert card.items() >= expected.items()
     assert card["pixel_size_nm"] == pytest.approx(0.05)
@@ -246,7 +246,7 @@ def test_frames_that_are_not_finite(film: np.ndarray, quick: NetworkClassifier, 
     damaged[2, 3, 4:7] = np.inf
     movie = da.from_array(damaged, chunks=(1, 80, 100)) if lazy else damaged
     with pytest.raises(InputError, match=r"3 NaN or infinite pixels in 1 of \d frames \(frame 2\)"):
-        mapped(movie, quick, samples=0)
+        mapped(movie, quick, samples=0, nan="raise")
     result = mapped(movie, quick, samples=0, nan="fill")
     assert np.isfinite(result["probability"]).all()
     xr.testing.assert_allclose(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 import xarray as xr
+import zarr
 from PIL import Image
 
 from bravaismap.errors import InputError
@@ -311,6 +312,31 @@ def test_mrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str) -> Non
     check_both(tmp_path / "a.mrc", monkeypatch, stack, 0.03, None)
 
 
+@pytest.mark.parametrize("largest", [127, 128, 255])
+def test_bytes_of_mrc_are_unsigned_where_the_header_announces_it(tmp_path: Path, largest: int) -> None:
+    image = (STACK[0] % largest + 1).astype(np.uint8)
+    image[0, 0] = largest
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(image.view(np.int8))
+        file.header.dmin, file.header.dmax = 1, largest
+    check(read(tmp_path / "a.mrc"), image.view(np.uint8 if largest > 127 else np.int8), None, None)
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (2, 1, 3), (1, 3, 2), (3, 2, 1), (0, 0, 0)])
+def test_axes_of_mrc_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int, int]) -> None:
+    # columns, rows and sections are x, y and z in this order; cell and intervals are along x, y, z
+    places = {axis: 2 - place for place, axis in enumerate(order)} if sorted(order) == [1, 2, 3] else {1: 2, 2: 1, 3: 0}
+    stored = np.ascontiguousarray(np.moveaxis(STACK, (0, 1, 2), (places[3], places[2], places[1])))
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(stored)
+        file.header.mapc, file.header.mapr, file.header.maps = order
+        file.header.mx, file.header.my, file.header.mz = STACK.shape[::-1]
+        file.header.cella.x, file.header.cella.y, file.header.cella.z = (0.3 * n for n in STACK.shape[::-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(read(tmp_path / "a.mrc"), STACK, 0.03, None)
+
+
 def test_mrc_without_calibration_and_truncated(tmp_path: Path) -> None:
     with mrcfile.new(tmp_path / "a.mrc") as file:
         file.set_data(STACK[0])
@@ -405,21 +431,56 @@ def test_picture(tmp_path: Path, suffix: str, dtype: str) -> None:
     check(read(tmp_path / f"a.{suffix}"), image, None, None)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_colour_picture(tmp_path: Path, mode: str) -> None:
     grey = STACK[0].astype(np.uint8)
-    picture = Image.fromarray(np.stack([grey] * 3, axis=-1))
-    (Image.fromarray(grey).convert("P") if mode == "P" else picture.convert(mode)).save(tmp_path / "a.png")
+    Image.fromarray(np.stack([grey] * 3, axis=-1)).convert(mode).save(tmp_path / "a.png")
     with pytest.warns(UserWarning, match="luminance"):
         check(read(tmp_path / "a.png"), grey, None, None)
 
 
+@pytest.mark.parametrize("suffix", ["png", "gif", "bmp"])
+def test_palette_of_a_picture(tmp_path: Path, suffix: str) -> None:
+    grey = STACK[0].astype(np.uint8)
+    order = np.random.default_rng(1).permutation(256)
+    for name, colours in (
+        ("grey", np.repeat(np.arange(256)[:, None], 3, axis=1)),
+        ("colour", np.random.default_rng(2).integers(0, 256, (256, 3))),
+    ):
+        palette = np.zeros((256, 3), np.uint8)
+        palette[order] = colours
+        picture = Image.fromarray(order[grey].astype(np.uint8)).convert("P")
+        picture = Image.frombytes("P", picture.size, order[grey].astype(np.uint8).tobytes())
+        picture.putpalette(palette.tobytes())
+        picture.save(tmp_path / f"{name}.{suffix}")
+        if name == "grey":
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                check(read(tmp_path / f"{name}.{suffix}"), grey, None, None)
+            continue
+        with pytest.warns(UserWarning, match="luminance"):
+            movie = read(tmp_path / f"{name}.{suffix}")
+        np.testing.assert_allclose(movie.values[0], colours[grey] @ [0.299, 0.587, 0.114], rtol=1e-6)
+
+
 def test_animated_gif(tmp_path: Path) -> None:
     levels = [Image.fromarray(np.full((9, 9), 30 * i, np.uint8)) for i in range(5)]
-    levels[0].save(tmp_path / "a.gif", save_all=True, append_images=levels[1:])
-    with pytest.warns(UserWarning, match="luminance"):
+    levels[0].save(tmp_path / "a.gif", save_all=True, append_images=levels[1:], duration=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         movie = read(tmp_path / "a.gif")
     np.testing.assert_array_equal(movie.mean(["y", "x"]), [0, 30, 60, 90, 120])
+    assert frame_time(movie) is None  # how long a frame is shown is no time of the experiment
+    coloured = [Image.fromarray(np.full((9, 9, 3), (30 * i, 0, 9), np.uint8)) for i in range(3)]
+    coloured[0].save(tmp_path / "b.gif", save_all=True, append_images=coloured[1:])
+    with pytest.warns(UserWarning, match="luminance"):
+        assert read(tmp_path / "b.gif").shape == (3, 9, 9)
+
+
+def test_dots_of_a_picture_that_are_not_square(tmp_path: Path) -> None:
+    Image.fromarray(STACK[0].astype(np.uint8)).save(tmp_path / "a.png", dpi=(72, 144))
+    with pytest.warns(UserWarning, match=r"a height of 0\.5 times their width, resampled"):
+        assert read(tmp_path / "a.png").shape == (1, 12, 34)
 
 
 def test_grey_picture_with_transparency(tmp_path: Path) -> None:
@@ -441,3 +502,130 @@ def test_netcdf4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             file[name].make_scale(name)
             file["image"].dims[i].attach_scale(file[name])
     check_both(tmp_path / "a.nc", monkeypatch, STACK, 0.03, 0.04)
+
+
+def write_emd_1(path: Path) -> None:
+    """Write an EMD 1.0 file as emdfile does: two values for each axis, the axes of the image called Rx and Ry."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"emd_group_type": "file", "version_major": 1, "version_minor": 0})
+        file.create_group("root").attrs["emd_group_type"] = "root"
+        group = file.create_group("root/image")
+        group.attrs["emd_group_type"] = "array"
+        group["data"] = STACK
+        for i, (name, unit, step) in enumerate((("t", "s", 0.2), ("Rx", "A", 0.3), ("Ry", "A", 0.3))):
+            group[f"dim{i}"] = np.array([0.0, step])
+            group[f"dim{i}"].attrs.update({"name": name, "units": unit})
+
+
+@pytest.mark.parametrize("suffix", ["h5", "hdf5", "emd"])
+def test_emd_1_by_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    write_emd_1(tmp_path / f"a.{suffix}")
+    check_both(tmp_path / f"a.{suffix}", monkeypatch, STACK, 0.03, 0.2)
+
+
+def test_hspy_named_hdf5_and_plain_hdf5_named_emd(tmp_path: Path) -> None:
+    from rsciio.hspy import file_writer
+
+    file_writer(str(tmp_path / "a.hspy"), hyperspy_signal(STACK), show_progressbar=False)
+    (tmp_path / "a.hspy").rename(tmp_path / "a.hdf5")
+    check(read(tmp_path / "a.hdf5", dataset="/Experiments/film/data"), STACK, 0.03, 0.2)
+    with h5py.File(tmp_path / "a.emd", "w") as file:
+        file["stack"] = STACK
+    check(read(tmp_path / "a.emd"), STACK, None, None)
+
+
+@pytest.mark.parametrize(
+    ("axes", "size"), [([".", "y", "x"], 0.03), (["t", "y", "x"], 0.03), (["y", "x"], None), (["."] * 3, None)]
+)
+def test_nexus_axes_without_coordinate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: list[str], size: float | None
+) -> None:
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        group = file.create_group("entry/data")
+        group.attrs.update({"NX_class": "NXdata", "signal": "data", "axes": axes})
+        group["data"] = STACK
+        for name, n in (("y", 12), ("x", 17)):
+            group[name] = 0.03 * np.arange(n)
+            group[name].attrs["units"] = "nm"
+    check_both(tmp_path / "a.nxs", monkeypatch, STACK, size, None)
+
+
+def test_nexus_as_before_2014(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        group = file.create_group("entry/data")
+        group["counts"], group["other"] = STACK, STACK[0]
+        group["counts"].attrs.update({"signal": "1", "axes": "time:y:x"})
+        for name, n, step, unit in (("time", 4, 0.2, "s"), ("y", 12, 0.03, "nm"), ("x", 17, 0.03, "nm")):
+            group[name] = step * np.arange(n)
+            group[name].attrs["units"] = unit
+    check(read(tmp_path / "a.nxs"), STACK, 0.03, 0.2)
+
+
+# zarr as other programs write it
+
+
+def write_zspy(path: Path, store: Any) -> None:
+    """Write what HyperSpy writes to a .zspy: the layout of hspy as zarr 2."""
+    root = zarr.open_group(store, mode="w", zarr_format=2)
+    group = root.create_group("Experiments/film")
+    group.create_array("data", data=STACK)
+    for i, axis in enumerate(hyperspy_signal(STACK)["axes"]):
+        group.create_group(f"axis-{i}").attrs.update({key: axis[key] for key in ("name", "units", "scale", "offset")})
+    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_zspy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    path = tmp_path / "a.zspy"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        store: Any = zarr.storage.ZipStore(path, mode="w") if packed else path
+        write_zspy(path, store)
+        if packed:
+            store.close()
+    check_both(path, monkeypatch, STACK, 0.03, 0.2)
+    assert read(path).attrs["dataset"] == "film"
+
+
+def ome_zarr(path: Path, data: np.ndarray, axes: list[tuple[str, str]], scale: list[float], version: str) -> None:
+    """Write an OME-Zarr image of two levels, the second of half the size."""
+    root = zarr.open_group(path, mode="w", zarr_format=3 if version == "0.5" else 2)
+    root.create_array("0", data=data)
+    root.create_array("1", data=np.ascontiguousarray(data[..., ::2, ::2]))
+    kinds = {"t": "time", "c": "channel"}
+    levels = [
+        {
+            "path": str(i),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [s * f for s, f in zip(scale, half, strict=True)]}
+            ],
+        }
+        for i, half in enumerate(([1.0] * data.ndim, [1.0] * (data.ndim - 2) + [2.0, 2.0]))
+    ]
+    image = {
+        "version": version,
+        "axes": [{"name": n, "type": kinds.get(n, "space"), **({"unit": u} if u else {})} for n, u in axes],
+        "datasets": levels,
+    }
+    about: dict[str, Any] = {"multiscales": [image], "omero": {"channels": [{"label": "HAADF"}, {"label": "BF"}]}}
+    root.attrs.update({"ome": about} if version == "0.5" else about)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    path = tmp_path / "a.ome.zarr"
+    axes = [("t", "millisecond"), ("z", "nanometer"), ("y", "angstrom"), ("x", "angstrom")]
+    ome_zarr(path, STACK[:, None], axes, [200.0, 1.0, 0.3, 0.3], version)
+    movie = read(path, dataset="1")
+    assert movie.shape == (4, 6, 9)
+    assert pixel_size(movie) == pytest.approx(0.06)
+    check_both(path, monkeypatch, STACK, 0.03, 0.2)
+
+
+def test_channels_of_ome_zarr(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    axes = [("t", "second"), ("c", ""), ("y", "nanometer"), ("x", "nanometer")]
+    ome_zarr(path, STACK.reshape(2, 2, 12, 17), axes, [0.2, 1.0, 0.03, 0.03], "0.4")
+    with pytest.raises(InputError, match=r"holds 2 images: 'HAADF' \(2, 12, 17\) uint16, 'BF'.*--channel NAME"):
+        read(path)
+    check(read(path, channel="BF"), STACK[1::2], 0.03, 0.2)

@@ -32,12 +32,14 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     import mrcfile
     import tifffile
     import xarray as xr
+    import zarr
     from PIL import Image
     from rsciio.emd import file_writer as write_emd
     from rsciio.hspy import file_writer as write_hspy
     from rsciio.nexus import file_writer as write_nexus
-    from test_formats import NM, dm_bytes, hyperspy_signal, ser_bytes
+    from test_formats import NM, dm_bytes, hyperspy_signal, ome_zarr, ser_bytes, write_emd_1, write_zspy
     from test_spm import grid_bytes, matrix_files, sxm_bytes, write_gwy
+    from test_tifftags import tvips_header, write_sis
 
     from bravaismap.read.video import write_video
 
@@ -48,6 +50,16 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     tifffile.imwrite(folder / "imagej.tif", STACK, imagej=True, compression="zlib", metadata={"axes": "TYX"})
     tifffile.imwrite(folder / "a.ome.tif", STACK, metadata={"axes": "TYX", "PhysicalSizeX": 0.3})
     tifffile.imwrite(folder / "tiled.tif", np.tile(STACK, (1, 4, 4)), tile=(16, 16), compression="zlib")
+    palette = np.random.default_rng(3).integers(0, 65536, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(folder / "palette.tif", STACK[0].astype(np.uint8), photometric="palette", colormap=palette)
+    tifffile.imwrite(folder / "c.ome.tif", STACK.reshape(2, 2, 12, 17), metadata={"axes": "TCYX"})
+    header = tvips_header(0.03)
+    tifffile.imwrite(folder / "tvips.tif", STACK[0], extratags=[(37706, "B", len(header), header, True)])
+    write_sis(folder / "sis.tif", STACK[0], 3e-11)
+    with tifffile.TiffWriter(folder / "pages.tif") as file:
+        for frame in (*STACK, STACK[0, ::2, ::2]):
+            file.write(frame)
+    Image.fromarray(STACK[0].astype(np.uint8)).quantize(64).save(folder / "palette.png")
     for suffix in ("png", "jpg", "bmp", "gif"):
         Image.fromarray(STACK[0].astype(np.uint8)).save(folder / f"a.{suffix}")
     with h5py.File(folder / "a.h5", "w") as file:
@@ -73,6 +85,15 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     for suffix in ("mp4", "avi"):
         write_video(folder / f"a.{suffix}", np.repeat(STACK.astype(np.uint8)[..., None], 3, axis=-1), 10.0)
     data.to_zarr(folder / "a.zarr", zarr_format=3, consolidated=False)
+    write_emd_1(folder / "emd1.h5")
+    axes = [("t", "second"), ("y", "nanometer"), ("x", "nanometer")]
+    ome_zarr(folder / "ome.zarr", STACK, axes, [0.2, 0.03, 0.03], "0.4")
+    store = zarr.storage.ZipStore(folder / "a.zspy", mode="w")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr 2 has no specification for what is in a group of its own
+        write_zspy(folder / "b.zspy", folder / "b.zspy")
+        write_zspy(folder / "a.zspy", store)
+        store.close()
     return {path.name: path for path in sorted(folder.iterdir()) if path.suffix != ".mtrx"}
 
 
@@ -139,8 +160,10 @@ def outcome(path: str) -> dict[str, object]:
 
     start = time.monotonic()
     found = {"path": path, "what": "read", "said": ""}
+    channel = "0" if Path(path).name == "c.ome.tif" else None
     try:
-        movie = read(path)
+        movie = read(path, channel=channel)
+        read(path, channel=channel, frames="-2:", crop=":9,1:", bin=2)
         if movie[0].size < 10**7:
             np.asarray(movie[0].data)
     except InputError as error:
@@ -195,7 +218,7 @@ def test_damaged_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     (tmp_path / "good").mkdir()
     (tmp_path / "bad").mkdir()
     seeds = write_seeds(tmp_path / "good")
-    assert len(seeds) >= 28
+    assert len(seeds) >= 38
     good = outcomes(list(seeds.values()))
     assert [one for one in good if one["what"] != "read"] == []
     paths = write_mutants(tmp_path / "bad", seeds, EXAMPLES, SEED)

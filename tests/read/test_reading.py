@@ -163,20 +163,60 @@ def test_colour_becomes_luminance_with_a_warning(tmp_path: Path) -> None:
     np.testing.assert_allclose(movie.values, expected, rtol=1e-6)
 
 
-def test_pixels_that_are_not_square_are_reported(tmp_path: Path) -> None:
+def test_pixels_that_are_not_square_become_square(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     y, x = np.arange(12) * 0.5, np.arange(17) * 0.4
     stack = xr.DataArray(
         frames(), dims=("time", "y", "x"), coords={"y": ("y", y, {"units": "Å"}), "x": ("x", x, {"units": "Å"})}
     )
     stack.to_dataset(name="image").to_zarr(tmp_path / "m.zarr", consolidated=False)
-    with pytest.warns(UserWarning, match=r"0\.04 nm along x and 0\.05 nm along y"):
+    with pytest.warns(UserWarning, match=r"0\.04 nm along x and 0\.05 nm along y, resampled"):
         movie = read(tmp_path / "m.zarr")
+    assert movie.shape == (5, 15, 17)
     assert pixel_size(movie) == pytest.approx(0.04)
     assert movie.attrs["pixel_height_nm"] == pytest.approx(0.05)
     assert movie.attrs["pixel_width_nm"] == pytest.approx(0.04)
+    monkeypatch.setattr(signal, "LAZY_BYTES", 10)
+    with pytest.warns(UserWarning, match="resampled"):
+        np.testing.assert_allclose(read(tmp_path / "m.zarr").values, movie.values)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pixel_size(read(tmp_path / "m.zarr", pixel_size=0.045)) == pytest.approx(0.045)
+        movie = read(tmp_path / "m.zarr", pixel_size=0.045)
+    assert pixel_size(movie) == pytest.approx(0.045)
+    assert movie.shape == (5, 12, 17)
+
+
+def test_pixels_too_long_to_become_square(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["stack"] = frames()
+        for axis, (name, step) in enumerate((("time", 1.0), ("y", 1e6), ("x", 0.02))):
+            file[name] = np.arange(2) * step
+            file[name].attrs["units"] = "nm" if axis else ""
+            file[name].make_scale(name)
+            file["stack"].dims[axis].attach_scale(file[name])
+    with pytest.warns(UserWarning, match="too elongated"):
+        assert read(tmp_path / "a.h5", dataset="stack").shape == (5, 12, 17)
+
+
+@pytest.mark.parametrize(("size", "word"), [(20.0, "above 1 nm"), (9e-5, "below 0.1 pm")])
+def test_pixel_sizes_that_show_no_atoms_are_warned_of(tmp_path: Path, size: float, word: str) -> None:
+    np.savez(tmp_path / "a.npz", image=frames(), pixel_size_nm=size)
+    with pytest.warns(UserWarning, match=rf"a\.npz: a pixel size of .* nm \(in the file\) is {word}"):
+        assert pixel_size(read(tmp_path / "a.npz")) == pytest.approx(size)
+    with pytest.warns(UserWarning, match=rf"\(given\) is {word}"):
+        read(tmp_path / "a.npz", pixel_size=size)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_sizes_that_cannot_be(tmp_path: Path, value: float) -> None:
+    np.save(tmp_path / "a.npy", frames())
+    refused(tmp_path / "a.npy", "pixel size", "positive", pixel_size=value, crop="0:1,0:1nm")
+    refused(tmp_path / "a.npy", "frame time", "positive", frame_time=value)
+
+
+def test_where_the_calibration_is_from(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", image=frames(), pixel_size_nm=0.1, frame_time_s=2.0)
+    movie = read(tmp_path / "m.npz", frame_time=1.0)
+    assert (movie.attrs["pixel_size_from"], movie.attrs["frame_time_from"]) == ("file", "given")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +227,8 @@ def test_pixels_that_are_not_square_are_reported(tmp_path: Path) -> None:
         (-0.3, "nm", 0.3), (2.0, "\\u00B5m", 2000.0), (1.0, "1/nm", None), (1.0, "nm^-1", None), (1.0, "", None),
         (1.0, "px", None), (0.0, "nm", None), (np.nan, "nm", None), (None, "nm", None), (1.0, "Mm", None),
         (1.0, "mrad", None),
+        (1.0, "\\u00C5", 0.1), (1.0, "\\u212B", 0.1), (2.0, "\\u03BCm", 2000.0), (1.0, "A\u030a", 0.1),
+        (2.0, "Âµm", 2000.0), (1.0, "nm/px", 1.0), (1.0, "nm per pixel", 1.0), (1.0, "nm\0", 1.0), (1.0, "㎚", 1.0),
     ],
 )  # fmt: skip
 def test_lengths(step: float | None, unit: str, expected: float | None) -> None:
@@ -233,6 +275,23 @@ def test_folder_and_glob_are_movies_in_natural_order(
         assert movie.attrs["format"] == "png"
 
 
+def test_brackets_in_names_are_no_pattern_where_they_exist(tmp_path: Path) -> None:
+    stack = frames(dtype="uint8")
+    folder = folder_of_images(tmp_path / "run [1]", stack)
+    (tmp_path / "run 1").mkdir()  # what the brackets would mean as a pattern
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "run 1" / "frame1.png")
+    for source in (folder, f"{folder}/*.png", f"{folder}/frame[0-9]*.png"):
+        np.testing.assert_array_equal(read(source).values, stack)
+    (folder / "frame8.png").rename(folder / "HAADF [3].png")
+    np.testing.assert_array_equal(read(folder / "HAADF [3].png").values[0], stack[0])
+
+
+def test_near_names_are_in_natural_order(tmp_path: Path) -> None:
+    for number in (10, 9, 2, 100):
+        np.save(tmp_path / f"frame {number}.npy", frames())
+    refused(tmp_path / "frame 3.npy", "there is frame 2.npy, frame 9.npy, frame 10.npy, frame 100.npy")
+
+
 def test_folder_of_calibrated_images(tmp_path: Path) -> None:
     stack = frames()
     for number, image in enumerate(stack):
@@ -270,6 +329,16 @@ def test_hdf5_with_several_datasets(tmp_path: Path) -> None:
         np.testing.assert_array_equal(movie.values, frames())
         assert (pixel_size(movie), frame_time(movie)) == (0.05, 0.25)
         assert movie.attrs["dataset"] == "/run/stack"
+
+
+def test_a_colour_of_a_picture_by_name(tmp_path: Path) -> None:
+    colours = np.random.default_rng(1).integers(0, 255, (12, 17, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    for name, number in (("red", 0), ("Green", 1), ("2", 2)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(read(tmp_path / "a.png", channel=name).values[0], colours[..., number])
+    refused(tmp_path / "a.png", "no channel 'HAADF'", channel="HAADF")
 
 
 def test_zarr_with_several_arrays(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,17 @@ def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packag
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=rf'a\.{suffix}: .*pip install "bravaismap\[stm\]"'):
         read(tmp_path / f"a.{suffix}")
+
+
+def test_sxm_with_pixels_that_are_not_square(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(12, 17)).astype(np.float32)
+    content = sxm_bytes([image], "forward")
+    ranges = re.search(rb":SCAN_RANGE:\n([^\n]*)\n", content)
+    assert ranges is not None
+    x, y = ranges[1].split()
+    wide = f"{float(x):.6E}  {2 * float(y):.6E}".encode().ljust(len(ranges[1]))
+    (tmp_path / "a.sxm").write_bytes(content.replace(ranges[1], wide))
+    with pytest.warns(UserWarning, match="resampled to square ones"):
+        movie = read(tmp_path / "a.sxm")
+    assert movie.shape == (1, 24, 17)
+    assert movie.attrs["pixel_height_nm"] == pytest.approx(2 * pixel_size(movie), rel=1e-3)

@@ -157,3 +157,23 @@ def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         read(tmp_path / "a.mp4")
     with pytest.raises(OutputError, match=r'pip install "bravaismap\[video\]"'):
         write_video(tmp_path / "b.mp4", grey_frames(), 10)
+
+
+def test_pixels_that_are_not_square(tmp_path: Path) -> None:
+    import subprocess
+
+    import imageio_ffmpeg
+
+    write_video(tmp_path / "a.mp4", grey_frames(), 12.5)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "a.mp4"), "-vf", "setsar=2/1"]
+    subprocess.run([*command, str(tmp_path / "b.mp4")], check=True)
+    with pytest.warns(UserWarning, match=r"b\.mp4: pixels of a height of 0\.5 times their width, resampled"):
+        movie = read(tmp_path / "b.mp4")
+    assert movie.shape == (30, 48, 128)
+    check_levels(movie)
+
+
+def test_the_time_of_a_frame_is_said_to_be_that_of_playback(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", grey_frames(), 12.5)
+    assert read(tmp_path / "a.mp4").attrs["frame_time_from"] == "playback rate"
+    assert read(tmp_path / "a.mp4", frame_time=2.0).attrs["frame_time_from"] == "given"

@@ -299,7 +299,7 @@ def test_a_movie_is_mapped_from_the_frame_that_is_looked_at(movie: xr.DataArray,
 def test_a_frame_that_cannot_be_mapped_is_left_out(movie: xr.DataArray) -> None:
     pixels = movie.values.astype(float)
     pixels[0, 3, 4] = np.nan
-    source = MappedMovie(pixels, settings=Settings(window=WINDOW, step=STEP))
+    source = MappedMovie(pixels, settings=Settings(window=WINDOW, step=STEP, nan="raise"))
     while source.map_next() is not None:
         pass
     assert source.done.tolist() == [False, True]

@@ -16,24 +16,35 @@ if TYPE_CHECKING:
     from bravaismap.movie import NanPolicy
 
 __all__ = [
+    "AUTO",
     "DEFAULTS",
     "DEFAULT_MODEL",
     "IMAGE_SAMPLES",
     "LARGEST_DISTORTION",
     "LARGEST_SEED",
-    "LIVE_STEP",
+    "LIVE_STEPS_ALONG_WINDOW",
+    "PAPER_STEP",
+    "PAPER_WINDOW",
     "PATIENCE",
     "SETTLE",
+    "STEPS_ALONG_WINDOW",
     "Settings",
     "checked_distortion",
 ]
 
 #: Name of the model that is taken when none is given.
 DEFAULT_MODEL: Final = "default"
+#: Stands for the window that suits the lattice of a movie.
+AUTO: Final = "auto"
+#: Window and step of the paper, px.
+PAPER_WINDOW: Final = 128
+PAPER_STEP: Final = 16
 #: Samples for a single image when their number is not given: the paper's. For movies it depends on the model.
 IMAGE_SAMPLES: Final = 5000
-#: Distance in px between the windows of a live run, which must keep up with a microscope: a quarter of the windows.
-LIVE_STEP: Final = 32
+#: Steps along a window, where the step is left open: seven eighths of neighbouring windows are the same pixels, as in
+#: the paper; and in a live run, which must keep up with a microscope.
+STEPS_ALONG_WINDOW: Final = 8
+LIVE_STEPS_ALONG_WINDOW: Final = 4
 #: Seconds for which the file of a live run must not have changed before it counts as complete.
 SETTLE: Final = 0.5
 #: Seconds after its last change from which a file of a live run that cannot be used is left out.
@@ -43,7 +54,7 @@ LARGEST_DISTORTION: Final = 0.5
 #: Seeds are kept as 64-bit integers.
 LARGEST_SEED: Final = 2**63 - 1
 
-_NAN_POLICIES = ("raise", "fill")
+_NAN_POLICIES = ("missing", "fill", "raise")
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,10 @@ class Settings:
 
     Attributes
     ----------
-    window, step : int
-        Side of a window of a movie and distance between windows, in px.
+    window : int or "auto"
+        Side of a window of a movie in px; ``"auto"`` for what suits its lattice (:mod:`bravaismap.phases.first_look`).
+    step : int, optional
+        Distance between windows in px; an eighth of the window when not given.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
     distortion : float
@@ -66,8 +79,11 @@ class Settings:
         `IMAGE_SAMPLES` for an image, and what the model asks for in a movie.
     seed : int
         Of the draws or passes.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified.
+    window_reason : str
+        Why a window was chosen, where it was.
 
     Raises
     ------
@@ -75,21 +91,28 @@ class Settings:
         If one of them cannot be.
     """
 
-    window: int = 128
-    step: int = 16
+    window: int | str = AUTO
+    step: int | None = None
     model: str | Path | Classifier = DEFAULT_MODEL
     distortion: float = 0.02
     device: str = "cpu"
     samples: int | None = None
     seed: int = 0
-    nan: NanPolicy = "raise"
+    nan: NanPolicy = "missing"
+    window_reason: str = ""
 
     def __post_init__(self) -> None:
         checked_distortion(self.distortion)
-        for name in ("window", "step", "seed") if self.samples is None else ("window", "step", "seed", "samples"):
+        left_open = {"window": AUTO, "step": None, "samples": None}
+        for name in ("window", "step", "seed", "samples"):
             value = getattr(self, name)
+            if name in left_open and value == left_open[name]:
+                continue
+            if name == "window" and isinstance(value, str) and value.isdecimal():
+                value = int(value)  # as it comes from a command line
             if not isinstance(value, Integral):
-                raise InputError(f"{name} = {value!r} was given; expected a whole number")
+                alternative = f", or {AUTO!r}" if name == "window" else ""
+                raise InputError(f"{name} = {value!r} was given; expected a whole number{alternative}")
             object.__setattr__(self, name, int(value))  # not a number of NumPy, which JSON cannot hold
         if not 0 <= self.seed <= LARGEST_SEED:
             raise InputError(f"a seed of {self.seed} was given; expected a whole number from 0 to 2**63 - 1")
@@ -115,6 +138,8 @@ class Settings:
     def map_card(self, record: ModelRecord, movie: Mapping[str, Any]) -> dict[str, Any]:
         """Return the run card of a map, given what is to be said of the movie."""
         chosen = {"window": self.window, "step": self.step, "nan": self.nan}
+        if self.window_reason:
+            chosen["window_reason"] = self.window_reason
         return self._card(record, self.window_samples(record)) | dict(movie) | chosen
 
     def _card(self, record: ModelRecord, samples: int) -> dict[str, Any]:

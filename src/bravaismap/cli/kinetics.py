@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, PixelOption, SeedOption
+from bravaismap.cli.answers import beam_answer, growth_answer
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    JsonOption,
+    PixelOption,
+    QuietOption,
+    SeedOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out
+from bravaismap.cli.terminal import note, out, print_json
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,9 +67,15 @@ def fit(
         typer.Option("--threshold", help="Intensity below which it is void.", show_default="Otsu's"),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
@@ -82,12 +101,16 @@ def fit(
         fraction, law=law, onset=onset, baseline=interval, std=std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, fraction)}
+    read = Reading(dataset, channel, frames, crop, bin)
+    others = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, fraction)}
     folder = output or result.resolve().parent
     written = export_growth(growth, folder, physical=physical, laws=laws, others=others)
+    if json:
+        print_json(growth_answer(growth, physical, laws, written))
+        return
     _print_growth(growth, physical, laws)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -107,6 +130,7 @@ def beam(
         float | None,
         typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
@@ -117,6 +141,9 @@ def beam(
         if given is not None and not given > 0:
             raise InputError(f"{name} {given:g} was given; expected a positive number")
     found = displacement_table(element, energy, displacement_energy)
+    if json:
+        print_json(beam_answer(found, dose, dose_rate))
+        return
     table = Table("", "in", "T_d (eV)", "T_max (eV)", "threshold (kV)", "σ (barn)")
     for name, given in (("dpa", dose), ("dpa/s", dose_rate)):
         if given is not None:
@@ -164,14 +191,11 @@ def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | N
     return over_dose(curves["fraction"], rate), curves["fraction_std"], rate
 
 
-def _thresholded(
-    movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
-) -> xr.DataArray:
+def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
     from bravaismap.domains.thresholding import agreement, spacing_of, threshold_voids
-    from bravaismap.read.reading import read
 
-    frames = read(movie, dataset=dataset)
+    frames = read(movie, timed=False)
     if len(frames) != fraction.size:
         raise InputError(
             f"{movie} has {len(frames)} frames, the result {fraction.size}; give the movie that was mapped"
@@ -180,11 +204,10 @@ def _thresholded(
     dark = fraction.copy(data=voids.mean(axis=(1, 2)))
     found = agreement(fraction.values, dark.values)
     relative = "" if found.relative is None else f", {100 * found.relative:.0f} % of the latter"
-    out.print(
+    note(
         f"intensity below {chosen:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs by "
         f"{100 * found.mean:+.2f} % of the frame on average, {100 * found.rms:.2f} % rms{relative}; they "
-        f"correlate at {found.correlation:.3f}",
-        highlight=False,
+        f"correlate at {found.correlation:.3f}"
     )
     return dark
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LIVE_STEP, PATIENCE, SETTLE
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, PATIENCE, SETTLE
 from bravaismap.cli.options import (
     DEFAULT_NAN,
+    BinOption,
+    ChannelOption,
+    CropOption,
     DatasetOption,
     DeviceOption,
     DistortionOption,
@@ -19,6 +22,7 @@ from bravaismap.cli.options import (
     PixelOption,
     SamplesOption,
     SeedOption,
+    WindowOption,
 )
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import err, out
@@ -41,8 +45,11 @@ def watch(
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
     ] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = LIVE_STEP,
+    window: WindowOption = AUTO,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", help="Distance between windows in px.", show_default="a quarter of the window"),
+    ] = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
     device: DeviceOption = DEFAULTS.device,
@@ -51,6 +58,9 @@ def watch(
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     nan: NanOption = DEFAULT_NAN,
     alarm: Annotated[
         list[str] | None,
@@ -80,10 +90,15 @@ def watch(
     rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:
-        source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)
+        source = FolderSource(
+            folder, pattern, settle, patience, dataset=dataset, channel=channel, crop=crop, bin=bin,
+            pixel_size=pixel_size,
+        )  # fmt: skip
     else:
         assert follow is not None
-        source = StackSource(follow, dataset, settle, pixel_size)
+        if channel is not None:
+            raise InputError(f"--channel {channel} was given with --follow; a stack that grows has one")
+        source = StackSource(follow, dataset, settle, pixel_size=pixel_size, crop=crop, bin=bin)
     name = (folder or follow or Path()).resolve().stem
     target = output or Path(f"{name}-live") / f"{name}.zarr"
     out.print(f"watching {source}; result: {target}", highlight=False, soft_wrap=True)

@@ -11,25 +11,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, Settings
+from bravaismap.cli.answers import classification_answer, map_answer
 from bravaismap.cli.options import (
     DEFAULT_NAN,
+    BinOption,
+    ChannelOption,
+    CropOption,
     DatasetOption,
     DeviceOption,
     DistortionOption,
+    FramesOption,
     FrameTimeOption,
+    JsonOption,
     ModelOption,
     NanOption,
     OverwriteOption,
     PixelOption,
+    QuietOption,
     SamplesOption,
     SchedulerOption,
     SeedOption,
     SpectrumChoice,
+    StepOption,
+    WindowOption,
     WorkersOption,
 )
+from bravaismap.cli.reading import Reading, default_output
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out, print_classification, progress
+from bravaismap.cli.terminal import note, out, print_classification, print_json, progress
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,21 +64,27 @@ def classify(
     ] = SpectrumChoice.AUTO,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     nan: NanOption = DEFAULT_NAN,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Also write the table to this file."),
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
     from bravaismap.classify.models import load_model
     from bravaismap.phases.image import classify as classify_images
-    from bravaismap.read.reading import read
 
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size)
     for source in images:
-        movie = read(source, dataset=dataset, pixel_size=pixel_size)
+        movie = read(source, timed=False)
         with _naming(source):
             result = classify_images(
                 movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
@@ -76,12 +92,15 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
-    print_classification(rows)
+    if json:
+        print_json(classification_answer(rows))
+    else:
+        print_classification(rows)
     if csv is not None:
         from bravaismap.export.files import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
-        out.print(f"wrote {csv}", highlight=False)
+        note(f"wrote {csv}")
 
 
 @app.command(name="map")
@@ -91,8 +110,8 @@ def map_movie(
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = DEFAULTS.window,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = DEFAULTS.step,
+    window: WindowOption = AUTO,
+    step: StepOption = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
     device: DeviceOption = DEFAULTS.device,
@@ -101,6 +120,10 @@ def map_movie(
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     nan: NanOption = DEFAULT_NAN,
     unmix: Annotated[
         int | None,
@@ -120,31 +143,38 @@ def map_movie(
     overwrite: OverwriteOption = False,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
     from bravaismap.classify.models import chosen_model
-    from bravaismap.read.reading import read
+    from bravaismap.phases.first_look import settled
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
     with _naming(movie):
         settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
     settings = replace(settings, model=chosen_model(settings))
-    frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
-    name = _name_of(movie)
-    target = output or Path(f"{name}-phases") / f"{name}.zarr"
+    images = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)(movie)
+    target = output or default_output(movie)
     written: list[Path] = []
     with _naming(movie):
         if align:
-            frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
-        result = _map(frames, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
-    written += _write_tables_and_figures(result, target.parent, frames)
+            images, written = _at_rest(images, target.parent, max_shift, nan.value)
+        settings = settled(settings, images)
+        if settings.window_reason:
+            note(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
+        result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
+    written += _write_tables_and_figures(result, target.parent, images)
     if unmix is not None:
         with _naming(movie):
-            written += _unmix(frames, unmix, target.parent, settings)
+            written += _unmix(images, unmix, target.parent, settings)
+    if json:
+        print_json(map_answer(result, target, written))
+        return
     out.print(_table_of(result), highlight=False)
-    out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
-    out.print(f"next: bravaismap export {target} --video", highlight=False)
+    note(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}")
+    note(f"next: bravaismap export {target} --video")
 
 
 @app.command()
@@ -185,6 +215,10 @@ def export(
         typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
@@ -192,7 +226,6 @@ def export(
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
     from bravaismap.export.files import export_csv, export_figures, export_report, export_video
-    from bravaismap.read.reading import read
     from bravaismap.result.open import open_result
 
     region = _region(reference)
@@ -202,7 +235,7 @@ def export(
     folder = output or result.resolve().parent
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or exchanged)
-    images = None if movie is None else read(movie, dataset=dataset)
+    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
@@ -220,7 +253,7 @@ def export(
     for write in exchanged:
         written += write(phases, folder)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -268,10 +301,10 @@ def _map(
     workers: int | None = None,
 ) -> PhaseMap:
     """Map with a progress bar that counts windows."""
+    from bravaismap.phases.first_look import grid_of
     from bravaismap.phases.map import map_movie
-    from bravaismap.windows import window_grid
 
-    grid = window_grid((frames.sizes["y"], frames.sizes["x"]), settings.window, settings.step)
+    grid = grid_of(settings, frames)
     per_frame = grid.shape[0] * grid.shape[1]
     with progress("map", len(frames) * per_frame, "windows") as advance:
         return map_movie(
@@ -283,11 +316,13 @@ def _map(
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
     from bravaismap.export.files import export_unmixing
+    from bravaismap.phases.first_look import grid_of
     from bravaismap.unmixing import unmix
 
+    grid = grid_of(settings, frames)
     with progress("unmix", len(frames), "frames") as advance:
         unmixed = unmix(
-            frames, components, window=settings.window, step=settings.step, seed=settings.seed, nan=settings.nan,
+            frames, components, window=grid.window, step=grid.step, seed=settings.seed, nan=settings.nan,
             progress=lambda done, _: advance(done),
         )  # fmt: skip
     return export_unmixing(unmixed, folder)
@@ -307,22 +342,12 @@ def _at_rest(
     height, width = moved.shape[1:]
     farthest = float(((track["dy"] ** 2 + track["dx"] ** 2) ** 0.5).max())
     unsure = int((track["quality"] < 0.9).sum())
-    out.print(
+    note(
         f"drift: up to {farthest:.1f} px from the first frame (σ of the last {float(track['std'][-1]):.2g} px); "
         f"{height} × {width} px are common to all frames"
-        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else ""),
-        highlight=False,
-        soft_wrap=True,
+        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else "")
     )
     return moved, written
-
-
-def _name_of(movie: str) -> str:
-    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a glob."""
-    path = Path(movie)
-    if any(letter in path.name for letter in "*?["):
-        path = path.parent
-    return path.resolve().stem if path.exists() else path.stem or "movie"
 
 
 def _write_tables_and_figures(
@@ -399,9 +424,9 @@ def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable
 
 
 def _table_of(result: PhaseMap) -> str:
-    from bravaismap.result.phase_map import phase_table
+    from bravaismap.result.phase_map import phase_summary
 
-    return phase_table(result)
+    return phase_summary(result)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.cli.terminal import err, out, show_warning
+from bravaismap.cli.terminal import be_quiet, err, out, show_warning
 from bravaismap.errors import BravaismapError
 
 __all__ = ["app", "main"]
@@ -34,6 +34,7 @@ def _global(
 ) -> None:
     global _debug
     _debug = debug
+    be_quiet(False)
     if show_version:
         from importlib.metadata import version
 

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, Nan, PixelOption
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    Nan,
+    PixelOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import err, out
 
@@ -28,12 +38,16 @@ def view(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     window: Annotated[
-        int | None,
-        typer.Option("--window", help="Of a movie: side of a window in px.", show_default=str(DEFAULTS.window)),
+        str | None,
+        typer.Option(
+            "--window", metavar="auto|N", help="Of a movie: side of a window in px.", show_default=str(DEFAULTS.window)
+        ),
     ] = None,
     step: Annotated[
         int | None,
-        typer.Option("--step", help="Of a movie: distance between windows in px.", show_default=str(DEFAULTS.step)),
+        typer.Option(
+            "--step", help="Of a movie: distance between windows in px.", show_default="an eighth of the window"
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default=DEFAULT_MODEL)
@@ -45,6 +59,10 @@ def view(
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     nan: Annotated[
         Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default=DEFAULTS.nan)
     ] = None,
@@ -56,9 +74,10 @@ def view(
     from bravaismap.viewer.mapped import open_source
     from bravaismap.viewer.serve import is_local, serve
 
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
     shown = open_source(
         source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
-        frame_time=frame_time, nan=None if nan is None else nan.value,
+        frame_time=frame_time, nan=None if nan is None else nan.value, reader=read,
     )  # fmt: skip
     if not is_local(address):
         text = f"warning: everyone who can reach this computer at {address} can see this page; there is no password"

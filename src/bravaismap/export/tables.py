@@ -79,7 +79,8 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
     for image, row in rows:
         pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
         values = np.append(pairs.ravel(), row["entropy"].values)
-        line = [image, names[int(row["label"])], *texts(values)]
+        label = int(row["label"])
+        line = [image, names[label] if label >= 0 else "", *texts(values)]
         if known:
             line += [*texts(np.array([row[name].values for name in cells]))]
             line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION, PAPER_STEP, PAPER_WINDOW
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie, pixel_size
@@ -152,8 +152,8 @@ def layer_movie(layer: Any) -> xr.DataArray:
 
 def map_layer(
     layer: Any,
-    window: int = DEFAULTS.window,
-    step: int = DEFAULTS.step,
+    window: int = PAPER_WINDOW,
+    step: int = PAPER_STEP,
     model: str = DEFAULT_MODEL,
     distortion: float = DEFAULTS.distortion,
 ) -> list[LayerData]:
@@ -206,8 +206,8 @@ def map_widget(napari_viewer: Any) -> Any:
             napari_viewer.add_layer(Layer.create(*layer))
 
     def start(
-        window: int = DEFAULTS.window,
-        step: int = DEFAULTS.step,
+        window: int = PAPER_WINDOW,
+        step: int = PAPER_STEP,
         model: str = DEFAULT_MODEL,
         distortion: float = DEFAULTS.distortion,
     ) -> None:

@@ -13,7 +13,10 @@ import xarray as xr
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
 from bravaismap.read import signal as stored
-from bravaismap.read.reading import _signals
+from bravaismap.read.excerpt import part_of, square_pixels
+from bravaismap.read.reading import signals_of
+from bravaismap.read.scale import Scale, scale_of
+from bravaismap.read.tifftags import shown_greys
 
 __all__ = ["GrowingStack"]
 
@@ -31,10 +34,20 @@ class GrowingStack:
         Which array of a file with several.
     pixel_size : float, optional
         In nm, instead of the one in the file.
+    crop, bin
+        As :func:`bravaismap.read` takes them.
     """
 
-    def __init__(self, path: Path, dataset: str | None = None, pixel_size: float | None = None) -> None:
-        self.path, self._dataset, self._size = path, dataset, pixel_size
+    def __init__(
+        self,
+        path: Path,
+        dataset: str | None = None,
+        pixel_size: float | None = None,
+        crop: str | None = None,
+        bin: int = 1,
+    ) -> None:
+        self.path, self._dataset, self._size, self._crop, self._bin = path, dataset, pixel_size, crop, bin
+        self._scale: Scale | None = None
         self._kind = path.suffix[1:].lower()
 
     def length(self) -> int:
@@ -60,7 +73,6 @@ class GrowingStack:
     def frame(self, index: int) -> xr.DataArray | None:
         """Return a frame (y, x), or None while it cannot be read."""
         try:
-            size = self._size
             if self._kind == "npy":
                 shape, dtype, begin = self._header()
                 count = int(np.prod(shape[1:]))
@@ -69,22 +81,31 @@ class GrowingStack:
             elif self._kind in _HDF5:
                 with self._hdf5() as array:
                     image = np.asarray(array[index])
-                    size = size or array.attrs.get("pixel_size_nm")
+                    size = array.attrs.get("pixel_size_nm")
+                self._scale = self._scale or Scale(self._size or (None if size is None else float(size)), None, 1.0, {})
             elif self._kind in _TIFF:
                 import tifffile
 
                 with tifffile.TiffFile(self.path, _multifile=False) as tiff:
-                    image = np.asarray(tiff.pages[index].asarray())
-                size = size or stored.pixel_sides(_signals(self.path)[0])[1]
+                    page = tiff.pages[index]
+                    greys, image = shown_greys(tiff, page), np.asarray(page.asarray())
+                    image = image if greys is None or greys.ndim > 1 else greys[image.astype(np.intp)]
+                self._scale = self._scale or scale_of(signals_of(self.path)[0], self.path, self._size, None)
             else:
                 signal = self._signal()
                 image = stored.frames(signal, slice(index, index + 1))[0]
-                size = size or stored.pixel_sides(signal)[1]
+                self._scale = self._scale or scale_of(signal, self.path, self._size, None)
         except _Wrong:
             raise
         except (OSError, ValueError, KeyError, IndexError):
             return None
-        return as_movie(image, pixel_size=None if size is None else float(size))[0]
+        return self._part(image, self._scale or Scale(self._size, None, 1.0, {}))
+
+    def _part(self, image: np.ndarray, scale: Scale) -> xr.DataArray:
+        """Return the part of a frame that is asked for, in square pixels."""
+        frames = image[None] if scale.aspect == 1 else square_pixels(image[None], scale.aspect)
+        part = part_of(frames, scale.size, None, self._crop, self._bin).data
+        return as_movie(part, pixel_size=None if scale.size is None else scale.size * self._bin)[0]
 
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         with self.path.open("rb") as file:
@@ -114,7 +135,7 @@ class GrowingStack:
             yield file[name]
 
     def _signal(self) -> stored.Signal:
-        signal = stored.choose(_signals(self.path), self._dataset, self.path)
+        signal = stored.choose(signals_of(self.path), self._dataset, self.path)
         if stored.roles(signal)[0] != "time":
             raise ValueError("not a movie yet")
         return signal

@@ -15,16 +15,18 @@ import xarray as xr
 
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model
-from bravaismap.classify.settings import DEFAULTS, PATIENCE, SETTLE, Settings
+from bravaismap.classify.settings import AUTO, DEFAULTS, LIVE_STEPS_ALONG_WINDOW, PATIENCE, SETTLE, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError, OutputError, warn
 from bravaismap.live.arrivals import Alarm, Arrivals, Stamp
 from bravaismap.live.growing import GrowingStack
 from bravaismap.movie import NanPolicy, as_movie
+from bravaismap.phases.first_look import settled
 from bravaismap.phases.map import map_movie
 from bravaismap.read.reading import FORMATS, read
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore
+from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
@@ -62,20 +64,16 @@ class FolderSource:
         Which files, for example ``"*.tif"``.
     settle, patience : float
         See :class:`bravaismap.live.arrivals.Arrivals`.
-    dataset : str, optional
-        Which image of a file that holds several.
-    pixel_size : float, optional
-        In nm.
+    options
+        Those of :func:`bravaismap.read`: ``dataset``, ``channel``, ``crop``, ``bin``, ``pixel_size``.
     """
 
     def __init__(
-        self, folder: Path, pattern: str = "*", settle: float = SETTLE, patience: float = PATIENCE,
-        dataset: str | None = None, pixel_size: float | None = None,
-    ) -> None:  # fmt: skip
+        self, folder: Path, pattern: str = "*", settle: float = SETTLE, patience: float = PATIENCE, **options: Any
+    ) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
-        self.folder, self._pattern = folder, pattern
-        self._dataset, self._pixel_size = dataset, pixel_size
+        self.folder, self._pattern, self._options = folder, pattern, options
         self._arrivals = Arrivals(settle, patience)
 
     def __str__(self) -> str:
@@ -88,7 +86,7 @@ class FolderSource:
                 self._arrivals.finish(name)
                 continue
             try:
-                movie = read(self.folder / name, dataset=self._dataset, pixel_size=self._pixel_size)
+                movie = read(self.folder / name, **self._options)
                 for i in range(len(movie)):
                     key = name if len(movie) == 1 else f"{name} [{i}]"
                     if key not in done:
@@ -126,15 +124,13 @@ class StackSource:
         Which array of the file.
     settle : float
         Seconds for which the file must not have changed before its last frame counts as complete.
-    pixel_size : float, optional
-        In nm.
+    options
+        Those of :class:`bravaismap.live.growing.GrowingStack`: ``pixel_size``, ``crop``, ``bin``.
     """
 
-    def __init__(
-        self, path: Path, dataset: str | None = None, settle: float = SETTLE, pixel_size: float | None = None
-    ) -> None:
+    def __init__(self, path: Path, dataset: str | None = None, settle: float = SETTLE, **options: Any) -> None:
         self.path, self._settle = path, settle
-        self._stack = GrowingStack(path, dataset, pixel_size)
+        self._stack = GrowingStack(path, dataset, **options)
         self._seen: tuple[Stamp, float] = (Stamp(0, 0), 0.0)
 
     def __str__(self) -> str:
@@ -168,8 +164,8 @@ def watch(
     until_idle: float | None = None,
     frame_time: float | None = None,
     clock: Callable[[], float] = time.monotonic,
-    window: int = DEFAULTS.window,
-    step: int = DEFAULTS.step,
+    window: int | str = DEFAULTS.window,
+    step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
     distortion: float = DEFAULTS.distortion,
     samples: int | None = DEFAULTS.samples,
@@ -190,7 +186,11 @@ def watch(
         Time from one frame to the next in s.
     clock : callable
         Returns the time in s.
-    window, step, model, distortion, samples, seed, nan
+    window : int or "auto"
+        Side of a window in px; ``"auto"`` takes what suits the first frame, or what the result that is continued has.
+    step : int, optional
+        Distance between windows in px; a quarter of the window when not given.
+    model, distortion, samples, seed, nan
         As for :func:`bravaismap.map_phases`.
 
     Yields
@@ -203,6 +203,7 @@ def watch(
     settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
     earlier = journal_of(output) if (output / JOURNAL).exists() else []
+    settings = _continued(settings, output) if earlier else settings
     alarms, done, latest = alarms or [], {str(line["source"]) for line in earlier}, clock()
     for alarm in alarms:
         for line in earlier:
@@ -210,13 +211,15 @@ def watch(
     size: tuple[int, ...] | None = None
 
     def classify(pixels: xr.DataArray) -> PhaseMap:
-        nonlocal size
+        nonlocal size, settings
         if size is not None and pixels.shape != size:
             found, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
             raise InputError(
                 f"{pixels.attrs.get('source', source)}: a frame of {found}, but those before have {expected}"
             )
-        phases = map_movie(as_movie(pixels), settings)
+        frame = as_movie(pixels)
+        settings = settled(settings, frame, LIVE_STEPS_ALONG_WINDOW)
+        phases = map_movie(frame, settings)
         size = pixels.shape  # of the first that can be mapped
         return phases
 
@@ -240,6 +243,15 @@ def watch(
     finally:
         if store is not None:
             store.close()
+
+
+def _continued(settings: Settings, output: Path) -> Settings:
+    """Return settings with the window of the result that they continue, where they leave it open."""
+    if settings.window != AUTO:
+        return settings
+    card = open_result(output).attrs
+    chosen = {name: card[name] for name in ("window", "step", "window_reason") if name in card}
+    return replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
 
 
 def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:

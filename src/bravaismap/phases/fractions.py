@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["independent_std", "phase_fractions"]
+from bravaismap.phases.cells import independent_windows
+
+__all__ = ["independent_std", "measured_fractions", "phase_fractions"]
 
 
 def phase_fractions(
@@ -30,6 +34,33 @@ def phase_fractions(
     if len(pass_total) < 2:
         return fraction, np.full_like(fraction, np.nan)
     return fraction, (pass_total / len(probability)).std(axis=0, ddof=1)
+
+
+def measured_fractions(
+    probability: NDArray[np.floating], size: Iterable[int], window: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the phase fraction of a frame over the windows that were classified, and its standard deviation.
+
+    Parameters
+    ----------
+    probability : array, shape (windows, classes)
+        NaN for a window that was not classified.
+    size : (int, int)
+        Height and width of the frame in px.
+    window : int
+        Side of a window in px.
+
+    Returns
+    -------
+    fraction, fraction_std : arrays, shape (classes,)
+        NaN where no window was classified. Windows that do not overlap err independently: of these there are as many as
+        fit into the measured share of the frame.
+    """
+    measured = np.isfinite(probability).all(axis=-1)
+    if not measured.any():
+        return np.full(probability.shape[1:], np.nan), np.full(probability.shape[1:], np.nan)
+    count = max(1.0, independent_windows(size, window, len(probability)) * float(measured.mean()))
+    return probability[measured].mean(axis=0), independent_std(probability[measured], count)
 
 
 def independent_std(probability: NDArray[np.floating], independent: float) -> NDArray[np.float64]:

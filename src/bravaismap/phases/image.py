@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model, prepared
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.conventions import length_unit
-from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size
-from bravaismap.phases.frame import predict, warn_constant
+from bravaismap.errors import warn
+from bravaismap.movie import NanPolicy, as_movie, finite_pixels, missing_pixels, pixel_size
+from bravaismap.phases.frame import MOST_MISSING, hidden, predict, warn_constant
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import as_variables, image_variables
 from bravaismap.spectrum import Preprocessing
@@ -48,8 +50,10 @@ def classify(
     preprocessing : {"auto", "window", "paper"}
         How far the spectrum of a network reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images
         of up to 256 px and the ``paper`` 's central quarter for larger ones.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. Rows and columns
+        at the edge that are missing in every image are left out; an image that is mostly missing in what remains is not
+        classified: its label is -1 and its probabilities are NaN.
 
     Returns
     -------
@@ -68,15 +72,38 @@ def classify(
     settings = Settings(model=model, distortion=distortion, samples=samples, seed=seed, nan=nan)
     movie = as_movie(images)
     classifier = chosen_model(settings)
-    frames = finite_pixels(np.asarray(movie.data), nan=nan)
-    frames = classifier.record.frame(frames)
+    pixels = np.asarray(movie.data)
+    missing = missing_pixels(pixels)
+    rows, columns = _measured_box(missing)
+    frames = classifier.record.frame(finite_pixels(pixels[:, rows, columns], nan=nan))
+    unseen = missing[:, rows, columns].mean(axis=(1, 2)) > MOST_MISSING
     classifier = prepared(classifier, frames, preprocessing)
-    warn_constant([i for i, image in enumerate(frames) if image.max() == image.min()], "image")
+    warn_constant([i for i, image in enumerate(frames) if image.max() == image.min() and not unseen[i]], "image")
     size = pixel_size(movie)
     answer = predict(classifier, frames, settings.image_samples, settings.seed)
     variables = image_variables(cells=answer.cells is not None, unit=length_unit(size))
+    if pixels[:, rows, columns].shape != pixels.shape:
+        warn(
+            f"{100 * missing.mean():.0f} % of the pixels were never measured (NaN): rows {rows.start}:{rows.stop} and "
+            f"columns {columns.start}:{columns.stop} are classified"
+        )
+    values = answer.variables(size)
+    if unseen.any():
+        for held in values.values():
+            held[unseen] = hidden(held.dtype)
+        named = ", ".join(map(str, np.flatnonzero(unseen)[:5])) + (", …" if unseen.sum() > 5 else "")
+        warn(f"{unseen.sum()} of {len(unseen)} images (image {named}) were mostly never measured (NaN): not classified")
     return PhaseMap(
-        as_variables(variables, answer.variables(size)),
+        as_variables(variables, values),
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
         attrs=settings.image_card(classifier.record, *frames.shape[1:]),
     )
+
+
+def _measured_box(missing: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns from the first to the last in which something was measured; all if nothing was."""
+    box = []
+    for axis in (1, 2):
+        measured = np.flatnonzero(~missing.all(axis=(0, 3 - axis)))
+        box.append(slice(int(measured[0]), int(measured[-1]) + 1) if measured.size else slice(0, missing.shape[axis]))
+    return box[0], box[1]

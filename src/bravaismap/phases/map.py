@@ -19,12 +19,13 @@ from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
-from bravaismap.phases.frame import FrameMapper, warn_constant
+from bravaismap.phases.first_look import grid_of, settled
+from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
-from bravaismap.windows import WindowGrid, window_grid
+from bravaismap.windows import WindowGrid
 
 __all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
 
@@ -35,8 +36,8 @@ _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[An
 def map_phases(
     movie: Any,
     *,
-    window: int = DEFAULTS.window,
-    step: int = DEFAULTS.step,
+    window: int | str = DEFAULTS.window,
+    step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
     distortion: float = DEFAULTS.distortion,
     samples: int | None = DEFAULTS.samples,
@@ -56,9 +57,12 @@ def map_phases(
     ----------
     movie : array, shape (time, y, x) or (y, x)
         As :func:`bravaismap.read` returns it, or any array of real numbers.
-    window, step : int
-        Side of a window and distance between windows, in px. The last window along an axis is aligned to the edge, so
-        that every pixel is covered.
+    window : int or "auto"
+        Side of a window in px. ``"auto"`` takes about ten cells of the lattice that a first look at three frames finds,
+        from 32 to 512 px; the run card says what was chosen and why. The paper's is 128.
+    step : int, optional
+        Distance between windows in px; an eighth of the window when not given. The last window along an axis is
+        aligned to the edge, so that every pixel is covered.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
     distortion : float
@@ -70,8 +74,9 @@ def map_phases(
         The same seed gives the same answer, whatever the chunking.
     pixel_size, frame_time : float, optional
         In nm and s; replace what the movie carries.
-    nan : {"raise", "fill"}
-        What to do with NaN and infinite pixels.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified: its label is -1 and its probabilities are NaN.
     output : path, optional
         A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
         continued; frames that were damaged since are found by their checksums and mapped again.
@@ -128,10 +133,11 @@ def map_movie(
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
-    grid = window_grid((movie.sizes["y"], movie.sizes["x"]), settings.window, settings.step)
+    settings = settled(settings, movie)
+    grid = grid_of(settings, movie)
     classifier = chosen_model(settings)
     record, nan = classifier.record, settings.nan
-    record.check_side(settings.window, settings.window)
+    record.check_side(grid.window, grid.window)
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _FLAT_MEMORY):
             finite_pixels(movie.data[first : first + _FLAT_MEMORY], first=first)
@@ -144,6 +150,7 @@ def map_movie(
 
     def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
+        missing: dict[int, int] = {}
         pixels = read_frames(movie, wanted)
         if scheduler is None and workers is None:
             mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
@@ -155,8 +162,11 @@ def map_movie(
             for index, frame in mapped:
                 if frame.constant:
                     constant.append(index)
+                if frame.missing:
+                    missing[index] = frame.missing
                 yield index, frame.variables
         warn_constant(sorted(constant))
+        warn_missing(missing, grid.shape[0] * grid.shape[1])
 
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)
@@ -228,5 +238,5 @@ def movie_card(movie: xr.DataArray) -> dict[str, Any]:
         "frame_size": [movie.sizes["y"], movie.sizes["x"]],
         "pixel_size_nm": pixel_size(movie),
         "frame_time_s": frame_time(movie),
-        **{name: movie.attrs[name] for name in ("drift",) if name in movie.attrs},
+        **{name: movie.attrs[name] for name in ("drift", "frames", "crop", "bin") if name in movie.attrs},
     }

@@ -16,8 +16,7 @@ from bravaismap.classify.answer import MEASURED, Cells, symmetric_matrix
 from bravaismap.classify.cells import classified
 from bravaismap.classify.settings import DEFAULTS, checked_distortion
 from bravaismap.errors import InputError
-from bravaismap.phases.cells import independent_windows
-from bravaismap.phases.fractions import independent_std
+from bravaismap.phases.fractions import measured_fractions
 from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["check_cells", "covariance_of", "reclassify"]
@@ -90,9 +89,11 @@ def _reclassified(result: xr.Dataset, distortion: float) -> xr.Dataset:
     if "fraction" in result:
         probability = again["probability"].transpose("time", "y", "x", "lattice").values.astype(float)
         frames = probability.reshape(len(probability), -1, probability.shape[-1])
-        count = independent_windows(result.attrs["frame_size"], result.attrs["window"], frames.shape[1])
+        size, window = result.attrs["frame_size"], result.attrs["window"]
+        fractions = [measured_fractions(frame, size, window) for frame in frames]
+        fraction, std = (np.stack(values) for values in zip(*fractions, strict=True))
         again = again.assign(
-            fraction=(("time", "lattice"), frames.mean(axis=1), result["fraction"].attrs),
-            fraction_std=(("time", "lattice"), independent_std(frames, count), result["fraction_std"].attrs),
+            fraction=(("time", "lattice"), fraction, result["fraction"].attrs),
+            fraction_std=(("time", "lattice"), std, result["fraction_std"].attrs),
         )
     return again

@@ -1,4 +1,4 @@
-"""Arrays written by NumPy and zarr: npy, npz, zarr."""
+"""Arrays written by NumPy and zarr: npy, npz, zarr with its kinds OME-Zarr and zspy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,21 @@ from zipfile import ZipFile
 import numpy as np
 
 from bravaismap.errors import InputError
-from bravaismap.read.signal import Axis, Index, Signal, reading, take
+from bravaismap.read.signal import Axis, Index, Signal, channels, reading, take
 
-__all__ = ["PREFERRED", "calibrated", "coordinate_axis", "in_memory", "is_zarr", "read_npy", "read_npz", "read_zarr"]
+__all__ = [
+    "PREFERRED",
+    "calibrated",
+    "coordinate_axis",
+    "hspy_axes",
+    "in_memory",
+    "is_zarr",
+    "number",
+    "read_npy",
+    "read_npz",
+    "read_zarr",
+    "text",
+]
 
 #: Names that are taken first when a file holds several arrays.
 PREFERRED = ("image", "images", "movie")
@@ -105,20 +117,27 @@ def is_zarr(path: Path) -> bool:
 
 
 def read_zarr(path: Path) -> list[Signal]:
-    """Describe the arrays of a zarr store, which may be one array, or a group such as xarray writes."""
+    """Describe the arrays of a zarr store: one array, or a group of xarray, HyperSpy (zspy) or OME-Zarr.
+
+    Level 0 of an OME-Zarr image, its full resolution, is preferred; the others are there by their paths.
+    """
     import zarr
 
     with reading(path, "zarr"):
-        node = zarr.open(str(path), mode="r")
+        node = _zarr_node(str(path))
         if isinstance(node, zarr.Array):
             return [_zarr_signal(path, "", node, None)]
         arrays: dict[str, Any] = {}
-        _collect(node, "", arrays)
+        groups: dict[str, Any] = {"": node}
+        _collect(node, "", arrays, groups)
         if "probability" in arrays:
             raise InputError(
                 f"{path}: a result of bravaismap, not a movie; open it with open_result, or view it with "
                 f"'bravaismap view {path}'"
             )
+        described = _hspy_signals(path, node) or [s for n, g in groups.items() for s in _ome_signals(path, n, g)]
+        if described:
+            return described
         coordinates = {name for name, array in arrays.items() if array.ndim < 2}
         first = next((key for key in PREFERRED if key in arrays), None)
         return [
@@ -128,12 +147,69 @@ def read_zarr(path: Path) -> list[Signal]:
         ]
 
 
-def _collect(group: Any, prefix: str, arrays: dict[str, Any]) -> None:
-    """Add every array below a zarr group to `arrays` by its path."""
+def _zarr_node(path: str) -> Any:
+    """Open a zarr store, a folder or one ZIP file."""
+    import zarr
+
+    return zarr.open(path if Path(path).is_dir() else zarr.storage.ZipStore(path, mode="r"), mode="r")
+
+
+def _collect(group: Any, prefix: str, arrays: dict[str, Any], groups: dict[str, Any]) -> None:
+    """Add every array and group below a zarr group to `arrays` and `groups` by its path."""
     for name, array in group.arrays():
         arrays[prefix + name] = array
     for name, below in group.groups():
-        _collect(below, f"{prefix}{name}/", arrays)
+        groups[prefix + name] = below
+        _collect(below, f"{prefix}{name}/", arrays, groups)
+
+
+def _hspy_signals(path: Path, node: Any) -> list[Signal]:
+    """Describe the signals of a store that HyperSpy wrote (.zspy)."""
+    if "Experiments" not in node:
+        return []
+    signals = []
+    for name, group in node["Experiments"].groups():
+        if "data" in group:
+            array = group["data"]
+            axes = hspy_axes(group, array.ndim)
+            signals.append(_stored(path, f"Experiments/{name}/data", array, axes, name=name))
+    return signals
+
+
+def _ome_signals(path: Path, name: str, group: Any) -> list[Signal]:
+    """Describe the levels of an OME-Zarr image, each split into its channels."""
+    about = group.attrs.get("ome", group.attrs)
+    signals: list[Signal] = []
+    for image in about.get("multiscales") or []:
+        labels = [str(c.get("label", "")) for c in (about.get("omero") or {}).get("channels") or []]
+        for level, one in enumerate(image["datasets"]):
+            key = f"{name}/{one['path']}".strip("/")
+            array = group[one["path"]]
+            axes = _ome_axes(image, one, array.ndim)
+            signal = _stored(path, key, array, axes, preferred=level == 0)
+            where = next((i for i, axis in enumerate(axes) if axis.name == "c" and array.shape[i] > 1), None)
+            if where is None:
+                signals.append(signal)
+                continue
+            given = len(labels) == array.shape[where] and len({*labels}) == len(labels) and all(labels)
+            names = labels if given else [f"channel {c}" for c in range(array.shape[where])]
+            signals += channels(signal, where, names, "" if level == 0 and not name else f"{key} ")
+    return signals
+
+
+def _ome_axes(image: dict[str, Any], level: dict[str, Any], ndim: int) -> tuple[Axis, ...]:
+    """Return the axes of a level: names and units of the image, steps from the scales of the level and of the image."""
+    given = image.get("axes") or ["t", "c", "z", "y", "x"][-ndim:]
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]
+    steps: np.ndarray = np.ones(ndim)
+    scaled = False
+    for change in [*(level.get("coordinateTransformations") or []), *(image.get("coordinateTransformations") or [])]:
+        if change.get("type") == "scale" and len(change.get("scale") or []) == ndim:
+            steps, scaled = steps * np.asarray(change["scale"], float), True
+    return tuple(
+        Axis("time" if axis["name"] == "t" else axis["name"], float(step) if scaled else None, axis.get("unit") or "")
+        for axis, step in zip(axes, steps, strict=True)
+    )
 
 
 def _zarr_signal(path: Path, name: str, array: Any, group: Any, *, preferred: bool = False) -> Signal:
@@ -145,14 +221,15 @@ def _zarr_signal(path: Path, name: str, array: Any, group: Any, *, preferred: bo
     else:
         axes = calibrated(array.ndim, attrs.get("pixel_size_nm"), attrs.get("frame_time_s"))
         axes = axes if len(axes) == array.ndim else ()
-    return Signal(
-        name or path.stem,
-        tuple(array.shape),
-        np.dtype(array.dtype),
-        partial(_load_zarr, str(path), name),
-        axes,
-        preferred,
-    )
+    return _stored(path, name, array, axes, preferred=preferred)
+
+
+def _stored(
+    path: Path, key: str, array: Any, axes: tuple[Axis, ...], *, name: str = "", preferred: bool = False
+) -> Signal:
+    """Return the signal of the array that lies at `key` in a store."""
+    load = partial(_load_zarr, str(path), key)
+    return Signal(name or key or path.stem, tuple(array.shape), np.dtype(array.dtype), load, axes, preferred)
 
 
 def _zarr_axis(group: Any, key: str, dim: str) -> Axis:
@@ -172,10 +249,31 @@ def coordinate_axis(name: str, values: Any, unit: Any) -> Axis:
 
 
 def _load_zarr(path: str, name: str, index: Index) -> np.ndarray:
-    import zarr
-
-    node: Any = zarr.open(path, mode="r")
+    node = _zarr_node(path)
     return np.asarray((node[name] if name else node)[index])
+
+
+def hspy_axes(group: Any, ndim: int) -> tuple[Axis, ...]:
+    """Return the axes that HyperSpy describes in the groups ``axis-0`` and so on, of HDF5 or of zarr."""
+    axes = []
+    for i in range(ndim):
+        attrs = group[f"axis-{i}"].attrs if f"axis-{i}" in group else {}
+        label, unit = (text(attrs.get(key, "")) for key in ("name", "units"))
+        axes.append(Axis(label, number(attrs.get("scale")), unit))
+    return tuple(axes)
+
+
+def number(value: Any) -> float | None:
+    """Return an attribute as a number, None if it is none."""
+    try:
+        return None if value is None else float(np.asarray(value).reshape(-1)[0])
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def text(value: Any) -> str:
+    """Return an attribute as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def in_memory(name: str, array: np.ndarray, axes: tuple[Axis, ...] = ()) -> Signal:

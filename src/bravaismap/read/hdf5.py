@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bravaismap.errors import InputError
-from bravaismap.read.arrays import calibrated, coordinate_axis, in_memory
+from bravaismap.read.arrays import calibrated, coordinate_axis, hspy_axes, in_memory, number, text
 from bravaismap.read.signal import Axis, Index, Signal, reading
 
 __all__ = ["read_emd", "read_hdf5", "read_hspy", "read_netcdf"]
@@ -31,8 +32,14 @@ _DERIVED = {
 
 
 def read_hdf5(path: Path) -> list[Signal]:
-    """Describe every dataset of an HDF5, NeXus or netCDF-4 file by its path in the file."""
+    """Describe every dataset of an HDF5, NeXus or netCDF-4 file by its path in the file.
+
+    The calibration is that of whatever wrote the file, also where EMD or HyperSpy files are named .h5 or .hdf5.
+    """
     with _opened(path, "HDF5") as file:
+        if _is_velox(file):
+            _check_self_contained(path, file)
+            return _velox(path, file)
         found = _datasets(file)
         signals = [_plain(path, key, file[key]) for key in found]
         plain = {s.name for s in signals if not found[s.name]}
@@ -74,17 +81,16 @@ def read_emd(path: Path) -> list[Signal]:
     """Describe the images of an EMD file of Velox (Thermo Fisher) or NCEM (Berkeley) kind."""
     with _opened(path, "HDF5 (EMD)") as file:
         _check_self_contained(path, file)
-        if "Version" in file and "Data" in file:
+        if _is_velox(file):
             return _velox(path, file)
         groups: list[str] = []
         file.visititems(lambda name, item: groups.append(name) if "emd_group_type" in item.attrs else None)
         signals = [signal for name in groups if (signal := _ncem_signal(path, name, file[name])) is not None]
-        if not signals:
-            raise InputError(
-                f"{path}: neither a Velox nor an NCEM EMD file (no /Data/Image and no group with emd_group_type); "
-                "if it is plain HDF5, rename it to .h5 and give --dataset /path/in/file"
-            )
-        return signals
+    return signals or read_hdf5(path)
+
+
+def _is_velox(file: Any) -> bool:
+    return "Version" in file and "Image" in (file.get("Data") or {})
 
 
 @contextmanager
@@ -151,46 +157,71 @@ def _datasets(file: Any) -> dict[str, bool]:
 
 
 def _plain(path: Path, key: str, dataset: Any) -> Signal:
-    size, time = (_number(dataset.attrs.get(name)) for name in ("pixel_size_nm", "frame_time_s"))
+    size, time = (number(dataset.attrs.get(name)) for name in ("pixel_size_nm", "frame_time_s"))
     axes = calibrated(dataset.ndim, size, time) if dataset.ndim in (2, 3) else ()
-    return _signal(path, key, dataset, axes=axes or _scale_axes(dataset), preferred=_is_nexus_signal(dataset))
+    return _signal(path, key, dataset, axes=axes or _group_axes(dataset), preferred=_is_nexus_signal(dataset))
+
+
+def _group_axes(dataset: Any) -> tuple[Axis, ...]:
+    """Return the axes of a dataset as its group describes them: EMD, HyperSpy, NeXus or dimension scales."""
+    group = dataset.parent
+    if "emd_group_type" in group.attrs:
+        axes = _ncem_axes(group, dataset.ndim)
+    elif "axis-0" in group and dataset.name.endswith("/data"):
+        axes = hspy_axes(group, dataset.ndim)
+    else:
+        axes = _scale_axes(dataset)
+    return axes if any(axis != Axis() for axis in axes) else ()
 
 
 def _scale_axes(dataset: Any) -> tuple[Axis, ...]:
-    """Return the axes of a dataset from its dimension scales (netCDF-4) or its NXdata group (NeXus)."""
-    import h5py
+    """Return the axes of a dataset from its dimension scales, or from its NXdata group.
 
+    "." is how NeXus says that an axis has no coordinate; a name that the group does not hold says no more.
+    """
     group = dataset.parent
-    named = _texts(group.attrs.get("axes")) if _is_nexus_signal(dataset) else []
+    named = _nexus_axes(dataset)
     axes = []
     for i in range(dataset.ndim):
         scales = list(dataset.dims[i].values())
-        if not scales and len(named) == dataset.ndim:
-            link = group.get(named[i], getlink=True)
-            scales = [] if link is None or isinstance(link, h5py.ExternalLink) else [group[named[i]]]
-        axes.append(_dim_axis(scales[0].name.rsplit("/", 1)[-1], scales[0]) if scales else Axis())
-    return tuple(axes) if any(axis != Axis() for axis in axes) else ()
+        name = scales[0].name.rsplit("/", 1)[-1] if scales else named[i] if len(named) == dataset.ndim else ""
+        scale = scales[0] if scales else _held_in(group, name)
+        axes.append(Axis("" if name == "." else name) if scale is None else _dim_axis(name, scale))
+    return tuple(axes)
+
+
+def _nexus_axes(dataset: Any) -> list[str]:
+    """Return the names of the axes of an NXdata signal: of its group, or of the dataset in files before 2014."""
+    if not _is_nexus_signal(dataset):
+        return []
+    named = _texts(dataset.parent.attrs.get("axes")) or _texts(dataset.attrs.get("axes"))
+    return re.split("[:,]", named[0].strip("[]")) if len(named) == 1 and dataset.ndim > 1 else named
+
+
+def _held_in(group: Any, name: str) -> Any:
+    """Return the dataset of a group by its name, None if there is none or it lies in another file."""
+    import h5py
+
+    if name in ("", ".") or isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+        return None
+    item = group.get(name)
+    return item if isinstance(item, h5py.Dataset) else None
 
 
 def _dim_axis(name: str, dim: Any) -> Axis:
     """Return the axis that a dataset of coordinates describes."""
     values = dim[:2] if getattr(dim, "ndim", 0) == 1 and not _lies_elsewhere(dim) else ()
-    return coordinate_axis(name, values, _text(dim.attrs.get("units", "")))
+    return coordinate_axis(name, values, text(dim.attrs.get("units", "")))
 
 
 def _is_nexus_signal(dataset: Any) -> bool:
-    signal = _texts(dataset.parent.attrs.get("signal"))
-    return bool(signal) and signal[0] == dataset.name.rsplit("/", 1)[-1]
+    signal = _texts(dataset.parent.attrs.get("signal")) or _texts(dataset.attrs.get("signal"))
+    return bool(signal) and signal[0] in (dataset.name.rsplit("/", 1)[-1], "1")
 
 
 def _hspy_signal(path: Path, name: str, group: Any) -> Signal:
     dataset = group["data"]
-    axes = []
-    for i in range(dataset.ndim):
-        attrs = group[f"axis-{i}"].attrs if f"axis-{i}" in group else {}
-        label, unit = (_text(attrs.get(key, "")) for key in ("name", "units"))
-        axes.append(Axis(label, _number(attrs.get("scale")), unit))
-    return _signal(path, f"/Experiments/{name}/data", dataset, name=name, axes=tuple(axes))
+    return _signal(path, f"/Experiments/{name}/data", dataset, name=name, axes=hspy_axes(group, dataset.ndim))
 
 
 def _ncem_signal(path: Path, name: str, group: Any) -> Signal | None:
@@ -200,15 +231,20 @@ def _ncem_signal(path: Path, name: str, group: Any) -> Signal | None:
     if key is None:
         return None
     dataset = group[key]
+    return _signal(path, f"/{name}/{key}", dataset, name=name, axes=_ncem_axes(group, dataset.ndim))
+
+
+def _ncem_axes(group: Any, ndim: int) -> tuple[Axis, ...]:
+    """Return the axes of an EMD group from its vectors ``dim1`` and so on, or ``dim0`` since EMD 1.0."""
     first = 0 if "dim0" in group else 1
     axes = []
-    for i in range(dataset.ndim):
+    for i in range(ndim):
         dim = group.get(f"dim{i + first}")
         if dim is None:
             axes.append(Axis())
             continue
-        axes.append(_dim_axis(_text(dim.attrs.get("name", "")), dim))
-    return _signal(path, f"/{name}/{key}", dataset, name=name, axes=tuple(axes))
+        axes.append(_dim_axis(text(dim.attrs.get("name", "")), dim))
+    return tuple(axes)
 
 
 def _velox(path: Path, file: Any) -> list[Signal]:
@@ -216,9 +252,9 @@ def _velox(path: Path, file: Any) -> list[Signal]:
     if images is None:
         raise InputError(f"{path}: a Velox file without images (spectra only); expected an image or a movie")
     signals: list[Signal] = []
-    for number, uuid in enumerate(images):
+    for count, uuid in enumerate(images):
         metadata = _velox_metadata(images[uuid])
-        label = _velox_label(file, uuid, metadata) or f"image {number}"
+        label = _velox_label(file, uuid, metadata) or f"image {count}"
         taken = sum(s.name.split(" #")[0] == label for s in signals)
         name = f"{label} #{taken + 1}" if taken else label
         key = f"/Data/Image/{uuid}/Data"
@@ -238,10 +274,10 @@ def _velox_axes(metadata: dict[str, Any]) -> tuple[Axis, ...]:
     size = binary.get("PixelSize", {})
     scan = metadata.get("Scan", {})
     detector = metadata.get("Detectors", {}).get(f"Detector-{binary.get('DetectorIndex')}", {})
-    period = _number(scan.get("FrameTime") or detector.get("ExposureTime"))
+    period = number(scan.get("FrameTime") or detector.get("ExposureTime"))
     return (
-        Axis("y", _number(size.get("height")), str(binary.get("PixelUnitY", binary.get("PixelUnitX", "")))),
-        Axis("x", _number(size.get("width")), str(binary.get("PixelUnitX", ""))),
+        Axis("y", number(size.get("height")), str(binary.get("PixelUnitY", binary.get("PixelUnitX", "")))),
+        Axis("x", number(size.get("width")), str(binary.get("PixelUnitX", ""))),
         Axis("time", period, "s"),
     )
 
@@ -258,16 +294,5 @@ def _velox_label(file: Any, uuid: str, metadata: dict[str, Any]) -> str:
     return label
 
 
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None else float(np.asarray(value).reshape(-1)[0])
-    except (ValueError, TypeError, IndexError):
-        return None
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def _texts(value: Any) -> list[str]:
-    return [] if value is None else [_text(v) for v in np.asarray(value).reshape(-1).tolist()]
+    return [] if value is None else [text(v) for v in np.asarray(value).reshape(-1).tolist()]

@@ -15,6 +15,8 @@ from bravaismap.read.signal import Axis, Index, Signal, raw_signal, reading, tak
 __all__ = ["read_dm", "read_mrc", "read_ser"]
 
 _SER_TYPES = {1: "<u1", 2: "<u2", 3: "<u4", 4: "<i1", 5: "<i2", 6: "<i4", 7: "<f4", 8: "<f8", 9: "<c8", 10: "<c16"}
+#: What IMOD writes at byte 152 ("IMOD").
+_IMOD = 1146047817
 _MRC_TYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
 
 
@@ -132,13 +134,19 @@ def read_mrc(path: Path) -> list[Signal]:
             raise InputError(f"{path}: MRC mode {mode} is not supported; expected one of {sorted(_MRC_TYPES)}")
         intervals = struct.unpack(f"{order}3i", head[28:40])
         lengths = struct.unpack(f"{order}3f", head[40:52])
+        fastest_first = struct.unpack(f"{order}3i", head[64:76])
+        least, most = struct.unpack(f"{order}2f", head[76:84])
         extended = struct.unpack(f"{order}i", head[92:96])[0]
         stamp, flags = struct.unpack(f"{order}2i", head[152:160])
     dtype = np.dtype(_MRC_TYPES[mode]).newbyteorder(order)
-    if mode == 0 and stamp == 1146047817 and not flags & 1:
+    # before MRC2014 bytes were unsigned: IMOD flags it, else values above 127 that the header announces tell
+    unsigned = not flags & 1 if stamp == _IMOD else least >= 0 and most > 127
+    if mode == 0 and unsigned:
         dtype = np.dtype("u1")
     steps = [length / n if n > 0 else None for length, n in zip(lengths, intervals, strict=True)]
-    axes = (Axis("z"), Axis("y", steps[1], "Å"), Axis("x", steps[0], "Å"))
+    along = (Axis("x", steps[0], "Å"), Axis("y", steps[1], "Å"), Axis("z"))
+    order_of_axes = fastest_first if sorted(fastest_first) == [1, 2, 3] else (1, 2, 3)
+    axes = tuple(along[axis - 1] for axis in reversed(order_of_axes))
     return [raw_signal(path, 1024 + extended, (nz, ny, nx), dtype, name=path.stem, axes=axes)]
 
 

@@ -1,17 +1,19 @@
-"""Pictures: TIFF with its calibrated kinds (ImageJ, OME, DigitalMicrograph, FEI, Zeiss), and PNG, JPEG, BMP, GIF."""
+"""Pictures: TIFF, whose pages of one size are the frames of a movie, and PNG, JPEG, BMP, GIF."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
 from bravaismap.errors import InputError
-from bravaismap.read.signal import Axis, Index, Signal, at, reading
+from bravaismap.read.signal import Axis, Index, Signal, at, channels, reading
+from bravaismap.read.tifftags import channel_names, shown_greys, tiff_steps
 
 __all__ = ["read_picture", "read_tiff"]
 
@@ -23,19 +25,37 @@ def read_picture(path: Path) -> list[Signal]:
     from PIL import Image
 
     with reading(path, path.suffix[1:].upper().replace("JPG", "JPEG")), Image.open(path) as picture:
-        count, plain = getattr(picture, "n_frames", 1), _is_grey(picture.mode)
+        count = getattr(picture, "n_frames", 1)
+        plain = all(_is_grey(picture, frame) for frame in range(count))
         dtype = np.asarray(picture).dtype if picture.mode in _PLAIN else np.dtype(np.uint8)
+        dots = picture.info.get("dpi") or picture.info.get("aspect") or picture.info.get("jfif_density") or (1, 1)
         shape = (count, picture.height, picture.width) + (() if plain else (3,))
     axes = (Axis("time"), Axis("y"), Axis("x")) + (() if plain else (Axis("rgb"),))
-    signal = Signal(path.stem, shape, dtype, partial(_load_picture, str(path)), axes)
+    load = partial(_load_picture, str(path), not plain)
+    signal = Signal(path.stem, shape, dtype, load, axes, aspect=_aspect(dots))
     return [at(signal, 0, 0, path.stem)] if count == 1 else [signal]
 
 
-def _is_grey(mode: str) -> bool:
-    return mode in (*_PLAIN, "LA", "La")
+def _aspect(dots: tuple[float, float]) -> float:
+    """Return the height of a pixel over its width from the dots per length along x and y, which need not be a size."""
+    x, y = (float(n) for n in dots)
+    return x / y if x > 0 and y > 0 and 0.25 <= x / y <= 4 else 1.0
 
 
-def _load_picture(path: str, index: Index) -> np.ndarray:
+def _is_grey(picture: Any, frame: int) -> bool:
+    """Return whether a frame is in grey, or its palette has no colour that the picture uses."""
+    picture.seek(frame)
+    if picture.mode in ("P", "PA"):
+        used = {number for _, number in picture.getchannel(0).getcolors()}
+        colours = np.array(picture.getpalette("RGB")).reshape(-1, 3)
+        return bool(all(len({*colours[number].tolist()}) == 1 for number in used if number < len(colours)))
+    if picture.format == "GIF" and picture.mode in ("RGB", "RGBA"):  # as Pillow gives the frames after the first
+        pixels = np.asarray(picture.convert("RGB"))
+        return bool((pixels == pixels[..., :1]).all())
+    return picture.mode in (*_PLAIN, "LA", "La")
+
+
+def _load_picture(path: str, coloured: bool, index: Index) -> np.ndarray:
     from PIL import Image
 
     frames = []
@@ -45,7 +65,7 @@ def _load_picture(path: str, index: Index) -> np.ndarray:
             if picture.mode in _PLAIN:
                 frames.append(np.asarray(picture))
             else:
-                frames.append(np.asarray(picture.convert("L" if _is_grey(picture.mode) else "RGB")))
+                frames.append(np.asarray(picture.convert("RGB" if coloured else "L")))
     return np.stack(frames)[(slice(None), *index[1:])]
 
 
@@ -66,7 +86,7 @@ def read_tiff(path: Path) -> list[Signal]:
                         "copy or save it again"
                     )
                 _check_complete(path, series)
-                return [s for i, one in enumerate(series) for s in _tiff_signals(path, tif, i, one)]
+                return _tiff_signals(path, tif)
         finally:
             logger.removeHandler(log)
 
@@ -95,79 +115,118 @@ def _check_complete(path: Path, series: list[Any]) -> None:
             raise InputError(f"{path}: truncated: {found} bytes, but it announces {max(ends)}; copy or save it again")
 
 
-def _tiff_signals(path: Path, tif: Any, number: int, series: Any) -> list[Signal]:
-    axes = _tiff_axes(tif, number, series)
-    name = series.name or str(number)
-    name = f"{name} ({number})" if len(tif.series) > 1 and series.name else name
-    signal = Signal(name, tuple(series.shape), np.dtype(series.dtype), partial(_load_tiff, str(path), number), axes)
-    if "C" in series.axes and series.shape[series.axes.index("C")] > 1:
-        where = series.axes.index("C")
-        label = "" if len(tif.series) == 1 else f"{name} "
-        return [at(signal, where, c, f"{label}channel {c}") for c in range(series.shape[where])]
+def _tiff_signals(path: Path, tif: Any) -> list[Signal]:
+    """Describe the movies and images of a TIFF file: pages of one size and type are the frames of a movie."""
+    groups = _alike(tif)
+    lengths = [sum(_length(tif.series[number]) for number in numbers) for numbers in groups]
+    whole = [not tif.series[numbers[0]].pages[0].is_reduced for numbers in groups]
+    signals: list[Signal] = []
+    for numbers, length in zip(groups, lengths, strict=True):
+        # a page beside a movie, or a reduced one beside an image, is there for show
+        alone = (lengths.count(1) == len(groups) - 1 and length > 1) or (
+            sum(whole) == 1 and whole[len(signals)] and max(lengths) == 1
+        )
+        signals += _described(path, tif, numbers, preferred=alone and len(groups) > 1)
+    return signals
+
+
+def _alike(tif: Any) -> list[list[int]]:
+    """Return the numbers of the series, those together whose frames are of one size and type.
+
+    tifffile makes a series of every page that was written by a call of its own. The series of an OME file, and those
+    with channels, are apart on purpose.
+    """
+    groups: dict[Any, list[int]] = {}
+    for number, series in enumerate(tif.series):
+        page = series.pages[0]
+        paged = len(series.pages) == _length(series) and set(series.axes.replace("S", "")[:-2]) <= {*"TIQZR"}
+        key = (page.shape, np.dtype(series.dtype), page.photometric, page.is_reduced)
+        groups.setdefault(key if paged and not tif.is_ome else number, []).append(number)
+    return list(groups.values())
+
+
+def _length(series: Any) -> int:
+    """Return how many frames a series has."""
+    return int(np.prod([n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS"]))
+
+
+def _described(path: Path, tif: Any, numbers: list[int], *, preferred: bool) -> list[Signal]:
+    """Describe the series of these numbers, which are alike; their channels are apart."""
+    first = tif.series[numbers[0]]
+    name = first.name or str(numbers[0])
+    name = f"{name} ({numbers[0]})" if len(tif.series) > len(numbers) and first.name else name
+    signal = _stack(path, tif, numbers, name) if len(numbers) > 1 else _series(path, tif, numbers[0], name)
+    signal = replace(_as_shown(signal, tif, first.pages[0]), preferred=preferred)
+    if len(numbers) == 1 and "C" in first.axes and first.shape[first.axes.index("C")] > 1:
+        where = first.axes.index("C")
+        names = channel_names(tif, numbers[0], first.shape[where])
+        return channels(signal, where, names, "" if len(tif.series) == 1 else f"{name} ")
     return [signal]
 
 
-def _tiff_axes(tif: Any, number: int, series: Any) -> tuple[Axis, ...]:
-    letters = {"T": "time", "Y": "y", "X": "x", "S": "rgb"}
-    y, x, time = _tiff_calibration(tif, number, series)
-    known = {"time": time, "y": y, "x": x}
-    names = [letters.get(letter, letter) for letter in series.axes]
-    names = [
-        name if name in letters.values() or size == 1 else "" for name, size in zip(names, series.shape, strict=True)
-    ]
+def _series(path: Path, tif: Any, number: int, name: str) -> Signal:
+    series = tif.series[number]
+    axes = _tiff_axes(tif, number, series.axes, series.shape)
+    load = partial(_load_series, str(path), number)
+    return Signal(
+        name, tuple(series.shape), np.dtype(series.dtype), load, axes, aspect=_printed_aspect(series.pages[0])
+    )
+
+
+def _printed_aspect(page: Any) -> float:
+    """Return the height of a pixel over its width from the resolution of a print."""
+    fractions = [page.tags[tag].value for tag in ("XResolution", "YResolution") if tag in page.tags]
+    if len(fractions) < 2 or not all(fraction[1] for fraction in fractions):
+        return 1.0
+    return _aspect((fractions[0][0] / fractions[0][1], fractions[1][0] / fractions[1][1]))
+
+
+def _stack(path: Path, tif: Any, numbers: list[int], name: str) -> Signal:
+    """Return the movie whose frames are the pages of several series."""
+    pages = [page for number in numbers for page in tif.series[number].pages]
+    first = tif.series[numbers[0]]
+    shape = (len(pages), *first.pages[0].shape)
+    axes = _tiff_axes(tif, numbers[0], "T" + first.axes[-len(shape) + 1 :], shape)
+    load = partial(_load_pages, str(path), tuple(int(page.index) for page in pages))
+    return Signal(name, shape, np.dtype(first.dtype), load, axes, aspect=_printed_aspect(first.pages[0]))
+
+
+def _tiff_axes(tif: Any, number: int, letters: str, shape: tuple[int, ...]) -> tuple[Axis, ...]:
+    words = {"T": "time", "Y": "y", "X": "x", "S": "rgb"}
+    names = [words.get(letter, letter if n == 1 else "") for letter, n in zip(letters, shape, strict=True)]
     if "time" not in names and names.count("") == 1:
         names[names.index("")] = "time"
-    return tuple(Axis(name, *known.get(name, (None, ""))) for name in names)
+    steps = tiff_steps(tif, number, tif.series[number].pages[0])._asdict()
+    return tuple(Axis(name, *steps.get(name, (None, ""))) for name in names)
 
 
-Step = tuple[float | None, str]
+def _as_shown(signal: Signal, tif: Any, page: Any) -> Signal:
+    """Return a signal whose values are the greys or colours that its palette gives them."""
+    greys = shown_greys(tif, page)
+    if greys is None or signal.dtype.kind not in "bu":
+        return signal
+    load = partial(_load_palette, signal.load, greys)
+    if greys.ndim == 1:
+        return replace(signal, dtype=greys.dtype, load=load)
+    axes = (*signal.axes, Axis("rgb"))
+    return replace(signal, dtype=greys.dtype, load=load, shape=(*signal.shape, 3), axes=axes)
 
 
-def _tiff_calibration(tif: Any, number: int, series: Any) -> tuple[Step, Step, Step]:
-    """Return the steps along y, x and time that the metadata of the program that wrote the file give."""
-    unknown: Step = (None, "")
-    page = series.pages[0]
-    if tif.is_ome:
-        return _ome_calibration(tif.ome_metadata, number)
-    if tif.is_imagej:
-        about = tif.imagej_metadata or {}
-        unit = str(about.get("unit", ""))
-        y, x = (_resolution(page, tag) for tag in ("YResolution", "XResolution"))
-        interval = about.get("finterval") or (1 / about["fps"] if about.get("fps") else None)
-        unit = "" if unit.casefold() in ("inch", "pixel", "pixels") else unit
-        return (y, str(about.get("yunit", unit))), (x, unit), (interval, str(about.get("tunit", "s")))
-    for tags in (("65003", "65009", "65010"), (65003, 65009, 65010)):  # DigitalMicrograph: unit, x step, y step
-        if all(tag in page.tags for tag in tags):
-            unit, x, y = (page.tags[tag].value for tag in tags)
-            return (float(y), str(unit)), (float(x), str(unit)), unknown
-    if tif.is_fei and "Scan" in (tif.fei_metadata or {}):
-        scan = tif.fei_metadata["Scan"]
-        return (scan.get("PixelHeight"), "m"), (scan.get("PixelWidth"), "m"), unknown
-    if tif.is_sem and "ap_image_pixel_size" in (tif.sem_metadata or {}):
-        _, size, unit = tif.sem_metadata["ap_image_pixel_size"]
-        return (size, unit), (size, unit), unknown
-    return unknown, unknown, unknown
+def _load_palette(load: Callable[[Index], np.ndarray], palette: np.ndarray, index: Index) -> np.ndarray:
+    numbers = load(index[:-1] if palette.ndim == 2 else index).astype(np.intp)
+    shown = palette[np.minimum(numbers, len(palette) - 1)]
+    return shown[..., index[-1]] if palette.ndim == 2 else shown
 
 
-def _resolution(page: Any, tag: str) -> float | None:
-    """Return the length of a pixel from a tag that holds pixels per unit as a fraction."""
-    if tag not in page.tags:
-        return None
-    above, below = page.tags[tag].value
-    return below / above if above else None
+def _load_pages(path: str, numbers: tuple[int, ...], index: Index) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        pages: list[Any] = [tif.pages[number] for number in numbers[index[0]]]
+        return np.stack([page.asarray() for page in pages])[(slice(None), *index[1:])]
 
 
-def _ome_calibration(xml: str, number: int) -> tuple[Step, Step, Step]:
-    pixels = [element for element in ElementTree.fromstring(xml).iter() if element.tag.endswith("}Pixels")]
-    about = pixels[number].attrib if number < len(pixels) else {}
-
-    def step(key: str, default: str) -> Step:
-        return (float(about[key]) if key in about else None), about.get(f"{key}Unit", default)
-
-    return step("PhysicalSizeY", "µm"), step("PhysicalSizeX", "µm"), step("TimeIncrement", "s")
-
-
-def _load_tiff(path: str, number: int, index: Index) -> np.ndarray:
+def _load_series(path: str, number: int, index: Index) -> np.ndarray:
     import tifffile
 
     with tifffile.TiffFile(path, _multifile=False) as tif:

@@ -6,21 +6,23 @@ import glob
 import importlib
 import os
 import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import nearest_names
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, warn
 from bravaismap.movie import as_movie, check_pixels
 from bravaismap.read import signal as stored
+from bravaismap.read.excerpt import part_of, square_pixels
+from bravaismap.read.scale import scale_of
 from bravaismap.read.signal import Signal
 
-__all__ = ["FORMATS", "natural_key", "read", "supported"]
+__all__ = ["FORMATS", "natural_key", "read", "signals_of", "supported"]
 
 #: Extension, and the function of `bravaismap.read` that describes the arrays of such a file.
 FORMATS: Final = {
@@ -35,7 +37,7 @@ FORMATS: Final = {
     **dict.fromkeys(("png", "jpg", "jpeg", "bmp", "gif"), "pictures.read_picture"),
     "npy": "arrays.read_npy",
     "npz": "arrays.read_npz",
-    "zarr": "arrays.read_zarr",
+    **dict.fromkeys(("zarr", "zspy"), "arrays.read_zarr"),
     **dict.fromkeys(("mp4", "avi", "mov", "mkv"), "video.read_video"),
     "gwy": "spm.read_gwy",
     "sxm": "spm.read_sxm",
@@ -50,10 +52,14 @@ def read(
     source: Path_ | Sequence[Path_],
     *,
     dataset: str | None = None,
+    channel: str | None = None,
+    frames: str | slice | None = None,
+    crop: str | tuple[slice, slice] | None = None,
+    bin: int = 1,
     pixel_size: float | None = None,
     frame_time: float | None = None,
 ) -> xr.DataArray:
-    """Read an image or movie.
+    """Read an image or movie, or a part of it.
 
     Parameters
     ----------
@@ -64,22 +70,33 @@ def read(
     dataset : str, optional
         Which array of a file with several: the path in an HDF5, NeXus or zarr file, the key of an npz, or the name or
         number (from 0) of an image or channel elsewhere, for example ``"Z backward"``.
+    channel : str, optional
+        Name or number (from 0) of a channel or detector; red, green or blue of a picture in colour.
+    frames : str or slice, optional
+        Frames to read, ``"first:end"`` or ``"first:end:step"``, from 0 on and without the end; a number is one frame.
+    crop : str or pair of slices, optional
+        Rows and columns to read, ``"y0:y1,x0:x1"`` in px, or in nm with ``nm`` behind it, from the upper left corner.
+    bin : int
+        Pixels of each frame that become one, along both axes; the mean of those that were measured.
     pixel_size : float, optional
-        Side of a pixel in nm, instead of the one in the file.
+        Side of a pixel of the file in nm (before binning), instead of the one in the file; the pixels are then square.
     frame_time : float, optional
-        Time from one frame to the next in s, instead of the one in the file.
+        Time from one frame of the file to the next in s, instead of the one in the file.
 
     Returns
     -------
     xarray.DataArray
         Dimensions ``(time, y, x)``; one frame for an image. Coordinates in nm and s as far as the file or the arguments
-        give them, otherwise in px and frames. Lazy (dask, blocks of whole frames) above 100 MB. The attributes are
-        ``source``, ``format``, ``dataset`` and, if the file holds more, ``available``.
+        give them, otherwise in px and frames; they begin at 0 whatever part is read, but that ``time`` keeps the times
+        of the file. Lazy (dask, blocks of whole frames) above 100 MB. The attributes are ``source``, ``format``,
+        ``dataset``, if the file holds more ``available``, where the calibration is from (``pixel_size_from``,
+        ``frame_time_from``), and which part was read (``frames``, ``crop``, ``bin``).
 
     Warns
     -----
     UserWarning
-        When colour was turned into luminance (Rec. 601), or the pixels are not square: then the width counts.
+        When colour was turned into luminance (Rec. 601), when pixels that are not square were resampled to square ones
+        of their shorter side, and for a pixel size that shows no atoms: above 1 nm, or below 0.1 pm.
 
     Raises
     ------
@@ -102,23 +119,38 @@ def read(
         )
         if not paths:
             raise InputError("an empty list of files was given; expected at least one")
-    available = [_signals(path) for path in paths]
-    chosen = [stored.choose(signals, dataset, path) for signals, path in zip(available, paths, strict=True)]
+    available = [signals_of(path) for path in paths]
+    chosen = [stored.choose(signals, dataset, path, channel) for signals, path in zip(available, paths, strict=True)]
     for signal, path in zip(chosen, paths, strict=True):
         _check(signal, path)
     _check_alike(chosen, paths)
     attrs: dict[str, Any] = {"source": given, "format": _format(paths[0]) or "zarr", "dataset": chosen[0].name}
-    others = [s.name for s in available[0] if s.is_image and s is not chosen[0]]
+    others = [s.name for s in available[0] if s.is_image and s.name != chosen[0].name]
     if others:
         attrs["available"] = ", ".join(others)
-    sides = _sides(chosen[0], paths[0], warn=pixel_size is None)
-    if sides[0] and sides[1] and _differ(sides[0], sides[1]):
-        attrs |= {"pixel_height_nm": sides[0], "pixel_width_nm": sides[1]}
-    size = pixel_size if pixel_size is not None else sides[1]
-    time = frame_time if frame_time is not None else stored.frame_period(chosen[0])
     _warn_of_colour(chosen, paths)
+    scale = scale_of(chosen[0], paths[0], pixel_size, frame_time)
+    data = _gather(chosen, paths)
+    if scale.aspect != 1:
+        data = square_pixels(data, scale.aspect)
+    with _about(paths[0]):
+        part = part_of(data, scale.size, frames, crop, bin)
     name = paths[0].stem if len(paths) == 1 else paths[0].resolve().parent.name or paths[0].stem
-    return as_movie(_gather(chosen, paths), pixel_size=size, frame_time=time, name=name, attrs=attrs)
+    movie = as_movie(part.data, pixel_size=scale.size and scale.size * bin, frame_time=scale.time, name=name)
+    movie.attrs = attrs | scale.sources | part.attrs
+    if frames is not None:
+        times = np.arange(*part.frames.indices(data.shape[0])) * (scale.time or 1)
+        movie = movie.assign_coords(time=("time", times, movie["time"].attrs))
+    return movie
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the file in an error about a part of it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def supported() -> str:
@@ -131,15 +163,25 @@ def _resolve(source: str, dataset: str | None) -> tuple[list[Path], str | None]:
     path = Path(source).expanduser()
     if path.exists():
         return (_folder(path) if path.is_dir() and not _is_store(path) else [_resolve_one(path)]), dataset
-    inner = re.fullmatch(r"(.+\.(?:h5|hdf5|nxs|nx|nc|npz|emd|zarr)):(/?[^:\\]+)", source, flags=re.IGNORECASE)
+    inner = re.fullmatch(r"(.+\.(?:h5|hdf5|nxs|nx|nc|npz|emd|zarr|zspy)):(/?[^:\\]+)", source, flags=re.IGNORECASE)
     if inner and Path(inner[1]).exists():
         return [_resolve_one(Path(inner[1]))], dataset or inner[2]
     if glob.has_magic(source):
-        found = sorted((Path(p) for p in glob.glob(str(path))), key=natural_key)
-        if not found:
+        matching = sorted((Path(p) for p in glob.glob(_pattern(path))), key=natural_key)
+        if not matching:
             raise InputError(f"{source}: no file matches{_near(path)}")
-        return [_resolve_one(p) for p in found], dataset
+        return [_resolve_one(p) for p in matching], dataset
     return [_resolve_one(path)], dataset
+
+
+def _pattern(path: Path) -> str:
+    """Return a pattern in which the names of folders that exist stand for themselves, brackets and all."""
+    before = Path(path.anchor)
+    pattern = glob.escape(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        before = before / part
+        pattern = os.path.join(pattern, glob.escape(part) if before.exists() else part)
+    return pattern
 
 
 def _resolve_one(path: Path) -> Path:
@@ -172,8 +214,9 @@ def _near(path: Path) -> str:
     if not names:
         return f"; the folder {folder} is empty"
     likely = sorted((n for n in names if _format(Path(n)) in FORMATS), key=lambda n: natural_key(Path(n))) or names
-    near = nearest_names(path.name, likely).split(", ")
-    return f"; in {folder} there is {', '.join(near[:5])}" + (", …" if len(near) > 5 else "")
+    near = get_close_matches(path.name, likely, n=5, cutoff=0.4) or likely
+    listed = sorted(near[:5], key=lambda n: natural_key(Path(n)))
+    return f"; in {folder} there is {', '.join(listed)}" + (", …" if len(near) > 5 else "")
 
 
 def _folder(path: Path) -> list[Path]:
@@ -202,7 +245,7 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 def _is_store(path: Path) -> bool:
     from bravaismap.read.arrays import is_zarr
 
-    return _format(path) == "zarr" or is_zarr(path)
+    return _format(path) in ("zarr", "zspy") or is_zarr(path)
 
 
 def _format(path: Path) -> str:
@@ -211,7 +254,7 @@ def _format(path: Path) -> str:
     return "mtrx" if extension.endswith("_mtrx") else extension
 
 
-def _signals(path: Path) -> list[Signal]:
+def signals_of(path: Path) -> list[Signal]:
     """Describe the arrays of one file."""
     extension = "zarr" if path.is_dir() else _format(path)
     if extension not in FORMATS:
@@ -249,30 +292,10 @@ def _check_alike(signals: list[Signal], paths: list[Path]) -> None:
             )
 
 
-def _differ(one: float, other: float) -> bool:
-    return abs(one - other) > stored.ANISOTROPY * max(one, other)
-
-
-def _sides(signal: Signal, path: Path, *, warn: bool) -> tuple[float | None, float | None]:
-    height, width = stored.pixel_sides(signal)
-    if height and width and _differ(height, width) and warn:
-        warnings.warn(
-            f"{path}: pixels of {width:.6g} nm along x and {height:.6g} nm along y; {width:.6g} nm is used for both: "
-            "lattice parameters along y will be off unless you resample the image",
-            UserWarning,
-            stacklevel=3,
-        )
-    return height, width or height
-
-
 def _warn_of_colour(signals: list[Signal], paths: list[Path]) -> None:
     for signal, path in zip(signals, paths, strict=True):
         if signal.colour or "rgb" in stored.roles(signal):
-            warnings.warn(
-                f"{path}: colour was turned into luminance (Rec. 601); export a colour-mapped image in grey",
-                UserWarning,
-                stacklevel=3,
-            )
+            warn(f"{path}: colour was turned into luminance (Rec. 601); export a colour-mapped image in grey")
             return
 
 

@@ -8,9 +8,11 @@ decision to stay lazy are made here, once, for all formats.
 from __future__ import annotations
 
 import logging
+import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ __all__ = [
     "Axis",
     "Signal",
     "at",
+    "channels",
     "choose",
     "frame_period",
     "frames",
@@ -47,6 +50,7 @@ CHUNK_BYTES: int = 32_000_000
 ANISOTROPY: Final = 0.005
 #: Rec. 601 weights of red, green and blue.
 LUMA: Final = np.array([0.299, 0.587, 0.114])
+_COLOURS: Final = {"red": 0, "green": 1, "blue": 2, "0": 0, "1": 1, "2": 2}
 
 Index = tuple[slice, ...]
 
@@ -56,7 +60,7 @@ _NM: Final = {
     **dict.fromkeys(("mm", "millimeter", "millimetre", "millimeters"), 1e6),
     **dict.fromkeys(("um", "micron", "microns", "micrometer", "micrometers", "micrometre", "micrometres"), 1e3),
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1.0),
-    **dict.fromkeys(("å", "a", "ang", "angstrom", "angstroms", "ångström", "ångstrom", "angström"), 0.1),
+    **dict.fromkeys(("å", "a", "ang", "angstrom", "angstroms", "ångström", "ångstrom", "angström", "ångströms"), 0.1),
     **dict.fromkeys(("pm", "picometer", "picometers", "picometre", "picometres"), 1e-3),
 }
 _SECONDS: Final = {
@@ -82,7 +86,9 @@ class Signal:
     """An array of a file: what it is called, its shape as stored, its axes, and how to load a part of it.
 
     `load` takes one slice per stored axis and can be pickled, so that a lazy movie can be computed anywhere. `colour`
-    marks a video in colour, which loads as luma.
+    marks what is in colour and loads as luma. `channel` is the name of the detector or dye where it is not that of the
+    signal. `aspect` is the height of a pixel over its width where only that is known of its size. `playback` says that
+    the time of a frame is the one for which it is shown.
     """
 
     name: str
@@ -92,6 +98,9 @@ class Signal:
     axes: tuple[Axis, ...] = ()
     preferred: bool = False
     colour: bool = False
+    channel: str = ""
+    aspect: float = 1.0
+    playback: bool = False
 
     @property
     def is_image(self) -> bool:
@@ -123,6 +132,12 @@ def at(signal: Signal, axis: int, position: int, name: str, *, preferred: bool =
 def _load_at(load: Callable[[Index], np.ndarray], axis: int, position: int, index: Index) -> np.ndarray:
     inserted = (*index[:axis], slice(position, position + 1), *index[axis:])
     return np.squeeze(load(inserted), axis=axis)
+
+
+def channels(signal: Signal, axis: int, names: Sequence[str], label: str = "") -> list[Signal]:
+    """Return the channels that lie along an axis of a signal, each under its name with `label` before it."""
+    parts = [at(signal, axis, c, label + name, preferred=signal.preferred) for c, name in enumerate(names)]
+    return [replace(part, channel=name) for part, name in zip(parts, names, strict=True)]
 
 
 def raw_signal(
@@ -190,8 +205,16 @@ def _starts_as(path: Path) -> str:
     return "text" if head and printable > 0.95 * len(head) else ""
 
 
-def choose(signals: Sequence[Signal], dataset: str | None, path: Path) -> Signal:
+def choose(signals: Sequence[Signal], dataset: str | None, path: Path, channel: str | None = None) -> Signal:
     """Return the signal that is asked for, or the only or preferred one.
+
+    Parameters
+    ----------
+    signals : sequence of Signal
+    dataset, channel : str, optional
+        Name or number of a dataset, and of a channel; that of a colour picture is red, green or blue.
+    path : Path
+        For the message.
 
     Raises
     ------
@@ -201,17 +224,40 @@ def choose(signals: Sequence[Signal], dataset: str | None, path: Path) -> Signal
     if not signals:
         raise InputError(f"{path}: no array in it; expected an image (y, x) or a movie (time, y, x)")
     if dataset is not None:
-        return _named(signals, dataset, path)
+        signals = [_named(signals, dataset, path)]
+    if channel is not None:
+        signals = _of_channel(signals, channel, path)
     images = [s for s in signals if s.is_image]
     if len(images) == 1 or len(signals) == 1:
         return (images or list(signals))[0]
     preferred = [s for s in images if s.preferred]
     if len(preferred) == 1:
         return preferred[0]
+    several = preferred or images or list(signals)
+    option = "channel" if all(s.channel for s in several) and channel is None else "dataset"
     raise InputError(
-        f"{path}: holds {len(images or signals)} {'images' if images else 'arrays, none of them an image'}: "
-        f"{_listed(images or signals)}; choose one with --dataset NAME (dataset='NAME')"
+        f"{path}: holds {len(several)} {'images' if images else 'arrays, none of them an image'}: "
+        f"{_listed(several)}; choose one with --{option} NAME ({option}='NAME')"
     )
+
+
+def _of_channel(signals: Sequence[Signal], channel: str, path: Path) -> list[Signal]:
+    """Return the signals of a channel: by its name, its number, or the colour of a picture."""
+    names = list(dict.fromkeys(s.channel or s.name for s in signals))
+    wanted = channel.strip().casefold()
+    named = next((n for n in names if n == channel), None) or next((n for n in names if n.casefold() == wanted), None)
+    if named is None and len(signals) == 1 and "rgb" in roles(signals[0]) and wanted in _COLOURS:
+        axis = roles(signals[0]).index("rgb")
+        if signals[0].shape[axis] >= 3:
+            return [at(signals[0], axis, _COLOURS[wanted], wanted)]
+    if named is None and channel.isdecimal() and int(channel) < len(names):
+        named = names[int(channel)]
+    if named is None:
+        raise InputError(
+            f"{path}: no channel {channel!r} in it; it holds {', '.join(map(repr, names[:12]))}; "
+            "choose one with --channel NAME"
+        )
+    return [s for s in signals if (s.channel or s.name) == named]
 
 
 def _named(signals: Sequence[Signal], dataset: str, path: Path) -> Signal:
@@ -222,10 +268,14 @@ def _named(signals: Sequence[Signal], dataset: str, path: Path) -> Signal:
         lambda s: s.name.rsplit("/", 1)[-1].casefold() == wanted,
     ]
     for test in tests:
-        found = [s for s in signals if test(s)]
-        if len(found) == 1:
-            return found[0]
-    if dataset.isdigit() and int(dataset) < len(signals):
+        matching = [s for s in signals if test(s)]
+        if len(matching) == 1:
+            return matching[0]
+    numbered = re.fullmatch(r"channel (\d{1,9})", wanted)
+    separate = [s for s in signals if s.channel]
+    if numbered and int(numbered[1]) < len(separate):
+        return separate[int(numbered[1])]
+    if dataset.isdecimal() and int(dataset) < len(signals):
         return signals[int(dataset)]
     raise InputError(
         f"{path}: no dataset {dataset!r} in it; it holds {_listed(signals)}; choose one with --dataset NAME"
@@ -315,12 +365,21 @@ def seconds(step: float | None, unit: str) -> float | None:
 
 
 def _scaled(step: float | None, unit: str, table: dict[str, float]) -> float | None:
-    word = unit.strip().strip("[]").replace("\\u00b5", "u").replace("\\u00B5", "u").replace("_", "")
-    word = word.replace("µ", "u").replace("μ", "u").replace("\u212b", "Å").strip()
+    word = _unit_word(unit)
     factor = table.get(word.casefold()) if word not in ("MS", "Mm", "PM", "H") else None
     if factor is None or step is None or not np.isfinite(step) or step == 0:
         return None
     return abs(float(step)) * factor
+
+
+def _unit_word(unit: str) -> str:
+    r"""Return a unit in one spelling: escapes such as ``\u00B5`` and composed letters resolved, the micro sign as u."""
+    word = re.sub(r"\\[uU]([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit)
+    with suppress(UnicodeError):  # UTF-8 that a program took for Latin-1
+        word = word.encode("latin-1").decode("utf-8")
+    word = unicodedata.normalize("NFKC", word)  # one letter for the micro sign and mu, one for the Ångström sign and Å
+    word = word.replace("\N{GREEK SMALL LETTER MU}", "u").replace("_", "").replace("\0", "").strip(" []()\t\r\n")
+    return re.sub(r"\s*(/|per)\s*(px|pixels?)$", "", word, flags=re.IGNORECASE)
 
 
 def pixel_sides(signal: Signal) -> tuple[float | None, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import uuid
 from collections.abc import Iterable
@@ -17,6 +18,9 @@ from bravaismap.errors import InputError, OutputError
 from bravaismap.read.signal import Axis, Index, Signal, reading
 
 __all__ = ["read_video", "write_video"]
+
+#: On Windows, no console opens for ffmpeg.
+_WINDOWLESS = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
 
 
 def read_video(path: Path) -> list[Signal]:
@@ -49,8 +53,18 @@ def read_video(path: Path) -> list[Signal]:
     load = partial(_load_video, str(path), (count, height, width), dtype, fps if constant else None)
     time = Axis("time", 1 / fps if fps else None, "s")
     axes = (time, Axis("y"), Axis("x"))
-    colour = _is_coloured(raw, width, height)
-    return [Signal(path.stem, (count, height, width), dtype, load, axes, colour=colour)]
+    colour, aspect = _is_coloured(raw, width, height), _aspect(ffmpeg, path)
+    shape = (count, height, width)
+    return [Signal(path.stem, shape, dtype, load, axes, colour=colour, aspect=aspect, playback=True)]
+
+
+def _aspect(ffmpeg: Any, path: Path) -> float:
+    """Return the height of a pixel over its width: the inverse of the sample aspect ratio that ffmpeg reports."""
+    command = [ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", str(path)]  # fails, having described the file
+    done = subprocess.run(command, capture_output=True, check=False, creationflags=_WINDOWLESS)
+    streams = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if " Video: " in line]
+    ratio = re.search(r"\bSAR (\d+):(\d+)", streams[0]) if streams else None
+    return int(ratio[2]) / int(ratio[1]) if ratio and int(ratio[1]) and int(ratio[2]) else 1.0
 
 
 def _check_container(path: Path) -> None:
@@ -89,8 +103,7 @@ def _load_video(
         "-map", "0:v:0", *skip, "-frames:v", str(count), "-fps_mode", "passthrough",
         "-pix_fmt", "gray" if dtype.itemsize == 1 else "gray16le", "-f", "rawvideo", "-",
     ]  # fmt: skip
-    windowless = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
-    done = subprocess.run(command, capture_output=True, check=False, creationflags=windowless)
+    done = subprocess.run(command, capture_output=True, check=False, creationflags=_WINDOWLESS)
     found = len(done.stdout) // (shape[1] * shape[2] * dtype.itemsize)
     if found != count:
         raise InputError(

@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import IUCR_SYMBOLS, display_name
+from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
+from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 
-__all__ = ["PhaseMap", "mapped_frames", "phase_table"]
+__all__ = ["PhaseMap", "mapped_frames", "phase_summary", "phase_table"]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -24,12 +25,17 @@ class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"{phase_table(self)}\n\n{super().__repr__()}" if _has_table(self) else super().__repr__()
+        return f"{phase_summary(self)}\n\n{super().__repr__()}" if _has_table(self) else super().__repr__()
 
 
 def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
     """Tell which frames of a result have been classified."""
     return np.asarray(np.isfinite(result["fraction"].values).all(axis=-1))
+
+
+def phase_summary(result: xr.Dataset) -> str:
+    """Return the phase table of a result, and below it each reason to doubt it."""
+    return "\n".join([phase_table(result), *(f"doubt: {line}" for line in doubts(result))])
 
 
 def phase_table(result: xr.Dataset) -> str:
@@ -76,6 +82,9 @@ def _image_rows(result: xr.Dataset) -> list[list[str]]:
     probability, spread = result["probability"].values, result["probability_std"].values
     rows = [["image", "phase", "probability", "second"]]
     for i, image in enumerate(result["image"].values):
+        if np.isnan(probability[i]).any():
+            rows.append([str(image), NOT_MEASURED, "", ""])
+            continue
         order = np.argsort(-probability[i], kind="stable")
         cells = [percent(probability[i, n], spread[i, n]) for n in order[:2]]
         second = [f"{display_name(names[n])} {cell}" for n, cell in zip(order[1:2], cells[1:], strict=True)]

@@ -24,7 +24,16 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from bravaismap.conventions import COLORS, DIMS, NONE, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import (
+    COLORS,
+    DIMS,
+    NONE,
+    NOT_MEASURED,
+    PROBABILITY_CMAP,
+    SEQUENTIAL_CMAP,
+    UNMAPPED,
+    display_name,
+)
 from bravaismap.errors import InputError
 
 __all__ = [
@@ -42,6 +51,7 @@ __all__ = [
 
 _WIDTH = 6.3  # in; at 12 cm in print the text is 7 pt and 6 pt high
 _TEXT, _SMALL, _FILM_TEXT = 9.0, 8.0, 14.0  # pt
+_HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": "0.7"}  # what was never measured
 
 
 def class_colors(names: Iterable[str]) -> dict[str, str]:
@@ -90,12 +100,15 @@ def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overla
             _outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
             axes[0].set_title("image, window outlined")
     draw_map(axes[-1], result, table[label])
+    unmeasured = _hatch_unmeasured(axes[-1], result, label)
     axes[-1].set_title(stamp(result, index))
     for ax in axes:
         label_axes(ax, result, left=ax is axes[0])
     shares = [100 * (label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
     texts = [f"{display_name(name)} {share:.1f} %" for name, share in zip(colors, shares, strict=True)]
     patches = [Patch(fc=c, ec="0.3", lw=0.5, label=text) for c, text in zip(colors.values(), texts, strict=True)]
+    if unmeasured:
+        patches.append(Patch(fc="none", ec=_HATCHED["edgecolor"], hatch=_HATCHED["hatch"], label=NOT_MEASURED))
     figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=_SMALL, frameon=False)
     return sized(figure)
 
@@ -122,6 +135,9 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
     for i, (variable, cmap, limit) in enumerate(blocks[: 1 + std]):
         maps = np.asarray(result[variable].isel(time=index).transpose("lattice", ...).values)
         _draw_maps(axes[i * rows :][:rows], result, maps, names, cmap, limit, ("probability", "σ of probability")[i])
+    if "label" in result:
+        for ax in axes.ravel()[: len(names)]:
+            _hatch_unmeasured(ax, result, np.asarray(result["label"].isel(time=index).values))
     figure.suptitle(stamp(result, index))
     return sized(figure)
 
@@ -335,9 +351,22 @@ def draw_map(ax: Axes, result: xr.Dataset, values: Any, cmap: str | None = None,
     return mesh
 
 
+def _hatch_unmeasured(ax: Axes, result: xr.Dataset, label: NDArray[Any]) -> bool:
+    """Hatch the windows of a mapped frame of which too little was measured, and return whether there are any."""
+    missing = label == UNMAPPED
+    if missing.all() or not missing.any():
+        return False
+    y, x = edges(result["y"].values), edges(result["x"].values)
+    ax.pcolor(x, y, np.ma.masked_where(~missing, missing), facecolor="none", lw=0, **_HATCHED)
+    return True
+
+
 def _draw_image(ax: Axes, frame: xr.DataArray, sample: Any = None) -> AxesImage:
     """Draw a frame in grey, its contrast being that of `sample` if given, but for 0.5 % of pixels at either end."""
-    low, high = np.nanpercentile(frame.values if sample is None else sample, (0.5, 99.5))
+    values = np.asarray(frame.values if sample is None else sample)
+    low, high = np.nanpercentile(values, (0.5, 99.5)) if np.isfinite(values).any() else (0.0, 1.0)
+    if not np.isfinite(frame.values).all():
+        ax.patch.set(**_HATCHED)  # shows through what was never measured
     extent: Any = (*edges(frame["x"].values)[[0, -1]], *edges(frame["y"].values)[[-1, 0]])
     return ax.imshow(frame.values, cmap="gray", vmin=low, vmax=high if high > low else low + 1, extent=extent)
 

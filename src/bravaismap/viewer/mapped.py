@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie
+from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
 from bravaismap.viewer.source import HeldResult, Source, StoredResult
-from bravaismap.windows import window_grid
 
 __all__ = ["MappedMovie", "open_source"]
 
@@ -39,7 +40,8 @@ class MappedMovie(Source):
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
-        grid = window_grid((calibrated.sizes["y"], calibrated.sizes["x"]), settings.window, settings.step)
+        settings = settled(settings, calibrated)
+        grid = grid_of(settings, calibrated)
         record = classifier.record
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
@@ -88,6 +90,7 @@ def open_source(
     *,
     pixel_size: float | None = None,
     frame_time: float | None = None,
+    reader: Callable[[str], xr.DataArray] | None = None,
     **options: Any,
 ) -> Source:
     """Return the source that a result, a path or a movie means.
@@ -103,6 +106,8 @@ def open_source(
         Which array of a movie file that holds several.
     pixel_size, frame_time : float, optional
         In nm and s; replace what a movie carries.
+    reader : callable, optional
+        Reads the movie of a path, in the place of :func:`bravaismap.read`.
     options
         How to map a movie: fields of :class:`bravaismap.classify.settings.Settings`; None for what is not given.
 
@@ -112,7 +117,7 @@ def open_source(
         If there is nothing to look at, or what was given does not go together.
     """
     if isinstance(what, xr.Dataset):
-        return HeldResult(what, _movie(movie, dataset))
+        return HeldResult(what, _movie(movie, dataset, reader))
     chosen = {name: value for name, value in options.items() if value is not None}
     calibration: dict[str, Any] = {"pixel_size": pixel_size, "frame_time": frame_time}
     if not isinstance(what, str | os.PathLike):
@@ -123,19 +128,20 @@ def open_source(
         given = [f"--{name.replace('_', '-')}" for name in [*chosen, *measured]]
         if given:
             raise InputError(f"{', '.join(given)} was given, but {path} is mapped already; these are for a movie")
-        return StoredResult(path, _movie(movie, dataset))
+        return StoredResult(path, _movie(movie, dataset, reader))
     if movie is not None:
         raise InputError(f"--movie {movie} was given, but {path} is not a result; give the result first, or no --movie")
     from bravaismap.read.reading import read
 
-    return MappedMovie(read(path, dataset=dataset, **calibration), path.name, Settings(**chosen))
+    frames = read(path, dataset=dataset, **calibration) if reader is None else reader(str(path))
+    return MappedMovie(frames, path.name, Settings(**chosen))
 
 
-def _movie(movie: Any, dataset: str | None) -> xr.DataArray | None:
+def _movie(movie: Any, dataset: str | None, reader: Callable[[str], xr.DataArray] | None) -> xr.DataArray | None:
     if movie is None:
         return None
     if isinstance(movie, str | os.PathLike):
         from bravaismap.read.reading import read
 
-        return read(movie, dataset=dataset)
+        return read(movie, dataset=dataset) if reader is None else reader(os.fspath(movie))
     return as_movie(movie)
