@@ -1,9 +1,9 @@
-"""The plane group and the columns of crystals of known structure, from images by scattering physics, down to few counts.
+"""The plane group and the columns of crystals of known structure, from multislice images, down to few counts.
 
 python benchmarks/known_structures.py [--convolution] [--json FILE]        (needs the extra `physics`)
 
-The stills of benchmarks/physical_movie.py: multislice HAADF of one cell, tiled in any orientation. The theory of a projection is
-the two-dimensional space group of all its atoms, whatever their height.
+The stills of benchmarks/physical_movie.py: HAADF of one cell, tiled in any orientation. The theory of a projection is the
+two-dimensional space group of all its atoms, whatever their height.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from bravaismap.export.motif import export_motif
 from bravaismap.lattice import basis_from_cell, reduce_basis
 from bravaismap.motif.motif import motif
 from bravaismap.motif.plane_groups import PLANE_GROUPS
+from bravaismap.motif.settings import SYSTEMATIC
 from bravaismap.motif.structure_text import cell_text, coordinate_triplets, number_text, structure_text
 from bravaismap.movie import as_movie
 from bravaismap.show.motif import plot_motif
@@ -273,6 +274,12 @@ def test_no_image_of_finite_numbers_raises_anything_else(seed: int) -> None:
                 continue
             assert np.isfinite(found["probability"]).all()
             assert found["probability"].sum() == pytest.approx(1)
+
+
+def test_settings_are_kept(pattern: Callable[..., Pattern]) -> None:
+    found = motif(pattern("p4", noise=0.1).image)
+    assert found.attrs["systematic"] == SYSTEMATIC
+    assert found.attrs["distortion"] == 0.02
 
 
 def test_the_same_image_gives_the_same_motif(pattern: Callable[..., Pattern]) -> None:

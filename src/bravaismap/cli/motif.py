@@ -12,6 +12,7 @@ from bravaismap.cli.options import DatasetOption, DistortionOption, PixelOption
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import out
 from bravaismap.errors import InputError
+from bravaismap.motif.settings import SYSTEMATIC
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,7 @@ def motif(
         typer.Option(
             "--systematic", help="Errors of structure factors besides noise, as a fraction; 0 for a simulation."
         ),
-    ] = 0.2,
+    ] = SYSTEMATIC,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
     output: Annotated[

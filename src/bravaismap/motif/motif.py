@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bravaismap.classify.settings import DEFAULTS
 from bravaismap.conventions import LATTICES
 from bravaismap.errors import InputError
 from bravaismap.lattice import deviation, reduce_basis, shape
@@ -22,18 +23,16 @@ from bravaismap.motif.averaging import averaged_cell
 from bravaismap.motif.belonging import belonging
 from bravaismap.motif.columns import Columns, find_columns
 from bravaismap.motif.plane_groups import PLANE_GROUPS, Setting, contains
+from bravaismap.motif.settings import SYSTEMATIC
 from bravaismap.motif.structure_factors import PatternFit, StructureFactors, structure_factors
 from bravaismap.motif.symmetry import GroupFit, Symmetry, find_symmetry
 from bravaismap.motif.translations import fit_cell
 from bravaismap.movie import as_movie, finite_pixels, pixel_size
 
-__all__ = ["SYSTEMATIC", "motif"]
+__all__ = ["extinct", "motif"]
 
 Floats = NDArray[np.floating]
 
-#: Errors of structure factors besides noise that are allowed for in an image, as a fraction of their size: aberrations,
-#: tips and scans break the symmetry of crystals of known structure by about so much.
-SYSTEMATIC = 0.2
 #: Share of the pixels that must fall out for the rest to be fitted anew.
 _MATTERS = 0.005
 #: Misfit of a group, as a fraction, below which one that was not chosen is reported as pseudosymmetry.
@@ -61,7 +60,7 @@ def motif(
     basis: ArrayLike | None = None,
     *,
     mask: ArrayLike | None = None,
-    distortion: float = 0.02,
+    distortion: float = DEFAULTS.distortion,
     systematic: float = SYSTEMATIC,
 ) -> xr.Dataset:
     """Return what sits in the cell of a lattice, and the plane group of the pattern.
