@@ -226,7 +226,7 @@ def summary(rows: list[tuple]) -> dict:
         figures[name] = {
             "right": float(right.mean()), "clear": float(right[clear].mean()), "images_clear": int(clear.sum()),
             "with_lattice": float(right[clear & found].mean()), "calibration_error": float(error),
-            "calibration_error_below": float(calibration_error(probability.max(axis=1)[shy], right[shy])),
+            "calibration_error_below": float(calibration_error(probability.max(axis=1)[shy], right[shy]) if shy.any() else 0),
         }  # fmt: skip
         each = figures[name]
         print(
