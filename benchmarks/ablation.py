@@ -32,8 +32,9 @@ from scipy.special import softmax
 import bravaismap as bm
 from bravaismap.classify import posterior
 from bravaismap.classify.models import MODELS, load_model
-from bravaismap.evaluate.answers import Answers, Labelled, answer, read_labelled
+from bravaismap.evaluate.answers import Answers, answer
 from bravaismap.evaluate.comparison import Compared, compare
+from bravaismap.evaluate.labelled import Labelled, read_labelled
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
@@ -167,23 +168,23 @@ def without(switches: Sequence[Switch], labelled: Labelled, distortion: float) -
         return answer(load_model("lattice", distortion), labelled)
 
 
-def combined(one: Answers, other: Answers, powers: Sequence[float]) -> Answers:
+def combined(first: Answers, second: Answers, powers: Sequence[float]) -> Answers:
     """Return the product of the probabilities of two models, each to a power."""
-    log = sum(p * np.log(a.probability.clip(1e-6, 1)) for p, a in zip(powers, (one, other), strict=True))
+    log = sum(p * np.log(a.probability.clip(1e-6, 1)) for p, a in zip(powers, (first, second), strict=True))
     product = softmax(log, axis=1)
-    seconds = one.seconds.sum() + other.seconds.sum()
+    seconds = first.seconds.sum() + second.seconds.sum()
     total = np.array([len(product)])
-    return replace(one, model="combined", probability=product, batches=total, seconds=np.array([seconds]), cells=None)
+    return replace(first, model="combined", probability=product, batches=total, seconds=np.array([seconds]), cells=None)
 
 
 def fitted_powers(kind: str, number: int = 600) -> Sequence[float]:
     """Return the powers of the highest likelihood on simulated windows that are used for nothing else."""
     labelled = simulated_windows(kind, number, SEED + 1000)
-    one, other = (answer(load_model(name, KINDS[kind]), labelled) for name in ("lattice", PARTNER))
+    first, second = (answer(load_model(name, KINDS[kind]), labelled) for name in ("lattice", PARTNER))
     windows = np.arange(number)
 
     def loss(powers: np.ndarray) -> float:
-        probability = combined(one, other, powers).probability
+        probability = combined(first, second, powers).probability
         return float(-np.log(probability[windows, labelled.labels]).mean())
 
     return list(minimize(loss, [1.0, 0.1], method="Nelder-Mead").x)
@@ -200,14 +201,14 @@ def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
     compared = compare([lattice, *others.values()], seed=SEED)[1:]
     apart = [np.abs(a.probability - lattice.probability).max(axis=1) for a in others.values()]
     return {
-        name: Row(one, float((gap > _MOVED).mean()), bool(gap.any()))
-        for name, one, gap in zip(others, compared, apart, strict=True)
+        name: Row(comparison, float((gap > _MOVED).mean()), bool(gap.any()))
+        for name, comparison, gap in zip(others, compared, apart, strict=True)
     }
 
 
-def idle(found: dict[str, dict[str, Row]]) -> list[str]:
+def idle(rows_by_kind: dict[str, dict[str, Row]]) -> list[str]:
     """Return the ingredients whose absence changes no window of any kind."""
-    return [name for name in ABLATIONS if not any(of_kind[f"{_OFF}{name}"].differs for of_kind in found.values())]
+    return [name for name in ABLATIONS if not any(kind[f"{_OFF}{name}"].differs for kind in rows_by_kind.values())]
 
 
 def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
@@ -249,22 +250,24 @@ def table(rows_of_kind: dict[str, Row]) -> str:
     )
 
 
-def write_csv(found: dict[str, dict[str, Row]], path: Path) -> None:
+def write_csv(rows_by_kind: dict[str, dict[str, Row]], path: Path) -> None:
     """Write every figure with its interval, a row for each row of the table and kind of windows."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         gaps = ("difference_accuracy", "difference_nll")
         ends = [f"{name}{end}" for name in (*FIGURES, *gaps) for end in ("", "_low", "_high")]
         writer.writerow(["row", "windows_of", "distortion", "windows", "moved", *ends])
-        for kind, of_kind in found.items():
+        for kind, of_kind in rows_by_kind.items():
             for name, row in of_kind.items():
-                one = row.compared
-                difference = (one.differences[gap.removeprefix("difference_")] for gap in gaps)
+                comparison = row.compared
+                difference = (comparison.differences[gap.removeprefix("difference_")] for gap in gaps)
                 numbers = [
-                    v for i in (*(one.figures[n] for n in FIGURES), *difference) for v in (i.value, i.low, i.high)
+                    v
+                    for i in (*(comparison.figures[n] for n in FIGURES), *difference)
+                    for v in (i.value, i.low, i.high)
                 ]
                 writer.writerow(
-                    [name, kind, KINDS[kind], one.windows, f"{row.moved:.4g}", *(f"{v:.6g}" for v in numbers)]
+                    [name, kind, KINDS[kind], comparison.windows, f"{row.moved:.4g}", *(f"{v:.6g}" for v in numbers)]
                 )
 
 
@@ -281,16 +284,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.csv is not None:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
     print(machine())
-    found = {}
+    rows_by_kind = {}
     for kind, labelled in labelled_windows(given.files, given.number).items():
-        found[kind] = rows(labelled, kind)
+        rows_by_kind[kind] = rows(labelled, kind)
         print(f"\n{kind}, {len(labelled.labels)} windows, distortion {100 * KINDS[kind]:g} %")
-        print(table(found[kind]), flush=True)
+        print(table(rows_by_kind[kind]), flush=True)
     if given.csv is not None:
-        write_csv(found, given.csv)
-    if idle(found):
+        write_csv(rows_by_kind, given.csv)
+    if idle(rows_by_kind):
         raise SystemExit(
-            f"these changed nothing on these windows; use more, or correct ABLATIONS: {', '.join(idle(found))}"
+            f"these changed nothing on these windows; use more, or correct ABLATIONS: {', '.join(idle(rows_by_kind))}"
         )
 
 

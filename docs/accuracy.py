@@ -17,8 +17,9 @@ import numpy as np
 import bravaismap as bm
 from bravaismap.classify.models import load_model
 from bravaismap.conventions import display_name
-from bravaismap.evaluate.answers import Labelled, answer
+from bravaismap.evaluate.answers import answer
 from bravaismap.evaluate.comparison import Compared, Interval, compare
+from bravaismap.evaluate.labelled import Labelled
 from bravaismap.files import made_folder, save_figure
 from bravaismap.show.scores import plot_reliability
 

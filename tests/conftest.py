@@ -112,7 +112,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures that `map` draws, which take seconds, where a test is about something else."""
-    monkeypatch.setattr("bravaismap.export.files.export_figures", lambda *_, **__: [])
+    monkeypatch.setattr("bravaismap.export.figures.export_figures", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ for name, probability in answers.items():
 import torch
 
 from bravaismap.measure.spots import standardize, whitened_power
-from bravaismap.show.maps import whole_plane
+from bravaismap.show.axes import whole_plane
 
 figure = Figure((8, 4.4), layout="constrained")
 axes = figure.subplots(2, len(amorphous))

@@ -63,7 +63,7 @@ print(phase_table(sharp))
 # %%
 # The answer as a function of the distortion shows where it tips. The measurement stays the same throughout:
 
-from bravaismap.show.maps import class_colors
+from bravaismap.show.axes import class_colors
 
 tried = np.geomspace(0.001, 0.1, 25)
 probability = np.stack([bm.reclassify(one, distortion=float(d))["probability"].values[0] for d in tried])

@@ -24,7 +24,7 @@ import numpy as np
 
 import bravaismap as bm
 from bravaismap.result.phase_map import phase_table
-from bravaismap.simulate.recipe import read_recipes
+from bravaismap.simulate.books import read_recipes
 
 folder = Path(tempfile.mkdtemp())
 toml = """

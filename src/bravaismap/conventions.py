@@ -1,4 +1,4 @@
-"""Names, order, symbols, colours, units and dimensions: the one place that holds them.
+"""Names, order, symbols, colours, units and dimensions, which all modules take from here.
 
 Axes are ``(time, y, x)`` with y pointing down and the origin at the top left. Lengths are in nm, time in s, dose in
 electrons per square ångström, angles in degrees at the public surface and radians inside. A spatial frequency is
@@ -52,9 +52,9 @@ UNMAPPED: Final = -1
 NOT_MEASURED: Final = "not measured"
 #: Parameters of a primitive cell; each has its standard deviation, of the same name with ``_std``.
 CELL_PARAMETERS: Final = ("a", "b", "gamma", "orientation")
-#: What lengths can be in: nm, or px where the pixel size is not known.
+#: Units of lengths: nm, or px where the pixel size is not known.
 LENGTH_UNITS: Final = ("nm", "px")
-#: An array of real numbers, in annotations; a text, so that the names of the classes do not load NumPy.
+#: An array of real numbers, in annotations; a string, so that importing this module does not load NumPy.
 Floats: TypeAlias = "NDArray[np.floating]"
 
 #: Symbols of the two-dimensional Bravais lattices in the International Tables for Crystallography.
@@ -67,7 +67,7 @@ IUCR_SYMBOLS: Final = {
     NONE: "",
 }
 
-#: Degrees by which a lattice is turned until it looks the same.
+#: Rotation in degrees after which a lattice of each class repeats.
 TURNS: Final = {
     "square": 90.0,
     "rectangular": 180.0,
@@ -76,7 +76,7 @@ TURNS: Final = {
     "oblique": 180.0,
 }
 
-#: Other names in use, the ones of the paper among them.
+#: Other names of the classes, those of the paper among them.
 ALIASES: Final = {
     "noise": NONE,
     "no lattice": NONE,
@@ -110,14 +110,14 @@ SEQUENTIAL_CMAP: Final = "cividis"
 DIVERGING_CMAP: Final = "RdBu_r"
 
 
-def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Return the known names most like `name`, joined by commas (all of them when none is alike)."""
-    known = list(known)
-    return ", ".join(get_close_matches(name, known, n=count, cutoff=0.4) or known)
+def nearest_names(name: str, names: Iterable[str], count: int = 3) -> str:
+    """Return those of the names that are most like `name`, joined by commas, or all of them if none is alike."""
+    names = list(names)
+    return ", ".join(get_close_matches(name, names, n=count, cutoff=0.4) or names)
 
 
 def class_name(name: str) -> str:
-    """Return the class that `name` means, taking aliases, any case, and spaces, hyphens or underscores.
+    """Return the class of a name or alias, in any case, with spaces, hyphens or underscores.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def class_name(name: str) -> str:
     Raises
     ------
     InputError
-        If no class goes by that name.
+        If no class has that name.
     """
     words = name.strip().lower().replace("_", " ").replace("-", " ")
     canonical = ALIASES.get(words, words.replace(" ", "_"))
@@ -154,5 +154,5 @@ def display_name(name: str) -> str:
 
 def length_unit(pixel_size: float | None) -> str:
     """Return the unit of lengths: nm, or px where the pixel size (nm) is not known."""
-    known, unknown = LENGTH_UNITS
-    return known if pixel_size else unknown
+    calibrated, uncalibrated = LENGTH_UNITS
+    return calibrated if pixel_size else uncalibrated

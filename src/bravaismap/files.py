@@ -1,4 +1,4 @@
-"""Files written whole: what is at a path is the old file or the new one, never half of one."""
+"""Files written atomically: at a path there is the old file or the new one, never a part of one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def made_folder(folder: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write a file or folder to, which becomes `path` if all goes well and vanishes if not."""
+    """Yield a temporary path for a file or folder, which replaces `path` at the end, or is removed after an error."""
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         with advice(path):
@@ -72,7 +72,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(whole: Path, target: Path) -> None:
-    """Put what is complete under its name; a folder cannot replace one, so that one steps aside first."""
+    """Move a complete file or folder to its path; a folder there is moved aside first, as it cannot be replaced."""
     if not target.is_dir():
         whole.replace(target)
         return
@@ -96,26 +96,26 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def advice(path: Path) -> Iterator[None]:
-    """Turn a failure to write `path` into one line that says what to do."""
+    """Turn a failure to write `path` into an `OutputError` that says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "free some space, or choose a folder on another disk"
+            remedy = "free some space, or choose a folder on another disk"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            advice = "choose a folder you may write to, or close the program that has the file open"
+            remedy = "choose a folder you may write to, or close the program that has the file open"
         else:
-            advice = "choose another folder or name"
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
+            remedy = "choose another folder or name"
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {remedy}") from error
 
 
 def texts(values: np.ndarray) -> list[str]:
-    """Return each number in as few digits as give it back, whole ones without a point; NaN is empty."""
+    """Return each number in the fewest digits that restore it, whole numbers without a point, NaN as empty text."""
     return ["" if value != value else str(value).removesuffix(".0") for value in np.asarray(values)]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete, or raise `OutputError`."""
+    """Write a file that appears at its path only when it is complete, or raise `OutputError`."""
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -51,14 +51,14 @@ def as_movie(
     Parameters
     ----------
     images : array, shape (y, x) or (time, y, x)
-        Real numbers; NumPy (what is masked becomes NaN), dask, torch (on the CPU) or an xarray object. An xarray movie
-        is returned as it is but for a calibration given here, which replaces its own.
+        Real numbers: NumPy (masked pixels become NaN), dask, torch (on the CPU) or xarray. An xarray movie is returned
+        as it is, except that a calibration given here replaces its own.
     pixel_size : float, optional
         Side of a pixel in nm. Unknown when not given; never guessed.
     frame_time : float, optional
         Time from one frame to the next in s.
     name, attrs : optional
-        Name and attributes of the result, for an array that has none yet.
+        Name and attributes of the movie, for an array without them.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def _array(images: Any) -> np.ndarray:
 
 
 def check_pixels(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    """Raise `InputError` unless `dtype` is a real number and `shape` is that of an image or movie."""
+    """Raise `InputError` unless `dtype` is of real numbers and `shape` that of an image or movie."""
     if np.dtype(dtype).kind not in "buif":
         raise InputError(f"pixels of type {dtype} were given; expected real numbers (integers or floating point)")
     if len(shape) not in (2, 3):
@@ -134,7 +134,7 @@ def frame_time(movie: xr.DataArray) -> float | None:
 
 
 def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 0) -> np.ndarray:
-    """Return `frames` with no NaN or infinite pixel in them, and in a range that can be computed with.
+    """Return frames without NaN or infinite pixels, in a range that single precision can compute with.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _continued(frame: np.ndarray, bad: np.ndarray) -> np.ndarray:
 
 
 def _in_range(frames: np.ndarray) -> np.ndarray:
-    """Return frames, those scaled to 0 to 1 whose contrast single precision cannot hold."""
+    """Return frames with those scaled to 0–1 whose contrast single precision cannot hold."""
     if frames.dtype.kind == "b" or frames.dtype.itemsize == 1:
         return frames
     low, high = (limit(axis=(1, 2)).astype(np.float64) for limit in (frames.min, frames.max))
@@ -237,30 +237,30 @@ def _in_range(frames: np.ndarray) -> np.ndarray:
     return frames
 
 
-def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:
-    """Yield the number and the pixels of the wanted frames, one at a time.
+def read_frames(movie: xr.DataArray, numbers: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:
+    """Yield the number and the pixels of frames, one at a time.
 
-    A lazy movie is read block by block along time, each block once, so that a file whose blocks hold several frames is
-    not read several times. While the frames of one block are worked on the next one is read, and no more, so that
-    memory is set by the block and not by the movie.
+    A lazy movie is read block by block along time, each block once even if it holds several frames. The next block,
+    and no more, is read while the frames of a block are in use, so that the memory depends on the block and not on the
+    movie.
 
     Parameters
     ----------
     movie : DataArray (time, y, x)
-    wanted : iterable of int
-        Numbers of frames, ascending.
+    numbers : iterable of int
+        Numbers of the frames, ascending.
 
     Yields
     ------
     (int, array of shape (y, x))
     """
     if not hasattr(movie.data, "dask"):
-        yield from ((int(index), movie.data[index]) for index in wanted)
+        yield from ((int(index), movie.data[index]) for index in numbers)
         return
     ends = np.cumsum(movie.data.chunks[0])
-    frames = np.fromiter(wanted, int)
-    numbers = np.searchsorted(ends, frames, side="right")
-    blocks = [(int(ends[number - 1]) if number else 0, int(ends[number])) for number in np.unique(numbers)]
+    frames = np.fromiter(numbers, int)
+    block_numbers = np.unique(np.searchsorted(ends, frames, side="right"))
+    blocks = [(int(ends[number - 1]) if number else 0, int(ends[number])) for number in block_numbers]
 
     def read(first: int, end: int) -> np.ndarray:
         # by threads even where a cluster is the default: its workers may not see the file

@@ -1,4 +1,4 @@
-"""The window grid: where the windows of a frame begin, where their centres lie, and what happens at the edge.
+"""The window grid: the origins and centres of the windows of a frame, which cover it up to its edges.
 
 Windows of side `window` begin every `step` px from the top left corner. If the last one would leave a margin of the
 frame uncovered, one more window is added that ends exactly at the edge, so that every pixel lies in a window. Only a
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError, warn
 
 __all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "missing_share", "window_grid", "window_parts"]
@@ -25,7 +26,7 @@ SMALLEST_WINDOW = 16
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """Windows over a frame.
+    """A grid of windows over a frame.
 
     Attributes
     ----------
@@ -48,14 +49,14 @@ class WindowGrid:
         return len(self.top), len(self.left)
 
     @property
-    def centers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def centers(self) -> tuple[Floats, Floats]:
         """Positions (y, x) of the window centres in px, pixel centres lying at whole numbers."""
         middle = (self.window - 1) / 2
         return (self.top + middle).astype(np.float64), (self.left + middle).astype(np.float64)
 
 
 def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
-    """Lay windows over a frame.
+    """Return the grid of windows over a frame.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
     Warns
     -----
     UserWarning
-        If the step is larger than the window, so that pixels between the windows are not looked at.
+        If the step is larger than the window, so that pixels between the windows are left out.
     """
     if step < 1:
         raise InputError(f"a step of {step} px was given; expected at least 1")
@@ -106,7 +107,7 @@ def missing_share(missing: NDArray[np.bool_], grid: WindowGrid) -> NDArray[np.fl
 
 
 def window_parts(grid: WindowGrid, most: int) -> Iterator[WindowGrid]:
-    """Yield a grid in parts of at most `most` windows, whose windows one after another are those of the grid."""
+    """Yield a grid in parts of at most `most` windows, in the order of its windows."""
     rows, columns = grid.shape
     if columns <= most:
         together = most // columns

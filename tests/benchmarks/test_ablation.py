@@ -13,7 +13,8 @@ import pytest
 from bravaismap.classify import likelihood
 from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES
-from bravaismap.evaluate.answers import Labelled, answer
+from bravaismap.evaluate.answers import answer
+from bravaismap.evaluate.labelled import Labelled
 from bravaismap.measure import measurement
 from bravaismap.simulate.windows import simulate
 from bravaismap.simulate.writing import write_windows

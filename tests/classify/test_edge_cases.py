@@ -16,8 +16,8 @@ from bravaismap.classify.models import LatticeClassifier
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.phases.verdict import tipping_points, verdict
+from bravaismap.simulate.books import recipe_book
 from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
-from bravaismap.simulate.recipe import recipe_book
 from bravaismap.simulate.windows import simulate
 
 A = 9.0  # px

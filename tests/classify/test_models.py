@@ -165,7 +165,7 @@ def test_lattice_does_not_depend_on_the_batch(windows: np.ndarray, monkeypatch: 
     model = LatticeClassifier(0.01)
     whole = model.predict(windows, samples=30, seed=4)
     monkeypatch.setattr("bravaismap.compute.device._PIXELS_ON_PROCESSOR", 5 * 128**2)
-    monkeypatch.setattr(importlib.import_module("bravaismap.classify.cells"), "_AT_ONCE", 7)
+    monkeypatch.setattr(importlib.import_module("bravaismap.classify.cells"), "_BATCH", 7)
     parts = model.predict(windows, samples=30, seed=4)
     for name in ("probability", "probability_std", "entropy", "mutual_information"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-3)

@@ -21,7 +21,7 @@ from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.interop.napari import map_layer
-from bravaismap.live.run import StackSource, watch
+from bravaismap.live.watching import StackSource, watch
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_movie
 from bravaismap.unmixing import unmix

@@ -12,7 +12,8 @@ import pytest
 
 from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES
-from bravaismap.evaluate.answers import evaluate, read_labelled
+from bravaismap.evaluate.answers import evaluate
+from bravaismap.evaluate.labelled import read_labelled
 from bravaismap.simulate.windows import simulate
 from bravaismap.simulate.writing import write_windows
 

@@ -131,7 +131,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     assert said.exit_code != 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("model", ["lattice", "dcnn-2018", "dcnn"])
 def test_a_card_answers_as_the_processor(model: str) -> None:
     windows = np.random.default_rng(0).random((6, 128, 128), dtype=np.float32)

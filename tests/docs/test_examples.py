@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bravaismap.simulate.recipe import read_recipes
+from bravaismap.simulate.books import read_recipes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = ("predict_from_an_image", "analyse_a_movie")

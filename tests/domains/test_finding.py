@@ -14,10 +14,10 @@ import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS
 from bravaismap.domains.finding import domain_maps, find_domains, pixel_votes
 from bravaismap.domains.regions import Plane, drawn_areas, regions_of
-from bravaismap.domains.tracking import Linked, link_frames
+from bravaismap.domains.tracking import LinkedFrame, link_frames
 from bravaismap.domains.void_area import blur_corrected, corrected_fraction
 from bravaismap.errors import InputError
-from bravaismap.export.files import export_domains
+from bravaismap.export.figures import export_domains
 from bravaismap.show.domains import outline_segments, plot_domains
 from bravaismap.simulate.film import Specimen
 from bravaismap.simulate.voids import VoidKinetics
@@ -109,8 +109,8 @@ def test_perimeter_of_a_disc() -> None:
     disc = np.hypot(y, x) < 60
     plane = Plane(np.arange(200.0), np.arange(200.0), side, side, 32)
     found = regions_of(disc, disc.astype(float), plane, 0, np.random.default_rng(0))
-    assert found.measures["perimeter"][0] == pytest.approx(2 * np.pi * 30, rel=0.02)
-    assert found.measures["radius"][0] == pytest.approx(30, rel=0.01)
+    assert found.perimeter[0] == pytest.approx(2 * np.pi * 30, rel=0.02)
+    assert found.radius[0] == pytest.approx(30, rel=0.01)
 
 
 def test_votes_are_the_mean_over_the_windows_that_cover_a_pixel() -> None:
@@ -126,11 +126,18 @@ def tell(story: list[list[str]]) -> list[list[tuple[int, str, str, str]]]:
     """Follow regions drawn with #, and return track, event, parents and fate of each, frame by frame."""
     from scipy.ndimage import label
 
-    linked, told = Linked("none"), []
-    for i, picture in enumerate(story):
+    frames: list[LinkedFrame] = []
+    for picture in story:
         numbers, _ = label(np.array([[letter == "#" for letter in line] for line in picture]))
-        told.append(link_frames(linked, numbers, {}, i, last=i == len(story) - 1))
-    return [[(row["track"], row["event"], row["parents"], row["fate"]) for row in frame] for frame in told]
+        frames.append(link_frames(frames[-1] if frames else None, numbers, "none"))
+    fates = [frame.fates_before for frame in frames[1:]] + [("end",) * len(frames[-1].tracks)]
+    return [
+        [
+            (track, event, "+".join(map(str, parents)), fate)
+            for track, event, parents, fate in zip(frame.tracks, frame.events, frame.parents, ends, strict=True)
+        ]
+        for frame, ends in zip(frames, fates, strict=True)
+    ]
 
 
 def test_birth_merge_split_and_healing() -> None:

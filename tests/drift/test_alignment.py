@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from bravaismap.drift.alignment import align, common_area, register
+from bravaismap.drift.alignment import Area, align, common_area, register
 from bravaismap.drift.registration import match_frame, prior, shifted
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
@@ -188,7 +188,7 @@ def test_aligned_movie_is_at_rest() -> None:
     moved = np.rint(np.stack([track["dy"], track["dx"]], axis=1)).astype(int)
     assert np.abs(moved - drift).max() < 1
     y0, y1, x0, x1 = still.attrs["drift"]["area_px"]
-    assert (y0, y1, x0, x1) == common_area(track, (SIZE, SIZE))
+    assert Area(y0, y1, x0, x1) == common_area(track, (SIZE, SIZE))
     assert (y0, x0) == tuple(np.maximum(0, -moved.min(axis=0)))
     assert (y1, x1) == tuple(SIZE - np.maximum(0, moved.max(axis=0)))
     for i, (dy, dx) in enumerate(moved):

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from bravaismap.classify.models import NetworkClassifier, load_model
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
-from bravaismap.evaluate.answers import Labelled, answer, calibration_error, evaluate, read_labelled, report, score
+from bravaismap.evaluate.answers import answer, evaluate
+from bravaismap.evaluate.labelled import Labelled, read_labelled
+from bravaismap.evaluate.reliability import calibration_error
+from bravaismap.evaluate.scores import score, score_report
 from bravaismap.phases.image import classify
 from bravaismap.simulate.windows import simulate
 from bravaismap.simulate.writing import write_windows
@@ -80,7 +83,7 @@ def test_who_is_right_as_often_as_sure_is_calibrated() -> None:
 
 
 def test_report_says_it_all() -> None:
-    text = report(score(PROBABILITY, LABELS, ABC), "mine on data.npz")
+    text = score_report(score(PROBABILITY, LABELS, ABC), "mine on data.npz")
     assert text.splitlines()[0] == "mine on data.npz"
     for part in (
         "accuracy                     50.0 %",
@@ -101,7 +104,7 @@ def test_evaluated_as_predicted(quick: NetworkClassifier, windows: np.ndarray, m
     probability = quick.predict(windows, samples=0).probability
     assert scores.accuracy == (probability.argmax(axis=1) == labels).mean()
     assert scores.confusion.sum(axis=1).tolist() == [2] * 6
-    monkeypatch.setattr("bravaismap.evaluate.answers._IMAGES_AT_ONCE", 5)
+    monkeypatch.setattr("bravaismap.evaluate.answers._MOST_IMAGES", 5)
     seen: list[int] = []
     parts = evaluate(quick, labelled, progress=seen.append)
     assert seen == [5, 10, 12]

@@ -15,7 +15,9 @@ from PIL import Image
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, OutputError
-from bravaismap.export.files import export_csv, export_figures, export_video
+from bravaismap.export.figures import export_figures
+from bravaismap.export.tables import export_csv
+from bravaismap.export.video import export_video
 
 
 @pytest.fixture

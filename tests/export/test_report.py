@@ -14,9 +14,8 @@ import xarray as xr
 
 from bravaismap.conventions import CLASSES, display_name
 from bravaismap.errors import InputError, OutputError
-from bravaismap.export.files import export_report
 from bravaismap.export.html_page import bullets, cell, page, table
-from bravaismap.export.report import PAPER, report
+from bravaismap.export.report import PAPER, export_report, report
 from bravaismap.phases.verdict import with_error
 from bravaismap.result.phase_map import percent
 

@@ -10,7 +10,8 @@ from scipy.stats import f as fisher
 
 import bravaismap as bm
 from bravaismap.errors import InputError
-from bravaismap.kinetics.growth import LAWS, Growth, compare_laws, fit_growth, frame_scatter
+from bravaismap.kinetics.curve import frame_scatter
+from bravaismap.kinetics.growth import LAWS, Growth, compare_laws, fit_growth
 from bravaismap.kinetics.laws import growth_law
 
 TIME = np.arange(90) * 2.25

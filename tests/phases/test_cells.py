@@ -16,8 +16,11 @@ import bravaismap as bm
 from bravaismap.classify.models import LatticeClassifier, NetworkClassifier
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
-from bravaismap.evaluate.answers import Labelled, evaluate, report, score_cells
-from bravaismap.export.files import export_classification, export_csv, export_figures
+from bravaismap.evaluate.answers import evaluate
+from bravaismap.evaluate.labelled import Labelled
+from bravaismap.evaluate.scores import score_cells, score_report
+from bravaismap.export.figures import export_figures
+from bravaismap.export.tables import export_classification, export_csv
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
 from bravaismap.phases.cells import cell_statistics, independent_windows, orientation_period
 from bravaismap.phases.verdict import cell_lines, tipping_points, verdict, with_error
@@ -269,7 +272,7 @@ def test_cells_are_scored_against_the_truth(run: Callable[..., Any], tmp_path: P
     assert f"accuracy                     {100 * scores.accuracy:.1f} %" in done.out
     assert "median error of the shape" in done.out
     assert "true value within 1 σ      a " in done.out
-    assert "median error" not in report(scores, "")
+    assert "median error" not in score_report(scores, "")
 
 
 def test_coverage_of_known_errors() -> None:

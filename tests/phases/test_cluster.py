@@ -139,7 +139,7 @@ def test_frames_are_taken_as_they_are_needed(two: LocalCluster, tmp_path: Path) 
 
 
 def test_clusters_that_cannot_be(film: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ANSWER", "1s")
+    monkeypatch.setattr(module, "_TIMEOUT", "1s")
     for options, part in [
         ({"workers": 0}, "0 workers were asked for; expected at least 1"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "either the address of a scheduler or a number"),

@@ -16,7 +16,7 @@ import bravaismap as bm
 from bravaismap.classify.models import NetworkClassifier
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
-from bravaismap.export.files import export_strain
+from bravaismap.export.figures import export_strain
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.phases.strain import COMPONENTS, deformation
 from bravaismap.show.cells import plot_strain

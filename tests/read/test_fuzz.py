@@ -41,7 +41,7 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     from test_spm import grid_bytes, matrix_files, sxm_bytes, write_gwy
     from test_tifftags import tvips_header, write_sis
 
-    from bravaismap.read.video import write_video
+    from bravaismap.export.video import write_video
 
     np.save(folder / "a.npy", STACK)
     np.savez(folder / "a.npz", image=STACK, pixel_size_nm=0.1)

@@ -17,7 +17,7 @@ import xarray as xr
 from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError, ModelError
-from bravaismap.evaluate.answers import calibration_error
+from bravaismap.evaluate.reliability import calibration_error
 from bravaismap.lattice.deviation import deviation
 from bravaismap.lattice.shape import shape
 from bravaismap.reproduce import (

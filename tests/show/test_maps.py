@@ -15,15 +15,9 @@ from matplotlib.figure import Figure
 
 from bravaismap.conventions import CLASSES, COLORS
 from bravaismap.errors import InputError
-from bravaismap.show.maps import (
-    class_colors,
-    plot_classification,
-    plot_fractions,
-    plot_labels,
-    plot_probabilities,
-    plot_uncertainty,
-    probability_frames,
-)
+from bravaismap.show.axes import class_colors
+from bravaismap.show.maps import plot_classification, plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
+from bravaismap.show.movie import probability_frames
 
 OWN = ("1T", "2H", "none")
 

@@ -14,6 +14,7 @@ from bravaismap.lattice.basis import reciprocal
 from bravaismap.lattice.deviation import deviation
 from bravaismap.lattice.shape import shape
 from bravaismap.simulate import windows as simulation
+from bravaismap.simulate.books import BOOKS
 from bravaismap.simulate.crystal import draw_lattice, lattice_sites
 from bravaismap.simulate.faults import (
     FAULTS,
@@ -26,7 +27,7 @@ from bravaismap.simulate.faults import (
     smooth_strain,
     wander,
 )
-from bravaismap.simulate.recipe import BOOKS, Recipe
+from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.windows import simulate, simulate_window
 
 BASIS = np.array([[1.0, 9.0], [11.0, -2.0]])

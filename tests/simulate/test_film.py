@@ -184,9 +184,9 @@ def test_paper_film_has_its_frames() -> None:
 
 def test_outline_encloses_its_area_and_voids_merge() -> None:
     film = Film(5, 400, 0, kinetics=VoidKinetics(runaway=5, baseline=0, final_fraction=0.5), specimen=STILL)
-    outlines, run = film.voids.outlines(3)
-    assert run == len(outlines.radius)
-    single = [outlines.mask(400, range(n, n + 1)) for n in range(run)]
+    outlines = film.voids.outlines(3)
+    assert outlines.runaway == len(outlines.radius)
+    single = [outlines.mask(400, range(n, n + 1)) for n in range(outlines.runaway)]
     np.testing.assert_array_equal(film.void(3)[0], np.any(single, axis=0))
     whole = Film(5, 400, 0, kinetics=VoidKinetics(runaway=1, baseline=0, roughness=0.25, final_fraction=0.2))
     assert whole.void(4)[1] == pytest.approx(0.2, rel=0.01)

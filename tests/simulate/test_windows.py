@@ -11,9 +11,10 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.basis import reciprocal
 from bravaismap.lattice.deviation import metric_class
 from bravaismap.lattice.shape import shape
+from bravaismap.simulate.books import BOOKS, recipe_book
 from bravaismap.simulate.counts import poisson_counts
 from bravaismap.simulate.crystal import draw_lattice, gaussian_atoms, lattice_sites
-from bravaismap.simulate.recipe import BOOKS, Recipe, recipe_book
+from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.windows import _JITTER_MARGIN, _displace_lines, simulate, simulate_window, to_uint8
 
 QUIET = {"disorder": (0.0, 0.0), "noise": (0.0, 0.0)}

@@ -80,7 +80,7 @@ def test_spectra_are_those_of_the_simulated_windows() -> None:
 
 def test_spectra_do_not_depend_on_how_many_are_simulated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, labels = simulated_spectra("simulated", 13, seed=2, window=32)
-    monkeypatch.setattr(training, "_WINDOWS_AT_ONCE", 5)
+    monkeypatch.setattr(training, "_SIMULATION_BATCH", 5)
     seen: list[tuple[str, int, int]] = []
     parts, part_labels = simulated_spectra("simulated", 13, 2, 32, lambda *step: seen.append(step))
     assert torch.equal(parts, whole)

@@ -1,4 +1,4 @@
-"""Answer: what a model says of each window, and the primitive cells that it measured there."""
+"""Answer: the class probabilities that a model gives each window, and the primitive cells that it measures there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import cell
-from bravaismap.conventions import CELL_PARAMETERS, CLASSES, NONE, UNMAPPED
+from bravaismap.conventions import CELL_PARAMETERS, CLASSES, NONE, UNMAPPED, Floats
 
 __all__ = ["MEASURED", "Answer", "Cells", "label_of", "symmetric_matrix", "upper_triangle"]
 
@@ -32,18 +32,18 @@ class Cells:
     basis : array, shape (n, 2, 2)
         Reduced primitive vectors, rows, columns (y, x), in px; NaN for a window that holds nothing to measure.
     covariance : array, shape (n, 4, 4)
-        Of the flattened basis, px².
+        Covariance of the flattened basis, px².
     evidence : array, shape (n,)
-        Log likelihood ratio of a lattice against none; NaN for a window that has not been looked at.
+        Log likelihood ratio of a lattice against none; NaN for a window that is not mapped yet.
     """
 
-    basis: NDArray[np.floating]
-    covariance: NDArray[np.floating]
-    evidence: NDArray[np.floating]
+    basis: Floats
+    covariance: Floats
+    evidence: Floats
 
     @classmethod
     def of_constant(cls, count: int) -> Cells:
-        """Return the cells of constant windows: nothing to measure, and no evidence either way."""
+        """Return the cells of constant windows: NaN, with an evidence of 0."""
         return cls(np.full((count, 2, 2), np.nan), np.full((count, 4, 4), np.nan), np.zeros(count))
 
     @classmethod
@@ -60,7 +60,7 @@ class Cells:
         return Cells(self.basis[windows], self.covariance[windows], self.evidence[windows])
 
     def scaled(self, length: float) -> Cells:
-        """Return the cells in a unit of which a px is `length`."""
+        """Return the cells in another unit of length, in which a px is `length`."""
         return Cells(self.basis * length, self.covariance * length**2, self.evidence)
 
     def variables(self, label: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
@@ -69,19 +69,19 @@ class Cells:
         Parameters
         ----------
         label : int array, shape (n,)
-            Most probable class of each window. Where it is none there is no cell: NaN, but for the measurement itself.
+            Most probable class of each window. Where it is none, all but the measurement itself is NaN.
         """
-        found: dict[str, NDArray[Any]] = {name: np.full(len(label), np.nan) for name in _SCALARS}
-        found["deviation"] = np.full((len(label), len(CLASSES)), np.nan)
+        variables: dict[str, NDArray[Any]] = {name: np.full(len(label), np.nan) for name in _SCALARS}
+        variables["deviation"] = np.full((len(label), len(CLASSES)), np.nan)
         lattice = (label != CLASSES.index(NONE)) & (label >= 0)
-        shown = np.flatnonzero(lattice & np.isfinite(self.basis).all(axis=(1, 2)))
-        if len(shown):
-            measured = cell(self.basis[shown], self.covariance[shown])
+        rows = np.flatnonzero(lattice & np.isfinite(self.basis).all(axis=(1, 2)))
+        if len(rows):
+            measured = cell(self.basis[rows], self.covariance[rows])
             for name in _SCALARS:
                 values = getattr(measured, name)
-                found[name][shown] = np.degrees(values) if name in _ANGLES else values
-            found["deviation"][shown, :-1] = measured.deviation
-        return found | {
+                variables[name][rows] = np.degrees(values) if name in _ANGLES else values
+            variables["deviation"][rows, :-1] = measured.deviation
+        return variables | {
             "basis": self.basis,
             "basis_covariance": upper_triangle(self.covariance),
             "evidence": self.evidence,
@@ -90,39 +90,39 @@ class Cells:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of windows.
+    """The class probabilities that a model gives windows, with their uncertainty, and the cells that it measures.
 
     Attributes
     ----------
     probability, probability_std : arrays, shape (n, classes)
-        Mean and standard deviation over the draws or passes; NaN for the spread where there were none.
+        Mean and standard deviation over the draws or passes; the latter is NaN without any.
     entropy, mutual_information : arrays, shape (n,)
-        Predictive entropy of the mean, and the part of it that draws or passes disagree about, in nats.
+        Predictive entropy of the mean, and the part of it that comes from differences between draws or passes, in nats.
     pass_total : array, shape (passes, classes), optional
-        Sum of the probabilities over the windows in each pass; divided by n it is the phase fraction of that pass.
-        None where the draws of different windows have nothing in common.
+        Sum of the probabilities over the windows in each pass; divided by n, the phase fraction of that pass. None
+        where the draws of different windows are independent.
     cells : Cells, optional
-        Of a model that measures them.
+        Measured cells, of a model that measures them.
     """
 
-    probability: NDArray[np.float64]
-    probability_std: NDArray[np.float64]
-    entropy: NDArray[np.float64]
-    mutual_information: NDArray[np.float64]
-    pass_total: NDArray[np.float64] | None = None
+    probability: Floats
+    probability_std: Floats
+    entropy: Floats
+    mutual_information: Floats
+    pass_total: Floats | None = None
     cells: Cells | None = None
 
     @classmethod
     def of_constant(cls, count: int, classes: Sequence[str], samples: int, *, measures_cells: bool) -> Answer:
-        """Return the answer for constant windows: none, for certain, whatever a network would say of nothing.
+        """Return the answer for constant windows, which are none with certainty.
 
         Parameters
         ----------
         count : int
         classes : sequence of str
-            Of the model, none among them.
+            Classes of the model, none among them.
         samples : int
-            Draws or passes; without any, every spread is NaN.
+            Number of draws or passes; with 0, every standard deviation is NaN.
         measures_cells : bool
             Whether the answers of the model hold cells, or else a sum over the windows in each pass.
         """
@@ -169,7 +169,7 @@ class Answer:
         )
 
     def unknown_where(self, unseen: NDArray[np.bool_]) -> Answer:
-        """Return the answer with NaN for the windows (n,) that nobody has looked at yet."""
+        """Return the answer with NaN for the windows (n,) that are not mapped yet."""
         return replace(
             self,
             probability=np.where(unseen[:, None], np.nan, self.probability),
@@ -184,31 +184,31 @@ class Answer:
         Parameters
         ----------
         pixel_size : float or None
-            In nm, which lengths are then in; without it they are in px.
+            Side of a pixel in nm, the unit of lengths; without it they are in px.
         """
         label = label_of(self.probability)
-        found: dict[str, NDArray[Any]] = {
+        variables: dict[str, NDArray[Any]] = {
             "probability": self.probability,
             "probability_std": self.probability_std,
             "entropy": self.entropy,
             "mutual_information": self.mutual_information,
             "label": label,
         }
-        return found if self.cells is None else found | self.cells.scaled(pixel_size or 1.0).variables(label)
+        return variables if self.cells is None else variables | self.cells.scaled(pixel_size or 1.0).variables(label)
 
 
-def label_of(probability: NDArray[np.floating]) -> NDArray[np.int8]:
+def label_of(probability: Floats) -> NDArray[np.int8]:
     """Return the most probable class along the last axis (`UNMAPPED` where the probabilities are NaN)."""
     unknown = np.isnan(probability).any(axis=-1)
     return np.where(unknown, UNMAPPED, np.nan_to_num(probability).argmax(axis=-1)).astype(np.int8)
 
 
-def upper_triangle(covariance: NDArray[np.floating]) -> NDArray[np.floating]:
+def upper_triangle(covariance: Floats) -> Floats:
     """Return the upper triangles (..., 10), by rows, of symmetric matrices (..., 4, 4)."""
     return covariance[..., _UPPER[0], _UPPER[1]]
 
 
-def symmetric_matrix(triangle: NDArray[np.floating]) -> NDArray[np.float64]:
+def symmetric_matrix(triangle: Floats) -> Floats:
     """Return the symmetric matrices (..., 4, 4) that upper triangles (..., 10) stand for."""
     matrix = np.empty((*triangle.shape[:-1], 4, 4))
     matrix[..., _UPPER[0], _UPPER[1]] = triangle

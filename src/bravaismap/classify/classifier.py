@@ -1,4 +1,4 @@
-"""Classifier: what every model can do, and the record of what it is."""
+"""Classifier: the protocol of all models, and the record that describes a model."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
 __all__ = ["Classifier", "ModelRecord"]
@@ -17,26 +17,26 @@ __all__ = ["Classifier", "ModelRecord"]
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What a model is: all that its users need to know of it besides its answers.
+    """The description of a model: all that a caller needs to know besides its answers.
 
     Attributes
     ----------
     name : str
-        As the run card states it.
+        Name in the run card.
     classes : tuple of str
         In the order of the probabilities.
     weights_sha256 : str
-        Hash of the weights; empty for a model without.
+        Hash of the weights; empty for a model without weights.
     description : str
-        In a line.
+        One line.
     smallest_side : int
-        Side of the smallest image that it takes, in px.
+        Side of the smallest image that the model takes, in px.
     movie_samples : int
-        Draws or passes for each window of a movie when their number is not given.
+        Default number of draws or passes for each window of a movie.
     measures_cells : bool
-        Whether its answers hold the primitive cell. Such a model takes an image of any shape, others a square.
+        Whether the answers hold primitive cells. Such a model takes an image of any shape, others a square.
     settings : mapping
-        What its answers depend on besides the weights, for the run card.
+        What the answers depend on besides the weights, for the run card.
     """
 
     name: str
@@ -49,12 +49,12 @@ class ModelRecord:
     settings: Mapping[str, Any]
 
     def frame(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return images (n, y, x) in the shape that the model takes: whole, or their central squares.
+        """Return images (n, y, x) as the model takes them: whole, or their central squares.
 
         Raises
         ------
         InputError
-            If they are smaller than the smallest that it takes.
+            If the images are smaller than the smallest that the model takes.
         """
         height, width = images.shape[1:]
         self.check_side(height, width)
@@ -66,19 +66,20 @@ class ModelRecord:
 
     def check_side(self, height: int, width: int) -> None:
         """Raise `InputError` if an image or window is smaller than the smallest that the model takes."""
-        least = self.smallest_side
-        if min(height, width) < least:
+        smallest = self.smallest_side
+        if min(height, width) < smallest:
             raise InputError(
-                f"an image of {height} × {width} px was given; the model {self.name} needs at least {least} × {least}"
+                f"an image of {height} × {width} px was given; the model {self.name} needs at least "
+                f"{smallest} × {smallest}"
             )
 
 
 class Classifier(Protocol):
-    """A model: a record of what it is, and answers."""
+    """A model: a record that describes it, and a method that classifies images."""
 
     @property
     def record(self) -> ModelRecord:
-        """What it is."""
+        """Description of the model."""
 
-    def predict(self, images: NDArray[np.floating], *, samples: int, seed: int) -> Answer:
-        """Classify images (n, y, x) of the shape that the record asks for."""
+    def predict(self, images: Floats, *, samples: int, seed: int) -> Answer:
+        """Return the answer for images (n, y, x) of the shape that `ModelRecord.frame` gives."""

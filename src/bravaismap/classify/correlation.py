@@ -1,9 +1,9 @@
-"""Log-polar correlation of a spectrum: what relates its spots, whatever the orientation and the scale of the lattice.
+"""Log-polar correlation of a spectrum: how its spots lie to each other, at any orientation and scale of the lattice.
 
 On a grid of angle and logarithm of the radius, turning the lattice shifts its spectrum along one axis and scaling it
-along the other. The autocorrelation over both axes knows no shift, so it keeps what makes the class: two spots at an
-angle Δθ and a ratio of radii exp(Δρ) give a peak at (Δθ, Δρ). A square lattice has peaks at 90° and ratio 1, and at 45°
-and √2; a rectangular one at 90°, whatever the ratio.
+along the other. The autocorrelation over both axes does not depend on shifts, so it keeps what tells the class: two
+spots at an angle Δθ and a ratio of radii exp(Δρ) give a peak at (Δθ, Δρ). A square lattice has peaks at 90° and ratio
+1, and at 45° and √2; a rectangular one at 90°, whatever the ratio.
 """
 
 from __future__ import annotations

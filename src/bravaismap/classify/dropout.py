@@ -1,8 +1,8 @@
-"""Monte-Carlo dropout: what a network says when a fifth of it is switched off at random, thousands of times.
+"""Monte-Carlo dropout: the answers of a network over thousands of passes with random dropout.
 
 Pass p is one thinned network, drawn from the seed and from p alone, and applied to every window. A window's answer
-therefore does not depend on the batch, chunk or frame that it came in, and since all windows of a frame see the same
-thinned networks, the spread of their mean is the uncertainty of the frame's phase fraction.
+therefore does not depend on its batch, chunk or frame, and since all windows of a frame pass through the same thinned
+networks, the spread of their mean is the uncertainty of the phase fraction of the frame.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.network import DropoutNetwork, folded
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
 __all__ = ["dropout_scores", "evaluating", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
-_SAMPLES_PER_BATCH = 50  # windows, or passes of one window, worked on at once: what a processor's cache holds
+_SAMPLES_PER_BATCH = 50  # windows, or passes of one window, computed at once: what fits the cache of a processor
 
 
 @contextmanager
@@ -41,21 +41,21 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 def monte_carlo_dropout(
     network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0, temperature: float = 1.0
 ) -> Answer:
-    """Classify spectra by many stochastic passes.
+    """Return the answer of a network for spectra, over many passes with dropout.
 
     The part of the network below its first dropout is computed once; passes and windows are batched together.
 
     Parameters
     ----------
     network : DropoutNetwork
-        Left in the modes it had.
+        Its modes of training or evaluation stay as they are.
     spectra : Tensor, shape (n, 64, 32)
     passes : int
         Number of passes; at least 2.
     seed : int
         The same seed gives the same answer, whatever the batch.
     temperature : float
-        What the scores of each pass are divided by; see :mod:`bravaismap.train.calibration`.
+        Divisor of the scores of each pass; see :mod:`bravaismap.train.calibration`.
 
     Returns
     -------
@@ -102,8 +102,8 @@ def dropout_scores(network: DropoutNetwork, spectra: Tensor, passes: int, seed: 
     return result
 
 
-def predictive_entropy(probability: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the entropy of class probabilities (..., classes) in nats: 0 when sure, ln(classes) when lost."""
+def predictive_entropy(probability: Floats) -> Floats:
+    """Return the entropy of class probabilities (..., classes) in nats: from 0 for certainty to ln(classes)."""
     return np.asarray(torch.special.entr(torch.as_tensor(np.asarray(probability, np.float64))).sum(dim=-1).numpy())
 
 
@@ -115,15 +115,15 @@ def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> It
     passes = len(masks[0])
     if len(hidden) < passes:
         for window in range(len(hidden)):
-            one = slice(window, window + 1)
-            for some in _slices(passes):
-                yield one, some, _scores(network, hidden[one], [mask[some] for mask in masks])[None]
+            row = slice(window, window + 1)
+            for batch in _slices(passes):
+                yield row, batch, _scores(network, hidden[row], [mask[batch] for mask in masks])[None]
         return
     for number in range(passes):
-        one = slice(number, number + 1)
-        thinned = [mask[one] for mask in masks]
-        for some in _slices(len(hidden)):
-            yield some, one, _scores(network, hidden[some], thinned)[:, None]
+        single = slice(number, number + 1)
+        thinned = [mask[single] for mask in masks]
+        for batch in _slices(len(hidden)):
+            yield batch, single, _scores(network, hidden[batch], thinned)[:, None]
 
 
 def _scores(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Tensor:
@@ -141,7 +141,7 @@ def _slices(count: int) -> Iterator[slice]:
 def _thinned_networks(
     network: DropoutNetwork, example: Tensor, passes: int, seed: int
 ) -> Iterator[tuple[int, list[Tensor]]]:
-    """Yield the number of the first pass and the dropout masks of some passes at a time."""
+    """Yield the dropout masks of a block of passes, with the number of its first pass."""
     shapes = _shapes(network, example)[:-1]
     for block, first in enumerate(range(0, passes, _PASSES_PER_BLOCK)):
         count = min(_PASSES_PER_BLOCK, passes - first)
@@ -154,7 +154,7 @@ def _channels_last(tensor: Tensor) -> Tensor:
 
 
 def _masks(shapes: list[tuple[int, ...]], dropout: float, seed: int, block: int) -> list[Tensor]:
-    """Draw what each dropout multiplies by, in one block of passes: 0, or 1 / (1 − dropout)."""
+    """Return the factors of each dropout in one block of passes: 0, or 1 / (1 − dropout)."""
     rng = np.random.Generator(np.random.SFC64([seed, block]))
     threshold, kept = round(dropout * 65536), np.float32(1 / (1 - dropout))
     masks = []
@@ -176,6 +176,6 @@ def _shapes(network: DropoutNetwork, example: Tensor) -> list[tuple[int, ...]]:
 def _summarise(total: Tensor, squares: Tensor, entropy: Tensor, pass_total: Tensor, passes: int) -> Answer:
     mean = total / passes
     variance = (squares / passes - mean.square()).clamp_min(0) * (passes / (passes - 1))
-    whole = predictive_entropy(mean.numpy())
-    information = np.maximum(whole - (entropy / passes).numpy(), 0)
-    return Answer(mean.numpy(), variance.sqrt().numpy(), whole, information, pass_total.numpy())
+    predictive = predictive_entropy(mean.numpy())
+    information = np.maximum(predictive - (entropy / passes).numpy(), 0)
+    return Answer(mean.numpy(), variance.sqrt().numpy(), predictive, information, pass_total.numpy())

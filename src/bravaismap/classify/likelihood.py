@@ -1,4 +1,4 @@
-"""Likelihood: how probable a measured shape is for each of the five lattices.
+"""Likelihood of a measured shape under each of the five lattices.
 
 The shape scatters about the true one by the covariance of the measurement and by the distortion of the instrument. The
 likelihood of a class is this Gaussian, summed over all images of the measured shape under change of basis (a scatter
@@ -66,9 +66,9 @@ class Shapes:
         scatter = widest * own + self.bent * torch.eye(2, dtype=own.dtype, device=own.device)
         self.window, self.word = near_images(tau, scatter, own if moved else None)
         reach = 8 * _radius(scatter) + (5 * _radius(own) if moved else 0.0)
-        here = self.placed(tau.real[:, None], tau.imag[:, None], slice(None))
+        image = self.placed(tau.real[:, None], tau.imag[:, None], slice(None))
         self.near = {}
-        for name, distance in _distances(here).items():
+        for name, distance in _distances(image).items():
             chosen = _LOCI[name][0].to(own.device)[self.word]
             self.near[name] = torch.nonzero((distance[:, 0] <= reach[self.window] + 1e-6) & chosen).squeeze(1)
 
@@ -104,8 +104,8 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
         rows, repeated = shapes.near[name], _LOCI[name][1]
         if not len(rows):
             return
-        some, window = shapes.placed(x, y, rows), shapes.window[rows]
-        for (share, _), value in zip(shapes.scales, part(some, shapes, *options), strict=True):
+        seen, window = shapes.placed(x, y, rows), shapes.window[rows]
+        for (share, _), value in zip(shapes.scales, part(seen, shapes, *options), strict=True):
             out[lattice].index_add_(0, window, value, alpha=share * repeated)
 
     add(0, "square", _point, CENTER["square"])
@@ -125,13 +125,13 @@ def _radius(covariance: Tensor) -> Tensor:
 
 def _distances(seen: Placed) -> dict[str, Tensor]:
     """Hyperbolic distance of shapes to the points, and to the lines without regard to their ends."""
-    found = {}
+    distances = {}
     for name, point in CENTER.items():
-        off = (seen.x - point.real).square() + (seen.y - point.imag).square()
-        found[name] = torch.acosh(1 + off / (2 * seen.y * point.imag))
+        square = (seen.x - point.real).square() + (seen.y - point.imag).square()
+        distances[name] = torch.acosh(1 + square / (2 * seen.y * point.imag))
     for name, frame in (("upright", seen), ("arc", cayley(seen)), ("tall", _shifted(seen))):
-        found[name] = asinh(frame.x / frame.y).abs()
-    return found
+        distances[name] = asinh(frame.x / frame.y).abs()
+    return distances
 
 
 def _point(seen: Placed, shapes: Shapes, point: complex) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""The named classifiers behind one call."""
+"""The classifiers by name: networks with Monte-Carlo dropout, and the measurement of the primitive cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.classify.posterior import least_evidence, reduce_measured
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches
-from bravaismap.conventions import CLASSES, nearest_names
+from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.spectrum import Preprocessing, spectrum
@@ -40,7 +40,7 @@ WHOLE_IMAGE_SIDE = 256
 
 _SPECTRA_PER_BATCH = 256
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
-_DRAWS = 60  # for a window of a movie: spread evenly, they do the work of hundreds
+_DRAWS = 60  # for a window of a movie: evenly spread, they are worth hundreds of random ones
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class NetworkClassifier:
     network : DropoutNetwork
     card : ModelCard
     device : str
-        Where it computes; see :func:`load_model`.
+        Device that it computes on; see :func:`load_model`.
     preprocessing : {"window", "paper"}, optional
         How far the spectrum reaches (see :mod:`bravaismap.spectrum`); ``window``, as in training, when not given.
     """
@@ -64,7 +64,7 @@ class NetworkClassifier:
 
     @property
     def record(self) -> ModelRecord:
-        """What the model card says."""
+        """Description of the model, from its card."""
         accuracy = self.card.accuracy.get("validation")
         measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
         return ModelRecord(
@@ -78,8 +78,8 @@ class NetworkClassifier:
             settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
         )
 
-    def spectra(self, images: NDArray[np.floating]) -> torch.Tensor:
-        """Return what the network sees of images (n, size, size): a tensor (n, 64, 32)."""
+    def spectra(self, images: Floats) -> torch.Tensor:
+        """Return the spectra (n, 64, 32) of images (n, size, size) as the network takes them."""
         batches = [
             spectrum(
                 torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)).to(self.device),
@@ -89,16 +89,16 @@ class NetworkClassifier:
         ]
         return torch.cat(batches)
 
-    def predict(self, images: NDArray[np.floating], *, samples: int, seed: int = 0) -> Answer:
-        """Classify square images.
+    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+        """Return the answer for square images.
 
         Parameters
         ----------
         images : array, shape (n, size, size)
         samples : int
-            Passes of Monte-Carlo dropout; 0 for a single pass without dropout, whose spread is NaN.
+            Number of passes of Monte-Carlo dropout; 0 for a single pass without dropout, whose spread is NaN.
         seed : int
-            Of the dropout.
+            Seed of the dropout.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class LatticeClassifier:
     distortion : float
         Standard deviation of each component of the linear map from sample to image, as a fraction.
     device : str
-        Where it computes; see :func:`load_model`.
+        Device that it computes on; see :func:`load_model`.
     """
 
     distortion: float = DEFAULTS.distortion
@@ -140,7 +140,7 @@ class LatticeClassifier:
 
     @property
     def record(self) -> ModelRecord:
-        """Five lattices and none, no weights, and the distortion that it allows for."""
+        """Description of the model: five lattices and none, no weights, and the distortion that it allows for."""
         return ModelRecord(
             name="lattice",
             classes=CLASSES,
@@ -152,16 +152,16 @@ class LatticeClassifier:
             settings={"distortion": self.distortion},
         )
 
-    def predict(self, images: NDArray[np.floating], *, samples: int, seed: int = 0) -> Answer:
-        """Measure and classify images.
+    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+        """Return the answer for images, with their measured cells.
 
         Parameters
         ----------
         images : array, shape (n, y, x)
         samples : int
-            Draws of what another measurement could have been; 0 for none, with NaN for every spread.
+            Number of draws of repeated measurements; 0 for none, with NaN for every spread.
         seed : int
-            Of the draws.
+            Seed of the draws.
 
         Returns
         -------
@@ -186,15 +186,15 @@ class LatticeClassifier:
 def prepared(
     classifier: Classifier, images: NDArray[Any], preprocessing: Preprocessing | Literal["auto"] = "auto"
 ) -> Classifier:
-    """Return a classifier made ready for whole images: a network with its preprocessing, any other as it is.
+    """Return a classifier prepared for whole images: a network with its preprocessing, any other as it is.
 
     Parameters
     ----------
     classifier : Classifier
     images : array, shape (n, y, x)
     preprocessing : {"auto", "window", "paper"}
-        ``auto`` keeps what the network has, or else takes ``window`` for images of a side of up to
-        `WHOLE_IMAGE_SIDE` px and ``paper`` for larger ones.
+        ``auto`` keeps the preprocessing of the network, if it has one; otherwise it is ``window`` for images of a side
+        of up to `WHOLE_IMAGE_SIDE` px and ``paper`` for larger ones.
     """
     if not isinstance(classifier, NetworkClassifier):
         return classifier
@@ -204,7 +204,7 @@ def prepared(
     return replace(classifier, preprocessing=preprocessing)
 
 
-#: Models by name → file of the weights that ship with the package, or the name of the model that it stands for.
+#: Models by name: the file of their weights within the package, or the name of the model that an alias stands for.
 MODELS = {
     "default": "lattice",
     "lattice": "",
@@ -222,27 +222,27 @@ def load_model(
     Parameters
     ----------
     name : str or path
-        ``"default"`` (the best there is: ``"lattice"``), ``"lattice"``, ``"dcnn"``, ``"dcnn-2018"``,
+        ``"default"`` (the most accurate: ``"lattice"``), ``"lattice"``, ``"dcnn"``, ``"dcnn-2018"``,
         ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside it.
     distortion : float
-        How far the instrument distorts what it shows: the standard deviation of each component of the linear map from
-        sample to image, as a fraction. For ``lattice``; a network ignores it.
+        Distortion of the instrument: the standard deviation of each component of the linear map from sample to image,
+        as a fraction. For ``lattice``; a network ignores it.
     device : str
-        Where it computes: ``"cpu"``, ``"cuda"`` (a graphics card), or ``"auto"`` for a graphics card if there is one.
+        Device that it computes on: ``"cpu"``, ``"cuda"`` (a GPU), or ``"auto"`` for a GPU if there is one.
 
     Raises
     ------
     ModelError
-        If there is no such model (the nearest names are given), its weights are not those of its card, or PyTorch
-        cannot compute on the device.
+        If there is no such model (the nearest names are given), the weights do not match their card, or PyTorch cannot
+        compute on the device.
     InputError
-        If the distortion cannot be.
+        If the distortion is not within its limits.
     """
-    known, device = MODELS.get(str(name)), checked_device(device)
-    if "lattice" in (str(name), known):
+    weights, device = MODELS.get(str(name)), checked_device(device)
+    if "lattice" in (str(name), weights):
         return LatticeClassifier(distortion, device)
-    if known is not None:
-        path = Path(str(files("bravaismap").joinpath("weights", known)))
+    if weights is not None:
+        path = Path(str(files("bravaismap").joinpath("weights", weights)))
     elif Path(name).suffix == ".safetensors":
         path = Path(name)
     else:
@@ -256,7 +256,7 @@ def load_model(
 
 
 def chosen_model(settings: Settings) -> Classifier:
-    """Return the classifier that settings name or hold; what is raised is that of :func:`load_model`."""
+    """Return the classifier that settings name or hold, or raise as :func:`load_model` does."""
     if isinstance(settings.model, str | Path):
         return load_model(settings.model, settings.distortion, settings.device)
     return settings.model

@@ -1,4 +1,4 @@
-"""The networks: a spectrum in, a score per class out; their weights and model cards.
+"""The networks, which map a spectrum to a score per class, with their weights and model cards.
 
 Every network is a *stem* below the first dropout and a list of *blocks* with a dropout before each:
 ``stem → dropout → block → dropout → block → …``. Monte-Carlo dropout then runs the stem once and the blocks many times.
@@ -43,11 +43,11 @@ class DropoutNetwork(nn.Module):
     Parameters
     ----------
     stem : Module
-        What lies below the first dropout.
+        Layers below the first dropout.
     blocks : list of Module
         Each preceded by a dropout.
     dropout : float
-        Probability of an element to be dropped, at every dropout.
+        Probability that an element is dropped, at every dropout.
     """
 
     def __init__(self, stem: nn.Module, blocks: list[nn.Module], dropout: float) -> None:
@@ -162,7 +162,7 @@ TEMPERATURES = ("temperature", "temperature_of_passes")
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known of a trained network, kept as JSON beside its weights.
+    """The description of a trained network, kept as JSON beside its weights.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ class ModelCard:
     window : int
         Side in px of the windows that it was trained on.
     weights_sha256 : str
-        Of the safetensors file.
+        Hash of the safetensors file.
     training : dict
         Command, seed, recipe book, curve, and why these weights were kept.
     accuracy : dict
@@ -204,13 +204,13 @@ class ModelCard:
                 raise ValueError(f"{name} = {value!r}; expected a number above 0")
 
     def temperature(self, *, passes: bool = False) -> float:
-        """Return what scores are divided by, in a single pass or in many; 1 for a network that is not calibrated."""
+        """Return the divisor of the scores in a single pass, or in many; 1 for a network that is not calibrated."""
         single = self.calibration.get(TEMPERATURES[0], 1.0)
         return float(self.calibration.get(TEMPERATURES[1], single) if passes else single)
 
 
 def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
-    """Write weights (``path``, safetensors) and card (the same name, ``.json``); return the card with the hash."""
+    """Write weights (safetensors) and card (same name, ``.json``) of a network; return the card with the hash."""
     weights = save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()})
     card = ModelCard(**{**asdict(card), "weights_sha256": hashlib.sha256(weights).hexdigest()})
     text = json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n"
@@ -220,7 +220,7 @@ def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
 
 
 def load_network(path: Path) -> tuple[DropoutNetwork, ModelCard]:
-    """Load a network from its weights and the card beside them.
+    """Return a network and its card, read from the file of its weights and the card beside it.
 
     Raises
     ------
@@ -250,8 +250,8 @@ def load_network(path: Path) -> tuple[DropoutNetwork, ModelCard]:
 def _read_card(path: Path) -> ModelCard:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(ModelCard)}
-        card = ModelCard(**{key: value for key, value in content.items() if key in known})
+        names = {attribute.name for attribute in fields(ModelCard)}
+        card = ModelCard(**{name: value for name, value in content.items() if name in names})
         return ModelCard(**{**asdict(card), "classes": tuple(card.classes)})
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}; expected the model card beside the weights") from error

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import entr, expit, ndtri
 from torch import Tensor
 
@@ -26,6 +26,8 @@ from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deviation import deviation
+from bravaismap.lattice.shape import Complexes
+from bravaismap.lattice.sublattices import DOUBLED, kronecker_lift
 
 __all__ = [
     "EVEN_EVIDENCE",
@@ -39,8 +41,6 @@ __all__ = [
     "sample_probability",
     "shape_covariance",
 ]
-
-Complexes = NDArray[np.complexfloating]
 
 _SMALLEST = 1e-5
 #: Draws of all images of all windows whose likelihoods are worked out in one go.
@@ -295,12 +295,12 @@ def _related_likelihood(basis: ArrayLike, covariance: ArrayLike, distortion: flo
     A measurement that is mistaken has, as a rule, left out every second row of nodes or added one in between.
     """
     basis, covariance = np.asarray(basis, float), np.asarray(covariance, float)
-    related = (_RELATIVES[:, None] @ basis).reshape(-1, 2, 2)
-    wide = np.einsum("kij,ab->kiajb", _RELATIVES, np.eye(2)).reshape(-1, 1, 4, 4)
+    related = (DOUBLED[:, None] @ basis).reshape(-1, 2, 2)
+    wide = kronecker_lift(DOUBLED)[:, None]
     spread = (wide @ covariance @ np.swapaxes(wide, 2, 3)).reshape(-1, 4, 4)
     tau, scatter = (_tensor(values, device) for values in shape_covariance(related, spread, distortion))
     density = likelihood(Shapes(tau, scatter, 0.0, scales=((1.0, 1.0),)))
-    return density.reshape(len(_RELATIVES), -1, 5).mean(0)
+    return density.reshape(len(DOUBLED), -1, 5).mean(0)
 
 
 def _tensor(values: ArrayLike, device: str | torch.device) -> Tensor:
@@ -319,7 +319,6 @@ _ODDS_SLOPE = 0.45
 #: Share of the measurements that are of another lattice than the crystal's: that of clear ones, what comes to it where
 #: the evidence is least, and the evidence at half of this with the width of the fall; on held-apart simulated windows.
 _MISTAKEN = (0.001, 0.3, 90.0, 12.0)
-_RELATIVES = np.array([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]])
 #: Likelihood of each class for a lattice mistaken in any other way.
 _ANYTHING = 1.0
 
@@ -334,5 +333,5 @@ def reduce_measured(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Fl
     basis = np.asarray(basis, float)
     reduced = reduce_basis(basis)
     change = np.rint(reduced @ np.linalg.inv(basis))
-    wide = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
+    wide = kronecker_lift(change)
     return reduced, wide @ np.asarray(covariance, float) @ np.swapaxes(wide, 1, 2)

@@ -1,4 +1,4 @@
-"""Settings: how images and movies are classified. The one place of the defaults, their limits and the run card."""
+"""Settings of the classification of images and movies: the only place of their defaults, limits and the run card."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ LIVE_STEPS_ALONG_WINDOW: Final = 4
 SETTLE: Final = 0.5
 #: Seconds after its last change from which a file of a live run that cannot be used is left out.
 PATIENCE: Final = 30.0
-#: By judgement: with a σ of a half in each component of a linear map, no shape of a lattice is left to tell.
+#: By judgement: with a σ of 0.5 in each component of the linear map, the shape of a lattice is lost.
 LARGEST_DISTORTION: Final = 0.5
 #: Seeds are kept as 64-bit integers.
 LARGEST_SEED: Final = 2**63 - 1
@@ -59,7 +59,7 @@ _NAN_POLICIES = ("missing", "fill", "raise")
 
 @dataclass(frozen=True)
 class Settings:
-    """How images and movies are classified.
+    """The settings of the classification of images and movies.
 
     Attributes
     ----------
@@ -73,22 +73,22 @@ class Settings:
         Standard deviation of each component of the linear map from sample to image, as a fraction. For a model that is
         given by name; a Classifier has its own.
     device : str
-        Where a model that is given by name computes.
+        Device that a model given by name computes on.
     samples : int, optional
-        Draws of what another measurement could have been, or passes of Monte-Carlo dropout; 0 for none. When not given,
-        `IMAGE_SAMPLES` for an image, and what the model asks for in a movie.
+        Number of draws of repeated measurements, or of passes of Monte-Carlo dropout; 0 for none. When not given,
+        `IMAGE_SAMPLES` for an image, and `ModelRecord.movie_samples` for a window of a movie.
     seed : int
-        Of the draws or passes.
+        Seed of the draws or passes.
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified.
     window_reason : str
-        Why a window was chosen, where it was.
+        Reason for the window, if it was chosen automatically.
 
     Raises
     ------
     InputError
-        If one of them cannot be.
+        If a setting is not within its limits.
     """
 
     window: int | str = AUTO
@@ -113,7 +113,7 @@ class Settings:
             if not isinstance(value, Integral):
                 alternative = f", or {AUTO!r}" if name == "window" else ""
                 raise InputError(f"{name} = {value!r} was given; expected a whole number{alternative}")
-            object.__setattr__(self, name, int(value))  # not a number of NumPy, which JSON cannot hold
+            object.__setattr__(self, name, int(value))  # not a NumPy integer, which JSON cannot hold
         if not 0 <= self.seed <= LARGEST_SEED:
             raise InputError(f"a seed of {self.seed} was given; expected a whole number from 0 to 2**63 - 1")
         if self.samples is not None and (self.samples < 0 or self.samples == 1):
@@ -136,7 +136,7 @@ class Settings:
         return self._card(record, self.image_samples) | size
 
     def map_card(self, record: ModelRecord, movie: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the run card of a map, given what is to be said of the movie."""
+        """Return the run card of a map, given the description of the movie."""
         chosen = {"window": self.window, "step": self.step, "nan": self.nan}
         if self.window_reason:
             chosen["window_reason"] = self.window_reason
@@ -154,7 +154,7 @@ class Settings:
 
 
 def checked_distortion(distortion: float) -> float:
-    """Return a distortion as a number, or raise `InputError` if it is not from 0 to `LARGEST_DISTORTION`."""
+    """Validate a distortion and return it as a float; `InputError` if it is not from 0 to `LARGEST_DISTORTION`."""
     if not 0 <= distortion <= LARGEST_DISTORTION:
         raise InputError(
             f"a distortion of {distortion} was given; expected a fraction between 0 and {LARGEST_DISTORTION} "
@@ -172,5 +172,5 @@ def _package_version() -> str:
         return "unknown"
 
 
-#: All that is not given.
+#: The defaults of all settings.
 DEFAULTS: Final = Settings()

@@ -44,8 +44,8 @@ def _words() -> Tensor:
     """Maps to the domains around the fundamental one: words of at most four reflections, as (p, q, r, s, mirror)."""
     # −τ̄, 1 − τ̄ and 1/τ̄ as τ → (r + sτ)/(p + qτ) of τ or (mirror) of −τ̄
     generators = [((1, 0, 0, 1), 1), ((1, 0, 1, 1), 1), ((0, 1, -1, 0), 1)]
-    found: set[tuple[tuple[int, ...], int]] = {((1, 0, 0, 1), 0)}
-    latest = set(found)
+    words: set[tuple[tuple[int, ...], int]] = {((1, 0, 0, 1), 0)}
+    latest = set(words)
     for _ in range(4):
         new: set[tuple[tuple[int, ...], int]] = set()
         for (p, q, r, s), mirror in latest:
@@ -60,9 +60,9 @@ def _words() -> Tensor:
                 )
                 sign = 1 if next(v for v in matrix if v) > 0 else -1
                 new.add((tuple(sign * v for v in matrix), 1 - mirror))
-        latest = new - found
-        found |= new
-    return torch.tensor(sorted((*matrix, mirror) for matrix, mirror in found), dtype=torch.float64)
+        latest = new - words
+        words |= new
+    return torch.tensor(sorted((*matrix, mirror) for matrix, mirror in words), dtype=torch.float64)
 
 
 #: A row per image: p, q, r, s of τ → (r + sτ)/(p + qτ), and 1 where τ is first mirrored to −τ̄.
@@ -97,7 +97,7 @@ def near_images(tau: Tensor, scatter: Tensor, moving: Tensor | None = None) -> t
 
 
 def asinh(values: Tensor) -> Tensor:
-    """Inverse hyperbolic sine, by functions that PyTorch computes several numbers at a time of."""
+    """Inverse hyperbolic sine, by functions that PyTorch vectorises."""
     size = values.abs()
     return torch.log1p(size + size.square() / (1 + (1 + size.square()).sqrt())).copysign(values)
 
@@ -129,8 +129,8 @@ def distinct_words(point: complex | None = None) -> tuple[Tensor, int]:
     def distance(x: float, y: float) -> Tensor:
         shape = torch.tensor([x, y], dtype=torch.float64).expand(len(WORDS), 2)
         at = images(shape[:, :1], shape[:, 1:], WORDS.new_zeros(1, 3), WORDS)
-        off = (at.x - point.real).square() + (at.y - point.imag).square()
-        return (off / (at.y * point.imag))[:, 0]
+        square = (at.x - point.real).square() + (at.y - point.imag).square()
+        return (square / (at.y * point.imag))[:, 0]
 
     generic = distance(0.1234, 1.345)
     same = (generic[:, None] - generic).abs() < 1e-9
@@ -151,9 +151,9 @@ def images(x: Tensor, y: Tensor, scatter: Tensor, words: Tensor) -> Placed:
     mirror = words[..., 4] if words.ndim == 3 else words[:, 4, None]
     at_x, at_y, real, imag, size = _moved(x, y, words)
     xx, xy, yy = scatter[:, :, None].unbind(1)
-    there = Placed(x, y, xx, (1 - 2 * mirror) * xy, yy)
+    placed = Placed(x, y, xx, (1 - 2 * mirror) * xy, yy)
     cos = (real * real).addcmul_(imag, imag, value=-1).div_(size)
-    return there.seen_in(at_x, at_y, cos, (real * imag).mul_(-2).div_(size))
+    return placed.seen_in(at_x, at_y, cos, (real * imag).mul_(-2).div_(size))
 
 
 def places(x: Tensor, y: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ from bravaismap.cli.terminal import err, out
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
-    from bravaismap.live.run import Frame
+    from bravaismap.live.watching import Frame
 
 __all__ = ["watch"]
 
@@ -82,9 +82,9 @@ def watch(
     if (folder is None) == (follow is None):
         raise InputError("expected either a folder to watch or --follow FILE")
     from bravaismap.classify.models import load_model
-    from bravaismap.live.arrivals import Alarm, parse_rule
-    from bravaismap.live.run import FolderSource, StackSource
-    from bravaismap.live.run import watch as watch_frames
+    from bravaismap.live.alarms import Alarm, parse_rule
+    from bravaismap.live.watching import FolderSource, StackSource
+    from bravaismap.live.watching import watch as watch_frames
 
     classifier = load_model(model, distortion, device)
     rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
@@ -121,6 +121,6 @@ def _print(frame: Frame) -> None:
     shares = ", ".join(f"{display_name(name)} {100 * share:.1f} %" for name, share in largest if share >= 0.0005)
     text = f"{line['frame']:5d}  {line['source']}  {shares}  ({frame.seconds:.2f} s)"
     out.print(text, highlight=False, markup=False, soft_wrap=True)
-    for one in frame.alarms:
-        text = f"alarm: {one['alarm']}: {100 * one['fraction']:.1f} %, {100 * one['per_frame']:+.2f} % per frame"
-        err.print(f"{text} ({one['source']})", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    for alarm in frame.alarms:
+        text = f"alarm: {alarm.alarm}: {100 * alarm.fraction:.1f} %, {100 * alarm.per_frame:+.2f} % per frame"
+        err.print(f"{text} ({alarm.source})", style="bold red", highlight=False, markup=False, soft_wrap=True)

@@ -97,7 +97,7 @@ def classify(
     else:
         print_classification(rows)
     if csv is not None:
-        from bravaismap.export.files import export_classification
+        from bravaismap.export.tables import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
         note(f"wrote {csv}")
@@ -225,7 +225,10 @@ def export(
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.export.files import export_csv, export_figures, export_report, export_video
+    from bravaismap.export.figures import export_figures
+    from bravaismap.export.report import export_report
+    from bravaismap.export.tables import export_csv
+    from bravaismap.export.video import export_video
     from bravaismap.result.open import open_result
 
     region = _region(reference)
@@ -264,7 +267,7 @@ def demo(
     seed: SeedOption = DEFAULTS.seed,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
-    from bravaismap.export.files import export_video
+    from bravaismap.export.video import export_video
     from bravaismap.read.reading import read
     from bravaismap.simulate.film import simulate_film
     from bravaismap.simulate.writing import write_film
@@ -315,7 +318,7 @@ def _map(
 
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write what was found."""
-    from bravaismap.export.files import export_unmixing
+    from bravaismap.export.figures import export_unmixing
     from bravaismap.phases.first_look import grid_of
     from bravaismap.unmixing import unmix
 
@@ -353,7 +356,8 @@ def _at_rest(
 def _write_tables_and_figures(
     result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
 ) -> list[Path]:
-    from bravaismap.export.files import export_csv, export_figures
+    from bravaismap.export.figures import export_figures
+    from bravaismap.export.tables import export_csv
 
     return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
 
@@ -374,7 +378,7 @@ def _region(text: str | None) -> dict[str, slice]:
 
 def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
     from bravaismap.conventions import display_name
-    from bravaismap.export.files import export_strain
+    from bravaismap.export.figures import export_strain
     from bravaismap.lattice.basis import cell_from_basis
     from bravaismap.phases.strain import strain_map
 
@@ -397,7 +401,8 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
     from bravaismap.conventions import NONE
     from bravaismap.domains.finding import domain_maps, find_domains
     from bravaismap.domains.void_area import corrected_fraction
-    from bravaismap.export.files import export_domains, some_frames
+    from bravaismap.export.figures import export_domains
+    from bravaismap.show.axes import drawn_frames
 
     found = find_domains(result, movie=images)
     tracks = len({(str(n), int(t)) for n, t in zip(found["lattice"].values, found["track"].values, strict=True)})
@@ -411,7 +416,7 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
                 f"{100 * corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
                 highlight=False,
             )
-    maps = domain_maps(result, some_frames(result), movie=images) if draw else None
+    maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
     return export_domains(found, folder, maps=maps, images=images)
 
 

@@ -44,8 +44,9 @@ def evaluate(
 ) -> None:
     """Measure models on labelled windows: accuracy, confusion, calibration, their cells, and how they differ."""
     from bravaismap.classify.models import load_model
-    from bravaismap.evaluate.answers import answer, read_labelled
+    from bravaismap.evaluate.answers import answer
     from bravaismap.evaluate.comparison import compare, comparison_table, full_report
+    from bravaismap.evaluate.labelled import read_labelled
 
     given = model or [DEFAULT_MODEL]
     classifiers = [load_model(one, distortion, device) for one in given]

@@ -1,1 +1,1 @@
-"""Where and how PyTorch computes: devices, batches, threads."""
+"""Devices on which PyTorch computes, batches that suit them, and threads."""

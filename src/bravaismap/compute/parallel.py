@@ -1,7 +1,7 @@
-"""Parts of a computation side by side on the cores of one machine.
+"""Threads: parts of a computation side by side on the cores of one machine.
 
-The measurement is many small steps, of which each uses one core well and several badly; whole batches side by side use
-them all. NumPy and PyTorch compute without Python's global lock, so threads are enough and nothing is copied.
+The measurement consists of many small steps, each of which uses one core well and several cores badly; whole batches
+side by side use all of them. NumPy and PyTorch release Python's global lock, so threads suffice and nothing is copied.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["keep_freed_memory", "one_ahead", "side_by_side"]
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
 
-#: Names of glibc for the sizes from which memory is asked of the system directly, and given back to it; and a size.
+#: Parameters of glibc's mallopt: sizes from which memory is requested from the system directly, and returned to it.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
-_KEPT_BYTES = 2**30
+_KEPT_BYTES = 2**30  # what both are set to
 
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Have glibc keep memory that is freed, for the next batch; return whether it does.
+    """Make glibc keep freed memory for the next batch; return whether it does.
 
-    As it comes, glibc gives the memory of large arrays back to the system when they are freed, and every page of the
-    next ones is fetched and cleared anew: a seventh of the time of a measurement. A user's own settings
-    (``MALLOC_TRIM_THRESHOLD_`` and so on) are left alone, and so are other C libraries.
+    By default glibc returns the memory of large arrays to the system when they are freed, and every page of the next
+    ones is mapped and cleared again, a seventh of the time of a measurement. A user's own settings
+    (``MALLOC_TRIM_THRESHOLD_`` and so on) and other C libraries are left alone.
     """
     if sys.platform != "linux" or not {*_MALLOC, "GLIBC_TUNABLES"}.isdisjoint(os.environ):
         return False
@@ -48,7 +48,7 @@ def side_by_side(function: Callable[[Part], Answer], parts: Sequence[Part]) -> l
     function : callable
         Must not depend on the order of the calls.
     parts : sequence
-        Best a multiple of the threads in number, and equal in size.
+        Ideally equal in size, their number a multiple of the number of threads.
 
     Returns
     -------
@@ -67,16 +67,16 @@ def side_by_side(function: Callable[[Part], Answer], parts: Sequence[Part]) -> l
 
 
 def one_ahead(items: Iterable[Part]) -> Generator[Part]:
-    """Yield the items, and have the next one made while the one yielded is in use.
+    """Yield items, while the next one is prepared in another thread.
 
     Parameters
     ----------
     items : iterable
-        Each of its items is made in a thread of its own, one after another.
+        Its items are produced in a thread, one after another.
     """
     source, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, source, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, source, end)
+        following = pool.submit(next, source, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, source, end)
             yield item  # type: ignore[misc]

@@ -1,7 +1,8 @@
-"""The connected regions of a class in one frame, measured, with the uncertainty of their areas.
+"""The connected regions of a class in one frame: their area, shape and place, with the uncertainty of the area.
 
-The uncertainty of an area comes from draws of the posterior: whether a window is of the class is drawn with its
-probability, windows that overlap being drawn together as much as they overlap.
+The uncertainty of an area comes from draws of the posterior. In each draw every window either is of the class or is
+not, with its probability; the draws of overlapping windows correlate by the share of their area that they have in
+common.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from bravaismap.conventions import Floats
 __all__ = ["Plane", "Regions", "drawn_areas", "regions_of"]
 
 
-_EIGHT: Final = np.ones((3, 3), bool)  # neighbours across corners belong together: their windows overlap
+_NEIGHBOURS: Final = np.ones((3, 3), bool)  # across corners too, since the windows there overlap
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Where the cells of a map lie: windows, or pixels. Lengths in the unit of the result.
+    """The cells of a map, which are windows or pixels: where they lie, in the unit of lengths of the result.
 
     Attributes
     ----------
     y, x : arrays, shapes (ny,) and (nx,)
         Centres of the cells.
     height, width : arrays, shapes (ny,) and (nx,)
-        Their sides.
+        Sides of the cells.
     window : float
-        Side of a window, over that of a cell.
+        Side of a window in cells.
     """
 
     y: Floats
@@ -56,15 +57,30 @@ class Regions:
     Attributes
     ----------
     numbers : int array, shape (y, x)
-        Which region a cell belongs to, from 1; 0 for none.
-    measures : dict of str to array
-        ``area``, ``area_std``, ``expected_area`` (the sum of the probabilities in and around the region), centroid
-        ``y`` and ``x``, ``perimeter``, ``radius`` of the circle of the same area and ``radius_std``, and ``edge``: 1 if
-        it reaches the edge of the frame.
+        Region of each cell, from 1; 0 for none.
+    area, area_std : arrays, shape (region,)
+        Area and its standard deviation over the draws.
+    expected_area : array, shape (region,)
+        Sum of probability times area of the cells in and around the region.
+    y, x : arrays, shape (region,)
+        Centroid.
+    perimeter : array, shape (region,)
+    radius, radius_std : arrays, shape (region,)
+        Radius of the circle of the same area.
+    edge : bool array, shape (region,)
+        Whether the region reaches the edge of the frame.
     """
 
     numbers: NDArray[np.intp]
-    measures: dict[str, Floats]
+    area: Floats
+    area_std: Floats
+    expected_area: Floats
+    y: Floats
+    x: Floats
+    perimeter: Floats
+    radius: Floats
+    radius_std: Floats
+    edge: NDArray[np.bool_]
 
 
 def regions_of(
@@ -75,48 +91,45 @@ def regions_of(
     rng: np.random.Generator,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Regions:
-    """Return the connected regions of a mask, measured.
+    """Return the connected regions of a mask with their measures.
 
     Parameters
     ----------
     where : bool array, shape (y, x)
+        Cells of the regions.
     probability : array, shape (y, x)
-        Of the class.
+        Probability of the class in each cell.
     plane : Plane
     draws : int
+        Number of draws of the posterior; 0 for none, with NaN for every standard deviation.
     rng : Generator
+        Source of the draws.
     allowed : bool array, shape (y, x), optional
-        Cells that can be of the class at all.
+        Cells that can be of the class at all; every cell when not given.
     """
-    numbers, count = label(where, _EIGHT)
+    numbers, count = label(where, _NEIGHBOURS)
     numbers = np.asarray(numbers, np.intp)
-    which, cells = np.arange(1, count + 1), plane.area
-    area = np.atleast_1d(sum_labels(cells, numbers, which)) if count else np.zeros(0)
-    y, x = (
-        np.atleast_1d(sum_labels(cells * line, numbers, which)) / area if count else np.zeros(0)
-        for line in (plane.y[:, None], plane.x)
-    )
+    cells = plane.area
+    area = _sums(cells, numbers, count)
+    y, x = (_sums(cells * centres, numbers, count) / area for centres in (plane.y[:, None], plane.x))
     basin = _basins(numbers, plane.window)
     weight = cells if allowed is None else cells * allowed
-    expected = np.atleast_1d(sum_labels(weight * probability, basin, which)) if count else np.zeros(0)
     spread = np.full(count, np.nan)
     if draws and count:
         spread = drawn_areas(probability, basin, weight, plane.window, draws, rng).std(axis=0, ddof=1)
     radius = np.sqrt(area / np.pi)
-    edges = set(np.unique(np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])))
+    border = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
     return Regions(
-        numbers,
-        {
-            "area": area,
-            "area_std": spread,
-            "expected_area": expected,
-            "y": y,
-            "x": x,
-            "perimeter": _perimeters(numbers, count, plane),
-            "radius": radius,
-            "radius_std": spread / (2 * np.pi * np.maximum(radius, 1e-300)),
-            "edge": np.array([float(n in edges) for n in which]),
-        },
+        numbers=numbers,
+        area=area,
+        area_std=spread,
+        expected_area=_sums(weight * probability, basin, count),
+        y=y,
+        x=x,
+        perimeter=_perimeters(numbers, count, plane),
+        radius=radius,
+        radius_std=spread / (2 * np.pi * np.maximum(radius, 1e-300)),
+        edge=np.isin(np.arange(1, count + 1), border),
     )
 
 
@@ -129,20 +142,25 @@ def drawn_areas(
     ----------
     probability : array, shape (y, x)
     basin : int array, shape (y, x)
-        The region that a cell counts for, from 1; 0 for none.
+        Region that each cell counts for, from 1; 0 for none.
     weight : array, shape (y, x)
-        Area of a cell.
+        Area of each cell.
     window : float
-        Side of a window in cells: cells err together as much as windows that far apart overlap.
+        Side of a window in cells: the draws of two cells correlate as much as windows that far apart overlap.
     draws : int
     rng : Generator
     """
     count = int(basin.max())
     areas = np.zeros((draws, count))
     for i in range(draws):
-        there = ndtr(_overlapping_noise(probability.shape, window, rng)) < probability
-        areas[i] = np.bincount(basin.ravel(), (weight * there).ravel(), count + 1)[1:]
+        drawn = ndtr(_overlapping_noise(probability.shape, window, rng)) < probability
+        areas[i] = np.bincount(basin.ravel(), (weight * drawn).ravel(), count + 1)[1:]
     return areas
+
+
+def _sums(values: Floats, numbers: NDArray[np.intp], count: int) -> Floats:
+    """Return the sum of values (y, x) over each of the regions 1 to `count`."""
+    return np.atleast_1d(sum_labels(values, numbers, np.arange(1, count + 1))) if count else np.zeros(0)
 
 
 def _basins(numbers: NDArray[np.intp], reach: float) -> NDArray[np.intp]:
@@ -154,7 +172,7 @@ def _basins(numbers: NDArray[np.intp], reach: float) -> NDArray[np.intp]:
 
 
 def _overlapping_noise(shape: tuple[int, ...], window: float, rng: np.random.Generator) -> Floats:
-    """Return normal numbers whose correlation is the share of their area that two windows have in common."""
+    """Return standard normal numbers (y, x) that correlate by the share of area that two windows have in common."""
     coarse = max(int(window // 8), 1)  # px maps: windows differ little from one pixel to the next
     side = max(round(window / coarse), 1)
     small = [-(-length // coarse) + 1 for length in shape]
@@ -166,7 +184,7 @@ def _overlapping_noise(shape: tuple[int, ...], window: float, rng: np.random.Gen
 
 
 def _perimeters(numbers: NDArray[np.intp], count: int, plane: Plane) -> Floats:
-    """Return the length of the boundary of each region by Crofton's formula, on cells made alike."""
+    """Return the perimeter of each region by Crofton's formula, on cells divided into equal squares."""
     unit = min(float(plane.height.min()), float(plane.width.min()))
     rows, columns = (np.maximum(np.rint(side / unit), 1).astype(int) for side in (plane.height, plane.width))
     fine = np.pad(np.repeat(np.repeat(numbers, rows, axis=0), columns, axis=1), 1)

@@ -1,4 +1,4 @@
-"""Voids by intensity: what is dark after smoothing is a void. A cross-check of the classifier that knows no lattice."""
+"""Voids by intensity: the dark regions of a smoothed movie, a cross-check of the classifier without any lattice."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 
-from bravaismap.conventions import NONE
+from bravaismap.conventions import NONE, Floats
 from bravaismap.errors import InputError
 
 __all__ = ["SMOOTHING", "Agreement", "agreement", "relative_difference", "spacing_of", "threshold_voids"]
 
-#: Standard deviation, over the lattice parameter, of the Gaussian that the intensity is smoothed with.
+#: Standard deviation, over the lattice parameter, of the Gaussian by which the intensity is smoothed; by judgement.
 SMOOTHING: Final = 0.36
-_SMALLEST: Final = 0.02  # fraction below which a ratio says nothing
+_SMALLEST_FRACTION: Final = 0.02  # below which a relative difference means nothing; by judgement
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two fractions over time agree.
+    """The agreement of two fractions over time.
 
     Attributes
     ----------
     mean, rms : float
-        Of found − expected.
+        Mean and root mean square of found − expected.
     correlation : float
-        NaN where one of them does not vary.
+        NaN where one of the fractions is constant.
     relative : float or None
         See :func:`relative_difference`.
     """
@@ -44,7 +44,7 @@ class Agreement:
 def threshold_voids(
     images: NDArray[Any], spacing: float, level: float | None = None, *, smoothing: float = SMOOTHING
 ) -> tuple[NDArray[np.bool_], float]:
-    """Segment voids by intensity: the movie smoothed over a third of the lattice parameter, one threshold for all.
+    """Return the voids of a movie by intensity: what is dark after smoothing, by a single threshold for all frames.
 
     Parameters
     ----------
@@ -52,14 +52,15 @@ def threshold_voids(
     spacing : float
         Lattice parameter in px.
     level : float, optional
-        Intensity below which it is void; by Otsu's method, from all frames together, when not given.
+        Intensity below which a pixel is void; by Otsu's method, from all frames together, when not given.
     smoothing : float
-        Standard deviation of the Gaussian, over the lattice parameter. About 0.8 where single sites are much darker
-        than others (light dopants) and there is no diffuse intensity between atoms.
+        Standard deviation of the Gaussian over the lattice parameter. About 0.8 where single sites are much darker than
+        others (light dopants) and there is no diffuse intensity between atoms.
 
     Returns
     -------
-    bool array (time, y, x), true where it is dark, and the threshold
+    dark : bool array, shape (time, y, x)
+    threshold : float
     """
     if not (np.isfinite(spacing) and spacing > 0):
         raise InputError(f"a lattice parameter of {spacing:g} px was given; expected a positive number")
@@ -81,38 +82,39 @@ def spacing_of(result: xr.Dataset) -> float:
     names = [str(name) for name in result["lattice"].values]
     label = result["label"].values
     measured = result["a"].values[(label >= 0) & (label != (names.index(NONE) if NONE in names else -1))]
-    size = float(np.nanmedian(measured)) if np.isfinite(measured).any() else np.nan
-    if not np.isfinite(size):
+    spacing = float(np.nanmedian(measured)) if np.isfinite(measured).any() else np.nan
+    if not np.isfinite(spacing):
         raise InputError("no window of this result has a lattice, so there is no lattice parameter to smooth over")
-    return size / float(result.attrs["pixel_size_nm"]) if result["a"].attrs.get("units") == "nm" else size
+    return spacing / float(result.attrs["pixel_size_nm"]) if result["a"].attrs.get("units") == "nm" else spacing
 
 
-def agreement(found: NDArray[np.floating], expected: NDArray[np.floating]) -> Agreement:
-    """Return how two fractions over time agree.
+def agreement(found: Floats, expected: Floats) -> Agreement:
+    """Return the agreement of two fractions over time.
 
     Parameters
     ----------
     found, expected : arrays, shape (time,)
-        NaN, a frame not mapped yet, is left out.
+        Frames with NaN, which are not mapped yet, are left out.
 
     Returns
     -------
     Agreement
     """
-    known = np.isfinite(found) & np.isfinite(expected)
-    apart = (found - expected)[known]
-    if not known.any():
+    mapped = np.isfinite(found) & np.isfinite(expected)
+    if not mapped.any():
         raise InputError("no frame has both fractions; map the movie first")
-    varies = min(float(np.ptp(found[known])), float(np.ptp(expected[known]))) > 0
+    found, expected = found[mapped], expected[mapped]
+    difference = found - expected
+    varies = min(float(np.ptp(found)), float(np.ptp(expected))) > 0
     return Agreement(
-        float(apart.mean()),
-        float(np.sqrt((apart**2).mean())),
-        float(np.corrcoef(found[known], expected[known])[0, 1]) if varies else float("nan"),
-        relative_difference(found[known], expected[known]),
+        float(difference.mean()),
+        float(np.sqrt((difference**2).mean())),
+        float(np.corrcoef(found, expected)[0, 1]) if varies else float("nan"),
+        relative_difference(found, expected),
     )
 
 
-def relative_difference(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float | None:
+def relative_difference(found: Floats, expected: Floats) -> float | None:
     """Return the mean of |found − expected| / expected, over frames where more than 2 % are expected; None without."""
-    some = expected > _SMALLEST
-    return float((np.abs(found - expected)[some] / expected[some]).mean()) if some.any() else None
+    frames = expected > _SMALLEST_FRACTION
+    return float((np.abs(found - expected)[frames] / expected[frames]).mean()) if frames.any() else None

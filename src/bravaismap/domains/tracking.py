@@ -1,94 +1,94 @@
-"""Following regions from frame to frame: by overlap, with births, merges, splits and what becomes of them."""
+"""Regions linked from frame to frame by overlap: births, merges, splits, and the fate of each region."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from bravaismap.conventions import NONE
+from bravaismap.conventions import NONE, Floats
 
-__all__ = ["Linked", "link_frames"]
+__all__ = ["LinkedFrame", "link_frames"]
 
 
-@dataclass
-class Linked:
-    """The regions of a class as far as they have been followed.
+@dataclass(frozen=True)
+class LinkedFrame:
+    """The regions of a class in one frame, linked to those of the frame before.
 
     Attributes
     ----------
-    lattice : str
-        The class.
-    numbers : int array, shape (y, x), optional
-        Regions of the last frame.
-    rows : dict of int to dict
-        The line of each of them, by its number there.
+    numbers : int array, shape (y, x)
+        Region of each cell, from 1; 0 for none.
+    tracks : tuple of int
+        Track of each region: a number that it keeps from frame to frame.
+    events : tuple of str
+        Of each region: ``"start"`` in the first frame, ``"birth"``, ``"continues"``, ``"merge"`` or ``"split"``.
+    parents : tuple of tuple of int
+        Tracks of the regions of the frame before that each region overlaps or touches.
+    fates_before : tuple of str
+        Of each region of the frame before: ``"continues"``, ``"merged"``, ``"healed"`` of a void, ``"vanished"`` of
+        another.
+    track_count : int
+        Number of tracks up to this frame.
     """
 
-    lattice: str
-    numbers: NDArray[np.intp] | None = None
-    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
-    tracks: count[int] = field(default_factory=lambda: count(1))
+    numbers: NDArray[np.intp]
+    tracks: tuple[int, ...]
+    events: tuple[str, ...]
+    parents: tuple[tuple[int, ...], ...]
+    fates_before: tuple[str, ...]
+    track_count: int
 
 
-def link_frames(
-    linked: Linked, numbers: NDArray[np.intp], measures: dict[str, Any], frame: int, *, last: bool
-) -> list[dict[str, Any]]:
-    """Link the regions of a frame to those of the frame before, and return a line for each.
+def link_frames(before: LinkedFrame | None, numbers: NDArray[np.intp], lattice: str) -> LinkedFrame:
+    """Return the regions of a frame, linked to those of the frame before.
 
-    Regions are linked that overlap or touch. A region keeps the track of the one before that it overlaps most, if that
-    overlaps no other more. What becomes of a region is written into its line when the next frame is known.
+    Regions that overlap or touch are linked. A region continues the track of the region before that it overlaps most,
+    unless that one overlaps another region more.
 
     Parameters
     ----------
-    linked : Linked
-        What is known so far; changed.
+    before : LinkedFrame, optional
+        The frame before; None for the first frame.
     numbers : int array, shape (y, x)
-    measures : dict of str to array
-        A value for each region.
-    frame : int
-        Its number.
-    last : bool
-        Whether it is the last frame.
+        Region of each cell, from 1; 0 for none.
+    lattice : str
+        The class of the regions.
     """
     total = int(numbers.max(initial=0))
-    shared = _shared(linked.numbers, numbers, len(linked.rows), total)
-    heir = np.where(shared.max(axis=1, initial=0) > 0, shared.argmax(axis=1) if total else 0, -1)
-    rows: dict[int, dict[str, Any]] = {}
-    for n in range(1, total + 1):
-        parents = [int(p) + 1 for p in np.flatnonzero(shared[:, n - 1])]
-        row: dict[str, Any] = {name: float(values[n - 1]) for name, values in measures.items()}
-        row |= {"frame": frame, "lattice": linked.lattice, "fate": "end" if last else "continues"}
-        row["parents"] = "+".join(str(linked.rows[p]["track"]) for p in parents)
-        kept = [p for p in parents if heir[p - 1] == n - 1]
-        if kept:
-            foremost = max(kept, key=lambda p: shared[p - 1, n - 1])
-            row["track"] = linked.rows[foremost]["track"]
-            row["event"] = "merge" if len(parents) > 1 else "continues"
-            for other in kept:
-                if other != foremost:
-                    linked.rows[other]["fate"] = "merged"
+    old_tracks = () if before is None else before.tracks
+    shared = _shared_cells(None if before is None else before.numbers, numbers, len(old_tracks), total)
+    heirs = np.where(shared.max(axis=1, initial=0) > 0, shared.argmax(axis=1) if total else 0, -1)
+    ended = "healed" if lattice == NONE else "vanished"
+    fates = [ended if heir < 0 else "continues" for heir in heirs]
+    tracks, events, parents = [], [], []
+    track_count = 0 if before is None else before.track_count
+    for region in range(total):
+        ancestors = np.flatnonzero(shared[:, region])
+        parents.append(tuple(old_tracks[ancestor] for ancestor in ancestors))
+        bequeathing = [int(ancestor) for ancestor in ancestors if heirs[ancestor] == region]
+        if bequeathing:
+            foremost = max(bequeathing, key=lambda ancestor: shared[ancestor, region])
+            tracks.append(old_tracks[foremost])
+            events.append("merge" if len(ancestors) > 1 else "continues")
+            for ancestor in bequeathing:
+                if ancestor != foremost:
+                    fates[ancestor] = "merged"
         else:
-            row["track"] = next(linked.tracks)
-            row["event"] = "split" if parents else ("start" if linked.numbers is None else "birth")
-        rows[n] = row
-    for p, row in linked.rows.items():
-        if heir[p - 1] < 0:
-            row["fate"] = "healed" if linked.lattice == NONE else "vanished"
-    linked.numbers, linked.rows = numbers, rows
-    return list(rows.values())
+            track_count += 1
+            tracks.append(track_count)
+            events.append("split" if len(ancestors) else ("start" if before is None else "birth"))
+    return LinkedFrame(numbers, tuple(tracks), tuple(events), tuple(parents), tuple(fates), track_count)
 
 
-def _shared(before: NDArray[np.intp] | None, now: NDArray[np.intp], old: int, new: int) -> NDArray[np.float64]:
+def _shared_cells(before: NDArray[np.intp] | None, numbers: NDArray[np.intp], old: int, new: int) -> Floats:
     """Return how many cells two regions share, (before, now); half a cell for those that only touch."""
     shared = np.zeros((old, new))
     if before is None or not old or not new:
         return shared
-    for weight, one in ((1.0, before), (0.5 / now.size, maximum_filter(before, 3))):
-        both = (one > 0) & (now > 0)
-        np.add.at(shared, (one[both] - 1, now[both] - 1), weight)
+    for weight, earlier in ((1.0, before), (0.5 / numbers.size, maximum_filter(before, 3))):
+        both = (earlier > 0) & (numbers > 0)
+        np.add.at(shared, (earlier[both] - 1, numbers[both] - 1), weight)
     return shared

@@ -1,8 +1,8 @@
-"""The true area of a void from what windows make of it.
+"""The true area of a void, corrected for the blur of the windows that it is seen through.
 
-A window calls itself "none" only when most of it lies in a void: a window that is half crystal still shows the lattice.
-A void of radius R therefore appears smaller, with a radius r = √(Σ p a / π) from the windows around it (p the
-probability of "none", a the area of a window's own cell), and one smaller than about 0.4 windows in radius does not
+A window is classified "none" only when most of it lies in a void: a window that is half crystal still shows the
+lattice. A void of radius R therefore appears smaller, with a radius r = √(Σ p a / π) from the windows around it (p the
+probability of "none", a the area of the cell of a window), and a void of a radius below about 0.4 windows does not
 appear at all. For the model ``lattice`` and a window of side w, compact voids follow
 
     R / w = 0.330 + 0.865 r / w,     with a scatter of 0.020,
@@ -24,20 +24,21 @@ from bravaismap.conventions import Floats
 __all__ = ["BLUR", "CALIBRATED_MODEL", "blur_corrected", "corrected_fraction"]
 
 
-#: Offset and slope of R/w over r/w.
+#: Offset and slope of R/w over r/w, fitted by ``benchmarks/void_area.py``.
 BLUR: Final = (0.330, 0.865)
+#: Name of the model that the correction is fitted for.
 CALIBRATED_MODEL: Final = "lattice"
 
 
 def blur_corrected(apparent: Floats, window: float) -> Floats:
-    """Return the area of compact voids from their apparent one.
+    """Return the area of compact voids from their apparent area.
 
     Parameters
     ----------
     apparent : array
-        Sum of the probabilities of "none" in and around a void, each times the area of its cell.
+        Sum of the probability of "none" times the area of the cell over the windows in and around a void.
     window : float
-        Side of a window, in the unit whose square that area has.
+        Side of a window, in the unit of lengths of the area.
     """
     radius = np.sqrt(np.asarray(apparent, float) / np.pi)
     return np.asarray(np.pi * np.where(radius > 0, BLUR[0] * window + BLUR[1] * radius, 0.0) ** 2)
@@ -49,22 +50,22 @@ def corrected_fraction(result: xr.Dataset, domains: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     result : Dataset
-        Of :func:`~bravaismap.map_phases`.
+        As :func:`~bravaismap.map_phases` returns it.
     domains : Dataset
-        Of :func:`bravaismap.domains.finding.find_domains` of the same result, not refined to pixels.
+        As :func:`bravaismap.domains.finding.find_domains` returns it for this result, without a movie.
 
     Returns
     -------
     DataArray (time,)
-        NaN for frames that are not mapped, and throughout where the model is not the one that the correction is
-        calibrated for. The paper's mean probability is ``result["fraction"]``.
+        NaN for frames that are not mapped, and in all frames if the result is of another model than
+        `CALIBRATED_MODEL`. The paper's mean probability is ``result["fraction"]``.
     """
     size = float(result.attrs.get("pixel_size_nm") or 1.0)
     area = float(np.prod(result.attrs["frame_size"])) * size**2
     total = np.bincount(
         domains["frame"].values, np.nan_to_num(domains["corrected_area"].values), result.sizes["time"]
     ) / area  # fmt: skip
-    known = np.isfinite(result["fraction"].values).all(axis=-1) & (result.attrs.get("model") == CALIBRATED_MODEL)
+    valid = np.isfinite(result["fraction"].values).all(axis=-1) & (result.attrs.get("model") == CALIBRATED_MODEL)
     return xr.DataArray(
-        np.where(known, total, np.nan), {"time": result["time"]}, ("time",), "corrected_fraction", {"units": "1"}
+        np.where(valid, total, np.nan), {"time": result["time"]}, ("time",), "corrected_fraction", {"units": "1"}
     )

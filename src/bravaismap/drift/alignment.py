@@ -1,9 +1,9 @@
-"""Drift: where the specimen is in each frame of a movie, and the movie with the specimen at rest.
+"""Drift: the displacement of the specimen in each frame of a movie, and the movie with the specimen at rest.
 
-Frames are registered one after the other, each against the mean of those before it, which moves along with the specimen
-and so stays in view however far it drifts. The steps taken so far say where the specimen is expected next, and how far
-it may be from there. On a lattice that is what chooses between places that look alike; whatever does not repeat in the
-specimen overrules it (:mod:`bravaismap.drift.registration`).
+Frames are registered one after the other, each against the mean of those before it. The mean moves with the specimen
+and so stays in view however far it drifts. The steps up to a frame give the position that is expected there, and how
+far the specimen may be from it. On a lattice this prior chooses between translations that look alike; aperiodic
+features of the specimen overrule it (:mod:`bravaismap.drift.registration`).
 
 A displacement is that of the specimen since the first frame, in px, y downwards and x to the right.
 """
@@ -11,6 +11,7 @@ A displacement is that of the specimen since the first frame, in px, y downwards
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, Final
@@ -24,16 +25,31 @@ from bravaismap.drift.registration import match_frame, shifted
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, read_frames
 
-__all__ = ["SMALLEST_AREA", "align", "common_area", "register"]
+__all__ = ["SMALLEST_AREA", "Area", "align", "common_area", "register"]
 
 
 #: Side in px below which a frame, or the area common to all frames, is too small.
 SMALLEST_AREA: Final = 32
-_BOUND = 8  # the default bound on a step is this part of the shorter side
+_BOUND = 8  # shorter side of a frame over the default bound on a step
 _MEMORY = 12  # frames in the running mean
-_STEPS = 8  # steps that say what is expected next
-_FIRST = 8.0  # part of the bound by which the first steps are expected to scatter
-_LEAST = 0.5  # px by which steps are always expected to scatter
+_STEPS = 8  # last steps, whose median is the step that is expected next
+_FIRST_SCATTER = 8.0  # bound on a step over the scatter that is expected of the first steps
+_SMALLEST_SCATTER = 0.5  # px, of steps about the expected one
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of pixels: rows from `top` to before `bottom`, columns from `left` to before `right`."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.bottom - self.top, self.right - self.left
 
 
 def register(
@@ -43,15 +59,15 @@ def register(
     nan: NanPolicy = "raise",
     progress: Callable[[int, int], object] | None = None,
 ) -> xr.Dataset:
-    """Measure how the specimen drifts through a movie, rigidly.
+    """Return the rigid drift of the specimen through a movie.
 
     Parameters
     ----------
     movie : array, shape (time, y, x)
         As :func:`bravaismap.read` returns it, or any array of real numbers; a lazy one is read once, block by block.
     max_shift : float, optional
-        Largest distance in px, along y or x, of the specimen from where the track up to then leads one to expect it;
-        for the second frame, from where it was in the first. An eighth of the shorter side when not given. The drift
+        Largest distance in px, along y or x, of the specimen from the position that the track up to a frame predicts;
+        for the second frame, from its position in the first. An eighth of the shorter side when not given. The drift
         over the whole movie has no bound.
     nan : {"raise", "fill"}
         What to do with NaN and infinite pixels.
@@ -62,9 +78,9 @@ def register(
     -------
     Dataset
         ``dy``, ``dx`` (time): displacement of the specimen since the first frame in px. ``std`` (time): σ of either, in
-        px, with the chance of having taken another translation of the lattice here or earlier. ``quality`` (time): the
-        probability that this frame was put on the right one given the frames before; 0 for a frame that was not
-        recognised, which keeps the place that was expected.
+        px, including the chance of a wrong translation of the lattice in this frame or earlier. ``quality`` (time): the
+        probability of the translation chosen, given the frames before; 0 for a frame that was not recognised, which is
+        put at the predicted position.
 
     Raises
     ------
@@ -94,9 +110,8 @@ def register(
 def align(movie: Any, track: xr.Dataset) -> xr.DataArray:
     """Return a movie with the specimen at rest, cropped to the area that every frame shows.
 
-    Frames are moved by whole pixels: their values, type and noise stay what they were, and what remains, half a pixel
-    at most, is nothing to windows that are many pixels apart. Interpolation would blur the lattice or correlate the
-    noise.
+    Frames are moved by whole pixels, which keeps their values, type and noise; the remaining half a pixel at most does
+    not matter to windows that are many pixels apart. Interpolation would blur the lattice or correlate the noise.
 
     Parameters
     ----------
@@ -118,11 +133,11 @@ def align(movie: Any, track: xr.Dataset) -> xr.DataArray:
     frames = as_movie(movie)
     if track.sizes["time"] != len(frames):
         raise InputError(f"a track of {track.sizes['time']} frames was given for a movie of {len(frames)}")
-    moved = np.rint(np.stack([track["dy"].values, track["dx"].values], axis=1)).astype(int)
-    y0, y1, x0, x1 = area = common_area(track, (frames.sizes["y"], frames.sizes["x"]))
-    if min(y1 - y0, x1 - x0) < SMALLEST_AREA:
+    displacement = np.rint(np.stack([track["dy"].values, track["dx"].values], axis=1)).astype(int)
+    area = common_area(track, (frames.sizes["y"], frames.sizes["x"]))
+    if min(area.shape) < SMALLEST_AREA:
         raise InputError(
-            f"the specimen drifts by up to {np.ptp(moved, axis=0).max()} px, so frames of {frames.sizes['y']} × "
+            f"the specimen drifts by up to {np.ptp(displacement, axis=0).max()} px, so frames of {frames.sizes['y']} × "
             f"{frames.sizes['x']} px have less than {SMALLEST_AREA} × {SMALLEST_AREA} in common; "
             "align parts of the movie"
         )
@@ -130,43 +145,50 @@ def align(movie: Any, track: xr.Dataset) -> xr.DataArray:
     def cropped(block: Any, first: int) -> Any:
         """Cut the common area from each frame of a block that begins with frame `first`."""
         return np.stack(
-            [f[y0 + dy : y1 + dy, x0 + dx : x1 + dx] for f, (dy, dx) in zip(block, moved[first:], strict=False)]
+            [
+                frame[area.top + dy : area.bottom + dy, area.left + dx : area.right + dx]
+                for frame, (dy, dx) in zip(block, displacement[first:], strict=False)
+            ]
         )
 
-    size = (y1 - y0, x1 - x0)
-    data = _lazily(frames.data, cropped, size) if hasattr(frames.data, "dask") else cropped(frames.data, 0)
-    coords = {"time": frames["time"], "y": frames["y"][y0:y1], "x": frames["x"][x0:x1]}
+    data = _lazily(frames.data, cropped, area.shape) if hasattr(frames.data, "dask") else cropped(frames.data, 0)
+    coords = {
+        "time": frames["time"],
+        "y": frames["y"][area.top : area.bottom],
+        "x": frames["x"][area.left : area.right],
+    }
     drift = {name: np.round(track[name[:2]].values, 2).tolist() for name in ("dy_px", "dx_px")}
-    drift |= {"area_px": [int(edge) for edge in area]}
+    drift |= {"area_px": [area.top, area.bottom, area.left, area.right]}
     return xr.DataArray(data, coords, frames.dims, frames.name, {**frames.attrs, "drift": drift | dict(track.attrs)})
 
 
-def common_area(track: xr.Dataset, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the area (y₀, y₁, x₀, x₁) of the first frame, in px, that every frame of a track shows.
+def common_area(track: xr.Dataset, size: tuple[int, int]) -> Area:
+    """Return the area of the first frame that every frame of a track shows.
 
     Parameters
     ----------
     track : Dataset
+        As :func:`register` returns it.
     size : (int, int)
         Height and width of a frame in px.
     """
     edges = []
     for name, side in zip(("dy", "dx"), size, strict=True):
-        moved = np.rint(track[name].values).astype(int)
-        edges += [max(0, -int(moved.min())), side - max(0, int(moved.max()))]
-    y0, y1, x0, x1 = edges
-    return y0, max(y1, y0), x0, max(x1, x0)
+        displacement = np.rint(track[name].values).astype(int)
+        edges += [max(0, -int(displacement.min())), side - max(0, int(displacement.max()))]
+    top, bottom, left, right = edges
+    return Area(top, max(bottom, top), left, max(right, left))
 
 
 class _Track:
-    """The displacements found so far, and the mean of the last frames in the place of the last one."""
+    """The displacements up to a frame, and the mean of the last frames at the position of the last one."""
 
     def __init__(self, bound: float) -> None:
         self.bound = bound
         self.place: list[Floats] = []
         self.std: list[float] = []
         self.quality: list[float] = []
-        self._misses = [(bound / _FIRST) ** 2] * 3  # squared distance of steps from what was expected, px²
+        self._misses = [(bound / _FIRST_SCATTER) ** 2] * 3  # squared distance of steps from the predicted ones, px²
         self._steps: list[Floats] = []
         self._carried = 0.0  # variance that later frames inherit, px²
         self._origin = np.zeros(2, int)  # displacement of the content of the reference
@@ -181,7 +203,7 @@ class _Track:
             return
         last = self.place[-1]
         step = np.median(self._steps[-_STEPS:], axis=0) if self._steps else np.zeros(2)
-        scale = max(float(np.sqrt(np.median(self._misses[-_STEPS:]))), _LEAST)
+        scale = max(float(np.sqrt(np.median(self._misses[-_STEPS:]))), _SMALLEST_SCATTER)
         expected = last + step - self._origin
         match = match_frame(frame, self._reference, expected, scale, self.bound)
         place = self._origin + match.shift
@@ -202,7 +224,7 @@ class _Track:
         self.quality.append(quality)
 
     def _remember(self, frame: Floats, place: Floats) -> None:
-        """Move the mean to where the frame is, by whole pixels, and add the frame to it."""
+        """Move the mean to the position of the frame, by whole pixels, and add the frame to it."""
         origin = np.rint(place).astype(int)
         move = origin - self._origin
         self._reference, self._weight = _rolled(self._reference, move), _rolled(self._weight, move)
@@ -253,7 +275,7 @@ def _lazily(data: Any, cropped: Callable[[Any, int], Any], size: tuple[int, int]
     da: Any = import_module("dask.array")  # its functions have no types
     from dask.delayed import delayed
 
-    one = delayed(cropped, pure=False)
+    lazily_cropped = delayed(cropped, pure=False)
     ends = [int(end) for end in np.cumsum([0, *data.chunks[0]])]
-    parts = [da.from_delayed(one(data[a:b], a), (b - a, *size), dtype=data.dtype) for a, b in pairwise(ends)]
+    parts = [da.from_delayed(lazily_cropped(data[a:b], a), (b - a, *size), dtype=data.dtype) for a, b in pairwise(ends)]
     return da.concatenate(parts)

@@ -1,4 +1,4 @@
-"""How right a model is on labelled windows: accuracy, calibration, errors of cells, and the best that is possible."""
+"""Scores of models on labelled windows: accuracy, calibration, errors of cells, and the information limit."""
 
 from bravaismap.evaluate.answers import Answers, answer, evaluate
 from bravaismap.evaluate.labelled import Labelled, read_labelled

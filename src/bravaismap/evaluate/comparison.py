@@ -1,7 +1,7 @@
-"""Models side by side on the same labelled windows: figures of merit with bootstrap intervals, differences in pairs.
+"""Comparison of models on the same labelled windows: figures of merit with intervals, and differences in pairs.
 
-All intervals are of 95 %. The windows are drawn again with replacement, the same ones for every model, so that what is
-hard for all does not blur the difference between two.
+All intervals are of 95 %, by bootstrap over the windows. Every model sees the same resampled windows, so that windows
+that are hard for all models do not blur the difference between two.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy as np
 
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
-from bravaismap.evaluate.answers import Answers, report, score_answers
+from bravaismap.evaluate.answers import Answers, score_answers
 from bravaismap.evaluate.fault_scores import FaultScore, fault_table, score_faults
 from bravaismap.evaluate.limit import Limit, limit_of
 from bravaismap.evaluate.reliability import Reliability, calibrated_error, reliability, reliability_table
-from bravaismap.evaluate.scores import Scores, figures, merits
+from bravaismap.evaluate.scores import Scores, figures, merits, score_report
 
 __all__ = ["Compared", "Interval", "compare", "comparison_table", "full_report"]
 
 
-_TAILS = (0.025, 0.975)
-_DRAWN_AT_ONCE = 2_000_000
+_TAILS = (0.025, 0.975)  # quantiles at the ends of a 95 % interval
+_DRAWN_AT_ONCE = 2_000_000  # windows, for memory
 #: Rows of the table: figure, title, unit and digits.
 _ROWS = (
     ("accuracy", "accuracy", "%", 1),
@@ -49,13 +49,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Compared:
-    """All that is known of how good a model is, and how it differs from the first one.
+    """Figures of merit of a model on labelled windows, and their differences to those of the first model.
 
     Attributes
     ----------
     model : str
     distortion : float, optional
-        Of the scan, as the model allows for it.
+        Distortion of the scan that the model allows for.
     scores : Scores
     reliability : Reliability
     limit : Limit, optional
@@ -66,14 +66,14 @@ class Compared:
     differences : dict of str to Interval
         ``accuracy`` and ``nll`` less those of the first model; empty for the first.
     ece_bias : float
-        By how much the calibration error of resampled windows is above that of the windows, on average. What `ece`
-        itself is above that of infinitely many windows is of the same size. Its interval is the scatter with this
-        bias taken out.
+        Mean excess of the calibration error of resampled windows over that of the windows. The excess of `ece` itself
+        over that of infinitely many windows is of the same size. The interval of `ece` is the scatter without this
+        bias.
     ece_calibrated, ece_calibrated_high : float
-        What a perfectly calibrated model of the same confidences would show, see
+        Calibration error that a perfectly calibrated model of the same confidences would show, see
         :func:`~bravaismap.evaluate.reliability.calibrated_error`.
     faults : tuple of FaultScore
-        By what is wrong with the images; empty where that is not known.
+        Scores by fault of the images; empty where the faults are not known.
     """
 
     model: str
@@ -95,14 +95,14 @@ class Compared:
 
 
 def compare(answers: Sequence[Answers], draws: int = 2000, seed: int = 0) -> list[Compared]:
-    """Compare what models say of the same windows.
+    """Compare the answers of models on the same windows.
 
     Parameters
     ----------
     answers : sequence of Answers
         Of the same windows in the same order.
     draws : int
-        Times that the windows are drawn again.
+        Number of bootstrap samples of the windows.
     seed : int
 
     Returns
@@ -122,51 +122,64 @@ def compare(answers: Sequence[Answers], draws: int = 2000, seed: int = 0) -> lis
     columns = [merits(a.probability, a.labels) for a in answers]
     sums = _resampled_sums(np.concatenate(columns, axis=1), draws, seed)
     compared: list[Compared] = []
-    first: tuple[dict[str, Floats], dict[str, Floats]] = ({}, {})
-    for a, own, drawn in zip(answers, columns, np.split(sums, len(answers), axis=1), strict=True):
-        value, scatter = figures(own.sum(axis=0), windows), figures(drawn, windows)
+    first_value: dict[str, Floats] = {}
+    first_scatter: dict[str, Floats] = {}
+    for a, merit, drawn in zip(answers, columns, np.split(sums, len(answers), axis=1), strict=True):
+        value, scatter = figures(merit.sum(axis=0), windows), figures(drawn, windows)
         bias = float(scatter["ece"].mean() - value["ece"])
         scatter["ece"] = np.maximum(scatter["ece"] - bias, 0)
-        first = first if compared else (value, scatter)
+        if not compared:
+            first_value, first_scatter = value, scatter
         differences = {
-            name: _interval(value[name] - first[0][name], scatter[name] - first[1][name])
+            name: _interval(value[name] - first_value[name], scatter[name] - first_scatter[name])
             for name in (_DIFFERENCES if compared else ())
         }
-        found = {name: _interval(value[name], scatter[name]) for name in value} | {"rate": _rate(a, draws, seed)}
-        floor = calibrated_error(a.probability.max(axis=1), seed=seed)
-        curve = reliability(a.probability, a.labels)
-        whole = (a.model, a.distortion, score_answers(a), curve, limit_of(a, seed))
-        faults = () if a.faults is None else score_faults(a.probability, a.labels, a.classes, a.faults)
-        compared.append(Compared(*whole, found, differences, bias, *floor, faults))
+        mean, high = calibrated_error(a.probability.max(axis=1), seed=seed)
+        compared.append(
+            Compared(
+                model=a.model,
+                distortion=a.distortion,
+                scores=score_answers(a),
+                reliability=reliability(a.probability, a.labels),
+                limit=limit_of(a, seed),
+                figures={name: _interval(value[name], scatter[name]) for name in value}
+                | {"rate": _rate(a, draws, seed)},
+                differences=differences,
+                ece_bias=bias,
+                ece_calibrated=mean,
+                ece_calibrated_high=high,
+                faults=() if a.faults is None else score_faults(a.probability, a.labels, a.classes, a.faults),
+            )
+        )
     return compared
 
 
-def full_report(one: Compared, title: str) -> str:
-    """Return scores, confusion matrix, cells, what is possible with their errors, and reliability as text."""
-    lines = [report(one.scores, title)]
-    if one.limit is not None:
-        limit = one.limit
+def full_report(compared: Compared, title: str) -> str:
+    """Return scores, confusion matrix, cells, the best accuracy possible with their errors, and reliability as text."""
+    lines = [score_report(compared.scores, title)]
+    if compared.limit is not None:
+        limit = compared.limit
         lines += [
             f"  best possible with these errors, on the {limit.windows} windows whose lattice was found",
             f"    a right posterior          {100 * limit.best:.1f} ± {100 * limit.best_std:.1f} %",
             f"    this model                 {100 * limit.reached:.1f} %",
         ]
-    if one.faults:
-        lines.append(fault_table(one.faults))
-    return "\n".join([*lines, "  reliability", reliability_table(one.reliability)])
+    if compared.faults:
+        lines.append(fault_table(compared.faults))
+    return "\n".join([*lines, "  reliability", reliability_table(compared.reliability)])
 
 
 def comparison_table(compared: Sequence[Compared]) -> str:
     """Return compared models as text: a column for each model, a row for each figure."""
-    table = [["", *(one.model for one in compared)]]
+    table = [["", *(column.model for column in compared)]]
     for name, title, unit, digits in _ROWS:
-        table.append([title, *(_text(one.figures[name], unit, digits) for one in compared)])
+        table.append([title, *(_text(column.figures[name], unit, digits) for column in compared)])
         if name == "ece":
-            table.append(["  if perfectly calibrated", *(_floor(one) for one in compared)])
-            table.append(["  bias of resampling", *(f"{one.ece_bias:+.3f}" for one in compared)])
+            table.append(["  if perfectly calibrated", *(_floor(column) for column in compared)])
+            table.append(["  bias of resampling", *(f"{column.ece_bias:+.3f}" for column in compared)])
     for name, title, unit, digits in _ROWS if len(compared) > 1 else ():
         if name in _DIFFERENCES:
-            cells = (_text(one.differences[name], unit, digits, sign="+") for one in compared[1:])
+            cells = (_text(column.differences[name], unit, digits, sign="+") for column in compared[1:])
             table.append([f"{title}, difference", "", *cells])
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = [f"  figures of {compared[0].windows} windows with 95 % intervals, bootstrap over the windows"]
@@ -185,18 +198,18 @@ def _text(figure: Interval, unit: str, digits: int, sign: str = "") -> str:
     return f"{value}{interval} {unit}".rstrip()
 
 
-def _floor(one: Compared) -> str:
-    return f"{one.ece_calibrated:.3f} (95 % below {one.ece_calibrated_high:.3f})"
+def _floor(compared: Compared) -> str:
+    return f"{compared.ece_calibrated:.3f} (95 % below {compared.ece_calibrated_high:.3f})"
 
 
 def _interval(value: Floats | float, scatter: Floats) -> Interval:
-    known = scatter[np.isfinite(scatter)]
-    low, high = np.quantile(known, _TAILS) if len(known) else (np.nan, np.nan)
+    finite = scatter[np.isfinite(scatter)]
+    low, high = np.quantile(finite, _TAILS) if len(finite) else (np.nan, np.nan)
     return Interval(float(value), float(low), float(high))
 
 
 def _rate(answers: Answers, draws: int, seed: int) -> Interval:
-    """Windows per second; the interval is over the batches, which were timed one by one (NaN if there was one)."""
+    """Return windows per second; the interval is over the batches, each timed on its own (NaN if there was one)."""
     timed = np.column_stack([answers.batches, answers.seconds])
     total, time = timed.sum(axis=0)
     if len(timed) < 2:
@@ -206,15 +219,15 @@ def _rate(answers: Answers, draws: int, seed: int) -> Interval:
 
 
 def _resampled_sums(columns: Floats, draws: int, seed: int) -> Floats:
-    """Sums (draws, k) of rows of `columns` (n, k) drawn again with replacement."""
+    """Return sums (draws, k) over rows of `columns` (n, k) that are drawn with replacement."""
     return np.concatenate([counts @ columns for counts in _times_drawn(len(columns), draws, seed)])
 
 
 def _times_drawn(count: int, draws: int, seed: int) -> Iterator[Floats]:
-    """How often each of `count` things is drawn, (some, count), some draws at a time."""
+    """Yield how often each of `count` rows is drawn, arrays (part of the draws, count)."""
     rng = np.random.default_rng(seed)
     per_pass = max(1, _DRAWN_AT_ONCE // count)
     for start in range(0, draws, per_pass):
-        some = min(per_pass, draws - start)
-        drawn = rng.integers(0, count, (some, count)) + count * np.arange(some)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=some * count).reshape(some, count).astype(float)
+        part = min(per_pass, draws - start)
+        drawn = rng.integers(0, count, (part, count)) + count * np.arange(part)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=part * count).reshape(part, count).astype(float)

@@ -1,4 +1,4 @@
-"""How often a model is right by what is wrong with the image, or by what an image without a lattice shows."""
+"""Accuracy of a model by the fault of the image, or by the pattern that an image without a lattice shows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bravaismap.conventions import NONE
 __all__ = ["FaultScore", "fault_table", "score_faults"]
 
 _CONFIDENCE = 0.95  # of the intervals
-_FAULTLESS = "no fault"
+_FAULTLESS = "no fault"  # name that images without a fault have in the table
 
 
 @dataclass(frozen=True)
 class FaultScore:
-    """How a model does on the images that have one fault, alone or with others.
+    """Score of a model on the images that have a certain fault, alone or with others.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class FaultScore:
     crystal : bool
         Whether the images show a lattice.
     images, right : int
-        How many there are, and how many of them are answered rightly.
+        Number of images, and of those that are classified right.
     called_none : int
-        How many of them are said to have no lattice.
+        Number of images that are classified as none.
     """
 
     fault: str
@@ -40,12 +40,12 @@ class FaultScore:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images that are answered rightly."""
+        """Share of the images that are classified right."""
         return self.right / self.images
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's interval of the accuracy, of 95 %."""
+        """Wilson's 95 % interval of the accuracy."""
         low, high = binomtest(self.right, self.images).proportion_ci(_CONFIDENCE, method="wilson")
         return float(low), float(high)
 
@@ -59,10 +59,10 @@ def score_faults(
     ----------
     probability : array, shape (n, classes)
     labels : int array, shape (n,)
-        The right classes, positions in `classes`.
+        The true classes, as positions in `classes`.
     classes : sequence of str
     faults : sequence of str
-        Of each image, joined by ``+``.
+        Faults of each image, joined by ``+``.
 
     Returns
     -------
@@ -72,20 +72,18 @@ def score_faults(
     names = np.array(classes)
     answers, crystal = names[probability.argmax(axis=1)], names[labels] != NONE
     right = answers == names[labels]
-    has = [set(filter(None, (name.strip() for name in text.split("+")))) or {_FAULTLESS} for text in faults]
+    sets = [set(filter(None, (name.strip() for name in text.split("+")))) or {_FAULTLESS} for text in faults]
     scores = []
-    for kind in (True, False):
-        for fault in sorted(
-            set().union(*(own for own, is_crystal in zip(has, crystal, strict=True) if is_crystal == kind))
-        ):
-            chosen = np.array([fault in own for own in has]) & (crystal == kind)
+    for is_crystal in (True, False):
+        for fault in sorted(set().union(*(sets[i] for i in np.flatnonzero(crystal == is_crystal)))):
+            rows = np.array([fault in names for names in sets]) & (crystal == is_crystal)
             scores.append(
                 FaultScore(
-                    fault,
-                    kind,
-                    int(chosen.sum()),
-                    int(right[chosen].sum()),
-                    int((answers[chosen] == NONE).sum()),
+                    fault=fault,
+                    crystal=is_crystal,
+                    images=int(rows.sum()),
+                    right=int(right[rows].sum()),
+                    called_none=int((answers[rows] == NONE).sum()),
                 )
             )
     return tuple(scores)
@@ -94,14 +92,14 @@ def score_faults(
 def fault_table(scores: Sequence[FaultScore]) -> str:
     """Return scores by fault as text: images, accuracy with its 95 % interval, and how many were called none."""
     titles = ((True, "  lattices by fault"), (False, "  no lattice, by what there is"))
-    parts = [(title, [one for one in scores if one.crystal == crystal]) for crystal, title in titles]
-    width = max(len(text) for title, rows in parts for text in (title, *(f"    {one.fault}" for one in rows)))
+    parts = [(title, [score for score in scores if score.crystal == crystal]) for crystal, title in titles]
+    width = max(len(text) for title, rows in parts for text in (title, *(f"    {row.fault}" for row in rows)))
     lines = []
     for title, rows in parts:
         if rows:
             lines.append(f"{title.ljust(width)}  images    right   95 % interval  called none")
-        for one in rows:
-            low, high = one.interval
-            share = f"{100 * one.accuracy:7.1f} %  {100 * low:5.1f} to {100 * high:5.1f}"
-            lines.append(f"    {one.fault}".ljust(width) + f"{one.images:>8}{share}{one.called_none:>13}")
+        for row in rows:
+            low, high = row.interval
+            share = f"{100 * row.accuracy:7.1f} %  {100 * low:5.1f} to {100 * high:5.1f}"
+            lines.append(f"    {row.fault}".ljust(width) + f"{row.images:>8}{share}{row.called_none:>13}")
     return "\n".join(lines)

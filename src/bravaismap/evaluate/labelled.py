@@ -1,4 +1,4 @@
-"""Labelled windows and whole images, as a model is measured on, from NPZ files."""
+"""Labelled windows and whole images, on which models are scored, from NPZ files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Labelled:
         Positions in `classes`.
     classes : tuple of str
     vectors : array, shape (n, 2, 2), optional
-        True primitive vectors in px, rows, columns (y, x); NaN or 0 where there is no lattice.
+        True primitive vectors in px as rows (y, x); NaN or 0 where there is no lattice.
     faults : tuple of str, optional
-        What is wrong with each image: names joined by ``+``, or nothing.
+        Faults of each image: names joined by ``+``, or nothing.
     """
 
     images: NDArray[np.generic] | Sequence[NDArray[np.generic]]
@@ -79,8 +79,13 @@ def read_labelled(path: str | Path) -> Labelled:
             f"{path}: faults of shape {faults.shape} and type {faults.dtype}; expected {len(images)} texts, "
             "names joined by +"
         )
-    named = None if faults is None else tuple(str(name) for name in faults)
-    return Labelled(images, labels.astype(np.intp), tuple(str(name) for name in classes), vectors, named)
+    return Labelled(
+        images,
+        labels.astype(np.intp),
+        tuple(str(name) for name in classes),
+        vectors,
+        None if faults is None else tuple(str(text) for text in faults),
+    )
 
 
 def _check_keys(path: Path, stored: Any) -> None:
@@ -95,7 +100,7 @@ def _check_keys(path: Path, stored: Any) -> None:
 
 
 def _images(path: Path, stored: Any, labels: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return images that are stored one by one."""
+    """Return images of different shapes, each of which is stored under a name of its own."""
     names = [f"image_{i}" for i in range(labels.size)]
     missing = [name for name in names if name not in stored]
     count = sum(key.removeprefix("image_").isdecimal() for key in stored if key.startswith("image_"))

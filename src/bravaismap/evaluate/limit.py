@@ -1,8 +1,8 @@
-"""The best that any classifier could do on cells measured with given errors.
+"""The information limit: the highest accuracy that any classifier can have on cells measured with given errors.
 
 Classes overlap: a square lattice and a rectangular one of 0.1 % strain look the same through an error of 0.3 %. How
-often the right one is the more probable is a matter of the errors alone. It is found by scattering true cells by the
-errors and classifying them by their exact posterior.
+often the true class is the most probable one depends on the errors alone. True cells are scattered by the errors and
+classified by their exact posterior.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from numpy.typing import ArrayLike, NDArray
 from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.evaluate.answers import Answers
-from bravaismap.evaluate.scores import matched
+from bravaismap.evaluate.scores import match_cells
 
 __all__ = ["Limit", "information_limit", "limit_of"]
 
-_CLEAR = 1e4  # evidence of a lattice beyond doubt
-_AT_ONCE = 4096
+_CERTAIN = 1e4  # evidence of a lattice beyond doubt
+_BATCH = 4096  # cells classified together, for memory
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The best accuracy possible with a model's own errors, over the windows whose true lattice it measured.
+    """The information limit at the errors that a model states, over the windows whose true lattice it measured.
 
     Attributes
     ----------
     windows : int
-        Those with a lattice that is not a sublattice, a superlattice or a chance one of the true one.
+        Number of windows whose measured lattice is the true one, not a sublattice, a superlattice or a chance one.
     best, best_std : float
         Share of scattered true cells that their posterior classifies right, and its standard error over windows.
     reached : float
@@ -51,14 +51,14 @@ def information_limit(
     draws: int = 20,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Return how often each cell would be classified right, measured with these errors and no others.
+    """Return how often each cell would be classified right if it were measured with exactly these errors.
 
     Parameters
     ----------
     vectors : array_like, shape (n, 2, 2)
         True primitive vectors as seen in the image (a distortion of the scan included), any unit.
     covariance : array_like, shape (n, 4, 4)
-        Of the error of the flattened vectors.
+        Covariance of the errors of the flattened vectors.
     labels : int array, shape (n,)
         Lattices, positions in :data:`~bravaismap.conventions.CLASSES`.
     distortion : float
@@ -79,17 +79,17 @@ def information_limit(
     noise = np.random.default_rng(seed).normal(size=(draws * len(vectors), 4))
     cell = np.arange(len(noise)) % len(vectors)
     right = np.zeros(len(vectors))
-    for first in range(0, len(noise), _AT_ONCE):
-        some = cell[first : first + _AT_ONCE]
-        move = np.einsum("nij,nj->ni", root[some], noise[first : first + _AT_ONCE]).reshape(-1, 2, 2)
-        clear = np.full(len(some), _CLEAR)
-        answer = class_probability(vectors[some] + move, covariance[some], clear, distortion).argmax(axis=1)
-        np.add.at(right, some, answer == labels[some])
+    for first in range(0, len(noise), _BATCH):
+        rows = cell[first : first + _BATCH]
+        error = np.einsum("nij,nj->ni", root[rows], noise[first : first + _BATCH]).reshape(-1, 2, 2)
+        evidence = np.full(len(rows), _CERTAIN)
+        answer = class_probability(vectors[rows] + error, covariance[rows], evidence, distortion).argmax(axis=1)
+        np.add.at(right, rows, answer == labels[rows])
     return right / draws
 
 
 def limit_of(answers: Answers, seed: int = 0) -> Limit | None:
-    """Return the information limit at the errors that a model states; None where it or the true cells are unknown.
+    """Return the information limit at the errors that a model states; None where errors or true cells are unknown.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ def limit_of(answers: Answers, seed: int = 0) -> Limit | None:
     if cells is None or vectors is None or answers.classes != CLASSES:
         return None
     lattice = np.flatnonzero(answers.labels != CLASSES.index(NONE))
-    known, same, true, _, covariance = matched(cells.basis[lattice], cells.covariance[lattice], vectors[lattice])
-    chosen = lattice[known[same]]
-    if not len(chosen):
+    match = match_cells(cells.basis[lattice], cells.covariance[lattice], vectors[lattice])
+    rows = lattice[match.windows[match.same]]
+    if not len(rows):
         return None
-    labels = answers.labels[chosen]
-    share = information_limit(true, covariance, labels, answers.distortion or 0.0, seed=seed)
-    reached = answers.probability[chosen].argmax(axis=1) == labels
-    return Limit(len(chosen), float(share.mean()), float(share.std() / np.sqrt(len(share))), float(reached.mean()))
+    labels = answers.labels[rows]
+    share = information_limit(match.true, match.covariance, labels, answers.distortion or 0.0, seed=seed)
+    reached = answers.probability[rows].argmax(axis=1) == labels
+    return Limit(len(rows), float(share.mean()), float(share.std() / np.sqrt(len(share))), float(reached.mean()))

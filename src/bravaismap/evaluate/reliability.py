@@ -1,4 +1,4 @@
-"""Reliability: how often a classifier is right where it says how sure it is, in bins of its confidence."""
+"""Reliability of a classifier: the share of right answers in bins of its confidence, and its calibration error."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = [
 CALIBRATION_BINS = 15
 _TAIL = 0.025  # of a 95 % interval
 _BAR = 30  # characters of the bar of a share of 1
-_DRAWN_AT_ONCE = 4_000_000
+_DRAWN_AT_ONCE = 4_000_000  # windows, for memory
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence and share right of the windows in bins of their confidence.
+    """Mean confidence and share of right answers of windows, in bins of the confidence.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def calibrated_error(confidence: Floats, draws: int = 1000, seed: int = 0) -> tu
     """Return the calibration error that a perfectly calibrated model of these confidences would show by chance.
 
     A set of windows is finite: the share right in a bin scatters about the confidence there, and the error is a sum of
-    distances, so that it is above 0 even for a perfect model. This is the floor under what a set can show.
+    distances, so it is above 0 even for a perfect model. It is the lowest error that a set can be expected to show.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def calibrated_error(confidence: Floats, draws: int = 1000, seed: int = 0) -> tu
     Returns
     -------
     mean, high : float
-        Mean over the sets, and what 95 % of them stay below.
+        Mean over the sets, and their 95th percentile.
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(confidence_bins(confidence), kind="stable")
@@ -109,7 +109,7 @@ def calibrated_error(confidence: Floats, draws: int = 1000, seed: int = 0) -> tu
 
 
 def binomial_interval(hits: ArrayLike, count: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the exact 95 % interval of a share of which `hits` of `count` were seen (NaN where the count is 0).
+    """Return the exact 95 % interval of a share, given the hits in a count of trials (NaN where the count is 0).
 
     References
     ----------
@@ -133,10 +133,10 @@ def reliability(probability: Floats, labels: NDArray[np.integer], bins: int = CA
         Number of bins of equal width between 0 and 1.
     """
     confidence, right = probability.max(axis=1), probability.argmax(axis=1) == labels
-    where = confidence_bins(confidence, bins)
-    count = np.bincount(where, minlength=bins)
-    hits = np.bincount(where, weights=right, minlength=bins)
-    total = np.bincount(where, weights=confidence, minlength=bins)
+    bin_number = confidence_bins(confidence, bins)
+    count = np.bincount(bin_number, minlength=bins)
+    hits = np.bincount(bin_number, weights=right, minlength=bins)
+    total = np.bincount(bin_number, weights=confidence, minlength=bins)
     filled = np.where(count > 0, count, np.nan)
     return Reliability(
         np.linspace(0, 1, bins + 1), count, total / filled, hits / filled, *binomial_interval(hits, count)
@@ -144,7 +144,7 @@ def reliability(probability: Floats, labels: NDArray[np.integer], bins: int = CA
 
 
 def reliability_table(curve: Reliability) -> str:
-    """Return a reliability as text: a line per bin that holds windows, with a bar of the share right.
+    """Return a reliability diagram as text: a line per bin that holds windows, with a bar of the share right.
 
     The bar ends at the share right; ``|`` stands at the mean confidence.
     """

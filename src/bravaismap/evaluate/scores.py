@@ -9,27 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import cell_std
-from bravaismap.conventions import Floats
+from bravaismap.conventions import Floats, display_name
 from bravaismap.evaluate.reliability import CALIBRATION_BINS, confidence_bins
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.shape import hyperbolic_distance, shape
 
-__all__ = ["CellScores", "Scores", "figures", "matched", "merits", "score", "score_cells"]
+__all__ = [
+    "CellScores",
+    "MatchedCells",
+    "Scores",
+    "figures",
+    "match_cells",
+    "merits",
+    "score",
+    "score_cells",
+    "score_report",
+]
 
 
-_SAME = 0.15  # largest difference, of its length, between a measured and a true vector of the same lattice
-_SURE = 0.95
+#: Largest difference between a measured and a true vector of the same lattice, over its length; by judgement: far above
+#: any error of measurement, far below half a vector.
+_LARGEST_DIFFERENCE = 0.15
+_SMALLEST_AREA = 1e-6  # px² of a true cell; less stands for no lattice
+_SURE = 0.95  # confidence above which a wrong answer counts as confidently wrong
 
 
 @dataclass(frozen=True)
 class CellScores:
-    """How true measured cells and their errors are, over the windows with a lattice that were not called none.
+    """Figures of merit of measured cells and their errors, over the windows with a lattice that were not called none.
 
     Attributes
     ----------
     another : float
-        Share whose measured lattice is another than the true one (a sublattice or superlattice, or a chance one). The
-        other figures are over the rest.
+        Share whose measured lattice is not the true one (a sublattice or superlattice, or a chance one). The other
+        figures are over the rest.
     within_1, within_2 : dict of str to float
         Share of the true a, b, gamma that lie within 1 and 2 stated σ of the measured ones; 0.68 and 0.95 are right.
     shape_error : float
@@ -57,7 +70,7 @@ class Scores:
     ece : float
         Expected calibration error of the most probable class, in 15 bins of equal width.
     confident_wrong : float
-        Share of wrong ones among the predictions above 0.95 (NaN when there are none).
+        Share of wrong answers among those of a confidence above 0.95 (NaN when there are none).
     confusion : int array, shape (classes, classes)
         Rows are the truth.
     classes : tuple of str
@@ -81,8 +94,8 @@ def score(probability: Floats, labels: NDArray[np.integer], classes: tuple[str, 
     """Score probabilities (n, classes) against labels (n,), positions in `classes`."""
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (labels, probability.argmax(axis=1)), 1)
-    found = figures(merits(probability, labels).sum(axis=0), len(labels))
-    values: dict[str, Any] = {name: float(value) for name, value in found.items()}
+    means = figures(merits(probability, labels).sum(axis=0), len(labels))
+    values: dict[str, Any] = {name: float(value) for name, value in means.items()}
     return Scores(**values, confusion=confusion, classes=classes)
 
 
@@ -130,9 +143,30 @@ def figures(sums: Floats, windows: int) -> dict[str, Floats]:
         }
 
 
-def matched(
-    basis: Floats, covariance: Floats, vectors: Floats
-) -> tuple[NDArray[np.intp], NDArray[np.bool_], Floats, Floats, Floats]:
+@dataclass(frozen=True)
+class MatchedCells:
+    """Measured lattices, described by their primitive vectors nearest to the true reduced ones.
+
+    Attributes
+    ----------
+    windows : int array, shape (m,)
+        The windows that have true vectors and a measured cell.
+    same : bool array, shape (m,)
+        Whether the measured lattice is the true one, not a sublattice, a superlattice or a chance one.
+    true, nearest : arrays, shape (k, 2, 2)
+        True reduced basis, and the measured one in that description, of those that are the same.
+    covariance : array, shape (k, 4, 4)
+        Of `nearest`, flattened.
+    """
+
+    windows: NDArray[np.intp]
+    same: NDArray[np.bool_]
+    true: Floats
+    nearest: Floats
+    covariance: Floats
+
+
+def match_cells(basis: Floats, covariance: Floats, vectors: Floats) -> MatchedCells:
     """Describe measured lattices by their primitive vectors nearest to the true reduced ones.
 
     Parameters
@@ -144,25 +178,19 @@ def matched(
 
     Returns
     -------
-    known : int array, shape (m,)
-        The windows that have true vectors and a measured cell.
-    same : bool array, shape (m,)
-        Whether the measured lattice is the true one, not a sublattice, a superlattice or a chance one.
-    true, nearest : arrays, shape (k, 2, 2)
-        True reduced basis, and the measured one in that description, of those that are the same.
-    covariance : array, shape (k, 4, 4)
-        Of `nearest`, flattened.
+    MatchedCells
     """
     with np.errstate(invalid="ignore"):
-        there = np.abs(np.linalg.det(np.nan_to_num(vectors))) > 1e-6
-    known = np.flatnonzero(there & np.isfinite(basis).all(axis=(1, 2)))
-    true, basis, covariance = reduce_basis(vectors[known]), basis[known], covariance[known]
+        has_lattice = np.abs(np.linalg.det(np.nan_to_num(vectors))) > _SMALLEST_AREA
+    windows = np.flatnonzero(has_lattice & np.isfinite(basis).all(axis=(1, 2)))
+    true, basis, covariance = reduce_basis(vectors[windows]), basis[windows], covariance[windows]
     change = np.rint(true @ np.linalg.inv(basis))
-    off = np.linalg.norm(change @ basis - true, axis=-1) / np.linalg.norm(true, axis=-1)
-    same = (np.abs(np.linalg.det(change)).round() == 1) & (off < _SAME).all(axis=1)
+    difference = np.linalg.norm(change @ basis - true, axis=-1) / np.linalg.norm(true, axis=-1)
+    same = (np.abs(np.linalg.det(change)).round() == 1) & (difference < _LARGEST_DIFFERENCE).all(axis=1)
     change = change[same]
-    wide = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
-    return known, same, true[same], change @ basis[same], wide @ covariance[same] @ np.swapaxes(wide, 1, 2)
+    lifted = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
+    spread = lifted @ covariance[same] @ np.swapaxes(lifted, 1, 2)
+    return MatchedCells(windows, same, true[same], change @ basis[same], spread)
 
 
 def score_cells(basis: Floats, covariance: Floats, vectors: Floats) -> CellScores | None:
@@ -171,17 +199,49 @@ def score_cells(basis: Floats, covariance: Floats, vectors: Floats) -> CellScore
     Each measured lattice is described by its primitive vectors nearest to the true reduced ones, so that a cell whose a
     and b have nearly the same length is not at fault for their order. None where no window has a true lattice.
     """
-    known, same, true, nearest, spread = matched(basis, covariance, vectors)
-    if not len(known):
+    cells = match_cells(basis, covariance, vectors)
+    if not len(cells.windows):
         return None
-    if not same.any():
-        unknown = dict.fromkeys(("a", "b", "gamma"), float("nan"))
-        return CellScores(1.0, unknown, unknown, float("nan"))
-    sigma = cell_std(nearest, spread)[:, :3]
-    gap = np.abs(_lengths_and_angle(nearest) - _lengths_and_angle(true)) / sigma
+    if not cells.same.any():
+        undefined = dict.fromkeys(("a", "b", "gamma"), float("nan"))
+        return CellScores(1.0, undefined, undefined, float("nan"))
+    sigma = cell_std(cells.nearest, cells.covariance)[:, :3]
+    gap = np.abs(_lengths_and_angle(cells.nearest) - _lengths_and_angle(cells.true)) / sigma
     within = [dict(zip(("a", "b", "gamma"), (gap < n).mean(axis=0).tolist(), strict=True)) for n in (1, 2)]
-    error = hyperbolic_distance(shape(nearest), shape(true))
-    return CellScores(float(1 - same.mean()), within[0], within[1], float(np.median(error)))
+    error = hyperbolic_distance(shape(cells.nearest), shape(cells.true))
+    return CellScores(float(1 - cells.same.mean()), within[0], within[1], float(np.median(error)))
+
+
+def score_report(scores: Scores, title: str) -> str:
+    """Return scores and the confusion matrix as text."""
+    total = int(scores.confusion.sum())
+    lines = [
+        title,
+        f"  windows                      {total}",
+        f"  accuracy                     {100 * scores.accuracy:.1f} %",
+        f"  first or second class right  {100 * scores.top2:.1f} %",
+        f"  second right where wrong     {100 * scores.second_right:.1f} %",
+        f"  negative log likelihood      {scores.nll:.3f} nat",
+        f"  Brier score                  {scores.brier:.3f}",
+        f"  expected calibration error   {scores.ece:.3f}",
+        f"  wrong above 0.95 confidence  {100 * scores.confident_wrong:.1f} %",
+        "  confusion (rows: truth)",
+    ]
+    names = [display_name(name) for name in scores.classes]
+    width = max(len(name) for name in names)
+    lines.append(" " * (width + 4) + "".join(f"{name[:7]:>8}" for name in names))
+    for name, row in zip(names, scores.confusion, strict=True):
+        lines.append(f"    {name.ljust(width)}" + "".join(f"{count:>8}" for count in row))
+    if scores.cells is not None:
+        within_1, within_2 = scores.cells.within_1, scores.cells.within_2
+        lines += [
+            "  measured cells, where a lattice was found",
+            f"    another lattice            {100 * scores.cells.another:.1f} %",
+            f"    median error of the shape  {100 * scores.cells.shape_error:.2f} %",
+            "    true value within 1 σ      " + ", ".join(f"{name} {100 * within_1[name]:.0f} %" for name in within_1),
+            "    true value within 2 σ      " + ", ".join(f"{name} {100 * within_2[name]:.0f} %" for name in within_2),
+        ]
+    return "\n".join(lines)
 
 
 def _lengths_and_angle(basis: Floats) -> Floats:

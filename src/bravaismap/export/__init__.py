@@ -1,1 +1,1 @@
-"""A result for other programs, for print and for reading: tables, figures, video, other formats, the report."""
+"""Results as files: tables, figures, video, the report, and the formats of other programs."""

@@ -22,7 +22,7 @@ def export_track(track: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
     track : Dataset
         As :func:`bravaismap.register` returns it.
     folder : str or path
-        Made if it does not exist; existing files of these names are replaced.
+        Created if it does not exist; existing files of these names are replaced.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""A result in the formats of other programs: HyperSpy (.hspy), OME-TIFF and NetCDF.
+"""Results in the formats of other programs: HyperSpy (.hspy), OME-TIFF and NetCDF.
 
-A frame at a time is read, so that a result larger than memory can be written. Every file appears under its name when it
-is complete.
+Frames are read one at a time, so that results larger than memory can be written. A file appears under its name only
+when it is complete.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from bravaismap.result.schema import FIXED_SIZES
 
 __all__ = ["export_hspy", "export_netcdf", "export_ome_tiff", "signal_dictionary", "uniform_step"]
 
-#: Largest departure from equal steps, in steps, of coordinates that are called uniform: what rounding does.
+#: Largest deviation from equal steps, in steps, of coordinates that count as uniform: rounding.
 _ROUNDING = 1e-6
 
 
 def uniform_step(values: Any) -> float | None:
-    """Return the step of coordinates that are equally spaced, None where they are not or there are fewer than two."""
+    """Return the step of equally spaced coordinates; None if they are not, or are fewer than two."""
     values = np.asarray(values, np.float64)
     if len(values) < 2:
         return None
@@ -36,7 +36,7 @@ def uniform_step(values: Any) -> float | None:
 
 
 def signal_dictionary(array: xr.DataArray, run_card: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe an array the way HyperSpy and RosettaSciIO describe a signal.
+    """Describe an array as HyperSpy and RosettaSciIO describe a signal.
 
     Parameters
     ----------
@@ -54,18 +54,20 @@ def signal_dictionary(array: xr.DataArray, run_card: dict[str, Any] | None = Non
         coordinates are not equally spaced carries all of them.
     """
     dims = [str(dim) for dim in array.dims]
-    inner = ["y", "x"] if {"y", "x"} <= set(dims) else ["time"] if "time" in dims else dims[-1:]
-    array = array.transpose(*[dim for dim in dims if dim not in inner], *inner)
-    about: dict[str, Any] = {"name": str(array.name or ""), "attributes": dict(array.attrs)}
+    signal_dims = ["y", "x"] if {"y", "x"} <= set(dims) else ["time"] if "time" in dims else dims[-1:]
+    array = array.transpose(*[dim for dim in dims if dim not in signal_dims], *signal_dims)
+    original: dict[str, Any] = {"name": str(array.name or ""), "attributes": dict(array.attrs)}
     if "lattice" in array.coords:
-        about["lattice"] = [str(name) for name in np.atleast_1d(array["lattice"].values)]
+        original["lattice"] = [str(name) for name in np.atleast_1d(array["lattice"].values)]
     if run_card is not None:
-        about["run_card"] = json.dumps(run_card, ensure_ascii=False)
+        original["run_card"] = json.dumps(run_card, ensure_ascii=False)
     return {
         "data": array.data,
-        "axes": [_hyperspy_axis(array, str(dim), i, navigate=dim not in inner) for i, dim in enumerate(array.dims)],
-        "metadata": {"General": {"title": about["name"]}, "Signal": {"signal_type": ""}},
-        "original_metadata": {"bravaismap": about},
+        "axes": [
+            _hyperspy_axis(array, str(dim), i, navigate=dim not in signal_dims) for i, dim in enumerate(array.dims)
+        ],
+        "metadata": {"General": {"title": original["name"]}, "Signal": {"signal_type": ""}},
+        "original_metadata": {"bravaismap": original},
     }
 
 
@@ -91,14 +93,14 @@ def export_hspy(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
     result : Dataset
         As :func:`~bravaismap.map_phases` returns it.
     folder : str or path
-        Made if it does not exist; files of the same name in it are replaced.
+        Created if it does not exist; files of the same name in it are replaced.
 
     Returns
     -------
     list of Path
         ``<variable>.hspy``: maps with the signal axes (y, x) and the navigation axes time and, where there is one value
         per class, lattice; fractions with the signal axis time. `basis` and its covariance, which only this package
-        reads, are left out.
+        uses, are left out.
 
     Raises
     ------
@@ -129,7 +131,7 @@ def export_netcdf(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Pa
     result : Dataset
         As :func:`~bravaismap.map_phases` returns it.
     folder : str or path
-        Made if it does not exist; a file of the same name in it is replaced.
+        Created if it does not exist; a file of the same name in it is replaced.
 
     Returns
     -------
@@ -165,12 +167,12 @@ def export_ome_tiff(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[
     result : Dataset
         As :func:`~bravaismap.map_phases` returns it.
     folder : str or path
-        Made if it does not exist; files of the same name in it are replaced.
+        Created if it does not exist; files of the same name in it are replaced.
 
     Returns
     -------
     list of Path
-        ``labels.ome.tif`` (time, y, x; int8: the number of the class, -1 where none is known yet) and
+        ``labels.ome.tif`` (time, y, x; int8: the number of the class, -1 where a window is not mapped) and
         ``probabilities.ome.tif`` (time, channel, y, x; float32), with a channel per class in its name and colour. A
         pixel is a window: its physical size is the step between windows, in nm or pixels, and the position of a plane
         is the centre of its first window. The last row and column may lie closer, as in the result.
@@ -180,7 +182,7 @@ def export_ome_tiff(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[
     OutputError
         If the folder or a file in it cannot be written.
     """
-    from bravaismap.show.maps import class_colors
+    from bravaismap.show.axes import class_colors
 
     folder = made_folder(folder)
     names = [str(name) for name in result["lattice"].values]

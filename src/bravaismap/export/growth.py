@@ -1,4 +1,4 @@
-"""Fitted growth for other programs: tables (CSV), everything at once (JSON), and the figure."""
+"""A fitted growth law as tables (CSV), as one JSON file, and as a figure."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def export_growth(
     laws: xr.Dataset | None = None,
     others: dict[str, xr.DataArray] | None = None,
 ) -> list[Path]:
-    """Write fitted growth as tables, as JSON and as a figure.
+    """Write a fitted growth law as tables, as JSON and as a figure.
 
     Parameters
     ----------
     growth : Dataset
         Of :func:`~bravaismap.fit_growth`.
     folder : str or path
-        Made if it does not exist; files of the same name in it are replaced.
+        Created if it does not exist; files of the same name in it are replaced.
     physical : Dataset, optional
         Of :func:`bravaismap.kinetics.dose.physical_growth`.
     laws : Dataset, optional
         Of :func:`bravaismap.kinetics.growth.compare_laws`.
     others : dict of str to DataArray (time,), optional
-        Fractions found in another way, drawn and written beside the fraction.
+        Fractions determined by other methods, drawn and written beside the fraction.
 
     Returns
     -------
@@ -53,33 +53,38 @@ def export_growth(
     from bravaismap.show.growth import plot_growth
 
     folder = made_folder(folder)
-    beside = others or {}
+    comparisons = others or {}
     written = [
         write_table(folder / "kinetics.csv", _parameter_rows(growth, physical)),
-        write_table(folder / "growth.csv", _frame_rows(growth, beside)),
+        write_table(folder / "growth.csv", _frame_rows(growth, comparisons)),
     ]
     path = folder / "kinetics.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(_summary(growth, physical, laws), indent=1, ensure_ascii=False), "utf-8")
-    return [*written, path, *save_figure(plot_growth(growth, beside), folder / "growth", (".png",))]
+    return [*written, path, *save_figure(plot_growth(growth, comparisons), folder / "growth", (".png",))]
 
 
 def _parameter_rows(growth: xr.Dataset, physical: xr.Dataset | None) -> Iterator[list[str]]:
     ends = ["low_68", "high_68", "low_95", "high_95"]
-    drawn = "bootstrap_interval" in growth
-    yield ["name", "unit", "value", "std", *ends, *([f"bootstrap_{end}" for end in ends] if drawn else [])]
+    bootstrap = "bootstrap_interval" in growth
+    yield ["name", "unit", "value", "std", *ends, *([f"bootstrap_{end}" for end in ends] if bootstrap else [])]
     for name in growth["parameter"].values:
-        one = growth.sel(parameter=name)
-        numbers = [float(one["value"]), float(one["std"]), *one["interval"].values.ravel()]
-        if drawn:
-            numbers += list(one["bootstrap_interval"].values.ravel())
-        yield [str(name), str(one["unit"].values), *texts(np.array(numbers))]
+        entry = growth.sel(parameter=name)
+        numbers = [float(entry["value"]), float(entry["std"]), *entry["interval"].values.ravel()]
+        if bootstrap:
+            numbers += list(entry["bootstrap_interval"].values.ravel())
+        yield [str(name), str(entry["unit"].values), *texts(np.array(numbers))]
     if physical is None:
         return
     for name in physical["quantity"].values:
-        one = physical.sel(quantity=name)
-        numbers = [float(one["value"]), np.nan, *one["interval"].values.ravel(), *([np.nan] * 4 if drawn else [])]
-        yield [str(name), str(one["unit"].values), *texts(np.array(numbers))]
+        entry = physical.sel(quantity=name)
+        numbers = [
+            float(entry["value"]),
+            np.nan,
+            *entry["interval"].values.ravel(),
+            *([np.nan] * 4 if bootstrap else []),
+        ]
+        yield [str(name), str(entry["unit"].values), *texts(np.array(numbers))]
 
 
 def _frame_rows(growth: xr.Dataset, others: dict[str, xr.DataArray]) -> Iterator[list[str]]:
@@ -109,18 +114,19 @@ def _summary(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset |
     return summary
 
 
-def _entry(one: xr.Dataset) -> dict[str, Any]:
-    entry: dict[str, Any] = {"value": _plain(one["value"]), "unit": str(one["unit"].values)}
+def _entry(estimate: xr.Dataset) -> dict[str, Any]:
+    """Return the value, the unit and the intervals of a parameter or a quantity, as JSON holds them."""
+    entry: dict[str, Any] = {"value": _plain(estimate["value"]), "unit": str(estimate["unit"].values)}
     for name in ("interval", "bootstrap_interval"):
-        if name in one:
+        if name in estimate:
             entry[name] = {
-                f"{100 * float(level):.0f} %": [_plain(end) for end in one[name].sel(level=level).values]
-                for level in one["level"].values
+                f"{100 * float(level):.0f} %": [_plain(end) for end in estimate[name].sel(level=level).values]
+                for level in estimate["level"].values
             }
     return entry
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it; NaN is null."""
+    """Return a value of a JSON type; NaN becomes null."""
     value = np.asarray(value).tolist()
     return None if isinstance(value, float) and not np.isfinite(value) else value

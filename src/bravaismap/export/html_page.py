@@ -1,8 +1,7 @@
-"""One HTML page that needs nothing else: text, tables and figures in one file, without scripts and without a network.
+"""Self-contained HTML pages: text, tables and figures in one file, without scripts and without access to a network.
 
-Whatever text goes in comes out as text: names, attributes and titles of a file cannot add markup to a page. The page
-also forbids the browser to load anything (a content security policy), so that it stays whole and quiet wherever it is
-opened.
+All text is escaped: names, attributes and titles of a file cannot add markup to a page. A content security policy also
+forbids the browser to load anything.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ img { max-width: 100%; display: block; margin: .8rem 0; } figure { margin: 1rem 
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """Return a page with a title (plain text) and a body made of the parts below."""
+    """Return a page with a title (plain text) and a body, a sequence of headings, paragraphs, tables and pictures."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -50,17 +49,17 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def heading(text: str, level: int = 2) -> str:
-    """Return a heading; level 1 is the page's own."""
+    """Return a heading; level 1 is that of the page."""
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
 def paragraph(text: str, *, note: bool = False) -> str:
-    """Return a paragraph, or one that warns."""
+    """Return a paragraph, set off as a warning if it is a note."""
     return f'<p class="note">{escape(text)}</p>' if note else f"<p>{escape(text)}</p>"
 
 
 def bullets(sentences: Sequence[str]) -> list[str]:
-    """Return sentences as a list, which is empty if there are none."""
+    """Return sentences as a bulleted list; no lines if there is no sentence."""
     if not sentences:
         return []
     return ["<ul>", *(f"<li>{escape(sentence)}</li>" for sentence in sentences), "</ul>"]
@@ -73,14 +72,14 @@ def cell(text: str, *below: tuple[str, str], number: bool = True, span: int = 1,
     ----------
     text : str
     *below : (str, str)
-        Small print under it: the text, and the style of its first word (``agrees``, ``better``, ``differs``, ``worse``,
-        ``not``, or none).
+        Small print below it: the text, and its style (``agrees``, ``better``, ``differs``, ``worse``, ``not``, or
+        none).
     number : bool
-        Align it to the right.
+        Align the text to the right.
     span : int
-        Number of columns.
+        Number of columns of the cell.
     color : str
-        Of a square before the text, such as ``#0072B2``.
+        Colour of a square before the text, such as ``#0072B2``.
     """
     attributes = (' class="number"' if number else "") + (f' colspan="{span}"' if span > 1 else "")
     square = f'<span class="swatch" style="background:{escape(color)}"></span>' if color else ""
@@ -97,9 +96,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool =
     Parameters
     ----------
     head : sequence of str
-        Plain text; all but the first are aligned to the right if they stand over `numbers`.
+        Titles of the columns (plain text).
     rows : iterable of sequences of str
-        Of cells made by :func:`cell`.
+        Cells, made by :func:`cell`.
+    numbers : bool
+        Align the titles to the right, except the first.
     """
     style = ' class="number"' if numbers else ""
     first, *rest = (escape(text) for text in head)
@@ -108,7 +109,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool =
 
 
 def picture(png: bytes, caption: str) -> str:
-    """Return a figure that is part of the page, with a caption that also stands in for it."""
+    """Return a figure embedded in the page, with a caption that is also its alternative text."""
     encoded = base64.b64encode(png).decode("ascii")
     return (
         f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{encoded}">'
@@ -117,7 +118,7 @@ def picture(png: bytes, caption: str) -> str:
 
 
 def png_of(figure: Figure) -> bytes:
-    """Return a figure as a PNG file."""
+    """Return the content of a PNG file of a figure."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.05)
     return file.getvalue()

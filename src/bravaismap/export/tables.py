@@ -1,4 +1,4 @@
-"""Tables (CSV) of a result and of what follows from it: fractions, windows, classified images, strain, domains."""
+"""Tables (CSV) of fractions, windows, classified images, strain and domains."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["column_of", "domain_rows", "export_classification", "export_csv", "s
 
 
 def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: bool = False) -> list[Path]:
-    """Write the fraction of each class over time, and if asked for every window, as tables.
+    """Write the fraction of each class over time and, optionally, every window as tables.
 
     Parameters
     ----------
     result : Dataset
         As :func:`~bravaismap.map_phases` returns it.
     folder : str or path
-        Made if it does not exist; existing tables in it are replaced.
+        Created if it does not exist; existing tables in it are replaced.
     windows : bool
-        Write ``windows.csv`` too: a line per window and frame, with its place, its class, and every variable of the
-        result, as ``<variable>`` or ``<variable>_<class>``.
+        Also write ``windows.csv``: a line per window and frame, with its position, its class, and every variable of
+        the result, as ``<variable>`` or ``<variable>_<class>``.
 
     Returns
     -------
     list of Path
         ``fractions.csv``, with the columns ``time_s`` (or ``frame``), and ``<class>`` and ``<class>_std`` for each
-        class; and ``windows.csv``. A value that is not known is left empty.
+        class; and ``windows.csv``. Unknown values are left empty.
 
     Raises
     ------
@@ -48,12 +48,12 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
 
 
 def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
-    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if it is known.
+    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if measured.
 
     Parameters
     ----------
     rows : iterable of (str, Dataset)
-        Name of an image and what :func:`~bravaismap.classify` says of it, without the dimension ``image``.
+        Name of an image and its result of :func:`~bravaismap.classify`, without the dimension ``image``.
     path : str or path
         Replaced if it exists.
 
@@ -70,8 +70,8 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
     names = [str(name) for name in rows[0][1]["lattice"].values]
     header = ["image", "phase", *(f"{name}{ending}" for name in names for ending in ("", "_std")), "entropy_nat"]
     cells = [f"{name}{ending}" for name in CELL_PARAMETERS for ending in ("", "_std")]
-    known = all("deviation" in row for _, row in rows)
-    if known:
+    measured = all("deviation" in row for _, row in rows)
+    if measured:
         units = [str(rows[0][1][name].attrs["units"]) for name in cells]
         header += [f"{name}_{unit}" for name, unit in zip(cells, units, strict=True)]
         header += [*(f"deviation_{name}_percent" for name in names[:-1]), "deviation_std_percent"]
@@ -81,7 +81,7 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
         values = np.append(pairs.ravel(), row["entropy"].values)
         label = int(row["label"])
         line = [image, names[label] if label >= 0 else "", *texts(values)]
-        if known:
+        if measured:
             line += [*texts(np.array([row[name].values for name in cells]))]
             line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]
         table.append(line)
@@ -112,7 +112,7 @@ def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
         labels = [names[i] if i >= 0 else "" for i in frame["label"].transpose("y", "x").values.ravel()]
         columns = [texts(frame[v].transpose("y", "x").values.ravel()) for v in maps]
         for stack in stacks:
-            columns += [texts(one.ravel()) for one in frame[stack].transpose("lattice", "y", "x").values]
+            columns += [texts(values.ravel()) for values in frame[stack].transpose("lattice", "y", "x").values]
         for row in zip(texts(y.ravel()), texts(x.ravel()), labels, *columns, strict=True):
             yield [time, *row]
 
@@ -141,6 +141,6 @@ def domain_rows(domains: xr.Dataset) -> Iterator[list[str]]:
 
 
 def column_of(result: xr.Dataset, dim: str) -> str:
-    """Return what to call the column of a coordinate: its name and unit."""
+    """Return the title of the column of a coordinate: its name and unit."""
     unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
     return unit if unit == "frame" else f"{dim}_{unit}"

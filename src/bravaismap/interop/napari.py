@@ -74,7 +74,7 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
         centre of the first window as translation, in nm or pixels; the run card is in the layer's metadata. A last row
         or column of windows that lies closer than the others is drawn one step away.
     """
-    from bravaismap.show.maps import class_colors
+    from bravaismap.show.axes import class_colors
 
     names = [str(name) for name in result["lattice"].values]
     colors = class_colors(names)

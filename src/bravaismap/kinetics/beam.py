@@ -1,11 +1,11 @@
-"""The electron beam: what an electron can give to an atom.
+"""The electron beam: the largest energy that an electron can transfer to an atom.
 
-An electron of kinetic energy E that is scattered straight back by a nucleus of mass M gives it the energy
+An electron of kinetic energy E that is backscattered by a nucleus of mass M transfers the energy
 
     ΔE = 2 (E + 2 E₀) E / (M c²),     E₀ = 511 keV the rest energy of the electron,
 
-and no electron gives more. An atom whose displacement needs more than ΔE stays, as far as collisions go; how often one
-is displaced that needs less, :mod:`bravaismap.kinetics.knock_on` says.
+which is the largest possible. Collisions do not displace an atom whose displacement energy exceeds ΔE; the rate at
+which they displace others is in :mod:`bravaismap.kinetics.knock_on`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.constants import physical_constants
 
-from bravaismap.conventions import nearest_names
+from bravaismap.conventions import Floats, nearest_names
 from bravaismap.errors import InputError
 
 __all__ = [
@@ -42,8 +42,8 @@ ELECTRON_REST_ENERGY: Final = physical_constants["electron mass energy equivalen
 MASS_UNIT_ENERGY: Final = physical_constants["atomic mass constant energy equivalent in MeV"][0] * 1e6  # eV
 
 
-def maximum_energy_transfer(element: str | float, voltage: ArrayLike) -> NDArray[np.float64]:
-    """Return the largest energy that an electron can give to an atom at rest.
+def maximum_energy_transfer(element: str | float, voltage: ArrayLike) -> Floats:
+    """Return the largest energy that an electron can transfer to an atom at rest.
 
     Parameters
     ----------

@@ -6,18 +6,31 @@ the scanned frame: beam current ÷ (elementary charge × frame area).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from scipy.constants import elementary_charge
 
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
 __all__ = ["DOSE_UNIT", "dose_rate", "frame_area", "over_dose", "physical_growth"]
 
 DOSE_UNIT: Final = "e⁻/Å²"
 _SQUARE_ANGSTROM: Final = 100.0  # per nm²
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """A physical quantity that a fit gives, with its interval (level, bound)."""
+
+    name: str
+    value: float
+    interval: Floats
+    unit: str
 
 
 def dose_rate(current: float, area: float) -> float:
@@ -63,7 +76,7 @@ def over_dose(fraction: xr.DataArray, rate: float) -> xr.DataArray:
     return fraction.assign_coords(time=dose)
 
 
-def frame_area(card: Any, pixel_size: float | None = None) -> float:
+def frame_area(card: Mapping[str, Any], pixel_size: float | None = None) -> float:
     """Return the area of a frame in nm².
 
     Parameters
@@ -90,7 +103,7 @@ def frame_area(card: Any, pixel_size: float | None = None) -> float:
 
 
 def physical_growth(growth: xr.Dataset, area: float, voids: int | None = None) -> xr.Dataset:
-    """Return what a fit says in nm².
+    """Return the areas, and the rates at which they grow, that a fit gives in nm².
 
     Parameters
     ----------
@@ -99,15 +112,15 @@ def physical_growth(growth: xr.Dataset, area: float, voids: int | None = None) -
     area : float
         Area of the frame in nm², see :func:`frame_area`.
     voids : int, optional
-        Number of voids that grow, for the rate of one.
+        Number of voids that grow, for the rate of a single void.
 
     Returns
     -------
     Dataset
         ``value``, ``unit`` (quantity) and ``interval`` (quantity, level, bound). Of an exponential without onset
         ``minimum_hole_size`` A₀ · area and ``sputtering_rate`` ρ · area, as the paper defines them. Of every law
-        ``baseline_area`` C · area, ``final_area``, what has grown above it by the last frame (without an interval),
-        ``final_rate``, at which the area grows then, and with `voids` ``final_rate_per_void``.
+        ``baseline_area`` C · area, ``final_area``, the growth above it by the last frame (without an interval),
+        ``final_rate``, the rate of growth at the last frame, and with `voids` ``final_rate_per_void``.
 
     Raises
     ------
@@ -117,32 +130,35 @@ def physical_growth(growth: xr.Dataset, area: float, voids: int | None = None) -
     _positive(area, "a frame area", "nm²")
     unit = str(growth.attrs["time_unit"])
     rate = f"nm²/({unit})" if "/" in unit else f"nm²/{unit}"
-    found: dict[str, tuple[float, Any, str]] = {}
 
-    def scaled(name: str) -> tuple[float, Any]:
-        one = growth.sel(parameter=name)
-        return float(one["value"]) * area, one["interval"].values * area
+    def scaled(name: str, parameter: str, unit: str) -> _Quantity:
+        fitted = growth.sel(parameter=parameter)
+        return _Quantity(name, float(fitted["value"]) * area, fitted["interval"].values * area, unit)
 
+    quantities = []
     if growth.attrs["law"] == "exponential" and growth.attrs["onset"] == "none":
-        found["minimum_hole_size"] = *scaled("A0"), "nm²"
-        found["sputtering_rate"] = *scaled("rho"), rate
-    found["baseline_area"] = *scaled("C"), "nm²"
+        quantities += [scaled("minimum_hole_size", "A0", "nm²"), scaled("sputtering_rate", "rho", rate)]
+    quantities.append(scaled("baseline_area", "C", "nm²"))
     grown = float(growth["curve"][-1] - growth["value"].sel(parameter="C")) * area
-    found["final_area"] = grown, np.full((growth.sizes["level"], 2), np.nan), "nm²"
+    quantities.append(_Quantity("final_area", grown, np.full((growth.sizes["level"], 2), np.nan), "nm²"))
     error = growth.attrs["final_rate_relative_std"]
-    spread = np.exp(np.array([[-error, error], [-2 * error, 2 * error]]))
+    factors = np.exp(np.array([[-error, error], [-2 * error, 2 * error]]))
     final = growth.attrs["final_rate"] * area
-    found["final_rate"] = final, final * spread, rate
+    quantities.append(_Quantity("final_rate", final, final * factors, rate))
     if voids is not None:
         _positive(voids, "a number of voids", "")
-        found["final_rate_per_void"] = final / voids, final * spread / voids, rate
+        quantities.append(_Quantity("final_rate_per_void", final / voids, final * factors / voids, rate))
     return xr.Dataset(
         {
-            "value": ("quantity", [value for value, _, _ in found.values()]),
-            "interval": (("quantity", "level", "bound"), np.stack([ends for _, ends, _ in found.values()])),
-            "unit": ("quantity", [text for _, _, text in found.values()]),
+            "value": ("quantity", [quantity.value for quantity in quantities]),
+            "interval": (("quantity", "level", "bound"), np.stack([quantity.interval for quantity in quantities])),
+            "unit": ("quantity", [quantity.unit for quantity in quantities]),
         },
-        coords={"quantity": list(found), "level": growth["level"].values, "bound": growth["bound"].values},
+        coords={
+            "quantity": [quantity.name for quantity in quantities],
+            "level": growth["level"].values,
+            "bound": growth["bound"].values,
+        },
         attrs={"frame_area_nm2": area},
     )
 

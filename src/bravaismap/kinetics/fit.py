@@ -6,8 +6,9 @@ that runs over a batch of problems in step; each may hold some parameters fixed 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +17,70 @@ from scipy.stats import f as f_distribution
 from bravaismap.conventions import Floats
 from bravaismap.kinetics.laws import LOG_LARGEST, GrowthLaw
 
-__all__ = ["LEVELS", "Problem", "bootstrap_fits", "final_rate", "profile_intervals", "solve"]
+__all__ = [
+    "LEVELS",
+    "Baseline",
+    "FinalRate",
+    "Problem",
+    "Solution",
+    "bootstrap_fits",
+    "final_rate",
+    "profile_intervals",
+    "solve",
+]
 
 
 #: Probabilities of the intervals: those of 1 σ and 2 σ of a normal distribution.
 LEVELS: Final = (0.6827, 0.9545)
-_STEPS: Final = 40  # of the Gauss–Newton method, at most
-_CONVERGED: Final = 1e-7  # change of χ² that is still to be expected, relative
-_WIDENING: Final = 24  # steps outward before an interval has no end
-_HALVINGS: Final = 40
-_CLOSE: Final = 1e-4  # of a profile's square root to what it should be
+_STEPS: Final = 40  # largest number of Gauss–Newton steps
+_CONVERGED: Final = 1e-7  # relative fall of χ² that the next step promises, below which the method stops
+_WIDENINGS: Final = 24  # steps outward after which an interval counts as open
+_ROOT_STEPS: Final = 40  # largest number of steps of the Illinois method
+_ROOT_TOLERANCE: Final = 1e-4  # of the square root of the profile of χ²
+
+#: A function over a batch of problems: (batch,) → (batch,), or (batch, parameter) → (batch, data).
+BatchFunction: TypeAlias = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The frames before growth shows, which enter a fit as one datum: their mean.
+
+    Attributes
+    ----------
+    time, fraction : arrays, shape (frame,)
+    mean, mean_std : float
+        Mean of the fractions, and its standard error.
+    """
+
+    time: Floats
+    fraction: Floats
+    mean: float
+    mean_std: float
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is fitted: the frames one by one, and the mean of the baseline's.
+    """A law and the data to fit it to: the frames one by one, and the mean of the baseline.
 
-    A vector of its parameters holds the logarithm of the amplitude, the others (the positive ones as their logarithm)
-    and C. The amplitude is what has grown at the pivot, or A itself where the pivot is None.
+    A vector of its parameters holds the logarithm of the amplitude, the other parameters of the law (the positive ones
+    as their logarithm) and C. The amplitude is what has grown at the pivot, or A itself where the pivot is None.
+
+    Attributes
+    ----------
+    law : GrowthLaw
+    time, fraction, sigma : arrays, shape (frame,)
+        Frames that are fitted one by one, with the standard deviation of each fraction.
+    baseline : Baseline, optional
+    pivot : float, optional
+        Time at which the amplitude is taken.
     """
 
     law: GrowthLaw
     time: Floats
     fraction: Floats
     sigma: Floats
-    baseline_time: Floats
-    baseline: tuple[float, float] | None  # mean and its standard error
+    baseline: Baseline | None
     pivot: float | None
 
     @property
@@ -50,11 +89,11 @@ class Problem:
         return len(self.time) + (self.baseline is not None)
 
     def moved(self) -> Problem:
-        """Return the same problem with A itself for its amplitude."""
+        """Return the same problem with A itself as its amplitude."""
         return replace(self, pivot=None)
 
     def physical(self, values: Floats) -> Floats:
-        """Return the parameters of the law from vectors of this problem's."""
+        """Return the parameters of the law from vectors of the parameters of this problem."""
         positive = np.array(self.law.positive)
         return np.where(positive, np.exp(np.clip(values, -LOG_LARGEST, LOG_LARGEST)), values)
 
@@ -69,7 +108,7 @@ class Problem:
     def misfit(self, values: Floats, means: Floats | None = None) -> Floats:
         """Return the misfit of every datum over its σ, (..., data), of parameters (..., parameter).
 
-        `means` stands for the mean of the baseline where that is another in each problem.
+        `means` (...) replaces the mean of the baseline where it differs from problem to problem.
         """
         physical = self.physical(values)[..., None]
         amplitude, constant = physical[..., 0, :], physical[..., -1, :]
@@ -77,21 +116,21 @@ class Problem:
         misfit = (self.fraction - amplitude * self.law.relative(self.time, self.pivot, others) - constant) / self.sigma
         if self.baseline is None:
             return np.asarray(misfit)
-        grown = (amplitude * self.law.relative(self.baseline_time, self.pivot, others)).mean(axis=-1, keepdims=True)
-        mean = self.baseline[0] if means is None else means[..., None]
-        return np.concatenate([misfit, (mean - grown - constant) / self.baseline[1]], axis=-1)
+        grown = (amplitude * self.law.relative(self.baseline.time, self.pivot, others)).mean(axis=-1, keepdims=True)
+        mean = self.baseline.mean if means is None else means[..., None]
+        return np.concatenate([misfit, (mean - grown - constant) / self.baseline.mean_std], axis=-1)
 
     def start(self) -> Floats | None:
-        """Return the best of many starts, the amplitude and C of each solved for; None if nothing grows."""
+        """Return the best of many starts, each with the best amplitude and C for it; None if nothing grows."""
         grid = self.law.grid(float(self.time[0]), float(self.time[-1]))
         others = tuple(grid[:, i, None] for i in range(grid.shape[1]))
         shape = np.broadcast_to(self.law.relative(self.time, self.pivot, others), (len(grid), len(self.time)))
         data, weight = self.fraction, 1 / self.sigma**2
         if self.baseline is not None:
-            early = self.law.relative(self.baseline_time, self.pivot, others)
-            early = np.broadcast_to(early, (len(grid), len(self.baseline_time))).mean(axis=1, keepdims=True)
+            early = self.law.relative(self.baseline.time, self.pivot, others)
+            early = np.broadcast_to(early, (len(grid), len(self.baseline.time))).mean(axis=1, keepdims=True)
             shape = np.concatenate([shape, early], axis=1)
-            data, weight = np.append(data, self.baseline[0]), np.append(weight, 1 / self.baseline[1] ** 2)
+            data, weight = np.append(data, self.baseline.mean), np.append(weight, 1 / self.baseline.mean_std**2)
         middle, level = (shape @ weight / weight.sum())[:, None], (data @ weight) / weight.sum()
         spread = ((shape - middle) ** 2) @ weight
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -107,6 +146,35 @@ class Problem:
         return np.array([np.log(slope[best]), *chosen, level - slope[best] * middle[best, 0]])
 
 
+@dataclass(frozen=True)
+class Solution:
+    """The best parameters of a batch of problems.
+
+    Attributes
+    ----------
+    values : array, shape (batch, parameter)
+    chi_square : array, shape (batch,)
+    """
+
+    values: Floats
+    chi_square: Floats
+
+
+@dataclass(frozen=True)
+class FinalRate:
+    """The rate df/dt of a fitted curve at its last frame.
+
+    Attributes
+    ----------
+    value : float
+    relative_std : float
+        Standard error over the rate itself; NaN where it is not known.
+    """
+
+    value: float
+    relative_std: float
+
+
 def solve(
     problem: Problem,
     start: Floats,
@@ -114,7 +182,7 @@ def solve(
     free: NDArray[np.bool_] | None = None,
     weights: Floats | None = None,
     means: Floats | None = None,
-) -> tuple[Floats, Floats]:
+) -> Solution:
     """Minimise χ² of a batch of problems by damped Gauss–Newton steps.
 
     Parameters
@@ -124,17 +192,17 @@ def solve(
     free : bool array, shape (batch, parameter), optional
         Parameters that may change; all when not given.
     weights : array, shape (batch, data), optional
-        Weight of each datum beside 1/σ².
+        Factor on the weight 1/σ² of each datum.
     means : array, shape (batch,), optional
         Mean of the baseline in each problem.
 
     Returns
     -------
-    values, array (batch, parameter), and χ², array (batch,)
+    Solution
     """
     values = np.array(start, float)
     root = np.sqrt(weights) if weights is not None else 1.0
-    loose = np.ones_like(values, bool) if free is None else free
+    free = np.ones_like(values, bool) if free is None else free
     damping = np.full(len(values), 1e-3)
 
     def residual(x: Floats) -> Floats:
@@ -144,50 +212,50 @@ def solve(
     current = residual(values)
     least = (current**2).sum(axis=1)
     for _ in range(_STEPS):
-        jacobian = _jacobian(residual, values, current, loose)
+        jacobian = _jacobian(residual, values, current, free)
         square = jacobian.transpose(0, 2, 1) @ jacobian
         slope = (jacobian.transpose(0, 2, 1) @ current[..., None])[..., 0]
         diagonal = np.einsum("bii->bi", square)
-        scale = np.where(loose & (diagonal > 0), diagonal, 1.0)
+        scale = np.where(free & (diagonal > 0), diagonal, 1.0)
         step = np.linalg.solve(square + (damping[:, None] * scale)[..., None] * np.eye(values.shape[1])
                                + 1e-14 * scale.max(axis=1)[:, None, None] * np.eye(values.shape[1]),
                                slope[..., None])[..., 0]  # fmt: skip
-        tried = values - np.where(loose, np.clip(step, -_reach(values), _reach(values)), 0.0)
-        other = residual(tried)
-        found = (other**2).sum(axis=1)
-        better = found < least
-        values[better], current[better] = tried[better], other[better]
-        promised = (step * slope * loose).sum(axis=1)  # by which a quadratic χ² would fall
+        trial = values - np.where(free, np.clip(step, -_longest_step(values), _longest_step(values)), 0.0)
+        trial_residual = residual(trial)
+        chi_square = (trial_residual**2).sum(axis=1)
+        better = chi_square < least
+        values[better], current[better] = trial[better], trial_residual[better]
+        promised = (step * slope * free).sum(axis=1)  # by which a quadratic χ² would fall
         done = (promised <= _CONVERGED * least) | (~better & (damping > 1e6))
-        least = np.where(better, found, least)
+        least = np.where(better, chi_square, least)
         damping = np.clip(np.where(better, damping / 8, damping * 6), 1e-12, 1e10)
         if done.all() or (least < 1e-20).all():
             break
-    return values, least
+    return Solution(values, least)
 
 
-def _reach(values: Floats) -> Floats:
+def _longest_step(values: Floats) -> Floats:
     return np.asarray(2.0 + np.abs(values))
 
 
-def _jacobian(residual: object, values: Floats, current: Floats, loose: NDArray[np.bool_]) -> Floats:
-    assert callable(residual)
+def _jacobian(residual: BatchFunction, values: Floats, current: Floats, free: NDArray[np.bool_]) -> Floats:
+    """Return the derivative of the residuals (batch, data) by the free parameters, (batch, data, parameter)."""
     jacobian = np.zeros((*current.shape, values.shape[1]))
     for i in range(values.shape[1]):
-        if not loose[:, i].any():
+        if not free[:, i].any():
             continue
         step = 1e-6 * np.maximum(np.abs(values[:, i]), 1e-3)
-        moved = values.copy()
-        moved[:, i] += step
-        jacobian[..., i] = np.where(loose[:, i, None], (residual(moved) - current) / step[:, None], 0.0)
+        stepped = values.copy()
+        stepped[:, i] += step
+        jacobian[..., i] = np.where(free[:, i, None], (residual(stepped) - current) / step[:, None], 0.0)
     return jacobian
 
 
 def profile_intervals(problem: Problem, best: Floats, error: Floats) -> Floats:
     """Return the ends of the profile-likelihood intervals.
 
-    An end is where χ², minimised over all other parameters, exceeds its least by what the F distribution allows; the
-    misfit itself tells σ.
+    An end is where χ², minimised over all other parameters, exceeds its minimum by what the F distribution allows; σ
+    follows from the misfit itself.
 
     Parameters
     ----------
@@ -195,78 +263,78 @@ def profile_intervals(problem: Problem, best: Floats, error: Floats) -> Floats:
     best : array, shape (parameter,)
         Where χ² is least.
     error : array, shape (parameter,)
-        Standard errors, which say how far to look.
+        Standard errors, the unit in which the ends are searched.
 
     Returns
     -------
     array, shape (parameter, level, 2)
-        NaN for an end that was not found.
+        NaN for an open end.
     """
-    size, free = len(best), max(problem.count - len(best), 1)
+    size, freedom = len(best), max(problem.count - len(best), 1)
     least = float((problem.misfit(best) ** 2).sum())
-    wanted = np.sqrt(np.array([f_distribution.ppf(level, 1, free) for level in LEVELS]))
+    roots = np.sqrt(np.array([f_distribution.ppf(level, 1, freedom) for level in LEVELS]))
     shape = (size, len(LEVELS), 2)
-    which = np.broadcast_to(np.arange(size)[:, None, None], shape).ravel()
-    goal = np.broadcast_to(wanted[None, :, None], shape).ravel()
+    profiled = np.broadcast_to(np.arange(size)[:, None, None], shape).ravel()
+    goal = np.broadcast_to(roots[None, :, None], shape).ravel()
     side = np.broadcast_to(np.array([-1.0, 1.0]), shape).ravel()
-    loose = np.arange(size) != which[:, None]
-    rows, unit = np.arange(len(which)), np.where(np.isfinite(error) & (error > 0), error, 1e-3)[which]
-    values = np.tile(best, (len(which), 1))
+    free = np.arange(size) != profiled[:, None]
+    rows, unit = np.arange(len(profiled)), np.where(np.isfinite(error) & (error > 0), error, 1e-3)[profiled]
+    values = np.tile(best, (len(profiled), 1))
     if least <= 0:
         return np.full(shape, np.nan)
 
     def height(distance: Floats) -> Floats:
-        values[rows, which] = best[which] + side * distance * unit
-        solved, chi = solve(problem, values, free=loose)
-        values[:] = solved
-        return np.asarray(np.sqrt(np.maximum((chi - least) / (least / free), 0)) - goal)
+        """Return √(rise of χ² over its variance) minus what it is at an end, at a distance from the best value."""
+        values[rows, profiled] = best[profiled] + side * distance * unit
+        solution = solve(problem, values, free=free)
+        values[:] = solution.values
+        return np.asarray(np.sqrt(np.maximum((solution.chi_square - least) / (least / freedom), 0)) - goal)
 
-    low, low_height = np.zeros(len(which)), -goal
+    low, low_height = np.zeros(len(profiled)), -goal
     high = goal.copy()
     high_height = height(high)
-    for _ in range(_WIDENING):
+    for _ in range(_WIDENINGS):
         short = high_height < 0
         if not short.any():
             break
         low, low_height = np.where(short, high, low), np.where(short, high_height, low_height)
         high = np.where(short, 1.5 * high, high)
         high_height = np.where(short, height(high), high_height)
-    ended = high_height >= 0
+    bracketed = high_height >= 0
     distance = _root(height, low, low_height, high, high_height)
-    ends = np.where(ended, best[which] + side * distance * unit, np.nan)
+    ends = np.where(bracketed, best[profiled] + side * distance * unit, np.nan)
     return ends.reshape(shape)
 
 
-def _root(height: object, low: Floats, low_height: Floats, high: Floats, high_height: Floats) -> Floats:
-    """Return where a height that rises crosses 0, by the Illinois method over a batch."""
-    assert callable(height)
+def _root(height: BatchFunction, low: Floats, low_height: Floats, high: Floats, high_height: Floats) -> Floats:
+    """Return where a rising function crosses 0 between `low` and `high`, by the Illinois method over a batch."""
     middle, last = high, np.zeros(len(low))
-    for _ in range(_HALVINGS):
+    for _ in range(_ROOT_STEPS):
         middle = low + (high - low) * -low_height / np.maximum(high_height - low_height, 1e-300)
-        found = height(middle)
-        if (np.abs(found) < _CLOSE).all():
+        middle_height = height(middle)
+        if (np.abs(middle_height) < _ROOT_TOLERANCE).all():
             break
-        above, side = found >= 0, np.sign(found)
-        again = side == last  # the end that stays twice counts half
-        low_height = np.where(above, np.where(again, low_height / 2, low_height), found)
-        high_height = np.where(above, found, np.where(again, high_height / 2, high_height))
+        above, side = middle_height >= 0, np.sign(middle_height)
+        repeated = side == last  # an end that stays for a second step counts half
+        low_height = np.where(above, np.where(repeated, low_height / 2, low_height), middle_height)
+        high_height = np.where(above, middle_height, np.where(repeated, high_height / 2, high_height))
         last = side
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return np.asarray(middle)
 
 
-def bootstrap_fits(problem: Problem, best: Floats, early: Floats, draws: int, seed: int) -> Floats:
-    """Fit again to frames drawn with replacement, those of the baseline and those after it apart.
+def bootstrap_fits(problem: Problem, best: Floats, draws: int, seed: int) -> Floats:
+    """Return fits to frames drawn with replacement, separately from the baseline and from the frames after it.
 
     Parameters
     ----------
     problem : Problem
     best : array, shape (parameter,)
         Where the fits start.
-    early : array
-        Fractions in the frames of the baseline.
     draws : int
+        Number of fits.
     seed : int
+        Seed of the frames drawn.
 
     Returns
     -------
@@ -277,12 +345,13 @@ def bootstrap_fits(problem: Problem, best: Floats, early: Floats, draws: int, se
     means = None
     if problem.baseline is not None:
         weights = np.concatenate([weights, np.ones((draws, 1))], axis=1)
+        early = problem.baseline.fraction
         means = rng.choice(early, (draws, len(early))).mean(axis=1)
-    return solve(problem, np.tile(best, (draws, 1)), weights=weights, means=means)[0]
+    return solve(problem, np.tile(best, (draws, 1)), weights=weights, means=means).values
 
 
-def final_rate(problem: Problem, best: Floats, covariance: Floats | None) -> tuple[float, float]:
-    """Return df/dt at the last frame, and its standard error over itself (NaN without a covariance)."""
+def final_rate(problem: Problem, best: Floats, covariance: Floats | None) -> FinalRate:
+    """Return the rate df/dt at the last frame, with an error if the covariance of the parameters is given."""
     end, step = float(problem.time[-1]), 1e-4 * float(np.ptp(problem.time))
 
     def logarithm(values: Floats) -> float:
@@ -292,7 +361,7 @@ def final_rate(problem: Problem, best: Floats, covariance: Floats | None) -> tup
 
     rate = float(np.exp(logarithm(best)))
     if covariance is None:
-        return rate, float("nan")
-    small = 1e-3 * np.sqrt(np.maximum(np.diag(covariance), 1e-30))
-    slope = np.array([(logarithm(best + s) - logarithm(best - s)) / (2 * s.max()) for s in np.diag(small)])
-    return rate, float(np.sqrt(max(slope @ covariance @ slope, 0.0)))
+        return FinalRate(rate, float("nan"))
+    steps = np.diag(1e-3 * np.sqrt(np.maximum(np.diag(covariance), 1e-30)))
+    slope = np.array([(logarithm(best + s) - logarithm(best - s)) / (2 * s.max()) for s in steps])
+    return FinalRate(rate, float(np.sqrt(max(slope @ covariance @ slope, 0.0))))

@@ -1,15 +1,15 @@
-"""Knock-on: the atoms that the beam displaces by collisions, to set beside the rate at which voids grow.
+"""Knock-on damage: the rate at which the beam displaces atoms by collisions, to compare with the growth of voids.
 
-An atom that receives more than its displacement energy T_d leaves its site. The cross-section for that is the Mott
+An atom that receives more than its displacement energy T_d leaves its site. The displacement cross-section is the Mott
 cross-section in the approximation of McKinley and Feshbach, integrated from T_d to the largest transfer T_max of
 :mod:`bravaismap.kinetics.beam`. With x = T_d / T_max, β = v/c, α = Z/137 and the classical radius of the electron r,
 
     σ = π Z² r² (1 − β²)/β⁴ {(1/x − 1) + β² ln x + π α β [2 (1/√x − 1) + ln x]}.
 
-The atom is taken to be at rest. Its thermal motion lends some collisions more energy, so displacements begin somewhat
-below the threshold: Komsa and others saw MoS₂ lose sulphur at 80 kV, while T_d = 6.9 eV makes the static threshold
-92 kV. Excitation of electrons, which lowers T_d in insulators and semiconductors, is not in it either. So σ is a lower
-limit there. The approximation is one for light elements; for tungsten it is an estimate.
+The atom is taken to be at rest. Its thermal motion adds energy to some collisions, so displacements begin somewhat
+below the threshold: Komsa and others saw MoS₂ lose sulphur at 80 kV, while T_d = 6.9 eV gives a static threshold of
+92 kV. Electronic excitation, which lowers T_d in insulators and semiconductors, is neglected too. There σ is a lower
+limit. The approximation holds for light elements; for tungsten it gives an estimate.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.constants import fine_structure, physical_constants
 
-from bravaismap.conventions import nearest_names
+from bravaismap.conventions import Floats, nearest_names
 from bravaismap.errors import InputError
 from bravaismap.kinetics.beam import ELECTRON_REST_ENERGY, MASS_UNIT_ENERGY, atomic_mass, maximum_energy_transfer
 
@@ -50,21 +50,21 @@ ATOMIC_NUMBER: Final = {
 
 @dataclass(frozen=True)
 class DisplacementEnergy:
-    """What it takes to displace an atom.
+    """The displacement energy of an element in a material.
 
     Attributes
     ----------
     element : str
     compound : str
-        What it is displaced from.
+        Material that the atom is displaced from.
     energy : float
         T_d in eV.
     two_dimensional : bool
-        Whether it is that of a sheet of one layer, where the atom is knocked out of the sheet; otherwise what codes for
-        neutron damage use for the bulk.
+        Whether the atom is knocked out of a single layer; otherwise the value is the one that codes for neutron damage
+        use for the bulk.
     source : str
     confirmed : bool
-        Whether the number has been compared with its source; if not, look it up before you publish.
+        Whether the value has been compared with its source; if not, look it up before you publish.
     """
 
     element: str
@@ -75,44 +75,51 @@ class DisplacementEnergy:
     confirmed: bool
 
 
-_SHEETS: Final = (
-    ("C", "graphene", 21.14, "T. Susi et al., Nat. Commun. 7, 13040 (2016)"),
-    ("B", "h-BN", 19.36, "J. Kotakoski et al., Phys. Rev. B 82, 113404 (2010), calculated"),
-    ("N", "h-BN", 23.06, "J. Kotakoski et al., Phys. Rev. B 82, 113404 (2010), calculated"),
-    ("S", "MoS2", 6.9, "H.-P. Komsa et al., Phys. Rev. Lett. 109, 035503 (2012), calculated"),
-    ("S", "WS2", 7.0, "H.-P. Komsa et al., Phys. Rev. Lett. 109, 035503 (2012), calculated"),
-    ("Se", "MoSe2", 6.4, "H.-P. Komsa et al., Phys. Rev. Lett. 109, 035503 (2012), calculated"),
-)
-#: The default values of NJOY2016 (module HEATR, src/heatr.f90), compared with its source.
+def _single_layer(element: str, compound: str, energy: float, source: str) -> DisplacementEnergy:
+    return DisplacementEnergy(element, compound, energy, two_dimensional=True, source=source, confirmed=False)
+
+
+def _bulk(element: str, energy: float) -> DisplacementEnergy:
+    return DisplacementEnergy(element, "bulk", energy, two_dimensional=False, source=_NJOY, confirmed=True)
+
+
+_KOTAKOSKI: Final = "J. Kotakoski et al., Phys. Rev. B 82, 113404 (2010), calculated"
+_KOMSA: Final = "H.-P. Komsa et al., Phys. Rev. Lett. 109, 035503 (2012), calculated"
+#: Displacement energies in eV: the defaults of NJOY2016 (module HEATR, src/heatr.f90), compared with its source.
 _BULK: Final = {
     "C": 31.0, "Al": 27.0, "Si": 25.0, "Ti": 40.0, "V": 40.0, "Cr": 40.0, "Fe": 40.0, "Ni": 40.0, "Cu": 40.0,
     "Zr": 40.0, "Nb": 40.0, "Mo": 60.0, "Ta": 90.0, "W": 90.0, "Au": 30.0,
 }  # fmt: skip
 _NJOY: Final = "defaults of NJOY2016, HEATR, for damage by neutrons"
 
-#: Displacement energies; sheets first. The papers are about these displacements; their numbers were not compared.
+#: Displacement energies, single layers first. Their papers treat these displacements; the values were not compared.
 DISPLACEMENT_ENERGIES: Final = (
-    *(DisplacementEnergy(element, sheet, energy, True, source, False) for element, sheet, energy, source in _SHEETS),
-    *(DisplacementEnergy(element, "bulk", energy, False, _NJOY, True) for element, energy in _BULK.items()),
+    _single_layer("C", "graphene", 21.14, "T. Susi et al., Nat. Commun. 7, 13040 (2016)"),
+    _single_layer("B", "h-BN", 19.36, _KOTAKOSKI),
+    _single_layer("N", "h-BN", 23.06, _KOTAKOSKI),
+    _single_layer("S", "MoS2", 6.9, _KOMSA),
+    _single_layer("S", "WS2", 7.0, _KOMSA),
+    _single_layer("Se", "MoSe2", 6.4, _KOMSA),
+    *(_bulk(element, energy) for element, energy in _BULK.items()),
 )
 
 
 def displacement_energies(element: str) -> list[DisplacementEnergy]:
-    """Return what is known of an element.
+    """Return the displacement energies that are known of an element.
 
     Raises
     ------
     InputError
-        If nothing is.
+        If none is known.
     """
-    found = [one for one in DISPLACEMENT_ENERGIES if one.element == element]
-    if not found:
-        known = dict.fromkeys(one.element for one in DISPLACEMENT_ENERGIES)
+    cases = [case for case in DISPLACEMENT_ENERGIES if case.element == element]
+    if not cases:
+        elements = dict.fromkeys(case.element for case in DISPLACEMENT_ENERGIES)
         raise InputError(
-            f"the displacement energy of {element!r} is not known; it is of {nearest_names(element, known, 5)}: give "
-            "yours in eV with --displacement-energy (displacement_energy= in Python)"
+            f"the displacement energy of {element!r} is not known, but those of {nearest_names(element, elements, 5)} "
+            "are; give yours in eV with --displacement-energy (displacement_energy= in Python)"
         )
-    return found
+    return cases
 
 
 def threshold_voltage(element: str | float, displacement_energy: float) -> float:
@@ -130,8 +137,8 @@ def threshold_voltage(element: str | float, displacement_energy: float) -> float
     return float(np.sqrt(ELECTRON_REST_ENERGY**2 + displacement_energy * mass / 2) - ELECTRON_REST_ENERGY) / 1e3
 
 
-def displacement_cross_section(element: str, voltage: ArrayLike, displacement_energy: float) -> NDArray[np.float64]:
-    """Return the cross-section in barn for displacing an atom at rest (McKinley and Feshbach); 0 below the threshold.
+def displacement_cross_section(element: str, voltage: ArrayLike, displacement_energy: float) -> Floats:
+    """Return the displacement cross-section in barn of an atom at rest (McKinley and Feshbach); 0 below the threshold.
 
     Parameters
     ----------
@@ -149,14 +156,15 @@ def displacement_cross_section(element: str, voltage: ArrayLike, displacement_en
     number = _atomic_number(element)
     share = np.minimum(displacement_energy / maximum_energy_transfer(element, voltage), 1.0)
     gamma = 1 + np.asarray(voltage, float) * 1e3 / ELECTRON_REST_ENERGY
-    square = 1 - 1 / gamma**2
-    beta = np.sqrt(square)
+    beta_squared = 1 - 1 / gamma**2
+    beta = np.sqrt(beta_squared)
     spin = np.pi * number * fine_structure * beta * (2 * (1 / np.sqrt(share) - 1) + np.log(share))
-    area = np.pi * (number * _RADIUS) ** 2 * (1 - square) / square**2 * (1 / share - 1 + square * np.log(share) + spin)
+    area = np.pi * (number * _RADIUS) ** 2 * (1 - beta_squared) / beta_squared**2
+    area = area * (1 / share - 1 + beta_squared * np.log(share) + spin)
     return np.asarray(np.maximum(area, 0.0) / _BARN)
 
 
-def displacements_per_atom(cross_section: ArrayLike, dose: ArrayLike) -> NDArray[np.float64]:
+def displacements_per_atom(cross_section: ArrayLike, dose: ArrayLike) -> Floats:
     """Return the displacements per atom (dpa).
 
     Parameters
@@ -172,12 +180,12 @@ def displacements_per_atom(cross_section: ArrayLike, dose: ArrayLike) -> NDArray
 def displacement_table(
     elements: Iterable[str] | None = None, voltage: float = 100.0, displacement_energy: float | None = None
 ) -> xr.Dataset:
-    """Return what a beam can do to atoms.
+    """Return a table of energy transfers, thresholds and displacement cross-sections of elements in a beam.
 
     Parameters
     ----------
     elements : iterable of str, optional
-        All whose displacement energy is known when not given.
+        Symbols; all elements whose displacement energy is known when not given.
     voltage : float
         Accelerating voltage in kV.
     displacement_energy : float, optional
@@ -199,11 +207,13 @@ def displacement_table(
         if elements is None:
             raise InputError("a displacement energy was given without an element; say which it belongs to")
         _positive(displacement_energy)
-        cases = [DisplacementEnergy(one, "given", displacement_energy, False, "given", True) for one in elements]
+        cases = [
+            DisplacementEnergy(element, "given", displacement_energy, False, "given", True) for element in elements
+        ]
     elif elements is None:
         cases = list(DISPLACEMENT_ENERGIES)
     else:
-        cases = [case for one in elements for case in displacement_energies(one)]
+        cases = [case for element in elements for case in displacement_energies(element)]
     numbers = {
         "displacement_energy": ("eV", [case.energy for case in cases]),
         "energy_transfer": ("eV", [float(maximum_energy_transfer(case.element, voltage)) for case in cases]),

@@ -1,8 +1,8 @@
-"""Laws of growth above a constant: f(t) = A s(t) + C, with or without a time before which nothing grows.
+"""Laws of growth above a constant: f(t) = A s(t) + C, with or without an onset before which nothing grows.
 
-Each law is given by the logarithm of its growing part s, which stays finite where s itself would not. Times are
-counted from the onset, or from t = 0 of the axis where no onset is fitted; before it s = 0, except for laws that grow
-at all times (the exponential and the logistic without an onset).
+Each law is given by the logarithm of its growing part s, which stays finite where s itself overflows. Times are counted
+from the onset, or from t = 0 of the axis without one; before it s = 0, except for laws that grow at all times (the
+exponential and the logistic without an onset).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bravaismap.errors import InputError
 __all__ = ["LAWS", "LOG_LARGEST", "GrowthLaw", "growth_law"]
 
 
-#: Largest exponent; the product of two powers is still a number.
+#: Largest exponent that is taken: the product of two powers exp(300) is still a finite number.
 LOG_LARGEST: Final = 300.0
-_ONSETS: Final = 14  # of the grid that a fit starts from
+_ONSETS: Final = 14  # onsets in the grid of starting values
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,16 @@ class GrowthLaw:
     name : str
     formula : str
     parameters : tuple of str
-        As they are reported. The first is the amplitude A, the last the constant ``C``; an onset is ``t0``.
+        Names of the parameters as reported: the amplitude A first, the constant ``C`` last; an onset is ``t0``.
     units : tuple of str
-        Unit of each parameter; ``{time}`` stands for that of time and ``{rate}`` for its inverse.
+        Unit of each parameter; ``{time}`` stands for the unit of time and ``{rate}`` for its inverse.
     positive : tuple of bool
-        Which parameters are fitted by their logarithm. The amplitude always is, C never.
+        Whether each parameter is positive and so fitted as its logarithm: the amplitude always, C never.
     log_shape : callable
-        ``log_shape(t, *others)``: ln s, −inf where there is no growth yet; broadcasts.
+        ``log_shape(t, *shape_parameters)``: ln s, −inf before growth; broadcasts. The shape parameters are all but the
+        amplitude and C.
     starts : callable
-        ``starts(first, last)``: a tuple for each of `others`, the values to start from between two times.
+        ``starts(first, last)``: starting values of each shape parameter for a curve between two times.
     """
 
     name: str
@@ -61,7 +62,7 @@ class GrowthLaw:
         return np.asarray(np.exp(np.minimum(shape, LOG_LARGEST)))
 
     def grid(self, first: float, last: float) -> Floats:
-        """Return all combinations of the values to start from, rows."""
+        """Return all combinations of the starting values, one a row."""
         rows = list(product(*self.starts(first, last)))
         return np.array(rows, float).reshape(len(rows), len(self.parameters) - 2)
 
@@ -74,7 +75,7 @@ def growth_law(name: str, onset: bool = False) -> GrowthLaw:
     name : str
         One of :data:`LAWS`.
     onset : bool
-        With a free time ``t0`` before which nothing grows.
+        Whether the law has an onset: a free time ``t0`` before which nothing grows.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def growth_law(name: str, onset: bool = False) -> GrowthLaw:
 
 
 def _log(values: Any) -> Floats:
-    """Return the logarithm, −inf for what is not positive."""
+    """Return the logarithm, −inf where a value is not positive."""
     values = np.asarray(values, float)
     return np.where(values > 0, np.log(np.where(values > 0, values, 1.0)), -np.inf)
 
@@ -134,7 +135,7 @@ def _rates(first: float, last: float, count: int = 20) -> Floats:
     return np.asarray(np.geomspace(0.3, 100, count) / (last - first))
 
 
-def _both_ways(first: float, last: float) -> Floats:
+def _rates_of_either_sign(first: float, last: float) -> Floats:
     rates = np.geomspace(0.1, 100, 60) / (last - first)
     return np.concatenate([rates, -rates])
 
@@ -153,57 +154,105 @@ def _avrami_rates(first: float, last: float) -> Floats:
 
 _POWERS: Final = np.array([0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0])
 
-#: Growth laws by name, growing from t = 0 of the axis, or always.
+#: Growth laws by name, without an onset: they grow from t = 0 of the axis, or at all times.
 LAWS: Final = {
     law.name: law
     for law in (
         GrowthLaw(
-            "exponential", "A0 exp(rho t) + C", ("A0", "rho", "C"), ("1", "{rate}", "1"), (True, False, False),
-            _exponential, lambda first, last: (_both_ways(first, last),),
-        ),
-        GrowthLaw("linear", "k t + C", ("k", "C"), ("{rate}", "1"), (True, False), _linear, lambda *_: ()),
-        GrowthLaw(
-            "power", "k t^n + C", ("k", "n", "C"), ("{rate}^n", "1", "1"), (True, True, False), _power,
-            lambda *_: (_POWERS,),
-        ),
-        GrowthLaw(
-            "logistic", "A / (1 + exp(-rho (t - tm))) + C", ("A", "rho", "tm", "C"), ("1", "{rate}", "{time}", "1"),
-            (True, True, False, False), _logistic,
-            lambda first, last: (_rates(first, last), _midpoints(first, last)),
+            name="exponential",
+            formula="A0 exp(rho t) + C",
+            parameters=("A0", "rho", "C"),
+            units=("1", "{rate}", "1"),
+            positive=(True, False, False),
+            log_shape=_exponential,
+            starts=lambda first, last: (_rates_of_either_sign(first, last),),
         ),
         GrowthLaw(
-            "avrami", "A (1 - exp(-(k t)^n)) + C", ("A", "k", "n", "C"), ("1", "{rate}", "1", "1"),
-            (True, True, True, False), _avrami, lambda first, last: (_avrami_rates(first, last), _POWERS),
+            name="linear",
+            formula="k t + C",
+            parameters=("k", "C"),
+            units=("{rate}", "1"),
+            positive=(True, False),
+            log_shape=_linear,
+            starts=lambda *_: (),
+        ),
+        GrowthLaw(
+            name="power",
+            formula="k t^n + C",
+            parameters=("k", "n", "C"),
+            units=("{rate}^n", "1", "1"),
+            positive=(True, True, False),
+            log_shape=_power,
+            starts=lambda *_: (_POWERS,),
+        ),
+        GrowthLaw(
+            name="logistic",
+            formula="A / (1 + exp(-rho (t - tm))) + C",
+            parameters=("A", "rho", "tm", "C"),
+            units=("1", "{rate}", "{time}", "1"),
+            positive=(True, True, False, False),
+            log_shape=_logistic,
+            starts=lambda first, last: (_rates(first, last), _midpoints(first, last)),
+        ),
+        GrowthLaw(
+            name="avrami",
+            formula="A (1 - exp(-(k t)^n)) + C",
+            parameters=("A", "k", "n", "C"),
+            units=("1", "{rate}", "1", "1"),
+            positive=(True, True, True, False),
+            log_shape=_avrami,
+            starts=lambda first, last: (_avrami_rates(first, last), _POWERS),
         ),
     )
-}  # fmt: skip
+}
 
 _WITH_ONSET: Final = {
     law.name: law
     for law in (
         GrowthLaw(
-            "exponential", "A0 (exp(rho (t - t0)) - 1) + C from t0", ("A0", "rho", "t0", "C"),
-            ("1", "{rate}", "{time}", "1"), (True, True, False, False), _exponential_onset,
-            lambda first, last: (_rates(first, last), _onsets(first, last)),
+            name="exponential",
+            formula="A0 (exp(rho (t - t0)) - 1) + C from t0",
+            parameters=("A0", "rho", "t0", "C"),
+            units=("1", "{rate}", "{time}", "1"),
+            positive=(True, True, False, False),
+            log_shape=_exponential_onset,
+            starts=lambda first, last: (_rates(first, last), _onsets(first, last)),
         ),
         GrowthLaw(
-            "linear", "k (t - t0) + C from t0", ("k", "t0", "C"), ("{rate}", "{time}", "1"), (True, False, False),
-            _linear, lambda first, last: (_onsets(first, last),),
+            name="linear",
+            formula="k (t - t0) + C from t0",
+            parameters=("k", "t0", "C"),
+            units=("{rate}", "{time}", "1"),
+            positive=(True, False, False),
+            log_shape=_linear,
+            starts=lambda first, last: (_onsets(first, last),),
         ),
         GrowthLaw(
-            "power", "k (t - t0)^n + C from t0", ("k", "n", "t0", "C"), ("{rate}^n", "1", "{time}", "1"),
-            (True, True, False, False), _power, lambda first, last: (_POWERS, _onsets(first, last)),
+            name="power",
+            formula="k (t - t0)^n + C from t0",
+            parameters=("k", "n", "t0", "C"),
+            units=("{rate}^n", "1", "{time}", "1"),
+            positive=(True, True, False, False),
+            log_shape=_power,
+            starts=lambda first, last: (_POWERS, _onsets(first, last)),
         ),
         GrowthLaw(
-            "logistic", "A (1 - exp(-rho (t - t0))) / (1 + exp(-rho (t - tm))) + C from t0",
-            ("A", "rho", "tm", "t0", "C"), ("1", "{rate}", "{time}", "{time}", "1"), (True, True, False, False, False),
-            _logistic_onset, lambda first, last: (_rates(first, last, 10), _midpoints(first, last)[::2],
-                                                  _onsets(first, last)),
+            name="logistic",
+            formula="A (1 - exp(-rho (t - t0))) / (1 + exp(-rho (t - tm))) + C from t0",
+            parameters=("A", "rho", "tm", "t0", "C"),
+            units=("1", "{rate}", "{time}", "{time}", "1"),
+            positive=(True, True, False, False, False),
+            log_shape=_logistic_onset,
+            starts=lambda first, last: (_rates(first, last, 10), _midpoints(first, last)[::2], _onsets(first, last)),
         ),
         GrowthLaw(
-            "avrami", "A (1 - exp(-(k (t - t0))^n)) + C from t0", ("A", "k", "n", "t0", "C"),
-            ("1", "{rate}", "1", "{time}", "1"), (True, True, True, False, False), _avrami,
-            lambda first, last: (_avrami_rates(first, last), _POWERS, _onsets(first, last)),
+            name="avrami",
+            formula="A (1 - exp(-(k (t - t0))^n)) + C from t0",
+            parameters=("A", "k", "n", "t0", "C"),
+            units=("1", "{rate}", "1", "{time}", "1"),
+            positive=(True, True, True, False, False),
+            log_shape=_avrami,
+            starts=lambda first, last: (_avrami_rates(first, last), _POWERS, _onsets(first, last)),
         ),
     )
-}  # fmt: skip
+}

@@ -1,4 +1,4 @@
-"""Two-dimensional lattices: bases, reduction, the space of shapes, and the strain that parts a lattice from a class."""
+"""Two-dimensional lattices: bases, reduction, the space of shapes, and the deviation from the classes."""
 
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis, reciprocal, reduce_basis
 from bravaismap.lattice.deviation import deviation, metric_class, nearest_basis, nearest_shape

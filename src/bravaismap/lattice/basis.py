@@ -1,4 +1,4 @@
-"""Bases of two-dimensional lattices: from a cell and back, the reciprocal basis, the reduced one.
+"""Bases of two-dimensional lattices: from and to the cell, the reciprocal basis, the reduced basis.
 
 A *basis* is an array of shape ``(..., 2, 2)`` whose rows are the primitive vectors and whose columns are ``(y, x)``
 components (y down), in px or nm.
@@ -44,7 +44,7 @@ def cell_from_basis(basis: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the reduced cell (a, b, gamma, orientation) of a lattice.
 
     ``a ≤ b`` are the two shortest lengths and gamma, between 60° and 90°, is the angle of the lines along them.
-    The orientation of a, between 0 and π, is counter-clockwise as seen on the screen, since a lattice has no sense.
+    The orientation of a is counter-clockwise as seen on the screen and lies between 0 and π, since −a is equivalent.
 
     Parameters
     ----------
@@ -106,14 +106,14 @@ def reduce_basis(basis: ArrayLike) -> Floats:
     return np.stack([first, np.where(flip, -second, second)], axis=-2)
 
 
-def dot(one: Floats, other: Floats) -> Floats:
+def dot(first: Floats, second: Floats) -> Floats:
     """Return the scalar products of vectors (..., 2)."""
-    return np.asarray((one * other).sum(axis=-1))
+    return np.asarray((first * second).sum(axis=-1))
 
 
-def cross(one: Floats, other: Floats) -> Floats:
-    """Return the cross products of vectors (..., 2): positive where `other` is clockwise of `one` on the screen."""
-    return np.asarray(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0])
+def cross(first: Floats, second: Floats) -> Floats:
+    """Return the cross products of vectors (..., 2): positive where `second` is clockwise of `first` on the screen."""
+    return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
 
 
 def _checked(basis: ArrayLike) -> Floats:

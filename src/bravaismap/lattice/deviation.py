@@ -1,4 +1,4 @@
-"""The strain that parts a lattice from the symmetry of each class, and the nearest lattice of that class."""
+"""Deviation: the smallest strain from a lattice to the symmetry of each class, and the nearest lattice of the class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["deviation", "metric_class", "nearest_basis", "nearest_shape"]
 
 
 def deviation(tau: ArrayLike) -> Floats:
-    """Return the smallest strain that would give each lattice the symmetry of each class.
+    """Return the smallest strain that gives each lattice the symmetry of each class.
 
     The strain is the difference of the principal logarithmic strains of an area-preserving stretch. A lattice that
     has the symmetry already has deviation 0: a square lattice is also rectangular, and every lattice is oblique.
@@ -101,10 +101,10 @@ def nearest_basis(basis: ArrayLike) -> Floats:
     sign = np.sign(cross(reduced[..., 0, :], reduced[..., 1, :]))[..., None]
     a = np.sqrt(area / target.imag)
     zero = np.zeros_like(a)
-    wanted = np.stack(
+    symmetric = np.stack(
         [np.stack([zero, a], axis=-1), np.stack([sign * -a * target.imag, a * target.real], axis=-1)], axis=-2
     )
-    linear = np.linalg.solve(reduced[..., None, :, :] + np.zeros_like(wanted), wanted)
+    linear = np.linalg.solve(reduced[..., None, :, :] + np.zeros_like(symmetric), symmetric)
     u, s, _ = np.linalg.svd(linear)
     stretch = u @ (s[..., None] * np.swapaxes(u, -1, -2))
     return np.asarray(reduced[..., None, :, :] @ stretch)

@@ -1,4 +1,4 @@
-"""The shape of a lattice: what is left when its size, rotation and handedness are forgotten.
+"""The shape of a lattice: its invariant under scaling, rotation and reflection.
 
 It is the point
 
@@ -7,7 +7,7 @@ It is the point
 of the upper half plane, with a, b the reduced basis. Square is τ = i, hexagonal τ = 1/2 + i√3/2, rectangular the line
 Re τ = 0, centred rectangular the arc |τ| = 1 and the line Re τ = 1/2, oblique the interior. The hyperbolic distance
 between two points is the difference of the principal logarithmic strains of the map between the two lattices, so the
-distance of a lattice to a class is the smallest strain that would give it that symmetry.
+distance of a lattice to a class is the smallest strain that gives it that symmetry.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def shape(basis: ArrayLike) -> Complexes:
     return np.asarray((dot(first, second) + 1j * np.abs(cross(first, second))) / dot(first, first))
 
 
-def hyperbolic_distance(one: ArrayLike, other: ArrayLike) -> Floats:
+def hyperbolic_distance(first: ArrayLike, second: ArrayLike) -> Floats:
     """Return the hyperbolic distance between two points of the upper half plane.
 
     For two shapes it is the difference of the principal logarithmic strains of the map from one lattice to the other,
     along the geodesic that joins these two points: 0.01 for a change of b/a by 1 %.
     """
-    one, other = np.asarray(one, complex), np.asarray(other, complex)
-    chord = np.abs(one - other) / (2 * np.sqrt(one.imag * other.imag))
+    first, second = np.asarray(first, complex), np.asarray(second, complex)
+    chord = np.abs(first - second) / (2 * np.sqrt(first.imag * second.imag))
     return np.asarray(2 * np.arcsinh(chord))

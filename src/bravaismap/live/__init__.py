@@ -1,1 +1,1 @@
-"""Frames classified as they appear: from a folder, or from a stack that grows."""
+"""Live runs: frames that are classified as they appear, in a folder or in a file that grows, and alarms."""

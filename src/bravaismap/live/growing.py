@@ -1,4 +1,4 @@
-"""One file to which a microscope appends frames: npy, HDF5 (SWMR too), and every other stack that can be read again."""
+"""A file to which a microscope appends frames: npy, HDF5 (also SWMR), and any other movie that can be read again."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _TIFF = ("tif", "tiff", "btf")
 
 
 class GrowingStack:
-    """A file whose first axis grows.
+    """A movie in one file, whose first axis grows.
 
     Parameters
     ----------
     path : Path
     dataset : str, optional
-        Which array of a file with several.
+        Name of the array in a file with several.
     pixel_size : float, optional
-        In nm, instead of the one in the file.
+        Side of a pixel in nm, instead of the one in the file.
     crop, bin
         As :func:`bravaismap.read` takes them.
     """
@@ -51,7 +51,7 @@ class GrowingStack:
         self._kind = path.suffix[1:].lower()
 
     def length(self) -> int:
-        """Return how many whole frames there are; 0 while the file cannot be read."""
+        """Return the number of whole frames; 0 while the file cannot be read."""
         try:
             if self._kind == "npy":
                 shape, dtype, begin = self._header()
@@ -65,7 +65,7 @@ class GrowingStack:
                 with tifffile.TiffFile(self.path, _multifile=False) as file:  # each page: series may hold one each
                     return len(file.pages)
             return self._signal().shape[0]
-        except _Wrong:
+        except _NoMovie:
             raise
         except (OSError, ValueError, KeyError):  # not complete yet
             return 0
@@ -95,7 +95,7 @@ class GrowingStack:
                 signal = self._signal()
                 image = stored.frames(signal, slice(index, index + 1))[0]
                 self._scale = self._scale or scale_of(signal, self.path, self._size, None)
-        except _Wrong:
+        except _NoMovie:
             raise
         except (OSError, ValueError, KeyError, IndexError):
             return None
@@ -113,7 +113,7 @@ class GrowingStack:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
             if len(shape) != 3 or fortran:
-                raise _Wrong(f"{self.path}: an array of shape {shape}; expected frames (time, y, x) in C order")
+                raise _NoMovie(f"{self.path}: an array of shape {shape}; expected frames (time, y, x) in C order")
             return shape, dtype, file.tell()
 
     @contextmanager
@@ -129,7 +129,7 @@ class GrowingStack:
             file.visititems(lambda name, item: names.append(name) if getattr(item, "ndim", 0) == 3 else None)
             name = self._dataset.strip("/") if self._dataset else next(iter(names), None)
             if self._dataset is None and len(names) > 1:
-                raise _Wrong(f"{self.path}: several movies in it ({', '.join(names)}); choose one with --dataset")
+                raise _NoMovie(f"{self.path}: several movies in it ({', '.join(names)}); choose one with --dataset")
             if name is None:
                 raise ValueError("no movie yet")
             yield file[name]
@@ -141,5 +141,5 @@ class GrowingStack:
         return signal
 
 
-class _Wrong(InputError):
-    """What waiting does not mend."""
+class _NoMovie(InputError):
+    """A file that will not become a movie however long one waits."""

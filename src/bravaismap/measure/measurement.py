@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.errors import InputError
+from bravaismap.lattice.sublattices import DIVIDED, DOUBLED, kronecker_lift
 from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power
 from bravaismap.measure.refinement import refine
@@ -53,18 +54,7 @@ _FEW = 3.0
 #: Side of the smallest window that can be measured, in px.
 SMALLEST_SIDE = 32
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
-_DOUBLE = torch.tensor([[[2.0, 0], [0, 1]], [[1, 0], [0, 2]], [[1, 1], [1, -1]]])
-_SPLIT = torch.tensor(
-    [
-        [[0.5, 0], [0, 1]],
-        [[1, 0], [0, 0.5]],
-        [[1, 0], [0.5, 0.5]],
-        [[1 / 3, 0], [0, 1]],
-        [[1, 0], [0, 1 / 3]],
-        [[1, 0], [1 / 3, 1 / 3]],
-        [[1, 0], [2 / 3, 1 / 3]],
-    ]
-)
+_DOUBLE, _SPLIT = (torch.from_numpy(changes).float() for changes in (DOUBLED, DIVIDED))
 #: Evidence that every second row of nodes must have of its own; and, by the spectrum alone, to be looked at.
 _ROW_WORTH = 9.0
 _HINT = 4.0
@@ -374,5 +364,4 @@ def _direct(reciprocal: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
 
 def _kron(order: Tensor) -> Tensor:
     """Matrix from the flattened basis to each node, (n, nodes, 2, 4)."""
-    eye = torch.eye(2, dtype=order.dtype, device=order.device)
-    return torch.einsum("nhi,cd->nhcid", order, eye).reshape(*order.shape[:2], 2, 4)
+    return kronecker_lift(order[..., None, :])

@@ -1,7 +1,7 @@
 """Frames mapped by the workers of a dask cluster. This process alone reads the movie and writes the result.
 
-What mapping takes besides the pixels, the weights above all, goes to each worker once; a frame's pixels go with its
-task, so that a worker that dies takes nothing with it: its frames are mapped by another.
+Each worker receives what mapping takes besides the pixels, above all the weights, once; the pixels of a frame go with
+its task. If a worker dies nothing is lost: another one maps its frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bravaismap.phases.frame import FrameMapper, MappedFrame
 __all__ = ["local_cluster", "mapped_on_cluster"]
 
 _dask: Any = importlib.import_module("distributed")  # its functions have no types
-_ANSWER = "20s"  # within which a scheduler must answer
+_TIMEOUT = "20s"  # within which a scheduler must answer
 
 
 def mapped_on_cluster(
@@ -88,7 +88,7 @@ def mapped_on_cluster(
 
 
 class _MapperPlugin(WorkerPlugin):
-    """Holds what mapping takes, on a worker."""
+    """The frame mapper, held by a worker."""
 
     def __init__(self, mapper: FrameMapper, ours: bool = False) -> None:
         self.ours = ours
@@ -100,10 +100,11 @@ class _MapperPlugin(WorkerPlugin):
         """Refuse to map by another version of this package; leave Ctrl-C to the process that started the worker."""
         if self.ours and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        here = version("bravaismap")
-        if here != self.version:
+        installed = version("bravaismap")
+        if installed != self.version:
             raise InputError(
-                f"the worker {worker.address} has bravaismap {here}, expected {self.version} as here; install the same"
+                f"the worker {worker.address} has bravaismap {installed}, this computer {self.version}; "
+                "install the same version"
             )
 
 
@@ -116,7 +117,7 @@ def _map_frame(name: str, index: int, pixels: NDArray[Any]) -> MappedFrame:
 
 def _answer(future: Future, index: int) -> MappedFrame:
     try:
-        found: MappedFrame = future.result()
+        mapped: MappedFrame = future.result()
     except KilledWorker as error:
         raise InputError(
             f"frame {index}: each worker that mapped it died, most likely for want of memory; give the workers more of "
@@ -124,7 +125,7 @@ def _answer(future: Future, index: int) -> MappedFrame:
         ) from error
     except CancelledError as error:
         raise OutputError("the scheduler was lost; start it again, and the same command continues") from error
-    return found
+    return mapped
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             yield client
         return
     try:
-        client = _dask.Client(scheduler, timeout=_ANSWER, set_as_default=False)
+        client = _dask.Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"no scheduler answers at {scheduler}; start one with `dask scheduler` and give the address that it "

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.phases.cells import independent_windows
 
 __all__ = ["independent_std", "measured_fractions", "phase_fractions"]
 
 
-def phase_fractions(
-    probability: NDArray[np.floating], pass_total: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def phase_fractions(probability: Floats, pass_total: Floats) -> tuple[Floats, Floats]:
     """Return the phase fraction of a frame and its standard deviation.
 
     Parameters
@@ -36,9 +34,7 @@ def phase_fractions(
     return fraction, (pass_total / len(probability)).std(axis=0, ddof=1)
 
 
-def measured_fractions(
-    probability: NDArray[np.floating], size: Iterable[int], window: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def measured_fractions(probability: Floats, size: Iterable[int], window: int) -> tuple[Floats, Floats]:
     """Return the phase fraction of a frame over the windows that were classified, and its standard deviation.
 
     Parameters
@@ -53,8 +49,8 @@ def measured_fractions(
     Returns
     -------
     fraction, fraction_std : arrays, shape (classes,)
-        NaN where no window was classified. Windows that do not overlap err independently: of these there are as many as
-        fit into the measured share of the frame.
+        NaN where no window was classified. The number of windows with independent errors is that of the windows that
+        fit side by side into the measured share of the frame.
     """
     measured = np.isfinite(probability).all(axis=-1)
     if not measured.any():
@@ -63,19 +59,19 @@ def measured_fractions(
     return probability[measured].mean(axis=0), independent_std(probability[measured], count)
 
 
-def independent_std(probability: NDArray[np.floating], independent: float) -> NDArray[np.float64]:
-    """Return the standard deviation of phase fractions whose windows err each for itself.
+def independent_std(probability: Floats, independent: float) -> Floats:
+    """Return the standard deviation of phase fractions over windows with independent errors.
 
     Parameters
     ----------
     probability : array, shape (..., windows, classes)
     independent : float
-        Number of windows that do not overlap.
+        Number of windows with independent errors; see :func:`bravaismap.phases.cells.independent_windows`.
 
     Returns
     -------
     array, shape (..., classes)
-        √(mean of p(1 − p) / `independent`): that of the share of windows that truly are of the class, when windows
-        that overlap err together and those that do not err independently.
+        √(mean of p(1 − p) / `independent`): the standard deviation of the share of windows that truly are of the
+        class, if the errors of overlapping windows correlate and those of others are independent.
     """
     return np.asarray(np.sqrt((probability * (1 - probability)).clip(0).mean(axis=-2) / independent))

@@ -1,4 +1,4 @@
-"""One frame in, the classes and cells of its windows out: the piece of work that `map_phases` repeats anywhere."""
+"""The mapping of one frame: its pixels in, the classes and cells of its windows out."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _WINDOW_BYTES = 2**27  # of windows cut from a frame at a time
 
 @dataclass(frozen=True)
 class MappedFrame:
-    """What is known of a frame.
+    """The map of one frame.
 
     Attributes
     ----------
     variables : dict of array
-        By name: (y, x, ...) for what every window has, (lattice,) for the fractions.
+        By name: (y, x, ...) for a variable of windows, (lattice,) for the fractions.
     constant : bool
-        Whether all its pixels are equal, so that there was nothing to classify.
+        Whether all pixels are equal.
     missing : int
-        Windows that were mostly not measured and are not classified.
+        Number of windows that are mostly not measured, and so not classified.
     """
 
     variables: dict[str, NDArray[Any]]
@@ -44,7 +44,7 @@ class MappedFrame:
 
 @dataclass(frozen=True)
 class FrameMapper:
-    """All that mapping a frame takes besides its pixels; it can be pickled.
+    """A function that maps frames, with all that it takes besides their pixels; it can be pickled.
 
     Attributes
     ----------
@@ -72,10 +72,10 @@ class FrameMapper:
         missing = missing_pixels(pixels)
         seen = missing_share(missing, self.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden below
-        # as many windows at a time as fit the memory: those of a large frame overlap to many times its size
-        at_once = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
+        # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
+        most = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
         answers, first = [], 0
-        for part in window_parts(self.grid, at_once):
+        for part in window_parts(self.grid, most):
             chosen = measured[first : first + part.shape[0] * part.shape[1]]
             first += len(chosen)
             if chosen.any():
@@ -87,7 +87,7 @@ class FrameMapper:
         return MappedFrame(variables, constant, int((~seen).sum()))
 
     def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-        """Return the variables of a frame from what is said of its measured windows."""
+        """Return the variables of a frame from the answer for its measured windows."""
         if answer.pass_total is not None:
             fraction, fraction_std = phase_fractions(answer.probability, answer.pass_total)
         else:
@@ -100,7 +100,7 @@ class FrameMapper:
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
-    """Return what stands in a map where a window was not classified: NaN, or `UNMAPPED` for a label."""
+    """Return the value in a map where a window is not classified: NaN, or `UNMAPPED` for a label."""
     return np.nan if dtype.kind == "f" else UNMAPPED
 
 
@@ -114,20 +114,20 @@ def _placed(values: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: int) -> Answer:
-    """Classify images; a constant one has no lattice, whatever a network would say of nothing."""
+    """Return the answer of a classifier for images; constant ones are none, which no network has to tell."""
     record = classifier.record
     constant = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
     if not constant.any() or NONE not in record.classes:
         return classifier.predict(images, samples=samples, seed=seed)
-    nothing = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
+    of_constant = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
     if constant.all():
-        return nothing
-    seen = classifier.predict(images[~constant], samples=samples, seed=seed)
-    return Answer.interleave(seen, nothing, constant)
+        return of_constant
+    of_others = classifier.predict(images[~constant], samples=samples, seed=seed)
+    return Answer.interleave(of_others, of_constant, constant)
 
 
 def warn_constant(indices: list[int], what: str = "frame") -> None:
-    """Warn of frames, or images, in which all pixels are equal, so that there was nothing to classify."""
+    """Warn of frames, or images, in which all pixels are equal."""
     if indices:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"

@@ -1,4 +1,4 @@
-"""Whole image in, class with uncertainty out: `classify`."""
+"""The classification of whole images: `classify`."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def classify(
     preprocessing: Preprocessing | Literal["auto"] = "auto",
     nan: NanPolicy = DEFAULTS.nan,
 ) -> PhaseMap:
-    """Classify whole images.
+    """Return the class probabilities of whole images, with their uncertainty.
 
     Parameters
     ----------
     images : array, shape (y, x) or (n, y, x)
-        At least 32 px a side; measured whole. For a network, one that is not square is cropped to its central square.
+        At least 32 px a side; measured whole. A network takes the central square of an image that is not square.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
     distortion : float
         See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
-        Draws of what another measurement could have been, or passes of Monte-Carlo dropout: 5000 when not given; 0 for
-        none, with NaN for every spread.
+        Number of draws of repeated measurements, or of passes of Monte-Carlo dropout: 5000 when not given; 0 for none,
+        with NaN for every standard deviation.
     seed : int
-        The same seed gives the same answer, whatever the batch.
+        Seed of the draws or passes. The same seed gives the same answer, whatever the batch.
     preprocessing : {"auto", "window", "paper"}
         How far the spectrum of a network reaches (see :mod:`bravaismap.spectrum`). ``auto`` takes ``window`` for images
-        of up to 256 px and the ``paper`` 's central quarter for larger ones.
+        of up to 256 px and ``paper``, the central quarter, for larger ones.
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. Rows and columns
         at the edge that are missing in every image are left out; an image that is mostly missing in what remains is not
@@ -65,7 +65,7 @@ def classify(
     Raises
     ------
     InputError
-        For images that cannot be used as they are; the message says why.
+        If the images cannot be used as they are; the message says why.
     ModelError
         If there is no such model.
     """

@@ -1,4 +1,4 @@
-"""Movie in, phase map with uncertainty out: `map_phases`."""
+"""The phase map of a movie, with uncertainty: `map_phases`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bravaismap.windows import WindowGrid
 
 __all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
 
-_FLAT_MEMORY = 32  # frames checked for NaN at once
+_CHECKED_TOGETHER = 32  # frames checked for NaN at once
 _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
 
 
@@ -51,7 +51,7 @@ def map_phases(
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
-    """Classify every window of every frame.
+    """Return the phase map of a movie: the class and cell of every window of every frame.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ def map_phases(
     distortion : float
         See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
-        Draws of what another measurement could have been (60 when not given), or passes of Monte-Carlo dropout (30,
-        which leaves a standard error of σ/5 on each probability); 0 for none, with NaN for every spread.
+        Number of draws of repeated measurements (60 when not given), or of passes of Monte-Carlo dropout (30, which
+        leaves a standard error of σ/5 on each probability); 0 for none, with NaN for every standard deviation.
     seed : int
-        The same seed gives the same answer, whatever the chunking.
+        Seed of the draws or passes. The same seed gives the same answer, whatever the chunking.
     pixel_size, frame_time : float, optional
-        In nm and s; replace what the movie carries.
+        Calibration in nm and s that replaces the one of the movie.
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified: its label is -1 and its probabilities are NaN.
@@ -81,12 +81,12 @@ def map_phases(
         A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
         continued; frames that were damaged since are found by their checksums and mapped again.
     overwrite : bool
-        Replace a result that exists at `output`.
+        Whether to replace a result that exists at `output`.
     scheduler : str, optional
         Address of a dask scheduler (``tcp://host:8786``), whose workers map the frames. They need this package, but
         neither the movie nor the model: this process reads, sends, and writes.
     workers : int, optional
-        Map in so many processes of this computer, of one thread each.
+        Number of processes of this computer to map in, of one thread each.
     progress : callable, optional
         Called after each frame with the number of frames done and of frames in all.
 
@@ -102,8 +102,7 @@ def map_phases(
     Raises
     ------
     InputError
-        For a movie, window or step that cannot be used as it is, or a cluster that cannot be reached; the message says
-        why.
+        If the movie, window or step cannot be used as it is, or a cluster cannot be reached; the message says why.
     ModelError
         If there is no such model.
     OutputError
@@ -132,15 +131,15 @@ def map_movie(
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
-    """Map a movie (time, y, x) that carries its calibration; for all else see :func:`map_phases`."""
+    """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`."""
     settings = settled(settings, movie)
     grid = grid_of(settings, movie)
     classifier = chosen_model(settings)
     record, nan = classifier.record, settings.nan
     record.check_side(grid.window, grid.window)
     if not hasattr(movie.data, "dask") and nan == "raise":
-        for first in range(0, len(movie), _FLAT_MEMORY):
-            finite_pixels(movie.data[first : first + _FLAT_MEMORY], first=first)
+        for first in range(0, len(movie), _CHECKED_TOGETHER):
+            finite_pixels(movie.data[first : first + _CHECKED_TOGETHER], first=first)
     coords = map_coordinates(movie, grid, record.classes)
     card = settings.map_card(record, movie_card(movie))
 
@@ -148,10 +147,10 @@ def map_movie(
     variables = map_variables(cells=record.measures_cells, unit=length_unit(size))
     mapper = FrameMapper(grid, classifier, settings.window_samples(record), settings.seed, size, nan)
 
-    def frames(wanted: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
+    def frames(numbers: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
         missing: dict[int, int] = {}
-        pixels = read_frames(movie, wanted)
+        pixels = read_frames(movie, numbers)
         if scheduler is None and workers is None:
             mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
         else:
@@ -181,13 +180,13 @@ def _map_in_memory(
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
     length = coords["time"].size
-    found: dict[int, dict[str, NDArray[Any]]] = {}
+    frame_values: dict[int, dict[str, NDArray[Any]]] = {}
     with closing(frames(np.arange(length))) as mapped:
         for index, values in mapped:
-            found[index] = values
+            frame_values[index] = values
             if progress is not None:
-                progress(len(found), length)
-    values = {variable.name: np.stack([found[i][variable.name] for i in range(length)]) for variable in held}
+                progress(len(frame_values), length)
+    values = {variable.name: np.stack([frame_values[i][variable.name] for i in range(length)]) for variable in held}
     return PhaseMap(as_variables(held, values), coords=coords, attrs=card)
 
 
@@ -228,7 +227,10 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
 
 
 def movie_card(movie: xr.DataArray) -> dict[str, Any]:
-    """Describe a movie: where it came from, and a hash of its shape and of its first, middle and last frame."""
+    """Return the entries of the run card that describe a movie.
+
+    They are its source, calibration, and a hash of its shape and of its first, middle and last frame.
+    """
     digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
     for index in sorted({0, len(movie) // 2, len(movie) - 1}):
         digest.update(np.ascontiguousarray(movie.data[index]).tobytes())

@@ -1,7 +1,7 @@
 """A finished result classified anew for another distortion, without the images.
 
-A result keeps what the classification rests on (`basis`, `basis_covariance`, `evidence`), so that another distortion
-takes no second look at the image.
+A result keeps the measurement that the classification rests on (`basis`, `basis_covariance`, `evidence`), so that
+another distortion does not need the image.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from bravaismap.classify.answer import MEASURED, Cells, symmetric_matrix
 from bravaismap.classify.cells import classified
 from bravaismap.classify.settings import DEFAULTS, checked_distortion
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.phases.fractions import measured_fractions
 from bravaismap.result.phase_map import PhaseMap
@@ -23,25 +23,25 @@ __all__ = ["check_cells", "covariance_of", "reclassify"]
 
 
 def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> PhaseMap:
-    """Classify a finished result anew for another distortion of the instrument, without the images.
+    """Return a result classified anew for another distortion of the instrument, without the images.
 
     Parameters
     ----------
     result : Dataset
-        Of :func:`~bravaismap.classify`, :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result`, made by a
-        model that measures cells. A lazy result stays lazy, a frame at a time.
+        As :func:`~bravaismap.classify`, :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it,
+        of a model that measures cells. A lazy result stays lazy, a frame at a time.
     distortion : float
         Standard deviation of each component of the linear map from sample to image, as a fraction.
 
     Returns
     -------
     PhaseMap
-        What a new run with that distortion would give.
+        The result of a new run with that distortion.
 
     Raises
     ------
     InputError
-        If the result holds no measured cells, or the distortion cannot be.
+        If the result holds no measured cells, or the distortion is not within its limits.
 
     Examples
     --------
@@ -67,8 +67,8 @@ def check_cells(result: xr.Dataset, needed: Iterable[str]) -> None:
         )
 
 
-def covariance_of(result: xr.Dataset) -> NDArray[np.float64]:
-    """Return the covariance of the flattened basis, shape (windows..., 4, 4), that a result holds as triangles."""
+def covariance_of(result: xr.Dataset) -> Floats:
+    """Return the covariance of the flattened basis, shape (windows..., 4, 4), which a result holds as triangles."""
     triangle = result["basis_covariance"].transpose(*result["label"].dims, "pair").values
     return symmetric_matrix(triangle.astype(float))
 

@@ -1,4 +1,4 @@
-"""Strain: how the lattice of each window is stretched and turned against a reference lattice.
+"""Strain and rotation of the lattice of each window against a reference lattice.
 
 A vector of the reference lattice becomes that of the window by the deformation gradient F, a column (x, y) → F (x, y).
 Its polar decomposition F = R U gives the rotation R and the stretch U; the strain is U − 1 (Biot's), which for small
@@ -8,12 +8,12 @@ Axes are those of the frame, x to the right and y down, before the rotation: ``e
 (half the engineering shear) longer along the diagonal from the top left to the bottom right. The rotation is positive
 counter-clockwise as seen on the screen, like every orientation in this package.
 
-A lattice has many bases. That of a window is changed by the matrix of whole numbers with determinant ±1 that brings it
-nearest to the reference: of all that keep the handedness and a principal strain within 15 %, the one with the smallest
-strain² + (rotation/20)², so that equal strains are told apart by the smaller rotation. A reference of the class square
-or hexagonal is made exactly so for this choice, and for nothing else: a slight distortion that the whole image shares
-must not decide. The rotation of a hexagonal lattice therefore lies within ±30°, of a square one within ±45°, of any
-other within ±90°.
+A lattice has many bases. The basis of a window is changed by the matrix of whole numbers with determinant ±1 that
+brings it nearest to the reference: of all that keep the handedness and a principal strain within 15 %, the one with the
+smallest strain² + (rotation/20)², so that of equal strains the smaller rotation decides. For this choice alone a
+reference of the class square or hexagonal is made exactly square or hexagonal: a slight distortion that the whole
+image shares must not decide. The rotation of a hexagonal lattice therefore lies within ±30°, of a square one within
+±45°, of any other within ±90°.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.deviation import nearest_basis
 from bravaismap.lattice.shape import CENTER
+from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.phases.reclassification import check_cells, covariance_of
 
 __all__ = ["COMPONENTS", "STRAIN_LIMIT", "deformation", "matched", "strain_map"]
 
 
-#: What a strain map holds: meaning and unit of each component.
+#: Components of a strain map, with their meaning and unit.
 COMPONENTS = {
     "exx": ("strain along x", "%"),
     "eyy": ("strain along y (down)", "%"),
@@ -48,19 +49,19 @@ COMPONENTS = {
 STRAIN_LIMIT = 0.15
 
 _DIMS = ("time", "y", "x")
-_TURN_WEIGHT = 0.05  # of a radian of rotation against a strain of 1, in the choice of a basis
-_AT_ONCE = 2048  # windows matched together
+_ROTATION_WEIGHT = 0.05  # of a radian of rotation against a strain of 1, in the choice of a basis; by judgement
+_BATCH = 2048  # windows matched together
 _MEDOIDS, _VOTERS = 24, 512  # windows tried as the first reference, and windows that decide between them
-_NEAR = 0.05  # change of a lattice beyond which it does not matter how far it is off
-_ROUNDS = 20
+_LARGEST_LOSS = 0.05  # change of a lattice, as a fraction, beyond which the loss of a window stays the same
+_ROUNDS = 20  # of reweighting
 _MEDIAN, _CUT = 3.357, 36.0  # of χ² with 4 degrees of freedom: its median, and where a window counts no more
 
 
 def _unimodular() -> Floats:
     """Return the matrices of whole numbers from −2 to 2 with determinant ±1, shape (k, 2, 2)."""
-    every = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2).astype(float)
-    determinant = every[:, 0, 0] * every[:, 1, 1] - every[:, 0, 1] * every[:, 1, 0]
-    return np.asarray(every[np.abs(determinant) == 1])
+    matrices = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2).astype(float)
+    determinant = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
+    return np.asarray(matrices[np.abs(determinant) == 1])
 
 
 _CHANGES = _unimodular()
@@ -80,10 +81,10 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     Parameters
     ----------
     result : Dataset
-        Of :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result`, made by a model that measures cells.
+        As :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it, of a model that measures cells.
     reference : mapping of str to slice, optional
-        A region that is taken as unstrained, in the coordinates of the result, ends included, such as
-        ``{"y": slice(0, 5), "x": slice(0, 5)}``; an axis (``time``, ``y``, ``x``) not named is taken whole. All
+        Region that is taken as unstrained, in the coordinates of the result, ends included, such as
+        ``{"y": slice(0, 5), "x": slice(0, 5)}``; an axis (``time``, ``y``, ``x``) that is not named is taken whole. All
         windows when not given. The reference lattice is a robust weighted mean over the windows of the region that have
         the commonest class in it.
 
@@ -93,9 +94,9 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
         ``exx``, ``eyy``, ``exy`` in % and ``rotation`` in degrees (time, y, x), each with its ``_std`` from the
         covariance of the window alone; ``label``; ``reference_basis`` (vector, component), rows the vectors, columns
         (y, x). NaN where there is no lattice, or none within 15 % of the reference. The attributes are the run card of
-        the result, ``reference_class``, ``reference_windows`` (how many there were), and ``reference_exx_std``,
-        ``reference_eyy_std``, ``reference_exy_std``, ``reference_rotation_std``: the error of the reference, which all
-        windows share. Signs and axes are those of :mod:`bravaismap.phases.strain`.
+        the result, ``reference_class``, ``reference_windows`` (their number), and ``reference_exx_std``,
+        ``reference_eyy_std``, ``reference_exy_std``, ``reference_rotation_std``: σ of the reference, which all windows
+        share. Signs and axes are those of :mod:`bravaismap.phases.strain`.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
 
     References
     ----------
-    M. J. Hÿtch, E. Snoeck and R. Kilaas, Ultramicroscopy 74, 131 (1998), measure the same from two spots.
+    M. J. Hÿtch, E. Snoeck and R. Kilaas, Ultramicroscopy 74, 131 (1998), who measure strain from two spots.
 
     Examples
     --------
@@ -127,24 +128,24 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     )
     values, errors = _strain(windows, lattice, name)
     units = np.array([100.0, 100.0, 100.0, np.degrees(1.0)])
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for i, (component, (meaning, unit)) in enumerate(COMPONENTS.items()):
         for ending, numbers, what in (("", values, meaning), ("_std", errors, f"σ of {component}")):
-            whole = np.full(label.shape, np.nan, np.float32)
-            whole[shown] = units[i] * numbers[:, i]
-            found[component + ending] = (_DIMS, whole, {"long_name": what, "units": unit})
-    found["label"] = held["label"]
+            windows_of_map = np.full(label.shape, np.nan, np.float32)
+            windows_of_map[shown] = units[i] * numbers[:, i]
+            variables[component + ending] = (_DIMS, windows_of_map, {"long_name": what, "units": unit})
+    variables["label"] = held["label"]
     vectors = dict(result["basis"].attrs) | {"long_name": "reference primitive vectors a, b as (y, x)"}
-    found["reference_basis"] = (("vector", "component"), lattice, vectors)
-    slope = _jacobian(np.eye(2)[None])[0] @ np.kron(np.linalg.inv(lattice), np.eye(2))
-    own = units * np.sqrt(np.diagonal(slope @ lattice_covariance @ slope.T).clip(0))
+    variables["reference_basis"] = (("vector", "component"), lattice, vectors)
+    slope = _jacobian(np.eye(2)[None])[0] @ kronecker_lift(np.linalg.inv(lattice))
+    reference_std = units * np.sqrt(np.diagonal(slope @ lattice_covariance @ slope.T).clip(0))
     card: dict[str, Any] = {"reference_class": name, "reference_windows": int(chosen.sum())}
-    card |= {f"reference_{component}_std": float(std) for component, std in zip(COMPONENTS, own, strict=True)}
+    card |= {f"reference_{component}_std": float(std) for component, std in zip(COMPONENTS, reference_std, strict=True)}
     coords = {dim: result[dim] for dim in _DIMS}
-    return xr.Dataset(found, coords=coords, attrs=dict(result.attrs) | card)
+    return xr.Dataset(variables, coords=coords, attrs=dict(result.attrs) | card)
 
 
-def matched(basis: Floats, reference: Floats) -> NDArray[np.float64]:
+def matched(basis: Floats, reference: Floats) -> Floats:
     """Return the change of basis that brings each lattice nearest to the reference.
 
     Parameters
@@ -161,25 +162,24 @@ def matched(basis: Floats, reference: Floats) -> NDArray[np.float64]:
     """
     linear = np.linalg.solve(reference, _CHANGES).reshape(-1, 2)
     best = np.empty(len(basis), int)
-    for first in range(0, len(basis), _AT_ONCE):
-        mapped = (linear @ basis[first : first + _AT_ONCE]).reshape(-1, len(_CHANGES), 2, 2)
-        best[first : first + _AT_ONCE] = _cost(mapped).argmin(axis=1)
+    for first in range(0, len(basis), _BATCH):
+        mapped = (linear @ basis[first : first + _BATCH]).reshape(-1, len(_CHANGES), 2, 2)
+        best[first : first + _BATCH] = _cost(mapped).argmin(axis=1)
     return np.asarray(_CHANGES[best])
 
 
 def _cost(linear: Floats) -> Floats:
-    """Return how far each map (..., 2, 2) is from none; infinite where it turns the lattice over."""
+    """Return strain² + (weighted rotation)² of each map (..., 2, 2); infinite where it changes the handedness."""
     yy, yx, xy, xx = (linear[..., i, j] for i in (0, 1) for j in (0, 1))
-    total = np.hypot(yx - xy, yy + xx)  # sum of the principal stretches; their difference:
-    apart = np.hypot(yx + xy, yy - xx)
-    high, low = (total + apart) / 2 - 1, (total - apart) / 2 - 1
-    cost = high**2 + low**2 + (_TURN_WEIGHT * np.arctan2(yx - xy, yy + xx)) ** 2
+    total, difference = np.hypot(yx - xy, yy + xx), np.hypot(yx + xy, yy - xx)  # of the principal stretches
+    high, low = (total + difference) / 2 - 1, (total - difference) / 2 - 1
+    cost = high**2 + low**2 + (_ROTATION_WEIGHT * np.arctan2(yx - xy, yy + xx)) ** 2
     cost += np.maximum(high, -low) > STRAIN_LIMIT
     return np.asarray(np.where(yy * xx > yx * xy, cost, np.inf))
 
 
 def _ideal(basis: Floats, name: str) -> Floats:
-    """Return a basis (2, 2) as it is matched: exactly square or hexagonal if it is of that class."""
+    """Return a basis (2, 2) made exactly square or hexagonal if it is of that class."""
     if name not in CENTER:
         return basis
     return np.asarray(basis @ np.linalg.solve(reduce_basis(basis), nearest_basis(basis)[LATTICES.index(name)]))
@@ -205,10 +205,10 @@ def deformation(basis: Floats, reference: Floats) -> tuple[Floats, Floats]:
 
 
 def _polar(linear: Floats) -> tuple[Floats, Floats]:
-    """Split maps of row vectors, v → v L, so that L = U Rᵀ."""
-    turn = linear[..., 0, 1] - linear[..., 1, 0]
+    """Return stretch U and angle of R of maps of row vectors, v → v L, with L = U Rᵀ."""
+    antisymmetric = linear[..., 0, 1] - linear[..., 1, 0]
     trace = linear[..., 0, 0] + linear[..., 1, 1]
-    rotation = np.arctan2(turn, trace)
+    rotation = np.arctan2(antisymmetric, trace)
     c, s = np.cos(rotation)[..., None, None], np.sin(rotation)[..., None, None]
     back = c * np.eye(2) + s * np.array([[0.0, -1.0], [1.0, 0.0]])
     return np.asarray(linear @ back), np.asarray(rotation)
@@ -230,13 +230,13 @@ def _jacobian(linear: Floats) -> Floats:
 
 
 def _strain(windows: _Windows, reference: Floats, name: str) -> tuple[Floats, Floats]:
-    """Return (exx, eyy, exy, rotation) of each window and their errors, shape (n, 4); NaN for another lattice."""
+    """Return (exx, eyy, exy, rotation) of each window and their σ, shape (n, 4); NaN for another lattice."""
     change = matched(windows.basis, _ideal(reference, name))
     linear = np.linalg.solve(reference, change @ windows.basis)
     stretch, rotation = _polar(linear)
     values = np.stack([stretch[:, 1, 1] - 1, stretch[:, 0, 0] - 1, stretch[:, 0, 1], rotation], axis=-1)
     step = np.linalg.solve(reference, change)
-    slope = _jacobian(linear) @ np.einsum("nij,kl->nikjl", step, np.eye(2)).reshape(-1, 4, 4)
+    slope = _jacobian(linear) @ kronecker_lift(step)
     variance = np.einsum("nij,njk,nik->ni", slope, windows.covariance, slope)
     errors = np.sqrt(variance.clip(0))
     other = np.abs(np.linalg.eigvalsh(stretch) - 1).max(axis=-1, initial=0) > STRAIN_LIMIT
@@ -245,7 +245,7 @@ def _strain(windows: _Windows, reference: Floats, name: str) -> tuple[Floats, Fl
 
 
 def _region(result: xr.Dataset, reference: Mapping[str, slice] | None) -> NDArray[np.bool_]:
-    """Tell the windows (time, y, x) of a region."""
+    """Return whether each window (time, y, x) lies in a region."""
     inside = xr.ones_like(result["label"], bool)
     for dim, part in (reference or {}).items():
         if dim not in _DIMS or not isinstance(part, slice) or part.step is not None:
@@ -262,7 +262,7 @@ def _region(result: xr.Dataset, reference: Mapping[str, slice] | None) -> NDArra
 def _majority(
     label: NDArray[np.integer], inside: NDArray[np.bool_], reference: Mapping[str, slice] | None
 ) -> tuple[NDArray[np.bool_], str]:
-    """Tell the windows that have the commonest class inside a region, and name it."""
+    """Return the windows that have the commonest class inside a region, and that class."""
     if not inside.any():
         ends = [(dim, part.start, part.stop) for dim, part in (reference or {}).items()]
         where = ", ".join(
@@ -277,7 +277,7 @@ def _majority(
 
 
 def _independent_share(result: xr.Dataset) -> float:
-    """Return how many independent windows each window is worth: less than one where they overlap."""
+    """Return the number of windows with independent errors per window: less than 1 where windows overlap."""
     window = float(result.attrs.get("window", 1))
     return min(1.0, (float(result.attrs.get("step", window)) / window) ** 2)
 
@@ -285,35 +285,35 @@ def _independent_share(result: xr.Dataset) -> float:
 def _mean_lattice(windows: _Windows, name: str, share: float) -> tuple[Floats, Floats]:
     """Return the robust mean of lattices and its covariance (4, 4).
 
-    Each window is weighted by its own variance plus what windows scatter beyond their errors, and counts the less the
-    farther off it is (Tukey's biweight): a minority of other grains or defects does not pull the mean.
+    The weight of a window is the inverse of its variance plus the scatter of windows beyond it, and falls with the
+    distance from the mean (Tukey's biweight), so that a minority of other grains or defects does not shift the mean.
     """
     first = _medoid(windows, name)
     change = matched(windows.basis, _ideal(first, name))
     basis = change @ windows.basis
-    step = np.einsum("nij,kl->nikjl", change, np.eye(2)).reshape(-1, 4, 4)
+    step = kronecker_lift(change)
     covariance = step @ windows.covariance @ step.transpose(0, 2, 1)
     mean, weight = first, np.ones(len(basis))
     for _ in range(_ROUNDS):
         own = _variance(mean, covariance)
         squared = ((np.linalg.solve(mean, basis) - np.eye(2)) ** 2).sum(axis=(1, 2))
-        near = squared <= max(_NEAR**2, float(squared.min()))
+        near = squared <= max(_LARGEST_LOSS**2, float(squared.min()))
         variance = own + _scatter_beyond(squared[near], own[near]) + 1e-12
         weight = (1 - 4 * squared / variance / _CUT).clip(0) ** 2 / variance
         if not weight.any():
             weight = near / variance
         weight = weight / weight.sum()
         mean = np.einsum("n,nij->ij", weight, basis)
-    off = (basis - mean).reshape(-1, 4)
-    scatter, measured = (weight**2 * off.T) @ off, np.einsum("n,nij->ij", weight**2, covariance)
-    own_share = max(share, float((weight**2).sum()))  # all windows together are worth at least one
+    deviation = (basis - mean).reshape(-1, 4)
+    scatter, measured = (weight**2 * deviation.T) @ deviation, np.einsum("n,nij->ij", weight**2, covariance)
+    own_share = max(share, float((weight**2).sum()))  # all windows together count at least as a single one
     spread = (scatter if np.trace(scatter) > np.trace(measured) else measured) / own_share
     reduced, spread = reduce_measured(mean[None], spread[None])
     return reduced[0], spread[0]
 
 
 def _scatter_beyond(squared: Floats, own: Floats) -> float:
-    """Return the variance beyond their own that makes the median of the squares what it should be."""
+    """Return the common variance that, added to their own, gives the squares the median of a χ² distribution."""
     low, high = 0.0, 4 / _MEDIAN * float(squared.max())
     if np.median(4 * squared / (own + 1e-12)) <= _MEDIAN:
         return low
@@ -327,19 +327,19 @@ def _scatter_beyond(squared: Floats, own: Floats) -> float:
 
 
 def _variance(basis: Floats, covariance: Floats) -> Floats:
-    """Return the variance of the change of each lattice, all four components together, relative to its size."""
+    """Return the variance of the relative change of each lattice, summed over its four components."""
     inverse = np.broadcast_to(np.linalg.inv(basis), (len(covariance), 2, 2))
     return np.asarray(np.einsum("nki,nkj,niaja->n", inverse, inverse, covariance.reshape(-1, 2, 2, 2, 2)))
 
 
 def _medoid(windows: _Windows, name: str) -> Floats:
-    """Return the basis of the precise window that most windows are near to."""
+    """Return the basis of a precise window that most windows are nearest to."""
     order = np.argsort(_variance(windows.basis, windows.covariance), kind="stable")
     precise = order[: -(-len(order) // 2)]
-    tried = precise[:: max(1, len(precise) // _MEDOIDS)]
+    candidates = precise[:: max(1, len(precise) // _MEDOIDS)]
     voters = windows.basis[:: max(1, len(order) // _VOTERS)]
     loss = []
-    for basis in windows.basis[tried]:
+    for basis in windows.basis[candidates]:
         linear = np.linalg.solve(basis, matched(voters, _ideal(basis, name)) @ voters)
-        loss.append(((linear - np.eye(2)) ** 2).sum(axis=(1, 2)).clip(max=_NEAR**2).mean())
-    return np.asarray(windows.basis[tried[int(np.argmin(loss))]])
+        loss.append(((linear - np.eye(2)) ** 2).sum(axis=(1, 2)).clip(max=_LARGEST_LOSS**2).mean())
+    return np.asarray(windows.basis[candidates[int(np.argmin(loss))]])

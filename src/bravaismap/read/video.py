@@ -1,14 +1,10 @@
-"""Video files in, lazily, and out."""
+"""Video files in, lazily."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import uuid
-from collections.abc import Iterable
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +13,7 @@ import numpy as np
 from bravaismap.errors import InputError, OutputError
 from bravaismap.read.signal import Axis, Index, Signal, reading
 
-__all__ = ["read_video", "write_video"]
+__all__ = ["read_video", "require_ffmpeg"]
 
 #: On Windows, no console opens for ffmpeg.
 _WINDOWLESS = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
@@ -25,7 +21,7 @@ _WINDOWLESS = int(getattr(subprocess, "CREATE_NO_WINDOW", 0))
 
 def read_video(path: Path) -> list[Signal]:
     """Describe a video (mp4, avi, mov, mkv): the luma of its frames; colour is found in its first frame."""
-    ffmpeg = _ffmpeg(InputError, f"{path}: reading it")
+    ffmpeg = require_ffmpeg(InputError, f"{path}: reading it")
     with reading(path, f"a video ({path.suffix[1:]})"):
         _check_container(path)
         try:
@@ -99,8 +95,8 @@ def _load_video(
     seek = ["-ss", f"{(start - 0.5) / fps:.6f}"] if fps and start else []
     skip = ["-vf", f"select=gte(n\\,{start})"] if start and not fps else []
     command = [
-        _ffmpeg(InputError, f"{path}: reading it").get_ffmpeg_exe(), "-v", "error", "-nostdin", *seek, "-i", path,
-        "-map", "0:v:0", *skip, "-frames:v", str(count), "-fps_mode", "passthrough",
+        require_ffmpeg(InputError, f"{path}: reading it").get_ffmpeg_exe(), "-v", "error", "-nostdin", *seek,
+        "-i", path, "-map", "0:v:0", *skip, "-frames:v", str(count), "-fps_mode", "passthrough",
         "-pix_fmt", "gray" if dtype.itemsize == 1 else "gray16le", "-f", "rawvideo", "-",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, check=False, creationflags=_WINDOWLESS)
@@ -113,82 +109,10 @@ def _load_video(
     return np.frombuffer(done.stdout, dtype).reshape(count, *shape[1:])[(slice(None, None, step), *index[1:])]
 
 
-def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write frames as a video (H.264, yuv420p), which appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    path : str or path
-        Ends in ``.mp4`` (or another container of H.264). An existing file is replaced.
-    frames : iterable of array, shape (y, x, 3), uint8
-        Red, green, blue; all of one size. An odd height or width is padded by repeating the last line.
-    fps : float
-        Frames per second at which it plays.
-
-    Raises
-    ------
-    OutputError
-        If imageio-ffmpeg is missing, or the file cannot be written.
-    InputError
-        If there is no frame, or one differs in shape or type.
-    """
-    target = Path(path)
-    ffmpeg = _ffmpeg(OutputError, f"{target}: writing it")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target}: the folder {target.parent} does not exist; make it or choose another")
-    if not fps > 0:
-        raise InputError(f"{fps} frames per second were given; expected a positive number")
-    source = iter(frames)
-    first = next(source, None)
-    if first is None:
-        raise InputError(f"{target}: no frames were given; expected at least one")
-    _check_frame(first, first.shape)
-    height, width = first.shape[:2]
-    partial_path = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
-    writer = ffmpeg.write_frames(
-        str(partial_path),
-        (width + width % 2, height + height % 2),
-        fps=fps,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        quality=8,
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-    )
-    try:
-        _send(writer, chain([first], source), first.shape, target)
-        if not partial_path.exists():
-            raise OutputError(f"{target}: no video was written; name it .mp4 in a folder that exists and is writable")
-        partial_path.replace(target)
-    finally:
-        partial_path.unlink(missing_ok=True)
-
-
-def _send(writer: Any, frames: Iterable[np.ndarray], shape: tuple[int, ...], target: Path) -> None:
-    """Give the frames to ffmpeg and wait until it has finished."""
-    try:
-        writer.send(None)
-        for frame in frames:
-            _check_frame(frame, shape)
-            padded = np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
-            writer.send(np.ascontiguousarray(padded))
-    except OSError as error:
-        reason = " ".join(str(error).split())[-160:]
-        raise OutputError(f"{target}: the video cannot be written ({reason}); choose another folder or name") from error
-    finally:
-        writer.close()
-
-
-def _check_frame(frame: np.ndarray, shape: tuple[int, ...]) -> None:
-    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or frame.shape != shape:
-        raise InputError(
-            f"a video frame of shape {frame.shape} and type {frame.dtype} was given; expected {(*shape[:2], 3)} uint8"
-        )
-
-
-def _ffmpeg(error: type[InputError] | type[OutputError], doing: str) -> Any:
+def require_ffmpeg(error: type[InputError] | type[OutputError], purpose: str) -> Any:
+    """Return imageio-ffmpeg, or raise an error of the given kind that says what needs it and how to install it."""
     try:
         import imageio_ffmpeg
     except ImportError as missing:
-        raise error(f'{doing} needs imageio-ffmpeg; install it with: pip install "bravaismap[video]"') from missing
+        raise error(f'{purpose} needs imageio-ffmpeg; install it with: pip install "bravaismap[video]"') from missing
     return imageio_ffmpeg

@@ -14,10 +14,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, COLORS, display_name
-from bravaismap.evaluate.answers import score
+from bravaismap.evaluate.scores import score
 from bravaismap.reproduce.parts import Numbers, Parts
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.show.maps import sized, whole_plane
+from bravaismap.show.axes import sized, whole_plane
 from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import spectrum
 

@@ -19,7 +19,7 @@ from bravaismap.reproduce.confidence import draw_bars
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 from bravaismap.simulate.windows import to_uint8
 
 __all__ = ["draw_drift", "draw_edge_cases", "edge_cases", "read_image", "summarise_edge_cases"]

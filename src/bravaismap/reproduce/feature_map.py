@@ -22,8 +22,8 @@ from bravaismap.errors import ModelError
 from bravaismap.lattice.shape import shape
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
+from bravaismap.show.axes import sized
 from bravaismap.show.cells import draw_domain
-from bravaismap.show.maps import sized
 from bravaismap.simulate.windows import simulate
 
 __all__ = ["draw_feature_map", "feature_map", "features_of", "neighbour_confusion", "summarise_feature_map"]

@@ -13,7 +13,7 @@ from bravaismap.conventions import CLASSES, NONE
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 
 __all__ = ["draw_noise_limits", "noise_limits", "summarise_noise_limits"]
 

@@ -235,7 +235,7 @@ class _Run:
         """Write the supplementary video of a model, unless it is there, or nothing can write it."""
         if find_spec("imageio_ffmpeg") is None:
             return
-        from bravaismap.read.video import write_video
+        from bravaismap.export.video import write_video
 
         target = self.folder / f"film-{name}.mp4"
         model = next(m for m in self.models if m.name == name)

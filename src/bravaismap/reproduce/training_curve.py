@@ -12,7 +12,7 @@ from bravaismap.classify.models import NetworkClassifier, load_model
 from bravaismap.conventions import COLORS
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import PAPER_MODEL, Advance, Plan
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 from bravaismap.train.training import TrainingPlan, train
 
 __all__ = ["draw_training_curve", "summarise_training_curve", "train_anew", "training_curve"]

@@ -1,4 +1,4 @@
-"""The run card of a store: how the result was made, and what differs between two runs."""
+"""The run card of a store, which says how the result was made, and the difference between two run cards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["card_difference", "card_of", "set_card"]
 
 #: Attribute of the store that holds the card, as JSON.
 _CARD = "run_card"
-#: What may differ when a result is continued: the path of the same movie, and filling what would have been an error.
+#: Entries that may differ when a result is continued: the path of the movie, and whether NaN pixels are filled.
 _MAY_DIFFER = {"input", "nan"}
 
 
@@ -37,7 +37,7 @@ def card_of(group: zarr.Group, path: Path) -> dict[str, Any]:
 
 
 def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Name what differs between two run cards (an empty string when nothing does)."""
+    """Return the entries that differ between two run cards, in words; empty if none does."""
     differing = [key for key in sorted({*old, *new} - _MAY_DIFFER) if old.get(key) != new.get(key)]
     return ", ".join(
         _track_difference(old.get(key), new.get(key))
@@ -48,7 +48,7 @@ def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _track_difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
-    """Say in a few words how two drift tracks differ, which are as long as the movie."""
+    """Return the difference between two drift tracks in a few words, since they are as long as the movie."""
     if not old or not new:
         return f"drift: {'followed' if old else 'not followed'} there, {'followed' if new else 'not followed'} now"
     old_path, new_path = (np.stack([track["dy_px"], track["dx_px"]], axis=1) for track in (old, new))
@@ -56,5 +56,5 @@ def _track_difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | No
         return f"drift: {len(old_path)} frames there, {len(new_path)} now"
     apart = float(np.hypot(*(old_path - new_path).T).max())
     bounds = [track.get("max_shift_px") for track in (old, new)]
-    told = f", largest shift {bounds[0]} px there, {bounds[1]} px now" if bounds[0] != bounds[1] else ""
-    return f"drift: {len(new_path)} frames, up to {apart:.2g} px apart{told}"
+    bound = f", largest shift {bounds[0]} px there, {bounds[1]} px now" if bounds[0] != bounds[1] else ""
+    return f"drift: {len(new_path)} frames, up to {apart:.2g} px apart{bound}"

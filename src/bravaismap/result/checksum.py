@@ -1,4 +1,4 @@
-"""Checksums of frames: whether what is read from a store is what was written to it."""
+"""Checksums of frames, which tell whether a store still holds what was written to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READ_BYTES = 2**24  # of frames read together
 
 
 def frame_checksum(variables: Mapping[str, NDArray[Any]]) -> int:
-    """Return the CRC-32 of the variables of one frame, by name and value; all NaN count alike."""
+    """Return the CRC-32 of the names and values of the variables of a frame; all NaN count as equal."""
     crc = 0
     for name in sorted(variables):
         values = np.array(variables[name], order="C")
@@ -27,30 +27,30 @@ def frame_checksum(variables: Mapping[str, NDArray[Any]]) -> int:
 
 
 def intact_frames(arrays: Mapping[str, Any], checksums: Any, written: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Compare frames with their checksums.
+    """Return which frames agree with their checksums.
 
     Parameters
     ----------
     arrays : mapping of str to array
         Stored variables, the first axis time.
     checksums : array, shape (time,)
-        What `frame_checksum` gave when they were written.
+        Checksums by `frame_checksum` when the frames were written.
     written : bool array, shape (time,)
         Which frames to look at.
 
     Returns
     -------
     bool array, shape (time,)
-        Which of these are readable and right.
+        Whether each of these frames is readable and agrees with its checksum.
     """
-    both = {**arrays, "": checksums}
-    together = max(1, _READ_BYTES // max(1, sum(array.nbytes for array in both.values()) // max(1, len(written))))
+    stored = {**arrays, "": checksums}
+    together = max(1, _READ_BYTES // max(1, sum(array.nbytes for array in stored.values()) // max(1, len(written))))
     intact = np.zeros(len(written), bool)
     for first in range(0, len(written), together):
         last = min(first + together, len(written))
         if not written[first:last].any():
             continue
-        for index, frame in enumerate(readable_frames(both, first, last), first):
+        for index, frame in enumerate(readable_frames(stored, first, last), first):
             intact[index] = written[index] and frame is not None and frame.pop("") == frame_checksum(frame)
     return intact
 
@@ -61,7 +61,7 @@ def readable_frames(arrays: Mapping[str, Any], first: int, last: int) -> list[di
         values = {name: np.asarray(array[first:last]) for name, array in arrays.items()}
     except MemoryError:
         raise
-    except Exception:  # the decoders raise what they like on damaged bytes
+    except Exception:  # on damaged bytes the decoders raise errors of any kind
         if last - first == 1:
             return [None]
         middle = (first + last) // 2

@@ -15,7 +15,7 @@ JOURNAL = f"{DONE}/frames.jsonl"
 
 
 def journal_line(frame: dict[str, Any]) -> str:
-    """Return what is written of a frame."""
+    """Return the line of a frame."""
     return json.dumps(frame, ensure_ascii=False) + "\n"
 
 

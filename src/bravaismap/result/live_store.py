@@ -1,8 +1,8 @@
 """A result whose time axis grows: the store of a live run.
 
-The arrays are those of any other result, a little longer than what is written. Which frames are complete stands in a
-journal, one JSON line per frame, written after everything else of that frame; what a crash leaves behind opens, and is
-continued after the last complete line. `bravaismap.open_result` opens it, also while it grows.
+The arrays are those of any other result, a little longer than the frames written. A journal has one JSON line for each
+complete frame, written after everything else of that frame. A store that a crash leaves behind opens, and is continued
+after the last complete line. `bravaismap.open_result` opens it, also while it grows.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _BLOCK = 64  # frames by which the arrays grow
 
 
 class LiveStore:
-    """A growing result.
+    """The store of a live run, which grows frame by frame.
 
     Parameters
     ----------
     path : Path
         The ``.zarr`` folder; a live result that exists is continued if its run card is the same.
     first : PhaseMap
-        The map of one frame, which says what variables, windows and classes there are.
+        The map of one frame, which has the variables, windows and classes of the result.
     card : mapping
         The run card.
 
     Raises
     ------
     OutputError
-        If the path holds something else or another run, is being written by another (see
+        If the path holds something else or another run, is being written by another process (see
         :class:`bravaismap.result.lock.WriterLock`), or cannot be written.
     """
 
@@ -74,7 +74,7 @@ class LiveStore:
         return line
 
     def close(self) -> None:
-        """Cut the arrays to the frames that are there, for programs that do not know the journal; let others write."""
+        """Cut the arrays to the frames written, for programs that do not know the journal, and release the lock."""
         if self._journal.closed:
             return
         try:

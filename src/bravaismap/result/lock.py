@@ -1,7 +1,8 @@
-"""One writer at a time: a lock file beside a result.
+"""The lock file beside a result, which admits one writer at a time.
 
-The file names the process that holds it, its host, and when it started. A lock that a dead process of the same host has
-left behind is taken over; one of another host cannot be judged from here, and is refused with the way out.
+The file names the process that holds the lock, its host, and its start. The lock of a process of this host that no
+longer runs is taken over. Whether a process of another host still runs cannot be told, so its lock is respected, with
+an error that says what to do.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from bravaismap.errors import OutputError
 
 __all__ = ["WriterLock"]
 
-_YOUNG = 10.0  # seconds for which a lock that names nobody may be one that is being written
-_TRIES = 3
+_YOUNG = 10.0  # s, age up to which a lock without an owner may be one that is just being written
+_ATTEMPTS = 3
 
 
 class WriterLock:
@@ -31,7 +32,7 @@ class WriterLock:
     Parameters
     ----------
     target : Path
-        What is to be written; the lock is ``.NAME.lock`` in the same folder, which must exist.
+        Path to be written; the lock is ``.NAME.lock`` in the same folder, which must exist.
 
     Raises
     ------
@@ -51,7 +52,7 @@ class WriterLock:
             "token": uuid.uuid4().hex,
         }
         text = json.dumps(owner)
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             if _written(self.path, text):
                 self._release = weakref.finalize(self, _unlink_own, self.path, text, os.getpid())
                 return
@@ -59,12 +60,12 @@ class WriterLock:
         raise OutputError(f"{target}: several processes want to write it at once; run one of them")
 
     def release(self) -> None:
-        """Give the right up; a second time does nothing."""
+        """Release the lock; a second call does nothing."""
         self._release()
 
 
 def process_start(pid: int) -> str | None:
-    """Return what tells a process from a later one of the same number, or None if there is no such process."""
+    """Return the start of a process, which tells it from a later one of the same number; None if it does not run."""
     return _start_on_linux(pid) if platform.system() == "Linux" else _start_elsewhere(pid)
 
 
@@ -88,7 +89,7 @@ def _start_elsewhere(pid: int) -> str | None:
 
 
 def _written(path: Path, text: str) -> bool:
-    """Write a lock, unless there is one."""
+    """Write a lock unless there is one, and return whether it was written."""
     try:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
@@ -103,7 +104,7 @@ def _written(path: Path, text: str) -> bool:
 
 
 def _remove_stale(path: Path, target: Path) -> None:
-    """Remove the lock of a process that is no more, or raise `OutputError`."""
+    """Remove the lock of a process that no longer runs, or raise `OutputError`."""
     try:
         text = path.read_text(encoding="utf-8")
         age = time.time() - path.stat().st_mtime
@@ -127,7 +128,7 @@ def _remove_stale(path: Path, target: Path) -> None:
 
 
 def _move_away(path: Path, stale: str) -> None:
-    """Remove a stale lock; one that another process has put in its place meanwhile is put back."""
+    """Remove a stale lock; a new one that another process has written in the meantime is put back."""
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
         os.rename(path, aside)
@@ -148,7 +149,7 @@ def _owner(text: str) -> dict[str, Any] | None:
 
 
 def _unlink_own(path: Path, text: str, pid: int) -> None:
-    """Remove a lock unless it is another's: a process that was forked does not let go of its parent's."""
+    """Remove a lock of this process: a forked process does not release the lock of its parent."""
     if os.getpid() == pid:
         with suppress(OSError):
             if path.read_text(encoding="utf-8") == text:

@@ -18,8 +18,8 @@ __all__ = ["PhaseMap", "mapped_frames", "phase_summary", "phase_table"]
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
     """A Dataset of phases that prints as a phase table first.
 
-    Everything else is `xarray.Dataset`; operations on it return the same kind. What has lost a variable or axis that
-    the table needs prints as a Dataset alone.
+    In all else it is an `xarray.Dataset`, and operations on it return a PhaseMap. One that has lost a variable or axis
+    of the table prints as a Dataset alone.
     """
 
     __slots__ = ()
@@ -29,7 +29,7 @@ class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
 
 
 def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
-    """Tell which frames of a result have been classified."""
+    """Return whether each frame of a result is mapped."""
     return np.asarray(np.isfinite(result["fraction"].values).all(axis=-1))
 
 
@@ -51,7 +51,7 @@ def phase_table(result: xr.Dataset) -> str:
 
 
 def _has_table(result: xr.Dataset) -> bool:
-    """Tell whether a result still has what its phase table is made of, along the axes it had."""
+    """Return whether a result still has the variables of its phase table, along their axes."""
     if "fraction" in result:
         needed = [v for v in map_variables(cells=False) if v.name in ("fraction", "fraction_std")]
     else:

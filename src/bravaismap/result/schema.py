@@ -1,8 +1,8 @@
-"""The schema of a result: its variables, the axes they lie along, their types, units and meanings.
+"""The schema of a result: its variables, with their dimensions, types, units and meanings.
 
-Whatever makes, stores, checks, opens, shows or documents a result reads it from here. A new variable is one more
-`Variable` in `VARIABLES`; if it lies along an axis that no other has, such as the pixels of a frame, the type of that
-axis goes to `AXES`. Results that hold none of the variables of a group stay valid, but for those of the map itself.
+All code that makes, stores, checks, opens, shows or documents a result reads the schema from here. A new variable is
+one more `Variable` in `VARIABLES`; if it lies along a new axis, such as the pixels of a frame, the type of that axis
+goes to `AXES`. A result without the variables of a group is valid, except for the group of the map itself.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ __all__ = [
     "write_order",
 ]
 
-#: What a variable belongs to: every map of phases, the measured cells, or the marks by which a store knows its frames.
+#: Group of a variable: those of every phase map, the measured cells, or the marks of the frames of a store.
 Group = Literal["map", "cells", "marks"]
-#: Axes of a result with the types of their coordinates, in the order in which sizes are told.
+#: Axes of a result with the types of their coordinates, in the order in which error texts give sizes.
 AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8"}
 #: Dimensions without coordinates: the two primitive vectors, their components (y, x), and the upper triangle of a
 #: symmetric 4 × 4 matrix.
@@ -49,9 +49,9 @@ FIXED_SIZES = {"vector": 2, "component": 2, "pair": 10}
 WINDOWS = ("time", "y", "x")
 #: Arrays of a store that say of each frame whether it is written, and what its checksum was.
 DONE, CHECKSUM = "frame_done", "frame_checksum"
-#: Stands for nm or px in the units of a variable.
+#: Placeholder for nm or px in the units of a variable.
 _LENGTH = "length"
-#: Written last of a frame: a reader takes a frame that has it for mapped.
+#: Variable of a frame that is written last: to a reader, a frame that has it is mapped.
 _LAST = "fraction"
 
 
@@ -67,13 +67,13 @@ class Variable:
     dtype : str
         Type of the stored numbers.
     long_name : str
-        What it is, in a few words.
+        Meaning, in a few words.
     units : str
-        Empty for what has none. In `VARIABLES`, ``length`` stands for nm or px: see `in_unit`.
+        Empty for a variable without units. In `VARIABLES`, ``length`` stands for nm or px: see `in_unit`.
     group : {"map", "cells", "marks"}
         The variables of a group are in a result together or not at all; those of the map and the marks always are.
     title : str
-        What a figure or a menu calls it, if it can be shown as a map of its own.
+        Name in figures and menus, if the variable can be shown as a map of its own.
     """
 
     name: str
@@ -86,18 +86,18 @@ class Variable:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What is stored with the numbers."""
-        both = {"long_name": self.long_name, "units": self.units}
-        return {key: text for key, text in both.items() if text}
+        """Attributes that are stored with the values."""
+        attributes = {"long_name": self.long_name, "units": self.units}
+        return {key: text for key, text in attributes.items() if text}
 
     @property
     def is_label(self) -> bool:
-        """Whether the numbers are those of classes."""
+        """Whether the values are numbers of classes."""
         return np.dtype(self.dtype).kind == "i"
 
     @property
     def missing(self) -> float:
-        """What stands where nothing has been written: `UNMAPPED` for labels, 0 for marks, else NaN."""
+        """Value where nothing has been written: `UNMAPPED` for labels, 0 for marks, else NaN."""
         return UNMAPPED if self.is_label else 0 if self.group == "marks" else math.nan
 
     def in_unit(self, unit: str) -> Variable:
@@ -129,7 +129,7 @@ def _cell_variables() -> Iterable[Variable]:
         yield Variable(name, (*WINDOWS, *dims), "float32", meaning, units, "cells")
 
 
-#: Every variable that a result may have.
+#: All variables that a result may have.
 VARIABLES = (
     Variable("probability", (*WINDOWS, "lattice"), "float32", "probability", "1"),
     Variable("probability_std", (*WINDOWS, "lattice"), "float32", "σ of the probability", "1"),
@@ -140,9 +140,9 @@ VARIABLES = (
     Variable("fraction_std", ("time", "lattice"), "float64", "σ of the phase fraction", "1"),
     *_cell_variables(),
 )
-#: What figures and menus call the variables that are shown as maps of their own, in the order of menus.
+#: Names in figures and menus of the variables that are shown as maps of their own, in the order of menus.
 TITLES = {variable.name: variable.title for variable in VARIABLES if variable.title}
-#: What a store has beside them for each frame; an opened result does not show it.
+#: Variables that a store holds for each frame besides these, and that an opened result does not show.
 MARKS = (
     Variable(CHECKSUM, ("time",), "uint32", group="marks"),
     Variable(DONE, ("time",), "uint8", group="marks"),
@@ -155,9 +155,9 @@ def map_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
     Parameters
     ----------
     cells : bool
-        Whether its model measures cells.
+        Whether the model of the map measures cells.
     unit : {"px", "nm"}
-        What its lengths are in.
+        Unit of lengths.
     """
     groups = {"map", "cells"} if cells else {"map"}
     return tuple(variable.in_unit(unit) for variable in VARIABLES if variable.group in groups)

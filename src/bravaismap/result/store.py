@@ -1,7 +1,7 @@
 """A result as it is mapped: a store whose frames are written one by one, in any order.
 
-A frame is complete when its mark in `frame_done` is set, which is written after everything else of that frame and its
-checksum. What a crash leaves behind knows which frames it has, and can be continued.
+A frame is complete when its mark in `frame_done` is set, which is written after all variables of the frame and their
+checksum. So a store that a crash leaves behind tells which frames it holds, and can be continued.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["ResultStore"]
 
 
 class ResultStore:
-    """A result being written, by one writer at a time.
+    """The store of a result that is being mapped, with one writer at a time.
 
     Use it in a ``with`` block, or `close` it; the end of the object or of the process closes it too.
 
@@ -57,7 +57,7 @@ class ResultStore:
     Attributes
     ----------
     done : bool array, shape (time,)
-        Which frames are written.
+        Whether each frame is written.
 
     Raises
     ------
@@ -100,11 +100,11 @@ class ResultStore:
         self.close()
 
     def close(self) -> None:
-        """Let others write."""
+        """Release the lock, so that others can write."""
         self._lock.release()
 
     def write_frame(self, index: int, variables: Mapping[str, NDArray[Any]]) -> None:
-        """Write everything of one frame, then its checksum, then mark it as done."""
+        """Write the variables of a frame, then their checksum, then its mark."""
         values = {name: np.asarray(variables[name], array.dtype) for name, array in self._arrays.items()}
         with writing(self.path, CONTINUED):
             for name, array in self._arrays.items():
@@ -114,12 +114,12 @@ class ResultStore:
         self.done[index] = True
 
     def verify(self) -> list[int]:
-        """Compare the frames that are done with their checksums.
+        """Compare the written frames with their checksums, and unmark those that differ.
 
         Returns
         -------
         list of int
-            Frames that are damaged; they are no longer marked as done.
+            Numbers of the damaged frames, which are no longer marked as done.
         """
         wrong = self.done & ~intact_frames(self._arrays, self._checksum, self.done)
         damaged = [int(index) for index in np.flatnonzero(wrong)]

@@ -1,7 +1,7 @@
-"""The structure of a result that is opened: a store may come from anywhere, so what it declares is checked first.
+"""The structure of a store, checked before it is opened, since a store may come from anywhere.
 
-Everything is looked at before anything is loaded: files that are none or lead elsewhere, variables that are missing or
-of another type, sizes that do not agree or that no movie has, attributes that are no text.
+All of this is checked before anything is loaded: entries that are no regular files or lead elsewhere, variables that
+are missing or of another type, sizes that disagree or that no movie has, attributes that are no text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bravaismap.result.zarr_store import dims_of
 
 __all__ = ["check_card", "check_files", "check_names", "checked_arrays"]
 
-#: Most that a result may declare: frames, windows of a frame, classes.
+#: Largest numbers that a result may declare: frames, windows of a frame, classes.
 _MOST_FRAMES, _MOST_WINDOWS, _MOST_CLASSES = 10**6, 10**7, 127
 _MOST_METADATA = 2**24  # bytes of a zarr.json
 _MOST_AXIS_BYTES = 2**24  # of a chunk of a coordinate
@@ -60,7 +60,7 @@ def _scanned(folder: Any) -> list[os.DirEntry[str]]:
 
 
 def check_card(card: Mapping[str, Any], folder: Path) -> None:
-    """Raise `InputError` if a run card says what no run can have been given."""
+    """Raise `InputError` if a run card holds settings that no run can have had."""
     for key in ("window", "step"):
         value = card.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -76,13 +76,13 @@ def check_card(card: Mapping[str, Any], folder: Path) -> None:
 
 
 def checked_arrays(group: zarr.Group, folder: Path, *, growing: bool) -> dict[str, zarr.Array[Any]]:
-    """Return the arrays of a store, or raise `InputError` unless each is what the schema says it should be.
+    """Return the arrays of a store, or raise `InputError` unless each agrees with the schema.
 
     Parameters
     ----------
     group : Group
     folder : Path
-        For the message.
+        Folder of the store, for the message.
     growing : bool
         Whether the arrays may differ in the number of frames, as those of a live run do after a crash.
     """
@@ -110,7 +110,7 @@ def checked_arrays(group: zarr.Group, folder: Path, *, growing: bool) -> dict[st
 
 
 def _expected(names: Iterable[str]) -> dict[str, Variable]:
-    """Return what a store must hold: its axes, what every result has, and all of a group of which it has a part."""
+    """Return the variables that a store must hold: axes, map and marks, and every group of which it has a part."""
     groups = {"map"} | groups_in(names)
     axes = [Variable(dim, (dim,), dtype) for dim, dtype in AXES.items()]
     variables = [variable for variable in VARIABLES if variable.group in groups]

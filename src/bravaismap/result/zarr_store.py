@@ -1,6 +1,6 @@
-"""The zarr store of a result: made whole or not at all, locked by whoever writes, opened only if it is one of ours.
+"""The zarr store of a result: made whole or not at all, locked while it is written, opened only if it is a result.
 
-Every file is written under another name and then renamed, so that what a crash leaves behind is a store that opens.
+Every file is written under another name and then renamed, so that a store that a crash leaves behind opens.
 The `lattice` axis is stored as small integers with CF `flag_values` and `flag_meanings`, so that any zarr or NetCDF
 reader can open it.
 """
@@ -43,9 +43,9 @@ __all__ = [
 ]
 
 _FORMAT = 1
-#: Endings of what stands beside a store while it is made: the new one, and the one that it replaces.
+#: Endings of the folders beside a store while it is made: the new store, and the one that it replaces.
 _LEFTOVERS = (".partial", ".replaced")
-#: What to do where a store cannot be made, and where it cannot be written on.
+#: Remedies where a store cannot be made, and where writing to it cannot go on.
 WRITABLE = "give -o a folder that can be written to"
 CONTINUED = "the same command continues it"
 
@@ -63,8 +63,8 @@ def writing(path: Path, remedy: str) -> Iterator[None]:
 def locked(path: Path) -> Iterator[WriterLock]:
     """Lock a path, making its folder if need be, while a store there is made or opened to be written.
 
-    The lock outlives the block, whose end it is given up at only if the block fails. Raises `OutputError` if the path
-    cannot be written or is being written by another.
+    The lock outlives the block and is released at its end only if the block fails. Raises `OutputError` if the path
+    cannot be written or is being written by another process.
     """
     with writing(path, WRITABLE):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,13 +77,13 @@ def locked(path: Path) -> Iterator[WriterLock]:
 
 
 def write_problem(path: Path, error: OSError, remedy: str) -> str:
-    """Say in one line why a path cannot be written, and what to do."""
+    """Return in one line why a path cannot be written, and what to do."""
     what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()
     return f"{path}: cannot be written ({what}); {remedy}"
 
 
 def open_group(path: Path, mode: str) -> zarr.Group:
-    """Open a store; raises `InputError` if it is none of ours, `OutputError` without permission."""
+    """Return an opened store; raises `InputError` if it is not a result, `OutputError` without permission."""
     try:
         group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)  # type: ignore[arg-type]
     except PermissionError as error:
@@ -115,7 +115,7 @@ def create_store(
     variables: Iterable[Variable],
     empty_file: str | None = None,
 ) -> None:
-    """Make an empty store, which appears under its name when it is whole, and replaces one that exists.
+    """Make an empty store, which appears under its name when it is complete, and replaces one that exists.
 
     `empty_file` is the path within it of a file that must be there from the start. Raises OSError.
     """
@@ -153,7 +153,7 @@ def _check_result(path: Path) -> None:
 
 
 def consolidate(path: Path) -> None:
-    """Gather the metadata of all arrays in one place, where `xarray.open_zarr` looks for it; shapes do not change."""
+    """Consolidate the metadata of all arrays, for `xarray.open_zarr`; their shapes do not change any more."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(str(path), zarr_format=3)
@@ -196,14 +196,14 @@ def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variab
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a process that was killed has left beside a store."""
+    """Remove the folders that a killed process has left beside a store."""
     for entry in path.parent.iterdir():
         if entry.name.startswith(f".{path.name}.") and entry.name.endswith(_LEFTOVERS):
             shutil.rmtree(entry, ignore_errors=True)
 
 
 def remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]) -> None:
-    """Remove what there is of frames that are not done, and files that a process that was killed has not renamed."""
+    """Remove the chunks of frames that are not done, and files that a killed process has not renamed."""
     undone = {str(index) for index in np.flatnonzero(~done)}
     for name in (*names, CHECKSUM, DONE):
         chunks = path / name / "c"

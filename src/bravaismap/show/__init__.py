@@ -1,1 +1,1 @@
-"""Figures: phase maps over the image, cells, domains, growth, drift, scores and unmixed spectra."""
+"""Figures of phase maps, cells, domains, growth, drift, scores and unmixed spectra, and the movie of a result."""

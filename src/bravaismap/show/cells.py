@@ -1,6 +1,6 @@
 """Figures of the measured cells of a result: maps of a, b, γ, orientation and strain, and the shapes of all windows.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bravaismap.conventions import (
 from bravaismap.lattice.shape import CENTER, shape
 from bravaismap.phases.cells import orientation_period
 from bravaismap.result.schema import TITLES
-from bravaismap.show.maps import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
+from bravaismap.show.axes import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
 
 __all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes", "plot_strain"]
 
@@ -41,8 +41,8 @@ def holds_cells(result: xr.Dataset) -> bool:
 def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
     """Draw the maps of a, b, γ and the orientation of a in a frame; windows without a lattice are left blank.
 
-    a, b and γ are drawn from the 2nd to the 98th percentile of the frame; the orientation, which returns after
-    60° in a hexagonal and 90° in a square lattice, on a cyclic scale.
+    a, b and γ are drawn from the 2nd to the 98th percentile of the frame; the orientation, whose period is 60° in a
+    hexagonal and 90° in a square lattice, on a cyclic scale.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     for i, (ax, name) in enumerate(zip(axes.flat, CELL_PARAMETERS, strict=True)):
         values = np.asarray(result[name].isel(time=index).values, float)
-        turning = name == "orientation"
-        if turning:
+        cyclic = name == "orientation"
+        if cyclic:
             period = orientation_period(np.asarray(result["label"].isel(time=index).values))
             values = values % period
-        low, high = (0.0, float(period[np.isfinite(values)].max(initial=60.0))) if turning else _limits(values)
-        mesh: QuadMesh = draw_map(ax, result, values, _CYCLIC if turning else SEQUENTIAL_CMAP, high)
+        low, high = (0.0, float(period[np.isfinite(values)].max(initial=60.0))) if cyclic else _limits(values)
+        mesh: QuadMesh = draw_map(ax, result, values, _CYCLIC if cyclic else SEQUENTIAL_CMAP, high)
         mesh.set_clim(low, high)
         unit = str(result[name].attrs.get("units", ""))
         figure.colorbar(mesh, ax=ax, label="°" if unit == "degree" else unit, shrink=0.85, aspect=18)
@@ -74,8 +74,8 @@ def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
 def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
     """Draw the shape of the lattice of every window of a frame as a point in the fundamental domain.
 
-    Square and hexagonal are its corners, rectangular and centred rectangular its sides, oblique its inside; the colour
-    of a point is the class that the window was given. Windows without a lattice are left out.
+    Its corners are square and hexagonal, its sides rectangular and centred rectangular, its inside oblique; the colour
+    of a point is that of the most probable class of the window. Windows without a lattice are left out.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
 def plot_strain(strain: xr.Dataset, time: int = -1) -> Figure:
     """Draw the maps of the strain and the rotation in a frame; windows without the reference lattice are left blank.
 
-    The scales are symmetric about zero and reach to the 98th percentile of the frame; the three strains share one.
+    The scales are symmetric about zero and end at the 98th percentile of the frame; the three strains share one.
 
     Parameters
     ----------
@@ -142,21 +142,22 @@ def plot_strain(strain: xr.Dataset, time: int = -1) -> Figure:
 
 
 def draw_domain(ax: Axes, top: float) -> None:
-    """Draw the sides of the domain in the colours of the classes on them, and its two corners."""
-    turn = np.linspace(np.pi / 3, np.pi / 2, 60)
+    """Draw the fundamental domain: its sides in the colours of their classes, and its two corners."""
+    arc = np.linspace(np.pi / 3, np.pi / 2, 60)
     ax.plot([0, 0], [1, top], color=COLORS["rectangular"], lw=2.5)
-    for x, y in ((np.cos(turn), np.sin(turn)), ([0.5, 0.5], [np.sqrt(0.75), top])):
+    for x, y in ((np.cos(arc), np.sin(arc)), ([0.5, 0.5], [np.sqrt(0.75), top])):
         ax.plot(x, y, color=COLORS["centered_rectangular"], lw=2.5)
     for name, corner in CENTER.items():
         ax.plot(np.real(corner), np.imag(corner), marker="D", ms=9, color=COLORS[name], zorder=4, mec="white")
 
 
 def _reach(values: NDArray[np.floating]) -> float:
-    """Return where a scale about zero ends."""
+    """Return the end of a scale that is symmetric about zero."""
     return max(float(np.nanpercentile(np.abs(values), 98)), 1e-3) if np.isfinite(values).any() else 1.0
 
 
 def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the ends of a scale, the 2nd and the 98th percentile."""
     if not np.isfinite(values).any():
         return 0.0, 1.0
     low, high = np.nanpercentile(values, (2, 98))

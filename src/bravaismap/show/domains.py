@@ -1,6 +1,6 @@
-"""The figure of domains: their outlines on some frames, and their areas followed through time.
+"""The figure of domains: their outlines in selected frames, and their areas over time.
 
-The conventions are those of :mod:`bravaismap.show.maps`. A domain has the colour of its class and the number of its
+The conventions are those of :mod:`bravaismap.show.axes`. A domain has the colour of its class and the number of its
 track.
 """
 
@@ -18,21 +18,20 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from bravaismap.conventions import display_name
-from bravaismap.show.maps import class_colors, label_axes, show_frame, sized
+from bravaismap.show.axes import WIDTH, class_colors, label_axes, show_frame, sized, unit_of
 
 __all__ = ["outline_segments", "plot_domains"]
 
-_WIDTH = 6.3  # in
-_NUMBERED = 8  # tracks that get their number, the largest
-_LEAST = 0.01  # share of the frame below which a domain is too small for a number
-_WIDE_RANGE = 20.0  # of areas, from which the axis is logarithmic
+_NUMBERED = 8  # the largest tracks, which carry their numbers
+_SMALLEST_SHARE = 0.01  # of the frame, below which a domain is too small for a number
+_WIDE_RANGE = 20.0  # largest over smallest area, from which on the axis is logarithmic
 _ENDS = {"merged": "x", "healed": "o", "vanished": "o"}
 
 
 def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None) -> Figure:
-    """Draw the outlines of the domains in some frames, and the area of every domain over time.
+    """Draw the outlines of the domains in selected frames, and the area of every domain over time.
 
-    The largest domains carry the number of their track; their areas have bands of ± σ where that is known. Where a
+    The largest domains carry the number of their track; their areas have bands of ± σ where σ is known. Where a
     track ends before the last frame a cross says that it merged into another, a circle that it healed or vanished.
 
     Parameters
@@ -48,14 +47,14 @@ def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None) -> F
     height, width = (np.ptp(maps[f"{dim}_edge"].values) for dim in ("y", "x"))
     numbered = _numbered(domains, float(height * width))
     panels = maps.sizes["time"]
-    side = (_WIDTH - 0.6) / max(panels, 2) * float(np.clip(height / width, 0.2, 3))
-    figure = Figure(figsize=(_WIDTH, side + 3.2), layout="constrained")
+    side = (WIDTH - 0.6) / max(panels, 2) * float(np.clip(height / width, 0.2, 3))
+    figure = Figure(figsize=(WIDTH, side + 3.2), layout="constrained")
     grid = figure.add_gridspec(2, panels, height_ratios=(side, 2.4))
     first = None
     for i in range(panels):
         ax = first = figure.add_subplot(grid[0, i], sharex=first, sharey=first)
         if images is not None:
-            show_frame(ax, _some(images, maps), maps, i)
+            show_frame(ax, _drawn_images(images, maps), maps, i)
         _draw_outlines(ax, maps.isel(time=i), colors, numbered)
         ax.set_title(_title(maps, i))
         label_axes(ax, maps, left=i == 0)
@@ -105,7 +104,7 @@ def _draw_outlines(ax: Axes, maps: xr.Dataset, colors: dict[str, str], numbered:
             ax.add_collection(
                 LineCollection(list(outline_segments(inside, y_edge, x_edge)), colors=colors[name], lw=1.1)
             )
-            if (name, int(number)) in numbered and cells[inside].sum() > _LEAST * cells.sum():
+            if (name, int(number)) in numbered and cells[inside].sum() > _SMALLEST_SHARE * cells.sum():
                 y, x = _within(inside, maps)
                 text = ax.text(x, y, str(number), color=colors[name], size=8, ha="center", va="center", weight="bold")
                 text.set_path_effects([withStroke(linewidth=2, foreground="white")])
@@ -119,8 +118,8 @@ def _draw_areas(ax: Axes, domains: xr.Dataset, colors: dict[str, str], numbered:
     last = columns["time"].max(initial=-np.inf)
     for name, color in colors.items():
         for number in np.unique(tracks[lattice == name]):
-            mine = (lattice == name) & (tracks == number)
-            time, area, std, fate = (column[mine] for column in columns.values())
+            rows = (lattice == name) & (tracks == number)
+            time, area, std, fate = (column[rows] for column in columns.values())
             large = (name, int(number)) in numbered
             style: dict[str, Any] = {"color": color, "lw": 1.6 if large else 0.7, "alpha": 1.0 if large else 0.6}
             ax.plot(time, area, marker="." if len(time) == 1 else "", ms=3, **style)
@@ -130,7 +129,7 @@ def _draw_areas(ax: Axes, domains: xr.Dataset, colors: dict[str, str], numbered:
                             va="center", weight="bold")  # fmt: skip
             if time[-1] < last and str(fate[-1]) in _ENDS:
                 ax.plot(time[-1:], area[-1:], _ENDS[str(fate[-1])], ms=4, mfc="none", mew=0.9, **style)
-    area, unit = columns["area"], str(domains["time"].attrs.get("units", "frame"))
+    area, unit = columns["area"], unit_of(domains, "time")
     if len(area) and area.max() > _WIDE_RANGE * area.min():
         ax.set_yscale("log")
     else:
@@ -142,17 +141,17 @@ def _draw_areas(ax: Axes, domains: xr.Dataset, colors: dict[str, str], numbered:
 
 
 def _numbered(domains: xr.Dataset, frame_area: float) -> set[tuple[str, int]]:
-    """Return the classes and tracks that are largest at their largest."""
+    """Return the classes and tracks whose largest areas are largest."""
     largest: dict[tuple[str, int], float] = {}
     for name, track, area in zip(*(domains[key].values for key in ("lattice", "track", "area")), strict=True):
         key = (str(name), int(track))
         largest[key] = max(largest.get(key, 0.0), float(area))
     order = sorted(largest, key=lambda key: -largest[key])
-    return {key for key in order[:_NUMBERED] if largest[key] > _LEAST * frame_area}
+    return {key for key in order[:_NUMBERED] if largest[key] > _SMALLEST_SHARE * frame_area}
 
 
 def _within(inside: NDArray[np.bool_], maps: xr.Dataset) -> tuple[float, float]:
-    """Return a place well inside a region, which its centroid need not be."""
+    """Return the place (y, x) in a region that is farthest from its border; its centroid may lie outside."""
     from scipy.ndimage import distance_transform_edt
 
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
@@ -160,12 +159,12 @@ def _within(inside: NDArray[np.bool_], maps: xr.Dataset) -> tuple[float, float]:
     return float(maps["y"][row]), float(maps["x"][column])
 
 
-def _some(images: Any, maps: xr.Dataset) -> Any:
+def _drawn_images(images: Any, maps: xr.Dataset) -> Any:
     """Return the frames of a movie that are drawn."""
-    chosen = maps["frame"].values
-    return images.isel(time=chosen) if hasattr(images, "dims") else np.asarray(images)[chosen]
+    numbers = maps["frame"].values
+    return images.isel(time=numbers) if hasattr(images, "dims") else np.asarray(images)[numbers]
 
 
 def _title(maps: xr.Dataset, index: int) -> str:
-    unit = str(maps["time"].attrs.get("units", "frame"))
+    unit = unit_of(maps, "time")
     return f"frame {int(maps['frame'][index])}" if unit == "frame" else f"t = {float(maps['time'][index]):g} {unit}"

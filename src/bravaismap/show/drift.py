@@ -1,6 +1,6 @@
-"""Figure of a drift track.
+"""The figure of a drift track.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import WIDTH, sized, unit_of
 
 __all__ = ["plot_drift"]
 
@@ -21,29 +21,29 @@ def plot_drift(track: xr.Dataset) -> Figure:
     Parameters
     ----------
     track : Dataset
-        As :func:`bravaismap.register` returns it; without ``std`` and ``quality``, which a run card does not keep, the
-        displacement alone is drawn.
+        As :func:`bravaismap.register` returns it. Without ``std`` and ``quality``, which a run card does not keep,
+        only the displacement is drawn.
     """
-    known = {"std", "quality"} <= set(track)
-    figure = Figure(figsize=(6.3, 4.2 if known else 3.2), layout="constrained")
-    axes = figure.subplots(1 + known, 1, sharex=True, squeeze=False, height_ratios=(3, 1)[: 1 + known])[:, 0]
-    above, below = axes[0], axes[-1]
+    complete = {"std", "quality"} <= set(track)
+    figure = Figure(figsize=(WIDTH, 4.2 if complete else 3.2), layout="constrained")
+    axes = figure.subplots(1 + complete, 1, sharex=True, squeeze=False, height_ratios=(3, 1)[: 1 + complete])[:, 0]
+    upper, lower = axes[0], axes[-1]
     time = track["time"].values
     palette = color_sequences["okabe_ito"]
     for name, label, color in (("dy", "y, downwards", palette[5]), ("dx", "x, to the right", palette[6])):
-        place = track[name].values
-        above.plot(time, place, color=color, lw=1.2, marker=".", ms=4, label=label)
-        if known:
-            spread = 2 * track["std"].values
-            above.fill_between(time, place - spread, place + spread, color=color, alpha=0.25, lw=0)
-    above.axhline(0, color="0.6", lw=0.8, zorder=0)
-    above.set(ylabel="displacement (px)", title="drift of the specimen" + (", ± 2 σ" if known else ""))
-    above.legend(fontsize=8, frameon=False)
-    if known:
-        below.plot(time, track["quality"].values, color="0.3", lw=1.2, marker=".", ms=4)
-        below.set(ylim=(-0.05, 1.05), ylabel="quality")
-    unit = track["time"].attrs.get("units", "frame")
-    below.set_xlabel("frame" if unit == "frame" else f"time ({unit})")
+        displacement = track[name].values
+        upper.plot(time, displacement, color=color, lw=1.2, marker=".", ms=4, label=label)
+        if complete:
+            half = 2 * track["std"].values
+            upper.fill_between(time, displacement - half, displacement + half, color=color, alpha=0.25, lw=0)
+    upper.axhline(0, color="0.6", lw=0.8, zorder=0)
+    upper.set(ylabel="displacement (px)", title="drift of the specimen" + (", ± 2 σ" if complete else ""))
+    upper.legend(fontsize=8, frameon=False)
+    if complete:
+        lower.plot(time, track["quality"].values, color="0.3", lw=1.2, marker=".", ms=4)
+        lower.set(ylim=(-0.05, 1.05), ylabel="quality")
+    unit = unit_of(track, "time")
+    lower.set_xlabel("frame" if unit == "frame" else f"time ({unit})")
     for ax in axes:
         ax.set_xlim(float(np.min(time)), float(np.max(time)) if len(time) > 1 else float(np.min(time)) + 1)
     return sized(figure)

@@ -1,6 +1,6 @@
-"""The figure of fitted growth: the fractions with the curve, and the residuals below.
+"""The figure of a fitted growth law: the fraction with the curve, and the residuals below.
 
-The conventions are those of :mod:`bravaismap.show.maps`.
+The conventions are those of :mod:`bravaismap.show.axes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bravaismap.conventions import COLORS, NONE
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import WIDTH, sized
 
 __all__ = ["plot_growth"]
 
@@ -23,9 +23,9 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     growth : Dataset
         Of :func:`~bravaismap.fit_growth`.
     others : dict of str to DataArray (time,), optional
-        Fractions found in another way, by the name in the legend; over the same axis.
+        Fractions determined by other methods, by the name in the legend; over the same axis.
     """
-    figure = Figure(figsize=(6.3, 4.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     time, unit = growth["time"].values, str(growth.attrs["time_unit"])
     color = COLORS["hexagonal"]
@@ -41,7 +41,7 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     lower.axhline(0, color=color, lw=1.2)
     lower.plot(time, growth["residual"] / growth["sigma"], "o", ms=3, color=COLORS[NONE])
     limit = 1.1 * max(float(np.abs(growth["residual"] / growth["sigma"]).max()), 3.0)
-    lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis(unit))
+    lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis_label(unit))
     upper.set(ylabel="fraction")
     upper.legend(frameon=False, fontsize=8)
     for ax in (upper, lower):
@@ -50,7 +50,7 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     return sized(figure)
 
 
-def _axis(unit: str) -> str:
+def _axis_label(unit: str) -> str:
     if unit == "frame":
         return "frame"
     return f"{'dose' if 'e⁻' in unit else 'time'} ({unit})"

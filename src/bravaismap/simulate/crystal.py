@@ -1,4 +1,4 @@
-"""A crystal as it is drawn for an image: lattice, motif, disorder and the profile of its atoms."""
+"""Simulated crystals: a lattice, its motif, disorder and vacancies, and the image of its atoms."""
 
 from __future__ import annotations
 
@@ -11,27 +11,37 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.lattice.deviation import deviation
 from bravaismap.lattice.shape import shape
-from bravaismap.simulate.faults import (
-    Holes,
-    antiphase,
-    smooth_strain,
-)
+from bravaismap.simulate.faults import Holes, antiphase, smooth_strain
 from bravaismap.simulate.instrument import PROBE_MARGIN, bend, displace, probe, strength
 from bravaismap.simulate.recipe import Range, Recipe
 
-__all__ = ["draw_atoms", "draw_lattice", "drawn_spread", "gaussian_atoms", "lattice_sites", "log_uniform"]
+__all__ = ["Atoms", "blur", "draw_atoms", "draw_lattice", "gaussian_atoms", "lattice_sites", "log_uniform"]
 
 _ATOM_REACH = 4.0  # standard deviations beyond which an atom's profile is cut
-_MOST_LATTICES = 1000  # drawn in search of one that is apart from every symmetry that it should not have
-_SYMMETRIC = 1e-6  # strain up to which a lattice has a symmetry
+_MOST_LATTICES = 1000  # that are drawn in search of one that is far from every symmetry that it should not have
+_SYMMETRIC = 1e-6  # strain up to which a lattice counts as symmetric: rounding
 
 
 @dataclass(frozen=True)
-class _Atoms:
-    position: NDArray[np.floating]  # (n, 2) as (y, x) px
+class Atoms:
+    """The atoms of a crystal.
+
+    Attributes
+    ----------
+    position : array, shape (n, 2)
+        (y, x) in px.
+    height, width : arrays, shape (n,)
+        Peak height, and standard deviation in px.
+    scale : float
+        Width of the first atom of the motif, in px.
+    tilt : float
+        Blur along the tilt, over `scale`.
+    """
+
+    position: NDArray[np.floating]
     height: NDArray[np.floating]
     width: NDArray[np.floating]
-    scale: float  # width of the first atom of the motif, in px
+    scale: float
     tilt: float
 
 
@@ -71,8 +81,8 @@ def _draw_cell(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.flo
     length = log_uniform(recipe.length, rng)
     ratio = rng.uniform(*recipe.ratio)
     widths = np.array([high - low for low, high in recipe.angle])
-    chosen = rng.choice(len(widths), p=widths / widths.sum()) if widths.sum() > 0 else 0
-    gamma = np.deg2rad(rng.uniform(*recipe.angle[chosen]))
+    interval = rng.choice(len(widths), p=widths / widths.sum()) if widths.sum() > 0 else 0
+    gamma = np.deg2rad(rng.uniform(*recipe.angle[interval]))
     return np.asarray(basis_from_cell(length, length * ratio, gamma, rng.uniform(0, 2 * np.pi))), length
 
 
@@ -95,7 +105,7 @@ def gaussian_atoms(
     width: NDArray[np.floating],
     shape: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """Render Gaussian atoms exactly (no table, no splatting).
+    """Return the image of Gaussian atoms, exact to rounding.
 
     Parameters
     ----------
@@ -124,7 +134,7 @@ def draw_atoms(
     length: float,
     shape: tuple[int, int],
     holes: Holes | None = None,
-) -> _Atoms:
+) -> Atoms:
     """Draw the atoms of a crystal: its motif on every lattice site, with disorder, vacancies and heights."""
     count = int(rng.integers(recipe.atoms[0], recipe.atoms[1] + 1))
     width = rng.uniform(*recipe.atom_width) * length
@@ -133,14 +143,14 @@ def draw_atoms(
         count = min(count, max(int(area / recipe.spacing**2), 1))
     if recipe.packing is not None:
         width = min(width, recipe.packing * np.sqrt(area / count))
-    # The tightest motif that is still one: atoms of a cell keep two widths of distance where they can.
+    # Atoms of a cell keep a distance of two widths where they can: closer ones would look like one.
     offsets = _motif(rng, basis, count, 2 * width)
     heights = np.concatenate([[1.0], rng.uniform(0.3, 0.9, count - 1)])
     widths = width * np.concatenate([[1.0], rng.uniform(0.8, 1.1, count - 1)])
     reach = _ATOM_REACH * width + 3 * recipe.disorder[1] * length
     grains = recipe.grains > 0 and rng.random() < recipe.grains
-    corners = 0.25 * max(shape) if grains else 0.0  # where the turned grain comes from
-    strained = 2 * recipe.strain[1] * max(shape)  # beyond the longest displacement of a smooth strain
+    corners = 0.25 * max(shape) if grains else 0.0  # px beyond the frame that the rotation of a grain brings in
+    strained = 2 * recipe.strain[1] * max(shape)  # px beyond the largest displacement of a smooth strain
     sites = lattice_sites(basis, shape, rng.random(2) @ basis, reach + np.abs(basis).sum() + corners + strained)
     position: NDArray[np.floating] = (sites[:, None] + offsets).reshape(-1, 2)
     kind = np.tile(np.arange(count), len(sites))
@@ -162,7 +172,7 @@ def draw_atoms(
     height = heights[kind[keep]]
     if tilt > 0:
         height = height * bend(position[keep], shape, min(tilt / 2, 1.0), rng)
-    return _Atoms(
+    return Atoms(
         displace(position[keep], shape, drift, flyback, rng), height, widths[kind[keep]], scale=width, tilt=tilt
     )
 
@@ -170,45 +180,46 @@ def draw_atoms(
 def _two_grains(
     rng: np.random.Generator, position: NDArray[np.floating], kind: NDArray[np.intp], shape: tuple[int, int]
 ) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
-    """Turn the crystal beyond a bent edge, which leaves the smaller part of the frame to it, about the centre."""
+    """Rotate about the centre the crystal beyond a bent edge, which cuts off the smaller part of the frame."""
     share, angle = rng.uniform(0.15, 0.45), rng.uniform(0, 2 * np.pi)
     centre = np.array(shape) / 2
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    turned = (position - centre) @ turn + centre
-    inside = [((p >= 0) & (p <= np.array(shape))).all(axis=1) for p in (position, turned)]
-    depth = _depth_beyond_edge(np.concatenate([position, turned]), shape, rng)
-    edge = np.quantile(depth[: len(position)][inside[0]], 1 - share) if inside[0].any() else np.inf
-    chosen = np.concatenate([depth[: len(position)] <= edge, depth[len(position) :] > edge])
-    return np.concatenate([position, turned])[chosen], np.tile(kind, 2)[chosen]
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    rotated = (position - centre) @ rotation + centre
+    inside = ((position >= 0) & (position <= np.array(shape))).all(axis=1)
+    depth = _depth_beyond_edge(np.concatenate([position, rotated]), shape, rng)
+    edge = np.quantile(depth[: len(position)][inside], 1 - share) if inside.any() else np.inf
+    keep = np.concatenate([depth[: len(position)] <= edge, depth[len(position) :] > edge])
+    return np.concatenate([position, rotated])[keep], np.tile(kind, 2)[keep]
 
 
-def drawn_spread(
+def blur(
     recipe: Recipe, rng: np.random.Generator, image: NDArray[np.float32], width: float, tilt: float
 ) -> NDArray[np.float32]:
-    """Return the image of a probe with astigmatism and a tail, and of atoms blurred along the tilt."""
+    """Blur an image by the tilt of the specimen and by the astigmatism and the tail of the probe."""
     astigmatism, tail = (strength(limits, recipe.presence, rng) for limits in (recipe.astigmatism, recipe.tail))
     if tilt == astigmatism == tail == 0:
         return image
-    # Beyond the margin a blur would come back on the other side.
-    blur, reach = np.minimum(np.array([tilt, astigmatism]) * width, PROBE_MARGIN / 2), min(4 * width, PROBE_MARGIN)
-    return probe(image, float(blur[0]), float(blur[1]), tail, reach, rng)
+    # A blur wider than the margin would wrap around to the other side.
+    widths, reach = np.minimum(np.array([tilt, astigmatism]) * width, PROBE_MARGIN / 2), min(4 * width, PROBE_MARGIN)
+    return probe(image, float(widths[0]), float(widths[1]), tail, reach, rng)
 
 
-def _motif(rng: np.random.Generator, basis: NDArray[np.floating], count: int, apart: float) -> NDArray[np.float64]:
+def _motif(rng: np.random.Generator, basis: NDArray[np.floating], count: int, distance: float) -> NDArray[np.float64]:
+    """Return the offsets (count, 2) of the atoms of a motif, at least `distance` apart where there is room."""
     offsets = np.zeros((1, 2))
     images = np.mgrid[-1:2, -1:2].reshape(2, -1).T @ basis
     while len(offsets) < count:
         candidates = rng.random((16, 2)) @ basis
         gaps = np.linalg.norm(candidates[:, None, None] - offsets[:, None] - images, axis=-1).min(axis=(1, 2))
-        chosen = int(np.argmax(gaps >= apart)) if (gaps >= apart).any() else int(np.argmax(gaps))
-        offsets = np.vstack([offsets, candidates[chosen]])
+        best = int(np.argmax(gaps >= distance)) if (gaps >= distance).any() else int(np.argmax(gaps))
+        offsets = np.vstack([offsets, candidates[best]])
     return offsets
 
 
 def _beyond_edge(
     position: NDArray[np.floating], shape: tuple[int, int], share: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Tell the atoms beyond a bent edge that leaves about `share` of the frame to them."""
+    """Tell which atoms lie beyond a bent edge that cuts off about `share` of the frame."""
     depth = _depth_beyond_edge(position, shape, rng)
     if share <= 0 or len(position) == 0:
         return np.zeros(len(position), bool)
@@ -219,6 +230,7 @@ def _beyond_edge(
 def _depth_beyond_edge(
     position: NDArray[np.floating], shape: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.floating]:
+    """Return how far (n,) atoms lie beyond a bent edge of any direction, over the longer side of the frame."""
     angle, bend_of_edge = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
     centred = (position - np.array(shape) / 2) / max(shape)
     along = centred @ np.array([np.cos(angle), np.sin(angle)])
@@ -227,5 +239,5 @@ def _depth_beyond_edge(
 
 
 def log_uniform(limits: Range, rng: np.random.Generator) -> float:
-    """Draw a number whose logarithm is uniform between those of the limits."""
+    """Draw a number whose logarithm is uniformly distributed between those of the limits."""
     return float(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]))))

@@ -1,7 +1,7 @@
-"""What breaks a crystal and its picture: boundaries, strain, holes, dirt, wandering scan lines and offsets.
+"""Faults of a crystal and of its image: boundaries, strain, holes, contamination, wandering scan lines and offsets.
 
-Each function is one fault. It draws what it needs from the generator it is given. The mean lattice of a strained or
-wandering picture is the one that it was made from: what is linear in the position is taken out of the displacement.
+Each function is one fault, drawn from the generator it is given. Strain and wandering leave the mean lattice unchanged:
+the part of the displacement that is linear in the position is subtracted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-#: Faults by name: the fields of a recipe that make each.
+#: Faults by name, and the fields of a recipe that describe each.
 FAULTS: Final[Mapping[str, tuple[str, ...]]] = {
     "antiphase": ("antiphase",),
     "drift": ("wander", "drift"),
@@ -40,31 +40,31 @@ FAULTS: Final[Mapping[str, tuple[str, ...]]] = {
     "rows": ("row_offsets",),
     "columns": ("column_offsets",),
 }
-_ABSENT: Final = Recipe("none")  # its faults are all absent
+_FAULTLESS: Final = Recipe("none")
 
 _MIDDLE = (0.25, 0.75)  # of the frame, where boundaries cross it
-_WAVES = 3  # that a smooth strain is the sum of
+_WAVES = 3  # whose sum is a smooth strain
 _PERIODS = (0.5, 1.5)  # of a wave of strain, in periods over the longer side of the frame
-_GRID = 33  # points a side on which a strain is measured
+_GRID = 33  # points along each side, on which the mean and the size of a strain are taken
 _HOLE_RADIUS = (0.04, 0.20)  # over the shorter side of the frame
 _LOBES, _LOBE_DEPTH = (2, 4), 0.25  # how many lobes the outline of a hole has, and their largest depth over its radius
 _ADSORBATE_HEIGHT = (1.5, 5.0)  # over the height of an atom
-_MEMORY = (0.0, 0.9)  # correlation of the offset of a line with that of the line before
+_MEMORY = (0.0, 0.9)  # correlation of the offset of a line with that of the previous line
 
 
 def chosen_faults(recipe: Recipe, rng: np.random.Generator) -> tuple[Recipe, tuple[str, ...]]:
-    """Choose which faults of a recipe one picture has, and which of the patterns without a lattice it shows.
+    """Choose which faults of a recipe an image has, and which of the patterns without a lattice it shows.
 
     Parameters
     ----------
     recipe : Recipe
-        If its `faults` is None, all its faults stay, nothing is drawn for them and none is named.
+        If its `faults` is None, it keeps all of them, no random number is drawn and no fault is named.
     rng : numpy.random.Generator
 
     Returns
     -------
     recipe : Recipe
-        With the other faults and patterns taken out.
+        Without the other faults and patterns.
     names : tuple of str
         The pattern first, then the faults in the order of ``bravaismap.simulate.faults.FAULTS``.
     """
@@ -83,12 +83,12 @@ def chosen_faults(recipe: Recipe, rng: np.random.Generator) -> tuple[Recipe, tup
         present = {possible[i] for i in rng.choice(len(possible), count, replace=False)} if count else set()
         names += [name for name in possible if name in present]
         absent = [field for name in possible if name not in present for field in FAULTS[name]]
-        changes |= {field: getattr(_ABSENT, field) for field in absent}
+        changes |= {field: getattr(_FAULTLESS, field) for field in absent}
     return replace(recipe, **changes), tuple(names)
 
 
 def _has(recipe: Recipe, field: str) -> bool:
-    return bool(getattr(recipe, field) != getattr(_ABSENT, field))
+    return bool(getattr(recipe, field) != getattr(_FAULTLESS, field))
 
 
 def antiphase(
@@ -101,7 +101,7 @@ def antiphase(
     position : array, shape (n, 2)
         (y, x) of the atoms in px, also of some beyond the frame.
     kind : int array, shape (n,)
-        What each atom is; kept with it.
+        Number of each atom in the motif.
     basis : array, shape (2, 2)
         Primitive vectors as rows (y, x) in px. The displacement is half of a, of b or of a + b.
     shape : (int, int)
@@ -111,7 +111,7 @@ def antiphase(
     Returns
     -------
     position, kind : arrays, shapes (m, 2), (m,)
-        No two halves overlap and no gap is left but that of the boundary itself.
+        Those of both halves, which neither overlap nor leave a gap but that of the boundary itself.
     """
     angle, through = rng.uniform(0, 2 * np.pi), rng.uniform(*_MIDDLE, 2) * np.array(shape)
     half = np.array([[0.5, 0.0], [0.0, 0.5], [0.5, 0.5]])[rng.integers(3)] @ basis
@@ -122,7 +122,7 @@ def antiphase(
 
 
 def smooth_strain(position: Floats, shape: tuple[int, int], level: float, rng: np.random.Generator) -> Floats:
-    """Return where a smoothly strained crystal has its atoms.
+    """Return the positions of the atoms of a smoothly strained crystal.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def smooth_strain(position: Floats, shape: tuple[int, int], level: float, rng: n
 
 
 def wander(lines: int, level: float, rng: np.random.Generator) -> Floats:
-    """Return the displacements of scan lines that wander: a random walk without mean and slope.
+    """Return the displacements of wandering scan lines: a random walk without mean and slope.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class Holes:
         return inside
 
     def film(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Return an image that is 1 where there is a specimen and 0 in the holes."""
+        """Return an image that is 1 in the specimen and 0 in the holes."""
         return np.asarray(~self.contain(np.moveaxis(np.indices(shape, float), 0, -1)), np.float32)
 
 
@@ -212,8 +212,9 @@ def draw_holes(number: tuple[int, int], shape: tuple[int, int], rng: np.random.G
     Parameters
     ----------
     number : pair of int
-        Fewest and most holes.
+        Smallest and largest number of holes.
     shape : (int, int)
+        Of the frame.
     rng : numpy.random.Generator
 
     Returns
@@ -235,10 +236,11 @@ def draw_adsorbates(
     Parameters
     ----------
     number : pair of int
-        Fewest and most adsorbates.
+        Smallest and largest number of adsorbates.
     length : float
         Length of a primitive vector in px; the width of an adsorbate is 0.2 to 0.5 of it.
     shape : (int, int)
+        Of the frame.
     rng : numpy.random.Generator
 
     Returns
@@ -252,7 +254,7 @@ def draw_adsorbates(
 
 
 def line_offsets(lines: int, level: float, rng: np.random.Generator) -> Floats:
-    """Return the offsets of scan lines, one number for each, which the next line remembers more or less.
+    """Return the offsets of scan lines, which are correlated from each line to the next.
 
     Parameters
     ----------
@@ -265,7 +267,7 @@ def line_offsets(lines: int, level: float, rng: np.random.Generator) -> Floats:
     Returns
     -------
     array, shape (lines,)
-        Without mean.
+        Of mean 0.
     """
     memory, steps = rng.uniform(*_MEMORY), rng.standard_normal(lines)
     offsets = np.empty(lines)

@@ -1,4 +1,4 @@
-"""A simulated film that decomposes under the electron beam, with the truth that a measurement should find.
+"""Simulated films that decompose under the electron beam, with the truth that a measurement should find.
 
 The film is a hexagonal crystal like Mo-doped WS₂ seen along its normal: bright metal atoms, some replaced by a lighter
 dopant, and fainter chalcogen pairs. Voids nucleate in it, heal or run away, as :mod:`bravaismap.simulate.voids` says;
@@ -34,7 +34,7 @@ __all__ = ["PIXEL_SIZE", "Film", "Specimen", "paper_film", "simulate_film"]
 #: Default side of a pixel in nm: 512 px span 14.7 nm, the frame of about 216 nm² of the paper.
 PIXEL_SIZE: Final = 0.3153 / 11
 
-_REACH: Final = 4.0  # widths beyond which an atom is not drawn
+_REACH: Final = 4.0  # widths of an atom beyond the frame, from which on it is not drawn
 _RIM: Final = 0.10  # displacement of the atoms at the edge of a void, over the lattice parameter
 _FILM_HAZE, _VACUUM_HAZE = 0.22, 0.04  # diffuse intensity, over the peak of a metal atom
 _SHADING: Final = 0.08  # height of the slow variation of that intensity
@@ -42,14 +42,14 @@ _SHADING: Final = 0.08  # height of the slow variation of that intensity
 
 @dataclass(frozen=True)
 class Specimen:
-    """The crystal, how it moves, and how brightly it is seen.
+    """The crystal of a film, its drift and its brightness.
 
     Attributes
     ----------
     a : float
         Lattice parameter in nm.
     orientation : float, optional
-        Angle from the x axis to a in degrees, counter-clockwise as seen on the screen; drawn when not given.
+        Angle of a above the x axis in degrees, counter-clockwise as seen; random when not given.
     dopants : float
         Share of the metal sites that hold the lighter dopant.
     dopant_height, chalcogen_height : float
@@ -110,7 +110,7 @@ def simulate_film(
     frame_time : float
         Time from one frame to the next in s.
     kinetics : VoidKinetics, optional
-        How voids form; the default ends with about 35 % of the frame lost.
+        Kinetics of the voids; by default about 35 % of the frame is lost in the end.
     specimen : Specimen, optional
         The crystal and its imaging.
     progress : callable, optional
@@ -121,7 +121,7 @@ def simulate_film(
     xarray.Dataset
         ``image`` uint16 counts and ``void`` bool, true inside a void, (time, y, x), calibrated in s and nm;
         ``void_fraction`` (time), the mean of ``void``, and ``runaway_fraction`` (time), that of the runaway voids
-        alone; ``drift_px`` (time, component), how far the specimen has moved since the first frame, and
+        alone; ``drift_px`` (time, component), the displacement of the specimen since the first frame, and
         ``primitive_vectors_px`` (vector, component), rows = vectors, components (y, x). The attributes hold the reduced
         cell (``a_nm``, ``b_nm``, ``gamma_deg``, ``orientation_deg``) and the rates.
 
@@ -153,7 +153,7 @@ def simulate_film(
 
 
 def paper_film(size: int = 512, *, seed: int = 0, progress: Callable[[int], object] | None = None) -> xr.Dataset:
-    """Simulate a movie like that of the paper: 90 frames of 2.25 s, with the kinetics that it measured.
+    """Simulate a movie like that of the paper: 90 frames of 2.25 s, with the kinetics measured there.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def paper_film(size: int = 512, *, seed: int = 0, progress: Callable[[int], obje
 
 
 @dataclass(frozen=True)
-class _Atoms:
+class _FilmAtoms:
     site: Floats  # (n, 2) as (y, x) px, before the drift
     displacement: Floats  # (n, 2) of the atom from its site
     height: Floats
@@ -172,7 +172,7 @@ class _Atoms:
 
 @dataclass(frozen=True)
 class Film:
-    """A decomposing film, frame by frame: for movies that do not fit into memory. See :func:`simulate_film`."""
+    """A decomposing film, simulated frame by frame, for movies larger than memory. See :func:`simulate_film`."""
 
     frames: int = 30
     size: int = 512
@@ -213,7 +213,7 @@ class Film:
 
     @cached_property
     def drift(self) -> NDArray[np.float64]:
-        """Displacement of the specimen since the first frame, (time, 2) as (y, x) in px: a drift and a random walk."""
+        """Displacement of the specimen since the first frame, (time, 2) as (y, x) in px: drift and random walk."""
         rng = np.random.default_rng([self.seed, 0, 2])
         step = self.specimen.drift * self.frame_time / self.pixel_size
         angle = rng.uniform(0, 2 * np.pi)
@@ -222,7 +222,7 @@ class Film:
         return np.asarray(steps.cumsum(axis=0))
 
     @cached_property
-    def _atoms(self) -> _Atoms:
+    def _atoms(self) -> _FilmAtoms:
         rng = np.random.default_rng([self.seed, 0, 3])
         margin = float(np.abs(self.drift).max()) + self._reach
         metal = lattice_sites(self.basis, (self.size, self.size), rng.random(2) @ self.basis, margin + self.spacing)
@@ -230,7 +230,7 @@ class Film:
         height = np.repeat([1.0, self.specimen.chalcogen_height], len(metal))
         height[: len(metal)][rng.random(len(metal)) < self.specimen.dopants] = self.specimen.dopant_height
         displacement = rng.normal(0, self.specimen.disorder * self.spacing, site.shape)
-        return _Atoms(site, displacement, height)
+        return _FilmAtoms(site, displacement, height)
 
     @property
     def _reach(self) -> float:
@@ -238,7 +238,7 @@ class Film:
 
     @cached_property
     def _shading(self) -> NDArray[np.float32]:
-        """The slow variation of intensity over the frame, about 0."""
+        """Slow variation of the intensity over the frame, about 0."""
         rng = np.random.default_rng([self.seed, 0, 4])
         axis = np.linspace(-1, 1, self.size)
         slope = rng.uniform(-0.5, 0.5, 2)
@@ -248,30 +248,31 @@ class Film:
 
     @cached_property
     def voids(self) -> VoidHistory:
-        """All voids of the movie."""
+        """History of all voids of the movie."""
         cell = abs(float(np.linalg.det(self.basis)))
         return VoidHistory(self.kinetics, self.seed, self.size, self.pixel_size, self.duration, cell, self.drift)
 
     def void(self, i: int) -> tuple[NDArray[np.bool_], float]:
         """Return the pixels of frame i that lie in a void, and the share of those in runaway voids."""
         self._check_frame(i)
-        outlines, run = self.voids.outlines(i)
-        runaway = outlines.mask(self.size, range(run))
-        return runaway | outlines.mask(self.size, range(run, len(outlines.radius))), float(runaway.mean())
+        outlines = self.voids.outlines(i)
+        runaway = outlines.mask(self.size, range(outlines.runaway))
+        healing = outlines.mask(self.size, range(outlines.runaway, len(outlines.radius)))
+        return runaway | healing, float(runaway.mean())
 
     def image(self, i: int, void: NDArray[np.bool_] | None = None) -> NDArray[np.uint16]:
-        """Return the counts in frame i; `void` saves time when it is known already."""
+        """Return the counts in frame i; `void`, the pixels in voids, is computed when not given."""
         void = self.void(i)[0] if void is None else void
         rng = np.random.default_rng([self.seed, i])
-        atoms, outlines = self._atoms, self.voids.outlines(i)[0]
+        atoms, outlines = self._atoms, self.voids.outlines(i)
         site = atoms.site + self.drift[i]
         inside = ((site > -self._reach) & (site < self.size + self._reach)).all(axis=1)
-        clear = np.full(len(site), np.inf)
+        clearance = np.full(len(site), np.inf)
         for n in range(len(outlines.radius)):
-            np.minimum(clear, outlines.clearance(n, site[:, 0], site[:, 1]), out=clear)
-        rim = _RIM * self.spacing * np.exp(-np.maximum(clear, 0) / self.spacing)
+            np.minimum(clearance, outlines.clearance(n, site[:, 0], site[:, 1]), out=clearance)
+        rim = _RIM * self.spacing * np.exp(-np.maximum(clearance, 0) / self.spacing)
         position = site + atoms.displacement + rim[:, None] * rng.standard_normal(site.shape)
-        keep = inside & (clear >= 0)
+        keep = inside & (clearance >= 0)
         width = np.full(int(keep.sum()), self.specimen.atom_width * self.spacing)
         image = gaussian_atoms(position[keep], atoms.height[keep], width, (self.size, self.size))
         film = 1 - gaussian_filter(void.astype(np.float32), 0.2 * self.spacing)
@@ -280,15 +281,15 @@ class Film:
         return np.minimum(counts, 65535).astype(np.uint16)
 
     def dataset(self, images: NDArray[np.uint16], voids: NDArray[np.bool_], runaway: Floats) -> xr.Dataset:
-        """Return all frames with their truth and calibration."""
+        """Return the movie as a dataset, with its truth and calibration."""
         movie = as_movie(images, pixel_size=self.pixel_size, frame_time=self.frame_time, attrs={"units": "counts"})
-        share = {"units": "1"}
+        dimensionless = {"units": "1"}
         return xr.Dataset(
             {
                 "image": movie,
                 "void": (movie.dims, voids, {"long_name": "true void"}),
-                "void_fraction": ("time", voids.mean(axis=(1, 2)), share),
-                "runaway_fraction": ("time", runaway, share),
+                "void_fraction": ("time", voids.mean(axis=(1, 2)), dimensionless),
+                "runaway_fraction": ("time", runaway, dimensionless),
                 "drift_px": (("time", "component"), self.drift, {"units": "px", "long_name": "drift (y, x)"}),
                 "primitive_vectors_px": (("vector", "component"), self.basis, {"units": "px"}),
             },

@@ -1,7 +1,7 @@
-"""What an instrument and a specimen do to an image: tilt, probe, drift, flyback, line noise, amorphous carbon.
+"""Effects of the instrument and the specimen on an image: tilt, probe, drift, flyback, line noise, amorphous matter.
 
-Each function draws what it needs from the generator it is given. An effect that a recipe does not ask for draws
-nothing, so that the recipe gives the windows it always gave.
+Each function draws from the generator it is given. An effect that a recipe does not ask for draws no random number, so
+that a recipe gives the same windows whatever effects are added to the package.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 
 __all__ = ["PROBE_MARGIN", "bend", "displace", "line_noise", "probe", "speckle", "strength"]
 
-PROBE_MARGIN = 8  # px around the window, so that what the probe spreads does not come back on the other side
+PROBE_MARGIN = 8  # px around the window, so that the blur of the probe does not wrap around
 _FLYBACK_REACH = 0.15  # of the width of the frame, over which the displacement after the flyback decays
 _RING_WIDTH = 0.25  # standard deviation of the ring of amorphous matter over its radius
 _SMOOTHEST = 0.02  # 1/px: width of the band when the ring has no radius
 
 
 def strength(limits: tuple[float, float], presence: float, rng: np.random.Generator) -> float:
-    """Draw how strong an effect is: 0 where it is absent, else uniform between the limits."""
+    """Draw the strength of an effect: 0 where it is absent, else uniform between the limits."""
     if limits[1] <= 0 or (presence < 1 and rng.random() >= presence):
         return 0.0
     return float(rng.uniform(*limits))
@@ -28,7 +28,7 @@ def strength(limits: tuple[float, float], presence: float, rng: np.random.Genera
 def bend(
     position: NDArray[np.floating], shape: tuple[int, int], depth: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the factor (n,) on the height of atoms of a tilted or bent specimen, between 1 − `depth` and 1.
+    """Return the factor (n,) by which a tilted or bent specimen lowers its atoms, between 1 − `depth` and 1.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def bend(
 def displace(
     position: NDArray[np.floating], shape: tuple[int, int], drift: float, flyback: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return where a drifting scan shows the atoms.
+    """Return the positions of atoms in the image of a drifting scan.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def displace(
         Of the frame.
     drift : float
         Standard deviation over the frame, in px, of a smooth displacement along x, and of half as much along y, that
-        depends on y. It has no mean and no slope, so the mean lattice vectors stay.
+        depends on y. It has no mean and no slope, so the mean lattice vectors are unchanged.
     flyback : float
         Displacement along x at the beginning of the lines, in px; it decays over 15 % of a line.
     rng : numpy.random.Generator
@@ -66,13 +66,13 @@ def displace(
     moved = np.array(position, float)
     if drift > 0:
         axis = np.linspace(-1, 1, 65)
-        at = 2 * position[:, 0] / (shape[0] - 1) - 1
+        line = 2 * position[:, 0] / (shape[0] - 1) - 1
         for component, size in ((1, drift), (0, drift / 2)):
             curve = (
                 rng.normal(0, 1, 3) / np.arange(1, 4) @ np.cos(np.outer(np.arange(1, 4), np.pi * (axis + rng.random())))
             )
             curve -= np.polyval(np.polyfit(axis, curve, 1), axis)
-            moved[:, component] += np.interp(at, axis, curve * (size / max(curve.std(), 1e-9)))
+            moved[:, component] += np.interp(line, axis, curve * (size / max(curve.std(), 1e-9)))
     if flyback > 0:
         moved[:, 1] += flyback * np.exp(-np.maximum(position[:, 1], 0) / (_FLYBACK_REACH * shape[1]))
     return moved
@@ -81,14 +81,14 @@ def displace(
 def probe(
     image: NDArray[np.float32], tilt: float, astigmatism: float, tail: float, reach: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Blur an image as a tilted specimen, an astigmatic probe and its broad tail do.
+    """Blur an image by the tilt of the specimen, and by the astigmatism and the broad tail of the probe.
 
     Parameters
     ----------
     image : float32 array, shape (height, width)
         With a margin of :data:`PROBE_MARGIN` px on each side.
     tilt, astigmatism : float
-        Standard deviations, in px, of two blurs each along one direction of its own.
+        Standard deviations, in px, of two blurs, each along a random direction.
     tail : float
         Share of the probe in its tail, between 0 and 1.
     reach : float
@@ -109,7 +109,7 @@ def probe(
 
 
 def speckle(size: int, height: float, ring: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return amorphous matter: noise whose power lies in a ring of the spectrum, or around its centre.
+    """Return the image of amorphous matter: noise whose power lies in a ring of the spectrum, or around its centre.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def speckle(size: int, height: float, ring: tuple[float, float], rng: np.random.
 
 
 def line_noise(image: NDArray[np.float32], level: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Add an offset to each scan line, and to a tenth of them, from some pixel on, a streak of three times its size.
+    """Add an offset to each scan line, and to a tenth of the lines a streak, three times as high, from a random px on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pictures in which there is no lattice, though something in them repeats or looks like atoms."""
+"""Images without a lattice in which something repeats or looks like atoms."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Image = NDArray[np.floating]
 
 _SPECKLE_RING = (0.02, 0.15)  # 1/px
 _ATOM_WIDTH = (1.5, 4.0)  # px
-_ATOM_ROOM = (8.0, 20.0)  # side of the square that there is for each single atom, over its width
+_ATOM_ROOM = (8.0, 20.0)  # side of the square that each single atom has to itself, over its width
 _PERIOD = (4.0, 40.0)  # px
-_HARMONICS = 3
-_BOW = 0.5  # largest bending of fringes over half the picture, in periods
-_CHANNELS = (2, 16)  # of a read-out, whose offsets repeat from column to column
-_HUM_CYCLES = (4.0, 60.0)  # of the mains in one scan line
+_HARMONICS = 3  # of a wave, the fundamental included
+_BOW = 0.5  # largest bending of fringes over half the image, in periods
+_CHANNELS = (2, 16)  # of a read-out, with whose number the offsets of columns repeat
+_HUM_CYCLES = (4.0, 60.0)  # periods of the mains in one scan line
 _HUM_SLIP = 0.02  # standard deviation of the change of its phase from line to line, in periods
 _QUALITY = (3, 20)  # of JPEG, of 100
-_ENLARGED = (1, 3)  # how many times a picture is enlarged after its compression
+_ENLARGED = (1, 3)  # factor by which an image is enlarged after its compression
 
 
 def draw_pattern(name: str, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a picture without a lattice.
+    """Draw an image without a lattice.
 
     Parameters
     ----------
     name : {"speckle", "atoms", "fringes", "rows", "columns", "blocks", "hum"}
-        Amorphous matter; single atoms anywhere on it; one set of fringes, a little bent; scan lines each with an
-        offset; columns each with an offset, which repeats with the channels of the read-out; a smooth field, for
-        ``compressed`` to leave blocks in; the hum of the mains, which runs on from line to line.
+        Amorphous matter; single atoms scattered on it; one set of slightly bent fringes; scan lines with offsets;
+        columns with offsets that repeat with the channels of the read-out; a smooth field, of which
+        :func:`compressed` makes blocks; the hum of the mains, whose phase runs on from line to line.
     size : int
         Side in px.
     rng : numpy.random.Generator
@@ -78,13 +78,13 @@ def _fringes(size: int, rng: np.random.Generator) -> Image:
 def _hum(size: int, rng: np.random.Generator) -> Image:
     cycles = np.exp(rng.uniform(*np.log(_HUM_CYCLES)))
     slip = rng.normal(0, _HUM_SLIP, size).cumsum()
-    per_line = cycles * rng.uniform(1.0, 1.5)  # a scan takes its time to come back
+    per_line = cycles * rng.uniform(1.0, 1.5)  # periods during the line and the flyback
     lines = per_line * np.arange(size) + slip
     return _wave(2 * np.pi * (lines[:, None] + cycles * np.arange(size) / size), rng)
 
 
 def _wave(phase: Image, rng: np.random.Generator) -> Image:
-    """A wave and its harmonics, each at most half as strong as the one before."""
+    """Return a wave with harmonics, each at most half as strong as the previous one."""
     strengths = np.cumprod([1.0, *rng.uniform(0, 0.5, _HARMONICS - 1)])
     starts = rng.uniform(0, 2 * np.pi, _HARMONICS)
     terms = zip(strengths, starts, range(1, _HARMONICS + 1), strict=True)
@@ -106,13 +106,13 @@ def _blocks(size: int, rng: np.random.Generator) -> Image:
 
 
 def compressed(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return what a strong JPEG compression leaves of an image: blocks of 8 px, or of 16 or 24 in an enlarged part.
+    """Return an image after strong JPEG compression: blocks of 8 px, or of 16 or 24 px in an enlarged part of it.
 
     Parameters
     ----------
     image : array, shape (size, size)
     rng : numpy.random.Generator
-        Draws the quality, 3 to 20 of 100, and how many times the first corner is enlarged, 1 to 3.
+        Draws the quality, 3 to 20 of 100, and the factor by which the first corner is enlarged, 1 to 3.
 
     Returns
     -------

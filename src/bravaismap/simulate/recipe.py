@@ -1,29 +1,19 @@
-"""Recipes: which lattices, atoms and instruments a simulated class is drawn from.
-
-A *recipe* says how the windows of one class are made; a *recipe book* is an ordered set of them, one per class. Four
-books ship with the package, ``simulated`` (the paper's protocol), ``realistic`` (motifs, vacancies, scan distortion and
-counting noise), ``wide`` (all that spoils a micrograph) and ``broken`` (whole images of crystals with faults, and of no
-lattice), and users write their own as a small TOML file.
-"""
+"""Recipes: the distributions of lattice, atoms and instrument from which the windows of a class are simulated."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any, Final
 
-from bravaismap.conventions import CLASSES, LATTICES, NONE, class_name, nearest_names
+from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
 
-__all__ = ["BOOKS", "PATTERNS", "Range", "Recipe", "RecipeBook", "read_recipes", "recipe_book", "usual_size"]
+__all__ = ["PATTERNS", "Range", "Recipe"]
 
 Range = tuple[float, float]
-RecipeBook = dict[str, "Recipe"]
 
-#: What a picture without a lattice may show, see :func:`bravaismap.simulate.patterns.draw_pattern`.
+#: Patterns that an image without a lattice may show, see :func:`bravaismap.simulate.patterns.draw_pattern`.
 PATTERNS: Final = ("speckle", "atoms", "fringes", "rows", "columns", "blocks", "hum")
 
 
@@ -50,7 +40,7 @@ _COUNTS: Final = ("atoms", "antiphase", "holes", "adsorbates")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the windows of one class are drawn from; every pair is the two ends of a uniform distribution.
+    """A recipe for the windows of one class; every pair holds the two ends of a uniform distribution.
 
     Attributes
     ----------
@@ -61,7 +51,7 @@ class Recipe:
     ratio : pair
         Length of the second primitive vector over that of the first.
     angle : tuple of pairs
-        Angle between them in degrees; one of the ranges is drawn with a chance proportional to its width.
+        Angle between them in degrees; a range is drawn with a probability proportional to its width.
     atom_width : pair
         Standard deviation of an atom's Gaussian profile, over `length`.
     disorder : pair
@@ -85,15 +75,15 @@ class Recipe:
     vacuum : pair
         Share of the window without atoms.
     empty : float
-        Chance that there are no atoms at all (for the class ``none``: vacuum).
+        Probability that there are no atoms at all (for the class ``none``: vacuum).
     spacing : float
         Side, in px, of the square that each atom of the motif needs: a small cell holds fewer atoms.
     packing : float or None
         Largest width of an atom, over the side of the square that each atom of the motif has; None for no limit.
     presence : float
-        Chance that a window has each of the effects below that are pairs.
+        Probability that a window has each of the effects below that are pairs.
     tilt : pair
-        Blur of the atoms along one direction, over their width, and half as deep a modulation of their heights.
+        Blur of the atoms along one direction, over their width; their heights are modulated by half of it.
     astigmatism : pair
         Blur along another direction, over the width of an atom.
     tail : pair
@@ -103,21 +93,21 @@ class Recipe:
     flyback : pair
         Displacement at the beginning of the lines, in px.
     line_noise : pair
-        Standard deviation of the offsets of the lines, over that of the image; some go on as streaks.
+        Standard deviation of the offsets of scan lines, over that of the image; a tenth of the lines have streaks.
     amorphous : pair
         Standard deviation of amorphous matter under the atoms, over the height of an atom.
     ring : pair
-        Radius of its diffraction ring, in 1/px; near 0 it is blurred noise.
+        Radius of the diffraction ring of amorphous matter, in 1/px; near 0 it is blurred noise.
     grains : float
-        Chance of a second grain of the same lattice in another orientation, in 15–45 % of the window.
+        Probability of a second grain of the same lattice in another orientation, in 15–45 % of the window.
     inverted : float
-        Chance that atoms are dark.
+        Probability that atoms are dark.
     antiphase : pair of int
         Number of antiphase boundaries, beyond each of which the crystal is displaced by half a period.
     wander : pair
         Standard deviation of a random walk of the scan lines along x, over `length`.
     strain : pair
-        Root mean square of the components of a smooth strain that has no mean.
+        Root mean square of the components of a smooth strain of mean 0.
     holes : pair of int
         Number of holes in the specimen.
     adsorbates : pair of int
@@ -125,13 +115,13 @@ class Recipe:
     row_offsets, column_offsets : pair
         Standard deviation of the offsets of scan lines, and of columns, over the height of an atom.
     faults : pair of int or None
-        How many of its faults one picture has: of ``antiphase``, ``drift`` (`wander` and `drift`), ``strain``,
+        Number of faults that an image has: of ``antiphase``, ``drift`` (`wander` and `drift`), ``strain``,
         ``grain``, ``holes``, ``dirt`` (`contamination` and `adsorbates`), ``rows`` and ``columns`` (offsets). None for
         all of them.
     apart : float
         Smallest deviation of the lattice, as a strain, from each symmetry that its class does not have.
     patterns : tuple of str
-        Of the class ``none``: what a picture shows instead of atoms, one of `PATTERNS` in each.
+        Of the class ``none``: patterns of `PATTERNS`, one of which an image shows instead of atoms.
     """
 
     lattice: str
@@ -211,191 +201,3 @@ class Recipe:
             raise InputError(f"patterns = {self.patterns!r}; expected names out of {', '.join(PATTERNS)}")
         if self.patterns and self.lattice != NONE:
             raise InputError(f"patterns = {self.patterns!r} of a {self.lattice} lattice; only {NONE!r} can have them")
-
-
-_GEOMETRY: Final[dict[str, dict[str, Any]]] = {
-    "square": {},
-    "rectangular": {"ratio": (1.0, 2.2)},
-    "centered_rectangular": {"angle": ((35.0, 85.0), (95.0, 125.0))},
-    "hexagonal": {"angle": ((120.0, 120.0),)},
-    "oblique": {"ratio": (1.0, 2.0), "angle": ((50.0, 90.0),)},
-    NONE: {"ratio": (1.0, 2.0), "angle": ((50.0, 90.0),), "disorder": (0.35, 0.70)},
-}
-_INSTRUMENT: Final[dict[str, Any]] = {
-    "length": (9.0, 30.0),
-    "atom_width": (0.10, 0.20),
-    "disorder": (0.0, 0.04),
-    "noise": (0.0, 0.0),
-    "atoms": (1, 4),
-    "vacancies": (0.0, 0.08),
-    "distortion": 0.003,
-    "jitter": (0.0, 0.5),
-    "background": (0.0, 0.6),
-    "contamination": (0.0, 1.0),
-    "dose": (3.0, 200.0),
-    "vacuum": (0.0, 0.3),
-}
-
-_WIDE: Final[dict[str, Any]] = {
-    "length": (5.0, 40.0),
-    "atom_width": (0.08, 0.28),
-    "disorder": (0.0, 0.06),
-    "noise": (0.0, 0.8),
-    "atoms": (1, 8),
-    "spacing": 4.0,
-    "packing": 0.3,
-    "vacancies": (0.0, 0.1),
-    "distortion": 0.003,
-    "jitter": (0.0, 0.7),
-    "background": (0.0, 1.0),
-    "contamination": (0.0, 1.5),
-    "dose": (3.0, 500.0),
-    "vacuum": (0.0, 0.6),
-    "presence": 0.35,
-    "tilt": (0.2, 1.0),
-    "astigmatism": (0.2, 1.0),
-    "tail": (0.1, 0.6),
-    "drift": (0.2, 1.5),
-    "flyback": (0.5, 3.0),
-    "line_noise": (0.1, 0.6),
-    "amorphous": (0.05, 0.3),
-    "grains": 0.15,
-    "inverted": 0.3,
-}
-_WIDE_NONE: Final[dict[str, Any]] = {"empty": 0.6, "presence": 0.5, "amorphous": (0.1, 2.0), "noise": (0.05, 1.5)}
-
-_BROKEN: Final[dict[str, Any]] = {
-    "length": (8.0, 32.0),
-    "atom_width": (0.12, 0.22),
-    "disorder": (0.0, 0.03),
-    "noise": (0.0, 0.3),
-    "atoms": (1, 3),
-    "spacing": 5.0,
-    "packing": 0.3,
-    "vacancies": (0.0, 0.05),
-    "distortion": 0.01,
-    "apart": 0.1,  # five times the distortion of 2 % that a scan may have unless one knows better
-    "background": (0.0, 0.5),
-    "dose": (5.0, 1000.0),
-    "amorphous": (0.0, 0.15),
-    "inverted": 0.2,
-    "faults": (1, 3),
-    "antiphase": (1, 4),
-    "wander": (0.05, 0.3),
-    "drift": (0.0, 1.5),
-    "strain": (0.005, 0.03),
-    "grains": 1.0,
-    "holes": (1, 5),
-    "contamination": (0.3, 2.0),
-    "adsorbates": (1, 10),
-    "row_offsets": (0.1, 0.7),
-    "column_offsets": (0.1, 0.7),
-}
-_BROKEN_NONE: Final[dict[str, Any]] = {
-    **{name: _BROKEN[name] for name in ("length", "noise", "dose", "inverted", "row_offsets", "column_offsets")},
-    "patterns": PATTERNS,
-    "faults": (0, 1),
-}
-
-#: The recipe books of the package by name, from the paper's training set to broken crystals.
-BOOKS: Final[dict[str, RecipeBook]] = {
-    "simulated": {name: Recipe(name, **_GEOMETRY[name]) for name in CLASSES},
-    "realistic": {
-        **{name: Recipe(name, **_GEOMETRY[name], **_INSTRUMENT) for name in LATTICES},
-        NONE: Recipe(NONE, **{**_INSTRUMENT, **_GEOMETRY[NONE], "empty": 0.4}),
-    },
-    "wide": {
-        **{name: Recipe(name, **_GEOMETRY[name], **_WIDE) for name in LATTICES},
-        NONE: Recipe(NONE, **{**_WIDE, **_GEOMETRY[NONE], **_WIDE_NONE}),
-    },
-    "broken": {
-        **{name: Recipe(name, **_GEOMETRY[name], **_BROKEN) for name in LATTICES},
-        NONE: Recipe(NONE, **_BROKEN_NONE),
-    },
-}
-_WINDOW, _WHOLE = 128, 384  # px: sides of a window, and of a whole image
-
-
-def recipe_book(name: str | Path | Mapping[str, Recipe]) -> RecipeBook:
-    """Return a recipe book: one of :data:`BOOKS` by name, one read from a TOML file, or a mapping as it is.
-
-    Raises
-    ------
-    InputError
-        If no book goes by that name and no such file exists.
-    """
-    if isinstance(name, Mapping):
-        return dict(name)
-    if str(name) in BOOKS:
-        return BOOKS[str(name)]
-    if Path(name).suffix.lower() == ".toml":
-        return read_recipes(name)
-    raise InputError(
-        f"no recipe book is called {str(name)!r}; give one of {nearest_names(str(name), BOOKS)}, or a .toml file"
-    )
-
-
-def usual_size(recipes: str | Path | Mapping[str, Recipe]) -> int:
-    """Return the side, in px, of what a book is for: 384 of the whole images of ``broken``, else 128 of a window."""
-    return _WHOLE if isinstance(recipes, str) and recipes == "broken" else _WINDOW
-
-
-def read_recipes(path: str | Path) -> RecipeBook:
-    """Read a recipe book from a TOML file: a table per class, in order, of the fields of :class:`Recipe`.
-
-    A class whose table has no ``lattice`` must bear the name of a Bravais lattice (or ``none``). ``base`` at the top
-    names the book that unmentioned fields come from (default ``simulated``).
-
-    Parameters
-    ----------
-    path : path
-        For example::
-
-            base = "realistic"
-            [graphene]
-            lattice = "hexagonal"
-            length = [9, 14]
-            atoms = [2, 2]
-            [none]
-
-    Raises
-    ------
-    InputError
-        If the file is missing or not TOML, or a field is unknown or out of range (the class and field are named).
-    """
-    path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected a TOML file of recipes") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error}); expected a table per class") from error
-    base = content.pop("base", "simulated")
-    if base not in list(BOOKS):
-        raise InputError(f"{path}: base = {base!r}; expected one of {', '.join(BOOKS)}")
-    book = {name: _recipe(path, name, table, BOOKS[base]) for name, table in content.items()}
-    if len(book) < 2:
-        raise InputError(f"{path}: {len(book)} classes were found; expected at least two tables, one per class")
-    return book
-
-
-def _recipe(path: Path, name: str, table: Any, base: RecipeBook) -> Recipe:
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: {name!r} is not a table; expected a table per class, like [{name}]")
-    known = {field.name: field.type for field in fields(Recipe)}
-    for key in table:
-        if key not in known:
-            raise InputError(f"{path}: [{name}] has an unknown field {key!r}; nearest: {nearest_names(key, known)}")
-    try:
-        lattice = class_name(str(table.get("lattice", name)))
-        values = {key: _tupled(value) for key, value in table.items() if key != "lattice"}
-        angle = values.get("angle")
-        if isinstance(angle, tuple) and angle and not isinstance(angle[0], tuple):
-            values["angle"] = (angle,)
-        return replace(base[lattice], **values)
-    except InputError as error:
-        raise InputError(f"{path}: [{name}]: {error}") from error
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value

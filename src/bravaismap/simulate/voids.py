@@ -1,4 +1,4 @@
-"""Simulated voids in a film: how they nucleate, heal and run away, and their outlines at any time.
+"""Simulated voids in a film: their nucleation, healing and runaway growth, and their outlines at any time.
 
 Vacancies gather into voids. Those that stay below a critical radius heal; a few run away, and their area grows as
 exp(ρ t). The void fraction is then A(t) = A₀ exp(ρ t) + C, the law that R. K. Vasudevan et al. found for Mo-doped WS₂
@@ -20,14 +20,14 @@ from bravaismap.errors import InputError
 __all__ = ["PAPER_KINETICS", "Outlines", "VoidHistory", "VoidKinetics", "check_number"]
 
 
-_GROWTH: Final = 0.042 * 202.5  # growth rate of the paper times the duration of its movie
-_LIVES: Final = 5.0  # lifetimes of a healing void in a movie, when none is given
+_GROWTH: Final = 0.042 * 202.5  # growth rate of the paper (1/s) times the duration of its movie (s)
+_LIVES: Final = 5.0  # mean lifetimes of a healing void in a movie, when no lifetime is given
 _LIFE_RANGE: Final = (0.5, 1.5)  # of a healing void, over the mean lifetime
 _PEAK_RANGE: Final = (0.25, 0.95)  # largest area of a healing void, over the critical area
 _HARMONICS: Final = np.arange(2, 6)  # of an outline; the first would only move its centre
-_TURN: Final = 1.5  # radians by which a harmonic of an outline turns within a movie, at most
-_MOST_VOIDS: Final = 1e6
-_PLACES: Final = 256  # candidates for the place of a runaway void
+_TURN: Final = 1.5  # rad; largest change of the phase of a harmonic of an outline within a movie
+_MOST_VOIDS: Final = 1e6  # for memory
+_CANDIDATES: Final = 256  # for the place of a runaway void
 
 
 def check_number(owner: Any, name: str, low: float, high: float) -> None:
@@ -45,13 +45,13 @@ def check_number(owner: Any, name: str, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class VoidKinetics:
-    """How voids nucleate, heal and run away.
+    """Kinetics of voids: nucleation, healing and runaway growth.
 
     Attributes
     ----------
     growth_rate : float, optional
-        Rate ρ in 1/s at which the area of the runaway voids grows. When not given it follows from the duration of the
-        movie so that every movie tells the whole story: 0.042/s, that of the paper, for its 90 frames of 2.25 s.
+        Growth rate ρ of the area of the runaway voids, in 1/s. When not given, ρ times the duration of the movie is
+        that of the paper, so that movies of any duration show the whole growth: 0.042/s for 90 frames of 2.25 s.
     final_fraction : float
         Share of the frame that the runaway voids cover in the last frame.
     runaway : int
@@ -63,7 +63,7 @@ class VoidKinetics:
     critical_radius : float
         Radius in nm that healing voids stay below.
     roughness : float
-        How far outlines are from a circle: standard deviation of the first harmonic (the others less), over the radius.
+        Roughness of outlines: standard deviation of their first harmonic (of the others less), over the radius.
     """
 
     growth_rate: float | None = None
@@ -99,43 +99,56 @@ class _Voids:
     amplitude: Floats  # (n, harmonic) over the radius
     phase: Floats  # (n, harmonic)
     spin: Floats  # (n, harmonic) 1/s
-    start: Floats  # (n,) healing voids: when they nucleate
-    life: Floats  # (n,) healing voids: when they have healed, after that
+    start: Floats  # (n,) when healing voids nucleate
+    life: Floats  # (n,) time from nucleation to healing
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """The voids that exist at one moment: each encloses its area exactly, whatever its outline."""
+    """Outlines of the voids at one moment; each encloses exactly the area of its void.
+
+    Attributes
+    ----------
+    centre : array, shape (n, 2)
+        (y, x) in px.
+    radius : array, shape (n,)
+        Mean radius in px.
+    amplitude, phase : arrays, shape (n, harmonics)
+        Of the harmonics of the radius, the amplitude over the mean radius.
+    runaway : int
+        Number of runaway voids; they come first.
+    """
 
     centre: Floats
     radius: Floats
     amplitude: Floats
     phase: Floats
+    runaway: int
 
-    def clearance(self, which: int, y: Floats, x: Floats) -> Floats:
-        """Return how far points lie outside an outline, along the ray from its centre; negative inside."""
-        dy, dx = y - self.centre[which, 0], x - self.centre[which, 1]
+    def clearance(self, number: int, y: Floats, x: Floats) -> Floats:
+        """Return the distance of points from an outline along the ray from its centre; negative inside."""
+        dy, dx = y - self.centre[number, 0], x - self.centre[number, 1]
         angle = np.arctan2(dy, dx)
         bulge = np.ones_like(angle)
-        for k, amplitude, phase in zip(_HARMONICS, self.amplitude[which], self.phase[which], strict=True):
+        for k, amplitude, phase in zip(_HARMONICS, self.amplitude[number], self.phase[number], strict=True):
             bulge += amplitude * np.cos(k * angle + phase)
-        return np.asarray(np.hypot(dy, dx) - self.radius[which] * bulge)
+        return np.asarray(np.hypot(dy, dx) - self.radius[number] * bulge)
 
-    def mask(self, size: int, which: range) -> NDArray[np.bool_]:
-        """Return the pixels within any of some outlines."""
-        found = np.zeros((size, size), bool)
+    def mask(self, size: int, numbers: range) -> NDArray[np.bool_]:
+        """Return which pixels lie within any of the outlines of these numbers."""
+        inside = np.zeros((size, size), bool)
         reach = self.radius * (1 + np.abs(self.amplitude).sum(axis=1)) + 1
-        for n in which:
+        for n in numbers:
             low = np.clip(np.floor(self.centre[n] - reach[n]).astype(int), 0, size)
             high = np.clip(np.ceil(self.centre[n] + reach[n]).astype(int) + 1, 0, size)
             y, x = np.arange(low[0], high[0], dtype=float)[:, None], np.arange(low[1], high[1], dtype=float)
-            found[low[0] : high[0], low[1] : high[1]] |= self.clearance(n, y, x) < 0
-        return found
+            inside[low[0] : high[0], low[1] : high[1]] |= self.clearance(n, y, x) < 0
+        return inside
 
 
 @dataclass(frozen=True)
 class VoidHistory:
-    """All voids of a movie, drawn from the seed.
+    """History of all voids of a movie, drawn from the seed.
 
     Attributes
     ----------
@@ -148,7 +161,7 @@ class VoidHistory:
     duration : float
         Duration of the movie in s.
     smallest : float
-        Area in px² of one missing cell; a smaller void is none.
+        Area in px² of one missing cell, the smallest void.
     drift : array, shape (time, 2)
         Displacement (y, x) of the specimen in px.
     """
@@ -174,9 +187,9 @@ class VoidHistory:
 
     @property
     def nucleation_rate(self) -> float:
-        """Healing voids that nucleate per nm² and s; their area follows sin², half of its peak on average."""
+        """Nucleation rate of healing voids per nm² and s; their area follows sin², half of its peak on average."""
         critical = np.pi * self.kinetics.critical_radius**2
-        # The mean over lifetimes of area × life; life and peak area are independent.
+        # Mean of area × lifetime over voids, whose lifetime and peak area are independent.
         return float(self.kinetics.baseline / (critical * np.mean(_PEAK_RANGE) / 2 * self.lifetime))
 
     @cached_property
@@ -186,15 +199,15 @@ class VoidHistory:
         area = np.sort(share / share.sum() * self.kinetics.final_fraction * self.size**2)[::-1]
         centre = np.empty((count, 2))
         for n, radius in enumerate(np.sqrt(area / np.pi)):
-            # The place that keeps this void, as it is in the end, clear of the others and of the frame's edge.
-            places = rng.uniform(0, self.size, (_PLACES, 2))
+            # A place where this void, at its final size, is clear of the others and of the edge of the frame.
+            places = rng.uniform(0, self.size, (_CANDIDATES, 2))
             edge = np.minimum(places, self.size - places).min(axis=1) - 1.15 * radius
             others = np.linalg.norm(places[:, None] - centre[:n], axis=-1) - np.sqrt(area[:n] / np.pi) - radius
             room = np.minimum(edge, others.min(axis=1, initial=np.inf))
-            wide = np.flatnonzero(room >= 0)
-            centre[n] = places[wide[0] if wide.size else int(room.argmax())]
+            suitable = np.flatnonzero(room >= 0)
+            centre[n] = places[suitable[0] if suitable.size else int(room.argmax())]
         centre -= self.drift[-1]
-        return self._drawn(rng, centre, area, np.zeros(count), np.full(count, np.inf))
+        return self._draw(rng, centre, area, np.zeros(count), np.full(count, np.inf))
 
     @cached_property
     def _healing(self) -> _Voids:
@@ -210,7 +223,7 @@ class VoidHistory:
                 f"{_MOST_VOIDS:.0e}: give a longer lifetime or a larger critical_radius"
             )
         count = int(rng.poisson(expected))
-        return self._drawn(
+        return self._draw(
             rng,
             rng.uniform(low, high, (count, 2)),
             rng.uniform(*_PEAK_RANGE, count) * critical,
@@ -218,28 +231,28 @@ class VoidHistory:
             rng.uniform(*_LIFE_RANGE, count) * self.lifetime,
         )
 
-    def _drawn(self, rng: np.random.Generator, centre: Floats, area: Floats, start: Floats, life: Floats) -> _Voids:
-        """Return voids with outlines drawn at random."""
+    def _draw(self, rng: np.random.Generator, centre: Floats, area: Floats, start: Floats, life: Floats) -> _Voids:
+        """Return voids with random outlines."""
         shape = (len(centre), len(_HARMONICS))
         limit = self.kinetics.roughness * 2 / _HARMONICS
         amplitude = np.clip(rng.standard_normal(shape), -1.5, 1.5) * limit
         spin = rng.uniform(-_TURN, _TURN, shape) / self.duration
         return _Voids(centre, area, amplitude, rng.uniform(0, 2 * np.pi, shape), spin, start, life)
 
-    def outlines(self, frame: int) -> tuple[Outlines, int]:
-        """Return the voids in a frame, the runaway ones first, and how many those are."""
+    def outlines(self, frame: int) -> Outlines:
+        """Return the outlines of the voids in a frame, the runaway ones first."""
         time = frame * self.duration / len(self.drift)
         last = self.duration * (1 - 1 / len(self.drift))
-        run, heal = self._runaway, self._healing
-        grown = run.area * np.exp(self.growth_rate * (time - last))
-        age = np.clip((time - heal.start) / heal.life, 0, 1)
-        passing = heal.area * np.sin(np.pi * age) ** 2
+        runaway, healing = self._runaway, self._healing
+        runaway_area = runaway.area * np.exp(self.growth_rate * (time - last))
+        age = np.clip((time - healing.start) / healing.life, 0, 1)
+        healing_area = healing.area * np.sin(np.pi * age) ** 2
         parts = []
-        for voids, area in ((run, grown), (heal, passing)):
-            there = area >= self.smallest
-            amplitude = voids.amplitude[there]
-            radius = np.sqrt(area[there] / (np.pi * (1 + (amplitude**2).sum(axis=1) / 2)))
-            phase = voids.phase[there] + voids.spin[there] * time
-            parts.append((voids.centre[there] + self.drift[frame], radius, amplitude, phase))
+        for voids, area in ((runaway, runaway_area), (healing, healing_area)):
+            visible = area >= self.smallest
+            amplitude = voids.amplitude[visible]
+            radius = np.sqrt(area[visible] / (np.pi * (1 + (amplitude**2).sum(axis=1) / 2)))
+            phase = voids.phase[visible] + voids.spin[visible] * time
+            parts.append((voids.centre[visible] + self.drift[frame], radius, amplitude, phase))
         centre, radius, amplitude, phase = (np.concatenate(pair) for pair in zip(*parts, strict=True))
-        return Outlines(centre, radius, amplitude, phase), len(parts[0][1])
+        return Outlines(centre, radius, amplitude, phase, runaway=len(parts[0][1]))

@@ -1,4 +1,4 @@
-"""Simulated windows of known class: the lattice and instrument of a recipe drawn, with the truth beside them."""
+"""Simulated windows of known class and lattice, drawn from recipes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 
 from bravaismap.errors import InputError
+from bravaismap.simulate.books import recipe_book, usual_size
 from bravaismap.simulate.counts import poisson_counts
-from bravaismap.simulate.crystal import draw_atoms, draw_lattice, drawn_spread, gaussian_atoms, log_uniform
+from bravaismap.simulate.crystal import blur, draw_atoms, draw_lattice, gaussian_atoms, log_uniform
 from bravaismap.simulate.faults import (
     chosen_faults,
     draw_adsorbates,
@@ -23,22 +24,22 @@ from bravaismap.simulate.faults import (
 )
 from bravaismap.simulate.instrument import PROBE_MARGIN, line_noise, speckle, strength
 from bravaismap.simulate.patterns import compressed, draw_pattern
-from bravaismap.simulate.recipe import Recipe, recipe_book, usual_size
+from bravaismap.simulate.recipe import Recipe
 
 __all__ = ["simulate", "simulate_window", "to_uint8"]
 
-_JITTER_MARGIN = 8  # px on either side of the window, so that a displaced scan line has no seam
-_MOST_PIXELS = 10**11  # of one set of windows; it is held in memory
+_JITTER_MARGIN = 8  # px on either side of the window, so that a displaced scan line does not wrap around
+_MOST_PIXELS = 10**11  # of one set of windows, which is held in memory
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """What the instrument looks at: an image, where there is a specimen, and the lattice (NaN for none)."""
+    """What is imaged: the signal of the atoms or of a pattern, and the lattice."""
 
     image: NDArray[np.float32]
-    film: NDArray[np.float32] | None  # 1 where there is a specimen, 0 in holes; None for everywhere
-    basis: NDArray[np.float64]
-    length: float
+    film: NDArray[np.float32] | None  # 1 in the specimen, 0 in holes; None for a specimen without holes
+    basis: NDArray[np.float64]  # px; NaN of a pattern
+    length: float  # px, of the first primitive vector
     compressed: bool = False
 
 
@@ -51,7 +52,7 @@ def simulate(
     first: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> xr.Dataset:
-    """Simulate labelled windows, the classes of the recipe book in turn.
+    """Simulate labelled windows of the classes of a recipe book in turn.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def simulate(
     size : int, optional
         Side of a window in px: 384 for ``"broken"``, else 128, when not given.
     first : int
-        Number of the first window, to continue a set in parts.
+        Number of the first window, to make a set in parts.
     progress : callable, optional
         Called with the number of windows done so far.
 
@@ -74,8 +75,8 @@ def simulate(
     xarray.Dataset
         ``image`` uint8 (sample, y, x), each stretched to 0–255; ``label`` int8 (sample), a position in the attribute
         ``classes``; ``primitive_vectors_px`` float32 (sample, vector, component), rows = vectors, components (y, x), as
-        seen in the image (scan distortion included); NaN where a pattern stands for atoms. Of a book whose recipes
-        choose faults or patterns also ``faults`` (sample), their names joined by ``+``.
+        seen in the image (scan distortion included); NaN of a pattern without atoms. Of a book whose recipes choose
+        faults or patterns also ``faults`` (sample), their names joined by ``+``.
 
     Raises
     ------
@@ -128,7 +129,7 @@ def simulate(
 
 
 def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Stretch one image to 0–255 (a constant image to 0)."""
+    """Return an image stretched to 0–255 (a constant image becomes 0)."""
     low, high = float(image.min()), float(image.max())
     if high <= low:
         return np.zeros(image.shape, np.uint8)
@@ -143,7 +144,7 @@ def simulate_window(
     Parameters
     ----------
     recipe : Recipe
-        All its faults are there; :func:`bravaismap.simulate.faults.chosen_faults` leaves some of them.
+        The window has all its faults; :func:`bravaismap.simulate.faults.chosen_faults` chooses among them.
     rng : numpy.random.Generator
     size : int
         Side in px.
@@ -152,7 +153,7 @@ def simulate_window(
     -------
     image : float32 array, shape (size, size)
     basis : array, shape (2, 2)
-        Primitive vectors as rows (y, x) in px, as seen in the image; NaN of a pattern.
+        Primitive vectors as rows (y, x) in px, as seen in the image; NaN of a pattern without atoms.
     """
     scene = _pattern(recipe, rng, size) if recipe.patterns else _crystal(recipe, rng, size)
     image = scene.image + _masked(_background(recipe, rng, size), scene.film)
@@ -196,27 +197,28 @@ def _pattern(recipe: Recipe, rng: np.random.Generator, size: int) -> _Scene:
 
 def _crystal(recipe: Recipe, rng: np.random.Generator, size: int) -> _Scene:
     basis, length = draw_lattice(recipe, rng)
-    spread = any(limits[1] > 0 for limits in (recipe.tilt, recipe.astigmatism, recipe.tail))
-    around = PROBE_MARGIN if spread else 0
+    blurred = any(limits[1] > 0 for limits in (recipe.tilt, recipe.astigmatism, recipe.tail))
+    border = PROBE_MARGIN if blurred else 0
     wandering = wander(size, rng.uniform(*recipe.wander) * length, rng) if recipe.wander[1] > 0 else np.zeros(size)
-    beside = _JITTER_MARGIN if recipe.jitter[1] > 0 or recipe.wander[1] > 0 else 0
-    beside += int(np.ceil(np.abs(wandering).max()))
-    shape = (size + 2 * around, size + 2 * around + 2 * beside)
+    margin = _JITTER_MARGIN if recipe.jitter[1] > 0 or recipe.wander[1] > 0 else 0
+    margin += int(np.ceil(np.abs(wandering).max()))
+    shape = (size + 2 * border, size + 2 * border + 2 * margin)
     holes = draw_holes(recipe.holes, shape, rng) if recipe.holes[1] > 0 else None
     atoms = draw_atoms(recipe, rng, basis, length, shape, holes)
     image = gaussian_atoms(atoms.position, atoms.height, atoms.width, shape)
     film = None if holes is None else holes.film(shape)
-    if spread:
-        image = drawn_spread(recipe, rng, image, atoms.scale, atoms.tilt)[around:-around, around:-around]
-        film = None if film is None else film[around:-around, around:-around]
-    if beside:
+    if blurred:
+        image = blur(recipe, rng, image, atoms.scale, atoms.tilt)[border:-border, border:-border]
+        film = None if film is None else film[border:-border, border:-border]
+    if margin:
         shift = rng.normal(0, rng.uniform(*recipe.jitter), size) + wandering
-        image = _displace_lines(image, shift)[:, beside:-beside]
-        film = None if film is None else _displace_lines(film, shift)[:, beside:-beside].clip(0, 1)
+        image = _displace_lines(image, shift)[:, margin:-margin]
+        film = None if film is None else _displace_lines(film, shift)[:, margin:-margin].clip(0, 1)
     return _Scene(image, film, basis, length)
 
 
 def _displace_lines(image: NDArray[np.float32], shift: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Displace each line of an image along x by a number of px that need not be whole, through its spectrum."""
     frequency = np.arange(image.shape[1] // 2 + 1, dtype=np.float32) / image.shape[1]
     angle = np.float32(-2 * np.pi) * frequency * shift[:, None].astype(np.float32)
     phase = np.empty(angle.shape, np.complex64)

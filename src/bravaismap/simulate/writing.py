@@ -1,6 +1,6 @@
-"""Simulated films and windows out, with their truth: zarr, HDF5, NPZ and ImageJ TIFF.
+"""Files of simulated films and windows with their truth: zarr, HDF5, NPZ and ImageJ TIFF.
 
-A file appears under its name only when it is complete. What is written can be read back with :func:`bravaismap.read`.
+A file appears under its name only when it is complete. Films can be read with :func:`bravaismap.read`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WINDOWS: Final = ("image", "label", "primitive_vectors_px")
 
 
 def write_film(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
-    """Write a simulated film where other programs can open it, with its truth.
+    """Write a simulated film and its truth in a format that other programs open.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def write_film(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrite: 
         and ``pixel_size_nm`` and ``frame_time_s`` with ``image``), or ``.tif`` or ``.tiff`` (the movie as an ImageJ
         stack in nm and s, with the truth beside it in ``NAME_truth.npz``).
     overwrite : bool
-        Replace what exists.
+        Replace existing files.
 
     Returns
     -------
     list of path
-        What was written: the movie first.
+        The files written, the movie first.
 
     Raises
     ------
@@ -90,12 +90,12 @@ def write_windows(dataset: xr.Dataset, path: str | os.PathLike[str], *, overwrit
     path : str or path
         Ends in ``.npz``.
     overwrite : bool
-        Replace what exists.
+        Replace existing files.
 
     Returns
     -------
     path
-        What was written.
+        The file written.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def _check(dataset: xr.Dataset, names: tuple[str, ...], expected: str) -> None:
 
 @contextmanager
 def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
-    """Give a temporary name for each target; rename all of them when the body is done, and none when it fails."""
+    """Yield a temporary name for each target; rename all of them when the body is done, and none when it fails."""
     for target in targets:
         if not target.parent.is_dir():
             raise OutputError(f"{target}: the folder {target.parent} does not exist; create it, or choose another")
@@ -153,14 +153,14 @@ def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
 
 
 def _calibration(dataset: xr.Dataset) -> dict[str, float]:
-    """Return what is known of ``pixel_size_nm`` and ``frame_time_s``; a film of one frame has it in its attributes."""
-    known = {"pixel_size_nm": pixel_size(dataset.image), "frame_time_s": frame_time(dataset.image)}
-    known = {key: dataset.attrs.get(key) if value is None else value for key, value in known.items()}
-    return {key: float(value) for key, value in known.items() if value is not None}
+    """Return ``pixel_size_nm`` and ``frame_time_s`` where known; a film of one frame has them as attributes."""
+    steps = {"pixel_size_nm": pixel_size(dataset.image), "frame_time_s": frame_time(dataset.image)}
+    steps = {key: dataset.attrs.get(key) if value is None else value for key, value in steps.items()}
+    return {key: float(value) for key, value in steps.items() if value is not None}
 
 
 def _arrays(dataset: xr.Dataset) -> dict[str, Any]:
-    """Return every variable and number of a film by its name."""
+    """Return every variable and every numeric attribute of a film by name."""
     numbers = {key: value for key, value in dataset.attrs.items() if isinstance(value, int | float)}
     return {**{str(name): dataset[name].values for name in dataset.data_vars}, **numbers, **_calibration(dataset)}
 
@@ -170,16 +170,15 @@ def _write_hdf5(dataset: xr.Dataset, path: Path) -> None:
 
     with h5py.File(path, "w") as file:
         file.attrs.update(dataset.attrs)
-        file.attrs.update({"signal": "image", "axes": ["time", "y", "x"]})  # NeXus: what a reader shows first
+        file.attrs.update({"signal": "image", "axes": ["time", "y", "x"]})  # NeXus: the data that a reader shows first
         for name, coordinate in dataset.coords.items():
             file[name] = coordinate.values
             file[name].make_scale(name)
             file[name].attrs["units"] = coordinate.attrs.get("units", "")
         for name, variable in dataset.data_vars.items():
-            whole = variable.ndim == 3
-            options = (
-                {"chunks": (1, *variable.shape[1:]), "compression": "gzip", "compression_opts": 1} if whole else {}
-            )
+            options: dict[str, Any] = {}
+            if variable.ndim == 3:
+                options = {"chunks": (1, *variable.shape[1:]), "compression": "gzip", "compression_opts": 1}
             stored = file.create_dataset(name, data=variable.values, **options)
             stored.attrs.update(variable.attrs)
             for axis, dim in enumerate(variable.dims):
@@ -199,12 +198,12 @@ def _write_tiff(dataset: xr.Dataset, path: Path) -> None:
         raise InputError(
             f"a film of {image.nbytes / 2**30:.1f} GB was given; TIFF holds up to 4 GB: name it .zarr or .h5"
         )
-    known = _calibration(dataset)
-    about: dict[str, Any] = {"axes": "TYX"}
-    if "frame_time_s" in known:
-        about |= {"finterval": known["frame_time_s"], "tunit": "s"}
+    calibration = _calibration(dataset)
+    metadata: dict[str, Any] = {"axes": "TYX"}
+    if "frame_time_s" in calibration:
+        metadata |= {"finterval": calibration["frame_time_s"], "tunit": "s"}
     scale: dict[str, Any] = {}
-    if "pixel_size_nm" in known:
-        about["unit"] = "nm"
-        scale["resolution"] = (1 / known["pixel_size_nm"],) * 2
-    tifffile.imwrite(path, image, imagej=True, metadata=about, **scale)
+    if "pixel_size_nm" in calibration:
+        metadata["unit"] = "nm"
+        scale["resolution"] = (1 / calibration["pixel_size_nm"],) * 2
+    tifffile.imwrite(path, image, imagej=True, metadata=metadata, **scale)

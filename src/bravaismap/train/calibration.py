@@ -1,8 +1,8 @@
-"""Calibration of a network: a temperature that divides its scores, fitted on windows held apart.
+"""Calibration of a network: a temperature that divides its scores, fitted on held-out windows.
 
-The scores of a network are divided by one number, the temperature, before the softmax. It changes no ranking of a
-single pass, only how sure the answers are. The mean over passes of Monte-Carlo dropout is less sure than a single pass,
-so it has a temperature of its own.
+The scores of a network are divided by one number, the temperature, before the softmax. This leaves the ranking of the
+classes in a single pass unchanged and alters only the confidence. The mean over passes of Monte-Carlo dropout is less
+confident than a single pass and has a temperature of its own.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from torch import Tensor
 from bravaismap.classify.dropout import dropout_scores, evaluating
 from bravaismap.classify.network import TEMPERATURES, DropoutNetwork
 from bravaismap.errors import InputError
-from bravaismap.evaluate.answers import score
+from bravaismap.evaluate.scores import score
 
 __all__ = ["PASSES", "calibrate", "fit_temperature"]
 
-_COLDEST, _HOTTEST = 0.05, 20.0
-_BATCH = 600
-#: Passes of Monte-Carlo dropout that their temperature is fitted for.
+_COLDEST, _HOTTEST = 0.05, 20.0  # limits of the search for a temperature
+_BATCH = 600  # windows, for memory
+#: Passes of Monte-Carlo dropout for which their temperature is fitted.
 PASSES: Final = 30
 
 
 def fit_temperature(scores: Tensor, labels: Tensor) -> float:
-    """Return the temperature with the smallest negative log likelihood.
+    """Return the temperature of the smallest negative log likelihood.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
         log_probability = (scores / np.exp(logarithm)).log_softmax(dim=-1).gather(2, true)[..., 0]
         return -float((log_probability.logsumexp(dim=1) - np.log(scores.shape[1])).mean())
 
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded", options={"xatol": 1e-4}
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def calibrate(
     network: DropoutNetwork, windows: Mapping[str, tuple[Tensor, Tensor]], classes: tuple[str, ...], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit both temperatures on one half of windows held apart, and measure on the other half what that does.
+    """Fit both temperatures on one half of held-out windows, and score the network before and after on the other half.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def calibrate(
         Recipe book → spectra (n, 64, 32) and labels (n,). The first half of each book is fitted on.
     classes : tuple of str
     seed : int
-        Of the windows (it is only reported) and of the dropout.
+        Of the windows (only reported) and of the dropout.
 
     Returns
     -------
@@ -94,17 +94,17 @@ def calibrate(
         parts = [torch.cat([part[:half] for part, half in zip(s, halves, strict=True)]) for s in (scores, truth)]
         return fit_temperature(*parts)
 
-    hot = fitted(single), fitted(passes)
+    temperatures = fitted(single), fitted(passes)
     calibration = {
-        **dict(zip(TEMPERATURES, hot, strict=True)),
+        **dict(zip(TEMPERATURES, temperatures, strict=True)),
         "passes": PASSES,
         "fitted on": f"{sum(halves)} windows of {', '.join(windows)}, seed {seed}",
     }
     figures = {}
-    for name, half, one, many, labels in zip(windows, halves, single, passes, truth, strict=True):
+    for name, half, alone, drawn, labels in zip(windows, halves, single, passes, truth, strict=True):
         figures[f"{name}, {len(labels) - half} held-out windows, seed {seed}"] = {
-            **_figures(one[half:, None], labels[half:], classes, hot[0]),
-            f"{PASSES} passes": _figures(many[half:], labels[half:], classes, hot[1]),
+            **_figures(alone[half:, None], labels[half:], classes, temperatures[0]),
+            f"{PASSES} passes": _figures(drawn[half:], labels[half:], classes, temperatures[1]),
         }
     return calibration, figures
 

@@ -1,9 +1,9 @@
-"""Training: simulated windows in, weights and a model card out; seeded, with checkpoints, resumable.
+"""Training of networks on simulated windows; it writes weights and a model card, is seeded and can be resumed.
 
-Epoch e shuffles and drops out by the seed and e alone, so a training that was interrupted and resumed gives the same
-weights as one that was not. Each batch is shown as it is, mirrored, or turned by 90°. The weights that are kept are
-those of the epoch with the lowest validation loss. A plan that asks for it ends with a calibration
-(:mod:`bravaismap.train.calibration`) on windows of a seed of their own.
+The order of the windows and the dropout in an epoch depend on the seed and the number of the epoch alone, so a training
+that is interrupted and resumed gives the same weights as one that is not. Each batch is presented as it is, mirrored,
+or rotated by 90°. The weights kept are those of the epoch with the lowest validation loss. A plan may end with a
+calibration (:mod:`bravaismap.train.calibration`) on windows of another seed.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ from bravaismap.classify.network import DropoutNetwork, ModelCard, build_network
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
-from bravaismap.simulate.recipe import Recipe, RecipeBook, recipe_book
+from bravaismap.simulate.books import RecipeBook, recipe_book
+from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 from bravaismap.train.calibration import calibrate
 
 __all__ = ["PRESETS", "TrainingPlan", "recipe_books", "simulated_spectra", "train", "training_plan"]
 
-_RANDOM_NUMBERS_OF_SPLIT = 2018
-_WINDOWS_AT_ONCE = 480
-_VALIDATION_BATCH = 600
-_SEED_OF_CALIBRATION = 1_000_003  # added to the seed of the training
+_SEED_OF_SPLIT = 2018  # the same for every training, so that validation losses can be compared
+_SIMULATION_BATCH = 480  # windows that are simulated together, for memory
+_VALIDATION_BATCH = 600  # windows, for memory
+_SEED_OF_CALIBRATION = 1_000_003  # added to the seed of the training, so that no window is used twice
 _CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a network is trained.
+    """A plan of how a network is trained.
 
     Attributes
     ----------
@@ -54,18 +55,18 @@ class TrainingPlan:
     recipes : str
         Recipe book: a name or a TOML file; several of the same classes, joined by ``+``, share the images evenly.
     images : int
-        Number of simulated windows, a fifth of which is kept for validation.
+        Number of simulated windows, a fifth of them for validation.
     epochs, batch : int
     learning_rate, weight_decay : float
-        Of Adam; the learning rate falls along half a cosine, the weight decay is an L2 penalty.
+        Of Adam; the learning rate falls along half a period of a cosine, the weight decay is an L2 penalty.
     dropout : float
     window : int
         Side of the windows in px.
     calibration : int
-        Number of further windows of each recipe book, half of them to fit the temperature on and half to judge by; 0
-        for none.
+        Number of further windows of each recipe book, half of them to fit the temperature and half to score it; 0 for
+        no calibration.
     description : str
-        What the card says that the network is.
+        Description of the network on the model card.
     """
 
     architecture: str = "dcnn-2018"
@@ -114,7 +115,7 @@ PRESETS = {
     ),
 }
 
-#: Called after each step with what is being done, how far it is, and how far it goes.
+#: Called after each step with the name of the stage, the number of steps done and their total.
 Progress = Callable[[str, int, int], object]
 
 
@@ -160,15 +161,15 @@ def simulated_spectra(
 ) -> tuple[Tensor, Tensor]:
     """Return spectra (images, 64, 32) as float16 and labels (images,) of simulated windows.
 
-    Of several recipe books, joined by ``+``, each has an even share of the images, one after the other; the numbers
-    of the windows run on.
+    Several recipe books, joined by ``+``, share the images evenly, one book after the other; the windows are numbered
+    consecutively.
     """
     spectra, labels = [], []
     books = recipe_books(recipes)
     ends = [images * (i + 1) // len(books) for i in range(len(books))]
     for book, begin, end in zip(books, [0, *ends], ends, strict=False):
-        for first in range(begin, end, _WINDOWS_AT_ONCE):
-            count = min(_WINDOWS_AT_ONCE, end - first)
+        for first in range(begin, end, _SIMULATION_BATCH):
+            count = min(_SIMULATION_BATCH, end - first)
             part = simulate(count, book, seed=seed, size=window, first=first)
             spectra.append(spectrum(torch.from_numpy(part["image"].values)).half())
             labels.append(torch.from_numpy(part["label"].values))
@@ -201,7 +202,7 @@ def train(
     device : str, optional
         For example ``"cpu"`` or ``"cuda"``; the GPU when there is one.
     command : str
-        What to record on the card as the command that makes these weights.
+        Command recorded on the card as the one that makes these weights.
     progress : callable, optional
         Called with ``("simulate", images done, of)`` and ``("train", batches done, of)``.
 
@@ -238,18 +239,20 @@ def train(
     )
     run.network.load_state_dict(run.best)
     if plan.calibration:
-        own_seed, books_apart = seed + _SEED_OF_CALIBRATION, {}
-        for book_name in plan.recipes.split("+"):
-            books_apart[book_name] = simulated_spectra(book_name, plan.calibration, own_seed, plan.window, progress)
-        calibration, held_out = calibrate(run.network.cpu(), books_apart, card.classes, own_seed)
-        card = replace(card, calibration=calibration, accuracy={**card.accuracy, **held_out})
+        other_seed = seed + _SEED_OF_CALIBRATION
+        windows = {
+            book_name: simulated_spectra(book_name, plan.calibration, other_seed, plan.window, progress)
+            for book_name in plan.recipes.split("+")
+        }
+        calibration, figures = calibrate(run.network.cpu(), windows, card.classes, other_seed)
+        card = replace(card, calibration=calibration, accuracy={**card.accuracy, **figures})
     card = save_network(run.network, card, folder / f"{name}.safetensors")
     run.checkpoint.unlink(missing_ok=True)
     return card
 
 
 class _Run:
-    """A training under way."""
+    """The state of a training: network, optimiser, curve and the best weights so far."""
 
     def __init__(
         self,
@@ -304,7 +307,7 @@ class _Run:
             self.save()
 
     def record(self, command: str) -> dict[str, Any]:
-        """Return what the model card says of this training."""
+        """Return the record of this training for the model card."""
         return {
             "command": command,
             "seed": self.seed,
@@ -315,7 +318,7 @@ class _Run:
         }
 
     def save(self) -> None:
-        """Write the checkpoint: safetensors, with the numbers that are not tensors as JSON in its metadata."""
+        """Write the checkpoint: safetensors, with what is not a tensor as JSON in its metadata."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for index, state in self.optimiser.state_dict()["state"].items():
@@ -362,11 +365,11 @@ class _Run:
         with torch.random.fork_rng():
             torch.manual_seed(hash((self.seed, self.epoch)) % 2**63)
             for batch in range(batches):
-                chosen = torch.from_numpy(order[batch * plan.batch : (batch + 1) * plan.batch])
-                truth = labels[chosen].to(self.device)
-                shown = _symmetric(spectra[chosen]).to(self.device, torch.float32)
+                rows = torch.from_numpy(order[batch * plan.batch : (batch + 1) * plan.batch])
+                truth = labels[rows].to(self.device)
+                presented = _symmetric(spectra[rows]).to(self.device, torch.float32)
                 with torch.autocast(self.device.type, torch.bfloat16):
-                    scores = self.network(shown)
+                    scores = self.network(presented)
                 loss = nn.functional.cross_entropy(scores.float(), truth)
                 self.optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -389,20 +392,20 @@ class _Run:
 
 
 def _annealing(epoch: int, epochs: int) -> float:
-    """Return the factor on the learning rate: half a cosine from 1 to almost 0."""
+    """Return the factor on the learning rate: half a period of a cosine, from 1 to almost 0."""
     return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def _symmetric(spectra: Tensor) -> Tensor:
-    """Mirror the batch, turn it by 90°, both or neither: none of it changes the lattice class."""
-    mirror, turn = torch.rand(2) < 0.5
+    """Return the batch mirrored, rotated by 90°, both or neither, at random: the lattice class is unchanged."""
+    mirror, rotate = torch.rand(2) < 0.5
     spectra = mirrored(spectra) if mirror else spectra
-    return quarter_turned(spectra) if turn else spectra
+    return quarter_turned(spectra) if rotate else spectra
 
 
 def _split(images: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Split windows into four fifths for training and one fifth for validation, the same for every seed."""
-    order = np.random.default_rng(_RANDOM_NUMBERS_OF_SPLIT).permutation(images)
+    order = np.random.default_rng(_SEED_OF_SPLIT).permutation(images)
     return np.sort(order[: images * 4 // 5]), np.sort(order[images * 4 // 5 :])
 
 

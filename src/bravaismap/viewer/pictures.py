@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.phases.cells import orientation_period
 from bravaismap.result.schema import TITLES
-from bravaismap.show.maps import class_colors, edges
+from bravaismap.show.axes import class_colors, edges
 from bravaismap.viewer.state import Region
 
 __all__ = ["Overlay", "contrast", "grey", "overlay", "scale_bar"]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import COLORS, Floats, display_name
 from bravaismap.lattice.shape import CENTER
-from bravaismap.show.maps import class_colors
+from bravaismap.show.axes import class_colors
 from bravaismap.viewer.pictures import Overlay, scale_bar
 from bravaismap.viewer.state import Region
 from bravaismap.viewer.window import WindowView

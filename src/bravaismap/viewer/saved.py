@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from bravaismap.conventions import display_name
 from bravaismap.errors import InputError
 from bravaismap.export.tables import export_csv
+from bravaismap.show.axes import class_colors, figure_for_maps, label_axes, sized
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
-from bravaismap.show.maps import class_colors, figure_for_maps, label_axes, plot_classification, plot_fractions, sized
+from bravaismap.show.maps import plot_classification, plot_fractions
 from bravaismap.viewer.pictures import Overlay
 from bravaismap.viewer.state import Region, region_statistics, region_table
 from bravaismap.viewer.window import WindowView

@@ -18,7 +18,7 @@ from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
-from bravaismap.show.maps import class_colors
+from bravaismap.show.axes import class_colors
 from bravaismap.viewer import saved, state
 from bravaismap.viewer.app import Page
 from bravaismap.viewer.curves import Curves, Fit

@@ -17,7 +17,7 @@ from bravaismap.phases.reclassification import reclassify
 from bravaismap.phases.verdict import with_error
 from bravaismap.result.phase_map import PhaseMap, percent
 from bravaismap.result.schema import TITLES
-from bravaismap.show.maps import edges
+from bravaismap.show.axes import edges
 
 __all__ = [
     "Region",

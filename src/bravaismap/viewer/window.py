@@ -14,7 +14,7 @@ from bravaismap.lattice.shape import shape
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.measure.spots import find_spots, standardize, whitened_power
 from bravaismap.phases.verdict import deviations, with_error
-from bravaismap.show.maps import whole_plane
+from bravaismap.show.axes import whole_plane
 from bravaismap.spectrum import amplitude
 from bravaismap.viewer.state import Region
 

@@ -1,11 +1,11 @@
-"""A live run: frames are classified as they appear, from a folder or from a stack that grows."""
+"""Live runs: frames are classified as they appear, in a folder or in a file that grows, and appended to a result."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import AUTO, DEFAULTS, LIVE_STEPS_ALONG_WINDOW, PATIENCE, SETTLE, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError, OutputError, warn
-from bravaismap.live.arrivals import Alarm, Arrivals, Stamp
+from bravaismap.live.alarms import Alarm, RaisedAlarm
+from bravaismap.live.arrivals import Arrivals, Stamp
 from bravaismap.live.growing import GrowingStack
 from bravaismap.movie import NanPolicy, as_movie
 from bravaismap.phases.first_look import settled
@@ -31,7 +32,7 @@ from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
 
-_POLL = 0.1  # s between two looks
+_POLL = 0.1  # s between two looks at the source
 Classify = Callable[[xr.DataArray], PhaseMap]
 
 
@@ -42,26 +43,26 @@ class Frame:
     Attributes
     ----------
     line : dict
-        ``frame`` (number), ``source`` (where it came from), ``fraction`` (by class).
+        Its line of the journal: ``frame`` (number), ``source`` (where it came from), ``fraction`` (by class).
     seconds : float
-        What it took to classify and store it.
-    alarms : list of dict
+        Time that its classification and storage took.
+    alarms : tuple of RaisedAlarm
         The alarms that it raised.
     """
 
     line: dict[str, Any]
     seconds: float
-    alarms: list[dict[str, Any]] = field(default_factory=list)
+    alarms: tuple[RaisedAlarm, ...] = ()
 
 
 class FolderSource:
-    """The images of a folder, in natural order, as they become complete.
+    """A folder whose images are classified in natural order, as they become complete.
 
     Parameters
     ----------
     folder : Path
     pattern : str
-        Which files, for example ``"*.tif"``.
+        Pattern of the names of files, for example ``"*.tif"``.
     settle, patience : float
         See :class:`bravaismap.live.arrivals.Arrivals`.
     options
@@ -99,29 +100,29 @@ class FolderSource:
                 self._arrivals.finish(name)
 
     def _listing(self) -> dict[str, Stamp]:
-        found = {}
+        stamps = {}
         for path in self.folder.iterdir():
             kind = path.suffix[1:].lower()
             if self._arrivals.is_done(path.name):
                 continue
             if not path.name.startswith(".") and kind in FORMATS and fnmatch(path.name, self._pattern):
                 try:
-                    about = path.stat()
+                    stamp = _stamp(path)
                 except OSError:  # gone again
                     continue
                 if path.is_file():
-                    found[path.name] = Stamp(about.st_size, about.st_mtime_ns)
-        return found
+                    stamps[path.name] = stamp
+        return stamps
 
 
 class StackSource:
-    """The frames of one file that grows.
+    """A file that grows, whose frames are classified as they become complete.
 
     Parameters
     ----------
     path : Path
     dataset : str, optional
-        Which array of the file.
+        Name of the array in a file with several.
     settle : float
         Seconds for which the file must not have changed before its last frame counts as complete.
     options
@@ -131,29 +132,28 @@ class StackSource:
     def __init__(self, path: Path, dataset: str | None = None, settle: float = SETTLE, **options: Any) -> None:
         self.path, self._settle = path, settle
         self._stack = GrowingStack(path, dataset, **options)
-        self._seen: tuple[Stamp, float] = (Stamp(0, 0), 0.0)
+        self._stamp, self._since = Stamp(0, 0), 0.0
 
     def __str__(self) -> str:
         return str(self.path)
 
     def ready(self, done: set[str], now: float, classify: Classify) -> Iterator[tuple[str, PhaseMap]]:
-        """Classify each new frame and yield its name and map; the last one waits until the file rests."""
+        """Classify each new frame and yield its name and map; the last one waits until the file has settled."""
         if not self.path.exists():
             return
-        about = self.path.stat()
-        stamp = Stamp(about.st_size, about.st_mtime_ns)
-        if stamp != self._seen[0]:
-            self._seen = stamp, now
-        rests = now - self._seen[1] >= self._settle
+        stamp = _stamp(self.path)
+        if stamp != self._stamp:
+            self._stamp, self._since = stamp, now
+        settled = now - self._since >= self._settle
         count, index = self._stack.length(), len(done)
-        ahead = self._stack.frame(index) if index < count else None
-        while ahead is not None:
+        frame = self._stack.frame(index) if index < count else None
+        while frame is not None:
             following = self._stack.frame(index + 1) if index + 1 < count else None
-            written = rests and not _blank(ahead)
-            if not written and (following is None or _blank(following)):
+            complete = settled and not _is_blank(frame)
+            if not complete and (following is None or _is_blank(following)):
                 return
-            yield f"{self.path.name} [{index}]", classify(ahead)
-            index, ahead = index + 1, following
+            yield f"{self.path.name} [{index}]", classify(frame)
+            index, frame = index + 1, following
 
 
 def watch(
@@ -172,20 +172,21 @@ def watch(
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,
 ) -> Iterator[Frame]:
-    """Classify frames as they appear and append them to a result, which may exist from an earlier run.
+    """Classify frames as they appear and append them to a result, which an earlier run may have begun.
 
     Parameters
     ----------
     source : FolderSource or StackSource
     output : Path
-        The ``.zarr`` folder. Alarms are appended to ``alarms.jsonl`` beside it.
+        The ``.zarr`` folder. Alarms that are raised are appended to ``alarms.jsonl`` beside it.
     alarms : list of Alarm, optional
+        Alarms that every frame may raise.
     until_idle : float, optional
-        Stop after so many seconds without a new frame; never when not given.
+        Stop after this many seconds without a new frame; never when not given.
     frame_time : float, optional
         Time from one frame to the next in s.
     clock : callable
-        Returns the time in s.
+        Returns the time in s, from any origin.
     window : int or "auto"
         Side of a window in px; ``"auto"`` takes what suits the first frame, or what the result that is continued has.
     step : int, optional
@@ -213,14 +214,14 @@ def watch(
     def classify(pixels: xr.DataArray) -> PhaseMap:
         nonlocal size, settings
         if size is not None and pixels.shape != size:
-            found, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
+            given, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
             raise InputError(
-                f"{pixels.attrs.get('source', source)}: a frame of {found}, but those before have {expected}"
+                f"{pixels.attrs.get('source', source)}: a frame of {given}, but those before have {expected}"
             )
         frame = as_movie(pixels)
         settings = settled(settings, frame, LIVE_STEPS_ALONG_WINDOW)
         phases = map_movie(frame, settings)
-        size = pixels.shape  # of the first that can be mapped
+        size = pixels.shape  # from the first frame that can be mapped on
         return phases
 
     try:
@@ -255,28 +256,34 @@ def _continued(settings: Settings, output: Path) -> Settings:
 
 
 def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:
-    """Return the run card of a live run, given the map of its first frame."""
+    """Return the run card of a live run from the map of its first frame."""
     movie = {name: phases.attrs[name] for name in ("frame_size", "pixel_size_nm")}
     movie = {"input": str(source), **movie, "frame_time_s": frame_time}
     return settings.map_card(chosen_model(settings).record, movie)
 
 
-def _raise(alarms: list[Alarm], line: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Return the alarms that a frame raises, and write them down."""
+def _raise(alarms: list[Alarm], line: dict[str, Any], path: Path) -> tuple[RaisedAlarm, ...]:
+    """Return the alarms that a frame raises, and append them to a file."""
     raised = []
     for alarm in alarms:
         fraction = line["fraction"].get(alarm.rule.lattice, 0.0)
         slope = alarm.update(fraction)
         if slope is not None:
-            about = {"alarm": str(alarm.rule), "frame": line["frame"], "source": line["source"], "fraction": fraction}
-            raised.append(about | {"per_frame": round(slope, 6), "unix_time": round(time.time(), 3)})
+            frame, source, now = line["frame"], line["source"], round(time.time(), 3)
+            raised.append(RaisedAlarm(str(alarm.rule), frame, source, fraction, round(slope, 6), now))
     if raised:
         with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in raised)
-    return raised
+            file.writelines(json.dumps(asdict(alarm), ensure_ascii=False) + "\n" for alarm in raised)
+    return tuple(raised)
 
 
-def _blank(frame: xr.DataArray) -> bool:
-    """Whether nothing has been written to a frame yet."""
+def _stamp(path: Path) -> Stamp:
+    """Return the size and the time of the last change of a file; `OSError` if it is not there."""
+    state = path.stat()
+    return Stamp(state.st_size, state.st_mtime_ns)
+
+
+def _is_blank(frame: xr.DataArray) -> bool:
+    """Tell whether nothing has been written to a frame yet."""
     values = np.asarray(frame)
     return bool(values.max() == values.min())

@@ -21,8 +21,8 @@ import xarray as xr
 
 from bravaismap.classify.models import NetworkClassifier
 from bravaismap.errors import InputError, OutputError
-from bravaismap.live.arrivals import Alarm, parse_rule
-from bravaismap.live.run import FolderSource, StackSource, watch
+from bravaismap.live.alarms import Alarm, parse_rule
+from bravaismap.live.watching import FolderSource, StackSource, watch
 from bravaismap.phases.map import map_phases
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore
@@ -208,7 +208,7 @@ def test_frames_that_another_process_added_are_not_added_twice(
     for i in range(3):
         np.save(source / f"f{i}.npy", MOVIE[i])
     assert len(run_on(folder(source), output, quick)) == 3
-    monkeypatch.setattr("bravaismap.live.run.journal_of", lambda path: journal_of(path)[:1])
+    monkeypatch.setattr("bravaismap.live.watching.journal_of", lambda path: journal_of(path)[:1])
     with pytest.raises(OutputError, match="another process has added frames"):
         run_on(folder(source), output, quick)
     assert len(journal_of(output)) == 3
@@ -302,14 +302,6 @@ def test_growing_stack(name: str, grow: Callable[[Path], None], quick: NetworkCl
     assert run_on(StackSource(path, settle=0.1), output, quick) == []
 
 
-def test_stack_with_several_movies_says_so(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "s.h5", "w") as file:
-        file["a"], file["b"] = MOVIE, MOVIE
-    with pytest.raises(InputError, match=r"several movies in it \(a, b\); choose one with --dataset"):
-        StackSource(tmp_path / "s.h5")._stack.length()
-    assert StackSource(tmp_path / "s.h5", "b")._stack.length() == 6
-
-
 # Alarms and the command
 
 
@@ -326,7 +318,7 @@ def test_alarm_is_written_down_once(quick: NetworkClassifier, tmp_path: Path, mo
         return phases
 
     growing.share = 0.02  # type: ignore[attr-defined]
-    monkeypatch.setattr("bravaismap.live.run.map_movie", growing)
+    monkeypatch.setattr("bravaismap.live.watching.map_movie", growing)
     seen = []
     for _ in range(2):  # the second run has nothing new
         alarms = [Alarm(parse_rule("none>0.05"), 3)]
