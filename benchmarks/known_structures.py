@@ -2,10 +2,11 @@
 
 python benchmarks/known_structures.py [--convolution] [--json FILE]        (needs the extra `physics`)
 
-The stills of benchmarks/physical_movie.py: HAADF of one cell, tiled in any orientation. The theory of a projection is the
-two-dimensional space group of all its atoms, whatever their height. Two multislice images are not that: on the grid of
-the potential the two atoms of graphene, at thirds of the cell, come out 15 % apart (p3m1), and rutile is cut so that one of
-its two Ti columns begins half a cell deeper, which makes it 12 % dimmer (c2mm). With --convolution both are what they are.
+The stills of benchmarks/physical_movie.py: HAADF of one cell, tiled in any orientation. The theory of a projection is
+the two-dimensional space group of all its atoms, whatever their height. Two multislice images are not that: on the grid
+of the potential the two atoms of graphene, at thirds of the cell, come out 15 % apart (p3m1), and rutile is cut so that
+one of its two Ti columns begins half a cell deeper, which makes it 12 % dimmer (c2mm). With --convolution both are what
+they are.
 """
 
 from __future__ import annotations

@@ -221,12 +221,13 @@ def summary(rows: list[tuple]) -> dict:
             right &= found
         told = probability.max(axis=1) > 0
         clear = breaking > CLEAR
-        error = calibration_error(probability.max(axis=1)[told], right[told])
+        sure = probability.max(axis=1)
+        error = calibration_error(sure[told], right[told])
         shy = told & ~clear
         figures[name] = {
             "right": float(right.mean()), "clear": float(right[clear].mean()), "images_clear": int(clear.sum()),
             "with_lattice": float(right[clear & found].mean()), "calibration_error": float(error),
-            "calibration_error_below": float(calibration_error(probability.max(axis=1)[shy], right[shy]) if shy.any() else 0),
+            "calibration_error_below": calibration_error(sure[shy], right[shy]) if shy.any() else 0.0,
         }  # fmt: skip
         each = figures[name]
         print(
