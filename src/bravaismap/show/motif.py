@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bravaismap.conventions import COLORS, SEQUENTIAL_CMAP
 from bravaismap.motif.structure_text import cell_text
-from bravaismap.show.maps import sized
+from bravaismap.show.axes import sized
 
 __all__ = ["plot_motif"]
 
