@@ -102,12 +102,18 @@ def test_known_structures(
 
 def test_rotation_scale_and_offset_do_not_matter(pattern: Callable[..., Pattern]) -> None:
     drawn = pattern("p3m1", [(1 / 3, 2 / 3), (2 / 3, 1 / 3)], heights=(1.0, 0.45), counts=60.0, width=1.7)
-    images = (drawn.image, drawn.image.T, np.rot90(drawn.image), 1e-9 * drawn.image - 3.0, 1e12 * drawn.image)
+    images = (drawn.image, drawn.image.T, np.rot90(drawn.image), 1e-9 * drawn.image - 1e-8, 1e12 * drawn.image)
     first, *others = (motif(image.copy(), **PERFECT) for image in images)
     for other in others:
         assert other.attrs["plane_group"] == first.attrs["plane_group"] == "p3m1"
         np.testing.assert_allclose(np.sort(other["amplitude"] / other["amplitude"].max())[-6:],
                                    np.sort(first["amplitude"] / first["amplitude"].max())[-6:], atol=0.02)  # fmt: skip
+    for other, factor in zip(others[2:], (1e-9, 1e12), strict=True):
+        for name in ("height", "height_std", "amplitude", "amplitude_std", "cell_std"):
+            np.testing.assert_allclose(other[name], factor * first[name], rtol=1e-3)
+        for name in ("x", "y", "width"):
+            np.testing.assert_allclose(other[f"{name}_std"], first[f"{name}_std"], rtol=1e-3)
+    np.testing.assert_allclose(others[2]["cell"], 1e-9 * first["cell"] - 1e-8, rtol=1e-6)
 
 
 def test_what_is_masked_or_not_finite_is_left_out(pattern: Callable[..., Pattern]) -> None:

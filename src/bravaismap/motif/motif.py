@@ -24,7 +24,7 @@ from bravaismap.motif.belonging import belonging
 from bravaismap.motif.columns import Columns, find_columns
 from bravaismap.motif.plane_groups import PLANE_GROUPS, Setting, contains
 from bravaismap.motif.settings import SYSTEMATIC
-from bravaismap.motif.structure_factors import PatternFit, StructureFactors, structure_factors
+from bravaismap.motif.structure_factors import PatternFit, StructureFactors, fit_pattern, structure_factors
 from bravaismap.motif.symmetry import GroupFit, Symmetry, find_symmetry
 from bravaismap.motif.translations import fit_cell
 from bravaismap.movie import as_movie, finite_pixels, pixel_size
@@ -33,8 +33,9 @@ __all__ = ["extinct", "motif"]
 
 Floats = NDArray[np.floating]
 
-#: Share of the pixels that must fall out for the rest to be fitted anew.
-_MATTERS = 0.005
+_IN_UNITS_OF_THE_IMAGE = ("cell", "cell_std", "amplitude", "amplitude_std", "height", "height_std")
+#: Share of the pixels that must fall out for the rest to be fitted anew, and that must be left.
+_MATTERS, _ENOUGH = 0.005, 0.05
 #: Misfit of a group, as a fraction, below which one that was not chosen is reported as pseudosymmetry.
 _PSEUDO = 0.25
 #: Fractional coordinates are given from minus this on, so that a column at 0 is not one at 1 by its errors.
@@ -100,15 +101,17 @@ def motif(
         For more than one frame, less than 32 px a side, no lattice, a basis that is none or a mask of another shape.
     """
     movie = as_movie(image)
-    pixels, weight = _pixels(movie, mask)
+    pixels, weight, level, contrast = _pixels(movie, mask)
     reduced, covariance = _lattice(pixels, weight, basis)
     cells = float(weight.sum() / abs(np.linalg.det(reduced)))
     if cells < _LEAST_CELLS:
         raise InputError(f"the image holds {cells:.1f} cells of the lattice; expected {_LEAST_CELLS:.0f} or more")
-    fit = fit_cell(pixels, reduced, weight, systematic)
-    kept = belonging(fit)
-    if weight.sum() - kept.sum() > _MATTERS * weight.sum() and kept.sum() > 0.05 * weight.sum():
-        fit = fit_cell(pixels, fit.basis, kept, systematic)
+    first = fit_pattern(pixels, reduced, weight)
+    kept = belonging(first)
+    if weight.sum() - kept.sum() > _MATTERS * weight.sum() and kept.sum() > _ENOUGH * weight.sum():
+        fit = fit_cell(pixels, reduced, kept, systematic)
+    else:
+        fit = fit_cell(pixels, reduced, weight, systematic, first.phase)
     turn = fit.basis @ np.linalg.inv(reduced)
     covariance = np.kron(turn, np.eye(2)) @ covariance @ np.kron(turn, np.eye(2)).T
     factors = structure_factors(fit)
@@ -126,11 +129,15 @@ def motif(
     )  # fmt: skip
     found["used"] = (("py", "px"), fit.weight > 0, {"long_name": "pixels of the average"})
     attributes = _about(symmetry, distortion, systematic, fit, lattice_std)
-    return xr.Dataset(found, attrs=attributes).set_coords(["u", "v", "h", "k", "group"])
+    result = xr.Dataset(found, attrs=attributes).set_coords(["u", "v", "h", "k", "group"])
+    for name in _IN_UNITS_OF_THE_IMAGE:
+        result[name].values *= contrast
+    result["cell"].values += level
+    return result
 
 
-def _pixels(movie: xr.DataArray, mask: ArrayLike | None) -> tuple[Floats, Floats]:
-    """Return the image in double precision, and 1 for each pixel that is to be used."""
+def _pixels(movie: xr.DataArray, mask: ArrayLike | None) -> tuple[Floats, Floats, float, float]:
+    """Return the image in units of its contrast about its mean, 1 for each pixel to be used, mean and contrast."""
     if len(movie) != 1:
         raise InputError(f"a movie of {len(movie)} frames was given; expected one image, such as movie[0]")
     frame = np.asarray(movie.data[:1])
@@ -149,7 +156,8 @@ def _pixels(movie: xr.DataArray, mask: ArrayLike | None) -> tuple[Floats, Floats
     pixels = finite_pixels(frame, nan="fill")[0].astype(np.float64)
     if np.ptp(pixels[finite]) == 0:
         raise InputError("an image without contrast was given; expected one that shows a lattice")
-    return pixels, finite.astype(np.float64)
+    level, contrast = float(pixels[finite].mean()), float(pixels[finite].std())
+    return (pixels - level) / contrast, finite.astype(np.float64), level, contrast
 
 
 def _lattice(pixels: Floats, weight: Floats, basis: ArrayLike | None) -> tuple[Floats, Floats]:

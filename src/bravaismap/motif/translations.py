@@ -35,7 +35,9 @@ _MOST, _TELLING = 90, 0.02
 _LARGEST_SIDE = 40  # orders to each side, beyond which a larger cell is not looked for
 
 
-def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0.0) -> PatternFit:
+def fit_cell(
+    image: Floats, basis: Floats, weight: Floats, systematic: float = 0.0, phase: LocalPhase | None = None
+) -> PatternFit:
     """Fit a periodic pattern in the cell whose translations the motif has.
 
     Parameters
@@ -49,13 +51,15 @@ def fit_cell(image: Floats, basis: Floats, weight: Floats, systematic: float = 0
     systematic : float
         Part of what Wilson's law expects that a structure factor between the measured ones may have by other faults of
         an image than noise, before a larger cell is taken for it.
+    phase : LocalPhase, optional
+        Where every pixel lies in the cell of the reduced basis; found from the image when not given.
 
     Returns
     -------
     PatternFit
         Its `basis` is reduced.
     """
-    fit = fit_pattern(image, reduce_basis(basis), weight)
+    fit = fit_pattern(image, reduce_basis(basis), weight, phase)
     for larger in (False, True, True):
         change = _larger(fit, systematic) if larger else _smaller(fit)
         if change is None and larger:
