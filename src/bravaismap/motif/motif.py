@@ -111,7 +111,7 @@ def motif(
     if weight.sum() - kept.sum() > _MATTERS * weight.sum() and kept.sum() > _ENOUGH * weight.sum():
         fit = fit_cell(pixels, reduced, kept, systematic)
     else:
-        fit = fit_cell(pixels, reduced, weight, systematic, first.phase)
+        fit = fit_cell(pixels, reduced, weight, systematic, first)
     turn = fit.basis @ np.linalg.inv(reduced)
     covariance = np.kron(turn, np.eye(2)) @ covariance @ np.kron(turn, np.eye(2)).T
     factors = structure_factors(fit)

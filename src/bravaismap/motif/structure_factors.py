@@ -237,19 +237,24 @@ def _slow(image: Floats, weight: Floats, sigma: float) -> Floats:
         gaussian_filter(count, sigma / block, mode="constant") + 1e-6 * block**2
     )
     lines = [np.arange(side, dtype=float) for side in image.shape]
-    background = np.tensordot(surface, _quadratic(lines, image.shape), 1)
+    y, x = _unit_places(lines, image.shape)
+    down, across = y * (surface[1] + surface[3] * y), x * (surface[2] + surface[5] * x)
+    background = surface[0] + down[:, None] + across + np.outer(surface[4] * y, x)
     degree = [min(3, len(line) - 1) for line in centers]
     if min(degree) == 0:
         return np.asarray(background + local.mean())
     return np.asarray(background + RectBivariateSpline(*centers, local, kx=degree[0], ky=degree[1])(*lines))
 
 
+def _unit_places(lines: list[Floats], shape: tuple[int, ...]) -> list[Floats]:
+    """Return places along y and x from −1 to 1."""
+    return [2 * line / max(side - 1, 1) - 1 for line, side in zip(lines, shape, strict=True)]
+
+
 def _quadratic(lines: list[Floats], shape: tuple[int, ...]) -> Floats:
-    """Return the six terms of a quadratic surface at places (y, x), (6, len(y), len(x))."""
-    y, x = (2 * line / max(side - 1, 1) - 1 for line, side in zip(lines, shape, strict=True))
-    one = np.ones((len(y), len(x)))
-    y, x = one * y[:, None], one * x
-    return np.stack([one, y, x, y**2, y * x, x**2])
+    """Return the six terms 1, y, x, y², yx, x² of a quadratic surface at places, (6, len(y), len(x))."""
+    y, x = np.meshgrid(*_unit_places(lines, shape), indexing="ij")
+    return np.stack([np.ones_like(y), y, x, y**2, y * x, x**2])
 
 
 def _rows(rest: Floats, weight: Floats) -> Floats:

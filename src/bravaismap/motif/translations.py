@@ -36,7 +36,7 @@ _LARGEST_SIDE = 40  # orders to each side, beyond which a larger cell is not loo
 
 
 def fit_cell(
-    image: Floats, basis: Floats, weight: Floats, systematic: float = 0.0, phase: LocalPhase | None = None
+    image: Floats, basis: Floats, weight: Floats, systematic: float = 0.0, first: PatternFit | None = None
 ) -> PatternFit:
     """Fit a periodic pattern in the cell whose translations the motif has.
 
@@ -51,15 +51,15 @@ def fit_cell(
     systematic : float
         Part of what Wilson's law expects that a structure factor between the measured ones may have by other faults of
         an image than noise, before a larger cell is taken for it.
-    phase : LocalPhase, optional
-        Where every pixel lies in the cell of the reduced basis; found from the image when not given.
+    first : PatternFit, optional
+        The fit with this basis, reduced, and weight, where there is one.
 
     Returns
     -------
     PatternFit
         Its `basis` is reduced.
     """
-    fit = fit_pattern(image, reduce_basis(basis), weight, phase)
+    fit = fit_pattern(image, reduce_basis(basis), weight) if first is None else first
     for larger in (False, True, True):
         change = _larger(fit, systematic) if larger else _smaller(fit)
         if change is None and larger:
