@@ -12,8 +12,6 @@ from bravaismap.classify import likelihood
 from bravaismap.classify.posterior import (
     cell,
     class_probability,
-    least_evidence,
-    none_probability,
     sample_probability,
     shape_covariance,
 )
@@ -21,6 +19,7 @@ from bravaismap.classify.tiling import WORDS, Placed, distinct_words
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.lattice.shape import hyperbolic_distance
+from bravaismap.measure.odds import least_evidence, none_probability
 
 CELLS = {
     "square": (10.0, 10.0, 90.0),

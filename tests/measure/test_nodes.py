@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from bravaismap.classify.posterior import none_probability
+from bravaismap.measure.indexing import index_spots
 from bravaismap.measure.measurement import measure
-from bravaismap.measure.nodes import broad_power, ring_power
-from bravaismap.measure.spots import Spectrum, standardize, whitened_power
+from bravaismap.measure.nodes import broad_power, distinct_power, ring_power, streak_power
+from bravaismap.measure.odds import none_probability
+from bravaismap.measure.spots import Spectrum, Spots, standardize, whitened_power
 
 SIDE = 128
 
@@ -50,6 +52,25 @@ def test_a_spot_keeps_its_broad_power_and_a_ring_loses_it() -> None:
             assert float(both[0]) > 20
         else:
             assert float(both.max()) < 6
+
+
+def test_a_wave_counts_by_how_it_stands_out_of_a_streak() -> None:
+    power = torch.ones(1, SIDE - 1, SIDE // 2 + 2)
+    power[:, :, 21] = 40.0  # rows that are displaced smear a spot along k_y
+    power[0, 63 + 5, 21] = power[0, 63 + 5, 41] = 100.0
+    spectrum = Spectrum(power, torch.ones_like(power))
+    at = torch.tensor([[[5.0, 20.0], [5.0, 40.0], [-5.0, -20.0]]])
+    streak = streak_power(spectrum, at)[0]
+    assert float(streak[0] / streak[1]) == pytest.approx(40)
+    assert float(streak[2]) == float(streak[0])
+    smeared, sharp, _ = distinct_power(spectrum, at)[0][0].tolist()
+    assert smeared < 3 < 50 < sharp
+
+
+def test_spots_on_one_line_give_no_degenerate_basis() -> None:
+    line = torch.arange(1.0, 13.0)[None, :, None] * torch.tensor([7.0, 0.0])
+    basis, _ = index_spots(Spots(line, torch.full((1, 12), 50.0), 0.25))
+    assert bool((torch.linalg.det(basis).abs() > 1).all())
 
 
 def test_amorphous_rings_are_none() -> None:

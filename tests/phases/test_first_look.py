@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bravaismap.lattice import basis_from_cell
+from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.movie import as_movie
 from bravaismap.phases.first_look import WindowChoice, choose_window, window_for
 from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites

@@ -10,11 +10,12 @@ class                prior over its lattices (no length enters: the prior knows 
 ==================== ===========================================================================================
 square, hexagonal    one point
 rectangular          b/a uniform over 1–2.2 (92 %), an exponential tail of ln b/a beyond
-centered_rectangular angle of the two equal vectors: uniform over 35°–85° and 95°–125° (95 %), rest outside
+centered_rectangular angle of the two equal vectors: uniform over 28°–85° and 95°–125° (95 %), rest outside
 oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %), a tail of ln b/a (8 %); rest anything
 ==================== ===========================================================================================
 
-These are the ranges of the paper's training set, with tails so that no lattice is impossible.
+These are the ranges of the paper's training set, with tails so that no lattice is impossible. The angle of a centred
+cell begins at 35° there; at 28° the reduced cell has b = 2a, as the longest oblique ones.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _SCALES = ((0.97, 1.0), (0.03, 6.0))
 Scales = tuple[tuple[float, float], ...]
 _BROAD = 0.03 * 6 / math.pi
 _LONGEST = 2.2
+#: Degrees between the equal vectors of a centred cell whose reduced cell has b = 2a.
+_SMALLEST_ANGLE = 28
 #: Points and lines of the classes: which images to look at, and how often each of them counts.
 _LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
 _LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
@@ -196,9 +199,10 @@ def _half_angle(degrees: float) -> float:
 
 def _arc_prior(s: Tensor) -> Tensor:
     """Density in s = ln cot(θ/2), θ the angle between the two equal vectors folded to below 90°, on |τ| = 1."""
-    small, middle, large = (_half_angle(degrees) for degrees in (35, 55, 85))
-    density = torch.where(s > middle, 0.95 / 80, torch.where(s > large, 1.9 / 80, 0.02 / 5))
-    density = torch.where(s > small, 0.03 / 35, density)
+    small, middle, large = (_half_angle(degrees) for degrees in (_SMALLEST_ANGLE, 55, 85))
+    density = torch.where(s > middle, 0.95, torch.where(s > large, 1.9, 0.0)) / (115 - _SMALLEST_ANGLE)
+    density = torch.where(s > large, density, 0.02 / 5)
+    density = torch.where(s > small, 0.03 / _SMALLEST_ANGLE, density)
     return density * (180 / math.pi) / torch.cosh(s)  # dθ = sin θ ds, sin θ = 1 / cosh s
 
 

@@ -16,12 +16,16 @@ from bravaismap.classify.cells import classified
 from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
-from bravaismap.classify.posterior import least_evidence, reduce_measured
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
+from bravaismap.lattice.sublattices import reduce_measured
+from bravaismap.measure.agreement import CommonLattice
+from bravaismap.measure.enlargement import is_enlarged
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
+from bravaismap.measure.odds import least_evidence
+from bravaismap.measure.whole_image import has_parts, measure_whole
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.windows import SMALLEST_WINDOW
 
@@ -130,10 +134,13 @@ class LatticeClassifier:
         Standard deviation of each component of the linear map from sample to image, as a fraction.
     device : str
         Device that it computes on; see :func:`load_model`.
+    whole : bool
+        Whether the images are whole ones, of which large ones are answered from their parts, and not windows.
     """
 
     distortion: float = DEFAULTS.distortion
     device: str = PROCESSOR
+    whole: bool = False
 
     def __post_init__(self) -> None:
         checked_distortion(self.distortion)
@@ -168,6 +175,8 @@ class LatticeClassifier:
         Answer
             With `cells`.
         """
+        if self.whole and (has_parts(images.shape[1:]) or any(is_enlarged(image) for image in images)):
+            return self._of_whole_images(images, samples, seed)
 
         def part(rows: slice) -> Answer:
             batch = torch.from_numpy(np.ascontiguousarray(images[rows], np.float32)).to(self.device)
@@ -182,11 +191,33 @@ class LatticeClassifier:
 
         return Answer.concatenate(in_batches(part, images.shape, self.device))
 
+    def lattices(self, image: Floats) -> list[CommonLattice]:
+        """Return the lattices that an image (y, x) shows, the one with the most evidence first.
+
+        Raises
+        ------
+        InputError
+            If the image is smaller than 32 px.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+        with torch.inference_mode():
+            return measure_whole(pixels)
+
+    def _of_whole_images(self, images: Floats, samples: int, seed: int) -> Answer:
+        cells = Cells.of_constant(len(images))
+        for i, image in enumerate(images):
+            cells.evidence[i] = least_evidence(image.size)
+            for lattice in self.lattices(image)[:1]:
+                basis, covariance = reduce_measured(lattice.basis[None], lattice.covariance[None])
+                cells.basis[i], cells.covariance[i] = basis[0], covariance[0]
+                cells.evidence[i] = max(lattice.evidence, cells.evidence[i])
+        return classified(cells, self.distortion, samples, seed, self.device)
+
 
 def prepared(
     classifier: Classifier, images: NDArray[Any], preprocessing: Preprocessing | Literal["auto"] = "auto"
 ) -> Classifier:
-    """Return a classifier prepared for whole images: a network with its preprocessing, any other as it is.
+    """Return a classifier prepared for whole images: a network with its preprocessing, the measurement with parts.
 
     Parameters
     ----------
@@ -196,6 +227,8 @@ def prepared(
         ``auto`` keeps the preprocessing of the network, if it has one; otherwise it is ``window`` for images of a side
         of up to `WHOLE_IMAGE_SIDE` px and ``paper`` for larger ones.
     """
+    if isinstance(classifier, LatticeClassifier):
+        return replace(classifier, whole=True)
     if not isinstance(classifier, NetworkClassifier):
         return classifier
     if preprocessing == "auto":

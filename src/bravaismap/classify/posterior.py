@@ -24,20 +24,17 @@ from torch import Tensor
 from bravaismap.classify.likelihood import Shapes, likelihood
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Floats
-from bravaismap.lattice.basis import cell_from_basis, reduce_basis
+from bravaismap.lattice.basis import cell_from_basis
 from bravaismap.lattice.deviation import deviation
 from bravaismap.lattice.shape import Complexes
-from bravaismap.lattice.sublattices import DOUBLED, kronecker_lift
+from bravaismap.lattice.sublattices import DOUBLED, kronecker_lift, reduce_measured
+from bravaismap.measure.odds import none_probability
 
 __all__ = [
-    "EVEN_EVIDENCE",
     "Cell",
     "cell",
     "cell_std",
     "class_probability",
-    "least_evidence",
-    "none_probability",
-    "reduce_measured",
     "sample_probability",
     "shape_covariance",
 ]
@@ -183,23 +180,6 @@ def class_probability(
     return _with_none(lattices, none_probability(evidence))
 
 
-def none_probability(evidence: ArrayLike) -> Floats:
-    """Return the probability that there is no lattice, from the log evidence for one."""
-    return np.asarray(expit(-_ODDS_SLOPE * (np.asarray(evidence, float) - EVEN_EVIDENCE)))
-
-
-def least_evidence(pixels: int) -> float:
-    """Return the least evidence that a window of so many pixels can give, so that `none` is not surer than it can be.
-
-    A lattice too faint or too large for a window leaves no evidence in it. How often is a matter of what people look
-    at: of our `simulated` and `realistic` lattices none of 2000 in windows of 128 px, of `wide` ones a fifth. It is
-    taken to be 0.3 % there and 16 times as much for half the side, but at most 8 % (below 57 px), or nothing would be
-    called `none`.
-    """
-    missed = min(0.003 * (128**2 / pixels) ** 2, 0.08)
-    return EVEN_EVIDENCE - float(np.log(0.2 / missed)) / _ODDS_SLOPE
-
-
 def sample_probability(
     basis: ArrayLike,
     covariance: ArrayLike,
@@ -313,9 +293,6 @@ def _folded(tau: Complexes) -> Complexes:
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
-#: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
-EVEN_EVIDENCE = 23.0
-_ODDS_SLOPE = 0.45
 #: Share of the measurements that are of another lattice than the crystal's: that of clear ones, what comes to it where
 #: the evidence is least, and the evidence at half of this with the width of the fall; on held-apart simulated windows.
 _MISTAKEN = (0.001, 0.3, 90.0, 12.0)
@@ -326,12 +303,3 @@ _ANYTHING = 1.0
 def _mistaken(evidence: Floats) -> Floats:
     least, more, middle, width = _MISTAKEN
     return np.asarray(least + more * expit((middle - evidence) / width))
-
-
-def reduce_measured(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the reduced basis of each lattice (n, 2, 2) and its covariance (n, 4, 4)."""
-    basis = np.asarray(basis, float)
-    reduced = reduce_basis(basis)
-    change = np.rint(reduced @ np.linalg.inv(basis))
-    wide = kronecker_lift(change)
-    return reduced, wide @ np.asarray(covariance, float) @ np.swapaxes(wide, 1, 2)

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
+from bravaismap.lattice.basis import reduce_basis
+
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
     from bravaismap.conventions import Floats
 
-__all__ = ["DIVIDED", "DOUBLED", "kronecker_lift"]
+__all__ = ["DIVIDED", "DOUBLED", "kronecker_lift", "reduce_measured"]
 
 #: The three sublattices of index 2: every second row of points is left out. Applied to a reciprocal basis it is every
 #: second row of nodes, and the cell of the direct lattice is halved.
@@ -62,3 +65,12 @@ def kronecker_lift(change: Any) -> Any:
     rows, columns = change.shape[-2:]
     product = change[..., :, None, :, None] * identity[:, None, :]
     return product.reshape(*change.shape[:-2], 2 * rows, 2 * columns)
+
+
+def reduce_measured(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the reduced basis of each lattice (n, 2, 2) and its covariance (n, 4, 4)."""
+    basis = np.asarray(basis, float)
+    reduced = reduce_basis(basis)
+    change = np.rint(reduced @ np.linalg.inv(basis))
+    wide = kronecker_lift(change)
+    return reduced, wide @ np.asarray(covariance, float) @ np.swapaxes(wide, 1, 2)

@@ -20,6 +20,8 @@ __all__ = ["distinct", "index_spots", "reduce_rows"]
 _STRONG = 12
 _DIFFERENCES = 6
 _STRAY = 0.03
+#: Side, in bins, of the square lattice that stands for none, where all spots lie on one line.
+_EMPTY = 16.0
 
 
 def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tensor, Tensor]:
@@ -50,6 +52,7 @@ def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tens
     for _ in range(2):
         basis = _least_squares(basis, spots.position, weight, tolerance)
     basis = reduce_rows(basis)
+    basis = torch.where(_usable(basis)[..., None, None], basis, _EMPTY * torch.eye(2, device=basis.device))
     score = _score(basis, spots.position, weight, tolerance, spread=0.1)
     return distinct(basis, score, count)
 
@@ -123,10 +126,14 @@ def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread
     )
     gain = density.mul_(1 - _STRAY).add_(_STRAY).log_().masked_fill_(centre, -3.0)
     score = (weight[:, None] @ gain)[:, 0]
+    return torch.where(_usable(basis), score, score.new_full((), -1e3))
+
+
+def _usable(basis: Tensor) -> Tensor:
+    """Which bases have vectors of two bins or more, not nearly along one line (nor NaN)."""
     lengths = basis.square().sum(-1)
-    sine = area / lengths.prod(-1).sqrt().clamp_min(1e-9)
-    usable = (lengths.amin(-1) > 2.0**2) & (sine > 0.15)
-    return torch.where(usable, score, score.new_full((), -1e3))
+    sine = _cross(basis).abs() / lengths.prod(-1).sqrt().clamp_min(1e-9)
+    return (lengths.amin(-1) > 2.0**2) & (sine > 0.15)
 
 
 def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float) -> Tensor:

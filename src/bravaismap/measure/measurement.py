@@ -15,8 +15,19 @@ from torch import Tensor
 from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import DIVIDED, DOUBLED, kronecker_lift
 from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
-from bravaismap.measure.nodes import broad_power, evidence, log_ratio, node_orders, node_power, ring_power
+from bravaismap.measure.nodes import (
+    STREAK_PEAK,
+    broad_power,
+    evidence,
+    log_ratio,
+    node_orders,
+    node_power,
+    ring_power,
+    streak_power,
+)
+from bravaismap.measure.periods import both_ways
 from bravaismap.measure.refinement import refine
+from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
 __all__ = ["SMALLEST_SIDE", "Measurement", "measure"]
@@ -51,6 +62,8 @@ _RING_PEAK = 3.5
 #: Factor on the covariance, and the number of cells below which few atoms make it too small; fitted on simulation.
 _INFLATE = 1.1
 _FEW = 3.0
+#: Shortest primitive vector that a grid of pixels can show, in px.
+_SHORTEST = 2.0
 #: Side of the smallest window that can be measured, in px.
 SMALLEST_SIDE = 32
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
@@ -96,13 +109,15 @@ class Measurement:
     signal: Tensor
 
 
-def measure(images: Tensor) -> Measurement:
+def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     """Measure the lattice of each window.
 
     Parameters
     ----------
     images : tensor, shape (n, y, x)
         Any real type; at least 32 px a side.
+    widely : bool, optional
+        Whether to try many candidates for each, which takes twice as long; where not given, large images are.
 
     Returns
     -------
@@ -117,9 +132,10 @@ def measure(images: Tensor) -> Measurement:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    plain = standardize(images)
+    plain = standardize(leveled(standardize(images)))
     spectrum = whitened_power(plain)
-    best = _search(plain, spectrum, wide=images.shape[-2] * images.shape[-1] > _LARGE)
+    wide = images.shape[-2] * images.shape[-1] > _LARGE if widely is None else widely
+    best = _search(plain, spectrum, wide)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
     return _in_pixels(best, spectrum, size)
 
@@ -285,6 +301,8 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
     shown = _shown(best, spectrum, (_VISIBLE / cells).clamp_max(1.0)[:, None])
     direct, spread = _direct(reciprocal, covariance)
+    resolved = direct.square().sum(-1).amin(-1) >= _SHORTEST**2
+    shown = torch.where(resolved, shown, 0.0)
     wide = _kron(best.order.double())
     node_covariance = wide @ covariance[:, None] @ wide.transpose(-1, -2)
     return Measurement(
@@ -301,21 +319,24 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
 def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
     """Evidence of the sharp waves at the nodes, or of broad spots there, in a region of a fraction of the window."""
 
-    def evidence_of(power: Tensor) -> Tensor:
-        return log_ratio(power, freedom=_TILE_FREEDOM).clamp_min(0).sum(-1)
+    def evidence_of(power: Tensor, order: Tensor) -> Tensor:
+        return both_ways(log_ratio(power, freedom=_TILE_FREEDOM).clamp_min(0), order)
 
     def broad(rows: Tensor, rings: bool) -> Tensor:
         power = broad_power(spectrum.take(rows), best.order[rows] @ best.basis[rows], rings)
         power = (1 + (power - 1) * fraction[rows]) * (best.signal[rows] > 0)
-        return _BROAD_WORTH * evidence_of(power).amax(0)
+        return _BROAD_WORTH * torch.stack([evidence_of(part, best.order[rows]) for part in power]).amax(0)
 
-    sharp = evidence_of(best.signal * fraction)
+    position = best.order @ best.basis
+    beside = node_power(spectrum, position)[0] / streak_power(spectrum, position).clamp_min(1e-12)
+    signal = torch.minimum(best.signal, STREAK_PEAK * beside)
+    sharp = evidence_of(signal * fraction, best.order)
     rows = torch.nonzero((sharp < _DOUBTFUL) & (sharp > _TELLING)).squeeze(1)
     if len(rows):
         some, position = spectrum.take(rows), best.order[rows] @ best.basis[rows]
         beyond = node_power(some, position)[0] / ring_power(some, position)[0].clamp_min(1e-12)
-        least = torch.minimum(best.signal[rows], _RING_PEAK * beyond) * fraction[rows]
-        sharp = sharp.index_copy(0, rows, evidence_of(least))
+        least = torch.minimum(signal[rows], _RING_PEAK * beyond) * fraction[rows]
+        sharp = sharp.index_copy(0, rows, evidence_of(least, best.order[rows]))
     rows = torch.nonzero(sharp < _CERTAIN).squeeze(1)
     other = broad(rows, rings=False)
     rows = rows[(other > sharp[rows]) & (other > _BROAD_WORTH * _TELLING)]

@@ -18,7 +18,17 @@ from torch import Tensor
 
 from bravaismap.measure.spots import Spectrum
 
-__all__ = ["broad_power", "evidence", "log_ratio", "node_orders", "node_power", "ring_power"]
+__all__ = [
+    "STREAK_PEAK",
+    "broad_power",
+    "distinct_power",
+    "evidence",
+    "log_ratio",
+    "node_orders",
+    "node_power",
+    "ring_power",
+    "streak_power",
+]
 
 _FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
 #: Degrees of freedom of the local background: bounds what one bright spot can say.
@@ -27,6 +37,11 @@ _FREEDOM = 10.0
 _AROUND = 5
 #: Directions, in degrees from a node, in which a lattice has few other nodes at the same distance.
 _ELSEWHERE = (15.0, 22.0, 38.0, 52.0, 75.0, 105.0, 128.0, 142.0, 158.0, 165.0)
+#: A wave is worth no more than its peak over the power beside it along k_y or k_x, times this: of what the refinement
+#: sees of a wave, the spectrum with its stronger taper sees half.
+STREAK_PEAK = 2.0
+#: Nearest and farthest bins of a streak from its node.
+_STREAK = (4, 14)
 _RINGS = (0.0, 0.5, 0.8, 1.02)
 
 
@@ -122,6 +137,59 @@ def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
         patch, inside = _squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]]))
         levels.append(torch.stack([_mean(patch, inside & (distance <= radius)) for radius in (1, 2)]))
     return torch.stack(levels).median(dim=0).values
+
+
+def distinct_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the power at each node, at most in units of the power beside it, and whether the node can be seen.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    power : tensor, shape (n, nodes)
+    seen : bool tensor, shape (n, nodes)
+    """
+    power, seen = node_power(spectrum, position)
+    beside = power / streak_power(spectrum, position).clamp_min(1e-12)
+    return torch.minimum(power, STREAK_PEAK * beside), seen
+
+
+def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the power beside each node along k_y or along k_x, whichever is more.
+
+    Rows that are displaced smear a spot along k_y, and a single set of fringes then has a streak of speckle there in
+    which a search finds a second period. It counts if it stands out of the streak. Of the powers 4 to 14 bins from the
+    node the lower third is taken, so that other nodes of the lattice on the line do no harm.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    tensor, shape (n, nodes)
+        In units of the local background.
+    """
+    _, rows, columns = spectrum.power.shape
+    nearest = position.round()
+    reach = torch.tensor([bins for bins in range(-_STREAK[1], _STREAK[1] + 1) if abs(bins) >= _STREAK[0]])
+    reach = reach.to(position)
+    nothing = torch.zeros_like(reach)
+    levels = []
+    for along_y, along_x in ((reach, nothing), (nothing, reach)):
+        k_y, k_x = nearest[..., :1] + along_y, nearest[..., 1:] + along_x
+        k_y, k_x = torch.where(k_x < 0, -k_y, k_y), k_x.abs()
+        row = (k_y + rows // 2).clamp(0, rows - 1).long()
+        column = (k_x + 1).clamp(0, columns - 1).long()
+        line = spectrum.power.flatten(1).gather(1, (row * columns + column).flatten(1)).reshape(row.shape)
+        levels.append(line.kthvalue(len(reach) // 3, dim=-1).values / math.log(1.5))
+    return torch.maximum(*levels)
 
 
 def _distance(device: torch.device) -> Tensor:

@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.posterior import EVEN_EVIDENCE, class_probability
+from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
+from bravaismap.measure.odds import EVEN_EVIDENCE
 from bravaismap.phases.reclassification import covariance_of
 
 __all__ = ["cell_lines", "deviations", "tipping_points", "verdict", "with_error"]
