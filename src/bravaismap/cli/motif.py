@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bravaismap.classify.settings import DEFAULTS
-from bravaismap.cli.options import DatasetOption, DistortionOption, PixelOption
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    DistortionOption,
+    PixelOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import out
 from bravaismap.errors import InputError
@@ -35,6 +43,9 @@ def motif(
     ] = SYSTEMATIC,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Also write the structure (.cif), arrays (.npz) and a figure here."),
@@ -42,9 +53,8 @@ def motif(
 ) -> None:
     """Average the cell of a crystal: plane group with probabilities, atomic columns, structure factors."""
     from bravaismap.motif.motif import motif as motif_of
-    from bravaismap.read.reading import read
 
-    movie = read(image, dataset=dataset, pixel_size=pixel_size)
+    movie = Reading(dataset, channel, None, crop, bin, pixel_size)(image, timed=False)
     if not -len(movie) <= frame < len(movie):
         raise InputError(f"--frame {frame} was given for {image}, which has {len(movie)} frames")
     index = frame % len(movie)
