@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
 CODE = src tests examples benchmarks docs
+# Two processes; tests that share something slow to make are marked as a group, and go to one of them.
+PARALLEL = -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast lint format docs clean
@@ -14,10 +16,10 @@ demo: $(VENV)/.demo ## Install the package and map a simulated movie, from image
 	$(RUN)/bravaismap demo
 
 test: $(VENV)/.dev lint ## Install the development tools, lint, type-check and run every test
-	$(RUN)/python -m pytest -n 2
+	$(RUN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/.dev ## Run the tests that take less than a few seconds each
-	$(RUN)/python -m pytest -n 2 -m "not slow"
+	$(RUN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(VENV)/.dev ## Check style and types
 	$(RUN)/ruff check $(CODE)

@@ -15,8 +15,8 @@ from machine import machine
 
 import bravaismap as bm
 from bravaismap.simulate.writing import write_film
-from bravaismap.viewer.session import Session
-from bravaismap.viewer.source import StoredResult
+from bravaismap.viewer.interaction import Session
+from bravaismap.viewer.result_source import StoredResult
 
 FRAMES, SIZE, STEP = 12, 512, 16
 

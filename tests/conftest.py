@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,12 +117,15 @@ class Outcome:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Return a function that runs the command line in this process."""
     from bravaismap import cli
+    from bravaismap.errors import BravaismapWarning
 
     def command(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["bravaismap", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", BravaismapWarning)  # the command line says them
+            with pytest.raises(SystemExit) as end:
+                cli.main()
         printed = capsys.readouterr()
         code = end.value.code
         return Outcome(0 if code is None else int(code), printed.out, printed.err)
@@ -133,6 +137,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures that `map` draws, which take seconds, where a test is about something else."""
     monkeypatch.setattr("bravaismap.export.figures.export_figures", lambda *_, **__: [])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules with slow tests first, so that no process has one left when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ LAYERS = [
     "interop",
     "viewer",
     "cli",
+    "__main__",
 ]
 #: The front door, which loads everything lazily, and the names of an earlier version, which lead into every room.
 DOORS = {"bravaismap", "bravaismap.moved"}
@@ -74,6 +75,11 @@ def graph() -> dict[str, set[str]]:
 def layer(module: str) -> str:
     """Return the part of the package that a module belongs to."""
     return module.split(".")[1]
+
+
+def docstring(path: Path) -> str:
+    """Return the first line of the docstring of a module, without its full stop."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].rstrip(".")
 
 
 def test_every_module_has_a_layer() -> None:
@@ -121,7 +127,11 @@ def test_map_of_the_tree_names_every_file() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| `([a-z_0-9/]+\.py)` \| \S", text, flags=re.M)
     files = {str(path.relative_to(SOURCE).as_posix()) for path in modules().values() if path.name != "__init__.py"}
-    assert sorted(named) == sorted(files)
+    missing, extra = sorted(set(files) - set(named)), sorted(set(named) - set(files))
+    lines = [f"| `{name}` | {docstring(SOURCE / name)} |" for name in missing]
+    assert not missing, "\n".join(["CONTRIBUTING.md, The tree, lacks these lines:", *lines])
+    assert not extra, f"CONTRIBUTING.md, The tree, has lines of files that are not there: {', '.join(extra)}"
+    assert len(named) == len(set(named))
 
 
 def test_packages_only_re_export() -> None:
@@ -136,7 +146,7 @@ def test_packages_only_re_export() -> None:
 
 def test_every_core_module_has_its_tests() -> None:
     """A module of the core is imported by a test of its own package (tests mirror the tree)."""
-    shown_only = {"cli", "viewer", "reproduce", "interop", "show", "export"}
+    shown_only = {"cli", "viewer", "reproduce", "interop", "show", "export", "__main__"}
     missing = []
     for name in graph():
         parts = name.split(".")[1:]

@@ -261,7 +261,7 @@ def test_values_that_single_precision_cannot_hold(factor: float, offset: float) 
     expected = (frames[0] - frames[0].min()) / np.ptp(frames[0])
     np.testing.assert_allclose(found[0], expected, atol=5e-4 if offset else 1e-9)
     assert found[1].min() == found[1].max()
-    assert np.isfinite(found.astype(np.float32)[0]).all()
+    assert np.isfinite(found[0].astype(np.float32)).all()
 
 
 def test_values_in_range_are_left_alone() -> None:

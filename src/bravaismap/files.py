@@ -6,11 +6,12 @@ import csv
 import errno
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "advice",
     "made_folder",
+    "patiently",
     "put_in_place",
     "remove",
     "replacing",
@@ -31,7 +33,14 @@ __all__ = [
     "write_table",
 ]
 
+#: Whether a file that a program has open can be neither replaced nor removed by another.
+WINDOWS: Final = os.name == "nt"
+
 _FIGURE_DPI = 150
+_PATIENCE = 1.0  # s for which a reader or a virus scanner may keep a file open
+_PAUSE = 0.02  # s between two tries
+
+Answer = TypeVar("Answer")
 
 
 def save_figure(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
@@ -71,15 +80,30 @@ def replacing(path: Path) -> Iterator[Path]:
             remove(temporary)
 
 
+def patiently(action: Callable[[], Answer]) -> Answer:
+    """Replace, rename or remove a file, and try again for a second where Windows refuses because it is open elsewhere.
+
+    On other systems an open file can be replaced, and a refusal is final.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return action()
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE)
+
+
 def put_in_place(whole: Path, target: Path) -> None:
     """Move a complete file or folder to its path; a folder there is moved aside first, as it cannot be replaced."""
     if not target.is_dir():
-        whole.replace(target)
+        patiently(lambda: whole.replace(target))
         return
     aside = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.old")
-    target.rename(aside)
+    patiently(lambda: target.rename(aside))
     try:
-        whole.rename(target)
+        patiently(lambda: whole.rename(target))
     except OSError:
         aside.rename(target)
         raise
@@ -91,7 +115,7 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        patiently(lambda: path.unlink(missing_ok=True))
 
 
 @contextmanager
@@ -120,8 +144,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
-        os.replace(partial, path)
+        patiently(lambda: os.replace(partial, path))
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise OutputError(f"{path}: {error.strerror or error}; give a folder that can be written to") from error
+        remedy = "give a folder that can be written to"
+        if isinstance(error, PermissionError):
+            remedy += ", or close the program that has the file open"
+        raise OutputError(f"{path}: {error.strerror or error}; {remedy}") from error

@@ -49,13 +49,18 @@ class WindowGrid:
         return len(self.top), len(self.left)
 
     @property
+    def count(self) -> int:
+        """Number of windows in a frame."""
+        return len(self.top) * len(self.left)
+
+    @property
     def centers(self) -> tuple[Floats, Floats]:
         """Positions (y, x) of the window centres in px, pixel centres lying at whole numbers."""
         middle = (self.window - 1) / 2
         return (self.top + middle).astype(np.float64), (self.left + middle).astype(np.float64)
 
 
-def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
+def window_grid(shape: tuple[int, int], window: int, step: int, least: int = SMALLEST_WINDOW) -> WindowGrid:
     """Return the grid of windows over a frame.
 
     Parameters
@@ -64,11 +69,13 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
         Height and width of the frame in px.
     window, step : int
         Side of a window and distance between windows in px.
+    least : int
+        Side in px of the smallest window that can be measured, which depends on the model.
 
     Raises
     ------
     InputError
-        If the window does not fit into the frame or is smaller than 16 px, or the step is not positive.
+        If the window does not fit into the frame or is smaller than `least`, or the step is not positive.
 
     Warns
     -----
@@ -77,8 +84,13 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
     """
     if step < 1:
         raise InputError(f"a step of {step} px was given; expected at least 1")
-    if window < SMALLEST_WINDOW:
-        raise InputError(f"a window of {window} px was given; expected at least {SMALLEST_WINDOW}")
+    if min(shape) < least:
+        size = f"{shape[0]} × {shape[1]} px"
+        raise InputError(
+            f"a frame of {size} was given; the smallest window of {least} px does not fit: take a larger image"
+        )
+    if window < least:
+        raise InputError(f"a window of {window} px was given; expected at least {least}")
     if window > min(shape):
         raise InputError(
             f"the window of {window} × {window} px does not fit into the frame of {shape[0]} × {shape[1]} px; "

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bravaismap.result.schema import as_variables, map_variables
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -52,7 +54,9 @@ def test_frames_in_place_are_those_that_are_written(
     module = benchmark("resume")
     values = np.arange(12.0).reshape(2, 2, 3)
     dims = {"y": np.arange(2.0), "x": np.arange(3.0), "time": np.arange(2.0), "lattice": ["square", "none"]}
-    result = xr.Dataset({"entropy": (("time", "y", "x"), values)}, coords=dims)
+    shapes = {variable.name: [len(dims[dim]) for dim in variable.dims] for variable in map_variables(cells=False)}
+    whole = {name: np.zeros(shape) for name, shape in shapes.items()} | {"entropy": values}
+    result = xr.Dataset(as_variables(map_variables(cells=False), whole), coords=dims)
     spent = module.seconds_written(result, tmp_path)
     assert all(seconds > 0 for seconds in spent.values())
     monkeypatch.setattr(module._local, "_atomic_write", module.in_place)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from lattice_images import CELLS, cell_basis
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -21,13 +22,6 @@ from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 from bravaismap.simulate.windows import simulate
 
 A = 9.0  # px
-CELLS = {
-    "square": (11.0, 11.0, 90.0),
-    "rectangular": (9.0, 12.0, 90.0),
-    "centered_rectangular": (12.0, 12.0, 75.0),
-    "hexagonal": (10.0, 10.0, 60.0),
-    "oblique": (10.0, 13.0, 78.0),
-}
 
 
 def graphene(
@@ -63,8 +57,8 @@ def sheared(amount: float) -> NDArray[np.floating]:
 
 
 def crystal(name: str, size: int, noise: float, rng: np.random.Generator) -> NDArray[np.floating]:
-    a, b, gamma = CELLS[name]
-    site = lattice_sites(basis_from_cell(a, b, np.radians(gamma), 0.4), (size, size), rng.random(2) * a, 40.0)
+    a = CELLS[name][0]
+    site = lattice_sites(cell_basis(name, 0.4), (size, size), rng.random(2) * a, 40.0)
     site = site + rng.normal(0, 0.03 * a, site.shape)
     image = gaussian_atoms(site, np.ones(len(site)), np.full(len(site), 0.18 * a), (size, size)).astype(float)
     return image + noise * image.std() * rng.standard_normal(image.shape)

@@ -5,6 +5,7 @@ Some draws are files or folders, some have no permission, some are nonsense, non
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -59,30 +60,35 @@ NONSENSE = (
     "*",
 )
 
+#: Options that say which part of a movie is read.
+PART = {"--channel": "word", "--frames": "frames", "--crop": "region", "--bin": "count"}
 #: Options by command, and what kind of value they take.
 OPTIONS = {
     "classify": {
         "--model": "model", "--distortion": "number", "--samples": "count", "--seed": "number", "--csv": "output",
-        "--preprocessing": "word", "--pixel-size": "number", "--dataset": "word", "--nan": "nan",
+        "--preprocessing": "word", "--pixel-size": "number", "--dataset": "word", "--nan": "nan", "--json": None,
+        "--quiet": None, **PART,
     },
     "map": {
         "-o": "output", "--window": "count", "--step": "number", "--model": "model", "--distortion": "number",
         "--samples": "count", "--seed": "number", "--pixel-size": "number", "--frame-time": "number",
         "--dataset": "word", "--nan": "nan", "--unmix": "count", "--align": None, "--max-shift": "number",
-        "--overwrite": None, "--scheduler": "word",
+        "--overwrite": None, "--scheduler": "word", "--json": None, "--quiet": None, **PART,
     },
     "export": {
         "-o": "output", "--csv": None, "--strain": None, "--reference": "region", "--domains": None, "--hspy": None,
         "--movie": "input", "--dataset": "word", "--fps": "number", "--ome-tiff": None, "--netcdf": None,
+        **PART,
     },
     "fit": {
         "--baseline": "region", "--law": "word", "--movie": "input", "--lattice": "word", "-o": "output",
         "--dose-rate": "number", "--beam-current": "number", "--bootstrap": "count", "--onset": None,
         "--voids": "count", "--pixel-size": "number", "--frame-time": "number", "--threshold": "number",
+        "--json": None, "--quiet": None, **PART,
     },
     "beam": {
         "--element": "word", "--energy": "number", "--displacement-energy": "number", "--dose": "number",
-        "--dose-rate": "number",
+        "--dose-rate": "number", "--json": None,
     },
     "evaluate": {
         "--model": "model", "--distortion": "number", "--samples": "count", "--seed": "number", "--csv": "output",
@@ -107,6 +113,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "nan.npy", np.where(rng.random((2, 48, 48)) < 0.01, np.nan, 1.0))
     np.save(folder / "flat.npy", np.ones((2, 48, 48)))
     np.save(folder / "small.npy", np.ones((9, 9)))
+    np.save(folder / "stopped.npy", np.where(np.arange(48)[:, None] < 30, film.values[0], np.nan))
+    np.save(folder / "never.npy", np.full((2, 48, 48), np.nan))
+    np.save(folder / "a [1].npy", film.values[0])
     np.save(folder / "line.npy", np.ones(9))
     np.savez(folder / "windows.npz", image=film.values, label=np.arange(3), classes=list(CLASSES))
     (folder / "text.tif").write_text("no image")
@@ -137,9 +146,26 @@ def value_of(kind: str, rng: random.Random, files: Path, out: Path) -> str:
     if kind == "count":
         return rng.choice(("0", "2", "3", "16", "32", "-1", "1", "x", "1.5", "99999999999999999999"))
     if kind == "nan":
-        return rng.choice(("raise", "fill", "drop"))
+        return rng.choice(("raise", "fill", "missing", "drop"))
+    if kind == "frames":
+        return rng.choice(("0", "1:", ":2", "::2", "-1", "9:", "2:1", "0:9:0", "a", "1:2:3:4", "99999999999999999999"))
     if kind == "region":
-        return rng.choice(("0:1,0:1", "0:5", ":,:", "5:1", "nan:nan", "a:b,c:d", "-1:-2,0:1e300", "1e9:2e9,0:1", ","))
+        return rng.choice(
+            (
+                "0:1,0:1",
+                "0:5",
+                ":,:",
+                "5:1",
+                "nan:nan",
+                "a:b,c:d",
+                "-1:-2,0:1e300",
+                "1e9:2e9,0:1",
+                ",",
+                "2:40,:",
+                "0:1,0:1nm",
+                ":40,5:45px",
+            )
+        )
     if kind == "word":
         return rng.choice(
             ("none", "hexagonal", "film", "simulated", "exponential", "paper", "S", "W", "0", "tcp://x:y")
@@ -207,7 +233,7 @@ def partial(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if names.search(path.name)]
 
 
-def problems(done: Any, out: Path) -> Iterator[str]:
+def problems(line: list[str], done: Any, out: Path) -> Iterator[str]:
     """Yield what is wrong with how a command ended."""
     if done.code not in (0, 2):
         yield f"it ended with {done.code}"
@@ -216,6 +242,8 @@ def problems(done: Any, out: Path) -> Iterator[str]:
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
     if done.code == 2 and "Usage:" not in done.err and len(errors) != 1:
         yield f"{len(errors)} lines say what is wrong"
+    if done.code == 0 and "--json" in line and len(json.loads(done.out)) == 0:
+        yield "the answer is empty"
     if left := partial(out):
         yield f"it left {left}"
     if (out / "file").read_text() != "precious":
@@ -238,7 +266,7 @@ def test_any_options(run: Callable[..., Any], files: Path, tmp_path: Path, monke
         with limited(line):
             done = run(*line)
         (out / "closed").chmod(0o700)
-        wrong += [f"{problem}: {line}\n{done.out[-300:]}\n{done.err[-1500:]}" for problem in problems(done, out)]
+        wrong += [f"{problem}: {line}\n{done.out[-300:]}\n{done.err[-1500:]}" for problem in problems(line, done, out)]
         codes[done.code] = codes.get(done.code, 0) + 1
     assert not wrong, f"{len(wrong)} commands went wrong\n" + "\n\n".join(wrong[:10])
     after = {path: path.stat().st_mtime_ns for path in files.rglob("*") if path.is_file()}

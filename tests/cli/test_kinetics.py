@@ -151,5 +151,18 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     by_hand = run(*options, "--threshold", 1000)
     assert "intensity below 1000 (given)" in by_hand.out
     np.save(movie, film["image"].values[:3])
-    run(*options).refused("has 3 frames, the result 8")
+    run(*options).refused("the movie has 3 frames, the result 8")
     run("fit", store, "--threshold", 3).refused("without --movie")
+
+
+def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:
+    done = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path, "--json")
+    answer = json.loads(done.out)
+    assert answer["parameters"]["rho"]["value"] == pytest.approx(0.0417, rel=0.1)
+    low, high = answer["parameters"]["rho"]["interval_68_95"][0]
+    assert low < answer["parameters"]["rho"]["value"] < high
+    assert sum(law["weight"] or 0 for law in answer["laws"].values()) == pytest.approx(1)
+    assert sorted(Path(path).name for path in answer["files"]) == sorted(path.name for path in tmp_path.iterdir())
+    quiet = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path, "-q")
+    assert "wrote" not in quiet.out
+    assert "rho" in quiet.out

@@ -45,12 +45,10 @@ KEPT = "from bravaismap.compute.parallel import keep_freed_memory as keep; print
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does with freed memory")
-def test_memory_is_kept_unless_the_user_has_said_what_to_do() -> None:
-    def kept(**environment: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env=environment
-        ).stdout.strip()
-
-    assert kept(MALLOC_TRIM_THRESHOLD_="131072") == "False"
-    assert kept(GLIBC_TUNABLES="glibc.malloc.arena_max=1") == "False"
-    assert kept() == "True"
+def test_memory_is_kept_unless_the_user_has_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, value)
+            assert not parallel.keep_freed_memory.__wrapped__()
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env={})
+    assert done.stdout.strip() == "True"

@@ -60,6 +60,10 @@ def test_metric_of_the_mathematics_is_that_of_the_code() -> None:
     assert float(hyperbolic_distance(tau, moved)) == pytest.approx(np.log(along[0] / along[1]), rel=1e-9)
 
 
+#: The pages are built once, by one process, for all tests that read them.
+reads_the_site = pytest.mark.xdist_group("site")
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a copy of the documentation, and return the folder of its pages."""
@@ -79,6 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@reads_the_site
 def test_every_page_is_there(site: Path) -> None:
     pages = {path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")}
     written = {path.stem for path in (ROOT / "docs").glob("*.md")}
@@ -90,6 +95,7 @@ def test_every_page_is_there(site: Path) -> None:
 
 
 @pytest.mark.slow
+@reads_the_site
 def test_examples_drew_and_printed(site: Path) -> None:
     folders = {
         "tutorials": ROOT / "docs" / "tutorials",
@@ -105,6 +111,7 @@ def test_examples_drew_and_printed(site: Path) -> None:
 
 
 @pytest.mark.slow
+@reads_the_site
 def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
@@ -116,6 +123,7 @@ def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
 
 
 @pytest.mark.slow
+@reads_the_site
 def test_formulas_need_no_script(site: Path) -> None:
     text = (site / "mathematics.html").read_text(encoding="utf-8")
     assert text.count("<math") > 40

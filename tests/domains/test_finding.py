@@ -12,10 +12,10 @@ import xarray as xr
 
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS
-from bravaismap.domains.finding import domain_maps, find_domains, pixel_votes
+from bravaismap.domains.finding import domain_count, domain_maps, find_domains, pixel_votes
 from bravaismap.domains.regions import Plane, drawn_areas, regions_of
 from bravaismap.domains.tracking import LinkedFrame, link_frames
-from bravaismap.domains.void_area import blur_corrected, corrected_fraction
+from bravaismap.domains.void_area import CALIBRATED_MODEL, blur_corrected, corrected_fraction, last_void_share
 from bravaismap.errors import InputError
 from bravaismap.export.figures import export_domains
 from bravaismap.show.domains import outline_segments, plot_domains
@@ -333,3 +333,49 @@ def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -
     assert done.code == 0, done.err
     assert (tmp_path / "domains.png").stat().st_size > 20_000
     assert "domains.png" in done.out
+
+
+def test_count_and_last_share() -> None:
+    result = growing_void()
+    domains = voids(result)
+    assert domain_count(domains) == len(np.unique(domains["track"]))
+    share = last_void_share(result.assign_attrs(model=CALIBRATED_MODEL), domains)
+    assert share is not None
+    assert share.mean_probability == float(result["fraction"].sel(lattice="none")[-1])
+    assert share.corrected == float(corrected_fraction(result.assign_attrs(model=CALIBRATED_MODEL), domains)[-1])
+    assert last_void_share(result.assign_attrs(model="dcnn"), domains) is None
+    assert last_void_share(result.sel(lattice=["hexagonal"]), domains) is None
+
+
+def test_what_was_never_measured_belongs_to_no_domain() -> None:
+    none = empty(2)
+    none[:, 2:6, 2:6] = 1.0
+    whole, stopped = result_of(none), result_of(none)
+    stopped["probability"][1, 8:] = np.nan
+    stopped["label"][1, 8:] = -1
+    found, expected = find_domains(stopped), find_domains(whole)
+    assert set(found["lattice"].values) == {"none", "hexagonal"}
+    last = found.isel(row=(found["frame"] == 1).values)
+    np.testing.assert_allclose(
+        last["area"].values[last["lattice"].values == "none"],
+        expected["area"].values[(expected["lattice"].values == "none") & (expected["frame"].values == 1)],
+    )
+    seen = np.diff(np.concatenate([[0.0], (stopped["y"].values[1:] + stopped["y"].values[:-1]) / 2 + 0.05]))[:8].sum()
+    assert float(last["area"].sum()) == pytest.approx(seen * SIDE * 0.1, rel=1e-3)
+    images = np.full((2, SIDE, SIDE), 100.0)
+    images[:, 24:56, 24:56] = 0.0
+    images[1, 100:] = np.nan
+    pixels = voids(stopped, movie=images)
+    assert len(pixels["row"]) == 2
+    np.testing.assert_allclose(pixels["area"], 32 * 32 * 0.01, rtol=0.2)
+
+
+def test_votes_of_windows_that_were_classified() -> None:
+    grid = window_grid((SIDE, SIDE), WINDOW, STEP)
+    probability = np.random.default_rng(0).dirichlet(np.ones(6), grid.shape)
+    probability[5:] = np.nan
+    votes = pixel_votes(probability, grid, (SIDE, SIDE))
+    seen = np.isfinite(votes).all(axis=-1)
+    assert seen[: grid.top[4] + WINDOW].all()
+    assert not seen[grid.top[4] + WINDOW :].any()
+    np.testing.assert_allclose(votes[seen].sum(axis=-1), 1)

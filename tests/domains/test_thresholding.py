@@ -7,7 +7,14 @@ import pytest
 import xarray as xr
 
 from bravaismap.conventions import CLASSES
-from bravaismap.domains.thresholding import agreement, relative_difference, spacing_of, threshold_voids
+from bravaismap.domains.thresholding import (
+    agreement,
+    dark_fraction,
+    relative_difference,
+    spacing_of,
+    threshold_voids,
+    thresholded_fraction,
+)
 from bravaismap.errors import InputError
 from bravaismap.simulate.film import simulate_film
 
@@ -67,3 +74,34 @@ def test_agreement_by_hand() -> None:
     assert np.isnan(agreement(np.ones(3), np.arange(3.0)).correlation)
     with pytest.raises(InputError, match="no frame"):
         agreement(np.array([np.nan]), np.array([1.0]))
+
+
+def test_thresholded_fraction_is_compared_with_that_of_the_classifier() -> None:
+    film = simulate_film(8, 256, seed=4)
+    result = xr.Dataset({"a": ("window", [11.0, 11.0]), "label": ("window", [3, 3])}, coords={"lattice": list(CLASSES)})
+    true = film["void_fraction"]
+    found = thresholded_fraction(result, film["image"], true)
+    voids, level = threshold_voids(film["image"].values, 11.0)
+    assert found.level == level
+    np.testing.assert_array_equal(found.fraction, voids.mean(axis=(1, 2)))
+    assert found.agreement == agreement(true.values, found.fraction.values)
+    assert found.agreement.correlation > 0.99
+    with pytest.raises(InputError, match="the movie has 7 frames, the result 8"):
+        thresholded_fraction(result, film["image"][:7], true)
+
+
+def test_what_was_never_measured_is_not_dark() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(100, 5, (2, 60, 60))
+    images[:, 10:30, 10:30] -= 60
+    stopped = images.copy()
+    stopped[1, 40:] = np.nan
+    whole, threshold = threshold_voids(images, 4.0)
+    voids, chosen = threshold_voids(stopped, 4.0)
+    assert chosen == pytest.approx(threshold, rel=0.05)
+    assert not voids[1, 40:].any()
+    np.testing.assert_array_equal(voids[1, :36], whole[1, :36])
+    np.testing.assert_allclose(dark_fraction(voids, stopped), [400 / 3600, 400 / 2400], rtol=0.03)
+    assert np.isnan(dark_fraction(voids, np.full_like(stopped, np.nan))).all()
+    with pytest.raises(InputError, match="nothing was measured"):
+        threshold_voids(np.full((2, 9, 9), np.nan), 4.0)

@@ -9,8 +9,9 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
 
-from bravaismap.drift.alignment import Area, align, common_area, register
+from bravaismap.drift.alignment import Area, DriftSummary, align, common_area, drift_summary, register
 from bravaismap.drift.registration import match_frame, prior, shifted
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
@@ -277,3 +278,11 @@ def test_map_align(run: Callable, weights: Path, no_figures: None, tmp_path: Pat
     assert float(open_result(tmp_path / "out" / "film.zarr")["x"][0]) == 6 + 31.5
     run("map", tmp_path / "film.npy", *options).refused("made differently", "drift: followed there, not followed now")
     run("map", tmp_path / "film.npy", "--max-shift", 12).refused("--max-shift 12 was given without --align")
+
+
+def test_summary_of_a_drift() -> None:
+    track = xr.Dataset({
+        "dy": ("time", [0.0, -3.0, 1.0]), "dx": ("time", [0.0, 4.0, 2.0]), "std": ("time", [0.0, 0.1, 0.2]),
+        "quality": ("time", [1.0, 0.95, 0.4]),
+    })  # fmt: skip
+    assert drift_summary(track) == DriftSummary(5.0, 0.2, 1)

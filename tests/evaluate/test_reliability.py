@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binom
 
 from bravaismap.evaluate.reliability import (
@@ -101,3 +103,29 @@ def test_table_has_a_line_for_each_bin_that_holds_windows() -> None:
     assert lines[2].split()[:4] == ["0.933–1.000", "2", "0.955", "1.000"]
     assert lines[1].count("=") == 15
     assert "| " not in lines[1]
+
+
+def test_calibration_error_from_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    confidence, right = rng.uniform(0, 1, 500), rng.random(500) < 0.4
+    confidence[:3] = 1.0, 0.0, 1 / 15
+    total = 0.0
+    for i in range(15):
+        inside = (confidence >= i / 15) & ((confidence < (i + 1) / 15) | (i == 14))
+        if inside.any():
+            total += inside.sum() / 500 * abs(right[inside].mean() - confidence[inside].mean())
+    assert calibration_error(confidence, right) == pytest.approx(total)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20))
+def test_calibration_error_is_between_its_bounds(pairs: list[tuple[float, bool]], bins: int) -> None:
+    confidence, right = np.array([p for p, _ in pairs]), np.array([r for _, r in pairs])
+    error = calibration_error(confidence, right, bins)
+    assert abs(right.mean() - confidence.mean()) - 1e-9 <= error  # more bins cannot hide the mean gap
+    assert error <= np.abs(right - confidence).mean() + 1e-9
+
+
+def test_who_is_right_as_often_as_sure_is_calibrated() -> None:
+    assert calibration_error(np.full(10, 0.7), np.arange(10) < 7) == pytest.approx(0)
+    assert calibration_error(np.ones(10), np.zeros(10, bool)) == 1

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from bravaismap.errors import InputError
-from bravaismap.kinetics.dose import dose_rate, frame_area, over_dose, physical_growth
+from bravaismap.kinetics.dose import dose_rate, fraction_curve, frame_area, over_dose, physical_growth
 from bravaismap.kinetics.growth import fit_growth
 
 TIME = np.arange(90) * 2.25
@@ -71,3 +71,24 @@ def test_only_an_exponential_has_a_smallest_hole() -> None:
     found = physical_growth(fit_growth(straight, law="linear"), 100.0)
     assert set(found["quantity"].values) == {"baseline_area", "final_area", "final_rate"}
     assert float(found["value"].sel(quantity="final_rate")) == pytest.approx(0.1, rel=0.02)
+
+
+def test_a_fraction_over_time_and_over_dose() -> None:
+    values = np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4]])
+    result = xr.Dataset(
+        {"fraction": (("time", "lattice"), values), "fraction_std": (("time", "lattice"), 0.1 * values)},
+        coords={"time": ("time", [0.0, 1.0, 2.0], {"units": "frame"}), "lattice": ["hexagonal", "none"]},
+    )
+    curve = fraction_curve(result, "none")
+    np.testing.assert_array_equal(curve.fraction, values[:, 1])
+    np.testing.assert_array_equal(curve.std, 0.1 * values[:, 1])
+    assert curve.interval(1.0, 2.0) == (1.0, 2.0)
+    dosed = fraction_curve(result, "none", frame_time=2.0, rate=50.0)
+    np.testing.assert_array_equal(dosed.fraction["time"], [0.0, 100.0, 200.0])
+    assert dosed.interval(1.0, 2.0) == (50.0, 100.0)
+    with pytest.raises(InputError, match=r"no class of the result is called 'hexagnal'.*hexagonal"):
+        fraction_curve(result, "hexagnal")
+    with pytest.raises(InputError, match="time is in frame"):
+        fraction_curve(result, "none", rate=50.0)
+    with pytest.raises(InputError, match="time in s already"):
+        fraction_curve(result.assign_coords(time=("time", np.arange(3.0), {"units": "s"})), "none", frame_time=2.0)

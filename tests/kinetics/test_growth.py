@@ -11,7 +11,7 @@ from scipy.stats import f as fisher
 import bravaismap as bm
 from bravaismap.errors import InputError
 from bravaismap.kinetics.curve import frame_scatter
-from bravaismap.kinetics.growth import LAWS, Growth, compare_laws, fit_growth
+from bravaismap.kinetics.growth import LAWS, Growth, best_law, compare_laws, fit_growth
 from bravaismap.kinetics.laws import growth_law
 
 TIME = np.arange(90) * 2.25
@@ -228,6 +228,8 @@ def test_the_law_that_made_a_curve_is_not_excluded_by_the_criterion(law: str) ->
 def test_the_papers_curve_is_exponential_by_the_criterion() -> None:
     table = compare_laws(paper_curve(0.004, seed=1), baseline=(0, 100))
     assert str(table["law"].values[0]) == "exponential"
+    assert best_law(table) == ("exponential", False)
+    assert best_law(table.sel(law=["linear with onset", "linear"])) == ("linear", True)
     assert float(table["difference"].sel(law="linear")) > 30
     assert "does not come near an end" in str(table["refused"].sel(law="avrami").values)
 

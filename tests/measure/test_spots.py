@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lattice_images import CELLS, atoms, cell_basis
 from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
@@ -14,46 +15,6 @@ from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.measurement import Measurement, measure
 from bravaismap.measure.nodes import node_orders
 from bravaismap.measure.spots import Spots, find_spots, standardize, whitened_power
-
-CELLS = {
-    "square": (11.0, 11.0, 90.0),
-    "rectangular": (9.0, 14.0, 90.0),
-    "centered_rectangular": (12.0, 12.0, 75.0),
-    "hexagonal": (10.0, 10.0, 60.0),
-    "oblique": (10.0, 13.0, 78.0),
-}
-
-
-def render(
-    basis: NDArray[np.floating],
-    size: tuple[int, int] = (128, 128),
-    *,
-    disorder: float = 0.0,
-    noise: float = 0.2,
-    seed: int = 0,
-    origin: tuple[float, float] = (3.3, 5.7),
-    motif: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.0),),
-) -> NDArray[np.float32]:
-    """Gaussian atoms on a lattice, summed pixel by pixel: independent of the package's own simulation."""
-    rng = np.random.default_rng(seed)
-    reach = int(3 * max(size) / np.sqrt(abs(np.linalg.det(basis))))
-    index = np.stack(np.meshgrid(np.arange(-reach, reach), np.arange(-reach, reach)), -1).reshape(-1, 2)
-    width = 0.18 * np.linalg.norm(basis, axis=1).min()
-    y, x = np.arange(size[0])[:, None], np.arange(size[1])
-    image = np.zeros(size)
-    for u, v, height in motif:
-        sites = (index + np.array([u, v])) @ basis + origin
-        sites = sites + disorder * rng.standard_normal(sites.shape)
-        near = (sites > -20).all(1) & (sites < np.array(size) + 20).all(1)
-        column = np.exp(-0.5 * ((y - sites[near, 0]) / width) ** 2)
-        row = np.exp(-0.5 * ((x - sites[near, 1, None]) / width) ** 2)
-        image += height * column @ row
-    return (image + noise * image.std() * rng.standard_normal(size)).astype(np.float32)
-
-
-def cell_basis(name: str, orientation: float = 0.3, scale: float = 1.0) -> NDArray[np.floating]:
-    a, b, gamma = CELLS[name]
-    return basis_from_cell(scale * a, scale * b, np.radians(gamma), orientation)
 
 
 def measured(*images: NDArray[np.floating]) -> Measurement:
@@ -71,7 +32,7 @@ def strain(found: torch.Tensor, true: NDArray[np.floating]) -> float:
 @pytest.mark.parametrize("name", CELLS)
 def test_known_cells(name: str) -> None:
     basis = cell_basis(name)
-    found = measured(render(basis))
+    found = measured(atoms(basis))
     assert strain(found.basis[0], basis) < 2e-3
     assert found.evidence[0] > 60
 
@@ -79,13 +40,13 @@ def test_known_cells(name: str) -> None:
 @pytest.mark.parametrize("size", [(64, 64), (96, 160), (150, 131), (256, 256)])
 def test_any_window_size(size: tuple[int, int]) -> None:
     basis = cell_basis("oblique")
-    found = measured(render(basis, size))
+    found = measured(atoms(basis, size))
     assert strain(found.basis[0], basis) < 5e-3
 
 
 def test_small_windows_work_and_smaller_ones_are_refused() -> None:
     basis = cell_basis("square", scale=0.5)
-    assert strain(measured(render(basis, (32, 32))).basis[0], basis) < 0.03
+    assert strain(measured(atoms(basis, (32, 32))).basis[0], basis) < 0.03
     with pytest.raises(InputError, match="32 px"):
         measured(np.zeros((31, 40), np.float32))
 
@@ -93,20 +54,20 @@ def test_small_windows_work_and_smaller_ones_are_refused() -> None:
 @pytest.mark.parametrize("orientation", np.linspace(0, np.pi, 7)[:-1])
 def test_rotation(orientation: float) -> None:
     basis = cell_basis("hexagonal", orientation)
-    tau = shape(measured(render(basis)).basis[0].numpy())
+    tau = shape(measured(atoms(basis)).basis[0].numpy())
     assert hyperbolic_distance(tau, shape(basis)) < 4e-3
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.8, 1.3, 1.9])
 def test_scale(scale: float) -> None:
     basis = cell_basis("rectangular", scale=scale)
-    assert strain(measured(render(basis)).basis[0], basis) < 6e-3
+    assert strain(measured(atoms(basis)).basis[0], basis) < 6e-3
 
 
 def test_contrast_and_translation() -> None:
     basis = cell_basis("oblique")
-    image = render(basis)
-    found = measured(image, 1e4 - 37 * image, render(basis, origin=(8.1, 1.2), seed=5))
+    image = atoms(basis)
+    found = measured(image, 1e4 - 37 * image, atoms(basis, origin=(8.1, 1.2), seed=5))
     np.testing.assert_allclose(found.basis[1], found.basis[0], rtol=1e-3)
     assert strain(found.basis[2], basis) < 2e-3
 
@@ -114,7 +75,7 @@ def test_contrast_and_translation() -> None:
 def test_background_and_integer_images() -> None:
     basis = cell_basis("square")
     slope = np.linspace(0, 8, 128)[:, None] + np.linspace(-3, 3, 128) ** 2
-    image = render(basis) + slope
+    image = atoms(basis) + slope
     whole = np.rint(255 * (image - image.min()) / np.ptp(image)).astype(np.uint8)
     assert strain(measure(torch.from_numpy(whole)[None]).basis[0], basis) < 3e-3
 
@@ -122,12 +83,12 @@ def test_background_and_integer_images() -> None:
 def test_motif_and_extinct_fundamental() -> None:
     basis = cell_basis("rectangular", scale=1.3)
     motif = ((0.0, 0.0, 1.0), (0.5, 0.5, 0.8), (0.25, 0.1, 0.5))
-    found = measured(render(basis, motif=motif))
+    found = measured(atoms(basis, motif=motif))
     assert strain(found.basis[0], basis) < 3e-3
 
 
 def test_batching_does_not_matter() -> None:
-    images = np.stack([render(cell_basis(n), seed=i, noise=1.0) for i, n in enumerate(CELLS)])
+    images = np.stack([atoms(cell_basis(n), seed=i, noise=1.0) for i, n in enumerate(CELLS)])
     images = np.concatenate([images, np.random.default_rng(0).uniform(size=(2, 128, 128)).astype(np.float32)])
     together = measure(torch.from_numpy(images))
     for i in range(len(images)):
@@ -153,7 +114,7 @@ def test_a_constant_window_is_not_an_error() -> None:
 
 def test_covariance_covers_the_truth() -> None:
     basis = cell_basis("oblique")
-    images = np.stack([render(basis, disorder=0.5, noise=0.8, seed=s, origin=(s, 0.5 * s)) for s in range(60)])
+    images = np.stack([atoms(basis, disorder=0.5, noise=0.8, seed=s, origin=(s, 0.5 * s)) for s in range(60)])
     found = measure(torch.from_numpy(images))
     change = np.rint(found.basis.numpy() @ np.linalg.inv(basis))
     off = (found.basis.numpy() - change @ basis).reshape(-1, 4)
@@ -164,13 +125,13 @@ def test_covariance_covers_the_truth() -> None:
 
 def test_more_noise_means_larger_errors() -> None:
     basis = cell_basis("square")
-    quiet, loud = measured(render(basis, noise=0.1), render(basis, noise=2.0)).covariance.diagonal(dim1=-2, dim2=-1)
+    quiet, loud = measured(atoms(basis, noise=0.1), atoms(basis, noise=2.0)).covariance.diagonal(dim1=-2, dim2=-1)
     assert (loud > 4 * quiet).all()
 
 
 def test_spots_lie_on_nodes() -> None:
     basis = cell_basis("hexagonal")
-    spots = find_spots(whitened_power(standardize(torch.from_numpy(render(basis)[None]))))
+    spots = find_spots(whitened_power(standardize(torch.from_numpy(atoms(basis)[None]))))
     order = spots.position[0, spots.weight[0] > 30].numpy() / 128 @ basis.T
     assert len(order) >= 6
     np.testing.assert_allclose(order, np.rint(order), atol=0.04)
@@ -210,7 +171,7 @@ def test_node_orders_fill_a_half_plane() -> None:
 def test_rows_of_faint_nodes_are_part_of_the_lattice() -> None:
     basis = basis_from_cell(12.0, 17.0, np.radians(90), 0.3)
     images = [
-        render(basis, noise=0.8, seed=seed, motif=((0.0, 0.0, 1.0), (0.5, 0.5, height)))
+        atoms(basis, noise=0.8, seed=seed, motif=((0.0, 0.0, 1.0), (0.5, 0.5, height)))
         for seed, height in enumerate((0.7, 0.75, 0.8, 0.65))
     ]
     found = measured(*images)
@@ -219,5 +180,5 @@ def test_rows_of_faint_nodes_are_part_of_the_lattice() -> None:
 
 def test_rows_of_noise_are_not() -> None:
     basis = cell_basis("hexagonal", scale=1.6)
-    found = measured(*(render(basis, disorder=0.9, noise=0.5, seed=seed) for seed in range(16)))
+    found = measured(*(atoms(basis, disorder=0.9, noise=0.5, seed=seed) for seed in range(16)))
     assert all(strain(b, basis) < 3e-2 for b in found.basis)

@@ -10,57 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from lattice_images import hexagonal_image
 from matplotlib.collections import QuadMesh
 
 import bravaismap as bm
-from bravaismap.classify.models import LatticeClassifier, NetworkClassifier
+from bravaismap.classify.models import LatticeClassifier
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
 from bravaismap.evaluate.answers import evaluate
 from bravaismap.evaluate.labelled import Labelled
-from bravaismap.evaluate.scores import score_cells, score_report
+from bravaismap.evaluate.scores import score_report
 from bravaismap.export.figures import export_figures
 from bravaismap.export.tables import export_classification, export_csv
-from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
+from bravaismap.lattice.basis import cell_from_basis
 from bravaismap.phases.cells import cell_statistics, independent_windows, orientation_period
 from bravaismap.phases.verdict import cell_lines, tipping_points, verdict, with_error
 from bravaismap.result.open import open_result
 from bravaismap.result.schema import cell_table, map_variables
-from bravaismap.result.store import ResultStore
 from bravaismap.show.cells import plot_cells, plot_shapes
 from bravaismap.simulate.windows import simulate
 
 WITHOUT_LATTICE = CLASSES.index(NONE)
 STRICT = 0.002
-
-
-@pytest.fixture(scope="module")
-def film() -> np.ndarray:
-    """Return two frames of 100 × 120 px; a corner of the second is blank."""
-    images = bm.simulate_film(2, 120, seed=1, pixel_size=0.03)["image"].values[:, :100].copy()
-    images[1, :70, :70] = 3
-    return images
-
-
-@pytest.fixture(scope="module")
-def mapped(film: np.ndarray) -> xr.Dataset:
-    return bm.map_phases(film, window=64, step=16)
-
-
-def close(one: xr.Dataset, other: xr.Dataset) -> None:
-    assert set(one.variables) == set(other.variables)
-    for name in one.data_vars:
-        assert one[name].dims == other[name].dims
-        np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-3, err_msg=str(name))
-
-
-def hexagonal_image(shear: float = 0.0, shape: tuple[int, int] = (120, 150)) -> np.ndarray:
-    """Return an image of a hexagonal lattice of 12 px, sheared."""
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
-    basis = basis_from_cell(12.0, 12.0, np.pi / 3, 0.3) @ np.array([[1, shear], [0, 1]])
-    g = np.linalg.inv(basis).T
-    image = sum(np.cos(2 * np.pi * (k[0] * y + k[1] * x)) for k in (g[0], g[1], g[1] - g[0]))
-    return np.asarray(image + np.random.default_rng(0).normal(0, 0.5, shape), np.float32)
 
 
 # results
@@ -101,7 +72,7 @@ def calibrated(image: np.ndarray, size: float) -> xr.DataArray:
 def test_small_images_are_refused() -> None:
     with pytest.raises(InputError, match=r"31 × 40 px.*lattice.*at least 32 × 32"):
         bm.classify(np.random.default_rng(0).random((31, 40)))
-    with pytest.raises(InputError, match=r"24 × 24 px.*at least 32 × 32"):
+    with pytest.raises(InputError, match=r"window of 24 px .* at least 32"):
         bm.map_phases(np.random.default_rng(0).random((64, 64)), window=24)
 
 
@@ -146,57 +117,6 @@ def test_stored_map_is_the_one_in_memory(film: np.ndarray, mapped: xr.Dataset, t
     stored = bm.map_phases(film, window=64, step=16, output=tmp_path / "r.zarr")
     xr.testing.assert_allclose(stored.load(), mapped, atol=1e-6)
     assert stored["a"].attrs["units"] == "px"
-
-
-# another distortion
-
-
-def test_reclassified_is_what_a_new_run_gives(film: np.ndarray, mapped: xr.Dataset) -> None:
-    again = bm.reclassify(mapped, distortion=STRICT)
-    fresh = bm.map_phases(film, window=64, step=16, distortion=STRICT)
-    close(again, fresh)
-    assert again.attrs == fresh.attrs
-    assert float(np.abs(again["probability"] - mapped["probability"]).max()) > 0.05  # or nothing is compared
-
-
-def test_reclassified_images() -> None:
-    images = np.stack([hexagonal_image(0.04), np.full((120, 150), 2.0), hexagonal_image()])
-    with pytest.warns(UserWarning, match="constant"):
-        lax, strict = bm.classify(images), bm.classify(images, distortion=0.0)
-    close(bm.reclassify(lax, 0.0), strict)
-    assert [CLASSES[i] for i in lax["label"].values] == ["hexagonal", "none", "hexagonal"]
-    assert CLASSES[int(strict["label"][0])] in ("oblique", "centered_rectangular")
-
-
-def test_stored_result_is_reclassified_lazily_frame_by_frame(film: np.ndarray, tmp_path: Path) -> None:
-    whole = bm.map_phases(film, window=64, step=16, output=tmp_path / "whole.zarr")
-    again = bm.reclassify(whole, STRICT)
-    assert again["probability"].chunks is not None
-    assert again["probability"].chunks[0] == (1, 1)
-    close(again.load(), bm.map_phases(film, window=64, step=16, distortion=STRICT))
-
-
-def test_frames_not_mapped_yet_stay_so(mapped: xr.Dataset, tmp_path: Path) -> None:
-    coords = {name: mapped[name] for name in ("time", "y", "x", "lattice")}
-    store = ResultStore(tmp_path / "r.zarr", coords, mapped.attrs, variables=map_variables(cells=True))
-    store.write_frame(0, {str(name): mapped[name].values[0] for name in mapped.data_vars})
-    again = bm.reclassify(open_result(tmp_path / "r.zarr"), STRICT).load()
-    assert (again["label"].values[1] == -1).all()
-    assert np.isnan(again["probability"].values[1]).all()
-    assert np.isnan(again["fraction"].values[1]).all()
-    np.testing.assert_array_equal(again["label"][0], bm.reclassify(mapped, STRICT)["label"][0])
-
-
-def test_results_without_cells_and_wrong_distortions(
-    quick: NetworkClassifier, windows: np.ndarray, mapped: xr.Dataset
-) -> None:
-    with pytest.raises(InputError, match=r"no basis.*\(quick\).*model lattice"):
-        bm.reclassify(bm.classify(windows[:1], model=quick, samples=0))
-    with pytest.raises(InputError, match=r"distortion of 3.*0\.02 is 2 %"):
-        bm.reclassify(mapped, distortion=3)
-
-
-# what decides
 
 
 def test_a_sheared_lattice_tips_at_the_stated_distortion() -> None:
@@ -254,7 +174,8 @@ def test_map_with_a_distortion(run: Callable[..., Any], film: np.ndarray, tmp_pa
     assert done.code == 0, done.err
     result = open_result(tmp_path / "r.zarr")
     assert result.attrs["distortion"] == STRICT
-    close(result.load(), bm.map_phases(film, window=64, step=32, distortion=STRICT))
+    again = bm.map_phases(film, window=64, step=32, distortion=STRICT)
+    xr.testing.assert_allclose(result.load(), again, rtol=1e-4, atol=1e-3)
 
 
 # scores of cells
@@ -273,27 +194,6 @@ def test_cells_are_scored_against_the_truth(run: Callable[..., Any], tmp_path: P
     assert "median error of the shape" in done.out
     assert "true value within 1 σ      a " in done.out
     assert "median error" not in score_report(scores, "")
-
-
-def test_coverage_of_known_errors() -> None:
-    rng = np.random.default_rng(0)
-    n, sigma = 4000, 0.02
-    true = basis_from_cell(rng.uniform(8, 12, n), rng.uniform(12, 16, n), np.radians(rng.uniform(65, 88, n)), 0.3)
-    root = sigma * rng.normal(size=(n, 4, 4))
-    covariance = root @ root.transpose(0, 2, 1) + 1e-6 * np.eye(4)
-    measured = true + np.einsum("nij,nj->ni", np.linalg.cholesky(covariance), rng.normal(size=(n, 4))).reshape(n, 2, 2)
-    wide = np.kron(np.array([[1, 1], [0, 1]]), np.eye(2))
-    scores = score_cells(np.array([[1, 1], [0, 1]]) @ measured, wide @ covariance @ wide.T, true)
-    assert scores is not None
-    assert scores.another == 0
-    for name in ("a", "b", "gamma"):
-        assert scores.within_1[name] == pytest.approx(0.683, abs=0.03)
-        assert scores.within_2[name] == pytest.approx(0.954, abs=0.02)
-    assert 0 < scores.shape_error < 0.02
-    double = score_cells(true @ np.eye(2) * np.array([[1.0], [2.0]]), covariance, true)
-    assert double is not None
-    assert double.another == 1
-    assert score_cells(measured, covariance, np.zeros_like(true)) is None
 
 
 # tables and figures

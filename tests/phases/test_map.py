@@ -89,7 +89,8 @@ def test_large_images_take_the_preprocessing_of_the_paper(quick: NetworkClassifi
 def test_constant_image_has_no_lattice(quick: NetworkClassifier, windows: np.ndarray, samples: int) -> None:
     images = windows[:5].copy()
     images[[1, 3]] = 7
-    one = classify(images, model=quick, samples=samples, seed=1)
+    with pytest.warns(UserWarning, match=r"2 images are constant \(image 1, 3\)"):
+        one = classify(images, model=quick, samples=samples, seed=1)
     assert one["label"].values[[1, 3]].tolist() == [NONE, NONE]
     np.testing.assert_array_equal(one["probability"].values[[1, 3]], np.eye(6)[[NONE, NONE]])
     assert (one["entropy"].values[[1, 3]] == 0).all()
@@ -98,7 +99,8 @@ def test_constant_image_has_no_lattice(quick: NetworkClassifier, windows: np.nda
     assert np.isnan(one["probability_std"].values).all() == (samples == 0)
     if samples:
         assert (one["probability_std"].values[[1, 3]] == 0).all()
-    alone = classify(np.full((40, 40), 3.0), model=quick, samples=samples)
+    with pytest.warns(UserWarning, match="1 image is constant"):
+        alone = classify(np.full((40, 40), 3.0), model=quick, samples=samples)
     assert alone["probability"].values[0, NONE] == 1
 
 
@@ -287,3 +289,15 @@ def test_public_functions_are_these() -> None:
 def test_a_seed_that_no_generator_takes_is_refused(call: Any, film: np.ndarray, quick: NetworkClassifier) -> None:
     with pytest.raises(InputError, match="a seed of -1 was given; expected a whole number"):
         call(film, model=quick, seed=-1)
+
+
+@pytest.mark.parametrize("window", [-5, 8, 31])
+def test_the_smallest_window_is_that_of_the_model(window: int) -> None:
+    with pytest.raises(InputError, match=rf"window of {window} px was given; expected at least 32"):
+        map_phases(np.zeros((64, 64)), model="lattice", window=window)
+
+
+@pytest.mark.parametrize("window", ["auto", 30, 32, 128])
+def test_a_frame_too_small_for_any_window_is_not_advised_in_a_circle(window: int | str) -> None:
+    with pytest.raises(InputError, match=r"frame of 30 × 30 px .* window of 32 px does not fit: take a larger image"):
+        map_phases(np.zeros((30, 30)), model="lattice", window=window)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from lattice_images import CELLS, cell_basis
 from matplotlib.collections import QuadMesh
 
 import bravaismap as bm
@@ -18,24 +19,12 @@ from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
 from bravaismap.export.figures import export_strain
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.phases.strain import COMPONENTS, deformation
+from bravaismap.phases.strain import COMPONENTS, deformation, reference_lattice
 from bravaismap.show.cells import plot_strain
 from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 UPPER = np.triu_indices(4)
 SHAPE = (2, 7, 9)
-CELLS = {
-    "square": (10.0, 10.0, 90.0),
-    "rectangular": (9.0, 14.0, 90.0),
-    "centered_rectangular": (12.0, 12.0, 75.0),
-    "hexagonal": (10.0, 10.0, 60.0),
-    "oblique": (10.0, 13.0, 78.0),
-}
-
-
-def lattice(name: str, orientation: float = 0.3) -> np.ndarray:
-    a, b, gamma = CELLS[name]
-    return basis_from_cell(a, b, np.radians(gamma), orientation)
 
 
 def gradient(exx: Any, eyy: Any, exy: Any, rotation: Any) -> np.ndarray:
@@ -112,7 +101,7 @@ START = {"x": slice(0, 64.0)}
 @pytest.mark.parametrize("orientation", [0.0, 0.3, 1.4])
 def test_known_field_is_recovered_whatever_the_bases(name: str, orientation: float) -> None:
     truth = field()
-    basis = deformed(lattice(name, orientation), gradient(**truth))
+    basis = deformed(cell_basis(name, orientation), gradient(**truth))
     change = unimodular(basis.shape[0] * basis.shape[1] * basis.shape[2], np.random.default_rng(3))
     found = bm.strain_map(result_of(change.reshape(*SHAPE, 2, 2) @ basis, name), START)
     compare(found, truth)
@@ -121,7 +110,7 @@ def test_known_field_is_recovered_whatever_the_bases(name: str, orientation: flo
 
 
 def test_signs_are_those_of_the_frame() -> None:
-    basis = np.tile(lattice("oblique"), (1, 1, 6, 1, 1))
+    basis = np.tile(cell_basis("oblique"), (1, 1, 6, 1, 1))
     wider, lower = np.array([[1.0, 0], [0, 1.03]]), np.array([[1.02, 0], [0, 1.0]])  # rows and columns (y, x)
     diagonal = np.eye(2) + 0.01 * np.ones((2, 2)) - 0.01 * np.eye(2)  # (1, 1), down and to the right, is longer
     turn = np.radians(5)  # an atom at the right, (0, 1), goes up: y < 0
@@ -137,7 +126,7 @@ def test_signs_are_those_of_the_frame() -> None:
 
 def test_polar_decomposition_agrees_with_the_singular_values() -> None:
     rng = np.random.default_rng(5)
-    basis, reference = lattice("oblique") @ (np.eye(2) + rng.normal(0, 0.3, (50, 2, 2))), lattice("oblique", 1.0)
+    basis, reference = cell_basis("oblique") @ (np.eye(2) + rng.normal(0, 0.3, (50, 2, 2))), cell_basis("oblique", 1.0)
     stretch, rotation = deformation(basis, reference)
     c, s = np.cos(rotation), np.sin(rotation)
     turn = np.stack([c, s, -s, c], -1).reshape(-1, 2, 2)
@@ -149,7 +138,7 @@ def test_polar_decomposition_agrees_with_the_singular_values() -> None:
 @pytest.mark.parametrize(("name", "most"), [("hexagonal", 29.0), ("square", 44.0), ("oblique", 85.0)])
 def test_large_rotations(name: str, most: float) -> None:
     turns = np.linspace(0, most, SHAPE[2]) * np.ones(SHAPE)
-    basis = deformed(lattice(name), gradient(0.01 * turns / most, 0 * turns, 0 * turns, turns))
+    basis = deformed(cell_basis(name), gradient(0.01 * turns / most, 0 * turns, 0 * turns, turns))
     compare(bm.strain_map(result_of(basis, name), START), {"rotation": turns, "exx": 0.01 * turns / most})
 
 
@@ -162,16 +151,16 @@ def test_a_grain_turned_by_nearly_a_right_angle_is_not_taken_for_a_strained_one(
 
 
 def test_rotation_is_continuous_where_the_reference_is_not_quite_hexagonal() -> None:
-    skewed = lattice("hexagonal") @ np.array([[1.0, 0.02], [0.0, 1.0]])  # as a scan would
+    skewed = cell_basis("hexagonal") @ np.array([[1.0, 0.02], [0.0, 1.0]])  # as a scan would
     truth = field(turn=20.0)
     found = bm.strain_map(result_of(deformed(skewed, gradient(**truth))), START)
     compare(found, truth)
 
 
 def test_other_lattices_are_blank() -> None:
-    basis = np.tile(lattice("hexagonal"), (1, 2, 4, 1, 1))
+    basis = np.tile(cell_basis("hexagonal"), (1, 2, 4, 1, 1))
     basis[0, 0, 1] *= 1.2
-    basis[0, 0, 2] = lattice("rectangular")
+    basis[0, 0, 2] = cell_basis("rectangular")
     basis[0, 0, 3] = np.nan
     result = result_of(basis)
     result["label"][0, 1, 1] = CLASSES.index("none")
@@ -187,20 +176,22 @@ def test_other_lattices_are_blank() -> None:
 
 def test_a_minority_does_not_pull_the_reference() -> None:
     rng = np.random.default_rng(2)
-    basis = np.tile(lattice("hexagonal"), (*SHAPE, 1, 1)) * (1 + 0.001 * rng.standard_normal((*SHAPE, 1, 1)))
-    basis[:, :, :3] = deformed(lattice("hexagonal"), gradient(0.03, 0.0, 0.0, 15.0))
+    basis = np.tile(cell_basis("hexagonal"), (*SHAPE, 1, 1)) * (1 + 0.001 * rng.standard_normal((*SHAPE, 1, 1)))
+    basis[:, :, :3] = deformed(cell_basis("hexagonal"), gradient(0.03, 0.0, 0.0, 15.0))
     result = result_of(basis, covariance=1e-5 * np.eye(4))
     result["label"][0, 0, 8] = CLASSES.index("oblique")
-    result["basis"][0, 0, 8] = lattice("oblique")
+    result["basis"][0, 0, 8] = cell_basis("oblique")
     found = bm.strain_map(result)
     assert found.attrs["reference_class"] == "hexagonal"
-    np.testing.assert_allclose(alike(found["reference_basis"], lattice("hexagonal")), lattice("hexagonal"), atol=0.01)
+    np.testing.assert_allclose(
+        alike(found["reference_basis"], cell_basis("hexagonal")), cell_basis("hexagonal"), atol=0.01
+    )
     np.testing.assert_allclose(found["exx"][:, :, :3], 3.0, atol=0.1)
     np.testing.assert_allclose(found["rotation"][:, :, :3], 15.0, atol=0.1)
 
 
 def test_the_reference_is_weighted_by_precision_and_its_error_is_true() -> None:
-    true, off = lattice("oblique"), []
+    true, off = cell_basis("oblique"), []
     for seed in range(40):
         rng = np.random.default_rng(seed)
         sigma = np.where(np.arange(SHAPE[2]) < 6, 0.003, 0.1)[:, None, None]
@@ -215,7 +206,7 @@ def test_the_reference_is_weighted_by_precision_and_its_error_is_true() -> None:
 
 
 def test_windows_that_overlap_make_no_better_reference() -> None:
-    basis = lattice("oblique") + 0.01 * np.random.default_rng(0).standard_normal((*SHAPE, 2, 2))
+    basis = cell_basis("oblique") + 0.01 * np.random.default_rng(0).standard_normal((*SHAPE, 2, 2))
     apart = bm.strain_map(result_of(basis, "oblique", 1e-4 * np.eye(4), window=64, step=64)).attrs
     dense = bm.strain_map(result_of(basis, "oblique", 1e-4 * np.eye(4), window=64, step=16)).attrs
     assert dense["reference_exx_std"] == pytest.approx(4 * apart["reference_exx_std"])
@@ -226,9 +217,9 @@ def test_coverage_of_the_errors() -> None:
     root = rng.normal(0, 0.03, (4, 4))
     covariance = root @ root.T
     truth = {"exx": 0.03, "eyy": -0.02, "exy": 0.04, "rotation": 10.0}
-    basis = deformed(lattice("oblique"), gradient(**truth)) + np.zeros((*shape, 1, 1))
+    basis = deformed(cell_basis("oblique"), gradient(**truth)) + np.zeros((*shape, 1, 1))
     basis = basis + rng.multivariate_normal(np.zeros(4), covariance, shape).reshape(*shape, 2, 2)
-    basis[:, :, 0] = lattice("oblique")
+    basis[:, :, 0] = cell_basis("oblique")
     result = result_of(basis, "oblique", covariance)
     found = bm.strain_map(result, START).isel(x=slice(1, None))
     for name, value in truth.items():
@@ -242,7 +233,7 @@ def test_coverage_of_the_errors() -> None:
 
 def stepped_image(seed: int = 0) -> np.ndarray:
     """Return 256 × 512 px of a hexagonal lattice whose right half is 3 % longer along x and turned by 2°."""
-    basis, rng = lattice("hexagonal"), np.random.default_rng(seed)
+    basis, rng = cell_basis("hexagonal"), np.random.default_rng(seed)
     halves = []
     for f in (gradient(0.0, 0.0, 0.0, 0.0), gradient(0.03, 0.0, 0.0, 2.0)):
         sites = lattice_sites(deformed(basis, f), (256, 256), np.array([3.3, 5.7]), 12.0)
@@ -299,7 +290,7 @@ def test_results_without_cells_are_refused(quick: NetworkClassifier) -> None:
 
 
 def test_references_that_are_none() -> None:
-    result = result_of(np.tile(lattice("hexagonal"), (*SHAPE, 1, 1)))
+    result = result_of(np.tile(cell_basis("hexagonal"), (*SHAPE, 1, 1)))
     with pytest.raises(InputError, match=r"reference region \(y 500 to 600\) has no window with a lattice"):
         bm.strain_map(result, {"y": slice(500, 600)})
     with pytest.raises(InputError, match=r"\(y start to 0, x 64 to end\)"):
@@ -361,3 +352,15 @@ def test_command_exports_the_strain(run: Callable[..., Any], tmp_path: Path) -> 
     assert step == pytest.approx([0, 3], abs=0.3)
     run("export", tmp_path / "r.zarr", "--strain", "--reference", "9").refused("--reference", "9", "y0:y1,x0:x1")
     run("export", tmp_path / "r.zarr", "--csv", "--reference", "0:9,0:9").refused("--reference", "--strain")
+
+
+def test_reference_lattice_in_numbers(mapped: xr.Dataset) -> None:
+    strain = bm.strain_map(mapped)
+    reference = reference_lattice(strain)
+    basis = strain["reference_basis"].values
+    a, b = np.linalg.norm(basis, axis=1)
+    assert (reference.a, reference.b) == pytest.approx((a, b))
+    assert reference.gamma == pytest.approx(np.degrees(np.arccos(basis[0] @ basis[1] / (a * b))))
+    assert (reference.lattice, reference.unit) == ("hexagonal", strain["reference_basis"].attrs["units"])
+    assert reference.windows == strain.attrs["reference_windows"]
+    assert reference.strain_std == max(strain.attrs[f"reference_{name}_std"] for name in ("exx", "eyy", "exy"))

@@ -3,81 +3,25 @@
 from __future__ import annotations
 
 import json
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import h5py
 import mrcfile
 import numpy as np
 import pytest
 import tifffile
-import xarray as xr
 import zarr
+from instrument_files import NM, STACK, dm_bytes, hyperspy_signal, ome_zarr, ser_bytes, write_emd_1, write_zspy
+from movie_checks import check, check_both
 from PIL import Image
 
 from bravaismap.errors import InputError
 from bravaismap.movie import frame_time, pixel_size
-from bravaismap.read import signal
 from bravaismap.read.reading import read
 
-STACK = np.random.default_rng(0).integers(0, 250, (4, 12, 17)).astype(np.uint16)
-
-
-def check(movie: xr.DataArray, values: np.ndarray, size: float | None, time: float | None) -> None:
-    """Assert dimensions, values and calibration."""
-    assert movie.dims == ("time", "y", "x")
-    np.testing.assert_array_equal(movie.values, values if values.ndim == 3 else values[None])
-    for found, expected in ((pixel_size(movie), size), (frame_time(movie), time)):
-        assert found == (None if expected is None else pytest.approx(expected, rel=1e-4))
-
-
-def make_lazy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Treat every file as large: blocks of one frame."""
-    monkeypatch.setattr(signal, "LAZY_BYTES", 10)
-    monkeypatch.setattr(signal, "CHUNK_BYTES", 10)
-
-
-def check_both(
-    path: Path, monkeypatch: pytest.MonkeyPatch, values: np.ndarray, size: float | None, time: float | None, **how: Any
-) -> None:
-    """Assert that a file reads the same whether it counts as large or not, and without any warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check(read(path, **how), values, size, time)
-        make_lazy(monkeypatch)
-        movie = read(path, **how)
-        assert isinstance(movie.data, da.Array)
-        assert movie.data.numblocks[0] == (len(values) if values.ndim == 3 else 1)
-        check(movie, values, size, time)
-
-
 # The writers of RosettaSciIO
-
-
-def hyperspy_signal(data: np.ndarray, units: tuple[str, ...] = ("s", "nm", "nm")) -> dict[str, Any]:
-    steps, names = (0.2, 0.03, 0.03), ("time", "y", "x")
-    first = 3 - data.ndim
-    axes = [
-        {
-            "_type": "UniformDataAxis", "name": names[i], "units": units[i], "scale": steps[i], "offset": 1.0,
-            "size": data.shape[i - first], "navigate": i == 0, "index_in_array": i - first, "is_binned": False,
-        }
-        for i in range(first, 3)
-    ]  # fmt: skip
-    return {
-        "data": data,
-        "axes": axes,
-        "metadata": {"General": {"title": "film"}, "Signal": {"signal_type": ""}},
-        "original_metadata": {},
-        "package_info": {},
-        "learning_results": {},
-        "models": {},
-        "attributes": {"_lazy": False},
-        "tmp_parameters": {},
-    }
 
 
 @pytest.mark.parametrize("data", [STACK, STACK[0]], ids=["movie", "image"])
@@ -176,59 +120,6 @@ def test_emd_of_velox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # Formats of microscopes without a writer: the smallest genuine file
 
 
-def dm_bytes(version: int, images: list[tuple[np.ndarray, tuple[tuple[float, str], ...]]], thumbnail: bool) -> bytes:
-    """Return a DigitalMicrograph file: a tree of tags, each image with the (step, unit) of its axes, x first."""
-    word = "q" if version == 4 else "i"
-    types = {
-        np.dtype("uint16"): (10, 4),
-        np.dtype("float32"): (2, 6),
-        np.dtype("int32"): (7, 3),
-        np.dtype("uint32"): (23, 5),
-    }
-
-    def data_tag(info: list[int], raw: bytes) -> bytes:
-        body = b"%%%%" + struct.pack(f">{word}{len(info)}{word}", len(info), *info) + raw
-        return (struct.pack(">q", len(body)) if version == 4 else b"") + body
-
-    def tag(name: str, value: Any) -> bytes:
-        head = struct.pack(">H", len(name)) + name.encode()
-        if isinstance(value, list | dict):
-            items = list(value.items()) if isinstance(value, dict) else [("", v) for v in value]
-            body = b"".join(tag(k, v) for k, v in items)
-            size = struct.pack(">q", len(body)) if version == 4 else b""
-            return b"\x14" + head + b"\1\0" + size + struct.pack(f">{word}", len(items)) + body
-        if isinstance(value, np.ndarray):
-            return b"\x15" + head + data_tag([20, types[value.dtype][1], value.size], value.tobytes())
-        if isinstance(value, str):
-            return b"\x15" + head + data_tag([20, 4, len(value)], value.encode("utf-16-le"))
-        kind, code = (6, "<f") if isinstance(value, float) else (5, "<I")
-        return b"\x15" + head + data_tag([kind], struct.pack(code, value))
-
-    listed = [
-        {
-            "ImageData": {
-                "Calibrations": {
-                    "Brightness": {"Origin": 0.0, "Scale": 1.0, "Units": ""},
-                    "Dimension": [{"Origin": 0.0, "Scale": step, "Units": unit} for step, unit in axes],
-                },
-                "Data": data,
-                "DataType": types[data.dtype][0],
-                "Dimensions": [int(n) for n in data.shape[::-1]],
-                "PixelDepth": data.itemsize,
-            },
-            "ImageTags": {},
-            "Name": f"image {number}",
-        }
-        for number, (data, axes) in enumerate(images)
-    ]
-    root: dict[str, Any] = {"ImageList": listed} | ({"Thumbnails": [{"ImageIndex": 0}]} if thumbnail else {})
-    body = b"\1\0" + struct.pack(f">{word}", len(root)) + b"".join(tag(k, v) for k, v in root.items()) + bytes(8)
-    return struct.pack(f">i{word}i", version, len(body), 1) + body
-
-
-NM = ((0.03, "nm"), (0.03, "nm"))
-
-
 @pytest.mark.parametrize("version", [3, 4])
 def test_dm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
     path = tmp_path / f"a.dm{version}"
@@ -265,25 +156,6 @@ def test_truncated_dm4(tmp_path: Path, kept: float) -> None:
     (tmp_path / "a.dm4").write_bytes(content[: int(kept * len(content))])
     with pytest.raises(InputError, match=r"a\.dm4: .*truncated.*copy"):
         read(tmp_path / "a.dm4")
-
-
-def ser_bytes(stack: np.ndarray, step: float, wide: bool, seconds: int) -> bytes:
-    """Return a TIA series of uint16 images whose time stamps are `seconds` apart."""
-    word = "Q" if wide else "I"
-    count, height, width = stack.shape
-    start = (34 if wide else 30) + 4 + 8 + 8 + 4 + 4 + 4
-    length = 50 + stack[0].nbytes
-    offsets = [start + i * (length + 8) for i in range(count)]
-    table = start + count * (length + 8)
-    head = struct.pack("<HHHIIII", 0x4949, 0x0197, 0x0220 if wide else 0x0210, 0x4122, 0x4152, count, count)
-    head += struct.pack(f"<{word}I", table, 1) + struct.pack("<IddIII", count, 0.0, 1.0, 0, 0, 0)
-    body = b""
-    for number, image in enumerate(stack):
-        body += struct.pack("<ddIddIHII", 0.0, step, 0, 0.0, step, 0, 2, width, height) + image[::-1].tobytes()
-        body += struct.pack("<HHI", 0x4152, 0, 1000 + seconds * number)
-    tags = [offset + length for offset in offsets]
-    assert len(head) + len(body) == table - (start - len(head))
-    return head.ljust(start, b"\0") + body + struct.pack(f"<{2 * count}{word}", *offsets, *tags)
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -504,19 +376,6 @@ def test_netcdf4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_both(tmp_path / "a.nc", monkeypatch, STACK, 0.03, 0.04)
 
 
-def write_emd_1(path: Path) -> None:
-    """Write an EMD 1.0 file as emdfile does: two values for each axis, the axes of the image called Rx and Ry."""
-    with h5py.File(path, "w") as file:
-        file.attrs.update({"emd_group_type": "file", "version_major": 1, "version_minor": 0})
-        file.create_group("root").attrs["emd_group_type"] = "root"
-        group = file.create_group("root/image")
-        group.attrs["emd_group_type"] = "array"
-        group["data"] = STACK
-        for i, (name, unit, step) in enumerate((("t", "s", 0.2), ("Rx", "A", 0.3), ("Ry", "A", 0.3))):
-            group[f"dim{i}"] = np.array([0.0, step])
-            group[f"dim{i}"].attrs.update({"name": name, "units": unit})
-
-
 @pytest.mark.parametrize("suffix", ["h5", "hdf5", "emd"])
 def test_emd_1_by_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     write_emd_1(tmp_path / f"a.{suffix}")
@@ -564,16 +423,6 @@ def test_nexus_as_before_2014(tmp_path: Path) -> None:
 # zarr as other programs write it
 
 
-def write_zspy(path: Path, store: Any) -> None:
-    """Write what HyperSpy writes to a .zspy: the layout of hspy as zarr 2."""
-    root = zarr.open_group(store, mode="w", zarr_format=2)
-    group = root.create_group("Experiments/film")
-    group.create_array("data", data=STACK)
-    for i, axis in enumerate(hyperspy_signal(STACK)["axes"]):
-        group.create_group(f"axis-{i}").attrs.update({key: axis[key] for key in ("name", "units", "scale", "offset")})
-    root.attrs.update({"file_format": "ZSpy", "file_format_version": "3.3"})
-
-
 @pytest.mark.parametrize("packed", [False, True])
 def test_zspy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
     path = tmp_path / "a.zspy"
@@ -585,30 +434,6 @@ def test_zspy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> 
             store.close()
     check_both(path, monkeypatch, STACK, 0.03, 0.2)
     assert read(path).attrs["dataset"] == "film"
-
-
-def ome_zarr(path: Path, data: np.ndarray, axes: list[tuple[str, str]], scale: list[float], version: str) -> None:
-    """Write an OME-Zarr image of two levels, the second of half the size."""
-    root = zarr.open_group(path, mode="w", zarr_format=3 if version == "0.5" else 2)
-    root.create_array("0", data=data)
-    root.create_array("1", data=np.ascontiguousarray(data[..., ::2, ::2]))
-    kinds = {"t": "time", "c": "channel"}
-    levels = [
-        {
-            "path": str(i),
-            "coordinateTransformations": [
-                {"type": "scale", "scale": [s * f for s, f in zip(scale, half, strict=True)]}
-            ],
-        }
-        for i, half in enumerate(([1.0] * data.ndim, [1.0] * (data.ndim - 2) + [2.0, 2.0]))
-    ]
-    image = {
-        "version": version,
-        "axes": [{"name": n, "type": kinds.get(n, "space"), **({"unit": u} if u else {})} for n, u in axes],
-        "datasets": levels,
-    }
-    about: dict[str, Any] = {"multiscales": [image], "omero": {"channels": [{"label": "HAADF"}, {"label": "BF"}]}}
-    root.attrs.update({"ome": about} if version == "0.5" else about)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -23,7 +23,6 @@ EXAMPLES = int(os.environ.get("BRAVAISMAP_FUZZ", "10"))
 SEED = os.environ.get("BRAVAISMAP_FUZZ_SEED", "7")
 MEMORY = 1_500_000_000  # bytes beyond what the process has at its start
 SECONDS = 15.0  # for a file
-STACK = np.random.default_rng(0).integers(0, 250, (4, 12, 17)).astype(np.uint16)
 
 
 def write_seeds(folder: Path) -> dict[str, Path]:
@@ -33,13 +32,26 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     import tifffile
     import xarray as xr
     import zarr
+    from instrument_files import (
+        NM,
+        STACK,
+        dm_bytes,
+        grid_bytes,
+        hyperspy_signal,
+        matrix_files,
+        ome_zarr,
+        ser_bytes,
+        sxm_bytes,
+        tvips_header,
+        write_emd_1,
+        write_gwy,
+        write_sis,
+        write_zspy,
+    )
     from PIL import Image
     from rsciio.emd import file_writer as write_emd
     from rsciio.hspy import file_writer as write_hspy
     from rsciio.nexus import file_writer as write_nexus
-    from test_formats import NM, dm_bytes, hyperspy_signal, ome_zarr, ser_bytes, write_emd_1, write_zspy
-    from test_spm import grid_bytes, matrix_files, sxm_bytes, write_gwy
-    from test_tifftags import tvips_header, write_sis
 
     from bravaismap.export.video import write_video
 
@@ -49,7 +61,7 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     tifffile.imwrite(folder / "plain.tif", STACK, photometric="minisblack")
     tifffile.imwrite(folder / "imagej.tif", STACK, imagej=True, compression="zlib", metadata={"axes": "TYX"})
     tifffile.imwrite(folder / "a.ome.tif", STACK, metadata={"axes": "TYX", "PhysicalSizeX": 0.3})
-    tifffile.imwrite(folder / "tiled.tif", np.tile(STACK, (1, 4, 4)), tile=(16, 16), compression="zlib")
+    tifffile.imwrite(folder / "tiled.tif", np.tile(STACK, (1, 4, 4)), photometric="minisblack", tile=(16, 16))
     palette = np.random.default_rng(3).integers(0, 65536, (3, 256)).astype(np.uint16)
     tifffile.imwrite(folder / "palette.tif", STACK[0].astype(np.uint8), photometric="palette", colormap=palette)
     tifffile.imwrite(folder / "c.ome.tif", STACK.reshape(2, 2, 12, 17), metadata={"axes": "TCYX"})

@@ -457,6 +457,19 @@ def test_empty_array(tmp_path: Path) -> None:
     refused(tmp_path / "a.npy", "a.npy", "empty array", "(0, 4, 5)")
 
 
+def test_a_file_that_windows_keeps_from_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A microscope that writes a file may keep it to itself: an `InputError`, after which a live run looks again."""
+    path = tmp_path / "a.npy"
+    np.save(path, frames())
+
+    def denied(*_: object, **__: object) -> io.BytesIO:
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(InputError, match=r"cannot be read as NPY .*cannot access"), signal.reading(path, "NPY"):
+        path.open("rb")
+
+
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.npy"
     np.save(path, frames())

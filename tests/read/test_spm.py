@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import builtins
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
-import gwyfile.objects as gwy
 import numpy as np
 import pytest
 import xarray as xr
+from instrument_files import grid_bytes, matrix_files, sxm_bytes, write_gwy
 
 from bravaismap.errors import InputError
 from bravaismap.movie import pixel_size
@@ -27,16 +26,6 @@ def check(movie: xr.DataArray, image: np.ndarray, size: float | None = 0.1) -> N
 
 
 # Gwyddion
-
-
-def write_gwy(path: Path, channels: dict[str, np.ndarray], unit: str = "m") -> None:
-    container = gwy.GwyContainer()
-    for number, (title, data) in enumerate(channels.items()):
-        container[f"/{number}/data/title"] = title
-        container[f"/{number}/data"] = gwy.GwyDataField(
-            data.astype(float), xreal=1e-10 * data.shape[1], yreal=1e-10 * data.shape[0], si_unit_xy=unit
-        )
-    container.tofile(str(path))
 
 
 def test_gwy(tmp_path: Path) -> None:
@@ -67,27 +56,6 @@ def test_truncated_gwy(tmp_path: Path, kept: float) -> None:
 # Nanonis
 
 
-def sxm_bytes(images: list[np.ndarray], direction: str = "both", scan: str = "down") -> bytes:
-    height, width = images[0].shape
-    header = {
-        "NANONIS_VERSION": "2",
-        "SCANIT_TYPE": "              FLOAT            MSBFIRST",
-        "ACQ_TIME": "       10.0",
-        "SCAN_PIXELS": f"       {width}       {height}",
-        "SCAN_TIME": "             1.0E+0             1.0E+0",
-        "SCAN_RANGE": f"           {width * 1e-10:.6E}           {height * 1e-10:.6E}",
-        "SCAN_OFFSET": "             0.0E+0         0.0E+0",
-        "SCAN_ANGLE": "            0.0E+0",
-        "SCAN_DIR": scan,
-        "BIAS": "            1.0E-1",
-        "COMMENT": "",
-    }
-    text = "".join(f":{key}:\n{value}\n" for key, value in header.items())
-    text += ":DATA_INFO:\n\tChannel\tName\tUnit\tDirection\tCalibration\tOffset\n"
-    text += f"\t14\tZ\tm\t{direction}\t1.0E-9\t0.0E+0\n\n:SCANIT_END:\n\n\n"
-    return text.encode() + b"\x1a\x04" + b"".join(image.astype(">f4").tobytes() for image in images)
-
-
 def test_sxm(tmp_path: Path) -> None:
     (tmp_path / "a.sxm").write_bytes(sxm_bytes([Z, Z + 1]))
     movie = read(tmp_path / "a.sxm")
@@ -101,32 +69,6 @@ def test_sxm(tmp_path: Path) -> None:
 def test_sxm_upwards_and_of_one_direction(tmp_path: Path) -> None:
     (tmp_path / "a.sxm").write_bytes(sxm_bytes([Z], "forward", "up"))
     check(read(tmp_path / "a.sxm"), Z[::-1])
-
-
-def grid_bytes(parameters: np.ndarray, sweep: np.ndarray) -> bytes:
-    """Return a Nanonis grid with parameters (y, x, parameter) and one channel (y, x, sweep)."""
-    height, width, count = parameters.shape
-    lines = [
-        f'Grid dim="{width} x {height}"',
-        f"Grid settings=0E+0;0E+0;{width * 1e-10:.6E};{height * 1e-10:.6E};0E+0",
-        "Filetype=Linear",
-        'Sweep Signal="Bias (V)"',
-        'Fixed parameters="Sweep Start;Sweep End"',
-        'Experiment parameters="X (m);Y (m);Z (m);Z offset (m);Settling time (s)"',
-        f"# Parameters (4 byte)={count}",
-        f"Experiment size (bytes)={4 * sweep.shape[-1]}",
-        f"Points={sweep.shape[-1]}",
-        'Channels="Current (A)"',
-        "Delay before measuring (s)=0.0",
-        'Experiment="Grid Spectroscopy"',
-        'Start time="01.01.2020 00:00:00"',
-        'End time="01.01.2020 00:00:01"',
-        "User=",
-        "Comment=",
-        ":HEADER_END:",
-    ]
-    cube = np.concatenate([parameters, sweep], axis=-1).astype(">f4")
-    return ("\r\n".join(lines) + "\r\n").encode() + cube.tobytes()
 
 
 def test_3ds(tmp_path: Path) -> None:
@@ -144,37 +86,6 @@ def test_3ds(tmp_path: Path) -> None:
 
 
 # Omicron Matrix: a file of parameters and a file of values
-
-
-def text(value: str) -> bytes:
-    return struct.pack("<L", len(value)) + value.encode("utf-16-le")
-
-
-def block(name: bytes, body: bytes, stamped: bool = True) -> bytes:
-    return name + struct.pack("<L", len(body)) + (bytes(8) if stamped else b"") + body
-
-
-def matrix_files(image: np.ndarray, filename: str) -> tuple[bytes, bytes]:
-    """Return the parameter file and the value file of one forward scan of integers."""
-    height, width = image.shape
-    whole = {"Points": width, "Lines": height}
-    real = {"Width": width * 1e-10, "Height": height * 1e-10, "X_Offset": 0.0, "Y_Offset": 0.0, "Angle": 0.0}
-    values = {k: b"GNOL" + struct.pack("<l", v) for k, v in whole.items()}
-    values |= {k: b"BUOD" + struct.pack("<d", v) for k, v in real.items()}
-    values |= {k: b"LOOB" + struct.pack("<L", 0) for k in ("X_Retrace", "Y_Retrace")}
-    items = b"".join(text(k) + text("---") + bytes(4) + v for k, v in values.items())
-    scanner = bytes(4) + struct.pack("<L", 1) + text("XYScanner") + struct.pack("<L", len(values)) + items
-    channel = bytes(8) + struct.pack("<L", 0) + struct.pack("<L", 1)
-    channel += bytes(4) + struct.pack("<L", 7) + bytes(8) + text("Z") + text("m") + struct.pack("<L", 0)
-    numbers = b"".join(text(k) + b"BUOD" + struct.pack("<d", v) for k, v in (("Factor", 4.0), ("Offset", 0.0)))
-    transfer = bytes(4) + struct.pack("<L", 7) + text("TFF_Linear1D") + text("m") + struct.pack("<L", 2) + numbers
-    inner = block(b"TCID", channel, False) + block(b"REFX", transfer, False)
-    parameters = block(b"APEE", scanner) + block(b"YSCC", bytes(4) + inner) + block(b"FERB", bytes(4) + text(filename))
-    described = bytes(20) + struct.pack("<ii", image.size, image.size)
-    data = block(b"CSED", described, False) + block(b"ATAD", image.astype("<i4").tobytes(), False)
-    body = struct.pack("<Q", 0) + bytes(4) + data
-    values_file = b"ONTMATRX0101" + b"TLKB" + struct.pack("<L", len(body) - 8) + body
-    return b"ONTMATRX0101" + parameters, values_file
 
 
 def test_mtrx(tmp_path: Path) -> None:

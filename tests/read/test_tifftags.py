@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from test_formats import STACK, check, check_both, hyperspy_signal
+from instrument_files import STACK, hyperspy_signal, tvips_header, write_sis
+from movie_checks import check, check_both
 
 from bravaismap.errors import InputError
 from bravaismap.movie import frame_time, pixel_size
 from bravaismap.read.reading import read
+from bravaismap.read.tifftags import channel_names, shown_greys
 
 GREY = STACK.astype(np.uint8)
 
@@ -51,26 +52,6 @@ def test_frames_per_second_of_imagej_are_a_playback_rate(tmp_path: Path) -> None
 
 
 # Tags of microscopes
-
-
-def tvips_header(size: float) -> bytes:
-    """Return the header of EM-MENU, version 2, with a pixel size in nm."""
-    first = np.zeros(1, np.dtype(tifffile.TIFF.TVIPS_HEADER_V1))
-    second = np.zeros(1, np.dtype(tifffile.TIFF.TVIPS_HEADER_V2))
-    first["Version"], second["Magic"] = 2, 0xAAAAAAAA
-    second["PixelSizeX"] = second["PixelSizeY"] = size
-    return first.tobytes() + second.tobytes()
-
-
-def write_sis(path: Path, image: np.ndarray, metres: float) -> None:
-    """Write a TIFF with the tag of Olympus SIS, whose calibration lies at an offset of the file."""
-    head = struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 0, 0, 1, 1, 100, b"", 1)
-    calibration = struct.pack("<10xhdd8xd2x34s32s", -9, metres * 1e9, metres * 1e9, 1.0, b"", b"")
-    tifffile.imwrite(path, image, extratags=[(33560, "B", len(head) + 8, head + struct.pack("<hhI", 1, 0, 0), True)])
-    content = bytearray(path.read_bytes())
-    place = content.index(b"SIS0") + len(head)
-    content[place : place + 8] = struct.pack("<hhI", 1, 0, len(content))
-    path.write_bytes(bytes(content) + calibration)
 
 
 def test_tiff_of_tvips_and_sis(tmp_path: Path) -> None:
@@ -236,3 +217,34 @@ def test_dots_of_a_print_that_are_not_square(tmp_path: Path) -> None:
         movie = read(tmp_path / "a.tif")
     assert movie.shape == (1, 12, 34)
     assert pixel_size(movie) is None
+
+
+# Page by page
+
+
+def test_greys_of_a_page_by_its_kind(tmp_path: Path) -> None:
+    palette = np.repeat(np.arange(255, -1, -1, dtype=np.uint16)[None] * 257, 3, axis=0)
+    for name, options, expected in (
+        ("plain", {"photometric": "minisblack"}, None),
+        ("turned", {"photometric": "miniswhite"}, np.arange(255, -1, -1)),
+        ("palette", {"photometric": "palette", "colormap": palette}, np.arange(255, -1, -1)),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tif", GREY[0], **options)
+        with tifffile.TiffFile(tmp_path / f"{name}.tif") as tif:
+            greys = shown_greys(tif, tif.pages[0])
+        assert (greys is None) == (expected is None)
+        if greys is not None:
+            np.testing.assert_array_equal(greys if greys.ndim == 1 else greys[:, 0], expected)
+
+
+def test_channels_are_numbered_where_their_names_do_not_tell_them_apart(tmp_path: Path) -> None:
+    for given, names in (
+        (["HAADF", "BF"], ["HAADF", "BF"]),
+        (["HAADF", "HAADF"], ["channel 0", "channel 1"]),
+        (["", "BF"], ["channel 0", "BF"]),
+    ):
+        about = {"axes": "CYX", "Channel": {"Name": given}}
+        tifffile.imwrite(tmp_path / "a.ome.tif", STACK[:2], metadata=about)
+        with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
+            assert channel_names(tif, 0, 2) == names
+            assert channel_names(tif, 1, 2) == ["channel 0", "channel 1"]  # there is no second image

@@ -21,7 +21,6 @@ from bravaismap.evaluate.reliability import calibration_error
 from bravaismap.lattice.deviation import deviation
 from bravaismap.lattice.shape import shape
 from bravaismap.reproduce import (
-    comparison,
     confidence,
     decomposition,
     decomposition_figures,
@@ -29,6 +28,7 @@ from bravaismap.reproduce import (
     energy_transfer,
     feature_map,
     noise_limits,
+    paper_table,
     training_curve,
 )
 from bravaismap.reproduce.graphene import graphene
@@ -355,10 +355,10 @@ def _check_report(folder: Path, results: dict[str, Any]) -> None:
     page = unescape((folder / "report.html").read_text())
     for row in stored["table"]:
         assert row["quantity"] in page
-        assert f">{comparison.shown(row['paper'], row['unit'])}<" in page
+        assert f">{paper_table.shown(row['paper'], row['unit'])}<" in page
         for name, value in row["values"].items():
             if value is not None and not row["verdicts"][name].startswith("not"):
-                assert f">{comparison.shown(value, row['unit'])}<" in page
+                assert f">{paper_table.shown(value, row['unit'])}<" in page
     assert page.count('src="data:image/png;base64,') == len(list((folder / "figures").glob("*.png"))) == 16
     assert not re.search(r"<script|<link|src=\"(?!data:)|url\(", page)
     assert "A quick run" in page
@@ -408,14 +408,14 @@ def test_reproduce_refuses_what_it_cannot_use(run: Callable[..., Any], tmp_path:
     ],
 )  # fmt: skip
 def test_verdicts(value: float | None, paper: float, better: str, tolerance: float, expected: str) -> None:
-    row = comparison._row("q", "", paper, {"m": value}, ["m"], better, tolerance)
+    row = paper_table._row("q", "", paper, {"m": value}, ["m"], better, tolerance)
     assert row["verdicts"] == {"m": expected}
 
 
 def test_a_growth_parameter_agrees_if_the_papers_lies_within_its_interval() -> None:
     fit = {"value": 0.045, "low": 0.044, "high": 0.046, "low_95": 0.041, "high_95": 0.049}
     fits = {"near": fit, "far": fit | {"low_95": 0.043}, "open": fit | {"high_95": None}, "refused": None}
-    row = comparison._growth_row("rho", "the film", fits, [*fits, "unasked"])
+    row = paper_table._growth_row("rho", "the film", fits, [*fits, "unasked"])
     expected = ["agrees", "differs", "not determined", "not determined", "not applicable"]
     assert list(row["verdicts"].values()) == expected
     assert (row["unit"], row["paper"], row["values"]["near"]) == ("1/s", 0.042, 0.045)
@@ -424,7 +424,7 @@ def test_a_growth_parameter_agrees_if_the_papers_lies_within_its_interval() -> N
 def test_growth_table_is_in_square_nanometres() -> None:
     fit = {key: {"value": v, "low": v / 2, "high": 2 * v} for key, v in (("A0", 2e-5), ("rho", 0.04), ("C", 0.06))}
     film = {"area_nm2": 200.0, "fits": {"true voids": fit, "flat": {"refused": "rho is not determined"}}}
-    paper, truth, flat = comparison.growth_table(film)
+    paper, truth, flat = paper_table.growth_table(film)
     assert paper["A0_nm2"] == pytest.approx(0.004, abs=1e-4)
     assert paper["rho_nm2"] == pytest.approx(9, abs=0.1)
     assert (truth["A0_nm2"], truth["rho_nm2"]) == (pytest.approx(0.004), pytest.approx(8))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bravaismap import files
 from bravaismap.errors import OutputError
 from bravaismap.result import lock
 from bravaismap.result.lock import WriterLock, process_start
@@ -114,3 +115,45 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     for start in (process_start, lock._start_elsewhere):
         assert start(os.getpid()) == start(os.getpid()) not in (None, "")
         assert start(dead_process()) is None
+
+
+def test_lock_is_put_back_on_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(1, "hard links are not supported")
+
+    monkeypatch.setattr(os, "link", refused)
+    path = lock_of(tmp_path / "r.zarr")
+    path.write_text("the new one")
+    lock._move_away(path, "the stale one")
+    assert path.read_text() == "the new one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_lock_that_windows_is_about_to_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to open a file that is removed once its last reader has closed it."""
+    monkeypatch.setattr(files, "WINDOWS", True)
+    opened, refusals = os.open, iter([True, True])
+
+    def pending(path: Path, *options: int) -> int:
+        if str(path).endswith(".lock") and next(refusals, False):
+            raise PermissionError(13, "Access is denied")
+        return opened(path, *options)
+
+    monkeypatch.setattr(os, "open", pending)
+    WriterLock(tmp_path / "r.zarr").release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lock_that_another_reads_is_let_go_of_a_moment_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WINDOWS", True)
+    held = WriterLock(tmp_path / "r.zarr")
+    unlink, refusals = Path.unlink, iter([True, True])
+
+    def busy(path: Path, missing_ok: bool = False) -> None:
+        if next(refusals, False):
+            raise PermissionError(13, "The process cannot access the file")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", busy)
+    held.release()
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import xarray as xr
 import zarr
 
+from bravaismap import files
 from bravaismap.classify.models import NetworkClassifier
 from bravaismap.conventions import CLASSES, UNMAPPED
 from bravaismap.errors import InputError, OutputError
@@ -301,3 +303,27 @@ def test_calibrated_movie_survives_the_disk(quick: NetworkClassifier, tmp_path: 
     assert {dim: read[dim].attrs for dim in ("time", "y", "x")} == {
         dim: memory[dim].attrs for dim in ("time", "y", "x")
     }
+
+
+def test_a_store_that_is_read_on_windows_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to replace a chunk, or to rename a folder, that a reader has open: a moment later it does not."""
+    monkeypatch.setattr(files, "WINDOWS", True)
+    refusals: dict[str, int] = {}
+
+    def busy(name: str, function: Any) -> Any:
+        def refused(*arguments: Any, **options: Any) -> Any:
+            refusals[name] = refusals.get(name, 0) + 1
+            if refusals[name] % 2:
+                raise PermissionError(13, "The process cannot access the file")
+            return function(*arguments, **options)
+
+        return refused
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", busy("chunk", zarr.Array.__setitem__))
+    monkeypatch.setattr("bravaismap.result.zarr_store.os.rename", busy("folder", os.rename))
+    store(tmp_path / "r.zarr")
+    store(tmp_path / "r.zarr", overwrite=True)
+    monkeypatch.undo()
+    assert min(refusals.values()) >= 4
+    assert mapped_frames(open_result(tmp_path / "r.zarr")).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["r.zarr"]

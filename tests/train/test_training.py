@@ -149,6 +149,21 @@ def test_resumed_training_does_not_repeat_epochs(tmp_path: Path) -> None:
     assert steps == list(range(13, 19))
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of the files that lie in memory")
+def test_a_checkpoint_that_is_continued_can_be_replaced_on_windows(tmp_path: Path) -> None:
+    """Windows refuses to replace a file of which a part lies in memory."""
+    with pytest.raises(Interrupted):
+        train(TINY, tmp_path, seed=4, device="cpu", progress=interrupt_at(13))
+    mapped: list[bool] = []
+
+    def look(*_: object) -> None:
+        mapped.append("checkpoint.safetensors" in Path("/proc/self/maps").read_text(encoding="utf-8"))
+
+    train(TINY, tmp_path, seed=4, device="cpu", progress=look)
+    assert mapped
+    assert not any(mapped)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("checkpoint")

@@ -38,7 +38,7 @@ __all__ = ["watch"]
 def watch(
     folder: Annotated[Path | None, typer.Argument(help="Folder in which images appear.", show_default=False)] = None,
     follow: Annotated[
-        Path | None, typer.Option("--follow", help="One stack that grows (npy, HDF5, TIFF, …), instead of a folder.")
+        Path | None, typer.Option("--follow", help="One file that grows (npy, HDF5, TIFF, …), instead of a folder.")
     ] = None,
     output: Annotated[
         Path | None,

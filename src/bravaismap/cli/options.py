@@ -85,7 +85,7 @@ DistortionOption = Annotated[
     typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="Where to compute: cpu, cuda (a graphics card), or auto for one if there is.")
+    str, typer.Option("--device", help="Where to compute: cpu, cuda (a GPU), or auto for a GPU if there is one.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of all randomness.")]
 PixelOption = Annotated[

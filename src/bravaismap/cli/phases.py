@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from math import degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +38,7 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.reading import Reading, default_output
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, out, print_classification, print_json, progress
+from bravaismap.cli.terminal import note, opening, out, print_classification, print_json, progress
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,14 +91,15 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    if csv is not None:
+        from bravaismap.export.tables import export_classification
+
+        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
     if json:
         print_json(classification_answer(rows))
     else:
         print_classification(rows)
     if csv is not None:
-        from bravaismap.export.tables import export_classification
-
-        export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
         note(f"wrote {csv}")
 
 
@@ -163,7 +163,7 @@ def map_movie(
             images, written = _at_rest(images, target.parent, max_shift, nan.value)
         settings = settled(settings, images)
         if settings.window_reason:
-            note(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
+            opening(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
         result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
     written += _write_tables_and_figures(result, target.parent, images)
     if unmix is not None:
@@ -307,8 +307,7 @@ def _map(
     from bravaismap.phases.first_look import grid_of
     from bravaismap.phases.map import map_movie
 
-    grid = grid_of(settings, frames)
-    per_frame = grid.shape[0] * grid.shape[1]
+    per_frame = grid_of(settings, frames).count
     with progress("map", len(frames) * per_frame, "windows") as advance:
         return map_movie(
             frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers,
@@ -317,7 +316,7 @@ def _map(
 
 
 def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
-    """Unmix with a progress bar, and write what was found."""
+    """Unmix with a progress bar, and write the components."""
     from bravaismap.export.figures import export_unmixing
     from bravaismap.phases.first_look import grid_of
     from bravaismap.unmixing import unmix
@@ -334,8 +333,8 @@ def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settin
 def _at_rest(
     movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
 ) -> tuple[xr.DataArray, list[Path]]:
-    """Register and align a movie; write and tell how the specimen drifts."""
-    from bravaismap.drift.alignment import align, register
+    """Register and align a movie; write and print how the specimen drifts."""
+    from bravaismap.drift.alignment import align, drift_summary, register
     from bravaismap.export.drift_track import export_track
 
     with progress("register", len(movie), "frames") as advance:
@@ -343,12 +342,12 @@ def _at_rest(
     written = export_track(track, folder)
     moved = align(movie, track)
     height, width = moved.shape[1:]
-    farthest = float(((track["dy"] ** 2 + track["dx"] ** 2) ** 0.5).max())
-    unsure = int((track["quality"] < 0.9).sum())
+    drift = drift_summary(track)
+    doubtful = drift.doubtful_frames
     note(
-        f"drift: up to {farthest:.1f} px from the first frame (σ of the last {float(track['std'][-1]):.2g} px); "
+        f"drift: up to {drift.largest:.1f} px from the first frame (σ of the last {drift.last_std:.2g} px); "
         f"{height} × {width} px are common to all frames"
-        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else "")
+        + (f"; {doubtful} frames may be off by a lattice vector, see drift.csv" if doubtful else "")
     )
     return moved, written
 
@@ -379,45 +378,39 @@ def _region(text: str | None) -> dict[str, slice]:
 def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
     from bravaismap.conventions import display_name
     from bravaismap.export.figures import export_strain
-    from bravaismap.lattice.basis import cell_from_basis
-    from bravaismap.phases.strain import strain_map
+    from bravaismap.phases.strain import reference_lattice, strain_map
 
-    found = strain_map(result, region or None)
-    a, b, gamma, _ = cell_from_basis(found["reference_basis"].values)
-    unit, about = found["reference_basis"].attrs["units"], found.attrs
+    strain = strain_map(result, region or None)
+    reference = reference_lattice(strain)
     out.print(
-        f"reference: {display_name(about['reference_class'])}, a {a:.5g} {unit}, b {b:.5g} {unit}, "
-        f"γ {degrees(gamma):.2f}°, from {about['reference_windows']} windows; its own error: "
-        f"ε {max(about[f'reference_{name}_std'] for name in ('exx', 'eyy', 'exy')):.2g} %, "
-        f"rotation {about['reference_rotation_std']:.2g}°",
+        f"reference: {display_name(reference.lattice)}, a {reference.a:.5g} {reference.unit}, "
+        f"b {reference.b:.5g} {reference.unit}, γ {reference.gamma:.2f}°, from {reference.windows} windows; "
+        f"its own error: ε {reference.strain_std:.2g} %, rotation {reference.rotation_std:.2g}°",
         highlight=False,
         soft_wrap=True,
     )
-    return export_strain(found, folder)
+    return export_strain(strain, folder)
 
 
 def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
-    from bravaismap.conventions import NONE
-    from bravaismap.domains.finding import domain_maps, find_domains
-    from bravaismap.domains.void_area import corrected_fraction
+    from bravaismap.domains.finding import domain_count, domain_maps, find_domains
+    from bravaismap.domains.void_area import last_void_share
     from bravaismap.export.figures import export_domains
     from bravaismap.show.axes import drawn_frames
 
-    found = find_domains(result, movie=images)
-    tracks = len({(str(n), int(t)) for n, t in zip(found["lattice"].values, found["track"].values, strict=True)})
-    out.print(f"{tracks} domains in {len(set(found['frame'].values.tolist()))} frames", highlight=False)
-    if images is None and NONE in result["lattice"].values:
-        mean = float(result["fraction"].sel(lattice=NONE)[-1])
-        corrected = float(corrected_fraction(result, found)[-1])
-        if corrected == corrected:
-            out.print(
-                f"voids in the last frame: mean probability {100 * mean:.1f} %, corrected for the window "
-                f"{100 * corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
-                highlight=False,
-            )
+    domains = find_domains(result, movie=images)
+    frames = set(domains["frame"].values.tolist())
+    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    voids = last_void_share(result, domains) if images is None else None
+    if voids is not None:
+        out.print(
+            f"voids in the last frame: mean probability {100 * voids.mean_probability:.1f} %, corrected for the window "
+            f"{100 * voids.corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
+            highlight=False,
+        )
     maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
-    return export_domains(found, folder, maps=maps, images=images)
+    return export_domains(domains, folder, maps=maps, images=images)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:

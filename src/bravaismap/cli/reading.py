@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -46,8 +47,12 @@ class Reading:
         from bravaismap.read.description import movie_line, playback_warning
         from bravaismap.read.reading import read
 
-        movie = read(source, **asdict(self))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            movie = read(source, **asdict(self))
         opening(movie_line(movie))
+        for one in said:  # after the line that says what they are about
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         doubt = playback_warning(movie) if timed else None
         if doubt is not None:
             warn(doubt)
@@ -72,11 +77,14 @@ def _is_free_for(target: Path, movie: str) -> bool:
         return True
     import zarr
 
+    from bravaismap.result.card import card_of
+
     try:
-        mapped = zarr.open_group(target, mode="r").attrs.get("input")
+        mapped = Path(str(card_of(zarr.open_group(target, mode="r"), target)["input"]))
     except Exception:  # damaged, or no result: what that means is said when it is opened
         return True
-    return mapped is None or str(mapped) == movie or Path(str(mapped)).resolve() == Path(movie).resolve()
+    moved = mapped.name == Path(movie).name and not mapped.exists()
+    return moved or str(mapped) == movie or mapped.resolve() == Path(movie).resolve()
 
 
 def _name_of(movie: str) -> str:

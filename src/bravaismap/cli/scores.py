@@ -1,4 +1,4 @@
-"""The command that says how good models are: evaluate."""
+"""The command that measures models: evaluate."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def evaluate(
     from bravaismap.evaluate.comparison import compare, comparison_table, full_report
     from bravaismap.evaluate.labelled import read_labelled
 
-    given = model or [DEFAULT_MODEL]
-    classifiers = [load_model(one, distortion, device) for one in given]
-    names = _different([classifier.record.name for classifier in classifiers], given)
+    chosen = model or [DEFAULT_MODEL]
+    classifiers = [load_model(name, distortion, device) for name in chosen]
+    names = _different([classifier.record.name for classifier in classifiers], chosen)
     rows: list[tuple[str, Compared]] = []
     stems = _different([path.stem for path in data], [f"{path.parent.name}_{path.stem}" for path in data])
     written = []
@@ -59,14 +59,14 @@ def evaluate(
         answers = []
         for name, classifier in zip(names, classifiers, strict=True):
             with progress(f"{name} on {path.name}", len(labelled.labels), "windows") as advance:
-                said = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
-            answers.append(replace(said, model=name))
+                model_answers = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
+            answers.append(replace(model_answers, model=name))
         compared = compare(answers, seed=seed)
-        for one in compared:
-            at = "" if one.distortion is None else f" at a distortion of {100 * one.distortion:g} %"
-            out.print(full_report(one, f"{one.model} on {path.name}{at}"), highlight=False, markup=False)
+        for scored in compared:
+            at = "" if scored.distortion is None else f" at a distortion of {100 * scored.distortion:g} %"
+            out.print(full_report(scored, f"{scored.model} on {path.name}{at}"), highlight=False, markup=False)
         out.print(comparison_table(compared), highlight=False, markup=False)
-        rows += [(path.name, one) for one in compared]
+        rows += [(path.name, scored) for scored in compared]
         if figures is not None:
             from bravaismap.export.scores import export_reliability
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.cli.terminal import be_quiet, err, out, show_warning
+from bravaismap.cli.terminal import be_quiet, err, out, show_warning, write_unicode
 from bravaismap.errors import BravaismapError
 
 __all__ = ["app", "main"]
@@ -46,6 +46,7 @@ def _global(
 
 def main() -> None:
     """Run the command line; errors become one line and exit code 2."""
+    write_unicode()
     warnings.showwarning = show_warning
     try:
         app(standalone_mode=True)

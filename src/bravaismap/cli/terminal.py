@@ -1,11 +1,13 @@
-"""What the commands show on the terminal: tables and paragraphs, progress bars, warnings, or one JSON object."""
+"""Output on the terminal: tables and paragraphs, progress bars, warnings, or one JSON object."""
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -26,6 +28,7 @@ __all__ = [
     "progress",
     "show_warning",
     "stages",
+    "write_unicode",
 ]
 
 _quiet = False
@@ -43,6 +46,13 @@ class _Answers(Console):
 #: Standard output, and standard error for progress, warnings and errors.
 out = _Answers(soft_wrap=True)
 err = Console(stderr=True)
+
+
+def write_unicode() -> None:
+    """Have ± and σ written as UTF-8 where the system says otherwise, as Windows does of a file or a pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(encoding="utf-8")
 
 
 def opening(text: str) -> None:
@@ -119,7 +129,7 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
             cells[-1] = [""] * len(names)
         labels.append(NOT_MEASURED if label == UNMAPPED else names[label])
         table.add_row(name, labels[-1], *cells[-1])
-    wide = Console(width=None if out.is_terminal else 200)
+    wide = _Answers(width=None if out.is_terminal else 200)
     narrow = Console(width=1000).measure(table).maximum > wide.width
     if not narrow:
         wide.print(table)

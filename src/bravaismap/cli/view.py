@@ -28,7 +28,9 @@ __all__ = ["view"]
 
 @app.command()
 def view(
-    source: Annotated[Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped meanwhile.")],
+    source: Annotated[
+        Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped while it is shown.")
+    ],
     movie: Annotated[
         str | None, typer.Option("--movie", help="The movie that was mapped, to see its frames with a result.")
     ] = None,
@@ -71,8 +73,8 @@ def view(
     from bravaismap.viewer import need_panel
 
     need_panel()
-    from bravaismap.viewer.mapped import open_source
-    from bravaismap.viewer.serve import is_local, serve
+    from bravaismap.viewer.movie_source import open_source
+    from bravaismap.viewer.server import is_local, serve
 
     read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
     shown = open_source(

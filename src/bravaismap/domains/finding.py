@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from skimage.filters import apply_hysteresis_threshold
 
-from bravaismap.conventions import NONE, Floats, length_unit
+from bravaismap.conventions import NONE, UNMAPPED, Floats, length_unit
 from bravaismap.domains.regions import Plane, Regions, regions_of
 from bravaismap.domains.thresholding import SMOOTHING, spacing_of, threshold_voids
 from bravaismap.domains.tracking import LinkedFrame, link_frames
@@ -27,7 +27,7 @@ from bravaismap.errors import InputError
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["domain_maps", "find_domains", "pixel_votes"]
+__all__ = ["domain_count", "domain_maps", "find_domains", "pixel_votes"]
 
 
 #: Measures of a region in the unit of areas, and in the unit of lengths.
@@ -133,6 +133,11 @@ def find_domains(
     return _table(list(_followed(result, search)), result)
 
 
+def domain_count(domains: xr.Dataset) -> int:
+    """Return how many domains there are: a domain that is followed through frames counts once."""
+    return len(set(zip(domains["lattice"].values.tolist(), domains["track"].values.tolist(), strict=True)))
+
+
 def domain_maps(
     result: xr.Dataset,
     frames: Iterable[int],
@@ -222,7 +227,9 @@ def _class_masks(
     """Yield where each class is in a frame: among its windows, or among its pixels where `dark` ones are given."""
     shape = (len(plane.y), len(plane.x))
     maps = probability if dark is None else pixel_votes(probability, grid, shape)
-    largest = maps.argmax(axis=-1)
+    known = np.asarray(np.isfinite(maps).all(axis=-1))
+    maps = np.where(known[..., None], maps, 0.0)
+    largest = np.where(known, maps.argmax(axis=-1), UNMAPPED)
     for i, name in enumerate(names):
         if dark is not None and name == NONE:
             highest = _highest(probability[..., i], grid, shape)
@@ -243,15 +250,16 @@ def pixel_votes(probability: Floats, grid: WindowGrid, shape: tuple[int, int]) -
         Probabilities of the windows.
     grid : WindowGrid
     shape : (int, int)
-        Height and width of the frame in px; a pixel that no window covers has NaN.
+        Height and width of the frame in px; a pixel that no classified window covers has NaN.
     """
     rows, columns = (
         ((np.arange(length)[:, None] >= start) & (np.arange(length)[:, None] < start + grid.window)).astype(float)
         for length, start in zip(shape, (grid.top, grid.left), strict=True)
     )
-    votes = np.einsum("yi,ijc,xj->yxc", rows, probability, columns, optimize=True)
+    known = np.asarray(np.isfinite(probability).all(axis=-1))
+    votes = np.einsum("yi,ijc,xj->yxc", rows, np.where(known[..., None], probability, 0.0), columns, optimize=True)
     with np.errstate(invalid="ignore"):
-        return np.asarray(votes / (rows.sum(axis=1)[:, None] * columns.sum(axis=1))[..., None])
+        return np.asarray(votes / (rows @ known @ columns.T)[..., None])
 
 
 def _hysteresis(probability: Floats, thresholds: tuple[float, float]) -> NDArray[np.bool_]:
@@ -264,7 +272,7 @@ def _highest(probability: Floats, grid: WindowGrid, shape: tuple[int, int]) -> F
     for i, top in enumerate(grid.top):
         for j, left in enumerate(grid.left):
             covered = highest[top : top + grid.window, left : left + grid.window]
-            np.maximum(covered, probability[i, j], out=covered)
+            np.fmax(covered, probability[i, j], out=covered)
     return highest
 
 

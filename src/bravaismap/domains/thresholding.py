@@ -13,8 +13,18 @@ from skimage.filters import threshold_otsu
 
 from bravaismap.conventions import NONE, Floats
 from bravaismap.errors import InputError
+from bravaismap.movie import finite_pixels, missing_pixels
 
-__all__ = ["SMOOTHING", "Agreement", "agreement", "relative_difference", "spacing_of", "threshold_voids"]
+__all__ = [
+    "SMOOTHING",
+    "Agreement",
+    "ThresholdedFraction",
+    "agreement",
+    "relative_difference",
+    "spacing_of",
+    "threshold_voids",
+    "thresholded_fraction",
+]
 
 #: Standard deviation, over the lattice parameter, of the Gaussian by which the intensity is smoothed; by judgement.
 SMOOTHING: Final = 0.36
@@ -60,13 +70,81 @@ def threshold_voids(
     Returns
     -------
     dark : bool array, shape (time, y, x)
+        False for what was never measured (NaN).
     threshold : float
     """
     if not (np.isfinite(spacing) and spacing > 0):
         raise InputError(f"a lattice parameter of {spacing:g} px was given; expected a positive number")
-    smooth = np.stack([gaussian_filter(image.astype(np.float32), smoothing * spacing) for image in images])
-    threshold = float(threshold_otsu(smooth)) if level is None else level  # type: ignore[no-untyped-call]
-    return smooth < threshold, threshold
+    measured = ~missing_pixels(images)
+    if not measured.any():
+        raise InputError("a movie of which nothing was measured was given; expected one with finite pixels")
+    frames = finite_pixels(images, nan="missing")
+    smooth = np.stack([gaussian_filter(image.astype(np.float32), smoothing * spacing) for image in frames])
+    threshold = float(threshold_otsu(smooth[measured])) if level is None else level  # type: ignore[no-untyped-call]
+    return (smooth < threshold) & measured, threshold
+
+
+def dark_fraction(voids: NDArray[np.bool_], images: NDArray[Any]) -> NDArray[np.float64]:
+    """Return which share of the measured pixels of each frame is dark, NaN where none was measured.
+
+    Parameters
+    ----------
+    voids : bool array, shape (time, y, x)
+        As :func:`threshold_voids` returns it.
+    images : array, shape (time, y, x)
+    """
+    count = (~missing_pixels(images)).sum(axis=(1, 2))
+    return np.where(count > 0, voids.sum(axis=(1, 2)) / np.maximum(count, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class ThresholdedFraction:
+    """The share of each frame that is dark, beside the fraction that the classifier gives.
+
+    Attributes
+    ----------
+    fraction : DataArray (time,)
+        Share of the pixels below the threshold.
+    level : float
+        The threshold.
+    agreement : Agreement
+        Of the classifier's fraction with it.
+    """
+
+    fraction: xr.DataArray
+    level: float
+    agreement: Agreement
+
+
+def thresholded_fraction(
+    result: xr.Dataset, movie: xr.DataArray, fraction: xr.DataArray, level: float | None = None
+) -> ThresholdedFraction:
+    """Return the share of each frame below a threshold of intensity, and how a fraction of the result agrees with it.
+
+    Parameters
+    ----------
+    result : Dataset
+        Of :func:`~bravaismap.map_phases`; its median lattice parameter sets the smoothing.
+    movie : DataArray (time, y, x)
+        The movie that was mapped.
+    fraction : DataArray (time,)
+        The fraction that is compared.
+    level : float, optional
+        The threshold; Otsu's when not given.
+
+    Raises
+    ------
+    InputError
+        If the movie has another number of frames than the result, or the result holds no lattice.
+    """
+    if len(movie) != fraction.size:
+        raise InputError(
+            f"the movie has {len(movie)} frames, the result {fraction.size}; give the movie that was mapped"
+        )
+    pixels = movie.values
+    voids, threshold = threshold_voids(pixels, spacing_of(result), level)
+    dark = fraction.copy(data=dark_fraction(voids, pixels))
+    return ThresholdedFraction(dark, threshold, agreement(fraction.values, dark.values))
 
 
 def spacing_of(result: xr.Dataset) -> float:

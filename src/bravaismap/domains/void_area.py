@@ -14,20 +14,29 @@ other films are from the truth). They hold for that model alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import Floats
+from bravaismap.conventions import NONE, Floats
 
-__all__ = ["BLUR", "CALIBRATED_MODEL", "blur_corrected", "corrected_fraction"]
+__all__ = ["BLUR", "CALIBRATED_MODEL", "VoidShare", "blur_corrected", "corrected_fraction", "last_void_share"]
 
 
 #: Offset and slope of R/w over r/w, fitted by ``benchmarks/void_area.py``.
 BLUR: Final = (0.330, 0.865)
 #: Name of the model that the correction is fitted for.
 CALIBRATED_MODEL: Final = "lattice"
+
+
+@dataclass(frozen=True)
+class VoidShare:
+    """The share of a frame that voids cover: the mean probability of none, and the corrected area."""
+
+    mean_probability: float
+    corrected: float
 
 
 def blur_corrected(apparent: Floats, window: float) -> Floats:
@@ -69,3 +78,19 @@ def corrected_fraction(result: xr.Dataset, domains: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(
         np.where(valid, total, np.nan), {"time": result["time"]}, ("time",), "corrected_fraction", {"units": "1"}
     )
+
+
+def last_void_share(result: xr.Dataset, domains: xr.Dataset) -> VoidShare | None:
+    """Return the share of voids in the last frame, None where the correction does not apply to the result.
+
+    Parameters
+    ----------
+    result, domains : Dataset
+        As :func:`corrected_fraction` takes them.
+    """
+    if NONE not in result["lattice"].values:
+        return None
+    corrected = float(corrected_fraction(result, domains)[-1])
+    if not np.isfinite(corrected):
+        return None
+    return VoidShare(float(result["fraction"].sel(lattice=NONE)[-1]), corrected)

@@ -25,13 +25,14 @@ from bravaismap.drift.registration import match_frame, shifted
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, read_frames
 
-__all__ = ["SMALLEST_AREA", "Area", "align", "common_area", "register"]
+__all__ = ["SMALLEST_AREA", "Area", "DriftSummary", "align", "common_area", "drift_summary", "register"]
 
 
 #: Side in px below which a frame, or the area common to all frames, is too small.
 SMALLEST_AREA: Final = 32
 _BOUND = 8  # shorter side of a frame over the default bound on a step
 _MEMORY = 12  # frames in the running mean
+_DOUBTFUL_QUALITY = 0.9  # probability of the right lattice translation below which a frame is in doubt
 _STEPS = 8  # last steps, whose median is the step that is expected next
 _FIRST_SCATTER = 8.0  # bound on a step over the scatter that is expected of the first steps
 _SMALLEST_SCATTER = 0.5  # px, of steps about the expected one
@@ -105,6 +106,38 @@ def register(
         if progress is not None:
             progress(index + 1, len(frames))
     return _dataset(track, frames, bound)
+
+
+@dataclass(frozen=True)
+class DriftSummary:
+    """A drift in three numbers.
+
+    Attributes
+    ----------
+    largest : float
+        Largest distance of the specimen from its place in the first frame, in px.
+    last_std : float
+        σ of the place in the last frame, in px.
+    doubtful_frames : int
+        Frames that may be off by a lattice vector.
+    """
+
+    largest: float
+    last_std: float
+    doubtful_frames: int
+
+
+def drift_summary(track: xr.Dataset) -> DriftSummary:
+    """Return how far a specimen drifts, how well that is known, and how many frames are in doubt.
+
+    Parameters
+    ----------
+    track : Dataset
+        Of :func:`register`.
+    """
+    distance = np.hypot(track["dy"].values, track["dx"].values)
+    doubtful = int((track["quality"].values < _DOUBTFUL_QUALITY).sum())
+    return DriftSummary(float(distance.max()), float(track["std"].values[-1]), doubtful)
 
 
 def align(movie: Any, track: xr.Dataset) -> xr.DataArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bravaismap.errors import InputError, OutputError
-from bravaismap.files import advice, made_folder
+from bravaismap.files import advice, made_folder, replacing
 from bravaismap.read.video import require_ffmpeg
 
 __all__ = ["export_video", "write_video"]
@@ -102,24 +101,20 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[np.ndarray], fps:
         raise InputError(f"{target}: no frames were given; expected at least one")
     _check_frame(first, first.shape)
     height, width = first.shape[:2]
-    partial_path = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
-    writer = ffmpeg.write_frames(
-        str(partial_path),
-        (width + width % 2, height + height % 2),
-        fps=fps,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        quality=8,
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-    )
-    try:
+    with replacing(target) as temporary:
+        writer = ffmpeg.write_frames(
+            str(temporary),
+            (width + width % 2, height + height % 2),
+            fps=fps,
+            codec="libx264",
+            pix_fmt_out="yuv420p",
+            quality=8,
+            macro_block_size=1,
+            ffmpeg_log_level="error",
+        )
         _send(writer, chain([first], source), first.shape, target)
-        if not partial_path.exists():
+        if not temporary.exists():
             raise OutputError(f"{target}: no video was written; name it .mp4 in a folder that exists and is writable")
-        partial_path.replace(target)
-    finally:
-        partial_path.unlink(missing_ok=True)
 
 
 def _send(writer: Any, frames: Iterable[np.ndarray], shape: tuple[int, ...], target: Path) -> None:

@@ -96,8 +96,12 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
     hidden = place | {"visible": False, "blending": "additive"}
     for name in names:
         maps = result["probability"].sel(lattice=name).transpose("time", "y", "x").data
-        about = {"name": f"probability {display_name(name)}", "colormap": colors[name], "contrast_limits": (0.0, 1.0)}
-        layers.append((maps, hidden | about, "image"))
+        attributes = {
+            "name": f"probability {display_name(name)}",
+            "colormap": colors[name],
+            "contrast_limits": (0.0, 1.0),
+        }
+        layers.append((maps, hidden | attributes, "image"))
     for variable in (name for name in TITLES if name in result):
         maps = result[variable].transpose("time", "y", "x").data
         cmap = PROBABILITY_CMAP if variable == "entropy" else SEQUENTIAL_CMAP
@@ -108,8 +112,8 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
 def movie_layer(movie: xr.DataArray) -> LayerData:
     """Return the image layer of a movie (time, y, x), with its pixel size and frame time as scale."""
     place = {key: value for key, value in _placement(movie).items() if key != "metadata"}
-    about = {"name": str(movie.name or "movie"), "colormap": "gray", "metadata": {"attributes": dict(movie.attrs)}}
-    return movie.data, place | about, "image"
+    attributes = {"name": str(movie.name or "movie"), "colormap": "gray", "metadata": {"attributes": dict(movie.attrs)}}
+    return movie.data, place | attributes, "image"
 
 
 def film_sample() -> list[LayerData]:

@@ -14,10 +14,18 @@ import numpy as np
 import xarray as xr
 from scipy.constants import elementary_charge
 
-from bravaismap.conventions import Floats
+from bravaismap.conventions import ALIASES, Floats, nearest_names
 from bravaismap.errors import InputError
 
-__all__ = ["DOSE_UNIT", "dose_rate", "frame_area", "over_dose", "physical_growth"]
+__all__ = [
+    "DOSE_UNIT",
+    "FractionCurve",
+    "dose_rate",
+    "fraction_curve",
+    "frame_area",
+    "over_dose",
+    "physical_growth",
+]
 
 DOSE_UNIT: Final = "e⁻/Å²"
 _SQUARE_ANGSTROM: Final = 100.0  # per nm²
@@ -31,6 +39,63 @@ class _Quantity:
     value: float
     interval: Floats
     unit: str
+
+
+@dataclass(frozen=True)
+class FractionCurve:
+    """The fraction of a class over time or dose.
+
+    Attributes
+    ----------
+    fraction, std : DataArray (time,)
+        The fraction and its standard deviation.
+    rate : float
+        Dose rate in e⁻/(Å² s) by which the time was multiplied; 1 for a curve over time.
+    """
+
+    fraction: xr.DataArray
+    std: xr.DataArray
+    rate: float = 1.0
+
+    def interval(self, first: float, last: float) -> tuple[float, float]:
+        """Return an interval of time on the axis of the curve."""
+        return first * self.rate, last * self.rate
+
+
+def fraction_curve(
+    result: xr.Dataset, lattice: str, *, frame_time: float | None = None, rate: float | None = None
+) -> FractionCurve:
+    """Return the fraction of a class of a result over time, or over dose.
+
+    Parameters
+    ----------
+    result : Dataset
+        Of :func:`~bravaismap.map_phases`.
+    lattice : str
+        A class of the result, or another name of it.
+    frame_time : float, optional
+        Time between frames in s, for a result that counts frames.
+    rate : float, optional
+        Dose rate in e⁻/(Å² s): the curve is then one over dose.
+
+    Raises
+    ------
+    InputError
+        If there is no such class, the result has its time in s already, or the dose needs a time in s.
+    """
+    names = [str(name) for name in result["lattice"].values]
+    name = lattice if lattice in names else ALIASES.get(lattice, lattice)
+    if name not in names:
+        raise InputError(f"no class of the result is called {lattice!r}; the nearest names are "
+                         f"{nearest_names(lattice, names)}")  # fmt: skip
+    curves = result[["fraction", "fraction_std"]].sel(lattice=name).load()
+    if frame_time is not None:
+        if result["time"].attrs.get("units", "frame") != "frame":
+            raise InputError("--frame-time was given, but the result has its time in s already")
+        curves = curves.assign_coords(time=("time", result["time"].values * frame_time, {"units": "s"}))
+    if rate is None:
+        return FractionCurve(curves["fraction"], curves["fraction_std"])
+    return FractionCurve(over_dose(curves["fraction"], rate), curves["fraction_std"], rate)
 
 
 def dose_rate(current: float, area: float) -> float:

@@ -26,7 +26,7 @@ from bravaismap.kinetics.curve import Curve, curve_of, growth_problem
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
 
-__all__ = ["LAWS", "Growth", "GrowthLaw", "compare_laws", "fit_growth"]
+__all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growth"]
 
 
 _SIGNIFICANCE: Final = 0.01  # probability that a constant fraction looks as grown, above which growth is not determined
@@ -198,6 +198,12 @@ def compare_laws(
         },
         coords={"law": [row.name for row in rows]},
     )
+
+
+def best_law(laws: xr.Dataset) -> tuple[str, bool]:
+    """Return the name of the best law of :func:`compare_laws`, and whether it has an onset."""
+    name, _, onset = str(laws["law"].values[0]).partition(" ")
+    return name, bool(onset)
 
 
 def _compared(name: str, onset: bool, curve: Curve, baseline: tuple[float, float] | None) -> _Comparison:

@@ -272,7 +272,7 @@ def _raise(alarms: list[Alarm], line: dict[str, Any], path: Path) -> tuple[Raise
             frame, source, now = line["frame"], line["source"], round(time.time(), 3)
             raised.append(RaisedAlarm(str(alarm.rule), frame, source, fraction, round(slope, 6), now))
     if raised:
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(asdict(alarm), ensure_ascii=False) + "\n" for alarm in raised)
     return tuple(raised)
 

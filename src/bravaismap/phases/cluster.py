@@ -103,7 +103,7 @@ class _MapperPlugin(WorkerPlugin):
         installed = version("bravaismap")
         if installed != self.version:
             raise InputError(
-                f"the worker {worker.address} has bravaismap {installed}, this computer {self.version}; "
+                f"the worker {worker.address} has bravaismap {installed}, expected {self.version}; "
                 "install the same version"
             )
 

@@ -18,7 +18,7 @@ from bravaismap.classify.models import LatticeClassifier
 from bravaismap.classify.settings import PAPER_WINDOW, STEPS_ALONG_WINDOW, Settings
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.movie import finite_pixels
-from bravaismap.windows import WindowGrid, window_grid
+from bravaismap.windows import SMALLEST_WINDOW, WindowGrid, window_grid
 
 __all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
 
@@ -112,16 +112,26 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
 
 
-def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
-    """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen."""
+def grid_of(settings: Settings, movie: xr.DataArray, least: int = SMALLEST_WINDOW) -> WindowGrid:
+    """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen.
+
+    Parameters
+    ----------
+    settings : Settings
+    movie : DataArray, dims (time, y, x)
+    least : int
+        Side in px of the smallest window that the model takes.
+    """
     window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
     step = max(1, window // STEPS_ALONG_WINDOW) if settings.step is None else settings.step
-    return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step)
+    return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
 
 
 def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.float64] | None:
     """Return the basis (px) of the lattice of a frame, None where there is none."""
     height, width = (min(movie.sizes[dim], _LARGEST_LOOK) for dim in ("y", "x"))
+    if min(height, width) < WINDOW_LIMITS[0]:
+        return None
     top, left = (movie.sizes["y"] - height) // 2, (movie.sizes["x"] - width) // 2
     frame = np.asarray(movie.data[number : number + 1, top : top + height, left : left + width])
     answer = LatticeClassifier(device=device).predict(finite_pixels(frame, nan="missing"), samples=0)

@@ -133,10 +133,9 @@ def map_movie(
 ) -> PhaseMap:
     """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`."""
     settings = settled(settings, movie)
-    grid = grid_of(settings, movie)
     classifier = chosen_model(settings)
     record, nan = classifier.record, settings.nan
-    record.check_side(grid.window, grid.window)
+    grid = grid_of(settings, movie, record.smallest_side)
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _CHECKED_TOGETHER):
             finite_pixels(movie.data[first : first + _CHECKED_TOGETHER], first=first)

@@ -28,13 +28,21 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import LATTICES, Floats
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import reduce_basis
+from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deviation import nearest_basis
 from bravaismap.lattice.shape import CENTER
 from bravaismap.lattice.sublattices import kronecker_lift, reduce_measured
 from bravaismap.phases.reclassification import check_cells, covariance_of
 
-__all__ = ["COMPONENTS", "STRAIN_LIMIT", "deformation", "matched", "strain_map"]
+__all__ = [
+    "COMPONENTS",
+    "STRAIN_LIMIT",
+    "ReferenceLattice",
+    "deformation",
+    "matched",
+    "reference_lattice",
+    "strain_map",
+]
 
 
 #: Components of a strain map, with their meaning and unit.
@@ -142,6 +150,50 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     card |= {f"reference_{component}_std": float(std) for component, std in zip(COMPONENTS, reference_std, strict=True)}
     coords = {dim: result[dim] for dim in _DIMS}
     return xr.Dataset(variables, coords=coords, attrs=dict(result.attrs) | card)
+
+
+@dataclass(frozen=True)
+class ReferenceLattice:
+    """The lattice that a strain map is measured against.
+
+    Attributes
+    ----------
+    lattice : str
+        Its class.
+    a, b, gamma : float
+        Its primitive cell, lengths in `unit`, γ in degrees.
+    unit : str
+    windows : int
+        Number of windows whose mean it is.
+    strain_std, rotation_std : float
+        Largest σ of its strain components in %, and σ of its rotation in degrees.
+    """
+
+    lattice: str
+    a: float
+    b: float
+    gamma: float
+    unit: str
+    windows: int
+    strain_std: float
+    rotation_std: float
+
+
+def reference_lattice(strain: xr.Dataset) -> ReferenceLattice:
+    """Return the reference lattice of a strain map.
+
+    Parameters
+    ----------
+    strain : Dataset
+        Of :func:`strain_map`.
+    """
+    a, b, gamma, _ = (float(value) for value in cell_from_basis(strain["reference_basis"].values))
+    card = strain.attrs
+    return ReferenceLattice(
+        card["reference_class"], a, b, float(np.degrees(gamma)), strain["reference_basis"].attrs["units"],
+        card["reference_windows"], max(card[f"reference_{name}_std"] for name in ("exx", "eyy", "exy")),
+        card["reference_rotation_std"],
+    )  # fmt: skip
 
 
 def matched(basis: Floats, reference: Floats) -> Floats:

@@ -48,8 +48,9 @@ def playback_warning(movie: xr.DataArray) -> str | None:
 
 
 def _name(movie: xr.DataArray) -> str:
-    source = str(movie.attrs.get("source", movie.name or "array"))
-    return Path(source).name or Path(source).resolve().name
+    source = Path(str(movie.attrs.get("source", movie.name or "array")))
+    name = source.name or source.resolve().name
+    return f"{source.parent.name}/{name}" if {*name} & {*"*?"} and source.parent.name else name
 
 
 def _part(movie: xr.DataArray) -> list[str]:

@@ -189,10 +189,11 @@ def _unreadable(path: Path, kind: str, error: Exception) -> str:
 
 def _starts_as(path: Path) -> str:
     """Return what the first bytes of a file say it is, "" when they say nothing."""
-    if not path.is_file():
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError:  # a folder, or a file that the microscope keeps to itself meanwhile
         return ""
-    with path.open("rb") as file:
-        head = file.read(512)
     marks = {
         b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"\x89HDF": "HDF5", b"\x93NUMPY": "NPY", b"PK\x03\x04": "ZIP",
         b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"GWYP": "GWY", b"%PDF": "PDF",

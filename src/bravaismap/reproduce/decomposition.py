@@ -140,11 +140,11 @@ def unmixed_film(film: Decomposition) -> Numbers:
     """Return the film unmixed by the method that came before the network."""
     label = "unmix the film"
     movie = film.frames["image"]
-    found = unmix(
+    unmixed = unmix(
         movie, _ENDMEMBERS, window=_WINDOW, step=film.plan.step, seed=film.plan.seed,
         progress=lambda done, total: film.advance(label, done, total),
     )  # fmt: skip
-    return {name: found[name].values for name in ("abundance", "fraction", "spectrum", "y", "x", "time", "ky", "kx")}
+    return {name: unmixed[name].values for name in ("abundance", "fraction", "spectrum", "y", "x", "time", "ky", "kx")}
 
 
 def paper_law(time: NDArray[np.floating], seed: int) -> NDArray[np.float64]:

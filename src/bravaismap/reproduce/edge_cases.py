@@ -109,10 +109,10 @@ def _sheared(plan: Plan, image: NDArray[np.float32] | None, shear: float) -> NDA
     if side - 2 * margin < _SMALLEST:
         raise InputError(f"an image of {side} px is too small to shear by {max(plan.shears):g} %; give a larger one")
     middle = (side - 1) / 2
-    turned = affine_transform(
+    sheared = affine_transform(
         image, np.array([[1, 0], [-shear, 1]]), offset=(0, shear * middle), order=3, mode="nearest"
     )
-    return np.asarray(turned[None, margin : side - margin, margin : side - margin], np.float32)
+    return np.asarray(sheared[None, margin : side - margin, margin : side - margin], np.float32)
 
 
 def summarise_edge_cases(numbers: Numbers) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _scattered(basis: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[
 def _superlattice(
     basis: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[np.floating], rng: np.random.Generator
 ) -> Floats:
-    """Return the beating with a substrate whose lattice is turned and longer, with values around 0."""
+    """Return the Moiré with a substrate whose lattice is rotated and longer, with values around 0."""
     turn, longer = np.deg2rad(rng.uniform(2, 5)), rng.uniform(1.08, 1.12)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     k = reciprocal(basis) - reciprocal(longer * basis @ rotation)

@@ -22,7 +22,7 @@ PAPER_MODEL: Final = "dcnn-2018"
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of everything.
+    """How many images, passes and frames each figure takes.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Plan:
         Frames of the movie (the paper: 90), which of them are computed, side of a frame in px, distance between windows
         in px, the same of the smaller windows, passes for each window.
     training_images, training_epochs : int
-        Where the network is trained anew.
+        For a network that is trained first.
     seed : int
         Of all randomness.
     """

@@ -16,6 +16,8 @@ __all__ = ["card_difference", "card_of", "set_card"]
 
 #: Attribute of the store that holds the card, as JSON.
 _CARD = "run_card"
+#: What to call a hash that differs.
+_HASHED = {"input_sha256": "the pixels of the movie", "weights_sha256": "the weights of the model"}
 #: Entries that may differ when a result is continued: the path of the movie, and whether NaN pixels are filled.
 _MAY_DIFFER = {"input", "nan"}
 
@@ -42,7 +44,7 @@ def card_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(
         _track_difference(old.get(key), new.get(key))
         if key == "drift"
-        else f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
+        else _HASHED.get(key, f"{key}: {old.get(key)!r} there, {new.get(key)!r} now")
         for key in differing
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,12 +18,12 @@ import xarray as xr
 import zarr
 
 from bravaismap.errors import OutputError
-from bravaismap.files import write_atomically
+from bravaismap.files import patiently, write_atomically
 from bravaismap.result.card import card_difference, card_of
 from bravaismap.result.journal import JOURNAL, journal_line, journal_of
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE, variables_of
-from bravaismap.result.zarr_store import CONTINUED, array_of, create_store, dims_of, locked, open_group, writing
+from bravaismap.result.zarr_store import CONTINUED, array_of, create_store, dims_of, locked, open_group, put, writing
 
 __all__ = ["LiveStore"]
 
@@ -65,8 +66,8 @@ class LiveStore:
             if index >= self._room:
                 self._resize(index + _BLOCK)
             for name, variable in phases.data_vars.items():
-                self._array(str(name))[index] = variable.values[0]
-            self._array(DONE)[index] = 1
+                put(self._array(str(name)), index, variable.values[0])
+            put(self._array(DONE), index, 1)
             self._journal.write(journal_line(line))
             self._journal.flush()
             os.fsync(self._journal.fileno())
@@ -100,7 +101,7 @@ class LiveStore:
         self.frames = journal_of(self.path)
         whole = "".join(map(journal_line, self.frames))
         write_atomically(self.path / JOURNAL, whole.encode())  # without half a line that a crash has left
-        self._journal: IO[str] = (self.path / JOURNAL).open("a", encoding="utf-8")
+        self._journal: IO[str] = (self.path / JOURNAL).open("a", encoding="utf-8", newline="\n")
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
@@ -113,8 +114,9 @@ class LiveStore:
     def _resize(self, length: int) -> None:
         for name, present in self._lengths().items():
             if present != length:
-                self._array(name).resize((length, *self._array(name).shape[1:]))
-        self._array("time")[:] = _times(length, card_of(self._group, self.path))
+                array, shape = self._array(name), (length, *self._array(name).shape[1:])
+                patiently(partial(array.resize, shape))
+        put(self._array("time"), slice(None), _times(length, card_of(self._group, self.path)))
         self._room = length
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bravaismap.errors import OutputError
+from bravaismap.files import patiently
 
 __all__ = ["WriterLock"]
 
@@ -91,7 +92,7 @@ def _start_elsewhere(pid: int) -> str | None:
 def _written(path: Path, text: str) -> bool:
     """Write a lock unless there is one, and return whether it was written."""
     try:
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        file = patiently(lambda: os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     except FileExistsError:
         return False
     try:
@@ -106,7 +107,7 @@ def _written(path: Path, text: str) -> bool:
 def _remove_stale(path: Path, target: Path) -> None:
     """Remove the lock of a process that no longer runs, or raise `OutputError`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = patiently(lambda: path.read_text(encoding="utf-8"))
         age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return
@@ -131,13 +132,24 @@ def _move_away(path: Path, stale: str) -> None:
     """Remove a stale lock; a new one that another process has written in the meantime is put back."""
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
-        os.rename(path, aside)
+        patiently(lambda: os.rename(path, aside))
     except FileNotFoundError:
         return
     if aside.read_text(encoding="utf-8") != stale:
+        _put_back(aside, path)
+    patiently(lambda: aside.unlink(missing_ok=True))
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    """Give a lock its name again, unless another process has taken the name meanwhile."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return
+    except OSError:  # a disk without hard links; on Windows a rename never replaces
         with suppress(OSError):
-            os.link(aside, path)
-    aside.unlink(missing_ok=True)
+            if not path.exists():
+                os.rename(aside, path)
 
 
 def _owner(text: str) -> dict[str, Any] | None:
@@ -153,4 +165,4 @@ def _unlink_own(path: Path, text: str, pid: int) -> None:
     if os.getpid() == pid:
         with suppress(OSError):
             if path.read_text(encoding="utf-8") == text:
-                path.unlink()
+                patiently(path.unlink)

@@ -27,6 +27,7 @@ from bravaismap.result.zarr_store import (
     create_store,
     locked,
     open_group,
+    put,
     remove_leftovers,
     remove_unfinished,
     write_axes,
@@ -108,9 +109,9 @@ class ResultStore:
         values = {name: np.asarray(variables[name], array.dtype) for name, array in self._arrays.items()}
         with writing(self.path, CONTINUED):
             for name, array in self._arrays.items():
-                array[index] = values[name]
-            self._checksum[index] = frame_checksum(values)
-            self._mark[index] = 1
+                put(array, index, values[name])
+            put(self._checksum, index, frame_checksum(values))
+            put(self._mark, index, 1)
         self.done[index] = True
 
     def verify(self) -> list[int]:
@@ -124,7 +125,7 @@ class ResultStore:
         wrong = self.done & ~intact_frames(self._arrays, self._checksum, self.done)
         damaged = [int(index) for index in np.flatnonzero(wrong)]
         for index in damaged:
-            self._mark[index] = 0
+            put(self._mark, index, 0)
         self.done &= ~wrong
         return damaged
 

@@ -22,6 +22,7 @@ import zarr
 from numpy.typing import NDArray
 
 from bravaismap.errors import InputError, OutputError
+from bravaismap.files import patiently
 from bravaismap.result.card import set_card
 from bravaismap.result.lock import WriterLock
 from bravaismap.result.schema import AXES, CHECKSUM, DONE, FIXED_SIZES, MARKS, Variable
@@ -103,6 +104,11 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array
 
 
+def put(array: zarr.Array[Any], index: int | slice, values: Any) -> None:
+    """Write a part of a stored array, which a reader may have open."""
+    patiently(lambda: array.__setitem__(index, values))
+
+
 def dims_of(array: zarr.Array[Any]) -> tuple[str, ...]:
     """Return the dimensions of a stored array."""
     return tuple(str(dim) for dim in getattr(array.metadata, "dimension_names", None) or ())
@@ -133,8 +139,8 @@ def create_store(
         else:
             consolidate(partial)
         if path.exists():
-            os.rename(path, replaced)
-        os.rename(partial, path)
+            patiently(lambda: os.rename(path, replaced))
+        patiently(lambda: os.rename(partial, path))
     except OSError:
         if replaced.exists() and not path.exists():
             os.rename(replaced, path)
@@ -156,7 +162,7 @@ def consolidate(path: Path) -> None:
     """Consolidate the metadata of all arrays, for `xarray.open_zarr`; their shapes do not change any more."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(str(path), zarr_format=3)
+        patiently(lambda: zarr.consolidate_metadata(str(path), zarr_format=3))
 
 
 def write_axes(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:

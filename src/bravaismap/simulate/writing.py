@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,7 +149,8 @@ def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
         ) from error
     finally:
         for part in parts:
-            remove(part)
+            with suppress(OSError):
+                remove(part)
 
 
 def _calibration(dataset: xr.Dataset) -> dict[str, float]:

@@ -336,7 +336,8 @@ class _Run:
         try:
             with safe_open(self.checkpoint, framework="pt") as stored:
                 state = json.loads(stored.metadata()["run"])
-                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+                # copies: a tensor that lies in the file would keep Windows from replacing it
+                tensors = {key: stored.get_tensor(key).clone() for key in stored.keys()}  # noqa: SIM118
             fingerprint = state["fingerprint"]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.checkpoint}: a damaged checkpoint ({error}); remove it to start anew") from error

@@ -1,4 +1,4 @@
-"""What is known of one window: its pixels, its spectrum with the spots found and indexed, its cell, its shape."""
+"""One window inspected: its pixels, its spectrum with indexed spots, its cell and its shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bravaismap.measure.spots import find_spots, standardize, whitened_power
 from bravaismap.phases.verdict import deviations, with_error
 from bravaismap.show.axes import whole_plane
 from bravaismap.spectrum import amplitude
-from bravaismap.viewer.state import Region
+from bravaismap.viewer.frame_geometry import Region
 
 __all__ = ["SpotTable", "WindowView", "cut", "indexed_spots", "spectrum_plane", "window_view"]
 
@@ -53,7 +53,7 @@ class SpotTable:
 
 @dataclass(frozen=True)
 class WindowView:
-    """One window.
+    """One window with all that is measured of it.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class WindowView:
     probability, probability_std : arrays, shape (lattice,)
     label : str
     lines : list of (str, str)
-        What is known of the cell, name and text.
+        The cell, as name and text.
     tau : complex
         Shape of the lattice; NaN where there is none.
     tau_std : float
@@ -85,7 +85,7 @@ class WindowView:
 
 
 def cut(frame: NDArray[np.floating], bounds: Region, extent: Region, pixel: float) -> Floats:
-    """Return the pixels of a window whose edges are given, from a frame of which they are."""
+    """Return the pixels of a window whose edges are given, from its frame."""
     top, left = (round(value / pixel) for value in (bounds.y0 - extent.y0, bounds.x0 - extent.x0))
     bottom, right = (round(value / pixel) for value in (bounds.y1 - extent.y0, bounds.x1 - extent.x0))
     return frame[top:bottom, left:right]
@@ -110,24 +110,24 @@ def indexed_spots(pixels: Floats, basis: Floats | None) -> SpotTable:
     images = torch.from_numpy(np.ascontiguousarray(pixels[None], np.float32))
     side = np.array(pixels.shape, float)
     with torch.inference_mode():
-        found = find_spots(whitened_power(standardize(images)), brightest=False, count=_SHOWN)
+        spots = find_spots(whitened_power(standardize(images)), brightest=False, count=_SHOWN)
         if basis is None and min(pixels.shape) >= SMALLEST_SIDE:
             basis = measure(images).basis[0].numpy()
-    there = found.weight[0].numpy() > 0
-    position, weight = found.position[0].numpy()[there].astype(float), found.weight[0].numpy()[there]
+    detected = spots.weight[0].numpy() > 0
+    position, weight = spots.position[0].numpy()[detected].astype(float), spots.weight[0].numpy()[detected]
     order = np.full((len(position), 2), np.nan)
     if basis is not None and np.isfinite(basis).all() and len(position):
         exact = (position / side) @ basis.T
-        whole = np.round(exact)
-        away = (exact - whole) @ np.linalg.inv(basis).T * side
-        near = (np.hypot(away[:, 0], away[:, 1]) <= _NEAR) & whole.any(axis=1)
-        order[near] = whole[near]
+        nearest = np.round(exact)
+        offset = (exact - nearest) @ np.linalg.inv(basis).T * side
+        on_node = (np.hypot(offset[:, 0], offset[:, 1]) <= _NEAR) & nearest.any(axis=1)
+        order[on_node] = nearest[on_node]
     frequency = position / side
     return SpotTable(frequency[:, 0], frequency[:, 1], order[:, 0], order[:, 1], weight)
 
 
 def window_view(row: xr.Dataset, pixels: Floats | None, pixel: float) -> WindowView:
-    """Return what is known of a window.
+    """Return a window with all that is measured of it.
 
     Parameters
     ----------

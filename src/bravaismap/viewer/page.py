@@ -1,7 +1,7 @@
-"""The viewer's page: its plots and widgets, and where they stand.
+"""The viewer's page: its plots, widgets and texts, and their layout.
 
 Panel carries the widgets and the page; the plots are Bokeh's own, made once and then given new data. That takes a
-hundredth of the time of plots that are described anew for each frame, and a movie plays smoothly.
+hundredth of the time of plots that are described again for each frame, and a movie plays smoothly.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import panel as pn
 
 from bravaismap.conventions import display_name
 from bravaismap.kinetics.laws import LAWS
-from bravaismap.viewer.plots import CurvePlot, FramePlot, WindowPlots
-from bravaismap.viewer.saved import VIEWS
-from bravaismap.viewer.source import Source
-from bravaismap.viewer.state import layers_of
-from bravaismap.viewer.wording import STYLE
+from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
+from bravaismap.viewer.downloads import VIEWS
+from bravaismap.viewer.html_fragments import STYLE
+from bravaismap.viewer.rendering import layers_of
+from bravaismap.viewer.result_source import Source
 
 __all__ = ["INTERVAL", "Page"]
 

@@ -1,4 +1,4 @@
-"""What is looked at as files: figures for print (PNG, SVG) and tables (CSV), made by the library's own exports."""
+"""Downloads: the current view as figures for print (PNG, SVG) and tables (CSV), made by the library's own exports."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from bravaismap.show.axes import class_colors, figure_for_maps, label_axes, size
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
-from bravaismap.viewer.pictures import Overlay
-from bravaismap.viewer.state import Region, region_statistics, region_table
-from bravaismap.viewer.window import WindowView
+from bravaismap.viewer.frame_geometry import Region
+from bravaismap.viewer.region_statistics import region_statistics, region_table
+from bravaismap.viewer.rendering import Overlay
+from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["VIEWS", "Look", "nothing_to_save", "view_file"]  # fmt: skip
 
-#: What can be saved.
+#: Views that can be saved.
 VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes")
 
 _DPI = 200
@@ -38,7 +39,7 @@ _DPI = 200
 
 @dataclass(frozen=True)
 class Look:
-    """What is looked at.
+    """The current view of a page.
 
     Attributes
     ----------
@@ -49,7 +50,7 @@ class Look:
         The map that is laid over it.
     opacity : float
     window, region : Region or None
-        What is marked.
+        The outlines that are drawn.
     whole : Region
         Edges of the frame.
     unit : str
@@ -82,7 +83,7 @@ class Look:
 def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | None, view: WindowView | None) -> str:
     """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
     if what == "window" and view is None:
-        return "No window is looked at: click on the frame first."
+        return "No window is selected: click on the frame first."
     if what == "fit" and growth is None:
         return "There is no fit to save: choose a class that grows, or a longer movie."
     if what in ("frame with map", "region", "shapes") and frame is None:
@@ -108,21 +109,21 @@ def view_file(look: Look, what: str, ending: str) -> BytesIO:
 
 def figure_file(figure: Figure, ending: str) -> BytesIO:
     """Return a figure as a file, ``"png"`` or ``"svg"``."""
-    held = BytesIO()
-    figure.savefig(held, format=ending, dpi=_DPI, bbox_inches="tight", pad_inches=0.05)
-    held.seek(0)
-    return held
+    buffer = BytesIO()
+    figure.savefig(buffer, format=ending, dpi=_DPI, bbox_inches="tight", pad_inches=0.05)
+    buffer.seek(0)
+    return buffer
 
 
 def table_file(rows: Iterable[list[str]]) -> BytesIO:
     """Return rows as a CSV file."""
-    held = StringIO(newline="")
-    csv.writer(held, lineterminator="\n").writerows(rows)
-    return BytesIO(held.getvalue().encode("utf-8"))
+    buffer = StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return BytesIO(buffer.getvalue().encode("utf-8"))
 
 
 def window_table(look: Look) -> BytesIO:
-    """Return what is known of a window: classes, cell and spots."""
+    """Return the classes, cell and spots of a window."""
     view, unit, pixel = look.view, look.unit, look.pixel
     assert view is not None
     rows = [["quantity", "value", "std"]]
@@ -138,7 +139,7 @@ def window_table(look: Look) -> BytesIO:
 
 
 def frame_figure(look: Look) -> Figure:
-    """Draw a frame with its map as the viewer shows it, with the window and the region that are marked."""
+    """Draw a frame with its map as the viewer shows it, with the outlines of the window and the region."""
     if look.frame is not None:
         figure = figure_for_maps(look.frame, 1, 1, beside=1.0, below=0.4)
     else:
@@ -162,10 +163,10 @@ def frame_figure(look: Look) -> Figure:
 def region_figure(look: Look) -> Figure:
     """Draw the frame with the region marked beside the fractions in it."""
     assert look.frame is not None
-    found = region_statistics(look.frame, look.region)
+    statistics = region_statistics(look.frame, look.region)
     row = xr.Dataset(
-        {"probability": ("lattice", found.fraction), "probability_std": ("lattice", found.fraction_std)},
-        coords={"lattice": list(found.classes)},
+        {"probability": ("lattice", statistics.fraction), "probability_std": ("lattice", statistics.fraction_std)},
+        coords={"lattice": list(statistics.classes)},
     )
     pixels = np.zeros((2, 2)) if look.pixels is None else look.pixels
     figure = plot_classification(_placed(pixels, look.whole, look.pixel, look.unit), row)
@@ -193,10 +194,10 @@ def window_figure(look: Look) -> Figure:
         height, width = view.pixels.shape
         for sign in (1, -1):
             x, y = sign * view.spots.k_x * width + columns // 2, sign * view.spots.k_y * height + rows // 2
-            known = view.spots.indexed
-            ax.scatter(x[known], y[known], s=18, facecolors="none", edgecolors="#F0E442", linewidths=0.8)
-            ax.scatter(x[~known], y[~known], s=12, marker="x", color="#D55E00", linewidths=0.8)
-            for i in np.flatnonzero(known):
+            indexed = view.spots.indexed
+            ax.scatter(x[indexed], y[indexed], s=18, facecolors="none", edgecolors="#F0E442", linewidths=0.8)
+            ax.scatter(x[~indexed], y[~indexed], s=12, marker="x", color="#D55E00", linewidths=0.8)
+            for i in np.flatnonzero(indexed):
                 text = f"{int(sign * view.spots.h[i])} {int(sign * view.spots.k[i])}".replace("-", "−")
                 ax.annotate(text, (x[i], y[i]), (2, 2), textcoords="offset points", color="#F0E442", size=5)
         reach = max(1.3 * float(np.hypot(view.spots.k_x, view.spots.k_y).max(initial=0.1)) * rows, 8.0)
@@ -209,16 +210,16 @@ def window_figure(look: Look) -> Figure:
 def _draw_layer(figure: Figure, ax: Any, layer: Overlay, opacity: float, frame: xr.Dataset | None) -> None:
     b = layer.bounds
     cmap = ListedColormap(layer.palette)
-    shown = ax.imshow(
+    drawn = ax.imshow(
         np.ma.masked_invalid(layer.values), cmap=cmap, vmin=layer.low, vmax=layer.high, alpha=opacity,
         extent=(b.x0, b.x1, b.y1, b.y0), interpolation="nearest",
     )  # fmt: skip
     if not layer.names:
         label = f"{layer.title} ({layer.unit})" if layer.unit else layer.title
-        figure.colorbar(shown, ax=ax, label=label, shrink=0.8, aspect=22)
+        figure.colorbar(drawn, ax=ax, label=label, shrink=0.8, aspect=22)
         return
-    given = np.empty(0) if frame is None else frame["label"].values
-    shares = [100 * (given == i).sum() / max((given >= 0).sum(), 1) for i in range(len(layer.names))]
+    labels = np.empty(0) if frame is None else frame["label"].values
+    shares = [100 * (labels == i).sum() / max((labels >= 0).sum(), 1) for i in range(len(layer.names))]
     colors = class_colors(layer.names)
     patches = [
         Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(name)} {share:.1f} %")
@@ -255,9 +256,9 @@ def _fit_table(look: Look) -> BytesIO:
     )]  # fmt: skip
     rows += [[], ["parameter", "value", "low_68", "high_68", "unit"]]
     for name in growth["parameter"].values:
-        one = growth.sel(parameter=name)
-        ends = [f"{float(end):.6g}" for end in one["interval"].isel(level=0)]
-        rows.append([str(name), f"{float(one['value']):.6g}", *ends, str(one["unit"].values)])
+        parameter = growth.sel(parameter=name)
+        ends = [f"{float(end):.6g}" for end in parameter["interval"].isel(level=0)]
+        rows.append([str(name), f"{float(parameter['value']):.6g}", *ends, str(parameter["unit"].values)])
     return table_file(rows)
 
 

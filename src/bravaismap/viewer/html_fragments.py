@@ -1,4 +1,4 @@
-"""Fragments of HTML that the viewer shows; every text that comes from a file is escaped."""
+"""HTML fragments of the viewer; every text that comes from a file is escaped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ h1 { font-size: 16px; margin: 0; display: inline; }
 
 
 def header_html(title: str, card: dict[str, Any], shape: str) -> str:
-    """Return the title line: what is looked at, and how it was made."""
+    """Return the title line: the name of the result, and how it was made."""
     about = [shape, f"model {card.get('model', 'unknown')}"]
     about.append(f"window {card.get('window', '?')} px, step {card.get('step', '?')} px")
     size = card.get("pixel_size_nm")
@@ -42,7 +42,7 @@ def header_html(title: str, card: dict[str, Any], shape: str) -> str:
 
 
 def message_html(text: str) -> str:
-    """Return something the user is to know, nothing for an empty text."""
+    """Return a message to the user, nothing for an empty text."""
     return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
 
 
@@ -58,7 +58,7 @@ def phases_html(classes: tuple[str, ...], fraction: NDArray[np.floating], std: N
 
 
 def cell_html(where: str, lines: list[tuple[str, str]]) -> str:
-    """Return what is known of the cell of a window."""
+    """Return the cell of a window."""
     short = [line for line in lines if line[0] not in ("deviation", "verdict")]
     first = "".join(f"<td><b>{escape(name)}</b> {escape(text)}</td>" for name, text in short)
     rest = "".join(

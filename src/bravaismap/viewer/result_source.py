@@ -1,7 +1,7 @@
-"""Where the viewer's frames and maps come from: a result on disk, which may still grow, or one in memory.
+"""Results as sources of the viewer's frames and maps: on disk, where they may still grow, or in memory.
 
 A source reads in a thread of its own and never holds more of a result on disk than a few frames and the
-fractions. Those who look at it compare its `version` with the one they have seen.
+fractions. Pages compare its `version` with the one that they show.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import DONE
 from bravaismap.result.zarr_store import array_of, open_group
-from bravaismap.viewer.state import Region, frame_extent
+from bravaismap.viewer.frame_geometry import Region, frame_extent
 
 __all__ = ["HeldResult", "Source", "StoredResult"]
 
@@ -33,7 +33,7 @@ _PAUSE = 1.0  # s between two looks at a result that may grow
 
 
 class Source:
-    """Frames, and what is known of them so far.
+    """The frames of a movie and what is mapped of them so far.
 
     Parameters
     ----------
@@ -104,25 +104,25 @@ class Source:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is to be read or mapped any more."""
+        """Whether the source has been closed."""
         return self._closed.is_set()
 
     def close(self, patience: float = 10.0) -> bool:
-        """End what goes on in the background; return whether it has ended within `patience` seconds."""
+        """End the background work; return whether it has ended within `patience` seconds."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join(patience)
         return self._thread is None or not self._thread.is_alive()
 
     def want(self, index: int) -> None:
-        """Say which frame is looked at, so that it is mapped first."""
+        """Set the frame that is shown, so that it is mapped first."""
 
     def frame(self, index: int) -> PhaseMap | None:
         """Return the map of a frame, in memory and with a time axis of length 1; None if it is not mapped yet."""
         raise NotImplementedError
 
     def pixels(self, index: int) -> NDArray[Any] | None:
-        """Return the pixels (y, x) of a frame, or None if the movie is not at hand."""
+        """Return the pixels (y, x) of a frame, or None without the movie."""
         if self.movie is None or index >= len(self.movie):
             return None
         with self._lock:
@@ -140,7 +140,7 @@ class Source:
             self.version += 1
 
     def _work(self) -> None:
-        """What goes on in the background."""
+        """Read or map in the background."""
 
 
 class HeldResult(Source):
@@ -162,7 +162,7 @@ class HeldResult(Source):
 
 
 class StoredResult(Source):
-    """A result on disk, which may still be written; only the frames that are looked at are read."""
+    """A result on disk, which may still be written; only the frames that are shown are read."""
 
     growing = True
 
@@ -179,13 +179,13 @@ class StoredResult(Source):
         with self._lock:
             if index not in self._frames:
                 try:
-                    found = self._frame(index)
+                    phases = self._frame(index)
                 except Exception:  # the decoders raise what they like on damaged bytes
-                    self.problem = f"frame {index} is damaged; the same `bravaismap map` command maps it anew"
+                    self.problem = f"frame {index} is damaged; the same `bravaismap map` command maps it again"
                     return None
-                if found is None:
+                if phases is None:
                     return None
-                self._frames[index] = found
+                self._frames[index] = phases
                 while len(self._frames) > _HELD:
                     self._frames.popitem(last=False)
             return self._frames[index]
@@ -208,7 +208,7 @@ class StoredResult(Source):
         return PhaseMap(variables, coords=coords, attrs=result.attrs)
 
     def update(self) -> bool:
-        """Look for frames that are new, and read the fractions of some; return whether there are more to read."""
+        """Look for new frames and read the fractions of a batch; return whether there are more to read."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._look(stamp)
@@ -226,18 +226,18 @@ class StoredResult(Source):
         return bool((self._marked & ~self._read).any())
 
     def _look(self, stamp: tuple[int, ...]) -> None:
-        """Take note of which frames are written, and of a result that has become longer or another one."""
-        another = bool(self._seen) and stamp[0] != self._seen[0]
+        """Take note of which frames are written, and of a result that has become longer or was replaced."""
+        replaced = bool(self._seen) and stamp[0] != self._seen[0]
         with self._lock:
             old = (self.fraction, self.fraction_std, self.done, self._read)
-            if another or (self.path / JOURNAL).exists():  # only these can have become longer
+            if replaced or (self.path / JOURNAL).exists():  # only these can have become longer
                 self._open()
             result = self._result
-            if another or result.sizes["time"] != len(self.time):
+            if replaced or result.sizes["time"] != len(self.time):
                 self._take_axes(result)
                 self._read = np.zeros(len(self.time), bool)
                 self._frames.clear()
-                if another:
+                if replaced:
                     self.problem = "The result was replaced by another: reload this page."
                 else:
                     kept = min(len(old[0]), len(self.time))
@@ -248,7 +248,7 @@ class StoredResult(Source):
             self.version += 1
 
     def _written(self) -> NDArray[np.bool_]:
-        """Tell which frames have their mark."""
+        """Return which frames have their mark."""
         marked = np.zeros(len(self.time), bool)
         if (self.path / JOURNAL).exists():
             marked[: len(journal_of(self.path))] = True
@@ -289,8 +289,8 @@ def _fitting(movie: xr.DataArray, card: dict[str, Any], length: int) -> xr.DataA
 
 
 def _loaded(result: xr.Dataset, index: int) -> PhaseMap | None:
-    one = result.isel(time=[index]).load(scheduler="synchronous")
-    if not (one["label"].values >= 0).any():
+    frame = result.isel(time=[index]).load(scheduler="synchronous")
+    if not (frame["label"].values >= 0).any():
         return None
-    one = one.transpose("time", "y", "x", ...)
-    return PhaseMap(one.data_vars, coords=one.coords, attrs=result.attrs)
+    frame = frame.transpose("time", "y", "x", ...)
+    return PhaseMap(frame.data_vars, coords=frame.coords, attrs=result.attrs)

@@ -1,4 +1,4 @@
-"""The plots of the viewer: Bokeh figures that are made once and then only given new data, which takes no time."""
+"""The plots of the viewer: Bokeh figures that are made once and then given new data, which is fast."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from bravaismap.conventions import COLORS, Floats, display_name
 from bravaismap.lattice.shape import CENTER
 from bravaismap.show.axes import class_colors
-from bravaismap.viewer.pictures import Overlay, scale_bar
-from bravaismap.viewer.state import Region
-from bravaismap.viewer.window import WindowView
+from bravaismap.viewer.frame_geometry import Region
+from bravaismap.viewer.rendering import Overlay, scale_bar
+from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["CurvePlot", "FramePlot", "WindowPlots"]
 
@@ -40,7 +40,7 @@ _MARKERS = ("circle", "square", "diamond", "inverted_triangle", "triangle", "plu
 _GREYS = [f"#{i:02x}{i:02x}{i:02x}" for i in range(256)]
 
 
-#: What the pointer says of a value (the names come as data: they may be anyone's).
+#: Text beside the pointer (the names of classes come as data, since a file may hold any).
 _POINTED = """
 if (names.length) return names[Math.round(value)] || ''
 return isNaN(value) ? 'no lattice' : value.toPrecision(4) + ' ' + unit
@@ -48,7 +48,7 @@ return isNaN(value) ? 'no lattice' : value.toPrecision(4) + ' ' + unit
 
 
 class FramePlot:
-    """A frame with a map over it, the window that is looked at, and the region that is selected.
+    """A frame with a map over it, the inspected window, and the selected region.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class FramePlot:
         self._add_scale_bar(extent, unit)
 
     def show(self, grey: NDArray[np.uint8] | None, layer: Overlay | None, opacity: float) -> None:
-        """Show a frame and its map; None for what is not there."""
+        """Show a frame and its map; None for either that is missing."""
         self._grey.data = {"image": [] if grey is None else [grey]}
         if layer is None:
             self._map.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
@@ -134,11 +134,11 @@ class FramePlot:
             self._hover.formatters = {"@image": CustomJSHover(args=args, code=_POINTED)}
 
     def mark_window(self, bounds: Region | None) -> None:
-        """Outline the window that is looked at."""
+        """Outline the inspected window."""
         self._window.data = _corners(bounds)
 
     def mark_region(self, bounds: Region | None) -> None:
-        """Outline the region that is selected."""
+        """Outline the selected region."""
         self._region.data = _corners(bounds)
 
     def _add_scale_bar(self, extent: Region, unit: str) -> None:
@@ -154,7 +154,7 @@ class FramePlot:
 
 
 class CurvePlot:
-    """Fractions over time with ± σ, the law fitted to one of them, and the time that is looked at."""
+    """Fractions over time with ± σ, the law fitted to one of them, and the time of the current frame."""
 
     def __init__(self, classes: tuple[str, ...], time_unit: str, room: tuple[int, int]) -> None:
         label = "frame" if time_unit == "frame" else f"time ({time_unit})"
@@ -180,18 +180,18 @@ class CurvePlot:
         plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = "#e8e8e8"
 
     def show(self, time: Floats, fraction: Floats, std: Floats) -> None:
-        """Show the fractions (time, lattice) that are known, and an open circle for a frame of which they are not."""
+        """Show the fractions (time, lattice) that are known, and an open circle for a frame that has none."""
         ends = float(time[0]), float(time[-1] if len(time) > 1 else time[0] + 1)
         if ends != self._ends:
             self._ends, margin = ends, 0.03 * (ends[1] - ends[0])
             self.plot.x_range.update(start=ends[0] - margin, end=ends[1] + margin, reset_start=ends[0] - margin,
                                      reset_end=ends[1] + margin)  # fmt: skip
-        known = np.isfinite(fraction).all(axis=1)
-        self._open.data = {"time": time[~known]}
-        spread = np.nan_to_num(std[known])
+        mapped = np.isfinite(fraction).all(axis=1)
+        self._open.data = {"time": time[~mapped]}
+        spread = np.nan_to_num(std[mapped])
         columns = range(fraction.shape[1])
-        low, high = fraction[known] - spread, fraction[known] + spread
-        self._bands.data = {"time": time[known]} | {
+        low, high = fraction[mapped] - spread, fraction[mapped] + spread
+        self._bands.data = {"time": time[mapped]} | {
             f"{name}{i}": values[:, i] for i in columns for name, values in (("low", low), ("high", high))
         }
         self._line.data = {"time": time} | {f"f{i}": fraction[:, i] for i in columns}
@@ -206,7 +206,7 @@ class CurvePlot:
 
 
 class WindowPlots:
-    """The window that is looked at: its pixels, spectrum, class probabilities and shape."""
+    """The inspected window: its pixels, spectrum, class probabilities and shape."""
 
     def __init__(self, classes: tuple[str, ...], side: int) -> None:
         self.classes, self._colors = classes, class_colors(classes)
@@ -229,10 +229,10 @@ class WindowPlots:
         self._bar_data.data = {"name": names, "p": view.probability, "color": list(self._colors.values())}
         self._error.data = {"name": names, "low": low.clip(0), "high": high.clip(0, 1)}
         tau, ring = view.tau, _circle(view.tau, view.tau_std)
-        known = np.isfinite(tau.real)
-        self._point.data = {"x": [tau.real] if known else [], "y": [tau.imag] if known else []}
+        measured = np.isfinite(tau.real)
+        self._point.data = {"x": [tau.real] if measured else [], "y": [tau.imag] if measured else []}
         self._ring.data = {"x": ring.real, "y": ring.imag}
-        if known:
+        if measured:
             self.shape.y_range.end = float(np.clip(tau.imag + 0.15, 1.5, 8.0))
 
     def _show_pixels(self, view: WindowView, unit: str, pixel: float) -> None:
@@ -353,13 +353,16 @@ def _spot_columns(view: WindowView, pixel: float) -> tuple[dict[str, Any], float
     sign = np.repeat([1, -1], len(spots.h))
     h, k = (np.tile(values, 2) * sign for values in (spots.h, spots.k))
     x, y = (np.tile(values, 2) * sign / pixel for values in (spots.k_x, spots.k_y))
-    known = np.isfinite(h)
-    text = [f"{int(i)} {int(j)}".replace("-", "−") if ok else "" for i, j, ok in zip(h, k, known, strict=True)]
+    indexed = np.isfinite(h)
+    text = [
+        f"{int(i)} {int(j)}".replace("-", "−") if explained else ""
+        for i, j, explained in zip(h, k, indexed, strict=True)
+    ]
     columns = {
-        "x": x, "y": y, "text": text, "marker": ["circle" if ok else "x" for ok in known],
-        "color": [_MARK if ok else COLORS["oblique"] for ok in known],
+        "x": x, "y": y, "text": text, "marker": ["circle" if explained else "x" for explained in indexed],
+        "color": [_MARK if explained else COLORS["oblique"] for explained in indexed],
     }  # fmt: skip
-    clear = known if known.any() else np.ones(len(x), bool)
+    clear = indexed if indexed.any() else np.ones(len(x), bool)
     reach = float(np.hypot(x[clear], y[clear]).max(initial=0.0)) or 0.25 / pixel
     return columns, 1.4 * reach
 

@@ -1,4 +1,4 @@
-"""A movie as a source of the viewer: mapped in the background, the frame that is looked at first."""
+"""A movie as a source of the viewer: mapped in the background, the frame that is shown first."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
-from bravaismap.viewer.source import HeldResult, Source, StoredResult
+from bravaismap.viewer.result_source import HeldResult, Source, StoredResult
 
 __all__ = ["MappedMovie", "open_source"]
 
 
 class MappedMovie(Source):
-    """A movie that is mapped in the background, the frame that is looked at first.
+    """A movie that is mapped in the background, the frame that is shown first.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class MappedMovie(Source):
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
-        settings = settled(settings, calibrated)
-        grid = grid_of(settings, calibrated)
         record = classifier.record
+        settings = settled(settings, calibrated)
+        grid = grid_of(settings, calibrated, record.smallest_side)
         card = settings.map_card(record, movie_card(calibrated))
         axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
         super().__init__(axes, calibrated, title)
@@ -52,7 +52,7 @@ class MappedMovie(Source):
         self._wanted = 0
 
     def want(self, index: int) -> None:
-        """Say which frame is looked at: it is mapped next, and then those after it."""
+        """Set the frame that is shown: it is mapped next, and then those after it."""
         self._wanted = index
 
     def frame(self, index: int) -> PhaseMap | None:
@@ -61,11 +61,11 @@ class MappedMovie(Source):
 
     def map_next(self) -> int | None:
         """Map one more frame and return its number; None when none is left."""
-        left = np.flatnonzero(~self.done)
-        left = left[~np.isin(left, list(self._failed))]
-        if not left.size or self.movie is None:
+        remaining = np.flatnonzero(~self.done)
+        remaining = remaining[~np.isin(remaining, list(self._failed))]
+        if not remaining.size or self.movie is None:
             return None
-        index = int(next(iter(left[left >= self._wanted]), left[0]))
+        index = int(next(iter(remaining[remaining >= self._wanted]), remaining[0]))
         try:
             mapped = map_movie(self.movie.isel(time=[index]), self._settings)
         except Exception as error:  # the thread goes on with the other frames
@@ -118,23 +118,23 @@ def open_source(
     """
     if isinstance(what, xr.Dataset):
         return HeldResult(what, _movie(movie, dataset, reader))
-    chosen = {name: value for name, value in options.items() if value is not None}
+    mapping_options = {name: value for name, value in options.items() if value is not None}
     calibration: dict[str, Any] = {"pixel_size": pixel_size, "frame_time": frame_time}
     if not isinstance(what, str | os.PathLike):
-        return MappedMovie(as_movie(what, **calibration), settings=Settings(**chosen))
+        return MappedMovie(as_movie(what, **calibration), settings=Settings(**mapping_options))
     path = Path(what)
     if (path / DONE).is_dir() or (path.suffix == ".zarr" and not path.exists()):
-        measured = [name for name, value in calibration.items() if value is not None]
-        given = [f"--{name.replace('_', '-')}" for name in [*chosen, *measured]]
-        if given:
-            raise InputError(f"{', '.join(given)} was given, but {path} is mapped already; these are for a movie")
+        calibration_given = [name for name, value in calibration.items() if value is not None]
+        superfluous = [f"--{name.replace('_', '-')}" for name in [*mapping_options, *calibration_given]]
+        if superfluous:
+            raise InputError(f"{', '.join(superfluous)} was given, but {path} is mapped already; these are for a movie")
         return StoredResult(path, _movie(movie, dataset, reader))
     if movie is not None:
         raise InputError(f"--movie {movie} was given, but {path} is not a result; give the result first, or no --movie")
     from bravaismap.read.reading import read
 
     frames = read(path, dataset=dataset, **calibration) if reader is None else reader(str(path))
-    return MappedMovie(frames, path.name, Settings(**chosen))
+    return MappedMovie(frames, path.name, Settings(**mapping_options))
 
 
 def _movie(movie: Any, dataset: str | None, reader: Callable[[str], xr.DataArray] | None) -> xr.DataArray | None:

@@ -1,4 +1,4 @@
-"""The viewer's server: on this computer alone, unless told otherwise, and with nothing fetched from elsewhere."""
+"""The viewer's server: for this computer alone unless an address is given; it fetches nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import panel as pn
 
 from bravaismap.errors import InputError
-from bravaismap.viewer.session import Session
-from bravaismap.viewer.source import Source
+from bravaismap.viewer.interaction import Session
+from bravaismap.viewer.result_source import Source
 
 __all__ = ["free_port", "is_local", "origins", "serve"]
 
 
 def is_local(address: str) -> bool:
-    """Tell whether an address can be reached from this computer alone."""
+    """Return whether an address can be reached from this computer alone."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -36,7 +36,7 @@ def free_port(address: str, port: int = 0) -> int:
     """
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.setsockopt(socket.SOL_SOCKET, _port_option(), 1)
             trial.bind((address, port))
             return int(trial.getsockname()[1])
     except OverflowError:
@@ -45,7 +45,7 @@ def free_port(address: str, port: int = 0) -> int:
         if error.errno == errno.EADDRINUSE:
             text = f"the port {port} is in use; give another --port, or none for a free one"
         elif error.errno == errno.EACCES:
-            text = f"the port {port} may not be used; give one above 1023, or none for a free one"
+            text = f"the port {port} may not be used; give another one above 1023, or none for a free one"
         else:
             text = f"the address {address} is none of this computer ({error.strerror}); the usual one is 127.0.0.1"
         raise InputError(text) from None
@@ -93,7 +93,7 @@ def serve(
     Returns
     -------
     bool, or the thread of the server
-        Whether what went on in the background has ended too; without `wait` a thread with a method ``stop``.
+        Whether the background work has ended too; without `wait` a thread with a method ``stop``.
     """
     port = free_port(address, port)
     host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
@@ -115,3 +115,8 @@ def serve(
     finally:
         ended = source.close()
     return ended
+
+
+def _port_option() -> int:
+    """Return the option that allows a port that has just been left; Windows' own would take one in use as well."""
+    return int(getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR))

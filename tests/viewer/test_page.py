@@ -22,12 +22,12 @@ from bravaismap.result.phase_map import PhaseMap
 pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 
 from bravaismap.classify.settings import Settings  # noqa: E402
-from bravaismap.viewer.mapped import MappedMovie  # noqa: E402
-from bravaismap.viewer.saved import VIEWS, view_file  # noqa: E402
-from bravaismap.viewer.serve import free_port, is_local, origins  # noqa: E402
-from bravaismap.viewer.session import Session  # noqa: E402
-from bravaismap.viewer.source import HeldResult  # noqa: E402
-from bravaismap.viewer.wording import header_html, table_html  # noqa: E402
+from bravaismap.viewer.downloads import VIEWS, view_file  # noqa: E402
+from bravaismap.viewer.html_fragments import header_html, table_html  # noqa: E402
+from bravaismap.viewer.interaction import Session  # noqa: E402
+from bravaismap.viewer.movie_source import MappedMovie  # noqa: E402
+from bravaismap.viewer.result_source import HeldResult  # noqa: E402
+from bravaismap.viewer.server import free_port, is_local, origins  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) 
 
 
 def test_a_fit_can_be_saved(session: Session) -> None:
-    from bravaismap.viewer.curves import fit_of
+    from bravaismap.viewer.fraction_curves import fit_of
 
     time = ("time", np.arange(30.0), {"units": "s"})
     values = 0.01 * np.exp(0.1 * np.arange(30)) + np.random.default_rng(0).normal(0, 0.002, 30)
@@ -224,11 +224,25 @@ def test_ports() -> None:
         free_port("203.0.113.7")
 
 
+def test_a_port_in_use_is_not_taken_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There SO_REUSEADDR would take it; SO_EXCLUSIVEADDRUSE, which other systems lack, does not."""
+    options: list[int] = []
+
+    class Trial(socket.socket):
+        def setsockopt(self, _level: int, option: int, _value: object) -> None:  # type: ignore[override]
+            options.append(option)
+
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    monkeypatch.setattr(socket, "socket", Trial)
+    free_port("127.0.0.1")
+    assert options == [-5]
+
+
 def test_a_foreign_page_may_not_talk_to_the_server(result: PhaseMap) -> None:
     import http.client
     from urllib.parse import urlparse
 
-    from bravaismap.viewer.serve import serve
+    from bravaismap.viewer.server import serve
 
     port = free_port("127.0.0.1")
     source = HeldResult(result)

@@ -6,15 +6,15 @@ from html import escape
 from typing import Any
 
 from bravaismap.export.html_page import bullets, cell, heading, page, picture, table
-from bravaismap.reproduce.comparison import growth_table, shown
+from bravaismap.reproduce.paper_table import growth_table, shown
 
-__all__ = ["report"]
+__all__ = ["paper_report"]
 
 #: Headings of the sections, and the figures in each, in the paper's order.
 SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "training_curve": ("Fig. 1b: training", [("training_curve", "Accuracy epoch by epoch.")]),
     "confidence": (
-        "Fig. 2, 3a–c, Supplementary 1–2: single images, and how sure the models are",
+        "Fig. 2, 3a–c, Supplementary 1–2: single images, and the confidence of the models",
         [
             ("spectra", "Fig. 2: random simulated images as the network sees them; wrong answers are boxed in red."),
             ("confidence", "Fig. 3a: confidence where the answer is wrong and where it is right."),
@@ -49,7 +49,7 @@ SECTIONS: dict[str, tuple[str, list[tuple[str, str]]]] = {
 }
 
 
-def report(results: dict[str, Any], pictures: dict[str, list[tuple[str, bytes]]]) -> str:
+def paper_report(results: dict[str, Any], pictures: dict[str, list[tuple[str, bytes]]]) -> str:
     """Return the report as HTML that needs nothing else.
 
     Parameters

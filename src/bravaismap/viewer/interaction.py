@@ -1,4 +1,4 @@
-"""What happens on the viewer's page: a frame is drawn, a window clicked, a region selected, a distortion tried."""
+"""Interaction with the viewer's page: frames are drawn, windows clicked, regions selected, distortions tried."""
 
 from __future__ import annotations
 
@@ -19,28 +19,32 @@ from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
 from bravaismap.show.axes import class_colors
-from bravaismap.viewer import saved, state
-from bravaismap.viewer.app import Page
-from bravaismap.viewer.curves import Curves, Fit
-from bravaismap.viewer.mapped import MappedMovie
-from bravaismap.viewer.pictures import Overlay, contrast, grey, overlay
-from bravaismap.viewer.source import Source
-from bravaismap.viewer.window import WindowView, cut, window_view
-from bravaismap.viewer.wording import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
+from bravaismap.viewer.downloads import Look, nothing_to_save, view_file
+from bravaismap.viewer.fraction_curves import Curves, Fit
+from bravaismap.viewer.frame_geometry import Region, frame_at, parse_region, window_at, window_bounds
+from bravaismap.viewer.html_fragments import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.messages import empty_message, time_text
+from bravaismap.viewer.movie_source import MappedMovie
+from bravaismap.viewer.page import Page
+from bravaismap.viewer.region_statistics import region_statistics, region_table
+from bravaismap.viewer.rendering import Overlay, contrast, grey, overlay
+from bravaismap.viewer.result_source import Source
+from bravaismap.viewer.window_inspection import WindowView, cut, window_view
 
 __all__ = ["Session"]
 
-_TICK = 400  # ms between two looks at what goes on in the background
+_TICK = 400  # ms between two updates from the background
 _POINTS = 1500  # most shapes drawn beside that of the window
 _NO_CLICK = "Click on the frame, or give row and column, to see a window: its spectrum, its spots, its cell."
 _NO_MOVIE = (
-    "The frames are not at hand: a result does not hold them. Give the movie that was mapped to see them, and the "
+    "The frames are not available: a result does not hold them. Give the movie that was mapped to see them, and the "
     "spectra of windows: bravaismap view RESULT --movie PATH (in Python bm.view(result, movie=…))."
 )
 
 
 class Session:
-    """One page that looks at a source.
+    """One page that shows a source.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ class Session:
         self.source, self.curves = source, Curves(source)
         self.index, self.distortion = self._first(), source.card.get("distortion")
         self.window: tuple[int, int] | None = None
-        self.region: state.Region | None = None
+        self.region: Region | None = None
         self._frame: PhaseMap | None = None  # at the distortion of the result
         self._shown: PhaseMap | None = None  # at that of the slider
         self._view: WindowView | None = None
@@ -70,7 +74,7 @@ class Session:
         self._connect()
         self.draw()
 
-    # What is looked at
+    # What is shown
 
     def _variables(self) -> set[str]:
         """Return what can be laid over a frame."""
@@ -101,13 +105,13 @@ class Session:
     # Drawing
 
     def draw(self) -> None:
-        """Show the frame that is looked at, and all that depends on it."""
+        """Show the current frame and everything that depends on it."""
         self.source.want(self.index)
         self.curves.wanted = self.index
         self._frame = self.source.frame(self.index)
         self._classify()
         self.page.curves.mark_time(float(self.source.time[self.index]))
-        self.page.text["time"].object = state.time_text(self.source.time, self.index, self.source.time_unit)
+        self.page.text["time"].object = time_text(self.source.time, self.index, self.source.time_unit)
         self._draw_frame(self._picture())
         self._draw_window()
         self._draw_region()
@@ -116,7 +120,7 @@ class Session:
     def _classify(self) -> None:
         self._shown = self._frame
         if self._frame is not None and self.distortion is not None:
-            self._shown = state.anew(self._frame, self.distortion)
+            self._shown = reclassified_frame(self._frame, self.distortion)
 
     def _draw_frame(self, picture: Any) -> None:
         layer = self._layer()
@@ -131,32 +135,32 @@ class Session:
     def _layer(self) -> Overlay | None:
         return None if self._shown is None else overlay(self._shown, self.page.layer.value)
 
-    def _bounds(self) -> state.Region | None:
-        """Return the edges of the window that is looked at."""
+    def _bounds(self) -> Region | None:
+        """Return the edges of the inspected window."""
         if self.window is None:
             return None
         source = self.source
-        return state.window_bounds(*self.window, source.y, source.x, int(source.card["window"]), source.pixel)
+        return window_bounds(*self.window, source.y, source.x, int(source.card["window"]), source.pixel)
 
     def _draw_window(self) -> None:
-        source, view, where = self.source, None, _NO_CLICK
+        source, view, place = self.source, None, _NO_CLICK
         self._row = None
         if self.window is not None:
             row, column = self.window
-            where = f"window in row {row}, column {column}, centre at x {source.x[column]:.4g}, y {source.y[row]:.4g} "
-            where += source.unit
+            place = f"window in row {row}, column {column}, centre at x {source.x[column]:.4g}, y {source.y[row]:.4g} "
+            place += source.unit
             if self._frame is None:
-                where += ": this frame is not mapped yet"
+                place += ": this frame is not mapped yet"
             else:
-                one = state.one_window(self._frame, row, column, self.distortion or 0.0)
+                inspected = reclassified_window(self._frame, row, column, self.distortion or 0.0)
                 pixels = self._pixels()
                 if pixels is not None:
                     bounds = self._bounds()
                     pixels = None if bounds is None else cut(pixels, bounds, source.extent, source.pixel)
-                view = window_view(one, pixels, source.pixel)
-                self._row = one if "basis" in one else None
+                view = window_view(inspected, pixels, source.pixel)
+                self._row = inspected if "basis" in inspected else None
         self._view, self._verdict, self._judging = view, "", None
-        self._where = where
+        self._where = place
         self.page.frame.mark_window(self._bounds())
         self.page.window.show(view, self._shapes(), source.unit, source.pixel)
         self._write_window()
@@ -168,7 +172,7 @@ class Session:
         self.page.text["window"].object = cell_html(self._where, lines)
 
     def _judge(self) -> None:
-        """Have the verdict on the window worked out once the page rests, and write it down when it is there."""
+        """Start to work out the verdict on the window once the page rests, and show it when it is done."""
         look = (self.index, self.window, self.distortion)
         if self._judging is not None and self._judging.done():
             self._verdict, self._judging = self._judging.result(), None
@@ -185,34 +189,34 @@ class Session:
         label = self._shown["label"].values.ravel()
         basis = self._shown["basis"].transpose("time", "y", "x", "vector", "component").values.reshape(-1, 2, 2)
         none = self.source.classes.index("none") if "none" in self.source.classes else -1
-        some = np.flatnonzero((label >= 0) & (label != none) & np.isfinite(basis).all(axis=(1, 2)))
-        some = some[:: len(some) // _POINTS + 1]
+        windows = np.flatnonzero((label >= 0) & (label != none) & np.isfinite(basis).all(axis=(1, 2)))
+        windows = windows[:: len(windows) // _POINTS + 1]
         colors = list(class_colors(self.source.classes).values())
-        return shape(basis[some].astype(float)), [colors[i] for i in label[some]]
+        return shape(basis[windows].astype(float)), [colors[i] for i in label[windows]]
 
     def _draw_region(self) -> None:
         self.page.frame.mark_region(self.region)
         if self._shown is None:
             self.page.text["region"].object = "<p>This frame is not mapped yet.</p>"
             return
-        found = state.region_statistics(self._shown, self.region)
-        where = "Whole frame: drag over the frame to select a region." if self.region is None else "Region"
+        statistics = region_statistics(self._shown, self.region)
+        place = "Whole frame: drag over the frame to select a region." if self.region is None else "Region"
         if self.region is not None:
             r = self.region
-            where += f" x {r.x0:.4g} to {r.x1:.4g}, y {r.y0:.4g} to {r.y1:.4g} {self.source.unit}"
-        note = " Cells: median ± standard deviation from window to window." if found.cell else ""
-        table = table_html(state.region_table(found, self.source.unit), found.classes)
-        self.page.text["region"].object = f"<p>{where} {found.windows} windows.{note}</p>{table}"
+            place += f" x {r.x0:.4g} to {r.x1:.4g}, y {r.y0:.4g} to {r.y1:.4g} {self.source.unit}"
+        note = " Cells: median ± standard deviation from window to window." if statistics.cell else ""
+        table = table_html(region_table(statistics, self.source.unit), statistics.classes)
+        self.page.text["region"].object = f"<p>{place} {statistics.windows} windows.{note}</p>{table}"
 
     def _draw_curves(self) -> None:
         fraction, std = self.curves.values()
         self.page.curves.show(self.source.time[: len(fraction)], fraction, std)
 
     def _tell(self) -> None:
-        """Say what state things are in."""
+        """Update the message, the header and the progress."""
         source = self.source
         done, total = int(source.done.sum()), len(source.time)
-        text = state.empty_message(
+        text = empty_message(
             done, total, growing=source.growing, mapping=isinstance(source, MappedMovie), problem=source.problem,
             frame_done=self._frame is not None,
         )  # fmt: skip
@@ -223,7 +227,7 @@ class Session:
         about = f"{frames} of {sides[0]} × {sides[1]} px"
         self.page.text["header"].object = header_html(source.title, source.card, about)
         left = self.curves.left()
-        self.page.text["progress"].object = f"<p>classifying anew: {left} frames left</p>" if left else ""
+        self.page.text["progress"].object = f"<p>reclassifying: {left} frames left</p>" if left else ""
         self.page.text["movie"].object = f"<p>{_NO_MOVIE}</p>" if source.movie is None else ""
 
     def _connect(self) -> None:
@@ -244,7 +248,7 @@ class Session:
         self.page.name_files()
         self.page.give_files(self.file)
 
-    # What happens
+    # Events
 
     def _moved(self, event: Any) -> None:
         if 0 <= event.new < len(self.source.time) and event.new != self.index:
@@ -255,15 +259,15 @@ class Session:
 
     def _timed(self, event: Any) -> None:
         if event.x is not None:
-            self.page.player.value = state.frame_at(event.x, self.source.time)
+            self.page.player.value = frame_at(event.x, self.source.time)
 
     def _tapped(self, event: Any) -> None:
-        found = state.window_at(event.y, event.x, self.source.y, self.source.x, self.source.extent)
-        if found is not None:
-            self.choose_window(*found)
+        window = window_at(event.y, event.x, self.source.y, self.source.x, self.source.extent)
+        if window is not None:
+            self.choose_window(*window)
 
     def choose_window(self, row: int, column: int) -> None:
-        """Look at a window."""
+        """Inspect a window."""
         self.window = (row, column)
         self._choosing = True
         self.page.row.value, self.page.column.value = row, column
@@ -283,11 +287,11 @@ class Session:
         box = event.geometry
         if event.final and box.get("type") == "rect":
             y, x = sorted((box["y0"], box["y1"])), sorted((box["x0"], box["x1"]))
-            self.page.region.value = str(state.Region(y[0], y[1], x[0], x[1]))
+            self.page.region.value = str(Region(y[0], y[1], x[0], x[1]))
 
     def _ranged(self, event: Any) -> None:
         try:
-            self.region = state.parse_region(event.new, self.source.y, self.source.x)
+            self.region = parse_region(event.new, self.source.y, self.source.x)
         except BravaismapError as error:
             self.page.text["message"].object = message_html(str(error))
             return
@@ -315,15 +319,15 @@ class Session:
         self._offer()
 
     def _offer(self) -> None:
-        """Let be saved what there is to save, and say what to do where there is nothing."""
-        reason = saved.nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
+        """Enable the downloads, or say why there is nothing to save."""
+        reason = nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
         self.page.offer_files(reason)
 
     def _refit(self, _: Any = None) -> None:
         self._stale = True
 
     def _take_fit(self) -> None:
-        """Show a fit that is done, and begin another if what it was made of has changed."""
+        """Show a finished fit, and begin another if its input has changed."""
         if self._fitting is not None and self._fitting.done():
             self._fit, self._fitting = self._fitting.result(), None
             self.page.curves.show_fit(self._fit.time, self._fit.curve)
@@ -335,7 +339,7 @@ class Session:
             self._fitting = self.curves.submit_fit(page.fit_class.value, page.law.value, page.baseline.value)
 
     def tick(self) -> None:
-        """Take up what has happened in the background."""
+        """Show what has changed in the background."""
         length = len(self.source.time)
         if self.page.player.end != max(length - 1, 1):
             self.page.player.param.update(end=max(length - 1, 1), disabled=length == 1)
@@ -355,22 +359,22 @@ class Session:
         self._refit()
         self._push()
 
-    # What it gives
+    # Files and the page
 
     def file(self, ending: str) -> BytesIO:
-        """Return what is to be saved, as a file of an ending."""
-        return saved.view_file(self._look(), self.page.view.value, ending)
+        """Return the chosen view as a file."""
+        return view_file(self._look(), self.page.view.value, ending)
 
-    def _look(self) -> saved.Look:
+    def _look(self) -> Look:
         source = self.source
-        where = state.time_text(source.time, self.index, source.time_unit)
-        return saved.Look(
+        where = time_text(source.time, self.index, source.time_unit)
+        return Look(
             self._shown, self._pixels(), self._layer(), self.page.opacity.value, self._bounds(), self.region,
             source.extent, source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
         )  # fmt: skip
 
     def panel(self) -> Any:
-        """Return the page, which follows what goes on in the background while it is shown."""
+        """Return the page, which follows the background work while it is shown."""
         page = self.page.arranged()
         self.tick()
         with suppress(RuntimeError):  # no event loop: nothing can change by itself

@@ -1,8 +1,9 @@
-"""A frame and a map as pictures: grey values, and numbers with their colours and scale."""
+"""Rendering: frames as grey values, maps as colours with their scale."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,13 +11,13 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.phases.cells import orientation_period
 from bravaismap.result.schema import TITLES
 from bravaismap.show.axes import class_colors, edges
-from bravaismap.viewer.state import Region
+from bravaismap.viewer.frame_geometry import Region
 
-__all__ = ["Overlay", "contrast", "grey", "overlay", "scale_bar"]
+__all__ = ["Overlay", "contrast", "grey", "layers_of", "overlay", "scale_bar"]
 
 _CYCLIC = "twilight"
 _MOST = 1024  # px along a side, more than a screen shows of a frame
@@ -51,6 +52,18 @@ class Overlay:
     names: tuple[str, ...] = field(default=())
 
 
+def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Return the maps that can be laid over a frame: group → title → key, a variable or ``variable:class``."""
+    groups = {"Class": {"most probable class": "label"}}
+    groups["Probability of"] = {display_name(name): f"probability:{name}" for name in classes}
+    groups["Map of"] = {title: name for name, title in TITLES.items() if name in variables}
+    if "deviation" in variables:
+        groups["Deviation from"] = {
+            display_name(name): f"deviation:{name}" for name in LATTICES if name in classes and name != "oblique"
+        }
+    return {group: options for group, options in groups.items() if options}
+
+
 def contrast(samples: list[NDArray[np.floating]]) -> tuple[float, float]:
     """Return the limits of the grey scale: those of all but 0.5 % of the pixels at either end."""
     low, high = np.nanpercentile(np.concatenate([np.asarray(s, float).ravel()[:: s.size // 100_000 + 1]
@@ -70,13 +83,13 @@ def grey(pixels: NDArray[np.floating], limits: tuple[float, float]) -> NDArray[n
 
 
 def overlay(frame: xr.Dataset, key: str) -> Overlay:
-    """Return the map of a frame (time axis of length 1) that a key of :func:`~bravaismap.viewer.state.layers_of` names.
+    """Return the map of a frame (time axis of length 1) that a key of :func:`layers_of` names.
 
     Probabilities are drawn from 0 to 1, entropy from 0 to ln(number of classes), orientations on a cyclic scale, and
     everything else from the 2nd to the 98th percentile of the frame.
     """
     name, _, lattice = key.partition(":")
-    classes = tuple(str(one) for one in frame["lattice"].values)
+    classes = tuple(str(item) for item in frame["lattice"].values)
     data = frame[name] if not lattice else frame[name].sel(lattice=lattice)
     values = data.transpose("time", "y", "x").values[0].astype(np.float32)
     unit = {"degree": "°", "1": ""}.get(str(data.attrs.get("units", "")), str(data.attrs.get("units", "")))

@@ -1,4 +1,4 @@
-"""Fractions over time at the distortion that is looked at, and the law of growth fitted to one of them."""
+"""Fractions over time at the distortion of the slider, and the growth law fitted to one of them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.kinetics.growth import fit_growth
 from bravaismap.phases.verdict import verdict
-from bravaismap.viewer.source import Source
-from bravaismap.viewer.state import anew
+from bravaismap.viewer.distortion_trial import reclassified_frame
+from bravaismap.viewer.result_source import Source
 
 __all__ = ["Curves", "Fit", "fit_of", "parse_baseline"]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A law fitted to a fraction: what to say of it, its curve (empty where refused), and the fit itself."""
+    """A growth law fitted to a fraction: its text, its curve (empty where refused), and the fit itself."""
 
     text: str
     time: Floats
@@ -52,28 +52,30 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     baseline : str
         ``t0:t1``, or empty.
     """
-    chosen = curves.sel(lattice=lattice)
+    curve = curves.sel(lattice=lattice)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the text says how the intervals were found
             growth = fit_growth(
-                chosen["fraction"], std=chosen["fraction_std"], law=law, baseline=parse_baseline(baseline)
+                curve["fraction"], std=curve["fraction_std"], law=law, baseline=parse_baseline(baseline)
             )
     except BravaismapError as error:
         return Fit(f"{display_name(lattice)}: no fit: {error}", *_nothing(), None)
     parts = []
     for name in growth["parameter"].values:
-        one = growth.sel(parameter=name)
-        low, high = (float(v) for v in one["interval"].isel(level=0))
-        unit = str(one["unit"].values)
-        parts.append(f"{name} = {float(one['value']):.3g} ({low:.3g} to {high:.3g}){'' if unit == '1' else ' ' + unit}")
-    about = f"{display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
-    text = f"{about}; 68 % intervals, reduced χ² {growth.attrs['reduced_chi_square']:.2f}"
+        parameter = growth.sel(parameter=name)
+        low, high = (float(v) for v in parameter["interval"].isel(level=0))
+        unit = str(parameter["unit"].values)
+        parts.append(
+            f"{name} = {float(parameter['value']):.3g} ({low:.3g} to {high:.3g}){'' if unit == '1' else ' ' + unit}"
+        )
+    equation = f"{display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
+    text = f"{equation}; 68 % intervals, reduced χ² {growth.attrs['reduced_chi_square']:.2f}"
     return Fit(text, growth["time"].values, growth["curve"].values, growth)
 
 
 class Curves:
-    """The fractions that belong to a distortion, worked out frame by frame in the background where they must be.
+    """Fractions over time at a distortion; for another one than that of the result, reclassified in the background.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ class Curves:
         self.distortion: float | None = source.card.get("distortion")
         self._own = self.distortion
         self._pool = ThreadPoolExecutor(1, "bravaismap curves")
-        self._asides = ThreadPoolExecutor(2, "bravaismap asides")  # what does not wait for the curves
+        self._background = ThreadPoolExecutor(2, "bravaismap background")  # what does not wait for the curves
         self._lock = threading.Lock()
         self._round = 0
         self._fraction, self._std = source.fraction, source.fraction_std
@@ -123,15 +125,15 @@ class Curves:
         return xr.Dataset(variables, coords={"time": time, "lattice": list(self._source.classes)})
 
     def left(self) -> int:
-        """Return how many mapped frames have not been classified anew yet."""
+        """Return how many mapped frames have not been reclassified yet."""
         if self.as_stored:
             return 0
-        known = np.isfinite(self._fraction).all(axis=1)
+        classified = np.isfinite(self._fraction).all(axis=1)
         done = self._source.done
-        return int(done.sum() - known[: len(done)].sum())
+        return int(done.sum() - classified[: len(done)].sum())
 
     def change(self, distortion: float) -> None:
-        """Begin to classify every frame anew."""
+        """Begin to reclassify every frame."""
         with self._lock:
             self.distortion = distortion
             self._round += 1
@@ -139,28 +141,28 @@ class Curves:
         self.go_on()
 
     def go_on(self) -> None:
-        """Classify frames anew that have been mapped since."""
+        """Reclassify the frames that have been mapped since."""
         if not self.as_stored:
             self._pool.submit(self._classify, self._round)
 
     def submit_fit(self, lattice: str, law: str, baseline: str) -> Future[Fit]:
         """Fit in the background."""
-        return self._asides.submit(fit_of, self.dataset(), lattice, law, baseline)
+        return self._background.submit(fit_of, self.dataset(), lattice, law, baseline)
 
     def look_ahead(self, index: int) -> None:
-        """Have a frame that will be looked at read already."""
+        """Read a frame in the background that will be shown next."""
         if index < len(self._source.time):
-            self._asides.submit(self._source.frame, index)
-            self._asides.submit(self._source.pixels, index)
+            self._background.submit(self._source.frame, index)
+            self._background.submit(self._source.pixels, index)
 
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
-        """Say in the background what decides the class of a window: many distortions are tried."""
-        return self._asides.submit(verdict, row)
+        """Work out in the background what decides the class of a window: many distortions are tried."""
+        return self._background.submit(verdict, row)
 
     def close(self) -> None:
         """End what goes on in the background."""
         self._round += 1
-        for pool in (self._pool, self._asides):
+        for pool in (self._pool, self._background):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _classify(self, number: int) -> None:
@@ -169,19 +171,19 @@ class Curves:
             if len(fraction) != len(self._source.time):
                 fraction, std = (np.full(self._source.fraction.shape, np.nan) for _ in range(2))
                 self._fraction, self._std = fraction, std
-            left = np.flatnonzero(self._source.done & ~np.isfinite(fraction).all(axis=1))
-            if not left.size:
+            remaining = np.flatnonzero(self._source.done & ~np.isfinite(fraction).all(axis=1))
+            if not remaining.size:
                 return
-            index = int(next(iter(left[left >= self.wanted]), left[0]))
+            index = int(next(iter(remaining[remaining >= self.wanted]), remaining[0]))
             frame = self._source.frame(index)
             if frame is None:
                 fraction[index] = std[index] = 0.0
                 continue
-            again = anew(frame, self.distortion)
+            reclassified = reclassified_frame(frame, self.distortion)
             with self._lock:
                 if number != self._round:
                     return
-                fraction[index], std[index] = again["fraction"].values[0], again["fraction_std"].values[0]
+                fraction[index], std[index] = reclassified["fraction"].values[0], reclassified["fraction_std"].values[0]
                 self._count += 1
 
 

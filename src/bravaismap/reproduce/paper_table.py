@@ -1,4 +1,4 @@
-"""The table "paper / dcnn-2018 / default", and in words what agrees with the paper and what does not."""
+"""The table "paper / dcnn-2018 / default", and sentences on what agrees with the paper and what does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bravaismap.reproduce.decomposition import PAPER_GROWTH
 from bravaismap.reproduce.plan import PAPER_MODEL
 from bravaismap.reproduce.training_curve import PAPER_ACCURACY, PAPER_PLATEAU
 
-__all__ = ["comparison", "growth_table", "shown", "words"]
+__all__ = ["findings", "growth_table", "paper_table", "shown"]
 
 Row = dict[str, Any]
 
@@ -25,23 +25,23 @@ _PAPER_CASES = {
 _GROWTH_NAMES = {"A0": "A₀", "rho": "ρ", "C": "C"}
 
 
-def comparison(results: dict[str, Any]) -> list[Row]:
+def paper_table(results: dict[str, Any]) -> list[Row]:
     """Return the rows of the table: quantity, unit, the paper's value, ours by model, and a verdict on each of ours."""
     figures, names = results["figures"], results["models"]
-    sure = figures["confidence"]
+    confidence = figures["confidence"]
     film = figures["decomposition"]
     accuracy = figures["training_curve"].get("validation_accuracy")
-    second = {name: sure[name]["second_right_share"] for name in names}
+    second = {name: confidence[name]["second_right_share"] for name in names}
     rows = [
         _row("validation accuracy", "%", PAPER_ACCURACY, {PAPER_MODEL: accuracy}, names, "more", 0.02),
         _row(
             f"wrong of {PAPER_IMAGES} simulated images", "", PAPER_WRONG,
-            {name: sure[name]["wrong_of_1200"] for name in names}, names, "less", 0.12,
+            {name: confidence[name]["wrong_of_1200"] for name in names}, names, "less", 0.12,
         ),
         _row("second class right, of the wrong ones", "%", PAPER_SECOND / PAPER_WRONG, second, names, "more", 0.12),
         _row(
             "time for 5000 passes (or draws) on one image", "s", _PAPER_SECONDS,
-            {name: sure[name]["seconds_per_5000_passes"] for name in names}, names, "less", 0.2,
+            {name: confidence[name]["seconds_per_5000_passes"] for name in names}, names, "less", 0.2,
         ),
         _row(
             "mean difference from thresholding, t > 100 s", "%", _PAPER_AGREEMENT,
@@ -137,7 +137,7 @@ def shown(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def words(results: dict[str, Any]) -> dict[str, list[str]]:
+def findings(results: dict[str, Any]) -> dict[str, list[str]]:
     """Return sentences for each figure that say what agrees with the paper and what does not."""
     figures, names = results["figures"], results["models"]
     return {
@@ -171,7 +171,11 @@ def _on_confidence(name: str, found: dict[str, Any]) -> str:
         text += f", {100 * found['second_right_share']:.0f} % (the paper: {PAPER_SECOND}, 63 %; its text says 75 %)"
     wrong, right = found["mean_confidence_wrong"], found["mean_confidence_right"]
     if wrong is not None and right is not None:
-        lower = "As in the paper, wrong answers are less sure" if wrong < right - 0.05 else "Wrong answers are as sure"
+        lower = (
+            "As in the paper, wrong answers are less confident"
+            if wrong < right - 0.05
+            else "Wrong answers are as confident"
+        )
         text += f". {lower}: mean confidence {wrong:.2f} where wrong, {right:.2f} where right"
     return f"{text}. Calibration error {found['calibration_error']:.3f}."
 
