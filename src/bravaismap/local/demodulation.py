@@ -29,7 +29,7 @@ from bravaismap.local.smoothing import (
 
 __all__ = ["Demodulated", "Locked", "demodulate", "lattice_nodes", "lock", "locked_basis", "predicted"]
 
-#: Highest frequency of a node, in cycles per px: waves closer to the edge of the spectrum (0.5) are read-out and aliases.
+#: Highest frequency of a node, in cycles per px: beyond are read-out noise and aliases.
 _HIGHEST_FREQUENCY = 0.45
 _HIGHEST_ORDER = 6
 #: Nodes are used up to this many times the length of the shortest one.

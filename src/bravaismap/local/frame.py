@@ -278,33 +278,38 @@ def _judged(
     mixed = frame.background + (before.shares * patterns).sum(0)
     std = amplitude_std(fit, patterns, frame.valid, noise.variance(mixed), noise.correlation)
     near = _nearby(frame, before.probability, fit.seen)
-    crystals, levels, substituted, inflation = [], [], [], [1.0]
+    rows, columns = fit.energy.shape
+    variance = smoothed(noise.variance(frame.background) * frame.valid, frame.fine, frame.step)[:rows, :columns]
+    variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
+    freedom = 4 * torch.pi * frame.fine**2 / noise.correlation
+    crystals, levels, substituted, excess = [], [], [], []
     for k, one in enumerate(locked):
-        crystal, level, share, spread = _crystal(frame, fit, one, std[k], near[k], near[-1], k)
+        crystal, level, share = _crystal(frame, fit, one, std[k], near[k], near[-1], k)
         crystals.append(crystal)
         levels.append(level)
         substituted.append(share)
-        inflation += spread
-    rows, columns = fit.energy.shape
-    variance = smoothed(noise.variance(frame.background) * frame.valid, frame.fine, frame.step)[:rows, :columns]
-    variance = variance / fit.seen.clamp_min(1e-6) * (sum(inflation) / len(inflation))
-    freedom = 4 * torch.pi * frame.fine**2 / noise.correlation
-    logarithm = log_likelihood(fit, variance.clamp_min(1e-30), freedom, torch.stack(levels), torch.stack(substituted))
+        spread = max((float(m.spread[OCCUPIED]) for m in crystal.mixtures if m is not None), default=0.0)
+        inside = near[k] > _INSIDE
+        # the error that amplitudes have, over the one that even noise of this variance would give them
+        excess.append(((std[k] ** 2 + spread**2) * freedom * fit.contrast[k] / variance)[inside])
+    inflation = torch.cat(excess)
+    if len(inflation) >= _FEWEST_SITES:
+        variance = variance * float(inflation.median())
+    logarithm = log_likelihood(fit, variance, freedom, torch.stack(levels), torch.stack(substituted))
     return logarithm, std, tuple(crystals)
 
 
 def _crystal(
     frame: _Frame, fit: LocalFit, locked: Locked, std: Tensor, own: Tensor, none: Tensor, k: int
-) -> tuple[Crystal, Tensor, Tensor, list[float]]:
+) -> tuple[Crystal, Tensor, Tensor]:
     """The sites of a crystal; amplitude and probability of another atom at the site nearest to each point."""
     amplitude = fit.amplitude[k]
     rows, columns = (frame.step * torch.arange(n).to(amplitude) for n in amplitude.shape)
     origins = sublattices(locked, frame.settings.dark)
     level, share = torch.full_like(amplitude, 0.5), torch.zeros_like(amplitude)
     mixtures: list[SiteMixture | None] = []
-    spread: list[float] = []
     if len(origins) == 0:
-        return Crystal(locked, origins, ()), level, share, spread
+        return Crystal(locked, origins, ()), level, share
     way, which = to_nearest_site(locked, origins, rows, columns)
     inside = (own > 0.6) & (fit.seen > 0.5)
     for number in range(len(origins)):
@@ -315,13 +320,12 @@ def _crystal(
             continue
         mixture = fit_mixture(amplitude[sites], std[sites], own[sites])
         mixtures.append(mixture)
-        spread.append(1 + float(mixture.spread[OCCUPIED] ** 2 / (std[sites] ** 2).median().clamp_min(1e-30)))
         if mixture.substitutes:
             field = mixture.probability(amplitude, std, none)[..., SUBSTITUTED]
             places = torch.stack([rows[:, None] + way[..., 0], columns + way[..., 1]], -1) / frame.step
             share = torch.where(here, at_places(field, places), share)
             level = torch.where(here, mixture.amplitude[SUBSTITUTED], level)
-    return Crystal(locked, origins, tuple(mixtures)), level, share, spread
+    return Crystal(locked, origins, tuple(mixtures)), level, share
 
 
 def _nearby(frame: _Frame, probability: Tensor, seen: Tensor) -> Tensor:
@@ -359,7 +363,8 @@ def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
         )
 
         def fine(values: Tensor, down: Tensor = down, right: Tensor = right) -> Tensor:
-            return torch.einsum("ya,xb,abi->yxi", down.to(values.dtype), right.to(values.dtype), values)
+            planes = values.movedim(-1, 0)
+            return (down.to(values.dtype) @ planes @ right.mT.to(values.dtype)).movedim(0, -1)
 
         turns = fine(torch.exp(2j * torch.pi * locked.shift))
         fields["displacement"].append((torch.angle(turns) / (2 * torch.pi)) @ locked.waves.basis)

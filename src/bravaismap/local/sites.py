@@ -53,7 +53,7 @@ def fractional(locked: Locked, rows: Tensor, columns: Tensor) -> Tensor:
         interpolation(places, locked.waves.step, count).to(turns.dtype)
         for places, count in zip((rows, columns), locked.shift.shape[:2], strict=True)
     ]
-    smooth = torch.einsum("ya,xb,abi->yxi", *sides, turns)
+    smooth = (sides[0] @ turns.movedim(-1, 0) @ sides[1].mT).movedim(0, -1)
     shift = torch.angle(smooth) / (2 * torch.pi)
     inverse = torch.linalg.inv(locked.waves.basis)
     return rows[:, None, None] * inverse[0] + columns[None, :, None] * inverse[1] - shift
