@@ -29,6 +29,11 @@ _ERRORS = 3.0
 #: Least share of the windows with a lattice that must show one, and least number.
 _LEAST_SHARE, _FEWEST = 0.03, 2
 _ROUNDS = 3
+#: A lattice of so much fewer windows is taken for the larger one, badly measured, if it is so many times as far off.
+_MINOR, _WIDER = 0.2, 2.5
+#: Largest strain of a lattice of windows across a boundary against the lattices on both sides, and cells of theirs that
+#: its own may hold.
+_COMMON_STRAIN, _MOST_CELLS = 0.03, 4
 
 
 @dataclass(frozen=True)
@@ -133,11 +138,38 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= max(_FEWEST, _LEAST_SHARE * len(shown))]
     kept = kept or [int(count.argmax())]
     rows = [_mean(cells, covariance[shown], weight, np.flatnonzero(member == k)) for k in kept]
+    places = _own([r[0] for r in rows], [int(count[k]) for k in kept])
+    rows, kept = [rows[i] for i in places], [kept[i] for i in places]
     for number, k in enumerate(kept):
         window[shown[member == k]] = number
     classes = np.stack([np.average(probability[shown[member == k]], axis=0) for k in kept])
     share = np.array([weight[member == k].sum() for k in kept]) / weight.sum()
     return FrameLattices(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]), classes, share, window)
+
+
+def _own(centres: list[Floats], count: list[int]) -> list[int]:
+    """Which lattices, the largest first, are neither a worse version of a larger one nor two of them seen at once."""
+    own: list[int] = []
+    for i, centre in enumerate(centres):
+        minor = False
+        for j in own:
+            _, strain, rotation = matched(centres[j], centre)
+            near = strain < _WIDER * _STRAIN and rotation < _WIDER * _ROTATION
+            minor |= bool(near and count[i] < _MINOR * count[j])
+        if not minor:
+            own.append(i)
+    # a window across a boundary shows the nodes of both sides: those of a lattice that both contain
+    return [i for i in own if sum(_contains(centres[j], centres[i]) for j in own if j != i) < 2]
+
+
+def _contains(finer: Floats, coarser: Floats) -> bool:
+    """Whether all points of the coarser lattice are points of the finer one, and these are more."""
+    change = np.rint(coarser @ np.linalg.inv(finer))
+    cells = abs(np.linalg.det(change))
+    if not 1.5 < cells < _MOST_CELLS + 0.5:
+        return False
+    deformation = np.linalg.inv(coarser) @ change @ finer
+    return bool(np.abs(deformation - np.eye(2)).max() < _COMMON_STRAIN)
 
 
 def _near(reference: Floats, cells: Floats, error: Floats) -> tuple[NDArray[np.bool_], Floats]:

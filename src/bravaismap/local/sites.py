@@ -1,4 +1,8 @@
-"""Sites."""
+"""Sites: every place of a frame where a lattice expects an atom, how much of one is there, and what becomes of it.
+
+The averaged cell says where atoms sit in it, the displacement where cells are; the amplitude of the pattern at a site,
+with its error, and the mixture of all sites of the sublattice say whether it holds the usual atom, another one, or none.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from torch import Tensor
 
 from bravaismap.local.demodulation import Locked
 from bravaismap.local.smoothing import interpolation
+
+__all__ = ["at_places", "averaged_motif", "fractional", "sublattices", "to_nearest_site"]
 
 #: Points along each vector of the cell at which the averaged motif is looked at.
 _MOTIF_POINTS = 48
