@@ -112,7 +112,7 @@ def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float, 
     seen = means[0]
     means = means[1:] / seen.clamp_min(1e-6)
     centre, square = means[0], means[1]
-    pattern, product, power = means[2:].split(count)
+    pattern, product, power = means[2 : 2 + count], means[2 + count : 2 + 2 * count], means[2 + 2 * count :]
     return LocalFit(
         (square - centre**2).clamp_min(0),
         product - centre * pattern,
@@ -208,7 +208,8 @@ def amplitude_std(fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tens
     centre = centre[1:] / centre[0].clamp_min(1e-6)
     planes = torch.cat([(valid * variance)[None], valid * variance * patterns, valid * variance * patterns**2])
     means = smoothed(planes, fit.sigma / 2**0.5, fit.step)[:, :rows, :columns]
-    plain, once, twice = means[:1], *means[1:].split(len(patterns))
+    count = len(patterns)
+    plain, once, twice = means[:1], means[1 : 1 + count], means[1 + count :]
     spread = (twice - 2 * centre * once + centre**2 * plain).clamp_min(0) / (4 * torch.pi * fit.sigma**2)
     least = _LEAST_CONTRAST * fit.contrast.mean((-2, -1), keepdim=True)
     contrast = torch.maximum(fit.contrast, least).clamp_min(1e-30)

@@ -1,11 +1,11 @@
 """Demodulation: the waves of a lattice near every point of an image, how far they are displaced, and what they predict.
 
-A crystal of averaged motif M that is displaced by u(r) looks like M(r − u(r)) = Σ 2 Re F_k exp 2πi (g_k·r − g_k·u(r)),
-one wave for each pair ±g_k of nodes. Seen through a Gaussian of a few cells, the image times exp(−2πi g_k·r) is the local
-amplitude A_k(r) of each wave. The displacement is where the averaged cell of the neighbourhood matches that of the
-whole crystal best, all nodes together; the structure factors F_k are the mean of the amplitudes once it is undone. The
-predicted pattern has the phases of the neighbourhood and the moduli of the crystal as a whole, so that a hole does not
-have a pattern of its own.
+A crystal of averaged motif M that is displaced by u(r) looks like M(r − u(r)) = Σ 2 Re F_k exp 2πi (g_k·r −
+g_k·u(r)), one wave for each pair ±g_k of nodes. Seen through a Gaussian of a few cells, the image times exp(−2πi
+g_k·r) is the local amplitude A_k(r) of each wave. The displacement is where the averaged cell of the neighbourhood
+matches that of the whole crystal best, all nodes together; the structure factors F_k are the mean of the amplitudes
+once it is undone. The predicted pattern has the phases of the neighbourhood and the moduli of the crystal as a whole,
+so that a hole does not have a pattern of its own.
 
 Geometric phase analysis (M. J. Hÿtch, E. Snoeck, R. Kilaas, Ultramicroscopy 74, 131 (1998),
 doi:10.1016/S0304-3991(98)00035-7) reads the same phases of two nodes at a time.
@@ -76,7 +76,8 @@ class Demodulated:
     @property
     def frequency(self) -> Tensor:
         """Reciprocal vectors of the nodes (y, x) in cycles per px, (nodes, 2)."""
-        return self.order @ torch.linalg.inv(self.basis).mT
+        frequency: Tensor = self.order @ torch.linalg.inv(self.basis).mT
+        return frequency
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,8 @@ def locked_basis(locked: Locked) -> Tensor:
         both = strength.narrow(axis, 0, count - 1) * strength.narrow(axis, 1, count - 1)
         both = both**2
         gradient.append((change * both[..., None]).sum((0, 1)) / both.sum().clamp_min(1e-30) / locked.waves.step)
-    return torch.linalg.inv(torch.linalg.inv(locked.waves.basis) - torch.stack(gradient))
+    refined: Tensor = torch.linalg.inv(torch.linalg.inv(locked.waves.basis) - torch.stack(gradient))
+    return refined
 
 
 def predicted(locked: Locked, shape: tuple[int, int]) -> Tensor:

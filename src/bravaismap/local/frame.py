@@ -195,10 +195,9 @@ def pixel_phases(
     frame = _prepared(image, lattices.to(image), settings, mask)
     bases = list(lattices.to(image))
     turn: _Turn | None = None
-    for count in range(max(2, settings.rounds)):
+    for _ in range(max(2, settings.rounds)):
         turn = _turn(frame, bases, turn)
-        if count == 0:
-            bases = [locked_basis(locked) for locked in turn.locked]
+        bases = [locked_basis(locked) for locked in turn.locked]
         left = frame.flat - (turn.shares * turn.patterns).sum(0)
         rows = row_offsets(left, frame.valid, turn.noise.variance(frame.background))
         frame = replace(frame, flat=(frame.flat - rows) * frame.valid)
@@ -230,7 +229,8 @@ def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
         variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
         freedom = 4 * torch.pi * frame.fine**2 / _FIRST_CORRELATION
         logarithm = log_likelihood(fit, variance, freedom)
-        std, crystals = torch.zeros_like(fit.product), ()
+        std = torch.zeros_like(fit.product)
+        crystals: tuple[Crystal, ...] = ()
     else:
         scale = _usual_amplitude(frame, fit, before)
         patterns = patterns * scale
@@ -374,17 +374,20 @@ def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
     seen = turn.fit.seen * frame.valid[:: frame.step, :: frame.step]
     phase = turn.probability.argmax(0).to(torch.int8)
     return PixelPhases(
-        torch.where(seen > 0, phase, torch.full_like(phase, -1)),
-        turn.probability,
-        turn.fit.amplitude,
-        turn.std,
-        *(torch.stack(fields[name]) for name in ("displacement", "displacement_std", "strain", "strain_std")),
-        seen,
-        torch.stack([locked.waves.basis for locked in turn.locked]),
-        turn.crystals,
-        turn.noise,
-        frame.cell,
-        frame.fine,
-        frame.step,
-        (frame.image.shape[0], frame.image.shape[1]),
+        phase=torch.where(seen > 0, phase, torch.full_like(phase, -1)),
+        probability=turn.probability,
+        amplitude=turn.fit.amplitude,
+        amplitude_std=turn.std,
+        displacement=torch.stack(fields["displacement"]),
+        displacement_std=torch.stack(fields["displacement_std"]),
+        strain=torch.stack(fields["strain"]),
+        strain_std=torch.stack(fields["strain_std"]),
+        seen=seen,
+        basis=torch.stack([locked.waves.basis for locked in turn.locked]),
+        crystals=turn.crystals,
+        noise=turn.noise,
+        cell=frame.cell,
+        fine=frame.fine,
+        step=frame.step,
+        shape=(frame.image.shape[0], frame.image.shape[1]),
     )

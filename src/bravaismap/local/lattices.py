@@ -254,10 +254,10 @@ def followed(frames: Sequence[FrameLattices]) -> list[NDArray[np.int64]]:
             if own[new] < 0 and old not in taken:
                 own[new] = old
                 taken.add(old)
-        for new in np.flatnonzero(own < 0):
-            own[new] = len(last)
-            last.append(frame.basis[new])
-        for new, old in enumerate(own):
-            last[old] = reduce_basis(frame.basis[new])
+        for unseen in np.flatnonzero(own < 0):
+            own[unseen] = len(last)
+            last.append(frame.basis[unseen])
+        for new, number in enumerate(own):
+            last[number] = reduce_basis(frame.basis[new])
         numbers.append(own)
     return numbers

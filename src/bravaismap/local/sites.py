@@ -1,7 +1,8 @@
 """Sites: every place of a frame where a lattice expects an atom, how much of one is there, and what becomes of it.
 
-The averaged cell says where atoms sit in it, the displacement where cells are; the amplitude of the pattern at a site,
-with its error, and the mixture of all sites of the sublattice say whether it holds the usual atom, another one, or none.
+The averaged cell says where atoms sit in it, the displacement where cells are; the amplitude of the pattern at a
+site, with its error, and the mixture of all sites of the sublattice say whether it holds the usual atom, another one,
+or none.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def fractional(locked: Locked, rows: Tensor, columns: Tensor) -> Tensor:
     smooth = (sides[0] @ turns.movedim(-1, 0) @ sides[1].mT).movedim(0, -1)
     shift = torch.angle(smooth) / (2 * torch.pi)
     inverse = torch.linalg.inv(locked.waves.basis)
-    return rows[:, None, None] * inverse[0] + columns[None, :, None] * inverse[1] - shift
+    place: Tensor = rows[:, None, None] * inverse[0] + columns[None, :, None] * inverse[1] - shift
+    return place
 
 
 def to_nearest_site(locked: Locked, origins: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,8 +76,8 @@ def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor
     """
 
     def product(windows: Tensor, band: Tensor) -> Tensor:
-        out = windows @ band.flatten(0, 1).mT
-        return out.unflatten(-1, band.shape[:2]).movedim(-2, 0)
+        out: Tensor = windows @ band.flatten(0, 1).mT
+        return out.reshape(*out.shape[:-1], *band.shape[:2]).movedim(-2, 0)
 
     return _windows(lines, kernels, step, product)
 
@@ -91,9 +91,12 @@ def convolved_one_by_one(lines: Tensor, kernels: Tensor, step: int = 1) -> Tenso
     kernels : tensor, shape (kernels, taps)
     step : int
     """
-    return _windows(
-        lines, kernels, step, lambda windows, band: (windows.flatten(1, 2) @ band.mT).unflatten(1, windows.shape[1:3])
-    )
+
+    def product(windows: Tensor, band: Tensor) -> Tensor:
+        out: Tensor = windows.flatten(1, 2) @ band.mT
+        return out.reshape(*windows.shape[:3], -1)
+
+    return _windows(lines, kernels, step, product)
 
 
 def _windows(lines: Tensor, kernel: Tensor, step: int, product: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

@@ -1,9 +1,10 @@
-"""Tracks: the sites of each frame as a table, and the same sites followed through a movie: vacancies open, heal and hop."""
+"""Tracks: the sites of each frame as a table, and followed through a movie: vacancies open, heal and hop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -195,12 +196,12 @@ def site_events(sites: SiteTable, spacing: float) -> xr.Dataset:
     -------
     xarray.Dataset
         Over ``event``: ``frame`` in which the new state is seen first, ``track``, ``kind`` (``open``, ``heal``, ``hop``
-        or ``substitute``) and ``target``, the track that a vacancy hopped to (−1 otherwise). A vacancy that closes while
+        or ``substitute``) and ``target``, the track that a vacancy hopped to (−1 otherwise). One that closes while
         one opens beside it has hopped.
     """
     rows: list[tuple[int, int, str, int]] = []
     frames = np.unique(sites.frame)
-    for one, two in zip(frames[:-1], frames[1:], strict=True):
+    for one, two in pairwise(frames):
         before, after = sites.take(sites.frame == one), sites.take(sites.frame == two)
         _, i, j = np.intersect1d(before.track, after.track, return_indices=True)
         was, now = before.state[i], after.state[j]
