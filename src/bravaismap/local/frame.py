@@ -10,7 +10,7 @@ from torch import Tensor
 from bravaismap.errors import InputError
 from bravaismap.local.amplitude import LocalFit, Noise, amplitude_std, fit_amplitude, frame_noise, row_offsets
 from bravaismap.local.demodulation import Demodulated, Locked, demodulate, lattice_nodes, lock, locked_basis, predicted
-from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, SiteMixture, fit_mixture
+from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, SiteMixture, fit_mixture
 from bravaismap.local.phases import NEIGHBOURHOOD, log_likelihood, phase_probability
 from bravaismap.local.sites import at_places, sublattices, to_nearest_site
 from bravaismap.local.smoothing import interpolation, smoothed
@@ -27,6 +27,12 @@ _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
 _IN_BAND = 0.2
 _FEWEST_SITES = 30
+#: Standard deviation of the Gaussian of the amplitude in cells, and where an amplitude errs by more than _NOISY.
+_FINE, _FINE_IN_NOISE, _NOISY = 0.4, 0.5, 0.3
+#: Standard errors between an atom and none from which a single site without one is told: one false in 30 000 sites.
+_CLEAR = 8.0
+#: Share of none in the neighbourhood up to which a vacancy is alone in its crystal; more is a void with an edge.
+_ALONE = 0.25
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,9 @@ class PixelSettings:
     ----------
     wide : float
         Standard deviation of the Gaussian in which phases are measured.
-    fine : float
-        Standard deviation of the Gaussian in which the amplitude is fitted, a third to half a cell.
+    fine : float, optional
+        Standard deviation of the Gaussian in which the amplitude is fitted, a third to half a cell; 0.4, or 0.5 in a
+        noisy frame, when not given.
     step : int, optional
         Pitch of the pixels that are reported, in px; a sixth of the smallest cell when not given.
     rounds : int
@@ -48,7 +55,7 @@ class PixelSettings:
     """
 
     wide: float = 2.5
-    fine: float = 0.4
+    fine: float | None = None
     step: int | None = None
     rounds: int = 3
     dark: bool = False
@@ -71,6 +78,15 @@ class Crystal:
     locked: Locked
     origins: Tensor
     mixtures: tuple[SiteMixture | None, ...]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the site nearest to each point holds: amplitude of another atom, probability of it and of none."""
+
+    level: Tensor
+    substituted: Tensor
+    vacant: Tensor
 
 
 @dataclass(frozen=True)
@@ -200,9 +216,21 @@ def pixel_phases(
         bases = [locked_basis(locked) for locked in turn.locked]
         left = frame.flat - (turn.shares * turn.patterns).sum(0)
         rows = row_offsets(left, frame.valid, turn.noise.variance(frame.background))
-        frame = replace(frame, flat=(frame.flat - rows) * frame.valid)
+        frame = replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn))
     assert turn is not None
     return _gathered(frame, turn)
+
+
+def _suited(frame: _Frame, turn: _Turn) -> float:
+    """Width in px of the Gaussian of the amplitude that suits the noise."""
+    if frame.settings.fine is not None:
+        return frame.fine
+    mixed = frame.background + (turn.shares * turn.patterns).sum(0)
+    variance = turn.noise.variance(mixed)
+    std = amplitude_std(turn.fit, turn.patterns, frame.valid, variance, turn.noise.correlation)
+    inside = std[turn.probability[:-1] > _INSIDE]
+    noisy = len(inside) >= _FEWEST_SITES and float(inside.median()) * turn.fit.sigma > _NOISY * _FINE * frame.cell
+    return (_FINE_IN_NOISE if noisy else _FINE) * frame.cell
 
 
 def _prepared(image: Tensor, lattices: Tensor, settings: PixelSettings, mask: Tensor | None) -> _Frame:
@@ -213,7 +241,8 @@ def _prepared(image: Tensor, lattices: Tensor, settings: PixelSettings, mask: Te
     wide = float(sides.max())
     background = smoothed(image, wide) / smoothed(valid, wide).clamp_min(1e-6)
     step = settings.step or max(1, round(cell / 6))
-    return _Frame(image, valid, background, (image - background) * valid, cell, settings.fine * cell, step, settings)
+    fine = (settings.fine or _FINE) * cell
+    return _Frame(image, valid, background, (image - background) * valid, cell, fine, step, settings)
 
 
 def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
@@ -229,7 +258,7 @@ def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
         variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
         freedom = 4 * torch.pi * frame.fine**2 / _FIRST_CORRELATION
         logarithm = log_likelihood(fit, variance, freedom)
-        std = torch.zeros_like(fit.product)
+        std, vacant = torch.zeros_like(fit.product), torch.zeros_like(fit.product)
         crystals: tuple[Crystal, ...] = ()
     else:
         scale = _usual_amplitude(frame, fit, before)
@@ -238,9 +267,10 @@ def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
             replace(one, structure=one.structure * f.squeeze()) for one, f in zip(locked, scale, strict=True)
         )
         fit = fit_amplitude(frame.flat, patterns, frame.valid, frame.fine, frame.step)
-        logarithm, std, crystals = _judged(frame, fit, locked, patterns, before)
+        logarithm, std, crystals, vacant = _judged(frame, fit, locked, patterns, before)
     around = frame.cell / frame.step
     probability = phase_probability(logarithm, fit.seen, around, frame.cell**2 / (4 * torch.pi * frame.fine**2))
+    probability = _without_vacancies(frame, probability, fit.seen, vacant)
     shares = _at_pixels(frame, probability[:-1])
     mixed = (shares * patterns).sum(0)
     counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
@@ -272,8 +302,8 @@ def _usual_amplitude(frame: _Frame, fit: LocalFit, before: _Turn) -> Tensor:
 
 def _judged(
     frame: _Frame, fit: LocalFit, locked: tuple[Locked, ...], patterns: Tensor, before: _Turn
-) -> tuple[Tensor, Tensor, tuple[Crystal, ...]]:
-    """Log likelihoods of the phases, errors of the amplitudes, and the sites that say what else sits in a crystal."""
+) -> tuple[Tensor, Tensor, tuple[Crystal, ...], Tensor]:
+    """Log likelihoods of the phases, errors of the amplitudes, the sites of the crystals, and which are vacant."""
     noise = before.noise
     mixed = frame.background + (before.shares * patterns).sum(0)
     std = amplitude_std(fit, patterns, frame.valid, noise.variance(mixed), noise.correlation)
@@ -282,12 +312,11 @@ def _judged(
     variance = smoothed(noise.variance(frame.background) * frame.valid, frame.fine, frame.step)[:rows, :columns]
     variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
     freedom = 4 * torch.pi * frame.fine**2 / noise.correlation
-    crystals, levels, substituted, excess = [], [], [], []
+    crystals, held, excess = [], [], []
     for k, one in enumerate(locked):
-        crystal, level, share = _crystal(frame, fit, one, std[k], near[k], near[-1], k)
+        crystal, holds = _crystal(frame, fit, one, std[k], near[k], near[-1], k)
         crystals.append(crystal)
-        levels.append(level)
-        substituted.append(share)
+        held.append(holds)
         spread = max((float(m.spread[OCCUPIED]) for m in crystal.mixtures if m is not None), default=0.0)
         inside = near[k] > _INSIDE
         # the error that amplitudes have, over the one that even noise of this variance would give them
@@ -295,21 +324,23 @@ def _judged(
     inflation = torch.cat(excess)
     if len(inflation) >= _FEWEST_SITES:
         variance = variance * float(inflation.median())
-    logarithm = log_likelihood(fit, variance, freedom, torch.stack(levels), torch.stack(substituted))
-    return logarithm, std, tuple(crystals)
+    level, substituted = torch.stack([h.level for h in held]), torch.stack([h.substituted for h in held])
+    logarithm = log_likelihood(fit, variance, freedom, level, substituted)
+    return logarithm, std, tuple(crystals), torch.stack([h.vacant for h in held])
 
 
 def _crystal(
     frame: _Frame, fit: LocalFit, locked: Locked, std: Tensor, own: Tensor, none: Tensor, k: int
-) -> tuple[Crystal, Tensor, Tensor]:
-    """The sites of a crystal; amplitude and probability of another atom at the site nearest to each point."""
+) -> tuple[Crystal, _Held]:
+    """The sites of a crystal, and what the one nearest to each point holds."""
     amplitude = fit.amplitude[k]
     rows, columns = (frame.step * torch.arange(n).to(amplitude) for n in amplitude.shape)
     origins = sublattices(locked, frame.settings.dark)
     level, share = torch.full_like(amplitude, 0.5), torch.zeros_like(amplitude)
+    vacant = torch.zeros_like(amplitude)
     mixtures: list[SiteMixture | None] = []
     if len(origins) == 0:
-        return Crystal(locked, origins, ()), level, share
+        return Crystal(locked, origins, ()), _Held(level, share, vacant)
     way, which = to_nearest_site(locked, origins, rows, columns)
     inside = (own > 0.6) & (fit.seen > 0.5)
     for number in range(len(origins)):
@@ -320,12 +351,27 @@ def _crystal(
             continue
         mixture = fit_mixture(amplitude[sites], std[sites], own[sites])
         mixtures.append(mixture)
+        field = mixture.probability(amplitude, std, none)
+        places = torch.stack([rows[:, None] + way[..., 0], columns + way[..., 1]], -1) / frame.step
         if mixture.substitutes:
-            field = mixture.probability(amplitude, std, none)[..., SUBSTITUTED]
-            places = torch.stack([rows[:, None] + way[..., 0], columns + way[..., 1]], -1) / frame.step
-            share = torch.where(here, at_places(field, places), share)
+            share = torch.where(here, at_places(field[..., SUBSTITUTED], places), share)
             level = torch.where(here, mixture.amplitude[SUBSTITUTED], level)
-    return Crystal(locked, origins, tuple(mixtures)), level, share
+        error = ((std[sites] ** 2).median() + mixture.spread[OCCUPIED] ** 2).sqrt()
+        if len(origins) == 1 and float(error) * _CLEAR < 1:
+            vacant = at_places(field[..., VACANT], places)
+    return Crystal(locked, origins, tuple(mixtures)), _Held(level, share, vacant)
+
+
+def _without_vacancies(frame: _Frame, probability: Tensor, seen: Tensor, vacant: Tensor) -> Tensor:
+    """Give the cells of single vacancies to none, where these are told for sure: what is dark beside them is crystal.
+
+    Between the atoms around a vacancy the image is as it should be, so the fit around a pixel there sees the crystal.
+    """
+    near = _nearby(frame, probability, seen)
+    alone = (vacant * (near[:-1] > 1 - 2 * _ALONE)).amax(0) * (near[-1] < _ALONE)
+    none = torch.maximum(probability[-1], alone)
+    rest = (1 - none) / (1 - probability[-1]).clamp_min(1e-12)
+    return torch.cat([probability[:-1] * rest, none[None]])
 
 
 def _nearby(frame: _Frame, probability: Tensor, seen: Tensor) -> Tensor:
@@ -387,7 +433,7 @@ def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
         crystals=turn.crystals,
         noise=turn.noise,
         cell=frame.cell,
-        fine=frame.fine,
+        fine=turn.fit.sigma,
         step=frame.step,
         shape=(frame.image.shape[0], frame.image.shape[1]),
     )
