@@ -13,7 +13,7 @@ __all__ = ["AreaFraction", "area_fraction"]
 
 #: Standard deviation, in cells, with which the position of a whole boundary is known: where an edge of atoms ends is a
 #: convention to that much, and all of a boundary errs the same way.
-_BOUNDARY = 0.05
+_BOUNDARY = 0.15
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def area_fraction(
     -----
     What a pixel is, is known as ``p (1 − p)`` says; pixels of one cell, or one Gaussian, err together, others are
     independent: ``var = Σ p (1 − p) n / N²`` with n the points that err together. The length of the boundary of a class
-    is ``∫ |∇p|``; all of it may lie a twentieth of a cell off.
+    is ``∫ |∇p|``; all of it may lie 0.15 of a cell off.
     """
     counted = (seen > 0).to(probability)
     total = counted.sum()

@@ -22,7 +22,7 @@ __all__ = ["NEIGHBOURHOOD", "log_likelihood", "phase_probability"]
 _MISFIT_FREEDOM = 4.0
 #: By how much more a misfit counts against a lattice than against none: what departs from it is rare in a crystal. With
 #: this the areas of grains beside amorphous matter are unbiased.
-_MISFIT_IN_CRYSTAL = 0.2
+_MISFIT_IN_CRYSTAL = 0.5
 #: Scatter of what is left over, in standard deviations, that is usual.
 _USUAL = 1.0
 #: Median absolute deviation of a normal variable over its standard deviation.
