@@ -3,32 +3,37 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
 CODE = src tests examples benchmarks docs
+# Two processes; tests that share something slow to make are marked as a group, and go to one of them.
+PARALLEL = -n 2 --dist loadgroup
 
-.PHONY: demo test test-fast lint format docs clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format docs clean
 
-demo: $(VENV)/.demo
+help: ## Show these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Install the package and map a simulated movie, from image to growth law
 	$(RUN)/bravaismap demo
 
-test: $(VENV)/.dev lint
-	$(RUN)/python -m pytest -n 2
+test: $(VENV)/.dev lint ## Install the development tools, lint, type-check and run every test
+	$(RUN)/python -m pytest $(PARALLEL)
 
-test-fast: $(VENV)/.dev
-	$(RUN)/python -m pytest -n 2 -m "not slow"
+test-fast: $(VENV)/.dev ## Run the tests that take less than a few seconds each
+	$(RUN)/python -m pytest $(PARALLEL) -m "not slow"
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev ## Check style and types
 	$(RUN)/ruff check $(CODE)
 	$(RUN)/ruff format --check $(CODE)
 	$(RUN)/mypy
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## Format the code and apply the fixes that are safe
 	$(RUN)/ruff check --fix $(CODE)
 	$(RUN)/ruff format $(CODE)
 
-# The pages, with everything that their code prints and draws, in docs/_build/html; without a network.
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev ## Build the documentation in docs/_build/html, with every figure drawn anew; needs no network
 	$(RUN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
 
-clean:
+clean: ## Remove the virtual environment and everything that the other targets made
 	rm -rf $(VENV) bravaismap-demo dist build docs/_build docs/made
 
 $(VENV)/bin/python:

@@ -1,12 +1,13 @@
 """What each ingredient of the measurement and of its posterior is worth, beside the models that are there.
 
-python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz] [-n WINDOWS] [--csv FILE]
+python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz [BROKEN.npz]] [-n WINDOWS] [--csv FILE]
 
-Without files, windows of both kinds are simulated (seed 7). An ingredient is switched off by replacing what holds it:
-a constant or a function of a module. `moved` is the share of windows of which that moves a probability by more than
-1 %; a switch that changes nothing at all in either kind is named at the end, and the exit code is 1. Differences are
-to `lattice`, in pairs on the same windows, with their 95 % intervals. `lattice × dcnn` multiplies the probabilities of
-both, each to a power that was fitted on other simulated windows of the kind.
+Without files, windows of all kinds are simulated (seed 7); those of `broken` are whole images of broken crystals. An
+ingredient is switched off by replacing what holds it: a constant or a function of a module. `moved` is the share of
+windows of which that moves a probability by more than 1 %; a switch that changes nothing at all in any kind is named at
+the end, and the exit code is 1. Differences are to `lattice`, in pairs on the same windows, with their 95 % intervals.
+`lattice × dcnn` multiplies the probabilities of both, each to a power that was fitted on other simulated windows of the
+kind.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 import bravaismap as bm
-from bravaismap import posterior
-from bravaismap.comparison import Compared, compare
-from bravaismap.evaluate import Answers, Labelled, answer, read_labelled
-from bravaismap.models import MODELS, load_model
+from bravaismap.classify import posterior
+from bravaismap.classify.models import MODELS, load_model
+from bravaismap.evaluate.answers import Answers, answer
+from bravaismap.evaluate.comparison import Compared, compare
+from bravaismap.evaluate.labelled import Labelled, read_labelled
 
 #: Kinds of windows and the distortion that each is scored with.
-KINDS = {"simulated": 0.0, "realistic": 0.003}
+KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
 NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice")
 #: The network to combine with the measurement.
 PARTNER = "dcnn"
@@ -101,28 +103,31 @@ _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 
 #: Ingredients by what the table calls their absence.
 ABLATIONS: dict[str, tuple[Switch, ...]] = {
-    "no second look at doubtful windows": (Switch("measurement", "_DOUBTFUL", -math.inf),),
-    "second look not flattened": (Switch("measurement", "flatten", _first),),
-    "slow background left in": (Switch("measurement", "background", _nothing),),
-    "extra rows of nodes kept": (Switch("measurement", "_coarser", _first),),
-    "hidden rows of nodes not added": (Switch("measurement", "_finer", _first),),
-    "one candidate only": (Switch("measurement", "_TRIED", 1),),
-    "refined on weak nodes too": (Switch("refinement", "_clear", _filled),),
-    "no Newton refinement": (Switch("refinement", "_newton", _unmoved),),
+    "no second look at doubtful windows": (Switch("measure.measurement", "_DOUBTFUL", -math.inf),),
+    "second look not flattened": (Switch("measure.measurement", "flatten", _first),),
+    "slow background left in": (Switch("measure.measurement", "background", _nothing),),
+    "extra rows of nodes kept": (Switch("measure.measurement", "_coarser", _first),),
+    "hidden rows of nodes not added": (Switch("measure.measurement", "_finer", _first),),
+    "one candidate only": (Switch("measure.measurement", "_TRIED", 1),),
+    "refined on weak nodes too": (Switch("measure.refinement", "_clear", _filled),),
+    "no Newton refinement": (Switch("measure.refinement", "_newton", _unmoved),),
     "no preference for sparse nodes": (
-        Switch("measurement", "_SPARSE", 0.0),
-        Switch("measurement", "_sparser", _zero_for_each),
+        Switch("measure.measurement", "_SPARSE", 0.0),
+        Switch("measure.measurement", "_sparser", _zero_for_each),
     ),
-    "slender cells welcome": (Switch("measurement", "_slender", _zero_for_each),),
-    "no share of mistaken lattices": (Switch("posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
-    "covariance without tails": (Switch("likelihood", "_SCALES", ((1.0, 1.0),)),),
-    "covariance not inflated": (Switch("measurement", "_INFLATE", 1.0), Switch("measurement", "_FEW", 0.0)),
-    f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("posterior", "shape_covariance", _one_error),),
+    "slender cells welcome": (Switch("measure.measurement", "_slender", _zero_for_each),),
+    "no share of mistaken lattices": (Switch("classify.posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
+    "covariance without tails": (Switch("classify.likelihood", "_SCALES", ((1.0, 1.0),)),),
+    "covariance not inflated": (
+        Switch("measure.measurement", "_INFLATE", 1.0),
+        Switch("measure.measurement", "_FEW", 0.0),
+    ),
+    f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("classify.posterior", "shape_covariance", _one_error),),
     "flat prior over shapes": (
-        Switch("likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
-        Switch("likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
-        Switch("likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
-        Switch("likelihood", "_oblique_prior", _even_over_domain),
+        Switch("classify.likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
+        Switch("classify.likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
+        Switch("classify.likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
+        Switch("classify.likelihood", "_oblique_prior", _even_over_domain),
     ),
 }
 
@@ -163,23 +168,23 @@ def without(switches: Sequence[Switch], labelled: Labelled, distortion: float) -
         return answer(load_model("lattice", distortion), labelled)
 
 
-def combined(one: Answers, other: Answers, powers: Sequence[float]) -> Answers:
+def combined(first: Answers, second: Answers, powers: Sequence[float]) -> Answers:
     """Return the product of the probabilities of two models, each to a power."""
-    log = sum(p * np.log(a.probability.clip(1e-6, 1)) for p, a in zip(powers, (one, other), strict=True))
+    log = sum(p * np.log(a.probability.clip(1e-6, 1)) for p, a in zip(powers, (first, second), strict=True))
     product = softmax(log, axis=1)
-    seconds = one.seconds.sum() + other.seconds.sum()
+    seconds = first.seconds.sum() + second.seconds.sum()
     total = np.array([len(product)])
-    return replace(one, model="combined", probability=product, batches=total, seconds=np.array([seconds]), cells=None)
+    return replace(first, model="combined", probability=product, batches=total, seconds=np.array([seconds]), cells=None)
 
 
 def fitted_powers(kind: str, number: int = 600) -> Sequence[float]:
     """Return the powers of the highest likelihood on simulated windows that are used for nothing else."""
     labelled = simulated_windows(kind, number, SEED + 1000)
-    one, other = (answer(load_model(name, KINDS[kind]), labelled) for name in ("lattice", PARTNER))
+    first, second = (answer(load_model(name, KINDS[kind]), labelled) for name in ("lattice", PARTNER))
     windows = np.arange(number)
 
     def loss(powers: np.ndarray) -> float:
-        probability = combined(one, other, powers).probability
+        probability = combined(first, second, powers).probability
         return float(-np.log(probability[windows, labelled.labels]).mean())
 
     return list(minimize(loss, [1.0, 0.1], method="Nelder-Mead").x)
@@ -196,20 +201,20 @@ def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
     compared = compare([lattice, *others.values()], seed=SEED)[1:]
     apart = [np.abs(a.probability - lattice.probability).max(axis=1) for a in others.values()]
     return {
-        name: Row(one, float((gap > _MOVED).mean()), bool(gap.any()))
-        for name, one, gap in zip(others, compared, apart, strict=True)
+        name: Row(comparison, float((gap > _MOVED).mean()), bool(gap.any()))
+        for name, comparison, gap in zip(others, compared, apart, strict=True)
     }
 
 
-def idle(found: dict[str, dict[str, Row]]) -> list[str]:
+def idle(rows_by_kind: dict[str, dict[str, Row]]) -> list[str]:
     """Return the ingredients whose absence changes no window of any kind."""
-    return [name for name in ABLATIONS if not any(of_kind[f"{_OFF}{name}"].differs for of_kind in found.values())]
+    return [name for name in ABLATIONS if not any(kind[f"{_OFF}{name}"].differs for kind in rows_by_kind.values())]
 
 
 def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
-    """Return the labelled windows of both kinds, from files or simulated."""
+    """Return the labelled windows of each kind, from files, in the order of `KINDS`, or simulated."""
     if files:
-        return dict(zip(KINDS, (read_labelled(path) for path in files), strict=True))
+        return {kind: read_labelled(path) for kind, path in zip(KINDS, files, strict=False)}
     return {kind: simulated_windows(kind, number, SEED) for kind in KINDS}
 
 
@@ -245,46 +250,50 @@ def table(rows_of_kind: dict[str, Row]) -> str:
     )
 
 
-def write_csv(found: dict[str, dict[str, Row]], path: Path) -> None:
+def write_csv(rows_by_kind: dict[str, dict[str, Row]], path: Path) -> None:
     """Write every figure with its interval, a row for each row of the table and kind of windows."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         gaps = ("difference_accuracy", "difference_nll")
         ends = [f"{name}{end}" for name in (*FIGURES, *gaps) for end in ("", "_low", "_high")]
         writer.writerow(["row", "windows_of", "distortion", "windows", "moved", *ends])
-        for kind, of_kind in found.items():
+        for kind, of_kind in rows_by_kind.items():
             for name, row in of_kind.items():
-                one = row.compared
-                difference = (one.differences[gap.removeprefix("difference_")] for gap in gaps)
+                comparison = row.compared
+                difference = (comparison.differences[gap.removeprefix("difference_")] for gap in gaps)
                 numbers = [
-                    v for i in (*(one.figures[n] for n in FIGURES), *difference) for v in (i.value, i.low, i.high)
+                    v
+                    for i in (*(comparison.figures[n] for n in FIGURES), *difference)
+                    for v in (i.value, i.low, i.high)
                 ]
                 writer.writerow(
-                    [name, kind, KINDS[kind], one.windows, f"{row.moved:.4g}", *(f"{v:.6g}" for v in numbers)]
+                    [name, kind, KINDS[kind], comparison.windows, f"{row.moved:.4g}", *(f"{v:.6g}" for v in numbers)]
                 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path, help="labelled windows, simulated and realistic")
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="labelled windows: simulated, realistic, and broken if wanted"
+    )
     parser.add_argument("-n", "--number", type=int, default=600, help="windows to simulate of each kind")
     parser.add_argument("--csv", type=Path, help="also write the table, with intervals, to this file")
     given = parser.parse_args(arguments)
-    if len(given.files) not in (0, len(KINDS)):
-        parser.error(f"{len(given.files)} files were given; expected two, simulated and realistic, or none")
+    if len(given.files) not in (0, len(KINDS) - 1, len(KINDS)):
+        parser.error(f"{len(given.files)} files were given; expected simulated, realistic and perhaps broken, or none")
     if given.csv is not None:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
     print(machine())
-    found = {}
+    rows_by_kind = {}
     for kind, labelled in labelled_windows(given.files, given.number).items():
-        found[kind] = rows(labelled, kind)
+        rows_by_kind[kind] = rows(labelled, kind)
         print(f"\n{kind}, {len(labelled.labels)} windows, distortion {100 * KINDS[kind]:g} %")
-        print(table(found[kind]), flush=True)
+        print(table(rows_by_kind[kind]), flush=True)
     if given.csv is not None:
-        write_csv(found, given.csv)
-    if idle(found):
+        write_csv(rows_by_kind, given.csv)
+    if idle(rows_by_kind):
         raise SystemExit(
-            f"these changed nothing on these windows; use more, or correct ABLATIONS: {', '.join(idle(found))}"
+            f"these changed nothing on these windows; use more, or correct ABLATIONS: {', '.join(idle(rows_by_kind))}"
         )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from machine import machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap import posterior
-from bravaismap.cells import Cells
+from bravaismap.classify import posterior
+from bravaismap.classify.answer import Cells
 
 EVEN = (60, 120, 250, 500, 1000)
 RANDOM = 5000
@@ -24,7 +24,7 @@ DISTORTION = 0.02
 
 
 def random_draws(samples: int, seed: int) -> np.ndarray:
-    """Return standard normal draws that know nothing of each other."""
+    """Return standard normal draws, independent of each other."""
     return np.random.default_rng(seed).standard_normal((samples, 2))
 
 
@@ -33,8 +33,8 @@ def error(
 ) -> float:
     """Return the root mean square error of σ over windows, classes and seeds."""
     with mock.patch.object(posterior, "_draws", draws):
-        found = [spread(cells, samples, seed) for seed in range(repeats)]
-    return float(np.sqrt(np.mean((np.stack(found) - exact) ** 2)))
+        spreads = [spread(cells, samples, seed) for seed in range(repeats)]
+    return float(np.sqrt(np.mean((np.stack(spreads) - exact) ** 2)))
 
 
 def spread(cells: Cells, samples: int, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A graphics card against the processor: windows per second of the default model, and how far the answers are apart.
+"""A GPU against the processor: windows per second of the default model, and how far the answers are apart.
 
 Where PyTorch finds no card this says "not measured here" and writes nothing. The first run, in which a card loads its
 libraries, does not count.
@@ -46,17 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--repeats", type=int, default=3)
     asked = options.parse_args(arguments)
     if not torch.cuda.is_available():
-        print(f"{machine()}: no graphics card that PyTorch can use; not measured here")
+        print(f"{machine()}: no GPU that PyTorch can use; not measured here")
         return
     before, device = load(), torch.cuda.get_device_name()
     print(f"{machine()}; {device}; load before the run {before}")
     images = bm.simulate(asked.windows, "realistic")["image"].values.astype(np.float32)
-    found = compared(bm.load_model(), bm.load_model(device="cuda"), images, asked.repeats)
-    print(f"{found['windows']} windows of 128², default model, median of {asked.repeats}:")
-    print(f"  on the card        {found['windows_per_second']:8.0f} windows/s")
-    print(f"  on the processor   {found['cpu_windows_per_second']:8.0f} windows/s")
-    print(f"  largest difference of a probability {found['largest_difference']:.1g}")
-    write_figures(asked.json, "gpu", {"device": device, "load": before, "repeats": asked.repeats} | found)
+    figures = compared(bm.load_model(), bm.load_model(device="cuda"), images, asked.repeats)
+    print(f"{figures['windows']} windows of 128², default model, median of {asked.repeats}:")
+    print(f"  on the card        {figures['windows_per_second']:8.0f} windows/s")
+    print(f"  on the processor   {figures['cpu_windows_per_second']:8.0f} windows/s")
+    print(f"  largest difference of a probability {figures['largest_difference']:.1g}")
+    write_figures(asked.json, "gpu", {"device": device, "load": before, "repeats": asked.repeats} | figures)
 
 
 if __name__ == "__main__":

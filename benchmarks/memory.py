@@ -23,7 +23,7 @@ import numpy as np
 from machine import machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.io.signal import CHUNK_BYTES
+from bravaismap.read.signal import CHUNK_BYTES
 
 FRAMES = (50, 500)
 SIDE, STEP = 512, 384  # few windows a frame, so that many frames pass
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--no-files", action="store_true", help="leave out the movies on disk")
     asked = options.parse_args(arguments)
     print(machine())
-    found: dict = {"files": [], "side": SIDE}
+    figures: dict = {"files": [], "side": SIDE}
     frame = bm.simulate_film(1, SIDE)["image"].values[0].astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         for frames in () if asked.no_files else FRAMES:
@@ -108,11 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     data[index] = np.roll(frame, index, axis=1)
             peak = peak_megabytes(movie, Path(folder) / f"result{frames}.zarr")
             print(f"{frames:>4} frames, {movie.stat().st_size / 1e6:7.0f} MB on disk   peak {peak:6.0f} MB")
-            found["files"].append(
+            figures["files"].append(
                 {"frames": frames, "peak_megabytes": peak, "megabytes_on_disk": movie.stat().st_size / 1e6}
             )
     whole, *rows = map_lazily(asked.gigabytes, asked.frames)
-    found |= {"lazy": whole, "passed": rows}
+    figures |= {"lazy": whole, "passed": rows}
     total = whole["frames_of_the_whole"]
     print(f"a movie of {whole['gigabytes']:.0f} GB, {total} frames of {SIDE}², made as it is read, step {STEP}:")
     for row in rows:
@@ -121,12 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     first, last = rows[-2], rows[-1]
     seconds = (last["seconds"] - first["seconds"]) / (last["frames"] - first["frames"])
     slope = (last["peak_megabytes"] - first["peak_megabytes"]) / (last["frames"] - first["frames"])
-    found |= {"seconds_per_frame": seconds, "megabytes_per_frame": slope}
+    figures |= {"seconds_per_frame": seconds, "megabytes_per_frame": slope}
     print(
         f"{slope:.4f} MB more per frame over the second half: {slope * total:.0f} MB more at the end if it went on so"
     )
     print(f"{seconds:.3f} s a frame with the result written: {seconds * total / 3600:.1f} h for the whole")
-    write_figures(asked.json, "memory", found)
+    write_figures(asked.json, "memory", figures)
 
 
 if __name__ == "__main__":

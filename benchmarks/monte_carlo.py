@@ -13,8 +13,8 @@ import torch
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.network import DropoutNetwork
-from bravaismap.uncertainty import monte_carlo_dropout
+from bravaismap.classify.dropout import monte_carlo_dropout
+from bravaismap.classify.network import DropoutNetwork
 
 
 def loop(network: DropoutNetwork, spectra: torch.Tensor, passes: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{machine()}; load before the run {before}")
     model = bm.load_model("dcnn-2018")
     windows = bm.simulate(6, "simulated", seed=11)["image"].values
-    spectra = model.spectra(windows[4:5], "window")
+    spectra = model.spectra(windows[4:5])
     monte_carlo_dropout(model.network, spectra, 100)
     loop(model.network, spectra, 100)
     batched, looped = [], []
@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"largest difference of the means, in standard errors of the difference: {apart.max():.2f}")
     spread = np.abs(answers.std(axis=0, ddof=1) - sampled.probability_std[0]).max()
     print(f"largest difference of the standard deviations: {spread:.4f}")
-    found = {"passes": passes, "repeats": asked.repeats, "load": before}
-    found |= {"batched": float(np.median(batched)), "looped": float(np.median(looped))}
-    found |= {"ratio": float(np.median(ratios)), "lowest_ratio": float(ratios.min())}
-    found |= {"means_apart": float(apart.max()), "deviations_apart": float(spread)}
-    write_figures(asked.json, "monte_carlo", found)
+    figures = {"passes": passes, "repeats": asked.repeats, "load": before}
+    figures |= {"batched": float(np.median(batched)), "looped": float(np.median(looped))}
+    figures |= {"ratio": float(np.median(ratios)), "lowest_ratio": float(ratios.min())}
+    figures |= {"means_apart": float(apart.max()), "deviations_apart": float(spread)}
+    write_figures(asked.json, "monte_carlo", figures)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ for name in throughput memory scaling resume watch monte_carlo
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
-Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a graphics card, fills the row of the
+Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a GPU, fills the row of the
 GPU.
 """
 
@@ -70,93 +70,93 @@ def records_in(folder: Path) -> dict[str, Figures]:
     records: dict[str, Figures] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            name = str(found["benchmark"])
+            data = json.loads(path.read_text(encoding="utf-8"))
+            name = str(data["benchmark"])
         except (ValueError, KeyError, TypeError) as error:
             raise SystemExit(f"{path}: not written by a benchmark ({error!r}); take it out of the folder") from error
         if name in records:
             raise SystemExit(f"{path}: the figures of {name} are there twice; leave one of them in the folder")
-        records[name] = found
+        records[name] = data
     if not records:
         raise SystemExit(f"{folder}: no figures; make some with python benchmarks/throughput.py --json {folder}/t.json")
     return records
 
 
-def _throughput(found: Figures) -> list[str]:
-    total, windows = found["seconds_per_frame"], found["windows"]
-    stages = [[stage, _ms(s), _percent(s / total)] for stage, s in found["stages"].items()]
+def _throughput(data: Figures) -> list[str]:
+    total, windows = data["seconds_per_frame"], data["windows"]
+    stages = [[stage, _ms(s), _percent(s / total)] for stage, s in data["stages"].items()]
     whole = ["**all**", f"**{_ms(total)}**", f"{windows / total:.0f} windows/s"]
-    on_all, frames = found["on_all_threads"], found["paper_frames"]
+    on_all, frames = data["on_all_threads"], data["paper_frames"]
     parts = [
-        f"`map` with the default model and all outputs, from HDF5 to zarr: {_count(found['frames'], 'frame')} of 512², "
+        f"`map` with the default model and all outputs, from HDF5 to zarr: {_count(data['frames'], 'frame')} of 512², "
         f"spread over a simulation of the paper's movie, {windows} windows of 128² each, on one thread.",
         _table(["stage", "ms a frame", "share"], [*stages, whole]),
-        f"The Fourier transforms of the windows alone take {_ms(found['fft'])} ms a frame: the whole is "
-        f"{total / found['fft']:.0f} times that. On {_count(found['threads'], 'thread')} it maps "
+        f"The Fourier transforms of the windows alone take {_ms(data['fft'])} ms a frame: the whole is "
+        f"{total / data['fft']:.0f} times that. On {_count(data['threads'], 'thread')} it maps "
         f"{windows / on_all:.0f} windows/s. The paper's movie of {frames} frames, recorded in "
-        f"{found['paper_seconds']:g} s, would take {frames * on_all:.0f} s, projected from "
-        f"{_count(found['frames'], 'frame')}; with {found['paper_samples']} draws for the σ of each window, the number "
-        f"of the paper's passes, {frames * found['with_paper_samples']:.0f} s.",
+        f"{data['paper_seconds']:g} s, would take {frames * on_all:.0f} s, projected from "
+        f"{_count(data['frames'], 'frame')}; with {data['paper_samples']} draws for the σ of each window, the number "
+        f"of the paper's passes, {frames * data['with_paper_samples']:.0f} s.",
     ]
-    if found["parts"]:
+    if data["parts"]:
         rows = [
-            [one["part"], f"{one['windows_per_second']:.0f}", f"{1e3 / one['windows_per_second']:.3g}"]
-            for one in found["parts"]
+            [row["part"], f"{row['windows_per_second']:.0f}", f"{1e3 / row['windows_per_second']:.3g}"]
+            for row in data["parts"]
         ]
         parts.append(_table(["part, on all threads where not said otherwise", "windows/s", "ms a window"], rows))
     return parts
 
 
-def _memory(found: Figures) -> list[str]:
-    side, lazy, passed = found["side"], found["lazy"], found["passed"]
+def _memory(data: Figures) -> list[str]:
+    side, lazy, passed = data["side"], data["lazy"], data["passed"]
     rows = [
         [
-            f"HDF5, {one['frames']} frames of {side}² float32, {one['megabytes_on_disk']:.0f} MB",
+            f"HDF5, {row['frames']} frames of {side}² float32, {row['megabytes_on_disk']:.0f} MB",
             "all",
-            f"{one['peak_megabytes']:.0f} MB",
+            f"{row['peak_megabytes']:.0f} MB",
         ]
-        for one in found["files"]
+        for row in data["files"]
     ]
     movie = f"{lazy['gigabytes']:.0f} GB, {lazy['frames_of_the_whole']} frames of {side}² float32, made as it is read"
-    rows += [[movie, f"{one['frames']} frames", f"{one['peak_megabytes']:.0f} MB"] for one in passed]
+    rows += [[movie, f"{row['frames']} frames", f"{row['peak_megabytes']:.0f} MB"] for row in passed]
     return [
         _table(["movie", "mapped", "peak resident memory"], rows),
         f"The {lazy['gigabytes']:.0f} GB do not exist: each block is made when it is read, and only the frames named "
-        f"were mapped. Over the last half of them memory grew by {found['megabytes_per_frame']:.4f} MB a frame, and a "
-        f"frame took {found['seconds_per_frame']:.3f} s.",
+        f"were mapped. Over the last half of them memory grew by {data['megabytes_per_frame']:.4f} MB a frame, and a "
+        f"frame took {data['seconds_per_frame']:.3f} s.",
     ]
 
 
-def _scaling(found: Figures) -> list[str]:
+def _scaling(data: Figures) -> list[str]:
     header = ["frames", "windows a frame", "workers", "time", "windows/s", "against 1 worker", "processor time a frame"]
     rows = [
         [
-            str(one["frames"]),
-            str(one["windows"]),
-            str(one["workers"]),
-            f"{one['seconds']:.1f} s",
-            f"{one['frames'] * one['windows'] / one['seconds']:.0f}",
-            f"{one['speedup']:.2f} ({one['speedup_if_alone']:.2f} by processor time)",
-            f"{one['worked'] / one['frames']:.2f} s",
+            str(row["frames"]),
+            str(row["windows"]),
+            str(row["workers"]),
+            f"{row['seconds']:.1f} s",
+            f"{row['frames'] * row['windows'] / row['seconds']:.0f}",
+            f"{row['speedup']:.2f} ({row['speedup_if_alone']:.2f} by processor time)",
+            f"{row['worked'] / row['frames']:.2f} s",
         ]
-        for one in found["rows"]
+        for row in data["rows"]
     ]
     return [
-        f"Frames of {found['side']}², default model, workers of one thread, the cluster started before the clock.",
+        f"Frames of {data['side']}², default model, workers of one thread, the cluster started before the clock.",
         _table(header, rows),
         "The processor time of the workers depends less on other work on the machine than the clock does: what it "
         "allows is the speedup where every worker has a core for itself.",
     ]
 
 
-def _resume(found: Figures) -> list[str]:
-    done = found["frames_done_when_killed"]
+def _resume(data: Figures) -> list[str]:
+    done = data["frames_done_when_killed"]
     runs = [
-        ["mapped without interruption", _s(found["uninterrupted"])],
-        [f"killed (`kill -9`) with {done} frames done, after", _s(found["until_killed"])],
-        ["continued to the end by the same call", _s(found["continued"])],
-        ["**lost by being killed**", f"**{_s(found['lost'])}**"],
-        ["the same call on the finished result, which only checks it", _s(found["checked_again"])],
+        ["mapped without interruption", _s(data["uninterrupted"])],
+        [f"killed (`kill -9`) with {done} frames done, after", _s(data["until_killed"])],
+        ["continued to the end by the same call", _s(data["continued"])],
+        ["**lost by being killed**", f"**{_s(data['lost'])}**"],
+        ["the same call on the finished result, which only checks it", _s(data["checked_again"])],
     ]
     costs = [
         ["opening a finished result", "open"],
@@ -166,46 +166,46 @@ def _resume(found: Figures) -> list[str]:
         ["of it for the other name (writing in place takes so much less)", "renaming_per_frame"],
     ]
     return [
-        f"{found['frames']} frames of {found['size']}², {found['windows']} windows each, default model; medians of "
-        f"{_count(found['repeats'], 'repeat')}. The start of the process is in these times:",
+        f"{data['frames']} frames of {data['size']}², {data['windows']} windows each, default model; medians of "
+        f"{_count(data['repeats'], 'repeat')}. The start of the process is in these times:",
         _table(["run", "time"], runs),
-        f"In a process that runs already; a frame is {found['files_per_frame']} files:",
-        _table(["", "ms"], [[what, _ms(found[key])] for what, key in costs]),
+        f"In a process that runs already; a frame is {data['files_per_frame']} files:",
+        _table(["", "ms"], [[what, _ms(data[key])] for what, key in costs]),
     ]
 
 
-def _watch(found: Figures) -> list[str]:
+def _watch(data: Figures) -> list[str]:
     return [
-        f"`watch` on a folder of {_count(found['frames'], 'image')} of {found['size']}² that wait, {found['windows']} "
-        f"windows each, default model: {found['rate']:.2g} frames a second. A frame takes {_s(found['median'])} "
-        f"(median), {_s(found['longest'])} at most, classified and stored."
+        f"`watch` on a folder of {_count(data['frames'], 'image')} of {data['size']}² that wait, {data['windows']} "
+        f"windows each, default model: {data['rate']:.2g} frames a second. A frame takes {_s(data['median'])} "
+        f"(median), {_s(data['longest'])} at most, classified and stored."
     ]
 
 
-def _monte_carlo(found: Figures) -> list[str]:
+def _monte_carlo(data: Figures) -> list[str]:
     rows = [
-        ["in batches, as `classify` does", _s(found["batched"])],
-        ["pass by pass through the same network", _s(found["looped"])],
-        ["ratio (lowest of the repeats)", f"{found['ratio']:.1f} ({found['lowest_ratio']:.1f})"],
+        ["in batches, as `classify` does", _s(data["batched"])],
+        ["pass by pass through the same network", _s(data["looped"])],
+        ["ratio (lowest of the repeats)", f"{data['ratio']:.1f} ({data['lowest_ratio']:.1f})"],
     ]
     return [
-        f"{found['passes']} passes of Monte-Carlo dropout of `dcnn-2018` on one window; medians of "
-        f"{_count(found['repeats'], 'repeat')}.",
+        f"{data['passes']} passes of Monte-Carlo dropout of `dcnn-2018` on one window; medians of "
+        f"{_count(data['repeats'], 'repeat')}.",
         _table(["", ""], rows),
-        f"The means differ by at most {found['means_apart']:.2f} standard errors of the difference, the standard "
-        f"deviations by at most {found['deviations_apart']:.4f}.",
+        f"The means differ by at most {data['means_apart']:.2f} standard errors of the difference, the standard "
+        f"deviations by at most {data['deviations_apart']:.4f}.",
     ]
 
 
-def _gpu(found: Figures | None) -> list[str]:
+def _gpu(data: Figures | None) -> list[str]:
     header = ["device", "windows/s", "on the processor", "largest difference of a probability"]
-    if found is None:
+    if data is None:
         return [_table(header, [["GPU", "not measured here", "", ""]])]
-    speeds = [f"{found[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
+    speeds = [f"{data[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
     return [
-        _source("gpu", found),
-        f"{found['windows']} windows of 128², default model without draws.",
-        _table(header, [[found["device"], *speeds, f"{found['largest_difference']:.1g}"]]),
+        _source("gpu", data),
+        f"{data['windows']} windows of 128², default model without draws.",
+        _table(header, [[data["device"], *speeds, f"{data['largest_difference']:.1g}"]]),
     ]
 
 
@@ -219,10 +219,10 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
 }
 
 
-def _source(name: str, found: Figures) -> str:
-    load = found.get("load")
+def _source(name: str, data: Figures) -> str:
+    load = data.get("load")
     busy = "" if load is None else f" Load before the run: {load:.1f}."
-    return f"`benchmarks/{name}.py`, {found['date']}: {found['machine']}.{busy}"
+    return f"`benchmarks/{name}.py`, {data['date']}: {data['machine']}.{busy}"
 
 
 def _table(header: Row, rows: Sequence[Row]) -> str:

@@ -23,11 +23,11 @@ from machine import machine, parser, write_figures
 from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
 
 import bravaismap as bm
-from bravaismap.domains import find_domains
+from bravaismap.domains.finding import find_domains
+from bravaismap.domains.thresholding import threshold_voids
+from bravaismap.domains.void_area import corrected_fraction
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
-from bravaismap.thresholding import threshold_voids
-from bravaismap.voidarea import corrected_fraction
 
 VOLTAGE, APERTURE = 100e3, 30.0  # eV, mrad
 ANGLES = (70.0, 145.0)  # mrad of the detector

@@ -29,8 +29,9 @@ from machine import load, machine, median_seconds, parser, write_figures
 from zarr.storage import _local
 
 import bravaismap as bm
-from bravaismap.io.checksum import frame_checksum
-from bravaismap.io.result import DONE, ResultStore
+from bravaismap.result.checksum import frame_checksum
+from bravaismap.result.schema import DONE, variables_of
+from bravaismap.result.store import ResultStore
 
 MAP = """
 import sys
@@ -88,8 +89,8 @@ def in_place(path: Path, mode: str, exclusive: bool = False) -> Iterator[BinaryI
 def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
     """Write the frames of a result to a store and check them; return the time of each per frame."""
     frames = [{str(name): result[name].values[i] for name in result.data_vars} for i in range(result.sizes["time"])]
-    table = {str(name): (v.dims, str(v.dtype), {}) for name, v in result.data_vars.items()}
-    with ResultStore(folder / "r.zarr", result.coords, result.attrs, overwrite=True, variables=table) as store:
+    options = {"overwrite": True, "variables": variables_of(result)}
+    with ResultStore(folder / "r.zarr", result.coords, result.attrs, **options) as store:
         begin = time.perf_counter()
         for index, frame in enumerate(frames):
             store.write_frame(index, frame)
@@ -116,12 +117,12 @@ def of_frames(path: Path, folder: Path, repeats: int) -> dict[str, float]:
         renamed.append(seconds_written(result, folder))
         with mock.patch.object(_local, "_atomic_write", in_place):
             straight.append(seconds_written(result, folder))
-    found = {f"{what}_per_frame": float(np.median([one[what] for one in renamed])) for what in renamed[0]}
-    found["write_in_place_per_frame"] = float(np.median([one["write"] for one in straight]))
-    found["renaming_per_frame"] = float(
+    figures = {f"{what}_per_frame": float(np.median([times[what] for times in renamed])) for what in renamed[0]}
+    figures["write_in_place_per_frame"] = float(np.median([times["write"] for times in straight]))
+    figures["renaming_per_frame"] = float(
         np.median([a["write"] - b["write"] for a, b in zip(renamed, straight, strict=True)])
     )
-    return found
+    return figures
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
@@ -133,27 +134,27 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
             file["image"] = bm.simulate_film(asked.frames, asked.size)["image"].values.astype(np.float32)
         whole, killed, done, continued, again = [], [], [], [], []
         for repeat in range(asked.repeats):
-            one, other = folder / f"whole{repeat}.zarr", folder / f"killed{repeat}.zarr"
-            whole.append(seconds_to_end(movie, one, asked))
-            seconds, frames = seconds_killed(movie, other, asked)
+            first, second = folder / f"whole{repeat}.zarr", folder / f"killed{repeat}.zarr"
+            whole.append(seconds_to_end(movie, first, asked))
+            seconds, frames = seconds_killed(movie, second, asked)
             killed.append(seconds)
             done.append(frames)
-            continued.append(seconds_to_end(movie, other, asked))
-            again.append(seconds_to_end(movie, one, asked, COMPLETE))
-            equal = bm.open_result(one).load().equals(bm.open_result(other).load())
+            continued.append(seconds_to_end(movie, second, asked))
+            again.append(seconds_to_end(movie, first, asked, COMPLETE))
+            equal = bm.open_result(first).load().equals(bm.open_result(second).load())
             if not equal:
                 raise SystemExit("the continued result differs from the uninterrupted one")
         lost = [k + c - w for w, k, c in zip(whole, killed, continued, strict=True)]
-        chunks = (*one.glob("*/c/1"), *one.glob("*/c/1/**/*"))  # of frame 1: coordinates have one chunk, 0
+        chunks = (*first.glob("*/c/1"), *first.glob("*/c/1/**/*"))  # of frame 1: coordinates have one chunk, 0
         files = sum(chunk.is_file() for chunk in chunks)
-        found = of_frames(one, folder, asked.repeats)
-        opening = median_seconds(lambda: bm.open_result(one), asked.repeats)
-        sizes = bm.open_result(one).sizes
+        figures = of_frames(first, folder, asked.repeats)
+        opening = median_seconds(lambda: bm.open_result(first), asked.repeats)
+        sizes = bm.open_result(first).sizes
     names = ("uninterrupted", "until_killed", "continued", "lost", "checked_again")
     times = {key: float(np.median(s)) for key, s in zip(names, (whole, killed, continued, lost, again), strict=True)}
     return (
         times
-        | found
+        | figures
         | {
             "frames": asked.frames,
             "size": asked.size,
@@ -176,16 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = options.parse_args(arguments)
     before = load()
     print(f"{machine()}; load before the run {before}")
-    found = measured(asked) | {"load": before}
-    print(f"{asked.frames} frames of {asked.size}², {found['windows']} windows each, with the start of the process:")
+    figures = measured(asked) | {"load": before}
+    print(f"{asked.frames} frames of {asked.size}², {figures['windows']} windows each, with the start of the process:")
     for what, key in (
         ("mapped without interruption", "uninterrupted"),
-        (f"killed with {found['frames_done_when_killed']} frames done, after", "until_killed"),
+        (f"killed with {figures['frames_done_when_killed']} frames done, after", "until_killed"),
         ("continued to the end", "continued"),
         ("lost by being killed", "lost"),
         ("the same command on the finished result, which checks it", "checked_again"),
     ):
-        print(f"  {what:<60}{found[key]:8.2f} s")
+        print(f"  {what:<60}{figures[key]:8.2f} s")
     print("in a process that runs already:")
     for what, key in (
         ("opening the finished result", "open"),
@@ -195,8 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("writing a frame in place", "write_in_place_per_frame"),
         ("difference: every file under another name first", "renaming_per_frame"),
     ):
-        print(f"  {what:<60}{1e3 * found[key]:8.1f} ms")
-    write_figures(asked.json, "resume", found)
+        print(f"  {what:<60}{1e3 * figures[key]:8.1f} ms")
+    write_figures(asked.json, "resume", figures)
 
 
 if __name__ == "__main__":

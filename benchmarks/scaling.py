@@ -18,8 +18,8 @@ from distributed import Client
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.cluster import local_cluster, mapped_on_cluster
-from bravaismap.mapping import FrameMapper
+from bravaismap.phases.cluster import local_cluster, mapped_on_cluster
+from bravaismap.phases.frame import FrameMapper
 from bravaismap.windows import window_grid
 
 SIDE = 512
@@ -56,18 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         grid = window_grid((SIDE, SIDE), 128, step)
         windows = grid.shape[0] * grid.shape[1]
         model = bm.load_model()
-        mapper = FrameMapper(grid, model, model.movie_samples, 0, None)
+        mapper = FrameMapper(grid, model, model.record.movie_samples, 0, None)
         for count in (asked.frames,) if asked.whole_only else (asked.frames // 2, asked.frames):
-            one = None
+            base = None
             for workers in asked.workers:
                 seconds, worked = seconds_on(workers, movie[:count], mapper)
-                one = one or (seconds, worked / workers)
+                base = base or (seconds, worked / workers)
                 row = {"frames": count, "windows": windows, "workers": workers, "seconds": seconds, "worked": worked}
-                rows.append(row | {"speedup": one[0] / seconds, "speedup_if_alone": workers * one[1] / worked})
+                rows.append(row | {"speedup": base[0] / seconds, "speedup_if_alone": workers * base[1] / worked})
                 print(
                     f"{count:>4} frames of {windows:>4} windows, {workers} workers   {seconds:6.1f} s   "
-                    f"{count * windows / seconds:6.0f} windows/s   {one[0] / seconds:.2f} ×   "
-                    f"{worked / count:.2f} s of processor a frame: {workers * one[1] / worked:.2f} × if alone"
+                    f"{count * windows / seconds:6.0f} windows/s   {base[0] / seconds:.2f} ×   "
+                    f"{worked / count:.2f} s of processor a frame: {workers * base[1] / worked:.2f} × if alone"
                 )
     write_figures(asked.json, "scaling", {"load": before, "side": SIDE, "rows": rows})
 

@@ -24,19 +24,19 @@ import torch
 from machine import load, machine, median_seconds, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.film import PAPER_KINETICS, Film
+from bravaismap.simulate.film import PAPER_KINETICS, Film
 from bravaismap.spectrum import spectrum
 from bravaismap.windows import cut_windows, window_grid
 
 PAPER_FRAMES, PAPER_SECONDS, PAPER_SAMPLES = 90, 202.5, 5000
 #: Stage of `map`, and the function in which its time passes.
 STAGES = {
-    "read": "bravaismap.io.signal.frames",
-    "windows": "bravaismap.mapping.cut_windows",
-    "measurement": "bravaismap.models.measure",
-    "posterior": "bravaismap.models.classified",
-    "cells": "bravaismap.mapping.cell_variables",
-    "write": "bravaismap.io.result.ResultStore.write_frame",
+    "read": "bravaismap.read.signal.frames",
+    "windows": "bravaismap.phases.frame.cut_windows",
+    "measurement": "bravaismap.classify.models.measure",
+    "posterior": "bravaismap.classify.models.classified",
+    "cells": "bravaismap.classify.answer.Cells.variables",
+    "write": "bravaismap.result.store.ResultStore.write_frame",
 }
 
 
@@ -135,11 +135,11 @@ def parts(count: int) -> list[dict]:
     timed("spectrum", count, lambda: spectrum(windows))
     model = bm.load_model("dcnn-2018")
     images = windows.numpy().astype(np.float32)
-    timed("dcnn-2018, one pass", count, lambda: model.predict(images, samples=0, preprocessing="window"))
+    timed("dcnn-2018, one pass", count, lambda: model.predict(images, samples=0))
     frame = bm.simulate_film(1, 512)["image"].values
     inside = window_grid((512, 512), 128, 16).shape
     on_frame = inside[0] * inside[1]
-    for samples in (0, model.movie_samples):
+    for samples in (0, model.record.movie_samples):
         timed(
             f"map, 512² frame, dcnn-2018, {samples} passes" if samples else "map, 512² frame, dcnn-2018, one pass",
             on_frame,

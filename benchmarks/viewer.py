@@ -14,9 +14,9 @@ import numpy as np
 from machine import machine
 
 import bravaismap as bm
-from bravaismap.io.simulated import write_film
-from bravaismap.viewer.session import Session
-from bravaismap.viewer.source import StoredResult
+from bravaismap.simulate.writing import write_film
+from bravaismap.viewer.interaction import Session
+from bravaismap.viewer.result_source import StoredResult
 
 FRAMES, SIZE, STEP = 12, 512, 16
 

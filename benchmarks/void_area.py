@@ -2,7 +2,7 @@
 
 python benchmarks/void_area.py [--fit] [--frames 10] [--size 512] [--json FILE]
 
-With --fit it first fits the constants of bravaismap.voidarea to films with one void each.
+With --fit it first fits the constants of bravaismap.domains.void_area to films with one void each.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from machine import machine, parser, write_figures
 from scipy.stats import linregress
 
 import bravaismap as bm
-from bravaismap.domains import find_domains
-from bravaismap.film import Specimen
-from bravaismap.thresholding import threshold_voids
-from bravaismap.voidarea import corrected_fraction
-from bravaismap.voids import VoidKinetics
+from bravaismap.domains.finding import find_domains
+from bravaismap.domains.thresholding import threshold_voids
+from bravaismap.domains.void_area import corrected_fraction
+from bravaismap.simulate.film import Specimen
+from bravaismap.simulate.voids import VoidKinetics
 
 WINDOW, STEP = 128, 16
 CASES = {
@@ -39,8 +39,8 @@ def fit() -> None:
         kinetics = VoidKinetics(runaway=1, baseline=0, final_fraction=0.5, growth_rate=3.4 / 27)
         film = bm.simulate_film(12, 384, seed=seed, kinetics=kinetics, specimen=Specimen(drift=0.0))
         result = bm.map_phases(film["image"], window=WINDOW, step=STEP, samples=0)
-        found = find_domains(result, draws=0)
-        voids = found.isel(row=(found["lattice"] == "none").values)
+        domains = find_domains(result, draws=0)
+        voids = domains.isel(row=(domains["lattice"] == "none").values)
         size = film.attrs["pixel_size_nm"]
         seen = np.bincount(voids["frame"], voids["expected_area"], 12)
         apparent += list(np.sqrt(seen / np.pi) / (WINDOW * size))
@@ -69,7 +69,7 @@ def fractions(film: xr.Dataset) -> dict[str, np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
-    options.add_argument("--fit", action="store_true", help="first fit the constants of bravaismap.voidarea")
+    options.add_argument("--fit", action="store_true", help="first fit the constants of bravaismap.domains.void_area")
     options.add_argument("--frames", type=int, default=10)
     options.add_argument("--size", type=int, default=512, help="side of a frame in px")
     asked = options.parse_args(arguments)
@@ -79,16 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.fit:
         fit()
     for name, kinetics in CASES.items():
-        true, found = [], []
+        true, measured = [], []
         for seed in (101, 102):
             film = bm.simulate_film(asked.frames, asked.size, seed=seed, kinetics=kinetics)
             true.append(film["void_fraction"].values)
-            found.append(fractions(film))
+            measured.append(fractions(film))
         truth = np.concatenate(true)
-        print(f"{name}: mean of found / true − 1 ± its standard deviation, by the true fraction")
+        print(f"{name}: mean of measured / true − 1 ± its standard deviation, by the true fraction")
         print(f"{'true':<18}" + "".join(f"{f'{100 * a:g}–{100 * b:g} %':>16}" for a, b in pairwise(BINS)))
-        for method in found[0]:
-            ratio = np.concatenate([one[method] for one in found]) / np.maximum(truth, 1e-9) - 1
+        for method in measured[0]:
+            ratio = np.concatenate([fraction[method] for fraction in measured]) / np.maximum(truth, 1e-9) - 1
             cells = []
             for low, high in pairwise(BINS):
                 inside = ratio[(truth >= low) & (truth < high)]

@@ -14,7 +14,7 @@ import numpy as np
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.live import FolderSource, watch
+from bravaismap.live.watching import FolderSource, watch
 from bravaismap.windows import window_grid
 
 #: Frames before the clock starts: the first ones load what the others use.
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{len(spent)} frames of {asked.size}², {rows * columns} windows each, load {before}: {rate:.2f} frames/s; "
         f"a frame takes {np.median(spent):.2f} s (median), {max(spent):.2f} s at most"
     )
-    found = {"load": before, "frames": len(spent), "size": asked.size, "windows": rows * columns, "rate": rate}
-    write_figures(asked.json, "watch", found | {"median": float(np.median(spent)), "longest": max(spent)})
+    figures = {"load": before, "frames": len(spent), "size": asked.size, "windows": rows * columns, "rate": rate}
+    write_figures(asked.json, "watch", figures | {"median": float(np.median(spent)), "longest": max(spent)})
 
 
 if __name__ == "__main__":

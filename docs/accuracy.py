@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 import bravaismap as bm
-from bravaismap.comparison import Compared, Interval, compare
+from bravaismap.classify.models import load_model
 from bravaismap.conventions import display_name
-from bravaismap.evaluate import Labelled, answer
-from bravaismap.io.whole import made_folder, save_figure
-from bravaismap.models import load_model
-from bravaismap.scoreplot import plot_reliability
+from bravaismap.evaluate.answers import answer
+from bravaismap.evaluate.comparison import Compared, Interval, compare
+from bravaismap.evaluate.labelled import Labelled
+from bravaismap.files import made_folder, save_figure
+from bravaismap.show.scores import plot_reliability
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "benchmarks"))

@@ -18,9 +18,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import bravaismap as bm
-from bravaismap.io.whole import replacing
-from bravaismap.viewer.mapped import open_source
-from bravaismap.viewer.serve import free_port, serve
+from bravaismap.files import replacing
+from bravaismap.viewer.movie_source import open_source
+from bravaismap.viewer.server import free_port, serve
 
 PATH = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/viewer.png")
 FRAMES, SHOWN = 16, 14

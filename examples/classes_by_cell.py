@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import bravaismap as bm
 from bravaismap.lattice import basis_from_cell
 from bravaismap.movie import as_movie
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 rng, pixel = np.random.default_rng(5), 0.03
 halves = [

@@ -11,8 +11,8 @@ import xarray as xr
 
 import bravaismap as bm
 from bravaismap.errors import InputError
-from bravaismap.growthplot import plot_growth
-from bravaismap.kinetics import compare_laws
+from bravaismap.kinetics.growth import compare_laws
+from bravaismap.show.growth import plot_growth
 
 time = np.arange(90) * 2.25
 curve = 1.85e-5 * np.exp(0.0417 * time) + 0.059 + 0.004 * np.random.default_rng(0).standard_normal(90)

@@ -16,6 +16,6 @@ print("share of voids, found:", none.values.round(3), " true:", film["void_fract
 # %%
 # The fractions of all frames:
 
-from bravaismap.plot import plot_fractions
+from bravaismap.show.maps import plot_fractions
 
 plot_fractions(result, film["void_fraction"])

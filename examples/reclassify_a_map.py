@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS, display_name
 from bravaismap.lattice import basis_from_cell
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 rng = np.random.default_rng(4)
 basis = basis_from_cell(11.0, 11.0, np.pi / 3, 0.4) @ np.array([[1.0, 0.03], [0.0, 1.0]])

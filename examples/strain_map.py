@@ -9,10 +9,10 @@ error.
 import numpy as np
 
 import bravaismap as bm
-from bravaismap.cellplot import plot_strain
 from bravaismap.lattice import basis_from_cell
 from bravaismap.movie import as_movie
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.show.cells import plot_strain
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 rng = np.random.default_rng(2)
 sites = lattice_sites(basis_from_cell(11.0, 11.0, np.pi / 3, 0.3), (192, 384), rng.random(2), 40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bravaismap.models import NetworkClassifier
+    from bravaismap.classify.models import NetworkClassifier
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +30,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import torch
 
+    from bravaismap.classify.network import ModelCard, build_network, save_network
     from bravaismap.conventions import CLASSES
-    from bravaismap.network import ModelCard, build_network, save_network
-    from bravaismap.simulation import simulate
+    from bravaismap.simulate.windows import simulate
     from bravaismap.spectrum import spectrum
 
     data = simulate(300, seed=1)
@@ -60,7 +61,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def quick(weights: Path) -> NetworkClassifier:
     """Return the classifier of `weights`."""
-    from bravaismap.models import load_model
+    from bravaismap.classify.models import load_model
 
     return load_model(weights)
 
@@ -68,9 +69,29 @@ def quick(weights: Path) -> NetworkClassifier:
 @pytest.fixture(scope="session")
 def windows() -> np.ndarray:
     """Return twelve simulated windows, two of each class."""
-    from bravaismap.simulation import simulate
+    from bravaismap.simulate.windows import simulate
 
     return simulate(12, seed=77)["image"].values
+
+
+@pytest.fixture(scope="session")
+def crystal() -> Callable[..., np.ndarray]:
+    """Return a function that draws Gaussian atoms of height 1 at the points of a lattice."""
+
+    def draw(
+        shape: tuple[int, int], basis: np.ndarray, width: float = 2.0, shift: np.ndarray | None = None
+    ) -> np.ndarray:
+        place = np.stack(np.mgrid[: shape[0], : shape[1]], axis=-1).astype(float)
+        if shift is not None:
+            place = place - shift
+        index = place @ np.linalg.inv(basis)
+        index -= np.floor(index)
+        image = np.zeros(shape)
+        for corner in np.stack(np.mgrid[-1:3, -1:3], axis=-1).reshape(-1, 2):
+            image += np.exp(-(((index - corner) @ basis) ** 2).sum(-1) / (2 * width**2))
+        return image
+
+    return draw
 
 
 @dataclass(frozen=True)
@@ -96,12 +117,15 @@ class Outcome:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Return a function that runs the command line in this process."""
     from bravaismap import cli
+    from bravaismap.errors import BravaismapWarning
 
     def command(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["bravaismap", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", BravaismapWarning)  # the command line says them
+            with pytest.raises(SystemExit) as end:
+                cli.main()
         printed = capsys.readouterr()
         code = end.value.code
         return Outcome(0 if code is None else int(code), printed.out, printed.err)
@@ -112,12 +136,18 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures that `map` draws, which take seconds, where a test is about something else."""
-    monkeypatch.setattr("bravaismap.io.export.export_figures", lambda *_, **__: [])
+    monkeypatch.setattr("bravaismap.export.figures.export_figures", lambda *_, **__: [])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules with slow tests first, so that no process has one left when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
 def small() -> xr.Dataset:
     """Simulate a film of three frames of 48 px, for tests that only read it."""
-    from bravaismap.film import simulate_film
+    from bravaismap.simulate.film import simulate_film
 
     return simulate_film(3, 48, seed=1)

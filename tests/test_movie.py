@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bravaismap.errors import InputError
-from bravaismap.movie import as_movie, calibrate, check_pixels, finite_pixels, frame_time, pixel_size, read_frames
+from bravaismap.movie import (
+    as_movie,
+    calibrate,
+    check_pixels,
+    finite_pixels,
+    frame_time,
+    missing_pixels,
+    pixel_size,
+    read_frames,
+)
 
 FRAMES = np.arange(2 * 3 * 4, dtype=np.float64).reshape(2, 3, 4)
 
@@ -252,7 +261,7 @@ def test_values_that_single_precision_cannot_hold(factor: float, offset: float) 
     expected = (frames[0] - frames[0].min()) / np.ptp(frames[0])
     np.testing.assert_allclose(found[0], expected, atol=5e-4 if offset else 1e-9)
     assert found[1].min() == found[1].max()
-    assert np.isfinite(found.astype(np.float32)[0]).all()
+    assert np.isfinite(found[0].astype(np.float32)).all()
 
 
 def test_values_in_range_are_left_alone() -> None:
@@ -261,3 +270,39 @@ def test_values_in_range_are_left_alone() -> None:
         np.arange(30, dtype=np.int64).reshape(1, 5, 6),
     ):
         assert finite_pixels(frames) is frames
+
+
+# What was never measured
+
+
+def test_missing_pixels_are_continued_smoothly() -> None:
+    rng = np.random.default_rng(0)
+    frame = rng.normal(100.0, 1.0, (64, 80))
+    frame[:, :40] += 50
+    bad = rng.random(frame.shape) < 0.01
+    bad[40:] = True
+    given = np.where(bad, np.nan, frame)
+    continued = finite_pixels(given[None], nan="missing")[0]
+    np.testing.assert_array_equal(continued[~bad], frame[~bad])
+    assert np.isfinite(continued).all()
+    left, right = continued[42:46, 2:20], continued[42:46, 60:78]
+    assert left.mean() == pytest.approx(150, abs=1)
+    assert right.mean() == pytest.approx(100, abs=1)
+    assert left.std() < 0.7  # what is continued has no noise of its own, so no pattern
+    np.testing.assert_array_equal(missing_pixels(given), bad)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_missing_pixels_of_any_scale(scale: float, dtype: str) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        frame = (np.random.default_rng(0).random((40, 40)) * scale).astype(dtype)
+    frame[:20] = np.nan
+    frame[30, 30] = np.inf
+    assert np.isfinite(finite_pixels(frame[None], nan="missing")).all()
+
+
+def test_a_frame_that_was_never_measured_is_empty() -> None:
+    frames = np.stack([np.full((9, 9), np.nan), np.ones((9, 9))])
+    np.testing.assert_array_equal(finite_pixels(frames, nan="missing"), [np.zeros((9, 9)), np.ones((9, 9))])
+    assert not missing_pixels(np.ones((3, 3), int)).any()

@@ -10,8 +10,8 @@ import xarray as xr
 from scipy.optimize import minimize
 
 from bravaismap.errors import InputError
-from bravaismap.lattice import basis_from_cell
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 from bravaismap.unmixing import abundances, n_findr, pure_spectra, unmix, window_amplitudes
 
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bravaismap.errors import InputError
-from bravaismap.windows import cut_windows, window_grid, window_parts
+from bravaismap.windows import cut_windows, missing_share, window_grid, window_parts
 
 
 @settings(deadline=None)
@@ -90,6 +90,7 @@ def test_window_as_large_as_the_frame() -> None:
         ((100, 100), 64, 0, ("step of 0", "at least 1")),
         ((100, 100), 64, -3, ("step of -3", "at least 1")),
         ((100, 100), 8, 4, ("window of 8", "at least 16")),
+        ((30, 15), 16, 4, ("frame of 30 × 15 px", "smallest window of 16 px", "a larger image")),
     ],
 )
 def test_grids_that_cannot_be(shape: tuple[int, int], window: int, step: int, parts: tuple[str, ...]) -> None:
@@ -108,10 +109,23 @@ def test_gaps_between_windows_are_reported() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 20), st.integers(1, 60))
+@given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 16), st.integers(1, 60))
 def test_parts_of_a_grid_are_the_grid(height: int, width: int, step: int, most: int) -> None:
     frame = np.arange(height * width).reshape(height, width)
     grid = window_grid((height, width), 16, step)
     parts = [cut_windows(frame, part) for part in window_parts(grid, most)]
     assert all(len(part) <= most for part in parts)
     np.testing.assert_array_equal(np.concatenate(parts), cut_windows(frame, grid))
+
+
+def test_count_is_that_of_the_windows_cut() -> None:
+    grid = window_grid((50, 70), 16, 9)
+    assert grid.count == len(cut_windows(np.zeros((50, 70)), grid))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(16, 24), st.integers(1, 9))
+def test_missing_share_is_that_of_each_window(seed: int, window: int, step: int) -> None:
+    missing = np.random.default_rng(seed).random((40, 33)) < 0.3
+    grid = window_grid(missing.shape, window, step)
+    expected = cut_windows(missing, grid).mean(axis=(1, 2))
+    np.testing.assert_allclose(missing_share(missing, grid), expected, atol=1e-12)

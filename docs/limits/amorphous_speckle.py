@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import bravaismap as bm
 from bravaismap.conventions import CLASSES
-from bravaismap.instrument import speckle
+from bravaismap.simulate.instrument import speckle
 
 NONE = CLASSES.index("none")
 count = 60
@@ -33,8 +33,8 @@ for name, probability in answers.items():
 
 import torch
 
-from bravaismap.plot import whole_plane
-from bravaismap.spots import standardize, whitened_power
+from bravaismap.measure.spots import standardize, whitened_power
+from bravaismap.show.axes import whole_plane
 
 figure = Figure((8, 4.4), layout="constrained")
 axes = figure.subplots(2, len(amorphous))

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bravaismap as bm
-from bravaismap.recipe import recipe_book
+from bravaismap.simulate.books import recipe_book
 
 # %%
 # Realistic windows of 128 px (several atoms in a cell, vacancies, counting noise), of lattices whose shorter vector

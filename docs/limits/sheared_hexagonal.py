@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS
 from bravaismap.lattice import basis_from_cell
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 shears, distortions = (0.0, 0.01, 0.02, 0.04, 0.06, 0.10), (0.0, 0.003, 0.01, 0.02, 0.05)
 images = []

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import bravaismap as bm
 from bravaismap.conventions import CLASSES
 from bravaismap.lattice import basis_from_cell
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 rng = np.random.default_rng(3)
 sites = lattice_sites(basis_from_cell(11.0, 11.0, np.pi / 3, 0.2), (128, 128), rng.random(2), 20)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import bravaismap as bm
 from bravaismap.lattice import basis_from_cell
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 SPACING = 9.0
 BASIS = basis_from_cell(SPACING, SPACING, np.pi / 3, 0.23)

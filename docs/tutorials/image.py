@@ -18,7 +18,7 @@ import numpy as np
 
 import bravaismap as bm
 from bravaismap.lattice import basis_from_cell
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 rng = np.random.default_rng(1)
 basis = basis_from_cell(12.0, 12.4, np.radians(61.5), np.radians(20))
@@ -34,9 +34,9 @@ figure.add_subplot().imshow(image, cmap="gray")
 # ----------
 # Each class with its probability ± σ, the most probable one first:
 
+from bravaismap.cli.terminal import print_classification
 from bravaismap.movie import as_movie
-from bravaismap.phases import phase_table
-from bravaismap.terminal import print_classification
+from bravaismap.result.phase_map import phase_table
 
 movie = as_movie(image, pixel_size=0.02)
 one = bm.classify(movie)
@@ -63,7 +63,7 @@ print(phase_table(sharp))
 # %%
 # The answer as a function of the distortion shows where it tips. The measurement stays the same throughout:
 
-from bravaismap.plot import class_colors
+from bravaismap.show.axes import class_colors
 
 tried = np.geomspace(0.001, 0.1, 25)
 probability = np.stack([bm.reclassify(one, distortion=float(d))["probability"].values[0] for d in tried])
@@ -81,7 +81,7 @@ _ = axes.legend(fontsize=8, frameon=False)
 # ------------
 # ``one`` is an ``xarray.Dataset``: every number has a name, and units where it needs them.
 
-from bravaismap.verdict import with_error
+from bravaismap.phases.verdict import with_error
 
 for name in ("a", "b", "gamma", "orientation"):
     print(f"{name:12}{with_error(float(one[name][0]), float(one[name + '_std'][0]))} {one[name].attrs['units']}")

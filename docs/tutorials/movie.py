@@ -13,7 +13,7 @@ On the command line: ``bravaismap map MOVIE``, ``bravaismap fit RESULT``, ``brav
 # that we know its voids.
 
 import bravaismap as bm
-from bravaismap.phases import phase_table
+from bravaismap.result.phase_map import phase_table
 
 film = bm.simulate_film(16, 256, seed=3)
 movie = film["image"]
@@ -31,7 +31,7 @@ print(phase_table(result))
 # %%
 # The last frame beside its image. Every window has the colour of its most probable class.
 
-from bravaismap.plot import plot_fractions, plot_labels, plot_probabilities
+from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities
 
 plot_labels(result, -1, movie)
 
@@ -52,7 +52,7 @@ plot_fractions(result, film["void_fraction"])
 # Medians over the windows of each class in the last frame. ``a_std`` is the σ of a single window, ``a_scatter`` what
 # windows differ by. The truth is a = b = 0.3153 nm, γ = 60°.
 
-from bravaismap.cells import cell_statistics
+from bravaismap.phases.cells import cell_statistics
 
 cells = cell_statistics(result.isel(time=-1)).sel(lattice="hexagonal")
 for name in ("a", "b", "gamma"):
@@ -64,7 +64,7 @@ for name in ("a", "b", "gamma"):
 # ------
 # The same cells against those of a region that you call unstrained, here everything left of 2 nm:
 
-from bravaismap.cellplot import plot_strain
+from bravaismap.show.cells import plot_strain
 
 strain = bm.strain_map(result, {"x": slice(0, 2)})
 plot_strain(strain, 0)
@@ -92,7 +92,7 @@ print("\nof the true voids:\n" + repr(truth).split("\n\n")[0])
 # ``bravaismap export film.zarr --report`` writes all of this, the run card and how to cite to one HTML page that
 # needs no network. From Python:
 
-from bravaismap.report import report
+from bravaismap.export.report import report
 
 page = report(result, movie, times=[-1])
 print(f"{len(page) / 1e6:.1f} MB, of which all is in the one file")

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 import bravaismap as bm
-from bravaismap.phases import phase_table
-from bravaismap.recipe import read_recipes
+from bravaismap.result.phase_map import phase_table
+from bravaismap.simulate.books import read_recipes
 
 folder = Path(tempfile.mkdtemp())
 toml = """
@@ -68,7 +68,7 @@ for i, axes in enumerate(figure.subplots(1, 6)):
 
 from dataclasses import replace
 
-from bravaismap.train import train, training_plan
+from bravaismap.train.training import train, training_plan
 
 plan = replace(training_plan("dcnn-2018"), recipes=str(folder / "own_classes.toml"), images=300, epochs=4)
 card = train(plan, folder, name="own", seed=0)

@@ -9,27 +9,36 @@ An atom-resolved STM or STEM image or movie in; Bravais-lattice phase maps with 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bravaismap.conventions import CLASSES
+from bravaismap.errors import BravaismapError, InputError, ModelError, OutputError
+from bravaismap.moved import find_moved_modules
 
 if TYPE_CHECKING:
-    from bravaismap.cells import reclassify
-    from bravaismap.domains import find_domains
-    from bravaismap.drift import align, register
-    from bravaismap.film import simulate_film
-    from bravaismap.io.read import read
-    from bravaismap.io.result import open_result
-    from bravaismap.kinetics import compare_laws, fit_growth
-    from bravaismap.models import load_model
-    from bravaismap.predict import classify, map_phases
-    from bravaismap.simulation import simulate
-    from bravaismap.strain import strain_map
+    from bravaismap.classify.models import load_model
+    from bravaismap.domains.finding import find_domains
+    from bravaismap.drift.alignment import align, register
+    from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.phases.image import classify
+    from bravaismap.phases.map import map_phases
+    from bravaismap.phases.reclassification import reclassify
+    from bravaismap.phases.strain import strain_map
+    from bravaismap.read.reading import read
+    from bravaismap.result.open import open_result
+    from bravaismap.simulate.film import simulate_film
+    from bravaismap.simulate.windows import simulate
     from bravaismap.viewer import view
 
 __all__ = [
     "CLASSES",
+    "BravaismapError",
+    "InputError",
+    "ModelError",
+    "OutputError",
     "align",
     "classify",
     "compare_laws",
@@ -48,22 +57,36 @@ __all__ = [
 ]
 
 _HOMES = {
-    "align": "drift",
-    "classify": "predict",
-    "compare_laws": "kinetics",
-    "find_domains": "domains",
-    "fit_growth": "kinetics",
-    "load_model": "models",
-    "map_phases": "predict",
-    "open_result": "io.result",
-    "read": "io.read",
-    "reclassify": "cells",
-    "register": "drift",
-    "simulate": "simulation",
-    "simulate_film": "film",
-    "strain_map": "strain",
+    "align": "drift.alignment",
+    "classify": "phases.image",
+    "compare_laws": "kinetics.growth",
+    "find_domains": "domains.finding",
+    "fit_growth": "kinetics.growth",
+    "load_model": "classify.models",
+    "map_phases": "phases.map",
+    "open_result": "result.open",
+    "read": "read.reading",
+    "reclassify": "phases.reclassification",
+    "register": "drift.alignment",
+    "simulate": "simulate.windows",
+    "simulate_film": "simulate.film",
+    "strain_map": "phases.strain",
     "view": "viewer",
 }
+
+
+class _Package(ModuleType):
+    """The package, in which a function such as `bm.read` is not hidden by the part of the same name, `bravaismap.read`.
+
+    Python sets a package that is imported as an attribute of its parent; here that is left out for the public names.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:
@@ -71,3 +94,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+sys.modules[__name__].__class__ = _Package
+find_moved_modules()

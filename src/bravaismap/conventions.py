@@ -1,4 +1,4 @@
-"""Names, order, symbols, colours, units and dimensions: the one place that holds them.
+"""Names, order, symbols, colours, units and dimensions, which all modules take from here.
 
 Axes are ``(time, y, x)`` with y pointing down and the origin at the top left. Lengths are in nm, time in s, dose in
 electrons per square ångström, angles in degrees at the public surface and radians inside. A spatial frequency is
@@ -9,24 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bravaismap.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = [
     "ALIASES",
+    "CELL_PARAMETERS",
     "CLASSES",
     "COLORS",
     "DIMS",
     "IUCR_SYMBOLS",
     "LATTICES",
+    "LENGTH_UNITS",
     "NONE",
+    "NOT_MEASURED",
     "PROBABILITY_CMAP",
     "SEQUENTIAL_CMAP",
     "TURNS",
+    "UNMAPPED",
+    "Floats",
     "class_index",
     "class_name",
     "display_name",
+    "length_unit",
     "nearest_names",
 ]
 
@@ -36,6 +46,16 @@ LATTICES: Final = ("square", "rectangular", "centered_rectangular", "hexagonal",
 NONE: Final = "none"
 #: All classes in the order of every ``lattice`` axis in this package.
 CLASSES: Final = (*LATTICES, NONE)
+#: Label of a window that has not been classified yet.
+UNMAPPED: Final = -1
+#: What is said of an image or window of which too little was measured.
+NOT_MEASURED: Final = "not measured"
+#: Parameters of a primitive cell; each has its standard deviation, of the same name with ``_std``.
+CELL_PARAMETERS: Final = ("a", "b", "gamma", "orientation")
+#: Units of lengths: nm, or px where the pixel size is not known.
+LENGTH_UNITS: Final = ("nm", "px")
+#: An array of real numbers, in annotations; a string, so that importing this module does not load NumPy.
+Floats: TypeAlias = "NDArray[np.floating]"
 
 #: Symbols of the two-dimensional Bravais lattices in the International Tables for Crystallography.
 IUCR_SYMBOLS: Final = {
@@ -47,7 +67,7 @@ IUCR_SYMBOLS: Final = {
     NONE: "",
 }
 
-#: Degrees by which a lattice is turned until it looks the same.
+#: Rotation in degrees after which a lattice of each class repeats.
 TURNS: Final = {
     "square": 90.0,
     "rectangular": 180.0,
@@ -56,7 +76,7 @@ TURNS: Final = {
     "oblique": 180.0,
 }
 
-#: Other names in use, the ones of the paper among them.
+#: Other names of the classes, those of the paper among them.
 ALIASES: Final = {
     "noise": NONE,
     "no lattice": NONE,
@@ -90,14 +110,14 @@ SEQUENTIAL_CMAP: Final = "cividis"
 DIVERGING_CMAP: Final = "RdBu_r"
 
 
-def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Return the known names most like `name`, joined by commas (all of them when none is alike)."""
-    known = list(known)
-    return ", ".join(get_close_matches(name, known, n=count, cutoff=0.4) or known)
+def nearest_names(name: str, names: Iterable[str], count: int = 3) -> str:
+    """Return those of the names that are most like `name`, joined by commas, or all of them if none is alike."""
+    names = list(names)
+    return ", ".join(get_close_matches(name, names, n=count, cutoff=0.4) or names)
 
 
 def class_name(name: str) -> str:
-    """Return the class that `name` means, taking aliases, any case, and spaces, hyphens or underscores.
+    """Return the class of a name or alias, in any case, with spaces, hyphens or underscores.
 
     Parameters
     ----------
@@ -112,7 +132,7 @@ def class_name(name: str) -> str:
     Raises
     ------
     InputError
-        If no class goes by that name.
+        If no class has that name.
     """
     words = name.strip().lower().replace("_", " ").replace("-", " ")
     canonical = ALIASES.get(words, words.replace(" ", "_"))
@@ -130,3 +150,9 @@ def class_index(name: str) -> int:
 def display_name(name: str) -> str:
     """Return a class name as it is printed in tables and figures."""
     return name.replace("_", " ")
+
+
+def length_unit(pixel_size: float | None) -> str:
+    """Return the unit of lengths: nm, or px where the pixel size (nm) is not known."""
+    calibrated, uncalibrated = LENGTH_UNITS
+    return calibrated if pixel_size else uncalibrated

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import DIMS
+from bravaismap.conventions import DIMS, length_unit
 from bravaismap.errors import InputError
 
 __all__ = [
@@ -22,13 +22,20 @@ __all__ = [
     "as_movie",
     "calibrate",
     "check_pixels",
+    "check_scale",
     "finite_pixels",
     "frame_time",
+    "missing_pixels",
     "pixel_size",
     "read_frames",
 ]
 
-NanPolicy = Literal["raise", "fill"]
+NanPolicy = Literal["missing", "fill", "raise"]
+
+#: Widths (σ in px) of the means that continue a frame into what was never measured, the narrowest that reaches first,
+#: and the share of its weight that must lie on measured pixels. Beyond, the median of the frame.
+_CONTINUED = (1.5, 6.0, 24.0)
+_LEAST_WEIGHT = 0.1
 
 
 def as_movie(
@@ -44,14 +51,14 @@ def as_movie(
     Parameters
     ----------
     images : array, shape (y, x) or (time, y, x)
-        Real numbers; NumPy (what is masked becomes NaN), dask, torch (on the CPU) or an xarray object. An xarray movie
-        is returned as it is but for a calibration given here, which replaces its own.
+        Real numbers: NumPy (masked pixels become NaN), dask, torch (on the CPU) or xarray. An xarray movie is returned
+        as it is, except that a calibration given here replaces its own.
     pixel_size : float, optional
         Side of a pixel in nm. Unknown when not given; never guessed.
     frame_time : float, optional
         Time from one frame to the next in s.
     name, attrs : optional
-        Name and attributes of the result, for an array that has none yet.
+        Name and attributes of the movie, for an array without them.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def _array(images: Any) -> np.ndarray:
 
 
 def check_pixels(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    """Raise `InputError` unless `dtype` is a real number and `shape` is that of an image or movie."""
+    """Raise `InputError` unless `dtype` is of real numbers and `shape` that of an image or movie."""
     if np.dtype(dtype).kind not in "buif":
         raise InputError(f"pixels of type {dtype} were given; expected real numbers (integers or floating point)")
     if len(shape) not in (2, 3):
@@ -127,13 +134,15 @@ def frame_time(movie: xr.DataArray) -> float | None:
 
 
 def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 0) -> np.ndarray:
-    """Return `frames` with no NaN or infinite pixel in them, and in a range that can be computed with.
+    """Return frames without NaN or infinite pixels, in a range that single precision can compute with.
 
     Parameters
     ----------
     frames : array, shape (time, y, x)
-    nan : {"raise", "fill"}
-        Whether such pixels are an error, or are filled with the value of the nearest finite pixel of their frame.
+    nan : {"missing", "fill", "raise"}
+        Whether such pixels were never measured (see :func:`missing_pixels`) and get a smooth continuation of what lies
+        around them, which adds no pattern; are filled with the value of the nearest finite pixel of their frame; or are
+        an error.
     first : int
         Number of the first frame within its movie, for the message.
 
@@ -147,8 +156,8 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
     Raises
     ------
     InputError
-        If `nan` is ``"raise"`` and a pixel is not finite (the count and the frames are named), or a frame has no finite
-        pixel at all.
+        If `nan` is ``"raise"`` and a pixel is not finite (the count and the frames are named), or if it is ``"fill"``
+        and a frame has no finite pixel at all.
     """
     bad = ~np.isfinite(frames)
     per_frame = bad.sum(axis=(1, 2))
@@ -157,21 +166,62 @@ def finite_pixels(frames: np.ndarray, *, nan: NanPolicy = "raise", first: int = 
         return _in_range(frames)
     named = ", ".join(str(first + i) for i in damaged[:5]) + (", …" if damaged.size > 5 else "")
     where = f"{per_frame.sum()} NaN or infinite pixels in {damaged.size} of {len(frames)} frames (frame {named})"
-    if nan != "fill":
-        raise InputError(f"{where}; fill them from their neighbours with --nan fill (nan='fill')")
-    if (per_frame == bad[0].size).any():
+    if nan == "raise":
+        raise InputError(f"{where}; leave them out with --nan missing (nan='missing'), or fill them with --nan fill")
+    if nan == "fill" and (per_frame == bad[0].size).any():
         raise InputError(f"{where}, and a frame without any finite pixel; leave that frame out")
-    from scipy.ndimage import distance_transform_edt
-
     filled = frames.copy()
     for i in damaged:
-        nearest = distance_transform_edt(bad[i], return_distances=False, return_indices=True)
-        filled[i] = frames[i][tuple(nearest)]
+        filled[i] = _nearest(frames[i], bad[i]) if nan == "fill" else _continued(frames[i], bad[i])
     return _in_range(filled)
 
 
+def missing_pixels(frames: np.ndarray) -> np.ndarray:
+    """Return which pixels were never measured: NaN, as after a scan that was stopped, or infinite.
+
+    Parameters
+    ----------
+    frames : array, shape (..., y, x)
+
+    Returns
+    -------
+    bool array, shape (..., y, x)
+    """
+    return np.zeros(frames.shape, bool) if frames.dtype.kind in "biu" else ~np.isfinite(frames)
+
+
+def _nearest(frame: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Return a frame whose bad pixels have the value of the nearest good one."""
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(bad, return_distances=False, return_indices=True)
+    return np.asarray(frame[tuple(nearest)])
+
+
+def _continued(frame: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Return a frame whose bad pixels are Gaussian means of the good ones around, the wider the farther these are."""
+    from scipy.ndimage import gaussian_filter
+
+    good = frame[~bad].astype(np.float64)
+    if good.size == 0:
+        return np.zeros_like(frame)
+    scale = float(np.abs(good).max()) or 1.0  # so that sums stay finite
+    level = float(np.median(good / scale))
+    values = np.full(frame.shape, level)
+    weight, left = np.where(bad, 0.0, 1.0), bad.copy()
+    offset = np.where(bad, 0.0, np.where(bad, 0.0, frame) / scale - level)
+    for width in _CONTINUED:
+        near = gaussian_filter(weight, width, mode="constant", truncate=3.0)
+        reached = left & (near > _LEAST_WEIGHT)
+        values[reached] = level + (
+            gaussian_filter(offset, width, mode="constant", truncate=3.0)[reached] / near[reached]
+        )
+        left &= ~reached
+    return np.where(bad, (values * scale).astype(frame.dtype), frame)
+
+
 def _in_range(frames: np.ndarray) -> np.ndarray:
-    """Return frames, those scaled to 0 to 1 whose contrast single precision cannot hold."""
+    """Return frames with those scaled to 0–1 whose contrast single precision cannot hold."""
     if frames.dtype.kind == "b" or frames.dtype.itemsize == 1:
         return frames
     low, high = (limit(axis=(1, 2)).astype(np.float64) for limit in (frames.min, frames.max))
@@ -187,30 +237,30 @@ def _in_range(frames: np.ndarray) -> np.ndarray:
     return frames
 
 
-def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:
-    """Yield the number and the pixels of the wanted frames, one at a time.
+def read_frames(movie: xr.DataArray, numbers: Iterable[int]) -> Generator[tuple[int, np.ndarray]]:
+    """Yield the number and the pixels of frames, one at a time.
 
-    A lazy movie is read block by block along time, each block once, so that a file whose blocks hold several frames is
-    not read several times. While the frames of one block are worked on the next one is read, and no more, so that
-    memory is set by the block and not by the movie.
+    A lazy movie is read block by block along time, each block once even if it holds several frames. The next block,
+    and no more, is read while the frames of a block are in use, so that the memory depends on the block and not on the
+    movie.
 
     Parameters
     ----------
     movie : DataArray (time, y, x)
-    wanted : iterable of int
-        Numbers of frames, ascending.
+    numbers : iterable of int
+        Numbers of the frames, ascending.
 
     Yields
     ------
     (int, array of shape (y, x))
     """
     if not hasattr(movie.data, "dask"):
-        yield from ((int(index), movie.data[index]) for index in wanted)
+        yield from ((int(index), movie.data[index]) for index in numbers)
         return
     ends = np.cumsum(movie.data.chunks[0])
-    frames = np.fromiter(wanted, int)
-    numbers = np.searchsorted(ends, frames, side="right")
-    blocks = [(int(ends[number - 1]) if number else 0, int(ends[number])) for number in np.unique(numbers)]
+    frames = np.fromiter(numbers, int)
+    block_numbers = np.unique(np.searchsorted(ends, frames, side="right"))
+    blocks = [(int(ends[number - 1]) if number else 0, int(ends[number])) for number in block_numbers]
 
     def read(first: int, end: int) -> np.ndarray:
         # by threads even where a cluster is the default: its workers may not see the file
@@ -225,15 +275,20 @@ def read_frames(movie: xr.DataArray, wanted: Iterable[int]) -> Generator[tuple[i
             yield from ((int(index), block[index - first]) for index in frames[(first <= frames) & (frames < end)])
 
 
-def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+def check_scale(size: float | None, time: float | None) -> None:
+    """Raise `InputError` unless a pixel size and a frame time are positive numbers, or None."""
     for quantity, value in (("pixel size", size), ("frame time", time)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"a {quantity} of {value} was given; expected a positive number")
+
+
+def _with_coordinates(movie: xr.DataArray, size: float | None, time: float | None) -> xr.DataArray:
+    check_scale(size, time)
     length, height, width = movie.shape
     axes = {
         "time": (np.arange(length) * (time or 1.0), "s" if time else "frame", "time"),
-        "y": (np.arange(height) * (size or 1.0), "nm" if size else "px", "y, downwards"),
-        "x": (np.arange(width) * (size or 1.0), "nm" if size else "px", "x"),
+        "y": (np.arange(height) * (size or 1.0), length_unit(size), "y, downwards"),
+        "x": (np.arange(width) * (size or 1.0), length_unit(size), "x"),
     }
     return movie.drop_vars([c for c in DIMS if c in movie.coords]).assign_coords(
         {dim: (dim, values, {"units": unit, "long_name": label}) for dim, (values, unit, label) in axes.items()}

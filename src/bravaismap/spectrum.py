@@ -1,7 +1,7 @@
-"""Window → FFT amplitude, as a network sees it: the one copy that training, prediction and viewer call.
+"""The spectrum of a window as a network takes it, the same for training, prediction and viewer.
 
 A spectrum is the half plane ``k_x ≥ 0`` of the FFT amplitude (the other half repeats it), an array of 64 × 32 with
-``k = 0`` at row 32, column 0. Two ways of making it differ in how far it reaches:
+``k = 0`` at row 32, column 0. There are two, which differ in their highest spatial frequency:
 
 ``window``
     up to half the Nyquist frequency (lattice spacings down to 4 px), for windows of a map;
@@ -32,7 +32,7 @@ REACH: Final[dict[str, float]] = {"window": 1 / 4, "paper": 1 / 8}
 
 
 def taper(size: int, *, device: torch.device | None = None) -> Tensor:
-    """Return the Hann taper of `size` px: it keeps the frame's edges from drawing a cross through the spectrum."""
+    """Return the Hann taper of `size` px, which prevents the cross that the edges of an image draw in its spectrum."""
     window = torch.hann_window(size + 2, periodic=False, device=device)
     return window[1:-1].clone()
 
@@ -54,7 +54,7 @@ def amplitude(images: Tensor) -> Tensor:
     weight = taper(images.shape[-2], device=images.device)[:, None] * taper(images.shape[-1], device=images.device)
     mean = (images * weight).sum(dim=(-2, -1), keepdim=True) / weight.sum()
     transformed = torch.fft.rfft2((images - mean) * weight).abs()
-    # What rounding leaves of a constant image is no signal.
+    # the rounding errors of a constant image are no signal
     floor = 1e-5 * images.abs().amax(dim=(-2, -1), keepdim=True) * weight.sum().sqrt()
     level = transformed.mean(dim=(-2, -1), keepdim=True)
     scaled = torch.where(level > floor, transformed / level.clamp_min(1e-30), torch.zeros_like(transformed))
@@ -70,7 +70,7 @@ def spectrum(images: Tensor, preprocessing: Preprocessing = "window") -> Tensor:
     images : Tensor, shape (n, size, size)
         Windows or whole images of any side of at least 16 px.
     preprocessing : {"window", "paper"}
-        How far the spectrum reaches; see the module.
+        Reach of the spectrum; see the module.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def spectrum(images: Tensor, preprocessing: Preprocessing = "window") -> Tensor:
     Raises
     ------
     InputError
-        For images that are not square, or a name that is not a preprocessing.
+        If the images are not square, or there is no such preprocessing.
 
     References
     ----------
@@ -113,7 +113,7 @@ def quarter_turned(spectra: Tensor) -> Tensor:
 
 
 def _half_plane(half: Tensor, reach: float) -> Tensor:
-    """Crop the half plane up to `reach` and bring it to 64 × 32, at exact frequencies."""
+    """Return the half plane up to `reach`, resampled to 64 × 32 at exact frequencies."""
     size = half.shape[-2]
     per_pixel = 2 * reach * size / ROWS  # FFT pixels per pixel of the result
     middle = size // 2
@@ -122,7 +122,7 @@ def _half_plane(half: Tensor, reach: float) -> Tensor:
     margin = min(math.ceil(per_pixel) + 2, half.shape[-1] - 1)
     planes = torch.cat([_opposite(half)[..., 1 : margin + 1].flip(-1), half], dim=-1)[:, None]
     if per_pixel > 1:
-        # A spot is narrower than a pixel of the result: let the highest amplitude in reach stand for it.
+        # a spot is narrower than a pixel of the result, which takes the highest amplitude within it
         kernel = 2 * int(per_pixel / 2) + 1
         planes = functional.max_pool2d(planes, kernel, stride=1, padding=kernel // 2)
     y = (torch.arange(ROWS, device=half.device) - ROWS // 2) * per_pixel + middle

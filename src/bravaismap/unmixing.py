@@ -1,9 +1,9 @@
-"""Unmixing: sliding FFT, endmembers by N-FINDR, abundances that are positive and sum to one. Nothing is taught.
+"""Unmixing without training: sliding FFT, endmembers by N-FINDR, abundances that are positive and sum to one.
 
-The unsupervised method that came before the network. Each window's FFT amplitude is taken for a mixture of a few pure
-spectra, the *endmembers*, each of which some window shows by itself. All windows together then lie in a simplex whose
-corners are the endmembers; N-FINDR finds the windows that span the largest one, and the *abundances* of a window are
-its coordinates in it. What an endmember means, a phase, an orientation or the noise, is for the reader to say.
+This is the unsupervised method that preceded the network. The FFT amplitude of each window is taken as a mixture of a
+few pure spectra, the *endmembers*, each of which some window shows by itself. All windows then lie in a simplex whose
+corners are the endmembers; N-FINDR finds the windows that span the largest simplex, and the *abundances* of a window
+are its coordinates in it. Whether an endmember is a phase, an orientation or the noise is left to interpretation.
 
 The windows are first projected on the directions in which they differ most (PCA), one fewer than there are endmembers.
 The endmembers lie in that plane, so the abundances found in it are those of the whole spectra.
@@ -21,6 +21,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from bravaismap.classify.settings import DEFAULTS, PAPER_STEP, PAPER_WINDOW
+from bravaismap.conventions import Floats, length_unit
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, pixel_size, read_frames
 from bravaismap.spectrum import REACH, taper
@@ -28,13 +30,12 @@ from bravaismap.windows import WindowGrid, cut_windows, window_grid
 
 __all__ = ["Simplex", "abundances", "n_findr", "pure_spectra", "unmix", "window_amplitudes"]
 
-Floats = NDArray[np.floating]
 
-_STARTS = 10  # random corners that N-FINDR starts from; the largest simplex is kept
-_LEARNED = 4000  # windows that the projection is learned from, at most
-_LEARNED_FRAMES = 24
-_SUM_WEIGHT = 1e3  # of the row that asks for a sum of one, over the size of the simplex
-_FLAT = 1e-6  # thinnest simplex, over the spread of the windows, that still counts as one
+_STARTS = 10  # random simplices that N-FINDR starts from; the largest one found is kept
+_SAMPLE_WINDOWS = 4000  # largest number of windows, and of frames, from which the principal axes are computed
+_SAMPLE_FRAMES = 24
+_SUM_WEIGHT = 1e3  # of the equation that the abundances sum to one, over the size of the simplex
+_SMALLEST_VOLUME = 1e-6  # of a simplex of distinct endmembers, in units of the spread of the windows
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ def unmix(
     movie: Any,
     components: int,
     *,
-    window: int = 128,
-    step: int = 16,
-    seed: int = 0,
-    nan: NanPolicy = "raise",
+    window: int = PAPER_WINDOW,
+    step: int = PAPER_STEP,
+    seed: int = DEFAULTS.seed,
+    nan: NanPolicy = DEFAULTS.nan,
     progress: Callable[[int, int], object] | None = None,
 ) -> xr.Dataset:
-    """Unmix the windows of a movie into a few pure spectra, without any teaching.
+    """Return the windows of a movie unmixed into a few pure spectra, without training.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def unmix(
     window, step : int
         Side of a window and distance between windows, in px.
     seed : int
-        Of the windows that the projection is learned from and of the corners that N-FINDR starts with.
+        Seed of the windows that the principal axes are computed from and of the simplices that N-FINDR starts with.
     nan : {"raise", "fill"}
         What to do with NaN and infinite pixels.
     progress : callable, optional
@@ -98,9 +99,9 @@ def unmix(
     -------
     Dataset
         ``abundance`` (time, y, x, endmember), positive with a sum of 1; ``fraction`` (time, endmember), its mean over
-        the windows; ``residual`` (time, y, x), the length of what the endmembers leave of a spectrum over that of the
-        spectrum; ``spectrum`` (endmember, ky, kx), FFT amplitudes in units of the movie's mean. The endmembers are
-        sorted by their mean abundance, the largest first. y and x are window centres.
+        the windows; ``residual`` (time, y, x), the norm of the part of a spectrum that the endmembers do not explain
+        over the norm of the spectrum; ``spectrum`` (endmember, ky, kx), FFT amplitudes in units of the movie's mean.
+        The endmembers are sorted by their mean abundance, the largest first. y and x are window centres.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def unmix(
             f"{components} components were asked for; expected at least 2 and at most the {length * count} windows"
         )
     rng = np.random.default_rng([seed, 0])
-    mean, axes, explained = _principal_axes(_some_spectra(calibrated, grid, nan, rng), components - 1)
+    mean, axes, explained = _principal_axes(_sample_spectra(calibrated, grid, nan, rng), components - 1)
     scores, beyond, total = [], [], []
     for index, spectra in _frame_spectra(calibrated, grid, np.arange(length), nan):
         centred = spectra - mean
@@ -143,8 +144,8 @@ def unmix(
 def window_amplitudes(windows: NDArray[Any]) -> Floats:
     """Return the FFT amplitude of windows up to half the Nyquist frequency, in units that all windows share.
 
-    Unlike the spectra that a network sees it is not stretched window by window: only then is the spectrum of a window
-    that two phases share the sum of theirs.
+    Unlike the spectra of a network it is not normalised window by window, so that the spectrum of a window that two
+    phases share is the sum of theirs.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def window_amplitudes(windows: NDArray[Any]) -> Floats:
 
 
 def pure_spectra(spectra: Floats, components: int, *, seed: int = 0) -> Simplex:
-    """Find the endmembers of spectra (n, bands).
+    """Return the endmembers of spectra (n, bands).
 
     Raises
     ------
@@ -179,10 +180,11 @@ def pure_spectra(spectra: Floats, components: int, *, seed: int = 0) -> Simplex:
 
 
 def n_findr(points: Floats, components: int, *, seed: int = 0) -> NDArray[np.intp]:
-    """Return which points span the largest simplex.
+    """Return the points that span the largest simplex.
 
-    From random corners, each corner in turn is given to the point that makes the volume largest, until none can be
-    bettered. With the other corners held, the volume is linear in the coordinates of one: all points are tried at once.
+    Beginning with random corners, each corner in turn moves to the point that makes the volume largest, until no move
+    enlarges it. With the other corners fixed, the volume is linear in the coordinates of a corner, so that all points
+    are compared at once.
 
     Parameters
     ----------
@@ -203,8 +205,8 @@ def n_findr(points: Floats, components: int, *, seed: int = 0) -> NDArray[np.int
     lifted = np.column_stack([np.ones(len(points)), (points - points.mean(axis=0)) / spread])
     rng = np.random.default_rng([seed, 1])
     grown = [_grown(lifted, rng.choice(len(points), components, replace=False)) for _ in range(_STARTS)]
-    largest, best = max(grown, key=lambda found: found[0])
-    if largest <= _FLAT:
+    largest, best = max(grown, key=lambda simplex: simplex[0])
+    if largest <= _SMALLEST_VOLUME:
         raise InputError(f"the windows do not differ in {components - 1} ways; ask for fewer components")
     return best
 
@@ -223,18 +225,18 @@ def abundances(points: Floats, corners: Floats) -> Floats:
     """
     size = float(np.ptp(corners, axis=0).max()) or 1.0
     system = np.vstack([corners.T / size, np.ones(len(corners))])
-    wanted = np.column_stack([points / size, np.ones(len(points))])
-    share = np.linalg.solve(system, wanted.T).T
-    heavy = system.copy()
-    heavy[-1] *= _SUM_WEIGHT
+    targets = np.column_stack([points / size, np.ones(len(points))])
+    share = np.linalg.solve(system, targets.T).T
+    weighted = system.copy()
+    weighted[-1] *= _SUM_WEIGHT
     for i in np.flatnonzero((share < 0).any(axis=1)):  # outside of the simplex: its nearest point
-        positive, _ = nnls(heavy, np.append(wanted[i, :-1], _SUM_WEIGHT))
+        positive, _ = nnls(weighted, np.append(targets[i, :-1], _SUM_WEIGHT))
         share[i] = positive / positive.sum()
     return np.asarray(share)
 
 
 def _grown(lifted: Floats, chosen: NDArray[np.intp]) -> tuple[float, NDArray[np.intp]]:
-    """Grow the simplex of the chosen points until no single corner can be bettered; return its volume and corners."""
+    """Return volume and corners of the simplex of the chosen points, grown until no single corner enlarges it."""
     volume, growing = abs(float(np.linalg.det(lifted[chosen]))), True
     while growing:
         growing = False
@@ -271,20 +273,20 @@ def _principal_axes(spectra: Floats, count: int) -> tuple[Floats, Floats, float]
 
 
 def _frame_spectra(
-    movie: xr.DataArray, grid: WindowGrid, wanted: NDArray[np.intp], nan: NanPolicy
+    movie: xr.DataArray, grid: WindowGrid, numbers: NDArray[np.intp], nan: NanPolicy
 ) -> Iterator[tuple[int, Floats]]:
     """Yield the number of a frame and the flattened amplitudes of its windows."""
-    for index, pixels in read_frames(movie, wanted):
+    for index, pixels in read_frames(movie, numbers):
         frame = finite_pixels(pixels[None], nan=nan, first=index)[0]
         amplitudes = window_amplitudes(cut_windows(frame, grid))
         yield index, amplitudes.reshape(len(amplitudes), -1)
 
 
-def _some_spectra(movie: xr.DataArray, grid: WindowGrid, nan: NanPolicy, rng: np.random.Generator) -> Floats:
+def _sample_spectra(movie: xr.DataArray, grid: WindowGrid, nan: NanPolicy, rng: np.random.Generator) -> Floats:
     """Return spectra of windows drawn from frames that are spread over the movie."""
-    frames = np.unique(np.linspace(0, len(movie) - 1, min(len(movie), _LEARNED_FRAMES)).round().astype(int))
+    frames = np.unique(np.linspace(0, len(movie) - 1, min(len(movie), _SAMPLE_FRAMES)).round().astype(int))
     count = grid.shape[0] * grid.shape[1]
-    each = min(count, max(1, _LEARNED // len(frames)))
+    each = min(count, max(1, _SAMPLE_WINDOWS // len(frames)))
     return np.concatenate(
         [spectra[rng.choice(count, each, replace=False)] for _, spectra in _frame_spectra(movie, grid, frames, nan)]
     )
@@ -299,10 +301,10 @@ def _dataset(
     scale = float(simplex.mean.mean()) or 1.0
     maps = share.reshape(length, ny, nx, components)
     step = 1 / (grid.window * (size or 1.0))
-    per = "1/nm" if size else "1/px"
+    per = f"1/{length_unit(size)}"
     coords: dict[str, Any] = {"time": movie["time"], "endmember": np.arange(components)}
     for dim, centers in zip(("y", "x"), grid.centers, strict=True):
-        attributes = {"units": "nm" if size else "px", "long_name": f"{dim} of the window centre"}
+        attributes = {"units": length_unit(size), "long_name": f"{dim} of the window centre"}
         coords[dim] = (dim, float(movie[dim][0]) + centers * (size or 1.0), attributes)
     for dim, k in (("ky", np.arange(-reach, reach)), ("kx", np.arange(reach))):
         coords[dim] = (dim, k * step, {"units": per, "long_name": f"spatial frequency along {dim[-1]}"})

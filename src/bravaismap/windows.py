@@ -1,4 +1,4 @@
-"""The window grid: where the windows of a frame begin, where their centres lie, and what happens at the edge.
+"""The window grid: the origins and centres of the windows of a frame, which cover it up to its edges.
 
 Windows of side `window` begin every `step` px from the top left corner. If the last one would leave a margin of the
 frame uncovered, one more window is added that ends exactly at the edge, so that every pixel lies in a window. Only a
@@ -7,7 +7,6 @@ step larger than the window leaves gaps, between the windows, and a warning says
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,14 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.errors import InputError
+from bravaismap.conventions import Floats
+from bravaismap.errors import InputError, warn
 
-__all__ = ["WindowGrid", "cut_windows", "window_grid", "window_parts"]
+__all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "missing_share", "window_grid", "window_parts"]
+
+
+#: Side in px of the smallest window: four of the smallest spacings that can be measured.
+SMALLEST_WINDOW = 16
 
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """Windows over a frame.
+    """A grid of windows over a frame.
 
     Attributes
     ----------
@@ -45,14 +49,19 @@ class WindowGrid:
         return len(self.top), len(self.left)
 
     @property
-    def centers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def count(self) -> int:
+        """Number of windows in a frame."""
+        return len(self.top) * len(self.left)
+
+    @property
+    def centers(self) -> tuple[Floats, Floats]:
         """Positions (y, x) of the window centres in px, pixel centres lying at whole numbers."""
         middle = (self.window - 1) / 2
         return (self.top + middle).astype(np.float64), (self.left + middle).astype(np.float64)
 
 
-def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
-    """Lay windows over a frame.
+def window_grid(shape: tuple[int, int], window: int, step: int, least: int = SMALLEST_WINDOW) -> WindowGrid:
+    """Return the grid of windows over a frame.
 
     Parameters
     ----------
@@ -60,31 +69,35 @@ def window_grid(shape: tuple[int, int], window: int, step: int) -> WindowGrid:
         Height and width of the frame in px.
     window, step : int
         Side of a window and distance between windows in px.
+    least : int
+        Side in px of the smallest window that can be measured, which depends on the model.
 
     Raises
     ------
     InputError
-        If the window does not fit into the frame or is smaller than 16 px, or the step is not positive.
+        If the window does not fit into the frame or is smaller than `least`, or the step is not positive.
 
     Warns
     -----
     UserWarning
-        If the step is larger than the window, so that pixels between the windows are not looked at.
+        If the step is larger than the window, so that pixels between the windows are left out.
     """
     if step < 1:
         raise InputError(f"a step of {step} px was given; expected at least 1")
-    if window < 16:
-        raise InputError(f"a window of {window} px was given; expected at least 16")
+    if min(shape) < least:
+        size = f"{shape[0]} × {shape[1]} px"
+        raise InputError(
+            f"a frame of {size} was given; the smallest window of {least} px does not fit: take a larger image"
+        )
+    if window < least:
+        raise InputError(f"a window of {window} px was given; expected at least {least}")
     if window > min(shape):
         raise InputError(
             f"the window of {window} × {window} px does not fit into the frame of {shape[0]} × {shape[1]} px; "
             f"give a window of at most {min(shape)} px"
         )
     if step > window and max(shape) > window:
-        warnings.warn(
-            f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out",
-            stacklevel=1,
-        )
+        warn(f"a step of {step} px is larger than the window of {window} px: the pixels between windows are left out")
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))
 
 
@@ -94,8 +107,19 @@ def cut_windows(frame: NDArray[Any], grid: WindowGrid) -> NDArray[Any]:
     return views[np.ix_(grid.top, grid.left)].reshape(-1, grid.window, grid.window)
 
 
+def missing_share(missing: NDArray[np.bool_], grid: WindowGrid) -> NDArray[np.float64]:
+    """Return which share of the pixels of each window of a frame is missing, row by row: an array (ny · nx,)."""
+    above = np.zeros((missing.shape[0] + 1, missing.shape[1] + 1))
+    above[1:, 1:] = missing.cumsum(0, dtype=np.int64).cumsum(1)
+    rows, columns = np.ix_(grid.top, grid.left)
+    side = grid.window
+    inside = above[rows + side, columns + side] - above[rows, columns + side]
+    inside += above[rows, columns] - above[rows + side, columns]
+    return np.asarray(inside.ravel() / side**2)
+
+
 def window_parts(grid: WindowGrid, most: int) -> Iterator[WindowGrid]:
-    """Yield a grid in parts of at most `most` windows, whose windows one after another are those of the grid."""
+    """Yield a grid in parts of at most `most` windows, in the order of its windows."""
     rows, columns = grid.shape
     if columns <= most:
         together = most // columns

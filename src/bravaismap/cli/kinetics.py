@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, PixelOption, SeedOption
+from bravaismap.cli.answers import beam_answer, growth_answer
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    JsonOption,
+    PixelOption,
+    QuietOption,
+    SeedOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import note, out, print_json
 from bravaismap.errors import InputError
-from bravaismap.terminal import out
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,40 +67,51 @@ def fit(
         typer.Option("--threshold", help="Intensity below which it is void.", show_default="Otsu's"),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
-    from bravaismap.dose import frame_area, physical_growth
-    from bravaismap.growthlaws import LAWS, growth_law
-    from bravaismap.io.growth import export_growth
-    from bravaismap.io.result import open_result
-    from bravaismap.kinetics import compare_laws, fit_growth
+    from bravaismap.export.growth import export_growth
+    from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
+    from bravaismap.kinetics.growth import best_law, compare_laws, fit_growth
+    from bravaismap.kinetics.laws import LAWS, growth_law
+    from bravaismap.result.open import open_result
 
     if law != "auto":
         growth_law(law, onset)
     if threshold is not None and movie is None:
         raise InputError(f"--threshold {threshold:g} was given without --movie, whose intensity it is of")
     phases = open_result(result)
-    known = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
-    area = frame_area(phases.attrs, pixel_size) if known or beam_current is not None or voids is not None else None
-    fraction, std, rate = _curves(phases, lattice, frame_time, _rate(dose_rate, beam_current, area))
-    interval = _interval(baseline, rate)
-    laws = compare_laws(fraction, laws=LAWS, baseline=interval, std=std)
+    calibrated = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
+    area = frame_area(phases.attrs, pixel_size) if calibrated or beam_current is not None or voids is not None else None
+    rate = _rate(dose_rate, beam_current, area)
+    curve = fraction_curve(phases, lattice, frame_time=frame_time, rate=rate)
+    times = _interval(baseline)
+    interval = None if times is None else curve.interval(*times)
+    laws = compare_laws(curve.fraction, laws=LAWS, baseline=interval, std=curve.std)
     if law == "auto":
-        law, _, with_onset = str(laws["law"].values[0]).partition(" ")
-        onset = bool(with_onset)
+        law, onset = best_law(laws)
     growth = fit_growth(
-        fraction, law=law, onset=onset, baseline=interval, std=std, bootstrap=bootstrap, seed=seed
+        curve.fraction, law=law, onset=onset, baseline=interval, std=curve.std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
-    others = {} if movie is None else {"thresholded": _thresholded(movie, dataset, phases, threshold, fraction)}
+    read = Reading(dataset, channel, frames, crop, bin)
+    curves = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, curve.fraction)}
     folder = output or result.resolve().parent
-    written = export_growth(growth, folder, physical=physical, laws=laws, others=others)
+    written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    if json:
+        print_json(growth_answer(growth, physical, laws, written))
+        return
     _print_growth(growth, physical, laws)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -107,34 +131,38 @@ def beam(
         float | None,
         typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
 
-    from bravaismap.knockon import displacement_table, displacements_per_atom
+    from bravaismap.kinetics.knock_on import displacement_table, displacements_per_atom
 
-    for name, given in (("--dose", dose), ("--dose-rate", dose_rate)):
-        if given is not None and not given > 0:
-            raise InputError(f"{name} {given:g} was given; expected a positive number")
-    found = displacement_table(element, energy, displacement_energy)
+    for name, value in (("--dose", dose), ("--dose-rate", dose_rate)):
+        if value is not None and not value > 0:
+            raise InputError(f"{name} {value:g} was given; expected a positive number")
+    displacements = displacement_table(element, energy, displacement_energy)
+    if json:
+        print_json(beam_answer(displacements, dose, dose_rate))
+        return
     table = Table("", "in", "T_d (eV)", "T_max (eV)", "threshold (kV)", "σ (barn)")
-    for name, given in (("dpa", dose), ("dpa/s", dose_rate)):
-        if given is not None:
+    for name, value in (("dpa", dose), ("dpa/s", dose_rate)):
+        if value is not None:
             table.add_column(name)
-    for i in range(found.sizes["case"]):
-        one = found.isel(case=i)
-        area = float(one["cross_section"])
-        cells = [f"{float(one[name]):.4g}" for name in ("displacement_energy", "energy_transfer", "threshold")]
-        cells[0] += "" if bool(one["confirmed"]) else " ?"
-        dpa = [f"{float(displacements_per_atom(area, given)):.3g}" for given in (dose, dose_rate) if given is not None]
-        table.add_row(str(one["element"].values), str(one["compound"].values), *cells, f"{area:.3g}", *dpa)
+    for i in range(displacements.sizes["case"]):
+        case = displacements.isel(case=i)
+        area = float(case["cross_section"])
+        cells = [f"{float(case[name]):.4g}" for name in ("displacement_energy", "energy_transfer", "threshold")]
+        cells[0] += "" if bool(case["confirmed"]) else " ?"
+        dpa = [f"{float(displacements_per_atom(area, value)):.3g}" for value in (dose, dose_rate) if value is not None]
+        table.add_row(str(case["element"].values), str(case["compound"].values), *cells, f"{area:.3g}", *dpa)
     out.print(table)
-    for source in dict.fromkeys(str(source) for source in found["source"].values if source != "given"):
-        cases = found.isel(case=(found["source"] == source).values)
+    for source in dict.fromkeys(str(source) for source in displacements["source"].values if source != "given"):
+        cases = displacements.isel(case=(displacements["source"] == source).values)
         names = ", ".join(dict.fromkeys(str(name) for name in cases["compound"].values))
         kind = "" if not bool(cases["two_dimensional"].any()) else " (one layer)"
         out.print(f"T_d of {names}{kind}: {source}", highlight=False)
-    if not bool(found["confirmed"].all()):
+    if not bool(displacements["confirmed"].all()):
         out.print(
             "?: not compared with the printed page; look it up before you publish, and give it with "
             "--displacement-energy if it differs",
@@ -144,61 +172,31 @@ def beam(
     out.print("atoms at rest, collisions only: vibration and electronic excitation displace more", highlight=False)
 
 
-def _curves(phases: Any, lattice: str, frame_time: float | None, rate: float | None) -> tuple[Any, Any, float]:
-    """Return a fraction and its σ over time or dose, and what the time was multiplied with."""
-    from bravaismap.conventions import ALIASES, nearest_names
-    from bravaismap.dose import over_dose
-
-    names = [str(name) for name in phases["lattice"].values]
-    chosen = lattice if lattice in names else ALIASES.get(lattice, lattice)
-    if chosen not in names:
-        raise InputError(f"no class of the result is called {lattice!r}; the nearest names are "
-                         f"{nearest_names(lattice, names)}")  # fmt: skip
-    curves = phases[["fraction", "fraction_std"]].sel(lattice=chosen).load()
-    if frame_time is not None:
-        if phases["time"].attrs.get("units", "frame") != "frame":
-            raise InputError("--frame-time was given, but the result has its time in s already")
-        curves = curves.assign_coords(time=("time", phases["time"].values * frame_time, {"units": "s"}))
-    if rate is None:
-        return curves["fraction"], curves["fraction_std"], 1.0
-    return over_dose(curves["fraction"], rate), curves["fraction_std"], rate
-
-
-def _thresholded(
-    movie: str, dataset: str | None, phases: Any, level: float | None, fraction: xr.DataArray
-) -> xr.DataArray:
+def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
-    from bravaismap.io.read import read
-    from bravaismap.thresholding import agreement, spacing_of, threshold_voids
+    from bravaismap.domains.thresholding import thresholded_fraction
 
-    frames = read(movie, dataset=dataset)
-    if len(frames) != fraction.size:
-        raise InputError(
-            f"{movie} has {len(frames)} frames, the result {fraction.size}; give the movie that was mapped"
-        )
-    voids, chosen = threshold_voids(frames.values, spacing_of(phases), level)
-    dark = fraction.copy(data=voids.mean(axis=(1, 2)))
-    found = agreement(fraction.values, dark.values)
-    relative = "" if found.relative is None else f", {100 * found.relative:.0f} % of the latter"
-    out.print(
-        f"intensity below {chosen:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs by "
-        f"{100 * found.mean:+.2f} % of the frame on average, {100 * found.rms:.2f} % rms{relative}; they "
-        f"correlate at {found.correlation:.3f}",
-        highlight=False,
+    dark = thresholded_fraction(phases, read(movie, timed=False), fraction, level)
+    agreement = dark.agreement
+    relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
+    note(
+        f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
+        f"by {100 * agreement.mean:+.2f} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
+        f"correlate at {agreement.correlation:.3f}"
     )
-    return dark
+    return dark.fraction
 
 
 def _rate(dose_rate: float | None, current: float | None, area: float | None) -> float | None:
-    from bravaismap import dose
+    from bravaismap.kinetics import dose
 
     if dose_rate is not None and current is not None:
         raise InputError("--dose-rate and --beam-current were both given; give one of them")
     return dose_rate if current is None or area is None else dose.dose_rate(current, area)
 
 
-def _interval(text: str | None, rate: float) -> tuple[float, float] | None:
-    """Return what ``t0:t1`` means on the axis of the fit."""
+def _interval(text: str | None) -> tuple[float, float] | None:
+    """Return the times that ``t0:t1`` means."""
     if text is None:
         return None
     try:
@@ -207,23 +205,23 @@ def _interval(text: str | None, rate: float) -> tuple[float, float] | None:
         raise InputError(f"--baseline {text} was given; expected t0:t1, such as 0:100") from None
     if not first < last:
         raise InputError(f"--baseline {text} was given; expected the earlier time first")
-    return first * rate, last * rate
+    return first, last
 
 
 def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset) -> None:
     from rich.table import Table
 
-    about = growth.attrs
-    out.print(f"{about['formula']}, t in {about['time_unit']}, {about['frames_fitted']} frames", highlight=False)
+    card = growth.attrs
+    out.print(f"{card['formula']}, t in {card['time_unit']}, {card['frames_fitted']} frames", highlight=False)
     table = Table("", "value", "68 %", "95 %", "unit")
     rows = [growth.sel(parameter=n) for n in growth["parameter"].values]
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]
-    for one in rows:
-        name = str(one["parameter"].values if "parameter" in one.coords else one["quantity"].values)
-        ends = ["–".join(f"{end:.4g}" for end in pair) for pair in one["interval"].values]
-        unit = str(one["unit"].values)
+    for row in rows:
+        name = str(row["parameter"].values if "parameter" in row.coords else row["quantity"].values)
+        ends = ["–".join(f"{end:.4g}" for end in pair) for pair in row["interval"].values]
+        unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
-        table.add_row(name.replace("_", " "), f"{float(one['value']):.4g}", *ends, "" if unit == "1" else unit)
+        table.add_row(name.replace("_", " "), f"{float(row['value']):.4g}", *ends, "" if unit == "1" else unit)
     out.print(table)
     names = [str(name) for name in growth["parameter"].values]
     pairs = [
@@ -233,17 +231,17 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     ]
     out.print(f"correlations: {'; '.join(pairs)}", highlight=False)
     out.print(
-        f"intervals: {about['interval_method']}; reduced χ² {about['reduced_chi_square']:.2f}; residuals of "
-        f"neighbouring frames correlate at {about['residual_autocorrelation']:.2f}",
+        f"intervals: {card['interval_method']}; reduced χ² {card['reduced_chi_square']:.2f}; residuals of "
+        f"neighbouring frames correlate at {card['residual_autocorrelation']:.2f}",
         highlight=False,
     )
     choice = Table("law", "parameters", "ΔAICc", "weight")
-    for one in (laws.sel(law=name) for name in laws["law"].values):
-        refused = str(one["refused"].values)
-        cells = [f"{float(one['difference']):.1f}", f"{float(one['weight']):.2f}"]
+    for fitted in (laws.sel(law=name) for name in laws["law"].values):
+        refused = str(fitted["refused"].values)
+        cells = [f"{float(fitted['difference']):.1f}", f"{float(fitted['weight']):.2f}"]
         if refused:
             cells = [f"{refused.partition(' ')[0]} not determined", ""]
-        choice.add_row(str(one["law"].values), str(int(one["parameters"])), *cells)
+        choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
     out.print(choice)
     if physical is None:
         out.print("areas in nm² need the pixel size: give it in nm with --pixel-size", highlight=False)

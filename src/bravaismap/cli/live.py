@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, PATIENCE, SETTLE
 from bravaismap.cli.options import (
+    DEFAULT_NAN,
+    BinOption,
+    ChannelOption,
+    CropOption,
     DatasetOption,
     DeviceOption,
     DistortionOption,
     FrameTimeOption,
     ModelOption,
-    Nan,
     NanOption,
     PixelOption,
     SamplesOption,
     SeedOption,
+    WindowOption,
 )
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import err, out
 from bravaismap.errors import InputError
-from bravaismap.terminal import err, out
 
 if TYPE_CHECKING:
-    from bravaismap.live import Frame
+    from bravaismap.live.watching import Frame
 
 __all__ = ["watch"]
 
@@ -33,24 +38,30 @@ __all__ = ["watch"]
 def watch(
     folder: Annotated[Path | None, typer.Argument(help="Folder in which images appear.", show_default=False)] = None,
     follow: Annotated[
-        Path | None, typer.Option("--follow", help="One stack that grows (npy, HDF5, TIFF, …), instead of a folder.")
+        Path | None, typer.Option("--follow", help="One file that grows (npy, HDF5, TIFF, …), instead of a folder.")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-live/NAME.zarr"),
     ] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="Which files of the folder, such as '*.tif'.")] = "*",
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 32,
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    window: WindowOption = AUTO,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", help="Distance between windows in px.", show_default="a quarter of the window"),
+    ] = DEFAULTS.step,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    channel: ChannelOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    nan: NanOption = DEFAULT_NAN,
     alarm: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,10 +69,10 @@ def watch(
         ),
     ] = None,
     alarm_frames: Annotated[int, typer.Option("--alarm-frames", help="Frames that an alarm looks at.")] = 3,
-    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = 0.5,
+    settle: Annotated[float, typer.Option("--settle", help="Seconds for which a file must not have changed.")] = SETTLE,
     patience: Annotated[
         float, typer.Option("--patience", help="Seconds after which a file that stays unreadable is left out.")
-    ] = 30.0,
+    ] = PATIENCE,
     until_idle: Annotated[
         float | None,
         typer.Option("--until-idle", help="Stop after so many seconds without a new frame.", show_default="never"),
@@ -70,19 +81,24 @@ def watch(
     """Classify frames as they appear; stop with Ctrl-C, and the same command goes on where it stopped."""
     if (folder is None) == (follow is None):
         raise InputError("expected either a folder to watch or --follow FILE")
-    from bravaismap.live import FolderSource, StackSource
-    from bravaismap.live import watch as watch_frames
-    from bravaismap.models import load_model
-    from bravaismap.watch import Alarm, parse_rule
+    from bravaismap.classify.models import load_model
+    from bravaismap.live.alarms import Alarm, parse_rule
+    from bravaismap.live.watching import FolderSource, StackSource
+    from bravaismap.live.watching import watch as watch_frames
 
     classifier = load_model(model, distortion, device)
-    rules = [Alarm(parse_rule(text, classifier.classes), alarm_frames) for text in alarm or []]
+    rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
     source: FolderSource | StackSource
     if folder is not None:
-        source = FolderSource(folder, pattern, settle, patience, dataset=dataset, pixel_size=pixel_size)
+        source = FolderSource(
+            folder, pattern, settle, patience, dataset=dataset, channel=channel, crop=crop, bin=bin,
+            pixel_size=pixel_size,
+        )  # fmt: skip
     else:
         assert follow is not None
-        source = StackSource(follow, dataset, settle, pixel_size)
+        if channel is not None:
+            raise InputError(f"--channel {channel} was given with --follow; a stack that grows has one")
+        source = StackSource(follow, dataset, settle, pixel_size=pixel_size, crop=crop, bin=bin)
     name = (folder or follow or Path()).resolve().stem
     target = output or Path(f"{name}-live") / f"{name}.zarr"
     out.print(f"watching {source}; result: {target}", highlight=False, soft_wrap=True)
@@ -105,6 +121,6 @@ def _print(frame: Frame) -> None:
     shares = ", ".join(f"{display_name(name)} {100 * share:.1f} %" for name, share in largest if share >= 0.0005)
     text = f"{line['frame']:5d}  {line['source']}  {shares}  ({frame.seconds:.2f} s)"
     out.print(text, highlight=False, markup=False, soft_wrap=True)
-    for one in frame.alarms:
-        text = f"alarm: {one['alarm']}: {100 * one['fraction']:.1f} %, {100 * one['per_frame']:+.2f} % per frame"
-        err.print(f"{text} ({one['source']})", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    for alarm in frame.alarms:
+        text = f"alarm: {alarm.alarm}: {100 * alarm.fraction:.1f} %, {100 * alarm.per_frame:+.2f} % per frame"
+        err.print(f"{text} ({alarm.source})", style="bold red", highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 
 from bravaismap.cli.options import OverwriteOption, SeedOption, SimulationKind
 from bravaismap.cli.start import app
-from bravaismap.terminal import out, progress, stages
+from bravaismap.cli.terminal import out, progress, stages
 
 __all__ = ["models", "simulate", "train"]
 
@@ -27,23 +27,23 @@ def simulate(
     number: Annotated[int, typer.Option("-n", "--number", help="Number of windows, or of frames of a film.")] = 30,
     size: Annotated[
         int | None,
-        typer.Option(help="Side in px.", show_default="128, film: 512"),
+        typer.Option(help="Side in px.", show_default="128, broken: 384, film: 512"),
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Simulate labelled windows, or the movie of a film that decomposes, with the truth stored beside it."""
-    from bravaismap.io.simulated import write_film, write_windows
+    from bravaismap.simulate.writing import write_film, write_windows
 
     with progress("simulate", number, "frames" if kind is SimulationKind.FILM else "windows") as advance:
         if kind is SimulationKind.FILM and recipes is None:
-            from bravaismap.film import simulate_film
+            from bravaismap.simulate.film import simulate_film
 
             write_film(simulate_film(number, size or 512, seed=seed, progress=advance), output, overwrite=overwrite)
         else:
-            from bravaismap.simulation import simulate as simulate_windows
+            from bravaismap.simulate.windows import simulate as simulate_windows
 
-            windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size or 128, progress=advance)
+            windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size, progress=advance)
             write_windows(windows, output, overwrite=overwrite)
     out.print(f"wrote {output}", highlight=False)
 
@@ -73,8 +73,8 @@ def train(
     """Train a network on simulated windows; the same command continues an interrupted training."""
     from dataclasses import replace
 
-    from bravaismap.train import train as train_network
-    from bravaismap.train import training_plan
+    from bravaismap.train.training import train as train_network
+    from bravaismap.train.training import training_plan
 
     changes: dict[str, Any] = {"recipes": recipes, "images": images, "epochs": epochs}
     plan = replace(training_plan(preset), **{key: value for key, value in changes.items() if value is not None})
@@ -97,9 +97,9 @@ def train(
 @app.command()
 def models() -> None:
     """List the models by name, with what their cards say."""
-    from bravaismap.models import MODELS, load_model
+    from bravaismap.classify.models import MODELS, load_model
 
     for name in MODELS:
-        model = load_model(name)
+        model = load_model(name).record
         alias = "" if model.name == name else f" (is {model.name})"
         out.print(f"{name}{alias}: {model.description}", highlight=False)

@@ -7,30 +7,47 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULTS, LARGEST_SEED
+from bravaismap.cli.terminal import be_quiet
+
 __all__ = [
+    "DEFAULT_NAN",
+    "BinOption",
+    "ChannelOption",
+    "CropOption",
     "DatasetOption",
     "DeviceOption",
     "DistortionOption",
     "FrameTimeOption",
+    "FramesOption",
+    "JsonOption",
     "ModelOption",
     "Nan",
     "NanOption",
     "OverwriteOption",
     "PixelOption",
+    "QuietOption",
     "SamplesOption",
     "SchedulerOption",
     "SeedOption",
     "SimulationKind",
     "SpectrumChoice",
+    "StepOption",
+    "WindowOption",
     "WorkersOption",
 ]
 
 
 class Nan(StrEnum):
-    """What to do with NaN and infinite pixels."""
+    """What to do with NaN and infinite pixels: they were never measured, or are filled, or an error."""
 
+    MISSING = "missing"
     RAISE = "raise"
     FILL = "fill"
+
+
+#: What is done when nothing is said.
+DEFAULT_NAN = Nan(DEFAULTS.nan)
 
 
 class SpectrumChoice(StrEnum):
@@ -47,7 +64,15 @@ class SimulationKind(StrEnum):
     SIMULATED = "simulated"
     REALISTIC = "realistic"
     WIDE = "wide"
+    BROKEN = "broken"
     FILM = "film"
+
+
+def _hushed(asked: bool) -> bool:
+    """Keep lines that are no answer to itself where that was asked for."""
+    if asked:
+        be_quiet()
+    return asked
 
 
 ModelOption = Annotated[str, typer.Option("--model", help="Model by name (see `models`) or a .safetensors file.")]
@@ -60,9 +85,9 @@ DistortionOption = Annotated[
     typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="Where to compute: cpu, cuda (a graphics card), or auto for one if there is.")
+    str, typer.Option("--device", help="Where to compute: cpu, cuda (a GPU), or auto for a GPU if there is one.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of all randomness.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of all randomness.")]
 PixelOption = Annotated[
     float | None,
     typer.Option("--pixel-size", help="Side of a pixel in nm.", show_default=False),
@@ -75,7 +100,37 @@ DatasetOption = Annotated[
     str | None,
     typer.Option("--dataset", help="Which image of a file that holds several (HDF5 path, npz key, channel)."),
 ]
-NanOption = Annotated[Nan, typer.Option("--nan", help="What to do with NaN and infinite pixels.")]
+ChannelOption = Annotated[
+    str | None,
+    typer.Option("--channel", help="Channel or detector by name or number; red, green or blue of a picture."),
+]
+WindowOption = Annotated[
+    str,
+    typer.Option("--window", metavar="auto|N", help="Side of a window in px; auto: ten cells of the lattice."),
+]
+StepOption = Annotated[
+    int | None,
+    typer.Option("--step", help="Distance between windows in px.", show_default="an eighth of the window"),
+]
+FramesOption = Annotated[
+    str | None,
+    typer.Option("--frames", help="Frames first:end or first:end:step, such as 10:50:2; from 0.", show_default="all"),
+]
+CropOption = Annotated[
+    str | None,
+    typer.Option("--crop", help="Rows and columns y0:y1,x0:x1 in px, or in nm as in 0:5,2:8nm.", show_default="all"),
+]
+BinOption = Annotated[int, typer.Option("--bin", help="Average N × N pixels into one.", metavar="N")]
+NanOption = Annotated[
+    Nan,
+    typer.Option("--nan", help="NaN and infinite pixels: missing (never measured), fill from neighbours, or raise."),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="The answer, warnings and errors alone.", callback=_hushed, is_eager=True)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object and nothing else.", callback=_hushed, is_eager=True)
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")]
 SchedulerOption = Annotated[
     str | None,

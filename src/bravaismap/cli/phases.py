@@ -4,37 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import degrees
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, Settings
+from bravaismap.cli.answers import classification_answer, map_answer
 from bravaismap.cli.options import (
+    DEFAULT_NAN,
+    BinOption,
+    ChannelOption,
+    CropOption,
     DatasetOption,
     DeviceOption,
     DistortionOption,
+    FramesOption,
     FrameTimeOption,
+    JsonOption,
     ModelOption,
-    Nan,
     NanOption,
     OverwriteOption,
     PixelOption,
+    QuietOption,
     SamplesOption,
     SchedulerOption,
     SeedOption,
     SpectrumChoice,
+    StepOption,
+    WindowOption,
     WorkersOption,
 )
+from bravaismap.cli.reading import Reading, default_output
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import note, opening, out, print_classification, print_json, progress
 from bravaismap.errors import InputError
-from bravaismap.terminal import out, print_classification, progress
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bravaismap.movie import NanPolicy
-    from bravaismap.phases import PhaseMap
+    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["classify", "demo", "export", "map_movie"]
 
@@ -42,31 +53,37 @@ __all__ = ["classify", "demo", "export", "map_movie"]
 @app.command()
 def classify(
     images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     preprocessing: Annotated[
         SpectrumChoice, typer.Option(help="Reach of a network's spectrum; `paper`: the central quarter.")
     ] = SpectrumChoice.AUTO,
     pixel_size: PixelOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    nan: NanOption = DEFAULT_NAN,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Also write the table to this file."),
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
-    from bravaismap.io.read import read
-    from bravaismap.models import load_model
-    from bravaismap.predict import classify as classify_images
+    from bravaismap.classify.models import load_model
+    from bravaismap.phases.image import classify as classify_images
 
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size)
     for source in images:
-        movie = read(source, dataset=dataset, pixel_size=pixel_size)
+        movie = read(source, timed=False)
         with _naming(source):
             result = classify_images(
                 movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
@@ -74,12 +91,16 @@ def classify(
         name = Path(source).name
         several = result.sizes["image"] > 1
         rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
-    print_classification(rows)
     if csv is not None:
-        from bravaismap.io.export import export_classification
+        from bravaismap.export.tables import export_classification
 
         export_classification([(name, result.isel(image=i)) for name, result, i in rows], csv)
-        out.print(f"wrote {csv}", highlight=False)
+    if json:
+        print_json(classification_answer(rows))
+    else:
+        print_classification(rows)
+    if csv is not None:
+        note(f"wrote {csv}")
 
 
 @app.command(name="map")
@@ -89,17 +110,21 @@ def map_movie(
         Path | None,
         typer.Option("-o", "--output", help="Result folder (.zarr).", show_default="NAME-phases/NAME.zarr"),
     ] = None,
-    window: Annotated[int, typer.Option(help="Side of a window in px.")] = 128,
-    step: Annotated[int, typer.Option(help="Distance between windows in px.")] = 16,
-    model: ModelOption = "default",
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
-    samples: SamplesOption = None,
-    seed: SeedOption = 0,
+    window: WindowOption = AUTO,
+    step: StepOption = DEFAULTS.step,
+    model: ModelOption = DEFAULT_MODEL,
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
+    samples: SamplesOption = DEFAULTS.samples,
+    seed: SeedOption = DEFAULTS.seed,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
-    nan: NanOption = Nan.RAISE,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    nan: NanOption = DEFAULT_NAN,
     unmix: Annotated[
         int | None,
         typer.Option("--unmix", min=2, help="Also unmix the spectra into so many pure ones.", show_default=False),
@@ -118,32 +143,38 @@ def map_movie(
     overwrite: OverwriteOption = False,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
-    from bravaismap.io.read import read
-    from bravaismap.models import load_model
+    from bravaismap.classify.models import chosen_model
+    from bravaismap.phases.first_look import settled
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
-    classifier = load_model(model, distortion, device)
-    frames = read(movie, dataset=dataset, pixel_size=pixel_size, frame_time=frame_time)
-    name = _name_of(movie)
-    target = output or Path(f"{name}-phases") / f"{name}.zarr"
+    with _naming(movie):
+        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
+    settings = replace(settings, model=chosen_model(settings))
+    images = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)(movie)
+    target = output or default_output(movie)
     written: list[Path] = []
     with _naming(movie):
         if align:
-            frames, written = _at_rest(frames, target.parent, max_shift, nan.value)
-        result = _map(
-            frames, target, window=window, step=step, model=classifier, samples=samples, seed=seed,
-            nan=nan.value, overwrite=overwrite, scheduler=scheduler, workers=workers,
-        )  # fmt: skip
-    written += _write_tables_and_figures(result, target.parent, frames)
+            images, written = _at_rest(images, target.parent, max_shift, nan.value)
+        settings = settled(settings, images)
+        if settings.window_reason:
+            opening(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
+        result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
+    written += _write_tables_and_figures(result, target.parent, images)
     if unmix is not None:
         with _naming(movie):
-            written += _unmix(frames, unmix, target.parent, window=window, step=step, seed=seed, nan=nan.value)
+            written += _unmix(images, unmix, target.parent, settings)
+    if json:
+        print_json(map_answer(result, target, written))
+        return
     out.print(_table_of(result), highlight=False)
-    out.print(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}", highlight=False)
-    out.print(f"next: bravaismap export {target} --video", highlight=False)
+    note(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}")
+    note(f"next: bravaismap export {target} --video")
 
 
 @app.command()
@@ -184,15 +215,21 @@ def export(
         typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
     ] = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.io.export import export_csv, export_figures, export_report, export_video
-    from bravaismap.io.read import read
-    from bravaismap.io.result import open_result
+    from bravaismap.export.figures import export_figures
+    from bravaismap.export.report import export_report
+    from bravaismap.export.tables import export_csv
+    from bravaismap.export.video import export_video
+    from bravaismap.result.open import open_result
 
     region = _region(reference)
     if region and not strain:
@@ -201,7 +238,7 @@ def export(
     folder = output or result.resolve().parent
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or exchanged)
-    images = None if movie is None else read(movie, dataset=dataset)
+    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
@@ -219,7 +256,7 @@ def export(
     for write in exchanged:
         written += write(phases, folder)
     for path in written:
-        out.print(f"wrote {path}", highlight=False)
+        note(f"wrote {path}")
 
 
 @app.command()
@@ -227,13 +264,13 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path("bravaismap-demo"),
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
     size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
-    seed: SeedOption = 0,
+    seed: SeedOption = DEFAULTS.seed,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
-    from bravaismap.film import simulate_film
-    from bravaismap.io.export import export_video
-    from bravaismap.io.read import read
-    from bravaismap.io.simulated import write_film
+    from bravaismap.export.video import export_video
+    from bravaismap.read.reading import read
+    from bravaismap.simulate.film import simulate_film
+    from bravaismap.simulate.writing import write_film
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
@@ -241,7 +278,7 @@ def demo(
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
     movie = read(film, dataset="image")
-    result = _map(movie, output / "film.zarr", overwrite=True, seed=seed)
+    result = _map(movie, output / "film.zarr", Settings(seed=seed), overwrite=True)
     written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
     with progress("video", frames, "frames") as advance:
         written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
@@ -257,67 +294,69 @@ def demo(
     )
 
 
-def _map(frames: xr.DataArray, target: Path, **options: Any) -> PhaseMap:
+def _map(
+    frames: xr.DataArray,
+    target: Path,
+    settings: Settings,
+    *,
+    overwrite: bool,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> PhaseMap:
     """Map with a progress bar that counts windows."""
-    from bravaismap.predict import map_phases
-    from bravaismap.windows import window_grid
+    from bravaismap.phases.first_look import grid_of
+    from bravaismap.phases.map import map_movie
 
-    grid = window_grid(
-        (frames.sizes["y"], frames.sizes["x"]), options.get("window", 128), options.get("step", 16)
-    )  # fmt: skip
-    per_frame = grid.shape[0] * grid.shape[1]
+    per_frame = grid_of(settings, frames).count
     with progress("map", len(frames) * per_frame, "windows") as advance:
-        return map_phases(
-            frames, output=target, progress=lambda done, _: advance(done * per_frame), **options
+        return map_movie(
+            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers,
+            progress=lambda done, _: advance(done * per_frame),
         )  # fmt: skip
 
 
-def _unmix(frames: xr.DataArray, components: int, folder: Path, **options: Any) -> list[Path]:
-    """Unmix with a progress bar, and write what was found."""
-    from bravaismap.io.export import export_unmixing
+def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
+    """Unmix with a progress bar, and write the components."""
+    from bravaismap.export.figures import export_unmixing
+    from bravaismap.phases.first_look import grid_of
     from bravaismap.unmixing import unmix
 
+    grid = grid_of(settings, frames)
     with progress("unmix", len(frames), "frames") as advance:
-        unmixed = unmix(frames, components, progress=lambda done, _: advance(done), **options)
+        unmixed = unmix(
+            frames, components, window=grid.window, step=grid.step, seed=settings.seed, nan=settings.nan,
+            progress=lambda done, _: advance(done),
+        )  # fmt: skip
     return export_unmixing(unmixed, folder)
 
 
 def _at_rest(
     movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
 ) -> tuple[xr.DataArray, list[Path]]:
-    """Register and align a movie; write and tell how the specimen drifts."""
-    from bravaismap.drift import align, register
-    from bravaismap.io.track import export_track
+    """Register and align a movie; write and print how the specimen drifts."""
+    from bravaismap.drift.alignment import align, drift_summary, register
+    from bravaismap.export.drift_track import export_track
 
     with progress("register", len(movie), "frames") as advance:
         track = register(movie, max_shift, nan=nan, progress=advance)
     written = export_track(track, folder)
     moved = align(movie, track)
     height, width = moved.shape[1:]
-    farthest = float(((track["dy"] ** 2 + track["dx"] ** 2) ** 0.5).max())
-    unsure = int((track["quality"] < 0.9).sum())
-    out.print(
-        f"drift: up to {farthest:.1f} px from the first frame (σ of the last {float(track['std'][-1]):.2g} px); "
+    drift = drift_summary(track)
+    doubtful = drift.doubtful_frames
+    note(
+        f"drift: up to {drift.largest:.1f} px from the first frame (σ of the last {drift.last_std:.2g} px); "
         f"{height} × {width} px are common to all frames"
-        + (f"; {unsure} frames may be off by a lattice vector, see drift.csv" if unsure else ""),
-        highlight=False,
-        soft_wrap=True,
+        + (f"; {doubtful} frames may be off by a lattice vector, see drift.csv" if doubtful else "")
     )
     return moved, written
-
-
-def _name_of(movie: str) -> str:
-    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a glob."""
-    path = Path(movie)
-    if any(letter in path.name for letter in "*?["):
-        path = path.parent
-    return path.resolve().stem if path.exists() else path.stem or "movie"
 
 
 def _write_tables_and_figures(
     result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
 ) -> list[Path]:
-    from bravaismap.io.export import export_csv, export_figures
+    from bravaismap.export.figures import export_figures
+    from bravaismap.export.tables import export_csv
 
     return [*export_csv(result, folder), *export_figures(result, folder, images=movie, void=void)]
 
@@ -338,59 +377,54 @@ def _region(text: str | None) -> dict[str, slice]:
 
 def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
     from bravaismap.conventions import display_name
-    from bravaismap.io.export import export_strain
-    from bravaismap.lattice import cell_from_basis
-    from bravaismap.strain import strain_map
+    from bravaismap.export.figures import export_strain
+    from bravaismap.phases.strain import reference_lattice, strain_map
 
-    found = strain_map(result, region or None)
-    a, b, gamma, _ = cell_from_basis(found["reference_basis"].values)
-    unit, about = found["reference_basis"].attrs["units"], found.attrs
+    strain = strain_map(result, region or None)
+    reference = reference_lattice(strain)
     out.print(
-        f"reference: {display_name(about['reference_class'])}, a {a:.5g} {unit}, b {b:.5g} {unit}, "
-        f"γ {degrees(gamma):.2f}°, from {about['reference_windows']} windows; its own error: "
-        f"ε {max(about[f'reference_{name}_std'] for name in ('exx', 'eyy', 'exy')):.2g} %, "
-        f"rotation {about['reference_rotation_std']:.2g}°",
+        f"reference: {display_name(reference.lattice)}, a {reference.a:.5g} {reference.unit}, "
+        f"b {reference.b:.5g} {reference.unit}, γ {reference.gamma:.2f}°, from {reference.windows} windows; "
+        f"its own error: ε {reference.strain_std:.2g} %, rotation {reference.rotation_std:.2g}°",
         highlight=False,
         soft_wrap=True,
     )
-    return export_strain(found, folder)
+    return export_strain(strain, folder)
 
 
 def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
-    from bravaismap.conventions import NONE
-    from bravaismap.domains import domain_maps, find_domains
-    from bravaismap.io.export import export_domains, some_frames
-    from bravaismap.voidarea import corrected_fraction
+    from bravaismap.domains.finding import domain_count, domain_maps, find_domains
+    from bravaismap.domains.void_area import last_void_share
+    from bravaismap.export.figures import export_domains
+    from bravaismap.show.axes import drawn_frames
 
-    found = find_domains(result, movie=images)
-    tracks = len({(str(n), int(t)) for n, t in zip(found["lattice"].values, found["track"].values, strict=True)})
-    out.print(f"{tracks} domains in {len(set(found['frame'].values.tolist()))} frames", highlight=False)
-    if images is None and NONE in result["lattice"].values:
-        mean = float(result["fraction"].sel(lattice=NONE)[-1])
-        corrected = float(corrected_fraction(result, found)[-1])
-        if corrected == corrected:
-            out.print(
-                f"voids in the last frame: mean probability {100 * mean:.1f} %, corrected for the window "
-                f"{100 * corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
-                highlight=False,
-            )
-    maps = domain_maps(result, some_frames(result), movie=images) if draw else None
-    return export_domains(found, folder, maps=maps, images=images)
+    domains = find_domains(result, movie=images)
+    frames = set(domains["frame"].values.tolist())
+    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    voids = last_void_share(result, domains) if images is None else None
+    if voids is not None:
+        out.print(
+            f"voids in the last frame: mean probability {100 * voids.mean_probability:.1f} %, corrected for the window "
+            f"{100 * voids.corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
+            highlight=False,
+        )
+    maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
+    return export_domains(domains, folder, maps=maps, images=images)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
     """Return the functions that write the formats of other programs that were asked for."""
-    from bravaismap.io.exchange import export_hspy, export_netcdf, export_ome_tiff
+    from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
 
     asked = ((hspy, export_hspy), (ome_tiff, export_ome_tiff), (netcdf, export_netcdf))
     return [write for wanted, write in asked if wanted]
 
 
 def _table_of(result: PhaseMap) -> str:
-    from bravaismap.phases import phase_table
+    from bravaismap.result.phase_map import phase_summary
 
-    return phase_table(result)
+    return phase_summary(result)
 
 
 @contextmanager

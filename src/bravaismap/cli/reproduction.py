@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL
 from bravaismap.cli.start import app
-from bravaismap.terminal import out, stages
+from bravaismap.cli.terminal import out, stages
 
 __all__ = ["reproduce"]
 
@@ -21,18 +22,18 @@ def reproduce(
     ] = False,
     model: Annotated[
         str, typer.Option("--model", help="Model beside the paper's network (see `models`), or a .safetensors file.")
-    ] = "default",
+    ] = DEFAULT_MODEL,
     image: Annotated[
         str | None, typer.Option("--image", help="An image of yours for Fig. 5, instead of simulated graphene.")
     ] = None,
     train: Annotated[
-        bool, typer.Option("--train", help="Train the paper's network anew, instead of taking the shipped one.")
+        bool, typer.Option("--train", help="Train the paper's network first, instead of taking the shipped one.")
     ] = False,
 ) -> None:
     """Make every figure and number of the paper, and a report that sets them beside it; continues where it stopped."""
     from bravaismap.reproduce import FULL, QUICK
     from bravaismap.reproduce import reproduce as reproduce_paper
-    from bravaismap.reproduce.comparison import shown
+    from bravaismap.reproduce.paper_table import shown
 
     with stages() as advance:
         results = reproduce_paper(

@@ -1,4 +1,4 @@
-"""The command that says how good models are: evaluate."""
+"""The command that measures models: evaluate."""
 
 from __future__ import annotations
 
@@ -10,43 +10,47 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import DeviceOption, DistortionOption, SamplesOption, SeedOption
 from bravaismap.cli.start import app
+from bravaismap.cli.terminal import out, progress
 from bravaismap.errors import InputError
-from bravaismap.terminal import out, progress
 
 if TYPE_CHECKING:
-    from bravaismap.comparison import Compared
+    from bravaismap.evaluate.comparison import Compared
 
 __all__ = ["evaluate"]
 
 
 @app.command()
 def evaluate(
-    data: Annotated[list[Path], typer.Argument(help="Labelled windows (.npz with image, label, classes).")],
+    data: Annotated[list[Path], typer.Argument(help="Labelled images (.npz with image or image_0 …, label, classes).")],
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", help="Model by name or a .safetensors file; again for another beside it.", show_default="default"
+            "--model",
+            help="Model by name or a .safetensors file; again for another beside it.",
+            show_default=DEFAULT_MODEL,
         ),
     ] = None,
-    distortion: DistortionOption = 0.02,
-    device: DeviceOption = "cpu",
+    distortion: DistortionOption = DEFAULTS.distortion,
+    device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = 0,
-    seed: SeedOption = 0,
+    seed: SeedOption = DEFAULTS.seed,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder for a reliability diagram of each data set.")
     ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this table.")] = None,
 ) -> None:
     """Measure models on labelled windows: accuracy, confusion, calibration, their cells, and how they differ."""
-    from bravaismap.comparison import compare, comparison_table, full_report
-    from bravaismap.evaluate import answer, read_labelled
-    from bravaismap.models import load_model
+    from bravaismap.classify.models import load_model
+    from bravaismap.evaluate.answers import answer
+    from bravaismap.evaluate.comparison import compare, comparison_table, full_report
+    from bravaismap.evaluate.labelled import read_labelled
 
-    given = model or ["default"]
-    classifiers = [load_model(one, distortion, device) for one in given]
-    names = _different([classifier.name for classifier in classifiers], given)
+    chosen = model or [DEFAULT_MODEL]
+    classifiers = [load_model(name, distortion, device) for name in chosen]
+    names = _different([classifier.record.name for classifier in classifiers], chosen)
     rows: list[tuple[str, Compared]] = []
     stems = _different([path.stem for path in data], [f"{path.parent.name}_{path.stem}" for path in data])
     written = []
@@ -55,20 +59,20 @@ def evaluate(
         answers = []
         for name, classifier in zip(names, classifiers, strict=True):
             with progress(f"{name} on {path.name}", len(labelled.labels), "windows") as advance:
-                said = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
-            answers.append(replace(said, model=name))
+                model_answers = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
+            answers.append(replace(model_answers, model=name))
         compared = compare(answers, seed=seed)
-        for one in compared:
-            at = "" if one.distortion is None else f" at a distortion of {100 * one.distortion:g} %"
-            out.print(full_report(one, f"{one.model} on {path.name}{at}"), highlight=False, markup=False)
+        for scored in compared:
+            at = "" if scored.distortion is None else f" at a distortion of {100 * scored.distortion:g} %"
+            out.print(full_report(scored, f"{scored.model} on {path.name}{at}"), highlight=False, markup=False)
         out.print(comparison_table(compared), highlight=False, markup=False)
-        rows += [(path.name, one) for one in compared]
+        rows += [(path.name, scored) for scored in compared]
         if figures is not None:
-            from bravaismap.io.evaluation import export_reliability
+            from bravaismap.export.scores import export_reliability
 
             written += export_reliability(compared, figures, stem)
     if csv is not None:
-        from bravaismap.io.evaluation import export_scores
+        from bravaismap.export.scores import export_scores
 
         written.append(export_scores(rows, csv))
     for file in written:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bravaismap.cli.terminal import be_quiet, err, out, show_warning, write_unicode
 from bravaismap.errors import BravaismapError
-from bravaismap.terminal import err, out, show_warning
 
 __all__ = ["app", "main"]
 
@@ -34,6 +34,7 @@ def _global(
 ) -> None:
     global _debug
     _debug = debug
+    be_quiet(False)
     if show_version:
         from importlib.metadata import version
 
@@ -45,6 +46,7 @@ def _global(
 
 def main() -> None:
     """Run the command line; errors become one line and exit code 2."""
+    write_unicode()
     warnings.showwarning = show_warning
     try:
         app(standalone_mode=True)

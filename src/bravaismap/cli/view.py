@@ -8,16 +8,29 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.cli.options import DatasetOption, FrameTimeOption, Nan, PixelOption
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    FrameTimeOption,
+    Nan,
+    PixelOption,
+)
+from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
-from bravaismap.terminal import err, out
+from bravaismap.cli.terminal import err, out
 
 __all__ = ["view"]
 
 
 @app.command()
 def view(
-    source: Annotated[Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped meanwhile.")],
+    source: Annotated[
+        Path, typer.Argument(help="Result folder (.zarr), or a movie, which is mapped while it is shown.")
+    ],
     movie: Annotated[
         str | None, typer.Option("--movie", help="The movie that was mapped, to see its frames with a result.")
     ] = None,
@@ -27,34 +40,46 @@ def view(
     ] = "127.0.0.1",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     window: Annotated[
-        int | None, typer.Option("--window", help="Of a movie: side of a window in px.", show_default="128")
+        str | None,
+        typer.Option(
+            "--window", metavar="auto|N", help="Of a movie: side of a window in px.", show_default=str(DEFAULTS.window)
+        ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option("--step", help="Of a movie: distance between windows in px.", show_default="16")
+        int | None,
+        typer.Option(
+            "--step", help="Of a movie: distance between windows in px.", show_default="an eighth of the window"
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default="default")
+        str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default=DEFAULT_MODEL)
     ] = None,
     distortion: Annotated[
-        float | None, typer.Option("--distortion", help="Of a movie: distortion of the scan.", show_default="0.02")
+        float | None,
+        typer.Option("--distortion", help="Of a movie: distortion of the scan.", show_default=str(DEFAULTS.distortion)),
     ] = None,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
     nan: Annotated[
-        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default="raise")
+        Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default=DEFAULTS.nan)
     ] = None,
 ) -> None:
     """Look at a result, finished or not, or at a movie while it is mapped, in the browser."""
     from bravaismap.viewer import need_panel
 
     need_panel()
-    from bravaismap.viewer.mapped import open_source
-    from bravaismap.viewer.serve import is_local, serve
+    from bravaismap.viewer.movie_source import open_source
+    from bravaismap.viewer.server import is_local, serve
 
+    read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
     shown = open_source(
         source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
-        frame_time=frame_time, nan=None if nan is None else nan.value,
+        frame_time=frame_time, nan=None if nan is None else nan.value, reader=read,
     )  # fmt: skip
     if not is_local(address):
         text = f"warning: everyone who can reach this computer at {address} can see this page; there is no password"

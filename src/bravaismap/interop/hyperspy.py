@@ -7,18 +7,17 @@ window. HyperSpy itself is imported when the first signal is made.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, overload
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import DIMS
-from bravaismap.errors import InputError
-from bravaismap.io.exchange import signal_dictionary
-from bravaismap.io.signal import ANISOTROPY, nanometres, seconds
+from bravaismap.conventions import DIMS, length_unit
+from bravaismap.errors import InputError, warn
+from bravaismap.export.exchange import signal_dictionary
 from bravaismap.movie import check_pixels
+from bravaismap.read.signal import ANISOTROPY, nanometres, seconds
 
 __all__ = ["from_hyperspy", "to_hyperspy"]
 
@@ -133,15 +132,13 @@ def _lengths(y: Any, x: Any) -> dict[str, Any]:
     steps = {dim: nanometres(_step(axis), _unit(axis)) for dim, axis in (("y", y), ("x", x))}
     height, width = steps["y"] or steps["x"], steps["x"] or steps["y"]
     if height and width and abs(height - width) > ANISOTROPY * max(height, width):
-        warnings.warn(
+        warn(
             f"pixels of {width:.6g} nm along x and {height:.6g} nm along y; {width:.6g} nm is used for both: lattice "
-            "parameters along y will be off unless you resample the image",
-            UserWarning,
-            stacklevel=3,
+            "parameters along y will be off unless you resample the image"
         )
     coords: dict[str, Any] = {}
     for dim, axis, label in (("y", y, "y, downwards"), ("x", x, "x")):
-        unit = "nm" if width else "px"
+        unit = length_unit(width)
         if width and not steps[dim]:
             values = np.arange(axis.size) * width
         elif width:

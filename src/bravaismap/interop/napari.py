@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION, PAPER_STEP, PAPER_WINDOW
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.io.signal import nanometres, seconds
 from bravaismap.movie import as_movie, pixel_size
+from bravaismap.read.signal import nanometres, seconds
+from bravaismap.result.schema import TITLES
 
 __all__ = [
     "LayerData",
@@ -30,7 +32,6 @@ __all__ = [
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-_SEQUENTIAL = ("entropy", "a", "b", "gamma", "orientation")
 _UNITS = {"px": "pixel", "frame": "pixel"}
 
 
@@ -73,7 +74,7 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
         centre of the first window as translation, in nm or pixels; the run card is in the layer's metadata. A last row
         or column of windows that lies closer than the others is drawn one step away.
     """
-    from bravaismap.plot import class_colors
+    from bravaismap.show.axes import class_colors
 
     names = [str(name) for name in result["lattice"].values]
     colors = class_colors(names)
@@ -95,9 +96,13 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
     hidden = place | {"visible": False, "blending": "additive"}
     for name in names:
         maps = result["probability"].sel(lattice=name).transpose("time", "y", "x").data
-        about = {"name": f"probability {display_name(name)}", "colormap": colors[name], "contrast_limits": (0.0, 1.0)}
-        layers.append((maps, hidden | about, "image"))
-    for variable in (name for name in _SEQUENTIAL if name in result):
+        attributes = {
+            "name": f"probability {display_name(name)}",
+            "colormap": colors[name],
+            "contrast_limits": (0.0, 1.0),
+        }
+        layers.append((maps, hidden | attributes, "image"))
+    for variable in (name for name in TITLES if name in result):
         maps = result[variable].transpose("time", "y", "x").data
         cmap = PROBABILITY_CMAP if variable == "entropy" else SEQUENTIAL_CMAP
         layers.append((maps, hidden | {"name": variable, "colormap": cmap, "blending": "translucent"}, "image"))
@@ -107,13 +112,13 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
 def movie_layer(movie: xr.DataArray) -> LayerData:
     """Return the image layer of a movie (time, y, x), with its pixel size and frame time as scale."""
     place = {key: value for key, value in _placement(movie).items() if key != "metadata"}
-    about = {"name": str(movie.name or "movie"), "colormap": "gray", "metadata": {"attributes": dict(movie.attrs)}}
-    return movie.data, place | about, "image"
+    attributes = {"name": str(movie.name or "movie"), "colormap": "gray", "metadata": {"attributes": dict(movie.attrs)}}
+    return movie.data, place | attributes, "image"
 
 
 def film_sample() -> list[LayerData]:
     """Return a simulated film of six frames of 256 px that loses its atoms."""
-    from bravaismap.film import simulate_film
+    from bravaismap.simulate.film import simulate_film
 
     movie = simulate_film(6, 256, seed=0)["image"].rename("simulated film")
     return [movie_layer(movie)]
@@ -150,7 +155,11 @@ def layer_movie(layer: Any) -> xr.DataArray:
 
 
 def map_layer(
-    layer: Any, window: int = 128, step: int = 16, model: str = "default", distortion: float = 0.02
+    layer: Any,
+    window: int = PAPER_WINDOW,
+    step: int = PAPER_STEP,
+    model: str = DEFAULT_MODEL,
+    distortion: float = DEFAULTS.distortion,
 ) -> list[LayerData]:
     """Map the phases of an image layer and return the layers of the result, which lie over it.
 
@@ -166,7 +175,7 @@ def map_layer(
     InputError
         If the layer or an option cannot be used as it is.
     """
-    from bravaismap.predict import map_phases
+    from bravaismap.phases.map import map_phases
 
     movie = layer_movie(layer)
     result = map_phases(movie, window=window, step=step, model=model, distortion=distortion)
@@ -193,13 +202,19 @@ def map_widget(napari_viewer: Any) -> Any:
     from napari.layers import Layer
     from napari.qt.threading import create_worker
 
-    from bravaismap.models import MODELS
+    from bravaismap.classify.models import MODELS
+    from bravaismap.windows import SMALLEST_WINDOW
 
     def show(layers: list[LayerData]) -> None:
         for layer in layers:
             napari_viewer.add_layer(Layer.create(*layer))
 
-    def start(window: int = 128, step: int = 16, model: str = "default", distortion: float = 0.02) -> None:
+    def start(
+        window: int = PAPER_WINDOW,
+        step: int = PAPER_STEP,
+        model: str = DEFAULT_MODEL,
+        distortion: float = DEFAULTS.distortion,
+    ) -> None:
         layer = napari_viewer.layers.selection.active
         if layer is None:
             raise InputError("no layer is selected; select an image layer in the list and press the button again")
@@ -210,10 +225,10 @@ def map_widget(napari_viewer: Any) -> Any:
     settings = magicgui(
         start,
         call_button="Map the selected layer",
-        window={"min": 16, "max": 8192},
+        window={"min": SMALLEST_WINDOW, "max": 8192},
         step={"min": 1, "max": 8192},
         model={"choices": list(MODELS)},
-        distortion={"min": 0.0, "max": 0.5, "step": 0.005},
+        distortion={"min": 0.0, "max": LARGEST_DISTORTION, "step": 0.005},
     )
     settings.name = "settings"
     shown = Label(name="layer")
@@ -228,7 +243,7 @@ def map_widget(napari_viewer: Any) -> Any:
 
 
 def _opened(path: Any) -> xr.Dataset:
-    from bravaismap.io.result import open_result
+    from bravaismap.result.open import open_result
 
     return open_result(path)
 

@@ -1,4 +1,4 @@
-"""Fig. 2, Fig. 3a–c and Supplementary 1–2: how often a model is right on simulated images, and how sure it is."""
+"""Fig. 2, Fig. 3a–c and Supplementary 1–2: how often a model is right, and with which confidence."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, COLORS, display_name
-from bravaismap.evaluate import score
-from bravaismap.plot import sized, whole_plane
+from bravaismap.evaluate.scores import score
 from bravaismap.reproduce.parts import Numbers, Parts
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.simulation import simulate
+from bravaismap.show.axes import sized, whole_plane
+from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import spectrum
 
 __all__ = ["confidence", "draw_confidence", "draw_single_images", "draw_spectra", "summarise_confidence"]
@@ -54,7 +54,7 @@ def _classified(model: Contestant, plan: Plan, first: int, count: int) -> Number
     data = simulate(count, seed=plan.seed, first=first)
     images = data["image"].values.astype(np.float32)
     begun = time.perf_counter()
-    found = model.exact.predict(images, samples=plan.passes, seed=plan.seed, preprocessing="window")
+    found = model.exact.predict(images, samples=plan.passes, seed=plan.seed)
     return {
         "label": data["label"].values.astype(np.int64),
         "probability": found.probability,
@@ -64,11 +64,11 @@ def _classified(model: Contestant, plan: Plan, first: int, count: int) -> Number
 
 
 def summarise_confidence(numbers: Numbers) -> dict[str, Any]:
-    """Return how many are wrong, in how many of these the second class is right, how sure, and how long it takes."""
+    """Return how many images are wrong, for how many of these the second class is right, confidence and time."""
     probability, label = numbers["probability"], numbers["label"]
     scores = score(probability, label, CLASSES)
     order = np.argsort(-probability, axis=1, kind="stable")
-    right, sure = order[:, 0] == label, probability.max(axis=1)
+    right, largest = order[:, 0] == label, probability.max(axis=1)
     second = ~right & (order[:, 1] == label)
     return {
         "images": len(label),
@@ -78,8 +78,8 @@ def summarise_confidence(numbers: Numbers) -> dict[str, Any]:
         "second_right_share": float(second[~right].mean()) if (~right).any() else None,
         "accuracy": scores.accuracy,
         "calibration_error": scores.ece,
-        "mean_confidence_wrong": float(sure[~right].mean()) if (~right).any() else None,
-        "mean_confidence_right": float(sure[right].mean()) if right.any() else None,
+        "mean_confidence_wrong": float(largest[~right].mean()) if (~right).any() else None,
+        "mean_confidence_right": float(largest[right].mean()) if right.any() else None,
         "mean_sigma_wrong": _mean_sigma(numbers, ~right),
         "mean_sigma_right": _mean_sigma(numbers, right),
         "passes": int(numbers["passes"]),
@@ -100,11 +100,11 @@ def draw_confidence(by_model: dict[str, Numbers]) -> Figure:
     bins = np.linspace(0, 1, 21)
     for ax, (name, numbers) in zip(axes, by_model.items(), strict=True):
         summary = summarise_confidence(numbers)
-        sure = numbers["probability"].max(axis=1)
+        largest = numbers["probability"].max(axis=1)
         right = numbers["probability"].argmax(axis=1) == numbers["label"]
         for which, color, text in ((right, COLORS["hexagonal"], "right"), (~right, COLORS["oblique"], "wrong")):
             share = np.full(int(which.sum()), 100 / max(int(which.sum()), 1))
-            ax.hist(sure[which], bins, weights=share, color=color, alpha=0.6, label=f"{text} ({which.sum()})")
+            ax.hist(largest[which], bins, weights=share, color=color, alpha=0.6, label=f"{text} ({which.sum()})")
         ax.set_title(f"{name}: {summary['wrong']} wrong of {summary['images']}")
         ax.set(xlabel="confidence", xlim=(0, 1), ylabel="share of images (%)" if ax is axes[0] else "")
         ax.legend(loc="upper left", fontsize=8, frameon=False)

@@ -13,18 +13,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, NONE
+from bravaismap.domains.thresholding import relative_difference, threshold_voids
 from bravaismap.errors import InputError
-from bravaismap.film import Film
-from bravaismap.io.result import open_result
-from bravaismap.kinetics import fit_growth
+from bravaismap.kinetics.growth import fit_growth
 from bravaismap.movie import as_movie
-from bravaismap.phases import PhaseMap, mapped_frames
-from bravaismap.predict import map_phases
+from bravaismap.phases.map import map_phases
 from bravaismap.reproduce.parts import Numbers, fingerprint
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.thresholding import relative_difference, threshold_voids
+from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap, mapped_frames
+from bravaismap.simulate.film import Film
+from bravaismap.simulate.voids import PAPER_KINETICS
 from bravaismap.unmixing import unmix
-from bravaismap.voids import PAPER_KINETICS
 from bravaismap.windows import cut_windows, window_grid
 
 __all__ = [
@@ -59,7 +59,7 @@ class Decomposition:
 
     @cached_property
     def film(self) -> Film:
-        """The film of :func:`bravaismap.film.paper_film`, at the paper's geometry."""
+        """The film of :func:`bravaismap.simulate.film.paper_film`, at the paper's geometry."""
         return Film(self.plan.frames, self.plan.size, kinetics=PAPER_KINETICS)
 
     @cached_property
@@ -140,11 +140,11 @@ def unmixed_film(film: Decomposition) -> Numbers:
     """Return the film unmixed by the method that came before the network."""
     label = "unmix the film"
     movie = film.frames["image"]
-    found = unmix(
+    unmixed = unmix(
         movie, _ENDMEMBERS, window=_WINDOW, step=film.plan.step, seed=film.plan.seed,
         progress=lambda done, total: film.advance(label, done, total),
     )  # fmt: skip
-    return {name: found[name].values for name in ("abundance", "fraction", "spectrum", "y", "x", "time", "ky", "kx")}
+    return {name: unmixed[name].values for name in ("abundance", "fraction", "spectrum", "y", "x", "time", "ky", "kx")}
 
 
 def paper_law(time: NDArray[np.floating], seed: int) -> NDArray[np.float64]:

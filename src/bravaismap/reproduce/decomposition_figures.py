@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, COLORS, NONE, PROBABILITY_CMAP, display_name
-from bravaismap.plot import draw_map, probability_frames, sized
 from bravaismap.reproduce.parts import Numbers
-from bravaismap.unmixingplot import plot_abundances
+from bravaismap.show.axes import draw_map, sized
+from bravaismap.show.movie import probability_frames
+from bravaismap.show.unmixing import plot_abundances
 
 __all__ = ["draw_film_maps", "draw_fractions", "draw_unmixed", "note_strip", "video_frames"]
 

@@ -12,15 +12,15 @@ from scipy.ndimage import affine_transform
 
 from bravaismap.conventions import CLASSES, COLORS, display_name
 from bravaismap.errors import InputError
-from bravaismap.io.read import read
 from bravaismap.movie import finite_pixels
-from bravaismap.plot import sized
-from bravaismap.predict import classify
+from bravaismap.phases.image import classify
+from bravaismap.read.reading import read
 from bravaismap.reproduce.confidence import draw_bars
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.simulation import to_uint8
+from bravaismap.show.axes import sized
+from bravaismap.simulate.windows import to_uint8
 
 __all__ = ["draw_drift", "draw_edge_cases", "edge_cases", "read_image", "summarise_edge_cases"]
 
@@ -109,10 +109,10 @@ def _sheared(plan: Plan, image: NDArray[np.float32] | None, shear: float) -> NDA
     if side - 2 * margin < _SMALLEST:
         raise InputError(f"an image of {side} px is too small to shear by {max(plan.shears):g} %; give a larger one")
     middle = (side - 1) / 2
-    turned = affine_transform(
+    sheared = affine_transform(
         image, np.array([[1, 0], [-shear, 1]]), offset=(0, shear * middle), order=3, mode="nearest"
     )
-    return np.asarray(turned[None, margin : side - margin, margin : side - margin], np.float32)
+    return np.asarray(sheared[None, margin : side - margin, margin : side - margin], np.float32)
 
 
 def summarise_edge_cases(numbers: Numbers) -> dict[str, Any]:

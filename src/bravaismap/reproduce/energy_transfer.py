@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bravaismap.beam import energy_transfer_table
-from bravaismap.plot import class_colors, sized
+from bravaismap.kinetics.beam import energy_transfer_table
+from bravaismap.show.axes import class_colors, sized
 
 __all__ = ["PAPER_VALUES", "draw_energy_transfer", "energy_transfer"]
 

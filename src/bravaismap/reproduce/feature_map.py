@@ -14,16 +14,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from bravaismap.cellplot import draw_domain
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import NetworkClassifier
+from bravaismap.classify.posterior import cell
 from bravaismap.conventions import CLASSES, COLORS, LATTICES, NONE, display_name
 from bravaismap.errors import ModelError
-from bravaismap.lattice import shape
-from bravaismap.models import Classifier, NetworkClassifier
-from bravaismap.plot import sized
-from bravaismap.posterior import cell
+from bravaismap.lattice.shape import shape
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
-from bravaismap.simulation import simulate
+from bravaismap.show.axes import sized
+from bravaismap.show.cells import draw_domain
+from bravaismap.simulate.windows import simulate
 
 __all__ = ["draw_feature_map", "feature_map", "features_of", "neighbour_confusion", "summarise_feature_map"]
 
@@ -70,10 +71,10 @@ def features_of(
     """Return the features (n, number) of images, and the shape τ (n,) where a lattice is measured, else NaN."""
     tau = np.full(len(images), complex(np.nan, np.nan))
     if isinstance(classifier, NetworkClassifier):
-        return classifier.network.features(classifier.spectra(images, "window")).numpy().astype(float), tau
-    cells = classifier.predict(images, samples=0, seed=0, preprocessing="window").cells
+        return classifier.network.features(classifier.spectra(images)).numpy().astype(float), tau
+    cells = classifier.predict(images, samples=0, seed=0).cells
     if cells is None:
-        raise ModelError(f"the model {classifier.name} has neither a dense layer nor measured cells to map")
+        raise ModelError(f"the model {classifier.record.name} has neither a dense layer nor measured cells to map")
     known = np.isfinite(cells.basis).all(axis=(1, 2)) & np.isfinite(cells.covariance).all(axis=(1, 2))
     features = np.zeros((len(images), len(LATTICES)))
     measured = cell(cells.basis[known], cells.covariance[known])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.lattice import basis_from_cell, reciprocal
-from bravaismap.simulation import gaussian_atoms, lattice_sites
+from bravaismap.conventions import Floats
+from bravaismap.lattice.basis import basis_from_cell, reciprocal
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 __all__ = ["graphene"]
 
@@ -79,12 +80,9 @@ def _scattered(basis: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[
 def _superlattice(
     basis: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[np.floating], rng: np.random.Generator
 ) -> Floats:
-    """Return the beating with a substrate whose lattice is turned and longer, with values around 0."""
+    """Return the Moiré with a substrate whose lattice is rotated and longer, with values around 0."""
     turn, longer = np.deg2rad(rng.uniform(2, 5)), rng.uniform(1.08, 1.12)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     k = reciprocal(basis) - reciprocal(longer * basis @ rotation)
     waves = [np.cos(2 * np.pi * (q[0] * y + q[1] * x)) for q in (k[0], k[1], k[0] + k[1])]
     return np.asarray(sum(waves) / 3)
-
-
-Floats = NDArray[np.floating]

@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from bravaismap.classify.models import prepared
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.plot import sized
 from bravaismap.reproduce.graphene import graphene
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
+from bravaismap.show.axes import sized
 
 __all__ = ["draw_noise_limits", "noise_limits", "summarise_noise_limits"]
 
@@ -42,8 +43,9 @@ def noise_limits(model: Contestant, plan: Plan, advance: Advance) -> Numbers:
             side = _SIDE // part
             first = (_SIDE - side) // 2
             windows = np.ascontiguousarray(images[:, first : first + side, first : first + side])
-            found = model.exact.predict(windows, samples=plan.noise_passes, seed=plan.seed, preprocessing="paper")
-            probability[i, j], std[i, j] = found.probability, found.probability_std
+            classifier = prepared(model.exact, windows, "paper")
+            prediction = classifier.predict(windows, samples=plan.noise_passes, seed=plan.seed)
+            probability[i, j], std[i, j] = prediction.probability, prediction.probability_std
             advance(f"noise limits of {model.name}", i * len(_PARTS) + j + 1, len(plan.noise_levels) * len(_PARTS))
     return {
         "probability": probability,
@@ -62,7 +64,7 @@ def summarise_noise_limits(numbers: Numbers) -> dict[str, Any]:
     """
     probability = numbers["probability"]
     answer, most = probability.argmax(axis=-1), probability.max(axis=-1)
-    right, sure = (answer == _HEXAGONAL).mean(axis=-1), most.mean(axis=-1)
+    right, confidence = (answer == _HEXAGONAL).mean(axis=-1), most.mean(axis=-1)
     misled = ((answer != _HEXAGONAL) & (answer != CLASSES.index(NONE)) & (most >= _SURE)).mean(axis=-1)
     sides = numbers["sides"]
     knows = [sides[r >= _KNOWS] for r in right]
@@ -73,7 +75,7 @@ def summarise_noise_limits(numbers: Numbers) -> dict[str, Any]:
         "probability_hexagonal": probability[..., _HEXAGONAL].mean(axis=-1).round(4).tolist(),
         "sigma": numbers["probability_std"][..., _HEXAGONAL].mean(axis=-1).round(4).tolist(),
         "share_right": right.round(4).tolist(),
-        "confidence": sure.round(4).tolist(),
+        "confidence": confidence.round(4).tolist(),
         "wrong_lattice_claimed": misled.round(4).tolist(),
         "smallest_known_px": [int(known.min()) if known.size else None for known in knows],
         "share_right_where_lost": float(right[lost].mean()) if lost.any() else None,

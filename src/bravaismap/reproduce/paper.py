@@ -17,22 +17,47 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from bravaismap.classify.settings import DEFAULT_MODEL
 from bravaismap.conventions import CLASSES, NONE
-from bravaismap.io.whole import write_atomically
-from bravaismap.reproduce import (
+from bravaismap.files import write_atomically
+from bravaismap.reproduce.confidence import (
     confidence,
-    decomposition,
-    decomposition_figures,
-    edge_cases,
-    energy_transfer,
-    feature_map,
-    noise_limits,
-    training_curve,
+    draw_confidence,
+    draw_single_images,
+    draw_spectra,
+    summarise_confidence,
 )
-from bravaismap.reproduce.comparison import comparison, words
+from bravaismap.reproduce.decomposition import (
+    Decomposition,
+    film_truth,
+    growth,
+    map_film,
+    paper_law,
+    summarise_decomposition,
+    summarise_unmixed,
+    unmixed_film,
+)
+from bravaismap.reproduce.decomposition_figures import (
+    draw_film_maps,
+    draw_fractions,
+    draw_unmixed,
+    note_strip,
+    video_frames,
+)
+from bravaismap.reproduce.edge_cases import draw_drift, draw_edge_cases, edge_cases, read_image, summarise_edge_cases
+from bravaismap.reproduce.energy_transfer import draw_energy_transfer, energy_transfer
+from bravaismap.reproduce.feature_map import draw_feature_map, feature_map, summarise_feature_map
+from bravaismap.reproduce.noise_limits import draw_noise_limits, noise_limits, summarise_noise_limits
+from bravaismap.reproduce.paper_report import paper_report
+from bravaismap.reproduce.paper_table import findings, paper_table
 from bravaismap.reproduce.parts import Numbers, Parts
 from bravaismap.reproduce.plan import FULL, PAPER_MODEL, Advance, Contestant, Plan, contestant
-from bravaismap.reproduce.report import report
+from bravaismap.reproduce.training_curve import (
+    draw_training_curve,
+    summarise_training_curve,
+    train_network,
+    training_curve,
+)
 
 __all__ = ["reproduce"]
 
@@ -45,7 +70,7 @@ def reproduce(
     folder: str | Path,
     plan: Plan = FULL,
     *,
-    model: str = "default",
+    model: str = DEFAULT_MODEL,
     image: str | None = None,
     train: bool = False,
     progress: Advance | None = None,
@@ -64,7 +89,7 @@ def reproduce(
     image : str, optional
         File of an image for Fig. 5, instead of simulated graphene.
     train : bool
-        Train the paper's network anew, in ``training/``, instead of taking the shipped one.
+        Train the paper's network first, in ``training/``, instead of taking the shipped one.
     progress : callable, optional
         Called with what is being done, how far it is, and how far it goes.
 
@@ -80,8 +105,8 @@ def reproduce(
     """
     advance: Advance = progress or (lambda *_: None)
     folder = Path(folder)
-    picture = None if image is None else edge_cases.read_image(image)
-    weights = str(training_curve.train_anew(plan, folder / "training", advance)) if train else ""
+    picture = None if image is None else read_image(image)
+    weights = str(train_network(plan, folder / "training", advance)) if train else ""
     models = [contestant(PAPER_MODEL, weights)]
     if model != PAPER_MODEL:
         own = Path(model).stem if model.endswith(".safetensors") else ""
@@ -97,7 +122,7 @@ def reproduce(
 
 @dataclass
 class _Run:
-    """What has been found so far."""
+    """The run under way, and its results so far."""
 
     folder: Path
     plan: Plan
@@ -110,76 +135,74 @@ class _Run:
 
     def training(self, weights: str) -> None:
         """Fig. 1b."""
-        numbers = training_curve.training_curve(weights)
-        self.figures["training_curve"] = training_curve.summarise_training_curve(numbers)
+        numbers = training_curve(weights)
+        self.figures["training_curve"] = summarise_training_curve(numbers)
         if len(numbers["epoch"]):
-            self._draw("training_curve", training_curve.draw_training_curve(numbers))
+            self._draw("training_curve", draw_training_curve(numbers))
 
     def simulated_images(self) -> None:
         """Fig. 2, 3 and 4, and Supplementary 1–2."""
         plan, advance = self.plan, self.advance
-        sure = {m.name: confidence.confidence(m, plan, self.parts, advance) for m in self.models}
-        self.figures["confidence"] = {name: confidence.summarise_confidence(n) for name, n in sure.items()}
-        self._draw("confidence", confidence.draw_confidence(sure))
-        for name, numbers in sure.items():
-            self._draw("spectra", confidence.draw_spectra(name, numbers, plan), name)
+        answers = {m.name: confidence(m, plan, self.parts, advance) for m in self.models}
+        self.figures["confidence"] = {name: summarise_confidence(n) for name, n in answers.items()}
+        self._draw("confidence", draw_confidence(answers))
+        for name, numbers in answers.items():
+            self._draw("spectra", draw_spectra(name, numbers, plan), name)
             for right in (False, True):
-                drawn = confidence.draw_single_images(name, numbers, plan, right=right)
+                drawn = draw_single_images(name, numbers, plan, right=right)
                 self._draw("right" if right else "wrong", drawn, name)
         noise = self._each(
             "noise", ("noise_images", "noise_levels", "noise_passes"),
-            lambda m: noise_limits.noise_limits(m, plan, advance),
+            lambda m: noise_limits(m, plan, advance),
         )  # fmt: skip
-        self.figures["noise_limits"] = {name: noise_limits.summarise_noise_limits(n) for name, n in noise.items()}
-        self._draw("noise_limits", noise_limits.draw_noise_limits(noise))
-        features = self._each("features", ("feature_images",), lambda m: feature_map.feature_map(m, plan, advance))
-        self.figures["feature_map"] = {name: feature_map.summarise_feature_map(n) for name, n in features.items()}
-        self._draw("feature_map", feature_map.draw_feature_map(features))
+        self.figures["noise_limits"] = {name: summarise_noise_limits(n) for name, n in noise.items()}
+        self._draw("noise_limits", draw_noise_limits(noise))
+        features = self._each("features", ("feature_images",), lambda m: feature_map(m, plan, advance))
+        self.figures["feature_map"] = {name: summarise_feature_map(n) for name, n in features.items()}
+        self._draw("feature_map", draw_feature_map(features))
 
     def edge_cases(self, picture: Any, image: str) -> None:
         """Fig. 5."""
         of = {} if picture is None else {"image": image, "pixels": float(np.sum(picture, dtype=float))}
         found = self._each(
             "edges", ("edge_images", "shears", "passes", "noise_passes"),
-            lambda m: edge_cases.edge_cases(m, self.plan, picture, image, self.advance), of,
+            lambda m: edge_cases(m, self.plan, picture, image, self.advance), of,
         )  # fmt: skip
-        self.figures["edge_cases"] = {name: edge_cases.summarise_edge_cases(n) for name, n in found.items()}
-        self._draw("drift", edge_cases.draw_drift(found))
-        self._draw("edge_cases", edge_cases.draw_edge_cases(found))
+        self.figures["edge_cases"] = {name: summarise_edge_cases(n) for name, n in found.items()}
+        self._draw("drift", draw_drift(found))
+        self._draw("edge_cases", draw_edge_cases(found))
 
     def film(self) -> None:
         """Fig. 6, the method before, and the supplementary video."""
-        film = decomposition.Decomposition(self.plan, self.advance)
-        truth = self.parts.get("film", film.settings, lambda: decomposition.film_truth(film))
-        maps: dict[str, xr.Dataset] = {
-            m.name: decomposition.map_film(m, film, self.parts.folder).load() for m in self.models
-        }
-        unmixed = self.parts.get("unmixed", film.settings, lambda: decomposition.unmixed_film(film))
+        film = Decomposition(self.plan, self.advance)
+        truth = self.parts.get("film", film.settings, lambda: film_truth(film))
+        maps: dict[str, xr.Dataset] = {m.name: map_film(m, film, self.parts.folder).load() for m in self.models}
+        unmixed = self.parts.get("unmixed", film.settings, lambda: unmixed_film(film))
         none = CLASSES.index(NONE)
-        curves: Any = {"the paper's law with noise": (decomposition.paper_law(truth["time"], self.plan.seed), None)}
+        curves: Any = {"the paper's law with noise": (paper_law(truth["time"], self.plan.seed), None)}
         curves |= {"true voids": (truth["void"], None), "thresholding": (truth["threshold"], None)}
         curves |= {n: (r["fraction"].values[:, none], r["fraction_std"].values[:, none]) for n, r in maps.items()}
         small: dict[str, Any] = {}
         for model in self.models:
-            if model.instrument.measures_cells:
-                again = decomposition.map_film(model, film, self.parts.folder, small=True)
+            if model.instrument.record.measures_cells:
+                again = map_film(model, film, self.parts.folder, small=True)
                 small[model.name] = again["fraction"].values[:, none]
         curves |= {f"{name}, windows of 48 px": (values, None) for name, values in small.items()}
-        fits = decomposition.growth(curves, truth["time"])
+        fits = growth(curves, truth["time"])
         self.advance("fit growth", 1, 1)
-        self.figures["decomposition"] = decomposition.summarise_decomposition(truth, maps, fits, small)
-        self.figures["decomposition"]["unmixed"] = decomposition.summarise_unmixed(unmixed, truth["void"])
-        self._draw("film_maps", decomposition_figures.draw_film_maps(truth, maps))
-        self._draw("fractions", decomposition_figures.draw_fractions(truth, maps, fits, small))
-        self._draw("unmixed", decomposition_figures.draw_unmixed(unmixed))
+        self.figures["decomposition"] = summarise_decomposition(truth, maps, fits, small)
+        self.figures["decomposition"]["unmixed"] = summarise_unmixed(unmixed, truth["void"])
+        self._draw("film_maps", draw_film_maps(truth, maps))
+        self._draw("fractions", draw_fractions(truth, maps, fits, small))
+        self._draw("unmixed", draw_unmixed(unmixed))
         for name, result in maps.items():
             self._video(name, result, film)
 
     def energy(self) -> None:
         """Eq. 1."""
-        numbers = energy_transfer.energy_transfer()
+        numbers = energy_transfer()
         self.figures["energy_transfer"] = numbers
-        self._draw("energy_transfer", energy_transfer.draw_energy_transfer(numbers))
+        self._draw("energy_transfer", draw_energy_transfer(numbers))
 
     def finish(self, image: str | None) -> dict[str, Any]:
         """Write the results and the report."""
@@ -188,18 +211,18 @@ class _Run:
             "quick": self.plan.quick,
             "plan": asdict(self.plan),
             "models": [m.name for m in self.models],
-            "cards": {m.name: m.fingerprint | {"description": m.exact.description} for m in self.models},
+            "cards": {m.name: m.fingerprint | {"description": m.exact.record.description} for m in self.models},
             "image": image,
             "videos": self.videos,
             "figures": self.figures,
         }
-        results["table"] = comparison(results)
-        results["words"] = words(results)
+        results["table"] = paper_table(results)
+        results["words"] = findings(results)
         results["summary"] = _summary(results)
         text = json.dumps(_plain(results), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(self.folder / "results.json", text.encode())
         stored = json.loads(text)
-        write_atomically(self.folder / "report.html", report(stored, self.pictures).encode())
+        write_atomically(self.folder / "report.html", paper_report(stored, self.pictures).encode())
         return dict(stored)
 
     def _each(
@@ -224,17 +247,17 @@ class _Run:
         canvas.draw()
         pixels = np.array(canvas.buffer_rgba())[..., :3]
         if self.plan.quick:
-            pixels = np.concatenate([pixels, decomposition_figures.note_strip(_QUICK, pixels.shape[1])])
+            pixels = np.concatenate([pixels, note_strip(_QUICK, pixels.shape[1])])
         file = io.BytesIO()
         imsave(file, pixels, format="png")
         write_atomically(self.folder / "figures" / f"{name}{f'-{of}' if of else ''}.png", file.getvalue())
         self.pictures.setdefault(name, []).append((of, file.getvalue()))
 
-    def _video(self, name: str, result: xr.Dataset, film: decomposition.Decomposition) -> None:
+    def _video(self, name: str, result: xr.Dataset, film: Decomposition) -> None:
         """Write the supplementary video of a model, unless it is there, or nothing can write it."""
         if find_spec("imageio_ffmpeg") is None:
             return
-        from bravaismap.io.video import write_video
+        from bravaismap.export.video import write_video
 
         target = self.folder / f"film-{name}.mp4"
         model = next(m for m in self.models if m.name == name)
@@ -242,7 +265,7 @@ class _Run:
 
         def made() -> Numbers:
             count = result.sizes["time"]
-            frames = decomposition_figures.video_frames(
+            frames = video_frames(
                 result, film.frames["image"], _QUICK if self.plan.quick else ""
             )  # fmt: skip
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -268,12 +291,12 @@ def _summary(results: dict[str, Any]) -> list[str]:
     }  # fmt: skip
     lines = []
     for name in results["models"]:
-        said = []
+        parts = []
         for verdict, phrase in phrases.items():
-            found = [row["quantity"] for row in results["table"] if row["verdicts"][name] == verdict]
-            if found:
-                said.append(f"{phrase}: {', '.join(found)}")
-        lines.append(f"{name} {'; '.join(said)}.")
+            quantities = [row["quantity"] for row in results["table"] if row["verdicts"][name] == verdict]
+            if quantities:
+                parts.append(f"{phrase}: {', '.join(quantities)}")
+        lines.append(f"{name} {'; '.join(parts)}.")
     return lines
 
 

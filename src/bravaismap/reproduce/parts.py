@@ -1,7 +1,7 @@
 """Parts: numbers that are computed once and kept, so that an interrupted run continues.
 
 A part is a file ``NAME.npz`` that appears under its name only when it is complete. It says which settings it was
-computed with; with other settings it is computed anew.
+computed with; with other settings it is computed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bravaismap.io.whole import write_atomically
+from bravaismap.files import write_atomically
 
 __all__ = ["Numbers", "Parts", "fingerprint"]
 
@@ -37,7 +37,7 @@ class Parts:
     ----------
     folder : Path
     computed : list of str
-        Names of the parts that were computed here, and not found.
+        Names of the parts that were computed, and not read.
     """
 
     folder: Path

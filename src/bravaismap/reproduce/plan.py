@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError
-from bravaismap.models import Classifier, load_model
 
 __all__ = ["FULL", "PAPER_MODEL", "QUICK", "Advance", "Contestant", "Plan", "contestant"]
 
@@ -21,7 +22,7 @@ PAPER_MODEL: Final = "dcnn-2018"
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of everything.
+    """How many images, passes and frames each figure takes.
 
     Attributes
     ----------
@@ -39,7 +40,7 @@ class Plan:
         Frames of the movie (the paper: 90), which of them are computed, side of a frame in px, distance between windows
         in px, the same of the smaller windows, passes for each window.
     training_images, training_epochs : int
-        Where the network is trained anew.
+        For a network that is trained first.
     seed : int
         Of all randomness.
     """
@@ -97,7 +98,7 @@ class Contestant:
     @property
     def fingerprint(self) -> dict[str, str]:
         """What the answers depend on."""
-        return {"model": self.exact.name, "weights": self.exact.weights_sha256}
+        return {"model": self.exact.record.name, "weights": self.exact.record.weights_sha256}
 
 
 def contestant(name: str, weights: str = "") -> Contestant:
@@ -109,9 +110,9 @@ def contestant(name: str, weights: str = "") -> Contestant:
         If there is no such model, or its classes are not the paper's.
     """
     exact, instrument = load_model(weights or name, 0.0), load_model(weights or name)
-    if exact.classes != CLASSES:
+    if exact.record.classes != CLASSES:
         raise ModelError(
-            f"the model {name} knows {', '.join(exact.classes)}; "
+            f"the model {name} knows {', '.join(exact.record.classes)}; "
             f"expected the classes of the paper, {', '.join(CLASSES)}"
         )
     return Contestant(name, exact, instrument)

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from bravaismap.classify.models import NetworkClassifier, load_model
 from bravaismap.conventions import COLORS
-from bravaismap.models import NetworkClassifier, load_model
-from bravaismap.plot import sized
 from bravaismap.reproduce.parts import Numbers
 from bravaismap.reproduce.plan import PAPER_MODEL, Advance, Plan
-from bravaismap.train import TrainingPlan, train
+from bravaismap.show.axes import sized
+from bravaismap.train.training import TrainingPlan, train
 
-__all__ = ["draw_training_curve", "summarise_training_curve", "train_anew", "training_curve"]
+__all__ = ["draw_training_curve", "summarise_training_curve", "train_network", "training_curve"]
 
 _NEAR = 0.01  # of the last accuracy: where the plateau begins
 PAPER_ACCURACY, PAPER_PLATEAU = 0.85, 15
 
 
-def train_anew(plan: Plan, folder: Path, advance: Advance) -> Path:
+def train_network(plan: Plan, folder: Path, advance: Advance) -> Path:
     """Train the paper's network, or go on where a training in `folder` was interrupted; return its weights."""
     weights = folder / f"{PAPER_MODEL}.safetensors"
     protocol = TrainingPlan(images=plan.training_images, epochs=plan.training_epochs)

@@ -1,0 +1,5 @@
+"""``python -m bravaismap``."""
+
+from bravaismap.cli import main
+
+main()

@@ -1,0 +1,37 @@
+"""Class probabilities of measured cells: the posterior of each window, with its spread over draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bravaismap.classify.answer import Answer, Cells
+from bravaismap.classify.dropout import predictive_entropy
+from bravaismap.classify.posterior import class_probability, sample_probability
+from bravaismap.compute.device import PROCESSOR
+from bravaismap.conventions import CLASSES, NONE
+
+__all__ = ["classified"]
+
+_BATCH = 4096  # windows whose probabilities are computed together
+
+
+def classified(cells: Cells, distortion: float, samples: int, seed: int, device: str = PROCESSOR) -> Answer:
+    """Return the class probabilities of measured cells.
+
+    The probability is the posterior of the measurement itself. Its σ and the mutual information come from `samples`
+    draws of repeated measurements (0 for none, with NaN for both). Everything is computed on `device`.
+    """
+    count = len(cells.evidence)
+    probability = np.tile(np.eye(len(CLASSES))[CLASSES.index(NONE)], (count, 1))
+    std, information = np.zeros_like(probability), np.zeros(count)
+    if not samples:
+        std[:], information[:] = np.nan, np.nan
+    measured = np.flatnonzero(np.isfinite(cells.basis).all(axis=(1, 2)) & np.isfinite(cells.evidence))
+    for first in range(0, len(measured), _BATCH):
+        rows = measured[first : first + _BATCH]
+        measurement = cells.basis[rows], cells.covariance[rows], cells.evidence[rows]
+        probability[rows] = class_probability(*measurement, distortion, device)
+        if samples:
+            mean, std[rows], entropy = sample_probability(*measurement, distortion, samples, seed, device)
+            information[rows] = np.maximum(predictive_entropy(mean) - entropy, 0)
+    return Answer(probability, std, predictive_entropy(probability), information, None, cells)

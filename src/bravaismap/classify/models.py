@@ -1,0 +1,295 @@
+"""The classifiers by name: networks with Monte-Carlo dropout, and the measurement of the primitive cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bravaismap.classify.answer import Answer, Cells
+from bravaismap.classify.cells import classified
+from bravaismap.classify.classifier import Classifier, ModelRecord
+from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
+from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
+from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches
+from bravaismap.conventions import CLASSES, Floats, nearest_names
+from bravaismap.errors import ModelError
+from bravaismap.lattice.sublattices import reduce_measured
+from bravaismap.measure.agreement import CommonLattice
+from bravaismap.measure.enlargement import is_enlarged
+from bravaismap.measure.measurement import SMALLEST_SIDE, measure
+from bravaismap.measure.odds import least_evidence
+from bravaismap.measure.whole_image import has_parts, measure_whole
+from bravaismap.spectrum import Preprocessing, spectrum
+from bravaismap.windows import SMALLEST_WINDOW
+
+__all__ = [
+    "MODELS",
+    "WHOLE_IMAGE_SIDE",
+    "LatticeClassifier",
+    "NetworkClassifier",
+    "chosen_model",
+    "load_model",
+    "prepared",
+]
+
+#: Images of a larger side (px) are classified by the paper's preprocessing for whole images, if a network does it.
+WHOLE_IMAGE_SIDE = 256
+
+_SPECTRA_PER_BATCH = 256
+_PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
+_DRAWS = 60  # for a window of a movie: evenly spread, they are worth hundreds of random ones
+
+
+@dataclass(frozen=True)
+class NetworkClassifier:
+    """A trained network with Monte-Carlo dropout.
+
+    Attributes
+    ----------
+    network : DropoutNetwork
+    card : ModelCard
+    device : str
+        Device that it computes on; see :func:`load_model`.
+    preprocessing : {"window", "paper"}, optional
+        How far the spectrum reaches (see :mod:`bravaismap.spectrum`); ``window``, as in training, when not given.
+    """
+
+    network: DropoutNetwork
+    card: ModelCard
+    device: str = PROCESSOR
+    preprocessing: Preprocessing | None = None
+
+    @property
+    def record(self) -> ModelRecord:
+        """Description of the model, from its card."""
+        accuracy = self.card.accuracy.get("validation")
+        measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
+        return ModelRecord(
+            name=self.card.name,
+            classes=self.card.classes,
+            weights_sha256=self.card.weights_sha256,
+            description=f"{self.card.description or self.card.architecture}{measured}",
+            smallest_side=SMALLEST_WINDOW,
+            movie_samples=_PASSES,
+            measures_cells=False,
+            settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
+        )
+
+    def spectra(self, images: Floats) -> torch.Tensor:
+        """Return the spectra (n, 64, 32) of images (n, size, size) as the network takes them."""
+        batches = [
+            spectrum(
+                torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)).to(self.device),
+                self.preprocessing or "window",
+            )
+            for i in range(0, len(images), _SPECTRA_PER_BATCH)
+        ]
+        return torch.cat(batches)
+
+    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+        """Return the answer for square images.
+
+        Parameters
+        ----------
+        images : array, shape (n, size, size)
+        samples : int
+            Number of passes of Monte-Carlo dropout; 0 for a single pass without dropout, whose spread is NaN.
+        seed : int
+            Seed of the dropout.
+
+        Returns
+        -------
+        Answer
+        """
+        with full_precision():
+            spectra = self.spectra(images)
+            if samples:
+                return monte_carlo_dropout(self.network, spectra, samples, seed, self.card.temperature(passes=True))
+            with evaluating(self.network):
+                scores = self.network(spectra).to(torch.float64)
+        probability = (scores / self.card.temperature()).softmax(dim=-1).cpu().numpy()
+        return Answer(
+            probability,
+            np.full_like(probability, np.nan),
+            predictive_entropy(probability),
+            np.full(len(probability), np.nan),
+            probability.sum(axis=0, keepdims=True),
+        )
+
+
+@dataclass(frozen=True)
+class LatticeClassifier:
+    """The measurement of the primitive cell and the posterior of the classes given it; nothing is trained.
+
+    Attributes
+    ----------
+    distortion : float
+        Standard deviation of each component of the linear map from sample to image, as a fraction.
+    device : str
+        Device that it computes on; see :func:`load_model`.
+    whole : bool
+        Whether the images are whole ones, of which large ones are answered from their parts, and not windows.
+    """
+
+    distortion: float = DEFAULTS.distortion
+    device: str = PROCESSOR
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        checked_distortion(self.distortion)
+
+    @property
+    def record(self) -> ModelRecord:
+        """Description of the model: five lattices and none, no weights, and the distortion that it allows for."""
+        return ModelRecord(
+            name="lattice",
+            classes=CLASSES,
+            weights_sha256="",
+            description="primitive cell measured by maximum likelihood, class by its posterior; no training",
+            smallest_side=SMALLEST_SIDE,
+            movie_samples=_DRAWS,
+            measures_cells=True,
+            settings={"distortion": self.distortion},
+        )
+
+    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+        """Return the answer for images, with their measured cells.
+
+        Parameters
+        ----------
+        images : array, shape (n, y, x)
+        samples : int
+            Number of draws of repeated measurements; 0 for none, with NaN for every spread.
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        Answer
+            With `cells`.
+        """
+        if self.whole and (has_parts(images.shape[1:]) or any(is_enlarged(image) for image in images)):
+            return self._of_whole_images(images, samples, seed)
+
+        def part(rows: slice) -> Answer:
+            batch = torch.from_numpy(np.ascontiguousarray(images[rows], np.float32)).to(self.device)
+            with torch.inference_mode():
+                measured = measure(batch)
+            basis, covariance, evidence = (
+                getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
+            )
+            evidence = np.maximum(evidence, least_evidence(batch[0].numel()))
+            cells = Cells(*reduce_measured(basis, covariance), evidence)
+            return classified(cells, self.distortion, samples, seed, self.device)
+
+        return Answer.concatenate(in_batches(part, images.shape, self.device))
+
+    def lattices(self, image: Floats) -> list[CommonLattice]:
+        """Return the lattices that an image (y, x) shows, the one with the most evidence first.
+
+        Raises
+        ------
+        InputError
+            If the image is smaller than 32 px.
+        """
+        pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+        with torch.inference_mode():
+            return measure_whole(pixels)
+
+    def _of_whole_images(self, images: Floats, samples: int, seed: int) -> Answer:
+        cells = Cells.of_constant(len(images))
+        for i, image in enumerate(images):
+            cells.evidence[i] = least_evidence(image.size)
+            for lattice in self.lattices(image)[:1]:
+                basis, covariance = reduce_measured(lattice.basis[None], lattice.covariance[None])
+                cells.basis[i], cells.covariance[i] = basis[0], covariance[0]
+                cells.evidence[i] = max(lattice.evidence, cells.evidence[i])
+        return classified(cells, self.distortion, samples, seed, self.device)
+
+
+def prepared(
+    classifier: Classifier, images: NDArray[Any], preprocessing: Preprocessing | Literal["auto"] = "auto"
+) -> Classifier:
+    """Return a classifier prepared for whole images: a network with its preprocessing, the measurement with parts.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    images : array, shape (n, y, x)
+    preprocessing : {"auto", "window", "paper"}
+        ``auto`` keeps the preprocessing of the network, if it has one; otherwise it is ``window`` for images of a side
+        of up to `WHOLE_IMAGE_SIDE` px and ``paper`` for larger ones.
+    """
+    if isinstance(classifier, LatticeClassifier):
+        return replace(classifier, whole=True)
+    if not isinstance(classifier, NetworkClassifier):
+        return classifier
+    if preprocessing == "auto":
+        suited: Preprocessing = "window" if images.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
+        return replace(classifier, preprocessing=classifier.preprocessing or suited)
+    return replace(classifier, preprocessing=preprocessing)
+
+
+#: Models by name: the file of their weights within the package, or the name of the model that an alias stands for.
+MODELS = {
+    "default": "lattice",
+    "lattice": "",
+    "dcnn": "dcnn.safetensors",
+    "dcnn-2018": "dcnn-2018.safetensors",
+    "dcnn-2018-wide": "dcnn-2018-wide.safetensors",
+}
+
+
+def load_model(
+    name: str | Path = DEFAULT_MODEL, distortion: float = DEFAULTS.distortion, device: str = DEFAULTS.device
+) -> NetworkClassifier | LatticeClassifier:
+    """Return a classifier by name, or one that a user has trained by the path of its weights.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"default"`` (the most accurate: ``"lattice"``), ``"lattice"``, ``"dcnn"``, ``"dcnn-2018"``,
+        ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside it.
+    distortion : float
+        Distortion of the instrument: the standard deviation of each component of the linear map from sample to image,
+        as a fraction. For ``lattice``; a network ignores it.
+    device : str
+        Device that it computes on: ``"cpu"``, ``"cuda"`` (a GPU), or ``"auto"`` for a GPU if there is one.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model (the nearest names are given), the weights do not match their card, or PyTorch cannot
+        compute on the device.
+    InputError
+        If the distortion is not within its limits.
+    """
+    weights, device = MODELS.get(str(name)), checked_device(device)
+    if "lattice" in (str(name), weights):
+        return LatticeClassifier(distortion, device)
+    if weights is not None:
+        path = Path(str(files("bravaismap").joinpath("weights", weights)))
+    elif Path(name).suffix == ".safetensors":
+        path = Path(name)
+    else:
+        raise ModelError(
+            f"no model is called {str(name)!r}; the nearest names are {nearest_names(str(name), MODELS)}, "
+            "or give the .safetensors file of a model of your own"
+        )
+    network, card = load_network(path)
+    network.to(device)
+    return NetworkClassifier(network, card, device)
+
+
+def chosen_model(settings: Settings) -> Classifier:
+    """Return the classifier that settings name or hold, or raise as :func:`load_model` does."""
+    if isinstance(settings.model, str | Path):
+        return load_model(settings.model, settings.distortion, settings.device)
+    return settings.model

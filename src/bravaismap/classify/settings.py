@@ -1,0 +1,176 @@
+"""Settings of the classification of images and movies: the only place of their defaults, limits and the run card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Final
+
+from bravaismap.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bravaismap.classify.classifier import Classifier, ModelRecord
+    from bravaismap.movie import NanPolicy
+
+__all__ = [
+    "AUTO",
+    "DEFAULTS",
+    "DEFAULT_MODEL",
+    "IMAGE_SAMPLES",
+    "LARGEST_DISTORTION",
+    "LARGEST_SEED",
+    "LIVE_STEPS_ALONG_WINDOW",
+    "PAPER_STEP",
+    "PAPER_WINDOW",
+    "PATIENCE",
+    "SETTLE",
+    "STEPS_ALONG_WINDOW",
+    "Settings",
+    "checked_distortion",
+]
+
+#: Name of the model that is taken when none is given.
+DEFAULT_MODEL: Final = "default"
+#: Stands for the window that suits the lattice of a movie.
+AUTO: Final = "auto"
+#: Window and step of the paper, px.
+PAPER_WINDOW: Final = 128
+PAPER_STEP: Final = 16
+#: Samples for a single image when their number is not given: the paper's. For movies it depends on the model.
+IMAGE_SAMPLES: Final = 5000
+#: Steps along a window, where the step is left open: seven eighths of neighbouring windows are the same pixels, as in
+#: the paper; and in a live run, which must keep up with a microscope.
+STEPS_ALONG_WINDOW: Final = 8
+LIVE_STEPS_ALONG_WINDOW: Final = 4
+#: Seconds for which the file of a live run must not have changed before it counts as complete.
+SETTLE: Final = 0.5
+#: Seconds after its last change from which a file of a live run that cannot be used is left out.
+PATIENCE: Final = 30.0
+#: By judgement: with a σ of 0.5 in each component of the linear map, the shape of a lattice is lost.
+LARGEST_DISTORTION: Final = 0.5
+#: Seeds are kept as 64-bit integers.
+LARGEST_SEED: Final = 2**63 - 1
+
+_NAN_POLICIES = ("missing", "fill", "raise")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of the classification of images and movies.
+
+    Attributes
+    ----------
+    window : int or "auto"
+        Side of a window of a movie in px; ``"auto"`` for what suits its lattice (:mod:`bravaismap.phases.first_look`).
+    step : int, optional
+        Distance between windows in px; an eighth of the window when not given.
+    model : str, path or Classifier
+        See :func:`bravaismap.load_model`.
+    distortion : float
+        Standard deviation of each component of the linear map from sample to image, as a fraction. For a model that is
+        given by name; a Classifier has its own.
+    device : str
+        Device that a model given by name computes on.
+    samples : int, optional
+        Number of draws of repeated measurements, or of passes of Monte-Carlo dropout; 0 for none. When not given,
+        `IMAGE_SAMPLES` for an image, and `ModelRecord.movie_samples` for a window of a movie.
+    seed : int
+        Seed of the draws or passes.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified.
+    window_reason : str
+        Reason for the window, if it was chosen automatically.
+
+    Raises
+    ------
+    InputError
+        If a setting is not within its limits.
+    """
+
+    window: int | str = AUTO
+    step: int | None = None
+    model: str | Path | Classifier = DEFAULT_MODEL
+    distortion: float = 0.02
+    device: str = "cpu"
+    samples: int | None = None
+    seed: int = 0
+    nan: NanPolicy = "missing"
+    window_reason: str = ""
+
+    def __post_init__(self) -> None:
+        checked_distortion(self.distortion)
+        left_open = {"window": AUTO, "step": None, "samples": None}
+        for name in ("window", "step", "seed", "samples"):
+            value = getattr(self, name)
+            if name in left_open and value == left_open[name]:
+                continue
+            if name == "window" and isinstance(value, str) and value.isdecimal():
+                value = int(value)  # as it comes from a command line
+            if not isinstance(value, Integral):
+                alternative = f", or {AUTO!r}" if name == "window" else ""
+                raise InputError(f"{name} = {value!r} was given; expected a whole number{alternative}")
+            object.__setattr__(self, name, int(value))  # not a NumPy integer, which JSON cannot hold
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"a seed of {self.seed} was given; expected a whole number from 0 to 2**63 - 1")
+        if self.samples is not None and (self.samples < 0 or self.samples == 1):
+            raise InputError(f"{self.samples} samples were asked for; expected at least 2, or 0 for none")
+        if self.nan not in _NAN_POLICIES:
+            raise InputError(f"nan = {self.nan!r} was given; expected {' or '.join(map(repr, _NAN_POLICIES))}")
+
+    @property
+    def image_samples(self) -> int:
+        """Samples for an image."""
+        return IMAGE_SAMPLES if self.samples is None else self.samples
+
+    def window_samples(self, record: ModelRecord) -> int:
+        """Return the samples for a window of a movie by a model."""
+        return record.movie_samples if self.samples is None else self.samples
+
+    def image_card(self, record: ModelRecord, height: int, width: int) -> dict[str, Any]:
+        """Return the run card of images of `height` × `width` px, as the model sees them."""
+        size = {"size": [height, width] if record.measures_cells else width}
+        return self._card(record, self.image_samples) | size
+
+    def map_card(self, record: ModelRecord, movie: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the run card of a map, given the description of the movie."""
+        chosen = {"window": self.window, "step": self.step, "nan": self.nan}
+        if self.window_reason:
+            chosen["window_reason"] = self.window_reason
+        return self._card(record, self.window_samples(record)) | dict(movie) | chosen
+
+    def _card(self, record: ModelRecord, samples: int) -> dict[str, Any]:
+        return {
+            "version": _package_version(),
+            "model": record.name,
+            "weights_sha256": record.weights_sha256,
+            "samples": samples,
+            "seed": self.seed,
+            **record.settings,
+        }
+
+
+def checked_distortion(distortion: float) -> float:
+    """Validate a distortion and return it as a float; `InputError` if it is not from 0 to `LARGEST_DISTORTION`."""
+    if not 0 <= distortion <= LARGEST_DISTORTION:
+        raise InputError(
+            f"a distortion of {distortion} was given; expected a fraction between 0 and {LARGEST_DISTORTION} "
+            "(0.02 is 2 %)"
+        )
+    return float(distortion)
+
+
+def _package_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("bravaismap")
+    except PackageNotFoundError:  # running from a source tree that is not installed
+        return "unknown"
+
+
+#: The defaults of all settings.
+DEFAULTS: Final = Settings()

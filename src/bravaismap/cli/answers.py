@@ -1,0 +1,121 @@
+"""Answers of the commands as one JSON object each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bravaismap.result.phase_map import PhaseMap
+
+__all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer"]
+
+_CELL = ("a", "b", "gamma", "orientation")
+
+
+def classification_answer(rows: list[tuple[str, PhaseMap, int]]) -> dict[str, Any]:
+    """Return what is said of each image: class, probability of each class with its σ, and the cell if there is one."""
+    return {"images": [_image(name, result.isel(image=i)) for name, result, i in rows], **_run(rows[0][1])}
+
+
+def _image(name: str, row: xr.Dataset) -> dict[str, Any]:
+    answer: dict[str, Any] = {"image": name, "label": _label(row)}
+    for key in ("probability", "probability_std"):
+        answer[key] = _by_class(row[key])
+    answer["entropy_nat"] = float(row["entropy"])
+    if "deviation" in row:
+        answer["cell"] = {
+            f"{key}{ending}": float(row[f"{key}{ending}"]) for key in _CELL for ending in ("", "_std")
+        } | {"unit": str(row["a"].attrs.get("units", "px"))}
+        answer["deviation_percent"] = _by_class(row["deviation"])
+        answer["deviation_std_percent"] = float(row["deviation_std"])
+    return answer
+
+
+def _label(row: xr.Dataset) -> str | None:
+    label = int(row["label"])
+    return str(row["lattice"].values[label]) if label >= 0 else None
+
+
+def _by_class(values: xr.DataArray) -> dict[str, Any]:
+    return {str(name): values.sel(lattice=name).values for name in values["lattice"].values}
+
+
+def _run(result: xr.Dataset) -> dict[str, Any]:
+    """Return the part of the run card that an answer repeats."""
+    return {
+        key: result.attrs[key] for key in ("model", "version", "seed", "samples", "distortion") if key in result.attrs
+    }
+
+
+def map_answer(result: PhaseMap, target: Path, written: list[Path]) -> dict[str, Any]:
+    """Return the fraction of each class in each frame, and what was written."""
+    return {
+        "result": str(target),
+        "files": [str(path) for path in written],
+        "time": result["time"].values,
+        "time_unit": str(result["time"].attrs.get("units", "frame")),
+        "fraction": _by_class(result["fraction"]),
+        "fraction_std": _by_class(result["fraction_std"]),
+        **_run(result),
+    }
+
+
+def growth_answer(
+    growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset, written: list[Path]
+) -> dict[str, Any]:
+    """Return the parameters of a fit, the rates in nm² if they are known, and how the laws compare."""
+    return {
+        "law": {key: growth.attrs[key] for key in ("law", "formula", "time_unit") if key in growth.attrs},
+        "frames_fitted": growth.attrs["frames_fitted"],
+        "reduced_chi_square": growth.attrs["reduced_chi_square"],
+        "parameters": _quantities(growth, "parameter"),
+        "quantities": {} if physical is None else _quantities(physical, "quantity"),
+        "laws": {
+            str(name): {key: laws[key].sel(law=name).values for key in ("difference", "weight")}
+            for name in laws["law"].values
+        },
+        "files": [str(path) for path in written],
+    }
+
+
+def _quantities(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
+    return {
+        str(name): {
+            "value": float(dataset["value"].sel({dim: name})),
+            "unit": str(dataset["unit"].sel({dim: name}).values),
+            "interval_68_95": dataset["interval"].sel({dim: name}).values,
+        }
+        for name in dataset[dim].values
+    }
+
+
+def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) -> dict[str, Any]:
+    """Return what the beam can do to each atom."""
+    from bravaismap.kinetics.knock_on import displacements_per_atom
+
+    answers = []
+    for i in range(cases.sizes["case"]):
+        case = cases.isel(case=i)
+        area = float(case["cross_section"])
+        answers.append(
+            {
+                "element": str(case["element"].values),
+                "compound": str(case["compound"].values),
+                "displacement_energy_eV": float(case["displacement_energy"]),
+                "energy_transfer_eV": float(case["energy_transfer"]),
+                "threshold_kV": float(case["threshold"]),
+                "cross_section_barn": area,
+                "confirmed": bool(case["confirmed"]),
+                "source": str(case["source"].values),
+                **({} if dose is None else {"displacements_per_atom": float(displacements_per_atom(area, dose))}),
+                **(
+                    {}
+                    if dose_rate is None
+                    else {"displacements_per_atom_s": float(displacements_per_atom(area, dose_rate))}
+                ),
+            }
+        )
+    return {"cases": answers}

@@ -1,0 +1,97 @@
+"""How a command reads an image or movie, says in one line what was read, and names the result after it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bravaismap.cli.terminal import opening
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Reading", "default_output"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a command was told of how to read its input.
+
+    Attributes
+    ----------
+    dataset, channel, frames, crop, bin, pixel_size, frame_time
+        As :func:`bravaismap.read` takes them.
+    """
+
+    dataset: str | None = None
+    channel: str | None = None
+    frames: str | None = None
+    crop: str | None = None
+    bin: int = 1
+    pixel_size: float | None = None
+    frame_time: float | None = None
+
+    def __call__(self, source: str, *, timed: bool = True) -> xr.DataArray:
+        """Read a source and say what it is.
+
+        Parameters
+        ----------
+        source : str
+        timed : bool
+            Whether the command needs the time of a frame, so that one which is only a playback rate is warned of.
+        """
+        from bravaismap.errors import warn
+        from bravaismap.read.description import movie_line, playback_warning
+        from bravaismap.read.reading import read
+
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            movie = read(source, **asdict(self))
+        opening(movie_line(movie))
+        for one in said:  # after the line that says what they are about
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        doubt = playback_warning(movie) if timed else None
+        if doubt is not None:
+            warn(doubt)
+        return movie
+
+
+def default_output(movie: str) -> Path:
+    """Return where the result of a movie goes: NAME-phases/NAME.zarr, or with the ending or a number in its name.
+
+    The latter where there is a result of another movie already, such as that of a.dm4 when a.tif is mapped.
+    """
+    name = _name_of(movie)
+    ending = Path(movie).suffix[1:]
+    names = chain([name], [f"{name}_{ending}"] if ending else [], (f"{name}-{number}" for number in count(2)))
+    targets = (Path(f"{one}-phases") / f"{one}.zarr" for one in names)
+    return next(target for target in targets if _is_free_for(target, movie))
+
+
+def _is_free_for(target: Path, movie: str) -> bool:
+    """Return whether there is no result at `target`, or one of this movie, or what is no result at all."""
+    if not target.is_dir():
+        return True
+    import zarr
+
+    from bravaismap.result.card import card_of
+
+    try:
+        mapped = Path(str(card_of(zarr.open_group(target, mode="r"), target)["input"]))
+    except Exception:  # damaged, or no result: what that means is said when it is opened
+        return True
+    moved = mapped.name == Path(movie).name and not mapped.exists()
+    return moved or str(mapped) == movie or mapped.resolve() == Path(movie).resolve()
+
+
+def _name_of(movie: str) -> str:
+    """Return what to call the result of a movie: the file's name without its ending, or the folder's for a pattern."""
+    path = Path(movie).expanduser()
+    if not path.exists() and any(letter in path.name for letter in "*?["):
+        path = path.parent
+    if path.is_dir() and path.suffix not in (".zarr", ".zspy"):
+        return path.resolve().name or "movie"
+    return path.resolve().stem if path.exists() else path.stem or "movie"

@@ -1,0 +1,1 @@
+"""Devices on which PyTorch computes, batches that suit them, and threads."""

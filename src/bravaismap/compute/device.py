@@ -1,0 +1,134 @@
+"""Devices on which windows are classified, a processor or a GPU, and batches of windows that suit them.
+
+On a GPU everything from the windows to the probabilities stays in its memory; only the answers are copied back. They
+equal those of the processor but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from bravaismap.compute.parallel import side_by_side
+from bravaismap.errors import ModelError
+
+__all__ = ["PROCESSOR", "SMALLEST_EXPONENT", "checked_device", "full_precision", "in_batches"]
+
+Answer = TypeVar("Answer")
+
+PROCESSOR = "cpu"
+#: Smallest exponent that is exponentiated: e⁻⁶⁰ is negligible, and the exponential of much less is subnormal in single
+#: precision, which processors compute slowly.
+SMALLEST_EXPONENT = -60.0
+#: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, during
+#: which threads wait for one another; more mean more memory. Fewer from `_LARGE` px on, searched more widely.
+_PIXELS_ON_PROCESSOR = 5 * 2**20
+_LARGE = 2**15
+_PIXELS_OF_LARGE = 2**21
+#: Number of images, or of pixels, from which on a batch is worth a thread: with fewer, two threads lose more time by
+#: waiting for one another than they gain.
+_WORTH_A_THREAD = 128
+_PIXELS_WORTH_A_THREAD = 2**21
+#: Bytes per pixel of all intermediate results of the measurement together.
+_BYTES_PER_PIXEL = 512
+#: Share of the free memory of a GPU that is used, and the largest number of pixels at a time.
+_SHARE = 0.5
+_MOST_PIXELS = 2**27
+
+
+def checked_device(name: str) -> str:
+    """Validate the name of a device: return it, or raise if PyTorch cannot compute on it.
+
+    Parameters
+    ----------
+    name : str
+        ``"cpu"``, ``"cuda"`` or another of PyTorch; ``"auto"`` for a GPU if there is one.
+
+    Raises
+    ------
+    ModelError
+        If PyTorch has no such device here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else PROCESSOR
+    try:
+        torch.empty(1, device=name).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"the device {name!r} was asked for, and PyTorch cannot compute on it here; "
+            f"expected cpu{', cuda' if torch.cuda.is_available() else ''} or auto"
+        ) from error
+    return name
+
+
+def in_batches(
+    function: Callable[[slice], Answer], shape: Sequence[int], device: str = PROCESSOR, free: int | None = None
+) -> list[Answer]:
+    """Apply a function to images in batches that suit a device.
+
+    On a processor batches run side by side on all cores. On a GPU they run one after another, as large as its free
+    memory allows, and smaller if that was too much.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a slice of the images; must not depend on the order of the calls.
+    shape : sequence of int
+        Of all images, (n, y, x).
+    device : str
+    free : int, optional
+        Free memory of the GPU in bytes; queried when not given.
+
+    Returns
+    -------
+    list
+        In the order of the images.
+    """
+    count, pixels = shape[0], max(1, shape[1] * shape[2])
+    if device == PROCESSOR:
+        fewest = max(1, min(_WORTH_A_THREAD, _PIXELS_WORTH_A_THREAD // pixels))
+        threads = min(torch.get_num_threads(), max(1, count // fewest))
+        most = _PIXELS_ON_PROCESSOR if pixels < _LARGE else _PIXELS_OF_LARGE
+        return side_by_side(function, _slices(count, _even_batch(count, max(1, most // pixels), threads)))
+    batch = _fitting_pixels(device, free) // pixels
+    answers: list[Answer] = []
+    start = 0
+    while start < count:
+        batch = min(max(1, batch), count - start)
+        try:
+            with full_precision():
+                answers.append(function(slice(start, start + batch)))
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch //= 2
+            continue
+        start += batch
+    return answers
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep a GPU from rounding the factors of products to ten bits (TF32), as its convolutions do by default."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def _fitting_pixels(device: str, free: int | None) -> int:
+    """Return the number of pixels of images that fit into the memory of a GPU."""
+    if free is None:
+        free = torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else 2**31
+    return int(min(_MOST_PIXELS, _SHARE * free / _BYTES_PER_PIXEL))
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _even_batch(count: int, most: int, threads: int) -> int:
+    """Return the size, at most `most` images, of equal batches that keep all threads busy to the end."""
+    batches = -(-count // most)
+    return -(-count // (-(-batches // threads) * threads))

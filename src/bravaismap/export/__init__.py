@@ -1,0 +1,1 @@
+"""Results as files: tables, figures, video, the report, and the formats of other programs."""

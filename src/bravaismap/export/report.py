@@ -1,0 +1,346 @@
+"""The report of a result: one HTML page with its phases, maps, curves, cells, kinetics and run card.
+
+The page is self-contained (:mod:`bravaismap.export.html_page`). Of a long movie only the fractions and the frames shown
+are read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+
+from bravaismap.conventions import IUCR_SYMBOLS, NONE, display_name
+from bravaismap.errors import InputError
+from bravaismap.export.html_page import bullets, cell, heading, page, paragraph, picture, png_of, table
+from bravaismap.files import made_folder, replacing
+from bravaismap.kinetics.dose import frame_area, physical_growth
+from bravaismap.kinetics.growth import compare_laws, fit_growth
+from bravaismap.phases.cells import cell_statistics
+from bravaismap.phases.verdict import with_error
+from bravaismap.result.phase_map import mapped_frames, percent
+from bravaismap.show.axes import class_colors, drawn_frames, stamp
+from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
+from bravaismap.show.drift import plot_drift
+from bravaismap.show.growth import plot_growth
+from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
+
+__all__ = ["PAPER", "export_report", "report"]
+
+#: The paper that introduced the method.
+PAPER = (
+    "R. K. Vasudevan, N. Laanait, E. M. Ferragut, K. Wang, D. B. Geohegan, K. Xiao, M. Ziatdinov, S. Jesse, O. Dyck, "
+    "S. V. Kalinin: Mapping mesoscopic phase evolution during E-beam induced transformations via deep learning of "
+    "atomically resolved images. npj Computational Materials 4, 30 (2018), doi:10.1038/s41524-018-0086-7"
+)
+_LIBRARIES = ("numpy", "scipy", "xarray", "zarr", "torch", "lmfit", "matplotlib")
+#: Entries of the run card that the page shows as a figure instead of in the table.
+_DRAWN = ("drift",)
+
+
+def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None = None) -> str:
+    """Return the report of a result as a self-contained HTML page.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it; it may be unfinished.
+    images : movie (time, y, x), optional
+        Drawn beside the label maps.
+    times : sequence of int, optional
+        Numbers of the frames whose maps are shown; the first, middle and last mapped one when not given.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If the result is not of a movie, a frame is not in it, or the images do not belong to it.
+    """
+    missing = [name for name in ("fraction", "fraction_std", "label", "probability") if name not in result]
+    if missing:
+        raise InputError(
+            f"the result has no {', '.join(missing)}; a report is of a result of map_phases or open_result"
+        )
+    done = np.flatnonzero(mapped_frames(result))
+    indices = drawn_frames(result, times) if done.size or times is not None else []
+    title = f"Phases of {result.attrs.get('input', 'a movie')}"
+    body = [heading(title, 1), *_summary(result, done)]
+    with matplotlib.rc_context({"text.parse_math": False}):  # a name with dollar signs is a name
+        if done.size:
+            body += [heading("Phases"), *_phases(result, done), *_kinetics(result)]
+        for index in indices:
+            body += _frame(result, index, images)
+        body += _drift(result)
+    return page(title, [*body, *_provenance(result)])
+
+
+def export_report(result: xr.Dataset, folder: str | os.PathLike[str], images: Any = None) -> list[Path]:
+    """Write the report of a result, a self-contained HTML page.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it; it may be unfinished.
+    folder : str or path
+        Created if it does not exist; an existing report in it is replaced.
+    images : movie (time, y, x), optional
+        Drawn beside the label maps.
+
+    Returns
+    -------
+    list of Path
+        ``report.html``.
+
+    Raises
+    ------
+    InputError
+        If the result is not of a movie, or the images do not belong to it.
+    OutputError
+        If the folder or the file cannot be written.
+    """
+    path = made_folder(folder) / "report.html"
+    text = report(result, images)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return [path]
+
+
+def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
+    card, total = result.attrs, result.sizes["time"]
+    size, frame_time = card.get("pixel_size_nm"), card.get("frame_time_s")
+    scale = f"{size:.6g} nm" if isinstance(size, int | float) else "not known: lengths are in px"
+    clock = f"{frame_time:.6g} s" if isinstance(frame_time, int | float) else "not known: frames are counted"
+    facts = [
+        f"{done.size} of {total} frames are mapped, "
+        f"{result.sizes['y'] * result.sizes['x']} windows of {card.get('window', '?')} px in each",
+        f"Model {card.get('model', 'unknown')}"
+        + (f", distortion {100 * card['distortion']:g} %" if isinstance(card.get("distortion"), int | float) else ""),
+        f"Pixel size {scale}",
+        f"Time between frames {clock}",
+    ]
+    parts = bullets(facts)
+    if done.size < total:
+        rest = (
+            f"Everything below is of the {done.size} frames that are done." if done.size else "Nothing is mapped yet."
+        )
+        parts.insert(0, paragraph(f"Not finished: {done.size} of {total} frames are mapped. {rest}", note=True))
+    return parts
+
+
+def _phases(result: xr.Dataset, done: np.ndarray) -> list[str]:
+    fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
+    ends = list(dict.fromkeys([int(done[0]), int(done[-1])]))
+    names = [str(name) for name in result["lattice"].values]
+    rows = []
+    for i, (name, color) in enumerate(class_colors(names).items()):
+        curve = fraction[done, i]
+        cells = [cell(display_name(name), number=False, color=color), cell(IUCR_SYMBOLS.get(name, ""), number=False)]
+        cells += [cell(percent(fraction[index, i], std[index, i])) for index in ends]
+        low, high = 100 * curve.min(), 100 * curve.max()
+        rows.append([*cells, cell(f"{100 * curve.mean():.1f} %", (f"{low:.1f} to {high:.1f} %", ""))])
+    head = ["phase", "symbol", *(stamp(result, index) for index in ends), f"mean of {done.size} frames"]
+    text = (
+        "The fraction of a phase is the mean of its probability over the windows of a frame, ± 1 σ; what all windows "
+        "share, such as the distortion of the scan, is not in σ. Small print: lowest and highest frame."
+    )
+    curves = picture(png_of(plot_fractions(result)), "Fraction of each phase, frame by frame; bands are ± 1 σ.")
+    return [table(head, rows), paragraph(text), *([curves] if done.size > 1 else [])]
+
+
+def _kinetics(result: xr.Dataset) -> list[str]:
+    names = [str(name) for name in result["lattice"].values]
+    if result.sizes["time"] == 1:
+        return []
+    parts = [heading("Kinetics")]
+    if NONE not in names:
+        return [*parts, paragraph("No class is called none, whose growth would be fitted; fit another one with "
+                                  "bravaismap fit --lattice.")]  # fmt: skip
+    curves = result[["fraction", "fraction_std"]].sel(lattice=NONE).load()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            growth = fit_growth(curves["fraction"], std=curves["fraction_std"])
+        except InputError as error:
+            return [*parts, paragraph(f"No law of growth was fitted to the fraction of none: {error}.")]
+        try:
+            laws = compare_laws(curves["fraction"], std=curves["fraction_std"])
+            choice = [paragraph(_choice(laws)), _law_table(laws)]
+        except InputError as error:  # the longest law needs more frames than this one
+            choice = [paragraph(f"The laws were not compared: {error}.")]
+    size, shape = (_numbers(result.attrs.get(name)) for name in ("pixel_size_nm", "frame_size"))
+    calibrated = size.shape == () and shape.shape == (2,) and size > 0 and (shape > 0).all()
+    physical = physical_growth(growth, frame_area(result.attrs)) if calibrated else None
+    about = growth.attrs
+    text = (
+        f"{about['formula']} fitted to the fraction of none, t in {about['time_unit']}, C from all frames; intervals: "
+        f"{about['interval_method']}; reduced χ² {about['reduced_chi_square']:.2f}; residuals of neighbouring frames "
+        f"correlate at {about['residual_autocorrelation']:.2f}. Windows blur small holes, so a rate of this fraction "
+        "can be too high; a baseline, other laws and doses: bravaismap fit."
+    )
+    notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    parts += [paragraph(text), *bullets(list(dict.fromkeys(notes))), _growth_table(growth, physical)]
+    if physical is None:
+        parts.append(paragraph("Areas in nm² need the pixel size, which is not known."))
+    figure = picture(png_of(plot_growth(growth)), "Fraction of none with the fitted law, and the residuals over σ.")
+    return [*parts, figure, *choice]
+
+
+def _growth_table(growth: xr.Dataset, physical: xr.Dataset | None) -> str:
+    estimates = [(str(n), growth.sel(parameter=n)) for n in growth["parameter"].values]
+    if physical is not None:
+        estimates += [(str(n), physical.sel(quantity=n)) for n in physical["quantity"].values]
+    rows = []
+    for name, estimate in estimates:
+        ends = [" to ".join(f"{end:.4g}" for end in pair) for pair in estimate["interval"].values]
+        unit = str(estimate["unit"].values)
+        rows.append([
+            cell(name.replace("_", " "), number=False), cell(f"{float(estimate['value']):.4g}"),
+            *(cell("" if "nan" in text else text) for text in ends), cell("" if unit == "1" else unit),
+        ])  # fmt: skip
+    return table(["", "value", "68 %", "95 %", "unit"], rows)
+
+
+def _choice(laws: xr.Dataset) -> str:
+    """Return a sentence on the law that the criterion prefers."""
+    text = "Laws compared by Akaike's criterion, corrected for few frames (AICc). "
+    behind = float(laws["difference"].sel(law="exponential"))
+    if not behind > 2:
+        return text + "None is clearly better than the exponential above."
+    return (
+        text + f"The curve prefers the law {laws['law'].values[0]!s}: the exponential above is {behind:.0f} behind it."
+    )
+
+
+def _law_table(laws: xr.Dataset) -> str:
+    rows = []
+    for law in (laws.sel(law=name) for name in laws["law"].values):
+        refused, parameters = str(law["refused"].values), str(int(law["parameters"]))
+        first = [cell(str(law["law"].values), number=False), cell(parameters)]
+        if refused:
+            rows.append([*first, cell(f"{refused.partition(' ')[0]} is not determined", number=False, span=2)])
+        else:
+            rows.append([*first, cell(f"{float(law['difference']):.1f}"), cell(f"{float(law['weight']):.2f}")])
+    return table(["law", "parameters", "ΔAICc", "weight"], rows)
+
+
+def _frame(result: xr.Dataset, index: int, images: Any) -> list[str]:
+    """Return the maps and cells of a frame."""
+    labels = plot_labels(result, index, images)
+    parts = [
+        heading(f"Maps at {stamp(result, index)}"),
+        picture(png_of(labels), "Most probable class of each window, and the share of windows that each class has."),
+        picture(png_of(plot_probabilities(result, index)), "Probability of each class."),
+    ]
+    if {"entropy", "mutual_information"} <= set(result):
+        caption = (
+            "Entropy of the probabilities (how undecided a window is), and how much of it differs between samples."
+        )
+        parts.append(picture(png_of(plot_uncertainty(result, index)), caption))
+    if not holds_cells(result):
+        return parts
+    cells, shapes = plot_cells(result, index), plot_shapes(result, index)
+    return [
+        *parts,
+        picture(png_of(cells), "Primitive cell of each window that has a lattice."),
+        picture(png_of(shapes), "Shape of the cell of each window: corners and sides are the more symmetric classes."),
+        _cell_table(result.isel(time=index)),
+        paragraph(
+            "Medians over the windows of a class, ± the σ of a single window (median); small print: the standard "
+            "deviation between windows. Windows that overlap see the same atoms, so neither shrinks with their number."
+        ),
+    ]
+
+
+def _cell_table(frame: xr.Dataset) -> str:
+    statistics = cell_statistics(frame)
+    units = {name: "°" if name == "gamma" else str(statistics[name].attrs["units"]) for name in ("a", "b", "gamma")}
+    colors = class_colors(statistics["lattice"].values)
+    rows = []
+    for phase in (statistics.sel(lattice=name) for name in statistics["lattice"].values):
+        name = str(phase["lattice"].values)
+        if not int(phase["windows"]) or not np.isfinite(phase["a"]):
+            continue
+        row = [cell(display_name(name), number=False, color=colors[name]), cell(str(int(phase["windows"])))]
+        for key in units:
+            scatter = float(phase[f"{key}_scatter"])
+            below = [(f"between windows {scatter:.2g}", "")] if np.isfinite(scatter) else []
+            row.append(cell(with_error(float(phase[key]), float(phase[f"{key}_std"])), *below))
+        rows.append(row)
+    if not rows:
+        return paragraph("No window of this frame has a lattice.")
+    head = ["phase", "windows", *(f"{'γ' if name == 'gamma' else name} ({unit})" for name, unit in units.items())]
+    return table(head, rows)
+
+
+def _drift(result: xr.Dataset) -> list[str]:
+    drift = result.attrs.get("drift")
+    if not isinstance(drift, dict):
+        return []
+    tracks = {name: _numbers(drift.get(f"{name}_px")) for name in ("dy", "dx")}
+    if any(values.shape != (result.sizes["time"],) for values in tracks.values()):
+        return []
+    track = xr.Dataset({name: ("time", values) for name, values in tracks.items()}, coords={"time": result["time"]})
+    farthest = float(np.hypot(track["dy"], track["dx"]).max())
+    text = f"The movie was registered and only the area common to all frames was mapped. Farthest: {farthest:.1f} px."
+    return [
+        heading("Drift of the specimen"),
+        paragraph(text),
+        picture(png_of(plot_drift(track)), "Displacement of the specimen since the first frame."),
+    ]
+
+
+def _provenance(result: xr.Dataset) -> list[str]:
+    made = str(result.attrs.get("version", "unknown"))
+    card = [
+        [cell(str(key), number=False), cell(_plain(value), number=False)]
+        for key, value in result.attrs.items()
+        if key not in _DRAWN
+    ]
+    versions = [f"{name} {_version(name)}" for name in ("bravaismap", *_LIBRARIES)]
+    return [
+        heading("How it was made"),
+        table(["run card", ""], card, numbers=False),
+        paragraph(
+            f"Mapped by bravaismap {made}. This page was written by {', '.join(versions)} on Python "
+            f"{platform.python_version()}, {platform.system()}."
+        ),
+        heading("How to cite"),
+        *bullets([
+            PAPER,
+            f"bravaismap {made}, the bravaismap developers, GPL-3.0-or-later (CITATION.cff)",
+        ]),
+    ]  # fmt: skip
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return an entry of a run card as numbers; NaN where it is none."""
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
+
+
+def _plain(value: Any) -> str:
+    """Return an entry of a run card as text."""
+    if value is None:
+        return "not known"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # running from a source tree that is not installed
+        return "(not installed)"

@@ -1,0 +1,146 @@
+"""Tables (CSV) of fractions, windows, classified images, strain and domains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from bravaismap.conventions import CELL_PARAMETERS
+from bravaismap.files import made_folder, texts, write_table
+from bravaismap.result.schema import WINDOWS
+
+__all__ = ["column_of", "domain_rows", "export_classification", "export_csv", "strain_rows"]
+
+
+def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: bool = False) -> list[Path]:
+    """Write the fraction of each class over time and, optionally, every window as tables.
+
+    Parameters
+    ----------
+    result : Dataset
+        As :func:`~bravaismap.map_phases` returns it.
+    folder : str or path
+        Created if it does not exist; existing tables in it are replaced.
+    windows : bool
+        Also write ``windows.csv``: a line per window and frame, with its position, its class, and every variable of
+        the result, as ``<variable>`` or ``<variable>_<class>``.
+
+    Returns
+    -------
+    list of Path
+        ``fractions.csv``, with the columns ``time_s`` (or ``frame``), and ``<class>`` and ``<class>_std`` for each
+        class; and ``windows.csv``. Unknown values are left empty.
+
+    Raises
+    ------
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    folder = made_folder(folder)
+    written = [write_table(folder / "fractions.csv", _fraction_rows(result))]
+    if windows:
+        written.append(write_table(folder / "windows.csv", _window_rows(result)))
+    return written
+
+
+def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
+    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if measured.
+
+    Parameters
+    ----------
+    rows : iterable of (str, Dataset)
+        Name of an image and its result of :func:`~bravaismap.classify`, without the dimension ``image``.
+    path : str or path
+        Replaced if it exists.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    rows = list(rows)
+    names = [str(name) for name in rows[0][1]["lattice"].values]
+    header = ["image", "phase", *(f"{name}{ending}" for name in names for ending in ("", "_std")), "entropy_nat"]
+    cells = [f"{name}{ending}" for name in CELL_PARAMETERS for ending in ("", "_std")]
+    measured = all("deviation" in row for _, row in rows)
+    if measured:
+        units = [str(rows[0][1][name].attrs["units"]) for name in cells]
+        header += [f"{name}_{unit}" for name, unit in zip(cells, units, strict=True)]
+        header += [*(f"deviation_{name}_percent" for name in names[:-1]), "deviation_std_percent"]
+    table = [header]
+    for image, row in rows:
+        pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
+        values = np.append(pairs.ravel(), row["entropy"].values)
+        label = int(row["label"])
+        line = [image, names[label] if label >= 0 else "", *texts(values)]
+        if measured:
+            line += [*texts(np.array([row[name].values for name in cells]))]
+            line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]
+        table.append(line)
+    target = Path(path)
+    made_folder(target.parent)
+    return write_table(target, table)
+
+
+def _fraction_rows(result: xr.Dataset) -> Iterator[list[str]]:
+    names = [str(name) for name in result["lattice"].values]
+    yield [column_of(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
+    fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
+    pairs = np.stack([fraction, std], axis=-1).reshape(len(fraction), -1)
+    for time, row in zip(texts(result["time"].values), pairs, strict=True):
+        yield [time, *texts(row)]
+
+
+def _window_rows(result: xr.Dataset) -> Iterator[list[str]]:
+    """Yield a line per window and frame, holding one frame at a time."""
+    names = [str(name) for name in result["lattice"].values]
+    maps = [str(v) for v in result.data_vars if {*result[v].dims} == {*WINDOWS} and v != "label"]
+    stacks = [str(v) for v in result.data_vars if {*result[v].dims} == {*WINDOWS, "lattice"}]
+    header = [column_of(result, dim) for dim in WINDOWS]
+    yield [*header, "label", *maps, *(f"{stack}_{name}" for stack in stacks for name in names)]
+    y, x = np.meshgrid(result["y"].values, result["x"].values, indexing="ij")
+    for index, time in enumerate(texts(result["time"].values)):
+        frame = result[["label", *maps, *stacks]].isel(time=index).load()
+        labels = [names[i] if i >= 0 else "" for i in frame["label"].transpose("y", "x").values.ravel()]
+        columns = [texts(frame[v].transpose("y", "x").values.ravel()) for v in maps]
+        for stack in stacks:
+            columns += [texts(values.ravel()) for values in frame[stack].transpose("lattice", "y", "x").values]
+        for row in zip(texts(y.ravel()), texts(x.ravel()), labels, *columns, strict=True):
+            yield [time, *row]
+
+
+def strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
+    """Yield the header of a strain map, and a line per window and frame."""
+    units = {"%": "percent"}
+    names = [f"{name}{ending}" for name in ("exx", "eyy", "exy", "rotation") for ending in ("", "_std")]
+    headed = [f"{name}_{units.get(unit, unit)}" for name in names for unit in [str(strain[name].attrs["units"])]]
+    yield [*(column_of(strain, dim) for dim in WINDOWS), *headed]
+    y, x = np.meshgrid(strain["y"].values, strain["x"].values, indexing="ij")
+    for index, time in enumerate(texts(strain["time"].values)):
+        columns = [texts(strain[name].isel(time=index).values.ravel()) for name in names]
+        for row in zip(texts(y.ravel()), texts(x.ravel()), *columns, strict=True):
+            yield [time, *row]
+
+
+def domain_rows(domains: xr.Dataset) -> Iterator[list[str]]:
+    """Yield the header of a table of domains, and a line per domain and frame."""
+    units = {name: str(column.attrs.get("units", "")).replace("²", "2") for name, column in domains.items()}
+    units["time"] = "" if units["time"] == "frame" else units["time"]
+    yield [f"{name}_{unit}" if unit else str(name) for name, unit in units.items()]
+    columns = [column.values for column in domains.values()]
+    words = [[str(v) for v in column] if column.dtype.kind in "OUTb" else texts(column) for column in columns]
+    yield from (list(row) for row in zip(*words, strict=True))
+
+
+def column_of(result: xr.Dataset, dim: str) -> str:
+    """Return the title of the column of a coordinate: its name and unit."""
+    unit = str(result[dim].attrs.get("units", "frame" if dim == "time" else "px"))
+    return unit if unit == "frame" else f"{dim}_{unit}"

@@ -1,0 +1,76 @@
+"""Sublattices and superlattices of small index, and the lift of a linear map to the components of its vectors.
+
+A change of basis M takes a basis B (rows) to M B. With whole numbers and |det M| = n the rows of M B span a sublattice
+of index n, whose cell is n times as large; with |det M| = 1/n they span a superlattice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, overload
+
+import numpy as np
+
+from bravaismap.lattice.basis import reduce_basis
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from bravaismap.conventions import Floats
+
+__all__ = ["DIVIDED", "DOUBLED", "kronecker_lift", "reduce_measured"]
+
+#: The three sublattices of index 2: every second row of points is left out. Applied to a reciprocal basis it is every
+#: second row of nodes, and the cell of the direct lattice is halved.
+DOUBLED: Final = np.array([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]])
+#: The three superlattices of index 2 and the four of index 3: one or two rows of points are added between any two.
+DIVIDED: Final = np.array(
+    [
+        [[1 / 2, 0], [0, 1]],
+        [[1, 0], [0, 1 / 2]],
+        [[1, 0], [1 / 2, 1 / 2]],
+        [[1 / 3, 0], [0, 1]],
+        [[1, 0], [0, 1 / 3]],
+        [[1, 0], [1 / 3, 1 / 3]],
+        [[1, 0], [2 / 3, 1 / 3]],
+    ]
+)
+
+
+@overload
+def kronecker_lift(change: Floats) -> Floats: ...
+
+
+@overload
+def kronecker_lift(change: Tensor) -> Tensor: ...
+
+
+def kronecker_lift(change: Any) -> Any:
+    """Return the Kronecker product of a change of basis with the identity: how it acts on the flattened basis.
+
+    It is the derivative of M B by B, both flattened by rows, and so carries the covariance of the components of B to
+    that of the components of M B.
+
+    Parameters
+    ----------
+    change : array or tensor, shape (..., m, 2)
+        Changes of basis M, or rows of them.
+
+    Returns
+    -------
+    array or tensor, shape (..., 2 m, 4)
+        Of the same kind, type and device.
+    """
+    identity = np.eye(2) if isinstance(change, np.ndarray) else change.new_tensor(np.eye(2))
+    rows, columns = change.shape[-2:]
+    product = change[..., :, None, :, None] * identity[:, None, :]
+    return product.reshape(*change.shape[:-2], 2 * rows, 2 * columns)
+
+
+def reduce_measured(basis: ArrayLike, covariance: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the reduced basis of each lattice (n, 2, 2) and its covariance (n, 4, 4)."""
+    basis = np.asarray(basis, float)
+    reduced = reduce_basis(basis)
+    change = np.rint(reduced @ np.linalg.inv(basis))
+    wide = kronecker_lift(change)
+    return reduced, wide @ np.asarray(covariance, float) @ np.swapaxes(wide, 1, 2)

@@ -1,0 +1,207 @@
+"""Agreement: which parts of an image show the same lattice, and the lattice that they have in common.
+
+Two measured cells are the same lattice if a change of basis takes one to the other within a strain and turn of some
+percent, which is what drift, bending and the errors of small parts come to. The lattices of the parts scatter by the
+errors of their measurement and by how the crystal itself varies; the mean weighs each part by both (DerSimonian and
+Laird, Control. Clin. Trials 7, 177 (1986), eq. 8, for four components).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bravaismap.lattice.sublattices import kronecker_lift
+from bravaismap.measure.odds import ODDS_SLOPE, none_probability
+from bravaismap.measure.parts import Parts
+
+__all__ = ["CommonLattice", "common_lattices", "superlattice"]
+
+Floats = NDArray[np.float64]
+
+#: Largest difference of the entries of a change of basis from whole numbers for two lattices to be the same.
+_SAME = 0.15
+#: Probability of a lattice below which a part has none.
+_SEEN = 0.05
+_MOST = 12
+#: Share of the most evidence that parts of a size must have on average for their size to be used: in larger ones the
+#: crystal is no longer one wave.
+_COHERENT = 0.75
+#: Evidence that a part has by chance, which does not add up over parts.
+_CHANCE = 12.0
+#: Share of the most evidence that parts of a size must have on average to tell how much of the image shows a lattice.
+_RESOLVED = 0.5
+#: A lattice counts if a region of this many cells would show it (see ``measurement``).
+_VISIBLE = 400.0
+#: Parts, of all sizes, that see the same small crystal.
+_NEIGHBOURS = 6
+#: Largest index of a superlattice that is preferred to its lattice, and the share of that one's evidence that it needs.
+_LARGEST_INDEX = 2
+_ORDERED = 0.6
+#: Least mean evidence of the parts for it.
+_ORDER_SHOWN = 30.0
+
+
+@dataclass(frozen=True)
+class CommonLattice:
+    """A lattice that parts of an image have in common.
+
+    Attributes
+    ----------
+    basis : array, shape (2, 2)
+        Primitive vectors in px, rows, columns (y, x).
+    covariance : array, shape (4, 4)
+        Of the flattened basis, px²: the errors of the parts and how the lattice varies between them.
+    evidence : float
+        Log likelihood ratio against none, of all parts of a size together.
+    share : float
+        Of the image that shows it, between 0 and 1.
+    side : int
+        Of the parts that the basis comes from, in px.
+    strength : float
+        Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
+    weight : float
+        By which lattices are ranked: the mean evidence times the root of the number of independent parts.
+    strengths : mapping
+        The mean evidence of a part by the side of the parts in px.
+    """
+
+    basis: Floats
+    covariance: Floats
+    evidence: float
+    share: float
+    side: int
+    strength: float
+    weight: float
+    strengths: Mapping[int, float]
+
+    def stretched(self, along_y: float, along_x: float) -> CommonLattice:
+        """Return the lattice in an image enlarged by these factors."""
+        factor = np.array([along_y, along_x])
+        twice = np.tile(factor, 2)
+        return replace(self, basis=self.basis * factor, covariance=self.covariance * twice[:, None] * twice)
+
+
+def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]:
+    """Return the lattices that the parts of an image show, the one with the most evidence first.
+
+    Parameters
+    ----------
+    parts : Parts
+    shape : (int, int)
+        Of the image, in px.
+    """
+    seen = np.asarray(1 - none_probability(parts.evidence), float)
+    left = np.flatnonzero(seen > _SEEN)
+    left = left[np.argsort(-parts.evidence[left], kind="stable")]
+    lattices: list[CommonLattice] = []
+    while len(left) and len(lattices) < _MOST:
+        members, bases, covariances = _members(parts, left)
+        lattices.append(_common(parts, shape, seen, members, bases, covariances))
+        left = left[~np.isin(left, members)]
+    ranked = sorted(lattices, key=lambda lattice: -lattice.weight)
+    for i, other in enumerate(ranked[1:], 1):
+        if _ordered(other, ranked[0]):
+            return [other, *ranked[:i], *ranked[i + 1 :]]
+    return ranked
+
+
+def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:
+    """Return the matrix of whole numbers N with cell = N · of, or None where a lattice is no superlattice of another.
+
+    Parameters
+    ----------
+    cell, of : array, shape (2, 2)
+        Bases, rows, of which the second has the smaller cell.
+    """
+    relation = cell @ np.linalg.inv(of)
+    whole = np.rint(relation).astype(np.intp)
+    index = abs(round(np.linalg.det(whole)))
+    return whole if index > 1 and np.abs(relation - whole).max() < _SAME else None
+
+
+def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
+    """Whether a superlattice is the lattice of the crystal, and the first what its domains have in common.
+
+    Across an antiphase boundary the waves of the order cancel, so that large parts show the smaller cell alone. The
+    order is real if in parts of half the size it has nearly as much evidence.
+    """
+    matrix = superlattice(cell.basis, first.basis)
+    if matrix is None or abs(round(np.linalg.det(matrix))) > _LARGEST_INDEX:
+        return False
+    sides = [side for side, value in cell.strengths.items() if value >= 0.5 * cell.strength and 2 * side <= first.side]
+    return any(cell.strengths[side] >= max(_ORDERED * first.strengths[side], _ORDER_SHOWN) for side in sides)
+
+
+def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Those of the parts that share the lattice of the first, with basis and covariance in its setting."""
+    middle = parts.basis[left[0]]
+    for _ in range(3):
+        relation = parts.basis[left] @ np.linalg.inv(middle)
+        change = np.rint(relation)
+        same = (np.abs(relation - change) < _SAME).all((1, 2)) & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1)
+        if not same.any():
+            same, change = np.arange(len(left)) == 0, np.tile(np.eye(2), (len(left), 1, 1))
+        back = np.linalg.inv(change[same])
+        bases = back @ parts.basis[left[same]]
+        middle = np.average(bases, axis=0, weights=parts.evidence[left[same]])
+    wide = kronecker_lift(back)
+    covariances = wide @ parts.covariance[left[same]] @ np.swapaxes(wide, 1, 2)
+    return left[same], bases, covariances
+
+
+def _common(
+    parts: Parts, shape: tuple[int, ...], seen: Floats, members: NDArray[np.intp], bases: Floats, covariances: Floats
+) -> CommonLattice:
+    strength, evidence, share, rank = {}, {}, {}, {}
+    pixels = float(shape[0] * shape[1])
+    # log odds grow with the evidence by this slope, and a search through n parts costs ln n
+    search = np.log(len(parts.evidence)) / ODDS_SLOPE
+    visible = _VISIBLE * abs(np.linalg.det(bases[0]))
+    for side in np.unique(parts.side):
+        every, own = parts.side == side, members[parts.side[members] == side]
+        count, room = every.sum(), max(1.0, pixels / float(side) ** 2)
+        strength[side] = parts.evidence[own].sum() / count
+        share[side] = seen[own].sum() / count
+        within = min(1.0, visible / max(share[side] * pixels, 1.0))
+        chance = _CHANCE if count > 1 else 0.0
+        clear = np.maximum(parts.evidence[own] - chance, 0).sum() / count
+        evidence[side] = clear * min(room, count) * within
+        rank[side] = strength[side] * np.sqrt(min(room, count))
+    side = max(side for side, value in strength.items() if value >= _COHERENT * max(strength.values()))
+    chosen = parts.side[members] == side
+    independent = min(chosen.sum(), max(1.0, share[side] * pixels / float(side) ** 2))
+    basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
+    local = np.sort(parts.evidence[members])[::-1][:_NEIGHBOURS].sum() / _NEIGHBOURS
+    shown = max(local, *evidence.values()) - search
+    # the smallest parts that show it resolve where it is
+    area = min(share[side] for side, value in strength.items() if value >= _RESOLVED * max(strength.values()))
+    return CommonLattice(
+        basis,
+        covariance,
+        float(shown),
+        float(area),
+        int(side),
+        max(strength.values()),
+        max(rank.values()),
+        strength,
+    )
+
+
+def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:
+    """Mean basis of parts, of which so many are independent, and its covariance."""
+    count = len(bases)
+    values = bases.reshape(count, 4)
+    between = np.zeros((4, 4))
+    if count > 2:
+        off = values - np.median(values, axis=0)
+        between = off.T @ off / (count - 1) - covariances.mean(axis=0)
+        size, vectors = np.linalg.eigh(between)
+        between = (vectors * np.maximum(size, 0)) @ vectors.T
+    weight = np.linalg.inv(covariances + between)
+    total = np.linalg.inv(weight.sum(axis=0))
+    mean = total @ np.einsum("nij,nj->i", weight, values)
+    return mean.reshape(2, 2), total * (count / independent)

@@ -1,0 +1,68 @@
+"""Enlargement: scans that were shown larger than they were measured, every pixel repeated.
+
+Repeated pixels add replicas of every wave about the frequencies of the pixel grid, among which another lattice can be
+found. Such an image is brought back to its own resolution, and what is measured there is scaled up again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Native", "is_enlarged", "native"]
+
+#: Fewest pixels of its own along an axis for a repetition to be told from chance, and the least mean repetition.
+_FEWEST = 16
+_LEAST = 1.2
+
+
+@dataclass(frozen=True)
+class Native:
+    """An image in its own resolution.
+
+    Attributes
+    ----------
+    image : tensor, shape (y, x)
+        One pixel of each that was repeated.
+    repeated : (float, float)
+        How often each pixel was repeated along y and x, on average; 1 if it was not.
+    """
+
+    image: Tensor
+    repeated: tuple[float, float]
+
+
+def is_enlarged(image: NDArray[np.floating]) -> bool:
+    """Return whether the pixels of an image (y, x) are repeated evenly."""
+    return native(torch.from_numpy(np.ascontiguousarray(image, np.float32))).repeated != (1.0, 1.0)
+
+
+def native(image: Tensor) -> Native:
+    """Return an image in its own resolution: as it is, unless all of its pixels are repeated evenly.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    """
+    rows, repeated_y = _kept(image)
+    columns, repeated_x = _kept(image.T)
+    return Native(image[rows][:, columns], (repeated_y, repeated_x))
+
+
+def _kept(image: Tensor) -> tuple[Tensor, float]:
+    """First of each run of equal lines, and the mean length of the runs (all lines and 1 if these are uneven)."""
+    count = len(image)
+    first = torch.ones(count, dtype=torch.bool, device=image.device)
+    first[1:] = (image[1:] != image[:-1]).any(1)
+    starts = torch.nonzero(first).squeeze(1)
+    every = torch.arange(count, device=image.device)
+    if len(starts) < _FEWEST or len(starts) * _LEAST > count:
+        return every, 1.0
+    runs = starts[2:] - starts[1:-1]  # the first and the last one may be cut
+    if int(runs.max() - runs.min()) > 1:
+        return every, 1.0
+    return starts, float(starts[-1] - starts[1]) / (len(starts) - 2)

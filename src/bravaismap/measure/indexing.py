@@ -1,0 +1,172 @@
+"""Indexing: from diffraction spots to the reciprocal bases that may explain them, best first.
+
+Every pair of the strongest spots, and every strong spot with the difference or sum of two others (so that a lattice
+whose fundamentals are extinct is found), spans a candidate reciprocal lattice. Each is scored as a mixture: a spot
+lies near a node, with the uncertainty of its position, or anywhere, uniformly. A denser reciprocal lattice is near
+everything and gains less per spot, so the sparsest lattice that explains the spots wins without another penalty. The
+best ones are refined by weighted least squares over their spots. All positions are in bins (see ``spots``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bravaismap.compute.device import SMALLEST_EXPONENT
+from bravaismap.measure.spots import Spots
+
+__all__ = ["distinct", "index_spots", "reduce_rows"]
+
+_STRONG = 12
+_DIFFERENCES = 6
+_STRAY = 0.03
+#: Side, in bins, of the square lattice that stands for none, where all spots lie on one line.
+_EMPTY = 16.0
+
+
+def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tensor, Tensor]:
+    """Return the reciprocal bases that explain the spots of each window best.
+
+    Parameters
+    ----------
+    spots : Spots
+    count : int
+        Candidates to return for each window.
+    shortlist : int
+        Candidates that are refined before the best are chosen.
+
+    Returns
+    -------
+    basis : tensor, shape (n, count, 2, 2)
+        Rows g₁, g₂ in bins (y, x), reduced.
+    score : tensor, shape (n, count)
+        Log likelihood ratio against spots that lie anywhere.
+    """
+    weight = spots.weight / (spots.weight + 6.0)
+    candidates = _pairs(spots.position, spots.weight)
+    tolerance = spots.error
+    score = _score(candidates, spots.position, weight, tolerance, spread=1.0)
+    best = score.topk(min(shortlist, score.shape[1]), dim=1).indices
+    basis = candidates.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
+    basis = reduce_rows(basis)
+    for _ in range(2):
+        basis = _least_squares(basis, spots.position, weight, tolerance)
+    basis = reduce_rows(basis)
+    basis = torch.where(_usable(basis)[..., None, None], basis, _EMPTY * torch.eye(2, device=basis.device))
+    score = _score(basis, spots.position, weight, tolerance, spread=0.1)
+    return distinct(basis, score, count)
+
+
+def reduce_rows(basis: Tensor, steps: int = 12) -> Tensor:
+    """Return the Lagrange–Gauss reduced basis (|g₁| ≤ |g₂|, 0 ≤ g₁·g₂ ≤ |g₁|²/2) of each lattice."""
+    first, second = basis[..., 0, :], basis[..., 1, :]
+    for _ in range(steps):
+        one, two = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
+        swap = one > two
+        first, second = torch.where(swap, second, first), torch.where(swap, first, second)
+        shift = ((first * second).sum(-1, keepdim=True) / torch.minimum(one, two).clamp_min(1e-12)).round()
+        second = second - shift * first
+        if not bool(shift.any()):
+            break
+    one, two = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
+    first, second = torch.where(one > two, second, first), torch.where(one > two, first, second)
+    sign = torch.where((first * second).sum(-1, keepdim=True) < 0, -1.0, 1.0)
+    return torch.stack([first, sign * second], dim=-2)
+
+
+def _pairs(position: Tensor, weight: Tensor) -> Tensor:
+    """All candidate bases, shape (n, candidates, 2, 2)."""
+    strong = position[:, :_STRONG]
+    count = strong.shape[1]
+    i, j = torch.triu_indices(count, count, 1, device=position.device)
+    direct = torch.stack([strong[:, i], strong[:, j]], dim=-2)
+    few = strong[:, :_DIFFERENCES]
+    p, q = torch.triu_indices(few.shape[1], few.shape[1], 1, device=position.device)
+    combined = torch.cat([few[:, p] - few[:, q], few[:, p] + few[:, q]], dim=1)
+    known = few.shape[1]
+    left = combined[:, :, None].expand(-1, -1, known, -1)
+    right = few[:, None].expand(-1, combined.shape[1], -1, -1)
+    mixed = torch.stack([left, right], dim=-2).flatten(1, 2)
+    return torch.cat([direct, mixed], dim=1)
+
+
+def _cross(basis: Tensor) -> Tensor:
+    return basis[..., 0, 0] * basis[..., 1, 1] - basis[..., 0, 1] * basis[..., 1, 0]
+
+
+def _nearest(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the node nearest to each spot and the square of the distance from it, (n, spots, candidates)."""
+    area = _cross(basis)[:, None]
+    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
+    one, two = basis.unbind(-2)
+    (a, b), (c, d) = one.unbind(-1), two.unbind(-1)
+    solve = torch.stack([torch.cat([d, -b], -1), torch.cat([-c, a], -1)], dim=1) / area.repeat(1, 1, 2)
+    index = position @ solve
+    nearest = index.round()
+    off_one, off_two = index.sub_(nearest).chunk(2, dim=-1)
+    first, second = nearest.chunk(2, dim=-1)
+    distance = off_one * one.square().sum(-1)[:, None]
+    distance.addcmul_(off_two, (one * two).sum(-1)[:, None], value=2).mul_(off_one)
+    return first, second, distance.addcmul_(off_two.square(), two.square().sum(-1)[:, None])
+
+
+def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread: float) -> Tensor:
+    first, second, distance = _nearest(basis, position)
+    norm = first.square().addcmul_(second, second)
+    centre = norm == 0
+    precision = norm.clamp_max_(30.0).mul_(spread).add_(1).reciprocal_().mul_(1 / error**2)
+    area = _cross(basis).abs()
+    density = (
+        distance.mul_(precision)
+        .mul_(-0.5)
+        .clamp_min_(SMALLEST_EXPONENT)
+        .exp_()
+        .mul_(precision)
+        .mul_((area / (2 * torch.pi))[:, None])
+    )
+    gain = density.mul_(1 - _STRAY).add_(_STRAY).log_().masked_fill_(centre, -3.0)
+    score = (weight[:, None] @ gain)[:, 0]
+    return torch.where(_usable(basis), score, score.new_full((), -1e3))
+
+
+def _usable(basis: Tensor) -> Tensor:
+    """Which bases have vectors of two bins or more, not nearly along one line (nor NaN)."""
+    lengths = basis.square().sum(-1)
+    sine = _cross(basis).abs() / lengths.prod(-1).sqrt().clamp_min(1e-9)
+    return (lengths.amin(-1) > 2.0**2) & (sine > 0.15)
+
+
+def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float) -> Tensor:
+    """One step of weighted least squares over the spots near a node, damped towards the basis itself."""
+    first, second, distance = _nearest(basis, position)
+    variance = error**2 * (1 + 0.3 * (first.square() + second.square()).clamp_max(30.0))
+    w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(SMALLEST_EXPONENT)) + 1e-9
+    damp = 0.05
+    w_first, w_second = w * first, w * second
+    m11 = (w_first * first).sum(1) + damp
+    m12 = (w_first * second).sum(1)
+    m22 = (w_second * second).sum(1) + damp
+    right = torch.stack([w_first.transpose(1, 2) @ position, w_second.transpose(1, 2) @ position], dim=-2)
+    right = right + damp * basis
+    determinant = m11 * m22 - m12 * m12
+    one = (m22[..., None] * right[..., 0, :] - m12[..., None] * right[..., 1, :]) / determinant[..., None]
+    two = (m11[..., None] * right[..., 1, :] - m12[..., None] * right[..., 0, :]) / determinant[..., None]
+    return torch.stack([one, two], dim=-2)
+
+
+def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the `count` best bases that are different lattices, best first, and their scores."""
+    order = score.argsort(dim=1, descending=True)
+    basis = basis.gather(1, order[..., None, None].expand_as(basis))
+    score = score.gather(1, order)
+    basis = reduce_rows(basis)
+    inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
+    n, many = score.shape
+    relation = (basis.flatten(1, 2) @ inverse.transpose(1, 2).flatten(2)).reshape(n, many, 2, many, 2)
+    integer = (relation.sub_(relation.round()).abs_() < 0.12).all(-1).all(2)
+    same = integer & integer.transpose(1, 2)
+    earlier = torch.ones_like(same[0]).tril(-1)
+    repeated = (same & earlier).any(-1)
+    score = torch.where(repeated, score - 1e3, score)
+    top, where = score.topk(min(count, score.shape[1]), dim=1)
+    return basis.gather(1, where[..., None, None].expand(-1, -1, 2, 2)), top

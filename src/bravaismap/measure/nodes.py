@@ -1,0 +1,279 @@
+"""Nodes: the evidence that a reciprocal lattice gives of itself at all its nodes, weak and extinct ones included.
+
+A candidate from ``indexing`` was found from its strongest spots. Whether a finer one is needed (a superlattice), or a
+coarser one does (a spot found by chance), is a matter of all nodes. Each node holds noise, or a Fourier component of
+the crystal of unknown strength; which share of the nodes of a lattice holds one is unknown too and is averaged over,
+apart for the nodes of even and odd index, so that a weak superlattice beside strong main spots is not held to be
+noise, and extinct nodes are not held against a lattice.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+
+import torch
+from torch import Tensor
+
+from bravaismap.measure.spots import Spectrum
+
+__all__ = [
+    "STREAK_PEAK",
+    "broad_power",
+    "distinct_power",
+    "evidence",
+    "log_ratio",
+    "node_orders",
+    "node_power",
+    "ring_power",
+    "streak_power",
+]
+
+_FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
+#: Degrees of freedom of the local background: bounds what one bright spot can say.
+_FREEDOM = 10.0
+#: Bins on each side of a node that give the power around it.
+_AROUND = 5
+#: Directions, in degrees from a node, in which a lattice has few other nodes at the same distance.
+_ELSEWHERE = (15.0, 22.0, 38.0, 52.0, 75.0, 105.0, 128.0, 142.0, 158.0, 165.0)
+#: A wave is worth no more than its peak over the power beside it along k_y or k_x, times this: of what the refinement
+#: sees of a wave, the spectrum with its stronger taper sees half.
+STREAK_PEAK = 2.0
+#: Nearest and farthest bins of a streak from its node.
+_STREAK = (4, 14)
+_RINGS = (0.0, 0.5, 0.8, 1.02)
+
+
+@functools.cache
+def node_orders(highest: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the indices (h, k) of the nodes of a half plane up to an index, without the centre.
+
+    Returns
+    -------
+    tensor, shape (nodes, 2), float32
+    """
+    line = range(-highest, highest + 1)
+    half = [(h, k) for h in line for k in line if h > 0 or (h == 0 and k > 0)]
+    return torch.tensor(half, device=device, dtype=torch.float32)
+
+
+def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Return the power at each node, in units of the local background, and whether the node can be seen.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+    lowest : float
+        Nodes nearer to the centre, in bins, are left out.
+
+    Returns
+    -------
+    power : tensor, shape (n, nodes)
+        Corrected for the shape of the Hann taper's line between bins.
+    seen : bool tensor, shape (n, nodes)
+    """
+    _, rows, columns = spectrum.power.shape
+    middle = rows // 2
+    position = torch.where(position[..., 1:] < 0, -position, position)
+    nearest = position.round()
+    seen = (nearest[..., 0].abs() < middle) & (nearest[..., 1] < columns - 2)
+    seen = seen & (position.square().sum(-1) >= lowest**2)
+    row = (nearest[..., 0] + middle).clamp(0, rows - 1).long()
+    column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
+    power = spectrum.power.flatten(1).gather(1, row * columns + column)
+    return power / _line(position - nearest).square().prod(-1), seen
+
+
+def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Tensor:
+    """Return the power in a square about each node over that around the square, for spots spread over several bins.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+    rings : bool
+        Compare with the power in other directions at the same distance from the centre too: amorphous matter shines in
+        all directions, a lattice in few.
+
+    Returns
+    -------
+    tensor, shape (2, n, nodes)
+        For squares of 3 × 3 and 5 × 5 bins, as a power that noise would have in one bin (mean 1), so that
+        :func:`log_ratio` takes it.
+    """
+    patch, inside = _squares(spectrum, position)
+    level = ring_power(spectrum, position) if rings else patch.new_zeros(2, *patch.shape[:2])
+    distance = _distance(position.device)
+    out = []
+    for radius, independent, ring in ((1, 2.0, level[0]), (2, 5.0, level[1])):
+        within = _mean(patch, inside & (distance <= radius))
+        around = torch.maximum(_mean(patch, inside & (distance > radius)), ring)
+        out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
+    return torch.stack(out)
+
+
+def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the median power in other directions at the same distance from the centre.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    tensor, shape (2, n, nodes)
+        Of the means over squares of 3 × 3 and 5 × 5 bins.
+    """
+    distance = _distance(position.device)
+    levels = []
+    for degrees in _ELSEWHERE:
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        patch, inside = _squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]]))
+        levels.append(torch.stack([_mean(patch, inside & (distance <= radius)) for radius in (1, 2)]))
+    return torch.stack(levels).median(dim=0).values
+
+
+def distinct_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the power at each node, at most in units of the power beside it, and whether the node can be seen.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    power : tensor, shape (n, nodes)
+    seen : bool tensor, shape (n, nodes)
+    """
+    power, seen = node_power(spectrum, position)
+    beside = power / streak_power(spectrum, position).clamp_min(1e-12)
+    return torch.minimum(power, STREAK_PEAK * beside), seen
+
+
+def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the power beside each node along k_y or along k_x, whichever is more.
+
+    Rows that are displaced smear a spot along k_y, and a single set of fringes then has a streak of speckle there in
+    which a search finds a second period. It counts if it stands out of the streak. Of the powers 4 to 14 bins from the
+    node the lower third is taken, so that other nodes of the lattice on the line do no harm.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+
+    Returns
+    -------
+    tensor, shape (n, nodes)
+        In units of the local background.
+    """
+    _, rows, columns = spectrum.power.shape
+    nearest = position.round()
+    reach = torch.tensor([bins for bins in range(-_STREAK[1], _STREAK[1] + 1) if abs(bins) >= _STREAK[0]])
+    reach = reach.to(position)
+    nothing = torch.zeros_like(reach)
+    levels = []
+    for along_y, along_x in ((reach, nothing), (nothing, reach)):
+        k_y, k_x = nearest[..., :1] + along_y, nearest[..., 1:] + along_x
+        k_y, k_x = torch.where(k_x < 0, -k_y, k_y), k_x.abs()
+        row = (k_y + rows // 2).clamp(0, rows - 1).long()
+        column = (k_x + 1).clamp(0, columns - 1).long()
+        line = spectrum.power.flatten(1).gather(1, (row * columns + column).flatten(1)).reshape(row.shape)
+        levels.append(line.kthvalue(len(reach) // 3, dim=-1).values / math.log(1.5))
+    return torch.maximum(*levels)
+
+
+def _distance(device: torch.device) -> Tensor:
+    reach = torch.arange(-_AROUND, _AROUND + 1, device=device)
+    return torch.maximum(reach[:, None].abs(), reach.abs())
+
+
+def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Powers in a square of bins about each position, (n, nodes, side, side), and which of them exist."""
+    _, rows, columns = spectrum.power.shape
+    nearest = torch.where(position[..., 1:] < 0, -position, position).round()
+    reach = torch.arange(-_AROUND, _AROUND + 1, device=position.device)
+    row = nearest[..., 0, None, None] + rows // 2 + reach[:, None]
+    column = nearest[..., 1, None, None] + reach
+    row = torch.where(column < 0, rows - 1 - row, row)
+    column = column.abs() + 1
+    inside = (row >= 0) & (row < rows) & (column < columns)
+    index = row.clamp(0, rows - 1).long() * columns + column.clamp(0, columns - 1).long()
+    return spectrum.power.flatten(1).gather(1, index.flatten(1)).reshape(index.shape) * inside, inside
+
+
+def _mean(patch: Tensor, chosen: Tensor) -> Tensor:
+    return (patch * chosen).sum((-2, -1)) / chosen.sum((-2, -1)).clamp_min(1)
+
+
+def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) -> Tensor:
+    """Return the log evidence of reciprocal lattices against noise, from the power at all their nodes.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    basis : tensor, shape (n, candidates, 2, 2)
+        Rows g₁, g₂ in bins.
+    band : tensor, shape (n,)
+        Distance from the centre, in bins, up to which nodes are looked at: the same for all candidates, so that
+        they are compared on the same data. The share of filled nodes is averaged over apart in each of its rings.
+    highest : int
+        Nodes up to this index are looked at.
+
+    Returns
+    -------
+    tensor, shape (n, candidates)
+    """
+    n, count = basis.shape[:2]
+    orders = node_orders(highest, basis.device)
+    position = orders @ basis
+    power, seen = node_power(spectrum, position.flatten(1, 2))
+    gain = log_ratio(power).exp().reshape(n, count, -1) - 1
+    radius = position.square().sum(-1).sqrt() / band[:, None, None]
+    shown = seen.reshape(n, count, -1)
+    parity = (orders.remainder(2) * torch.tensor([2.0, 1.0], device=basis.device)).sum(-1).long()
+    member = torch.nn.functional.one_hot(parity, 4).to(gain.dtype)
+    logs = torch.stack([torch.log1p(q * gain) for q in _FILLED], dim=-2)
+    total = gain.new_zeros(n, count)
+    for inner, outer in itertools.pairwise(_RINGS):
+        ring = (shown & (radius > inner) & (radius <= outer)).to(gain.dtype)
+        by_share = (logs * ring[..., None, :]) @ member
+        total = total + _split(by_share.transpose(-1, -2))
+    return total
+
+
+def log_ratio(power: Tensor, freedom: float = _FREEDOM) -> Tensor:
+    """Log of the marginal likelihood ratio of one node: a component of unknown strength against noise alone."""
+    exponent = freedom * torch.log1p((power - 1).clamp_min(0) / freedom)
+    return (exponent - torch.log1p(power) - 0.7).clamp_max(60.0)
+
+
+def _split(by_share: Tensor) -> Tensor:
+    """Average over the share of filled nodes, (..., 4 parities, shares) → (...)."""
+    terms = math.log(by_share.shape[-1])
+
+    def mean(part: Tensor) -> Tensor:
+        return torch.logsumexp(part, dim=-1) - terms
+
+    even_even, even_odd, odd_even, odd_odd = by_share.unbind(-2)
+    splits = [
+        mean(by_share.sum(-2)),
+        mean(even_even + even_odd) + mean(odd_even + odd_odd),
+        mean(even_even + odd_even) + mean(even_odd + odd_odd),
+        mean(even_even + odd_odd) + mean(even_odd + odd_even),
+    ]
+    return torch.logsumexp(torch.stack(splits, -1), dim=-1) - math.log(4)
+
+
+def _line(offset: Tensor) -> Tensor:
+    """Amplitude of a Hann-tapered wave at an offset in bins."""
+    return torch.sinc(offset) / (1 - offset.square())

@@ -1,0 +1,139 @@
+"""Parts: the lattices of square parts of an image, of several sizes, each measured as one coherent window.
+
+A micrograph is crystalline locally: strain, drift, domain boundaries, grains and holes leave no wave that runs through
+all of it, but a part of some ten cells holds one. Parts of several sizes are laid over an image, so that cells of any
+size have parts that suit them, the whole image last.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bravaismap.lattice.sublattices import reduce_measured
+from bravaismap.measure.measurement import measure
+
+__all__ = ["Parts", "cut_parts", "measure_parts", "measure_window", "part_sizes"]
+
+#: Sides of parts, in px: ten cells of 7 to 130 px have one that is at most half as large again.
+_SIDES = (96, 128, 192, 256, 384, 512, 768, 1024, 1536)
+#: Largest part that is not the whole image, as a share of its shorter side.
+_LARGEST = 0.8
+#: Most parts of a side along an axis.
+_ALONG = 7
+#: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
+_FEWEST_CELLS = 3.0
+#: Pixels of parts that are measured together.
+_TOGETHER = 2**20
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Measured lattices of parts of an image.
+
+    Attributes
+    ----------
+    basis : array, shape (n, 2, 2)
+        Reduced primitive vectors in px, rows, columns (y, x).
+    covariance : array, shape (n, 4, 4)
+        Of the flattened basis, px².
+    evidence : array, shape (n,)
+        Log likelihood ratio of a lattice against none.
+    power : array, shape (n,)
+        Power of all waves at the nodes over that of the noise there, whether they make a lattice or not.
+    side : int array, shape (n,)
+        Side of the part in px; the shorter side of the image for the image itself.
+    origin : int array, shape (n, 2)
+        First row and column.
+    """
+
+    basis: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    power: NDArray[np.float64]
+    side: NDArray[np.intp]
+    origin: NDArray[np.intp]
+
+
+def part_sizes(shape: tuple[int, ...]) -> list[int]:
+    """Return the sides of the parts of an image, smallest first, that of the whole image last."""
+    short = min(shape)
+    return [side for side in _SIDES if side <= _LARGEST * short] + [short]
+
+
+def measure_parts(image: Tensor) -> Parts:
+    """Measure the lattices of the parts of an image.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    """
+    sides = part_sizes(tuple(image.shape))
+    pieces = [_measured(image, side, _origins(tuple(image.shape), side)) for side in sides[:-1]]
+    pieces.append(measure_window(image, widely=True))
+    return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
+
+
+def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
+    """Measure an image whole, as the only part of itself.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    widely : bool, optional
+        See :func:`~bravaismap.measurement.measure`.
+    """
+    return _of(image[None], np.zeros((1, 2), np.intp), min(image.shape), widely, whole=True)
+
+
+def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
+    """Yield the parts of a side, (n, side, side), some at a time; the image itself where that is its shorter side.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    side : int
+    """
+    if side >= min(image.shape):
+        yield image[None]
+    else:
+        yield from (crops for crops, _ in _crops(image, side, _origins(tuple(image.shape), side)))
+
+
+def _origins(shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
+    lines = []
+    for length in shape:
+        count = min(_ALONG, 1 + -(-2 * (length - side) // side))
+        lines.append(np.linspace(0, length - side, count).round().astype(np.intp))
+    return np.array(list(itertools.product(*lines)))
+
+
+def _measured(image: Tensor, side: int, origin: NDArray[np.intp]) -> Parts:
+    pieces = [_of(crops, corners, side, widely=False) for crops, corners in _crops(image, side, origin)]
+    return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
+
+
+def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple[Tensor, NDArray[np.intp]]]:
+    at_once = max(1, _TOGETHER // side**2)
+    for first in range(0, len(origin), at_once):
+        corners = origin[first : first + at_once]
+        yield torch.stack([image[top : top + side, left : left + side] for top, left in corners.tolist()]), corners
+
+
+def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
+    found = measure(crops, widely=widely)
+    basis, covariance, evidence = (
+        getattr(found, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
+    )
+    if not whole:
+        spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
+        evidence = np.where(spacing * side >= _FEWEST_CELLS, evidence, 0.0)
+    power = found.signal.sum(-1).cpu().numpy().astype(float)
+    reduced, spread = (np.asarray(part, float) for part in reduce_measured(basis, covariance))
+    return Parts(reduced, spread, evidence, power, np.full(len(origin), side), origin)

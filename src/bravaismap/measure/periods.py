@@ -1,0 +1,42 @@
+"""Periods: whether waves repeat in two independent directions, as a lattice does, or in one, as fringes do.
+
+Fringes, mains hum, the read-out columns of a camera and rows of a scan have one wave vector with its harmonics. A
+search always finds a second, chance one. What parts them from a lattice is the evidence of all waves off the strongest
+line through the centre of the spectrum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["both_ways", "off_line"]
+
+#: Most evidence of a lattice, as a multiple of that of its waves off the strongest line. With it fringes, whose waves
+#: off their line have an evidence of 9 at most in 630 windows, are `none`; 640 simulated lattices have 62 or more.
+_SECOND_WORTH = 2.0
+
+
+def both_ways(gain: Tensor, order: Tensor) -> Tensor:
+    """Return the evidence of a lattice, bounded by what its second direction gives.
+
+    Parameters
+    ----------
+    gain : tensor, shape (n, nodes)
+        Evidence of each node.
+    order : tensor, shape (n, nodes, 2)
+        Their indices (h, k).
+
+    Returns
+    -------
+    tensor, shape (n,)
+    """
+    return torch.minimum(gain.sum(-1), _SECOND_WORTH * off_line(gain, order))
+
+
+def off_line(gain: Tensor, order: Tensor) -> Tensor:
+    """Return the evidence of the nodes that are not on the strongest line through the centre, (n,)."""
+    h, k = order.unbind(-1)
+    collinear = (h[:, :, None] * k[:, None] - k[:, :, None] * h[:, None]).abs() < 0.5
+    line: Tensor = (gain[:, None] @ collinear.to(gain.dtype))[:, 0].amax(-1)
+    return gain.sum(-1) - line

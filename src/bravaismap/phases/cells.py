@@ -1,0 +1,70 @@
+"""Cells of each class over the windows of a region, a frame or a movie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.conventions import CELL_PARAMETERS, CLASSES, TURNS, Floats
+
+__all__ = ["cell_statistics", "independent_windows", "orientation_period"]
+
+
+def cell_statistics(result: xr.Dataset) -> xr.Dataset:
+    """Return the cell of each class over the windows of a result or of a part of it.
+
+    Parameters
+    ----------
+    result : Dataset
+        With ``label``, ``a``, ``b``, ``gamma``, ``orientation`` and their ``_std``, over any dimensions.
+
+    Returns
+    -------
+    Dataset
+        Over ``lattice``: ``windows``, the number of windows of which the class is the most probable one; ``a``, ``b``,
+        ``gamma``, ``orientation``, the medians over them; ``a_std`` and so on, the medians of the σ of a single window;
+        and ``a_scatter`` and so on, the standard deviations between windows. NaN for a class without windows, and for
+        the scatter of a single window. Orientations are compared modulo the symmetry of the class.
+    """
+    names = [str(name) for name in result["lattice"].values]
+    label = result["label"].values
+    variables: dict[str, Any] = {"windows": ("lattice", [int((label == i).sum()) for i in range(len(names))])}
+    for name in CELL_PARAMETERS:
+        values, errors = (result[key].transpose(*result["label"].dims).values for key in (name, f"{name}_std"))
+        rows = []
+        for i, lattice in enumerate(names):
+            windows = (label == i) & np.isfinite(values)
+            period = TURNS.get(lattice) if name == "orientation" else None
+            rows.append(_summary(values[windows].astype(float), errors[windows].astype(float), period))
+        unit = {"units": str(result[name].attrs.get("units", ""))}
+        for column, ending in zip(zip(*rows, strict=True), ("", "_scatter", "_std"), strict=True):
+            variables[f"{name}{ending}"] = ("lattice", list(column), unit)
+    return xr.Dataset(variables, coords={"lattice": names})
+
+
+def _summary(values: Floats, errors: Floats, period: float | None) -> tuple[float, float, float]:
+    """Return median, standard deviation and median σ; with a period, of angles that repeat after it."""
+    if not values.size:
+        return np.nan, np.nan, np.nan
+    if period is not None:
+        middle = float(np.angle(np.exp(2j * np.pi * values / period).mean())) * period / (2 * np.pi)
+        values = middle + (values - middle + period / 2) % period - period / 2
+    scatter = float(values.std(ddof=1)) if values.size > 1 else np.nan
+    median = float(np.median(values))
+    return (median if period is None else median % period), scatter, float(np.median(errors))
+
+
+def orientation_period(label: NDArray[np.integer], classes: tuple[str, ...] = CLASSES) -> Floats:
+    """Return the angle (degrees) after which the lattice of each window repeats, 180 where there is no lattice."""
+    table = np.array([TURNS.get(name, 180.0) for name in classes] + [180.0])
+    return np.asarray(table[label])
+
+
+def independent_windows(size: Iterable[int], window: int, windows: int) -> float:
+    """Return the number of windows of a frame with independent errors: as many as fit side by side, at most all."""
+    height, width = size
+    return min(float(windows), max(1.0, height * width / window**2))

@@ -1,0 +1,164 @@
+"""Frames mapped by the workers of a dask cluster. This process alone reads the movie and writes the result.
+
+Each worker receives what mapping takes besides the pixels, above all the weights, once; the pixels of a frame go with
+its task. If a worker dies nothing is lost: another one maps its frames.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import threading
+import uuid
+from collections.abc import Generator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from itertools import islice
+from typing import Any
+
+import torch
+from distributed import Future, KilledWorker, WorkerPlugin
+from numpy.typing import NDArray
+
+from bravaismap.errors import InputError, OutputError
+from bravaismap.phases.frame import FrameMapper, MappedFrame
+
+__all__ = ["local_cluster", "mapped_on_cluster"]
+
+_dask: Any = importlib.import_module("distributed")  # its functions have no types
+_TIMEOUT = "20s"  # within which a scheduler must answer
+
+
+def mapped_on_cluster(
+    mapper: FrameMapper,
+    frames: Iterator[tuple[int, NDArray[Any]]],
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+) -> Generator[tuple[int, MappedFrame]]:
+    """Map frames on the workers of a cluster, one frame on one thread.
+
+    Parameters
+    ----------
+    mapper : FrameMapper
+    frames : iterator of (int, array of shape (y, x))
+        Taken as the workers need them: two for each of their threads are under way.
+    scheduler : str, optional
+        Address of a scheduler.
+    workers : int, optional
+        Number of processes on this computer, instead.
+
+    Yields
+    ------
+    (int, MappedFrame)
+        In the order in which they are finished.
+
+    Raises
+    ------
+    InputError
+        For both or neither of the two, a number of workers below one, a scheduler that does not answer, or a frame at
+        which workers die again and again.
+    OutputError
+        If the scheduler is lost on the way.
+    """
+    with _connected(scheduler, workers) as client:
+        plugin = _MapperPlugin(mapper, ours=workers is not None)
+        client.register_plugin(plugin)
+        under_way: dict[Future, int] = {}
+        finished = _dask.as_completed(loop=client.loop)
+        try:
+            while True:
+                most = 2 * max(1, sum(client.nthreads().values()))
+                for index, pixels in islice(frames, max(0, most - len(under_way))):
+                    future = client.submit(
+                        _map_frame, plugin.name, index, pixels, key=f"{plugin.name}-{index}", priority=-index
+                    )
+                    under_way[future] = index
+                    finished.add(future)
+                if not under_way:
+                    return
+                future = next(finished)
+                yield under_way[future], _answer(future, under_way[future])
+                del under_way[future], future
+        finally:
+            with suppress(Exception):  # a scheduler that is gone has forgotten them
+                client.cancel(list(under_way), force=True)
+                client.unregister_worker_plugin(plugin.name)
+
+
+class _MapperPlugin(WorkerPlugin):
+    """The frame mapper, held by a worker."""
+
+    def __init__(self, mapper: FrameMapper, ours: bool = False) -> None:
+        self.ours = ours
+        self.name = f"bravaismap-{uuid.uuid4().hex}"
+        self.mapper = mapper
+        self.version = version("bravaismap")
+
+    def setup(self, worker: Any) -> None:
+        """Refuse to map by another version of this package; leave Ctrl-C to the process that started the worker."""
+        if self.ours and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        installed = version("bravaismap")
+        if installed != self.version:
+            raise InputError(
+                f"the worker {worker.address} has bravaismap {installed}, expected {self.version}; "
+                "install the same version"
+            )
+
+
+def _map_frame(name: str, index: int, pixels: NDArray[Any]) -> MappedFrame:
+    """Map a frame, on a worker: on one thread, since its other threads map other frames."""
+    torch.set_num_threads(1)
+    plugin: _MapperPlugin = _dask.get_worker().plugins[name]
+    return plugin.mapper(index, pixels)
+
+
+def _answer(future: Future, index: int) -> MappedFrame:
+    try:
+        mapped: MappedFrame = future.result()
+    except KilledWorker as error:
+        raise InputError(
+            f"frame {index}: each worker that mapped it died, most likely for want of memory; give the workers more of "
+            "it, or take fewer of them"
+        ) from error
+    except CancelledError as error:
+        raise OutputError("the scheduler was lost; start it again, and the same command continues") from error
+    return mapped
+
+
+@contextmanager
+def local_cluster(workers: int) -> Iterator[Any]:
+    """Start so many processes of one thread each on this computer; yields a :class:`distributed.LocalCluster`.
+
+    They keep the memory that they free: dask's own setting gives it back to the system at once and takes it anew, which
+    makes the measurement three times as expensive.
+    """
+    import dask
+
+    given_back = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    with dask.config.set({given_back: None}), _dask.LocalCluster(n_workers=workers, **options) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
+    if (scheduler is None) == (workers is None):
+        raise InputError("expected either the address of a scheduler or a number of workers")
+    if workers is not None:
+        if workers < 1:
+            raise InputError(f"{workers} workers were asked for; expected at least 1")
+        with local_cluster(workers) as cluster, _dask.Client(cluster, set_as_default=False) as client:
+            yield client
+        return
+    try:
+        client = _dask.Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"no scheduler answers at {scheduler}; start one with `dask scheduler` and give the address that it "
+            "prints, or give --workers N to use this computer"
+        ) from error
+    with client:
+        yield client

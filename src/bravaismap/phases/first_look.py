@@ -1,0 +1,149 @@
+"""First look: the window that suits a movie, from the lattice of a few of its frames.
+
+A window must hold enough cells for its class to be told, and no more than that, since a hole smaller than the window
+is not seen. About ten cells along a side are both: at four the errors of the cell are as large as the strain that parts
+neighbouring classes, at twenty the window spans two grains as often as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.classify.models import LatticeClassifier
+from bravaismap.classify.settings import PAPER_WINDOW, STEPS_ALONG_WINDOW, Settings
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.movie import finite_pixels
+from bravaismap.windows import SMALLEST_WINDOW, WindowGrid, window_grid
+
+__all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
+
+#: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
+CELLS_ALONG_WINDOW: Final = 10.0
+#: Side of the smallest and the largest window that is chosen, px.
+WINDOW_LIMITS: Final = (32, 512)
+
+_FRAMES = 3  # looked at: the first, the middle one, the last
+_LARGEST_LOOK = 1024  # px of the central square that is looked at; more would say the same, later
+_SLENDER = 5.0  # of the longer primitive vector at least, along the side of a window
+
+
+@dataclass(frozen=True)
+class WindowChoice:
+    """A window chosen for a movie, and why.
+
+    Attributes
+    ----------
+    window, step : int
+        Side of a window and distance between windows, px.
+    reason : str
+        Why, in one line.
+    """
+
+    window: int
+    step: int
+    reason: str
+
+
+def window_for(basis: NDArray[np.floating], smallest_side: int) -> int:
+    """Return the side in px of a window that suits a lattice.
+
+    Parameters
+    ----------
+    basis : array, shape (2, 2)
+        Reduced primitive vectors, rows, in px.
+    smallest_side : int
+        Smaller side of the frame, which no window exceeds, in px.
+    """
+    spacing = np.sqrt(abs(np.linalg.det(basis)))
+    longer = np.linalg.norm(basis, axis=1).max()
+    side = max(CELLS_ALONG_WINDOW * spacing, _SLENDER * longer)
+    rounded = STEPS_ALONG_WINDOW * int(np.ceil(side / STEPS_ALONG_WINDOW))
+    return min(int(np.clip(rounded, *WINDOW_LIMITS)), smallest_side)
+
+
+def choose_window(movie: xr.DataArray, device: str = "cpu") -> WindowChoice:
+    """Choose window and step of a movie from the lattice that its first, middle and last frame show.
+
+    Parameters
+    ----------
+    movie : DataArray, dims (time, y, x)
+    device : str
+        Where the frames are measured.
+
+    Returns
+    -------
+    WindowChoice
+        Ten cells along a side, from 32 to 512 px and within the frame, with a step of an eighth; 128 px where no frame
+        shows a lattice. The same movie gives the same choice.
+    """
+    smallest_side = min(movie.sizes["y"], movie.sizes["x"])
+    numbers = sorted({0, len(movie) // 2, len(movie) - 1})[:_FRAMES]
+    bases = [basis for number in numbers if (basis := _lattice_of(movie, number, device)) is not None]
+    if not bases:
+        window = min(PAPER_WINDOW, smallest_side)
+        return _choice(window, f"no lattice in {_frames(numbers)}")
+    windows = [window_for(basis, smallest_side) for basis in bases]
+    typical = int(np.argsort(windows, kind="stable")[(len(windows) - 1) // 2])
+    a, b = np.linalg.norm(bases[typical], axis=1)
+    cells = windows[typical] / np.sqrt(abs(np.linalg.det(bases[typical])))
+    return _choice(windows[typical], f"{cells:.0f} cells of {a:.1f} × {b:.1f} px, found in {_frames(numbers)}")
+
+
+def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = STEPS_ALONG_WINDOW) -> Settings:
+    """Return settings whose window and step are numbers, those that suit a movie where they are left open.
+
+    Parameters
+    ----------
+    settings : Settings
+    movie : DataArray, dims (time, y, x)
+    steps_along_window : int
+        Steps along a window, where the step is left open.
+    """
+    if isinstance(settings.window, int):
+        step = max(1, settings.window // steps_along_window)
+        return replace(settings, step=step) if settings.step is None else settings
+    choice = choose_window(movie, settings.device)
+    step = max(1, choice.window // steps_along_window) if settings.step is None else settings.step
+    return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
+
+
+def grid_of(settings: Settings, movie: xr.DataArray, least: int = SMALLEST_WINDOW) -> WindowGrid:
+    """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen.
+
+    Parameters
+    ----------
+    settings : Settings
+    movie : DataArray, dims (time, y, x)
+    least : int
+        Side in px of the smallest window that the model takes.
+    """
+    window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
+    step = max(1, window // STEPS_ALONG_WINDOW) if settings.step is None else settings.step
+    return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
+
+
+def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.float64] | None:
+    """Return the basis (px) of the lattice of a frame, None where there is none."""
+    height, width = (min(movie.sizes[dim], _LARGEST_LOOK) for dim in ("y", "x"))
+    if min(height, width) < WINDOW_LIMITS[0]:
+        return None
+    top, left = (movie.sizes["y"] - height) // 2, (movie.sizes["x"] - width) // 2
+    frame = np.asarray(movie.data[number : number + 1, top : top + height, left : left + width])
+    answer = LatticeClassifier(device=device).predict(finite_pixels(frame, nan="missing"), samples=0)
+    lattice = answer.probability[0].argmax() != CLASSES.index(NONE)
+    if not lattice or answer.cells is None or not np.isfinite(answer.cells.basis[0]).all():
+        return None
+    return np.asarray(answer.cells.basis[0], float)
+
+
+def _choice(window: int, reason: str) -> WindowChoice:
+    return WindowChoice(window, max(1, window // STEPS_ALONG_WINDOW), reason)
+
+
+def _frames(numbers: list[int]) -> str:
+    return "the image" if len(numbers) == 1 else f"frames {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"

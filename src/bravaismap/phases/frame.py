@@ -1,0 +1,146 @@
+"""The mapping of one frame: its pixels in, the classes and cells of its windows out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bravaismap.classify.answer import Answer
+from bravaismap.classify.classifier import Classifier
+from bravaismap.conventions import NONE, UNMAPPED
+from bravaismap.errors import warn
+from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
+from bravaismap.phases.fractions import measured_fractions, phase_fractions
+from bravaismap.windows import WindowGrid, cut_windows, missing_share, window_parts
+
+__all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict", "warn_constant", "warn_missing"]
+
+#: A window of which more than this share was never measured is not classified.
+MOST_MISSING = 0.5
+_WINDOW_BYTES = 2**27  # of windows cut from a frame at a time
+
+
+@dataclass(frozen=True)
+class MappedFrame:
+    """The map of one frame.
+
+    Attributes
+    ----------
+    variables : dict of array
+        By name: (y, x, ...) for a variable of windows, (lattice,) for the fractions.
+    constant : bool
+        Whether all pixels are equal.
+    missing : int
+        Number of windows that are mostly not measured, and so not classified.
+    """
+
+    variables: dict[str, NDArray[Any]]
+    constant: bool
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class FrameMapper:
+    """A function that maps frames, with all that it takes besides their pixels; it can be pickled.
+
+    Attributes
+    ----------
+    grid : WindowGrid
+    classifier : Classifier
+    samples, seed : int
+        As for :func:`bravaismap.map_phases`.
+    pixel_size : float or None
+        In nm.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified: its label is -1 and its probabilities are NaN.
+    """
+
+    grid: WindowGrid
+    classifier: Classifier
+    samples: int
+    seed: int
+    pixel_size: float | None
+    nan: NanPolicy = "missing"
+
+    def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
+        """Map frame number `index`, whose pixels are (y, x)."""
+        frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
+        missing = missing_pixels(pixels)
+        seen = missing_share(missing, self.grid) <= MOST_MISSING
+        measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden below
+        # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
+        most = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
+        answers, first = [], 0
+        for part in window_parts(self.grid, most):
+            chosen = measured[first : first + part.shape[0] * part.shape[1]]
+            first += len(chosen)
+            if chosen.any():
+                answers.append(predict(self.classifier, cut_windows(frame, part)[chosen], self.samples, self.seed))
+        variables = self._variables(Answer.concatenate(answers), frame.shape, measured)
+        if not seen.any():
+            variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
+        constant = bool(frame.max() == frame.min()) and not missing.all()
+        return MappedFrame(variables, constant, int((~seen).sum()))
+
+    def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        """Return the variables of a frame from the answer for its measured windows."""
+        if answer.pass_total is not None:
+            fraction, fraction_std = phase_fractions(answer.probability, answer.pass_total)
+        else:
+            known = _placed(answer.probability, measured)
+            fraction, fraction_std = measured_fractions(known, size, self.grid.window)
+        windows = answer.variables(self.pixel_size)
+        whole = {name: _placed(values, measured) for name, values in windows.items()}
+        maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}
+        return maps | {"fraction": fraction, "fraction_std": fraction_std}
+
+
+def hidden(dtype: np.dtype[Any]) -> float | int:
+    """Return the value in a map where a window is not classified: NaN, or `UNMAPPED` for a label."""
+    return np.nan if dtype.kind == "f" else UNMAPPED
+
+
+def _placed(values: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the values of the measured windows among all windows of a frame."""
+    if measured.all():
+        return values
+    whole = np.full((len(measured), *values.shape[1:]), hidden(values.dtype), values.dtype)
+    whole[measured] = values
+    return whole
+
+
+def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: int) -> Answer:
+    """Return the answer of a classifier for images; constant ones are none, which no network has to tell."""
+    record = classifier.record
+    constant = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    if not constant.any() or NONE not in record.classes:
+        return classifier.predict(images, samples=samples, seed=seed)
+    of_constant = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
+    if constant.all():
+        return of_constant
+    of_others = classifier.predict(images[~constant], samples=samples, seed=seed)
+    return Answer.interleave(of_others, of_constant, constant)
+
+
+def warn_constant(indices: list[int], what: str = "frame") -> None:
+    """Warn of frames, or images, in which all pixels are equal."""
+    if indices:
+        named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
+        count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
+        warn(f"{count} constant ({what} {named}): classified none")
+
+
+def warn_missing(missing: dict[int, int], windows: int) -> None:
+    """Say how many windows of which frames were not classified, `windows` being those of a frame."""
+    if missing:
+        named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
+        share = 100 * sum(missing.values()) / (windows * len(missing))
+        frames = "1 frame" if len(missing) == 1 else f"{len(missing)} frames"
+        warn(
+            f"{sum(missing.values())} windows, {share:.0f} % of those in {frames} (frame {named}), were mostly never "
+            "measured (NaN): not classified, and left out of the fractions"
+        )

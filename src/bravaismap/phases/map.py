@@ -1,0 +1,243 @@
+"""The phase map of a movie, with uncertainty: `map_phases`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import chosen_model
+from bravaismap.classify.settings import DEFAULTS, Settings
+from bravaismap.compute.parallel import one_ahead
+from bravaismap.conventions import length_unit
+from bravaismap.errors import BravaismapError
+from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
+from bravaismap.phases.first_look import grid_of, settled
+from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
+from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import PhaseMap
+from bravaismap.result.schema import Variable, as_variables, map_variables
+from bravaismap.result.store import ResultStore
+from bravaismap.windows import WindowGrid
+
+__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
+
+_CHECKED_TOGETHER = 32  # frames checked for NaN at once
+_Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
+
+
+def map_phases(
+    movie: Any,
+    *,
+    window: int | str = DEFAULTS.window,
+    step: int | None = DEFAULTS.step,
+    model: str | Path | Classifier = DEFAULTS.model,
+    distortion: float = DEFAULTS.distortion,
+    samples: int | None = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
+    pixel_size: float | None = None,
+    frame_time: float | None = None,
+    nan: NanPolicy = DEFAULTS.nan,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> PhaseMap:
+    """Return the phase map of a movie: the class and cell of every window of every frame.
+
+    Parameters
+    ----------
+    movie : array, shape (time, y, x) or (y, x)
+        As :func:`bravaismap.read` returns it, or any array of real numbers.
+    window : int or "auto"
+        Side of a window in px. ``"auto"`` takes about ten cells of the lattice that a first look at three frames finds,
+        from 32 to 512 px; the run card says what was chosen and why. The paper's is 128.
+    step : int, optional
+        Distance between windows in px; an eighth of the window when not given. The last window along an axis is
+        aligned to the edge, so that every pixel is covered.
+    model : str, path or Classifier
+        See :func:`bravaismap.load_model`.
+    distortion : float
+        See :func:`bravaismap.load_model`; a Classifier has its own.
+    samples : int, optional
+        Number of draws of repeated measurements (60 when not given), or of passes of Monte-Carlo dropout (30, which
+        leaves a standard error of σ/5 on each probability); 0 for none, with NaN for every standard deviation.
+    seed : int
+        Seed of the draws or passes. The same seed gives the same answer, whatever the chunking.
+    pixel_size, frame_time : float, optional
+        Calibration in nm and s that replaces the one of the movie.
+    nan : {"missing", "fill", "raise"}
+        NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
+        missing is not classified: its label is -1 and its probabilities are NaN.
+    output : path, optional
+        A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
+        continued; frames that were damaged since are found by their checksums and mapped again.
+    overwrite : bool
+        Whether to replace a result that exists at `output`.
+    scheduler : str, optional
+        Address of a dask scheduler (``tcp://host:8786``), whose workers map the frames. They need this package, but
+        neither the movie nor the model: this process reads, sends, and writes.
+    workers : int, optional
+        Number of processes of this computer to map in, of one thread each.
+    progress : callable, optional
+        Called after each frame with the number of frames done and of frames in all.
+
+    Returns
+    -------
+    PhaseMap
+        ``probability``, ``probability_std`` (time, y, x, lattice); ``entropy``, ``mutual_information`` (nats),
+        ``label`` (time, y, x); ``fraction``, ``fraction_std`` (time, lattice), the mean probability of each class over
+        the windows of a frame and its standard deviation (see :mod:`bravaismap.phases.fractions`); of a model that
+        measures cells also the variables of :func:`bravaismap.result.schema.cell_table`. y and x are window centres.
+        In memory, or lazy from `output`. The attributes are the run card.
+
+    Raises
+    ------
+    InputError
+        If the movie, window or step cannot be used as it is, or a cluster cannot be reached; the message says why.
+    ModelError
+        If there is no such model.
+    OutputError
+        If `output` cannot be written, is being written by another process, or holds something else.
+
+    References
+    ----------
+    R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, Fig. 6.
+    """
+    settings = Settings(
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+    )  # fmt: skip
+    return map_movie(
+        as_movie(movie, pixel_size=pixel_size, frame_time=frame_time), settings, output=output, overwrite=overwrite,
+        scheduler=scheduler, workers=workers, progress=progress,
+    )  # fmt: skip
+
+
+def map_movie(
+    movie: xr.DataArray,
+    settings: Settings,
+    *,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> PhaseMap:
+    """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`."""
+    settings = settled(settings, movie)
+    classifier = chosen_model(settings)
+    record, nan = classifier.record, settings.nan
+    grid = grid_of(settings, movie, record.smallest_side)
+    if not hasattr(movie.data, "dask") and nan == "raise":
+        for first in range(0, len(movie), _CHECKED_TOGETHER):
+            finite_pixels(movie.data[first : first + _CHECKED_TOGETHER], first=first)
+    coords = map_coordinates(movie, grid, record.classes)
+    card = settings.map_card(record, movie_card(movie))
+
+    size = card["pixel_size_nm"]
+    variables = map_variables(cells=record.measures_cells, unit=length_unit(size))
+    mapper = FrameMapper(grid, classifier, settings.window_samples(record), settings.seed, size, nan)
+
+    def frames(numbers: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
+        constant: list[int] = []
+        missing: dict[int, int] = {}
+        pixels = read_frames(movie, numbers)
+        if scheduler is None and workers is None:
+            mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
+        else:
+            from bravaismap.phases.cluster import mapped_on_cluster
+
+            mapped = mapped_on_cluster(mapper, pixels, scheduler=scheduler, workers=workers)
+        with closing(pixels), closing(mapped):
+            for index, frame in mapped:
+                if frame.constant:
+                    constant.append(index)
+                if frame.missing:
+                    missing[index] = frame.missing
+                yield index, frame.variables
+        warn_constant(sorted(constant))
+        warn_missing(missing, grid.shape[0] * grid.shape[1])
+
+    if output is None:
+        return _map_in_memory(frames, coords, card, variables, progress)
+    return _map_to_store(frames, coords, card, variables, Path(output), overwrite, progress)
+
+
+def _map_in_memory(
+    frames: _Frames,
+    coords: Mapping[str, xr.DataArray],
+    card: dict[str, Any],
+    held: tuple[Variable, ...],
+    progress: Callable[[int, int], object] | None,
+) -> PhaseMap:
+    length = coords["time"].size
+    frame_values: dict[int, dict[str, NDArray[Any]]] = {}
+    with closing(frames(np.arange(length))) as mapped:
+        for index, values in mapped:
+            frame_values[index] = values
+            if progress is not None:
+                progress(len(frame_values), length)
+    values = {variable.name: np.stack([frame_values[i][variable.name] for i in range(length)]) for variable in held}
+    return PhaseMap(as_variables(held, values), coords=coords, attrs=card)
+
+
+def _map_to_store(
+    frames: _Frames,
+    coords: Mapping[str, xr.DataArray],
+    card: dict[str, Any],
+    held: tuple[Variable, ...],
+    output: Path,
+    overwrite: bool,
+    progress: Callable[[int, int], object] | None,
+) -> PhaseMap:
+    with ResultStore(output, coords, card, overwrite=overwrite, variables=held) as store:
+        if progress is not None:
+            progress(int(store.done.sum()), len(store.done))
+        try:
+            with closing(frames(np.flatnonzero(~store.done))) as mapped:
+                for index, values in mapped:
+                    store.write_frame(index, values)
+                    if progress is not None:
+                        progress(int(store.done.sum()), len(store.done))
+        except BravaismapError:
+            store.discard_if_empty()
+            raise
+    return open_result(output)
+
+
+def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:
+    """Return the coordinates of the map of a movie: its times, the centres of the windows, and the classes."""
+    size = pixel_size(movie)
+    coords = {"time": movie["time"]}
+    for dim, centers in zip(("y", "x"), grid.centers, strict=True):
+        origin = float(movie[dim][0])
+        attributes = {"units": length_unit(size), "long_name": f"{dim} of the window centre"}
+        coords[dim] = xr.DataArray(origin + centers * (size or 1.0), dims=dim, attrs=attributes)
+    coords["lattice"] = xr.DataArray(list(classes), dims="lattice")
+    return coords
+
+
+def movie_card(movie: xr.DataArray) -> dict[str, Any]:
+    """Return the entries of the run card that describe a movie.
+
+    They are its source, calibration, and a hash of its shape and of its first, middle and last frame.
+    """
+    digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
+    for index in sorted({0, len(movie) // 2, len(movie) - 1}):
+        digest.update(np.ascontiguousarray(movie.data[index]).tobytes())
+    return {
+        "input": str(movie.attrs.get("source", movie.name or "array")),
+        "input_sha256": digest.hexdigest(),
+        "frame_size": [movie.sizes["y"], movie.sizes["x"]],
+        "pixel_size_nm": pixel_size(movie),
+        "frame_time_s": frame_time(movie),
+        **{name: movie.attrs[name] for name in ("drift", "frames", "crop", "bin") if name in movie.attrs},
+    }

@@ -1,0 +1,1 @@
+"""Files of every kind a laboratory keeps, read as movies (time, y, x) with their calibration."""

@@ -1,0 +1,101 @@
+"""The phase map: a Dataset of phases that prints as a table first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
+from bravaismap.result.doubt import doubts
+from bravaismap.result.schema import image_variables, map_variables
+
+__all__ = ["PhaseMap", "mapped_frames", "phase_summary", "phase_table"]
+
+
+class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
+    """A Dataset of phases that prints as a phase table first.
+
+    In all else it is an `xarray.Dataset`, and operations on it return a PhaseMap. One that has lost a variable or axis
+    of the table prints as a Dataset alone.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{phase_summary(self)}\n\n{super().__repr__()}" if _has_table(self) else super().__repr__()
+
+
+def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
+    """Return whether each frame of a result is mapped."""
+    return np.asarray(np.isfinite(result["fraction"].values).all(axis=-1))
+
+
+def phase_summary(result: xr.Dataset) -> str:
+    """Return the phase table of a result, and below it each reason to doubt it."""
+    return "\n".join([phase_table(result), *(f"doubt: {line}" for line in doubts(result))])
+
+
+def phase_table(result: xr.Dataset) -> str:
+    """Return the phase table of a result, as text.
+
+    For a map: the fraction ± σ of each class in the first and the last frame mapped, and the share of windows that it
+    is the most probable class of. For classified images: a row per image with its most probable class.
+    """
+    rows = _movie_rows(result) if "fraction" in result else _image_rows(result)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+
+
+def _has_table(result: xr.Dataset) -> bool:
+    """Return whether a result still has the variables of its phase table, along their axes."""
+    if "fraction" in result:
+        needed = [v for v in map_variables(cells=False) if v.name in ("fraction", "fraction_std")]
+    else:
+        needed = [v for v in image_variables(cells=False) if v.name in ("probability", "probability_std", "label")]
+    return all(v.name in result and {*result[v.name].dims} == {*v.dims} for v in needed)
+
+
+def _movie_rows(result: xr.Dataset) -> list[list[str]]:
+    done = np.flatnonzero(mapped_frames(result))
+    names = [str(name) for name in result["lattice"].values]
+    if done.size == 0:
+        return [["phase", "state"], *[[display_name(name), "not mapped yet"] for name in names]]
+    first, last = int(done[0]), int(done[-1])
+    fraction, spread = result["fraction"].values, result["fraction_std"].values
+    unit = result["time"].attrs.get("units", "frame")
+    header = ["phase", "symbol"]
+    for index in dict.fromkeys([first, last]):
+        header.append(f"fraction at {_time(result['time'].values[index], unit)}")
+    rows = [header]
+    for i, name in enumerate(names):
+        cells = [percent(fraction[index, i], spread[index, i]) for index in dict.fromkeys([first, last])]
+        rows.append([display_name(name), IUCR_SYMBOLS.get(name, ""), *cells])
+    return rows
+
+
+def _image_rows(result: xr.Dataset) -> list[list[str]]:
+    names = [str(name) for name in result["lattice"].values]
+    probability, spread = result["probability"].values, result["probability_std"].values
+    rows = [["image", "phase", "probability", "second"]]
+    for i, image in enumerate(result["image"].values):
+        if np.isnan(probability[i]).any():
+            rows.append([str(image), NOT_MEASURED, "", ""])
+            continue
+        order = np.argsort(-probability[i], kind="stable")
+        cells = [percent(probability[i, n], spread[i, n]) for n in order[:2]]
+        second = [f"{display_name(names[n])} {cell}" for n, cell in zip(order[1:2], cells[1:], strict=True)]
+        rows.append([str(image), display_name(names[order[0]]), cells[0], *(second or [""])])
+    return rows
+
+
+def percent(value: float, spread: float) -> str:
+    """Return a probability or fraction with its standard deviation as it is printed."""
+    return f"{100 * value:.1f} %" if np.isnan(spread) else f"{100 * value:.1f} ± {100 * spread:.1f} %"
+
+
+def _time(value: Any, unit: str) -> str:
+    return f"frame {int(value)}" if unit == "frame" else f"{float(value):g} {unit}"

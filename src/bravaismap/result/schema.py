@@ -1,0 +1,215 @@
+"""The schema of a result: its variables, with their dimensions, types, units and meanings.
+
+All code that makes, stores, checks, opens, shows or documents a result reads the schema from here. A new variable is
+one more `Variable` in `VARIABLES`; if it lies along a new axis, such as the pixels of a frame, the type of that axis
+goes to `AXES`. A result without the variables of a group is valid, except for the group of the map itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bravaismap.conventions import LENGTH_UNITS, UNMAPPED
+
+__all__ = [
+    "AXES",
+    "CHECKSUM",
+    "DONE",
+    "FIXED_SIZES",
+    "MARKS",
+    "TITLES",
+    "VARIABLES",
+    "WINDOWS",
+    "Group",
+    "Variable",
+    "as_variables",
+    "cell_table",
+    "groups_in",
+    "image_variables",
+    "map_variables",
+    "variables_of",
+    "write_order",
+]
+
+#: Group of a variable: those of every phase map, the measured cells, or the marks of the frames of a store.
+Group = Literal["map", "cells", "marks"]
+#: Axes of a result with the types of their coordinates, in the order in which error texts give sizes.
+AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8"}
+#: Dimensions without coordinates: the two primitive vectors, their components (y, x), and the upper triangle of a
+#: symmetric 4 × 4 matrix.
+FIXED_SIZES = {"vector": 2, "component": 2, "pair": 10}
+#: Dimensions of the windows of a map.
+WINDOWS = ("time", "y", "x")
+#: Arrays of a store that say of each frame whether it is written, and what its checksum was.
+DONE, CHECKSUM = "frame_done", "frame_checksum"
+#: Placeholder for nm or px in the units of a variable.
+_LENGTH = "length"
+#: Variable of a frame that is written last: to a reader, a frame that has it is mapped.
+_LAST = "fraction"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a result.
+
+    Attributes
+    ----------
+    name : str
+    dims : tuple of str
+        Dimensions, in the order of storage.
+    dtype : str
+        Type of the stored numbers.
+    long_name : str
+        Meaning, in a few words.
+    units : str
+        Empty for a variable without units. In `VARIABLES`, ``length`` stands for nm or px: see `in_unit`.
+    group : {"map", "cells", "marks"}
+        The variables of a group are in a result together or not at all; those of the map and the marks always are.
+    title : str
+        Name in figures and menus, if the variable can be shown as a map of its own.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str = ""
+    units: str = ""
+    group: Group = "map"
+    title: str = ""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Attributes that are stored with the values."""
+        attributes = {"long_name": self.long_name, "units": self.units}
+        return {key: text for key, text in attributes.items() if text}
+
+    @property
+    def is_label(self) -> bool:
+        """Whether the values are numbers of classes."""
+        return np.dtype(self.dtype).kind == "i"
+
+    @property
+    def missing(self) -> float:
+        """Value where nothing has been written: `UNMAPPED` for labels, 0 for marks, else NaN."""
+        return UNMAPPED if self.is_label else 0 if self.group == "marks" else math.nan
+
+    def in_unit(self, unit: str) -> Variable:
+        """Return the variable with its lengths in nm or px."""
+        return replace(self, units=self.units.replace(_LENGTH, unit))
+
+    def along(self, dims: tuple[str, ...]) -> Variable:
+        """Return a variable of windows for windows that lie along other dimensions than those of a map."""
+        return replace(self, dims=(*dims, *self.dims[len(WINDOWS) :]))
+
+
+def _cell_variables() -> Iterable[Variable]:
+    scalars = {
+        "a": ("a", "shorter primitive vector", _LENGTH),
+        "b": ("b", "longer primitive vector", _LENGTH),
+        "gamma": ("γ", "angle between the primitive vectors", "degree"),
+        "orientation": ("orientation of a", "angle of a above the x axis, counter-clockwise", "degree"),
+    }
+    for name, (title, meaning, units) in scalars.items():
+        yield Variable(name, WINDOWS, "float32", meaning, units, "cells", title)
+        yield Variable(f"{name}_std", WINDOWS, "float32", f"σ of {name}", units, "cells")
+    for name, dims, meaning, units in (
+        ("deviation", ("lattice",), "smallest strain to the symmetry of a class", "%"),
+        ("deviation_std", (), "σ of a deviation", "%"),
+        ("basis", ("vector", "component"), "measured primitive vectors a, b as (y, x)", _LENGTH),
+        ("basis_covariance", ("pair",), "covariance of (a_y, a_x, b_y, b_x), upper triangle by rows", f"{_LENGTH}²"),
+        ("evidence", (), "log likelihood ratio of a lattice against none", "1"),
+    ):
+        yield Variable(name, (*WINDOWS, *dims), "float32", meaning, units, "cells")
+
+
+#: All variables that a result may have.
+VARIABLES = (
+    Variable("probability", (*WINDOWS, "lattice"), "float32", "probability", "1"),
+    Variable("probability_std", (*WINDOWS, "lattice"), "float32", "σ of the probability", "1"),
+    Variable("entropy", WINDOWS, "float32", "predictive entropy", "nat", title="entropy"),
+    Variable("mutual_information", WINDOWS, "float32", "mutual information", "nat"),
+    Variable("label", WINDOWS, "int8", "most probable class"),
+    Variable("fraction", ("time", "lattice"), "float64", "phase fraction", "1"),
+    Variable("fraction_std", ("time", "lattice"), "float64", "σ of the phase fraction", "1"),
+    *_cell_variables(),
+)
+#: Names in figures and menus of the variables that are shown as maps of their own, in the order of menus.
+TITLES = {variable.name: variable.title for variable in VARIABLES if variable.title}
+#: Variables that a store holds for each frame besides these, and that an opened result does not show.
+MARKS = (
+    Variable(CHECKSUM, ("time",), "uint32", group="marks"),
+    Variable(DONE, ("time",), "uint8", group="marks"),
+)
+
+
+def map_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
+    """Return the variables of a map.
+
+    Parameters
+    ----------
+    cells : bool
+        Whether the model of the map measures cells.
+    unit : {"px", "nm"}
+        Unit of lengths.
+    """
+    groups = {"map", "cells"} if cells else {"map"}
+    return tuple(variable.in_unit(unit) for variable in VARIABLES if variable.group in groups)
+
+
+def image_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
+    """Return the variables of classified images, each a window along ``image``; see `map_variables`.
+
+    Probabilities and entropies are not stored, and stay in double precision.
+    """
+    windows = [v.along(("image",)) for v in map_variables(cells=cells, unit=unit) if v.dims[: len(WINDOWS)] == WINDOWS]
+    return tuple(replace(v, dtype="float64") if v.group == "map" and not v.is_label else v for v in windows)
+
+
+def cell_table(dims: tuple[str, ...], unit: str) -> dict[str, Variable]:
+    """Return the variables that a model that measures cells adds to a result, by name.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        Dimensions of the windows: ``("time", "y", "x")`` for a map, ``("image",)`` for classified images.
+    unit : {"px", "nm"}
+        What lengths are in.
+    """
+    return {v.name: v.along(dims).in_unit(unit) for v in VARIABLES if v.group == "cells"}
+
+
+def as_variables(variables: Iterable[Variable], values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return arrays as what `xarray.Dataset` takes: by name, with dimensions and attributes, in the right type."""
+    return {
+        variable.name: (
+            variable.dims,
+            np.asarray(values[variable.name]).astype(variable.dtype, copy=False),
+            variable.attributes,
+        )
+        for variable in variables
+    }
+
+
+def variables_of(result: xr.Dataset) -> tuple[Variable, ...]:
+    """Return the variables that the store of a result is to hold."""
+    return map_variables(
+        cells="cells" in groups_in(map(str, result)), unit=str(result["x"].attrs.get("units", LENGTH_UNITS[1]))
+    )
+
+
+def groups_in(names: Iterable[str]) -> set[Group]:
+    """Return the groups of which there is at least one variable among some names."""
+    given = set(names)
+    return {variable.group for variable in VARIABLES if variable.name in given}
+
+
+def write_order(variables: Iterable[Variable]) -> list[Variable]:
+    """Return variables in the order in which those of a frame are written."""
+    return sorted(variables, key=lambda variable: (variable.name == _LAST, variable.name))

@@ -1,0 +1,61 @@
+"""The figure of a fitted growth law: the fraction with the curve, and the residuals below.
+
+The conventions are those of :mod:`bravaismap.show.axes`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from bravaismap.conventions import COLORS, NONE
+from bravaismap.show.axes import WIDTH, sized
+
+__all__ = ["plot_growth"]
+
+
+def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = None) -> Figure:
+    """Draw a fraction with ± σ and the law fitted to it, and the residuals over σ.
+
+    Parameters
+    ----------
+    growth : Dataset
+        Of :func:`~bravaismap.fit_growth`.
+    others : dict of str to DataArray (time,), optional
+        Fractions determined by other methods, by the name in the legend; over the same axis.
+    """
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    time, unit = growth["time"].values, str(growth.attrs["time_unit"])
+    color = COLORS["hexagonal"]
+    upper.errorbar(
+        time, growth["fraction"], growth["sigma"], fmt="o", ms=3, lw=0.7, color=COLORS[NONE], label="fraction ± σ"
+    )
+    for marker, (name, other) in zip("sd^v", (others or {}).items(), strict=False):
+        upper.plot(other["time"], other, marker, ms=3, mfc="none", color=COLORS["rectangular"], label=name)
+    upper.plot(time, growth["curve"], color=color, lw=1.6, label=_legend(growth))
+    baseline = growth.attrs["baseline"]
+    for ax in (upper, lower) if not isinstance(baseline, str) else ():
+        ax.axvspan(max(baseline[0], time[0]), baseline[1], color="0.93", zorder=0, label="baseline")
+    lower.axhline(0, color=color, lw=1.2)
+    lower.plot(time, growth["residual"] / growth["sigma"], "o", ms=3, color=COLORS[NONE])
+    limit = 1.1 * max(float(np.abs(growth["residual"] / growth["sigma"]).max()), 3.0)
+    lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis_label(unit))
+    upper.set(ylabel="fraction")
+    upper.legend(frameon=False, fontsize=8)
+    for ax in (upper, lower):
+        ax.grid(color="0.9", lw=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+    return sized(figure)
+
+
+def _axis_label(unit: str) -> str:
+    if unit == "frame":
+        return "frame"
+    return f"{'dose' if 'e⁻' in unit else 'time'} ({unit})"
+
+
+def _legend(growth: xr.Dataset) -> str:
+    values = [f"{name} = {float(v):.3g}" for name, v in zip(growth["parameter"].values, growth["value"], strict=True)]
+    return f"{growth.attrs['formula']}\n{', '.join(values)}"

@@ -1,0 +1,194 @@
+"""Figures of a result: labels, probabilities, uncertainty and fractions of a movie, and the classes of one image.
+
+The conventions are those of :mod:`bravaismap.show.axes`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bravaismap.conventions import NOT_MEASURED, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.show.axes import (
+    HATCHING,
+    SMALL_TEXT,
+    WIDTH,
+    class_colors,
+    draw_image,
+    draw_map,
+    draw_maps,
+    figure_for_maps,
+    frame_number,
+    frame_of,
+    hatch_unmeasured,
+    label_axes,
+    outline,
+    sized,
+    stamp,
+    unit_of,
+    whole_plane,
+)
+
+__all__ = ["plot_classification", "plot_fractions", "plot_labels", "plot_probabilities", "plot_uncertainty"]
+
+
+def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overlay: bool = False) -> Figure:
+    """Draw the label map of a frame, with the share of its windows that each class has.
+
+    Parameters
+    ----------
+    result : Dataset
+        With ``label`` (time, y, x).
+    time : int
+        Number of the frame.
+    image : array (y, x) or movie (time, y, x), optional
+        Drawn beside the map, with the outline of a window.
+    overlay : bool
+        Draw the map half transparent on `image` instead of beside it.
+    """
+    index = frame_number(result, time)
+    label = np.asarray(result["label"].isel(time=index).values)
+    colors = class_colors(result["lattice"].values)
+    panels, alpha = (1 if image is None or overlay else 2), (0.45 if overlay and image is not None else 1.0)
+    table = np.array([to_rgba(color, alpha) for color in colors.values()] + [(1, 1, 1, 0)])  # the last for label −1
+    figure = figure_for_maps(result, 1, panels, below=0.4)
+    axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
+    if image is not None:
+        frame = frame_of(image, result, index)
+        draw_image(axes[0], frame)
+        if panels == 2:
+            starts = [(float(frame[dim][0]), float(result[dim][0])) for dim in ("y", "x")]
+            outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
+            axes[0].set_title("image, window outlined")
+    draw_map(axes[-1], result, table[label])
+    unmeasured = hatch_unmeasured(axes[-1], result, label)
+    axes[-1].set_title(stamp(result, index))
+    for ax in axes:
+        label_axes(ax, result, left=ax is axes[0])
+    shares = [100 * (label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
+    texts = [f"{display_name(name)} {share:.1f} %" for name, share in zip(colors, shares, strict=True)]
+    patches = [Patch(fc=c, ec="0.3", lw=0.5, label=text) for c, text in zip(colors.values(), texts, strict=True)]
+    if unmeasured:
+        patches.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
+    figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=SMALL_TEXT, frameon=False)
+    return sized(figure)
+
+
+def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False) -> Figure:
+    """Draw the probability map of every class in a frame, on one scale from 0 to 1.
+
+    Parameters
+    ----------
+    result : Dataset
+        With ``probability`` (and ``probability_std``) (time, y, x, lattice).
+    time : int
+        Number of the frame.
+    std : bool
+        Draw the maps of the standard deviation below, on a scale of their own.
+    """
+    index = frame_number(result, time)
+    names = [display_name(str(name)) for name in result["lattice"].values]
+    rows = 1 if len(names) <= 3 else 2
+    columns = -(-len(names) // rows)
+    figure = figure_for_maps(result, rows * (1 + std), columns, beside=0.7)
+    axes = figure.subplots(rows * (1 + std), columns, sharex=True, sharey=True, squeeze=False)
+    blocks = [("probability", PROBABILITY_CMAP, 1.0), ("probability_std", SEQUENTIAL_CMAP, None)]
+    for i, (variable, cmap, limit) in enumerate(blocks[: 1 + std]):
+        maps = np.asarray(result[variable].isel(time=index).transpose("lattice", ...).values)
+        draw_maps(axes[i * rows :][:rows], result, maps, names, cmap, limit, ("probability", "σ of probability")[i])
+    if "label" in result:
+        for ax in axes.ravel()[: len(names)]:
+            hatch_unmeasured(ax, result, np.asarray(result["label"].isel(time=index).values))
+    figure.suptitle(stamp(result, index))
+    return sized(figure)
+
+
+def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
+    """Draw the predictive entropy and the mutual information of a frame, in nat.
+
+    The scale of the entropy ends at the logarithm of the number of classes, where all are equally probable.
+
+    Parameters
+    ----------
+    result : Dataset
+        With ``entropy`` and ``mutual_information`` (time, y, x).
+    time : int
+        Number of the frame.
+    """
+    index = frame_number(result, time)
+    figure = figure_for_maps(result, 1, 2, beside=1.4)
+    axes = figure.subplots(1, 2, sharex=True, sharey=True, squeeze=False)
+    for i, (variable, limit) in enumerate((("entropy", np.log(result.sizes["lattice"])), ("mutual_information", None))):
+        values = np.asarray(result[variable].isel(time=index).values)
+        draw_maps(axes[:, i : i + 1], result, values[None], [display_name(variable)], SEQUENTIAL_CMAP, limit, "nat")
+    figure.suptitle(stamp(result, index))
+    return sized(figure)
+
+
+def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figure:
+    """Draw the fraction of every class over time with bands of ±1 σ.
+
+    Parameters
+    ----------
+    result : Dataset
+        With ``fraction`` and ``fraction_std`` (time, lattice); no band is drawn where σ is NaN.
+    void : DataArray (time,), optional
+        True fraction of void, drawn as a dashed line.
+    """
+    figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+    ax = figure.subplots()
+    time, unit = np.asarray(result["time"].values, float), unit_of(result, "time")
+    fraction, std = (np.asarray(result[name].values, float) for name in ("fraction", "fraction_std"))
+    interval = max(1, len(time) // 8)
+    for i, (name, color) in enumerate(class_colors(result["lattice"].values).items()):
+        ax.fill_between(time, fraction[:, i] - std[:, i], fraction[:, i] + std[:, i], color=color, alpha=0.25, lw=0)
+        (curve,) = ax.plot(time, fraction[:, i], color=color, lw=1.4, label=display_name(name))
+        curve.set(marker="osD^vPX*"[i % 8], markersize=4, markevery=(i * interval // fraction.shape[1], interval))
+    if void is not None:
+        void_time = void["time"].values if "time" in void.coords else time[: void.size]
+        ax.plot(void_time, void.values, color="black", ls="--", lw=1.2, label="void (true)")
+    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction")
+    ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
+    ax.grid(color="0.9", lw=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=SMALL_TEXT, frameon=False)
+    return sized(figure)
+
+
+def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Figure:
+    """Draw an image, its spectrum, and the probability of each class with ±1 σ.
+
+    Parameters
+    ----------
+    image : array (y, x)
+        A DataArray gives its axes their units.
+    row : Dataset
+        ``probability`` and, if known, ``probability_std`` over ``lattice``; other dimensions have length 1.
+    spectrum : array (rows, columns), optional
+        With k = 0 at ``(rows // 2, columns // 2)``; or, at most 0.6 times as wide as high, the half plane from
+        ``k_x = 0`` on, which is then completed.
+    """
+    figure = Figure(figsize=(WIDTH if spectrum is not None else 4.6, 2.3), layout="constrained")
+    axes = figure.subplots(1, 2 if spectrum is None else 3)
+    frame, row = frame_of(image), row.squeeze()
+    draw_image(axes[0], frame)
+    label_axes(axes[0], frame)
+    axes[0].set_title("image")
+    if spectrum is not None:
+        plane = whole_plane(np.asarray(spectrum, float))
+        axes[1].imshow(plane, cmap="gray", vmax=float(np.nanpercentile(plane, 99.9)))
+        axes[1].set(xticks=[], yticks=[], title="spectrum")
+    colors, probability = class_colors(row["lattice"].values), np.asarray(row["probability"].values)
+    std = np.asarray(row.get("probability_std", row["probability"] * np.nan).values)
+    names, bars = [display_name(name) for name in colors], axes[-1]
+    bars.barh(names, probability, color=list(colors.values()), xerr=std, capsize=2, error_kw={"lw": 1})
+    best = int(np.argmax(np.nan_to_num(probability)))
+    sigma = f" ± {std[best]:.2f}" if np.isfinite(std[best]) else ""
+    bars.set_title(f"{names[best]}\n{probability[best]:.2f}{sigma}")
+    bars.set(xlim=(0, 1.05), ylim=(len(names) - 0.5, -0.5), xlabel="probability", box_aspect=1)
+    return sized(figure)

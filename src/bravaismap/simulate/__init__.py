@@ -1,0 +1,1 @@
+"""Simulated windows, broken crystals and decomposing films, with their truth."""

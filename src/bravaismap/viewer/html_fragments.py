@@ -1,0 +1,80 @@
+"""HTML fragments of the viewer; every text that comes from a file is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bravaismap.conventions import IUCR_SYMBOLS, display_name
+from bravaismap.result.phase_map import percent
+from bravaismap.show.axes import class_colors
+
+__all__ = ["STYLE", "cell_html", "header_html", "message_html", "phases_html", "table_html"]
+
+#: Style of every pane; system fonts, dark on light.
+STYLE = """
+:host { font-family: system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; font-size: 13px; color: #222;
+  line-height: 1.35; }
+table { border-collapse: collapse; width: 100%; font-size: 12px; }
+th { text-align: left; font-weight: 600; border-bottom: 1px solid #999; padding: 1px 8px 1px 0; }
+td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.wide { white-space: normal; }
+p { margin: 2px 0; }
+.swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
+.phases { display: grid; grid-template-columns: repeat(3, max-content); column-gap: 14px; row-gap: 1px;
+  font-size: 12px; }
+.message { background: #fff4ce; border-left: 4px solid #E69F00; padding: 4px 8px; }
+h1 { font-size: 16px; margin: 0; display: inline; }
+.about { color: #555; margin-left: 12px; }
+"""
+
+
+def header_html(title: str, card: dict[str, Any], shape: str) -> str:
+    """Return the title line: the name of the result, and how it was made."""
+    about = [shape, f"model {card.get('model', 'unknown')}"]
+    about.append(f"window {card.get('window', '?')} px, step {card.get('step', '?')} px")
+    size = card.get("pixel_size_nm")
+    about.append("pixel size unknown" if size is None else f"{float(size):.4g} nm per px")
+    return f'<h1>{escape(title)}</h1><span class="about">{escape(" · ".join(about))}</span>'
+
+
+def message_html(text: str) -> str:
+    """Return a message to the user, nothing for an empty text."""
+    return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
+
+
+def phases_html(classes: tuple[str, ...], fraction: NDArray[np.floating], std: NDArray[np.floating]) -> str:
+    """Return the fractions of a frame beside the colours of the classes."""
+    rows = []
+    for (name, color), value, spread in zip(class_colors(classes).items(), fraction, std, strict=True):
+        share = "–" if np.isnan(value) else percent(value, spread)
+        symbol = IUCR_SYMBOLS.get(name, "")
+        text = escape(display_name(name)) + (f" <i>{symbol}</i>" if symbol else "")
+        rows.append(f'<span><span class="swatch" style="background:{color}"></span>{text} <b>{share}</b></span>')
+    return f'<div class="phases">{"".join(rows)}</div>'
+
+
+def cell_html(where: str, lines: list[tuple[str, str]]) -> str:
+    """Return the cell of a window."""
+    short = [line for line in lines if line[0] not in ("deviation", "verdict")]
+    first = "".join(f"<td><b>{escape(name)}</b> {escape(text)}</td>" for name, text in short)
+    rest = "".join(
+        f'<tr><td class="wide" colspan="{len(short)}"><b>{escape(name)}</b> {escape(text)}</td></tr>'
+        for name, text in lines
+        if name in ("deviation", "verdict")
+    )
+    return f"<p>{escape(where)}</p><table><tr>{first}</tr>{rest}</table>"
+
+
+def table_html(rows: list[list[str]], classes: tuple[str, ...]) -> str:
+    """Return a table with a class per row, the header first."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    body = []
+    for color, row in zip(class_colors(classes).values(), rows[1:], strict=True):
+        swatch = f'<span class="swatch" style="background:{color}"></span>'
+        cells = [f"<td>{swatch}{escape(row[0])}</td>", *(f"<td>{escape(cell)}</td>" for cell in row[1:])]
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table><tr>{head}</tr>{''.join(body)}</table>"

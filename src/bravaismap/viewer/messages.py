@@ -1,0 +1,31 @@
+"""Sentences that the viewer shows: which frame, at what time, and why there is no map yet."""
+
+from __future__ import annotations
+
+from bravaismap.conventions import Floats
+
+__all__ = ["empty_message", "time_text"]
+
+
+def empty_message(done: int, total: int, *, growing: bool, mapping: bool, problem: str, frame_done: bool) -> str:
+    """Return why no map is shown, an empty text if one is."""
+    if problem:
+        return problem
+    if not done and mapping:
+        return "The first frame is being mapped; it appears here by itself."
+    if not done and growing:
+        return (
+            "No frame is mapped yet. This page follows the result while `bravaismap map` or `bravaismap watch` writes "
+            "it; if that was interrupted, the same command continues it."
+        )
+    if not done:
+        return "No frame of this result is mapped: map the movie with bm.map_phases first."
+    if not frame_done:
+        return f"This frame is not mapped yet ({done} of {total} are)."
+    return ""
+
+
+def time_text(times: Floats, index: int, unit: str) -> str:
+    """Return the number of a frame and its time."""
+    number = f"frame {index} of 0 to {len(times) - 1}"
+    return number if unit == "frame" else f"{number} · t = {times[index]:.4g} {unit}"

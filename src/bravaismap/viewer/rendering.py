@@ -1,0 +1,147 @@
+"""Rendering: frames as grey values, maps as colours with their scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from numpy.typing import NDArray
+
+from bravaismap.conventions import LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.phases.cells import orientation_period
+from bravaismap.result.schema import TITLES
+from bravaismap.show.axes import class_colors, edges
+from bravaismap.viewer.frame_geometry import Region
+
+__all__ = ["Overlay", "contrast", "grey", "layers_of", "overlay", "scale_bar"]
+
+_CYCLIC = "twilight"
+_MOST = 1024  # px along a side, more than a screen shows of a frame
+_SHADES = 256
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A map, ready to be drawn.
+
+    Attributes
+    ----------
+    values : array, shape (rows, columns)
+        On a regular grid; NaN is left blank.
+    bounds : Region
+        What it covers.
+    palette : list of str
+        Colours from `low` to `high`.
+    low, high : float
+    title, unit : str
+    names : tuple of str
+        Of a map of classes: their names; empty for numbers.
+    """
+
+    values: NDArray[np.float32]
+    bounds: Region
+    palette: list[str]
+    low: float
+    high: float
+    title: str
+    unit: str = ""
+    names: tuple[str, ...] = field(default=())
+
+
+def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Return the maps that can be laid over a frame: group → title → key, a variable or ``variable:class``."""
+    groups = {"Class": {"most probable class": "label"}}
+    groups["Probability of"] = {display_name(name): f"probability:{name}" for name in classes}
+    groups["Map of"] = {title: name for name, title in TITLES.items() if name in variables}
+    if "deviation" in variables:
+        groups["Deviation from"] = {
+            display_name(name): f"deviation:{name}" for name in LATTICES if name in classes and name != "oblique"
+        }
+    return {group: options for group, options in groups.items() if options}
+
+
+def contrast(samples: list[NDArray[np.floating]]) -> tuple[float, float]:
+    """Return the limits of the grey scale: those of all but 0.5 % of the pixels at either end."""
+    low, high = np.nanpercentile(np.concatenate([np.asarray(s, float).ravel()[:: s.size // 100_000 + 1]
+                                                 for s in samples]), (0.5, 99.5))  # fmt: skip
+    return float(low), float(high if high > low else low + 1)
+
+
+def grey(pixels: NDArray[np.floating], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return a frame as grey values from 0 to 255, at most 1024 px a side (block means)."""
+    factor = -(-max(pixels.shape) // _MOST)
+    shown = np.asarray(pixels, np.float32)
+    if factor > 1:
+        height, width = (side // factor for side in shown.shape)
+        shown = shown[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+    scaled = (np.nan_to_num(shown, nan=limits[0]) - limits[0]) * (255 / (limits[1] - limits[0]))
+    return np.asarray(np.clip(scaled, 0, 255), np.uint8)
+
+
+def overlay(frame: xr.Dataset, key: str) -> Overlay:
+    """Return the map of a frame (time axis of length 1) that a key of :func:`layers_of` names.
+
+    Probabilities are drawn from 0 to 1, entropy from 0 to ln(number of classes), orientations on a cyclic scale, and
+    everything else from the 2nd to the 98th percentile of the frame.
+    """
+    name, _, lattice = key.partition(":")
+    classes = tuple(str(item) for item in frame["lattice"].values)
+    data = frame[name] if not lattice else frame[name].sel(lattice=lattice)
+    values = data.transpose("time", "y", "x").values[0].astype(np.float32)
+    unit = {"degree": "°", "1": ""}.get(str(data.attrs.get("units", "")), str(data.attrs.get("units", "")))
+    ys, xs = frame["y"].values, frame["x"].values
+    bounds = Region(*(float(v) for v in (*edges(ys)[[0, -1]], *edges(xs)[[0, -1]])))
+    if name == "label":
+        shown = np.where(values < 0, np.nan, values)
+        colors = list(class_colors(classes).values())
+        return Overlay(
+            _regular(shown, ys, xs), bounds, colors, -0.5, len(classes) - 0.5, "most probable class", names=classes
+        )
+    cmap, low, high = SEQUENTIAL_CMAP, *_limits(values)
+    title = TITLES.get(name, name) if not lattice else f"{name} {_joining(name)} {display_name(lattice)}"
+    if name == "probability":
+        cmap, low, high = PROBABILITY_CMAP, 0.0, 1.0
+    elif name == "entropy":
+        low, high = 0.0, float(np.log(len(classes)))
+    elif name == "deviation":
+        low = 0.0
+        high = max(high, 1e-3)
+    elif name == "orientation":
+        period = orientation_period(frame["label"].values[0], classes)
+        values = (values % period).astype(np.float32)
+        cmap, low, high = _CYCLIC, 0.0, float(period[np.isfinite(values)].max(initial=60.0))
+    palette = [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
+    return Overlay(_regular(values, ys, xs), bounds, palette, low, high, title, unit)
+
+
+def scale_bar(width: float) -> float:
+    """Return the length of a scale bar: 1, 2 or 5 times a power of ten, at most a quarter of a width."""
+    power = 10.0 ** np.floor(np.log10(width / 4))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= width / 4))
+
+
+def _joining(name: str) -> str:
+    return "from" if name == "deviation" else "of"
+
+
+def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
+    if not np.isfinite(values).any():
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.nanpercentile(values, (2, 98)))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _regular(values: NDArray[np.floating], ys: NDArray[np.floating], xs: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return a map on a regular grid: the last window along an axis may lie nearer to the others."""
+    for axis, centers in enumerate((ys, xs)):
+        steps = np.diff(centers)
+        if steps.size > 1 and not np.isclose(steps[-1], steps[0], rtol=1e-3):
+            ends = edges(centers)
+            count = min(_MOST, int(np.ceil((ends[-1] - ends[0]) / np.diff(ends).min())) * 8)
+            place = ends[0] + (np.arange(count) + 0.5) * (ends[-1] - ends[0]) / count
+            values = values.take(np.clip(np.searchsorted(ends, place) - 1, 0, len(centers) - 1), axis=axis)
+    return np.ascontiguousarray(values, np.float32)

@@ -1,0 +1,111 @@
+"""The ablation table: every switch has something to switch, and says so when not."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from bravaismap.classify import likelihood
+from bravaismap.classify.models import load_model
+from bravaismap.conventions import CLASSES
+from bravaismap.evaluate.answers import answer
+from bravaismap.evaluate.labelled import Labelled
+from bravaismap.measure import measurement
+from bravaismap.simulate.windows import simulate
+from bravaismap.simulate.writing import write_windows
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def ablation(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("ablation")
+
+
+def test_every_switch_finds_its_name(ablation: ModuleType) -> None:
+    for switches in ablation.ABLATIONS.values():
+        with ablation.switched_off(switches):
+            for switch in switches:
+                assert getattr(importlib.import_module(f"bravaismap.{switch.module}"), switch.name) is switch.off
+    assert measurement._TRIED > 1
+
+
+def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -> None:
+    before = likelihood._SCALES
+    switches = (
+        ablation.Switch("classify.likelihood", "_SCALES", ()),
+        ablation.Switch("classify.likelihood", "_GONE", 0),
+    )
+    with (
+        pytest.raises(SystemExit, match=r"bravaismap\.classify\.likelihood has no _GONE.*ABLATIONS"),
+        ablation.switched_off(switches),
+    ):
+        pass
+    assert likelihood._SCALES is before
+
+
+def test_rows_are_those_of_the_lattice_with_something_off(
+    ablation: ModuleType, windows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = Labelled(windows, np.arange(12) % 6, CLASSES)
+    chosen = ("covariance without tails", "flat prior over shapes", "hidden rows of nodes not added")
+    monkeypatch.setattr(ablation, "ABLATIONS", {name: ablation.ABLATIONS[name] for name in chosen})
+    monkeypatch.setattr(ablation, "NAMES", ("lattice",))
+    found = {kind: ablation.rows(labelled, kind) for kind in ablation.KINDS}
+    row = found["simulated"]["lattice"]
+    assert row.moved == 0
+    assert row.compared.differences["nll"].value == 0
+    assert found["simulated"]["− flat prior over shapes"].moved > 0
+    assert ablation.idle(found) == ["hidden rows of nodes not added"]  # one atom hides none
+    with monkeypatch.context() as patch:
+        patch.setattr(likelihood, "_SCALES", ((1.0, 1.0),))
+        expected = answer(load_model("lattice", 0.003), labelled)
+    off = found["realistic"]["− covariance without tails"].compared
+    loss = -np.log(np.maximum(expected.probability[np.arange(12), expected.labels], 1e-12)).mean()
+    assert off.figures["nll"].value == pytest.approx(loss)
+
+
+def test_table_and_csv(ablation: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablation, "ABLATIONS", {"flat": ablation.ABLATIONS["flat prior over shapes"]})
+    monkeypatch.setattr(ablation, "NAMES", ("lattice", "no such model"))
+    ablation.main(["-n", "12", "--csv", str(tmp_path / "a.csv")])
+    with (tmp_path / "a.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [(row["row"], row["windows_of"], row["distortion"], row["windows"]) for row in rows]
+    assert names == [
+        ("lattice", "simulated", "0.0", "12"),
+        ("− flat", "simulated", "0.0", "12"),
+        ("lattice", "realistic", "0.003", "12"),
+        ("− flat", "realistic", "0.003", "12"),
+        ("lattice", "broken", "0.02", "12"),
+        ("− flat", "broken", "0.02", "12"),
+    ]
+    assert float(rows[0]["difference_nll"]) == 0 != float(rows[1]["difference_nll"])
+    assert float(rows[1]["moved"]) > 0
+
+
+def test_two_files_three_or_none(ablation: ModuleType, tmp_path: Path) -> None:
+    for count in (1, 4):
+        with pytest.raises(SystemExit):
+            ablation.main(["one.npz"] * count)
+    files = [write_windows(simulate(3, kind, size=48), tmp_path / f"{kind}.npz") for kind in ablation.KINDS]
+    assert list(ablation.labelled_windows(files[:2], 0)) == ["simulated", "realistic"]
+    labelled = ablation.labelled_windows(files, 0)
+    assert list(labelled) == ["simulated", "realistic", "broken"]
+    assert labelled["broken"].faults is not None
+
+
+def test_combination_is_the_normalised_product(ablation: ModuleType, windows: np.ndarray) -> None:
+    labelled = Labelled(windows, np.arange(12) % 6, CLASSES)
+    one = answer(load_model("lattice", 0.003), labelled)
+    same = ablation.combined(one, one, (0.5, 0.5))
+    np.testing.assert_allclose(same.probability, one.probability, atol=2e-5)
+    sharper = ablation.combined(one, one, (2.0, 1.0)).probability
+    expected = one.probability.clip(1e-6) ** 3
+    np.testing.assert_allclose(sharper, expected / expected.sum(axis=1, keepdims=True), rtol=1e-6)

@@ -1,0 +1,111 @@
+"""The benchmarks run, in a setting too small to measure anything, and write down what they print."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bravaismap.result.schema import as_variables, map_variables
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Return a function that imports a benchmark by its name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def written(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.slow
+def test_cost_of_being_killed(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("--frames", "6", "--size", "96", "--window", "64", "--step", "16", "--repeats", "1")
+    benchmark("resume").main([*size, "--json", str(tmp_path / "new" / "resume.json")])
+    found = written(tmp_path / "new" / "resume.json")
+    assert found["benchmark"] == "resume"
+    assert (found["frames"], found["windows"]) == (6, 9)
+    assert 3 <= found["frames_done_when_killed"] <= 6
+    assert found["lost"] == pytest.approx(found["until_killed"] + found["continued"] - found["uninterrupted"])
+    assert 0 < found["checksum_per_frame"] < found["check_per_frame"]
+    assert 0 < found["open"] < found["checked_again"]
+    assert found["files_per_frame"] == 22  # twenty variables, the checksum and the mark
+    printed = capsys.readouterr().out
+    for what in (f"{found['lost']:.2f} s", f"{1e3 * found['check_per_frame']:.1f} ms", "Python"):
+        assert what in printed
+
+
+def test_frames_in_place_are_those_that_are_written(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = benchmark("resume")
+    values = np.arange(12.0).reshape(2, 2, 3)
+    dims = {"y": np.arange(2.0), "x": np.arange(3.0), "time": np.arange(2.0), "lattice": ["square", "none"]}
+    shapes = {variable.name: [len(dims[dim]) for dim in variable.dims] for variable in map_variables(cells=False)}
+    whole = {name: np.zeros(shape) for name, shape in shapes.items()} | {"entropy": values}
+    result = xr.Dataset(as_variables(map_variables(cells=False), whole), coords=dims)
+    spent = module.seconds_written(result, tmp_path)
+    assert all(seconds > 0 for seconds in spent.values())
+    monkeypatch.setattr(module._local, "_atomic_write", module.in_place)
+    module.seconds_written(result, tmp_path)
+    import zarr
+
+    np.testing.assert_array_equal(zarr.open_group(tmp_path / "r.zarr", mode="r")["entropy"][:], values)
+
+
+def test_frames_that_wait_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    size = ("--frames", "2", "--size", "160", "--step", "32", "--json", str(tmp_path / "watch.json"))
+    benchmark("watch").main(size)
+    found = written(tmp_path / "watch.json")
+    assert (found["frames"], found["windows"]) == (2, 4)
+    assert found["rate"] == pytest.approx(2 / (2 * found["median"]))
+    assert found["median"] <= found["longest"]
+
+
+def test_where_there_is_no_card_none_is_measured(
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = benchmark("gpu")
+    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+    module.main(["--json", str(tmp_path / "gpu.json")])
+    assert "not measured here" in capsys.readouterr().out
+    assert not (tmp_path / "gpu.json").exists()
+
+
+def test_two_classifiers_are_compared(benchmark: Callable[[str], ModuleType], windows: np.ndarray) -> None:
+    from bravaismap.classify.models import load_model
+
+    same = benchmark("gpu").compared(load_model(), load_model(), windows, 1)
+    assert same["largest_difference"] == 0
+    assert same["windows"] == 12
+    assert same["windows_per_second"] > 0 < same["cpu_windows_per_second"]
+    assert benchmark("gpu").compared(load_model(), load_model(distortion=0.1), windows, 1)["largest_difference"] > 0
+
+
+def test_even_draws_are_worth_more_than_as_many_random_ones(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = benchmark("draws")
+    monkeypatch.setattr(module, "EVEN", (60, 300))
+    monkeypatch.setattr(module, "RANDOM", 300)
+    monkeypatch.setattr(module, "REFERENCE", 5000)
+    module.main(["--windows", "12", "--repeats", "3", "--json", str(tmp_path / "draws.json")])
+    found = written(tmp_path / "draws.json")
+    assert found["even 300"] < found["even 60"]
+    assert found["even 300"] < 0.7 * found["random 300"]

@@ -1,0 +1,54 @@
+"""Parts side by side: the order of the answers, the threads that are left as they were, and the memory that is kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from bravaismap.compute import parallel
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_answers_in_the_order_of_the_parts_and_threads_as_before(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        seen = parallel.side_by_side(lambda part: (part, torch.get_num_threads()), range(7))
+        assert [part for part, _ in seen] == list(range(7))
+        assert {inside for _, inside in seen} == {1}
+        assert torch.get_num_threads() == threads
+        with pytest.raises(ZeroDivisionError):
+            parallel.side_by_side(lambda part: 1 // part, [1, 0])
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_next_item_is_made_while_one_is_in_use() -> None:
+    made = [threading.Event() for _ in range(3)]
+
+    def items() -> Iterator[int]:
+        for i, event in enumerate(made):
+            event.set()
+            yield i
+
+    for item in parallel.one_ahead(items()):
+        assert made[min(item + 1, 2)].wait(5)
+
+
+KEPT = "from bravaismap.compute.parallel import keep_freed_memory as keep; print(keep())"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what glibc does with freed memory")
+def test_memory_is_kept_unless_the_user_has_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, value)
+            assert not parallel.keep_freed_memory.__wrapped__()
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, env={})
+    assert done.stdout.strip() == "True"

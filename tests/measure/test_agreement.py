@@ -1,0 +1,70 @@
+"""Agreement: the lattice that parts have in common, its error, and superlattices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bravaismap.measure.agreement import common_lattices, superlattice
+from bravaismap.measure.parts import Parts
+
+SHAPE = (256, 256)
+BASIS = np.array([[12.0, 1.0], [-2.0, 15.0]])
+
+
+def parts(bases: np.ndarray, sigma: float, side: int = 96, evidence: float = 100.0) -> Parts:
+    count = len(bases)
+    covariance = np.tile(sigma**2 * np.eye(4), (count, 1, 1))
+    full = np.full(count, evidence)
+    return Parts(bases, covariance, full, full, np.full(count, side), np.zeros((count, 2), np.intp))
+
+
+def test_the_same_lattice_in_other_settings_is_found_and_averaged() -> None:
+    rng = np.random.default_rng(1)
+    settings = np.array([[[1, 0], [0, 1]], [[1, 1], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [1, 1]]])
+    bases = np.tile(settings, (4, 1, 1)) @ BASIS + rng.normal(0, 0.02, (16, 2, 2))
+    lattices = common_lattices(parts(bases, 0.02), SHAPE)
+    assert len(lattices) == 1
+    change = lattices[0].basis @ np.linalg.inv(BASIS)
+    assert np.abs(change - np.rint(change)).max() < 3 * 0.02 / 12 / np.sqrt(7)
+    assert lattices[0].share == pytest.approx(1, abs=0.01)
+
+
+def test_the_error_holds_what_varies_between_parts() -> None:
+    rng = np.random.default_rng(2)
+    scatter = 0.2
+    found = [common_lattices(parts(BASIS + rng.normal(0, scatter, (25, 2, 2)), 0.01), SHAPE)[0] for _ in range(60)]
+    sigma = np.sqrt(np.mean([np.diag(lattice.covariance) for lattice in found], axis=0))
+    independent = SHAPE[0] * SHAPE[1] / 96**2
+    assert sigma == pytest.approx(scatter / np.sqrt(independent), rel=0.25)
+
+
+def test_two_grains_are_two_lattices_with_their_shares() -> None:
+    turn = np.radians(25)
+    turned = BASIS @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    bases = np.concatenate([np.tile(BASIS, (15, 1, 1)), np.tile(turned, (10, 1, 1))])
+    first, second = common_lattices(parts(bases, 0.05), SHAPE)
+    assert (first.share, second.share) == pytest.approx((0.6, 0.4), abs=0.01)
+    assert np.allclose(first.basis, BASIS)
+
+
+def test_parts_without_a_lattice_have_none() -> None:
+    assert common_lattices(parts(np.tile(BASIS, (9, 1, 1)), 0.05, evidence=5.0), SHAPE) == []
+
+
+def test_a_superlattice_has_a_matrix() -> None:
+    root_three = np.array([[1, 1], [-1, 2]])
+    matrix = superlattice(root_three @ BASIS, BASIS)
+    assert matrix is not None
+    assert np.array_equal(matrix, root_three)
+    assert superlattice(BASIS, BASIS) is None
+    assert superlattice(1.4 * BASIS, BASIS) is None
+
+
+def test_order_that_domains_cancel_is_the_lattice_where_parts_show_it() -> None:
+    double = np.array([[2, 0], [0, 1]]) @ BASIS
+    small = parts(np.concatenate([np.tile(double, (12, 1, 1)), np.tile(BASIS, (13, 1, 1))]), 0.05)
+    whole = parts(BASIS[None], 0.01, side=256, evidence=200.0)
+    both = Parts(*(np.concatenate([getattr(p, name) for p in (small, whole)]) for name in Parts.__dataclass_fields__))
+    first = common_lattices(both, SHAPE)[0]
+    assert abs(np.linalg.det(first.basis)) == pytest.approx(2 * abs(np.linalg.det(BASIS)), rel=0.01)

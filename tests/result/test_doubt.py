@@ -1,0 +1,54 @@
+"""What is said before a result is believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bravaismap.conventions import CLASSES
+from bravaismap.result.doubt import FEWEST_CELLS, cells_along_window, doubts
+from bravaismap.result.phase_map import PhaseMap
+
+
+def result(spacing: float, *, window: int = 64, pixel: float | None = None) -> xr.Dataset:
+    shape = (1, 2, 3)
+    label = np.full(shape, CLASSES.index("hexagonal"))
+    label[0, 0, 0] = CLASSES.index("none")
+    length = spacing * (pixel or 1.0)
+    dims = ("time", "y", "x")
+    values = {"a": length, "b": length, "gamma": 60.0}
+    return xr.Dataset(
+        {"label": (dims, label), **{name: (dims, np.where(label == 3, value, 1e-9)) for name, value in values.items()}},
+        attrs={"window": window, "pixel_size_nm": pixel},
+    )
+
+
+@pytest.mark.parametrize("pixel", [None, 0.02])
+def test_cells_are_counted_by_their_area(pixel: float | None) -> None:
+    area = 16.0**2 * np.sqrt(0.75)
+    assert cells_along_window(result(16.0, pixel=pixel)) == pytest.approx(64 / np.sqrt(area))
+
+
+def test_few_cells_are_said_and_enough_are_not() -> None:
+    (line,) = doubts(result(24.0))
+    assert "a window of 64 px holds 2.9 cells" in line
+    assert "--window" in line
+    assert cells_along_window(result(16.0)) > FEWEST_CELLS
+    assert doubts(result(16.0)) == []
+
+
+def test_nothing_is_said_of_nothing() -> None:
+    nothing = result(24.0)
+    nothing["label"][:] = CLASSES.index("none")
+    assert np.isnan(cells_along_window(nothing))
+    assert doubts(nothing) == []
+    assert doubts(result(24.0).drop_vars("a")) == []
+
+
+def test_a_printed_result_says_it() -> None:
+    doubtful = result(24.0)
+    fraction = (("time", "lattice"), np.full((1, 6), 1 / 6))
+    variables = {**doubtful.data_vars, "fraction": fraction, "fraction_std": fraction}
+    whole = PhaseMap(variables, coords={"lattice": list(CLASSES), "time": [0]}, attrs=doubtful.attrs)
+    assert repr(whole).count("doubt: a window of 64 px holds 2.9 cells") == 1

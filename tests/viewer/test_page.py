@@ -1,0 +1,324 @@
+"""The page without a browser: what its widgets and plots hold, the server's address, the command."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bravaismap as bm
+from bravaismap.conventions import CLASSES, COLORS
+from bravaismap.errors import InputError
+from bravaismap.result.phase_map import PhaseMap
+
+pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
+
+from bravaismap.classify.settings import Settings  # noqa: E402
+from bravaismap.viewer.downloads import VIEWS, view_file  # noqa: E402
+from bravaismap.viewer.html_fragments import header_html, table_html  # noqa: E402
+from bravaismap.viewer.interaction import Session  # noqa: E402
+from bravaismap.viewer.movie_source import MappedMovie  # noqa: E402
+from bravaismap.viewer.result_source import HeldResult  # noqa: E402
+from bravaismap.viewer.server import free_port, is_local, origins  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def movie() -> xr.DataArray:
+    return bm.simulate_film(3, 128, seed=1)["image"]
+
+
+@pytest.fixture(scope="module")
+def result(movie: xr.DataArray) -> PhaseMap:
+    return bm.map_phases(movie, window=64, step=32)
+
+
+@pytest.fixture
+def session(result: PhaseMap, movie: xr.DataArray) -> Any:
+    opened = Session(HeldResult(result, movie))
+    opened.panel()
+    yield opened
+    opened.curves.close()
+
+
+def text(session: Session, name: str) -> str:
+    return str(session.page.text[name].object)
+
+
+def test_the_slider_moves_the_cursor_and_a_click_on_a_curve_the_slider(session: Session, result: PhaseMap) -> None:
+    session.page.player.value = 2
+    assert session.page.curves._cursor.location == pytest.approx(float(result["time"][2]))
+    assert "frame 2 of 0 to 2" in text(session, "time")
+    share = 100 * float(result["fraction"].sel(lattice="hexagonal")[2])
+    assert f"{share:.1f} ±" in text(session, "phases")
+    session._timed(type("Tap", (), {"x": 2.0}))
+    assert session.page.player.value == 1
+    assert session.index == 1
+
+
+def test_a_click_shows_the_window(session: Session, result: PhaseMap) -> None:
+    assert "Click on the frame" in text(session, "window")
+    x, y = float(result["x"][1]), float(result["y"][2])
+    session._tapped(type("Tap", (), {"x": x, "y": y}))
+    assert session.window == (2, 1)
+    assert (session.page.row.value, session.page.column.value) == (2, 1)
+    assert "row 2, column 1" in text(session, "window")
+    shown = session.page.window._bar_data.data["p"]
+    np.testing.assert_allclose(shown, result["probability"].values[0, 2, 1], rtol=1e-6)
+    session.page.column.value = 0  # by keyboard
+    assert session.window == (2, 0)
+    session._tapped(type("Tap", (), {"x": -9.0, "y": 0.0}))
+    assert session.window == (2, 0)
+
+
+def test_every_map_can_be_laid_over(session: Session) -> None:
+    seen = set()
+    for options in session.page.layer.groups.values():
+        for key in options.values():
+            session.page.layer.value = key
+            seen.add(session.page.frame._number_bar.title if key != "label" else "classes")
+    assert len(seen) == 1 + 6 + 5 + 4
+    session.page.opacity.value = 0.2
+    assert session.page.frame.overlay.glyph.global_alpha == 0.2
+
+
+def test_another_distortion(session: Session, result: PhaseMap) -> None:
+    session.choose_window(1, 1)
+    session.page.distortion.value = 0.4
+    expected = bm.reclassify(result, 0.004)
+    shown = session.page.window
+    np.testing.assert_allclose(shown._bar_data.data["p"], expected["probability"].values[0, 1, 1], rtol=1e-6)
+    share = 100 * float(expected["fraction"].sel(lattice="hexagonal")[0])
+    assert f"{share:.1f} ±" in text(session, "phases")
+
+
+def test_a_region(session: Session, result: PhaseMap) -> None:
+    y, x = result["y"].values, result["x"].values
+    box = {"type": "rect", "x0": x[0] - 0.1, "x1": x[0] + 0.1, "y0": y[1] + 0.1, "y1": y[0] - 0.1}
+    session._boxed(type("Geometry", (), {"geometry": box, "final": True}))
+    assert " 2 windows" in text(session, "region")
+    assert session.page.part.value == "region"
+    session.page.region.value = "far away"
+    assert "expected y0:y1,x0:x1" in text(session, "message")
+    session.page.region.value = ""
+    assert "Whole frame" in text(session, "region")
+    assert text(session, "message") == ""
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) -> None:
+    session.page.view.value = view
+    if view == "fit":
+        assert session.page.downloads["png"].disabled
+        assert "no fit" in text(session, "save")
+        with pytest.raises(InputError, match="no fit"):
+            session.file("png")
+        return
+    session.choose_window(0, 1)
+    session.tick()
+    assert not session.page.downloads["png"].disabled
+    assert session.file("png").read(4) == b"\x89PNG"
+    assert b"<svg" in session.file("svg").read()
+    table = session.file("csv").read().decode("utf-8").splitlines()
+    assert len(table) > 3
+    if view == "fraction curves":
+        assert len(table) == 1 + result.sizes["time"]
+    if view == "frame with map":
+        assert len(table) == 1 + result.sizes["y"] * result.sizes["x"]
+
+
+def test_a_fit_can_be_saved(session: Session) -> None:
+    from bravaismap.viewer.fraction_curves import fit_of
+
+    time = ("time", np.arange(30.0), {"units": "s"})
+    values = 0.01 * np.exp(0.1 * np.arange(30)) + np.random.default_rng(0).normal(0, 0.002, 30)
+    data = {
+        "fraction": (("time", "lattice"), values[:, None]),
+        "fraction_std": (("time", "lattice"), values[:, None] / 9),
+    }
+    session._fit = fit_of(xr.Dataset(data, coords={"time": time, "lattice": ["none"]}), "none", "exponential")
+    look = session._look()
+    assert view_file(look, "fit", "png").read(4) == b"\x89PNG"
+    table = view_file(look, "fit", "csv").read().decode().splitlines()
+    assert [line.partition(",")[0] for line in table[-3:]] == ["A0", "rho", "C"]
+
+
+def test_a_result_without_its_movie_says_how_to_give_it(result: PhaseMap) -> None:
+    session = Session(HeldResult(result))
+    session.choose_window(0, 0)
+    assert "--movie" in text(session, "movie")
+    assert session.page.frame._map.data["image"]
+    assert not session.page.frame._grey.data["image"]
+    assert session.page.frame.overlay.glyph.global_alpha == 1
+    assert "hexagonal" in text(session, "window")
+    for view in ("frame with map", "window", "region"):
+        session.page.view.value = view
+        assert session.file("png").read(4) == b"\x89PNG"
+
+
+def test_a_movie_is_mapped_under_the_eyes(movie: xr.DataArray) -> None:
+    source = MappedMovie(movie, settings=Settings(window=64, step=32))
+    session = Session(source)
+    assert "being mapped" in text(session, "message")
+    assert session.page.frame._grey.data["image"]
+    session.page.player.value = 1
+    assert source.map_next() == 1
+    session.tick()
+    assert text(session, "message") == ""
+    assert "1 of 3 frames mapped" in text(session, "header")
+    assert session.page.frame._map.data["image"]
+    session.page.player.value = 0
+    assert "not mapped yet (1 of 3 are)" in text(session, "message")
+
+
+def test_a_network_measures_no_cells(movie: xr.DataArray, weights: Path) -> None:
+    session = Session(HeldResult(bm.map_phases(movie[:1], window=64, step=32, model=weights, samples=3), movie[:1]))
+    assert session.page.distortion.disabled
+    assert set(session.page.layer.groups) == {"Class", "Probability of", "Map of"}
+    session.choose_window(0, 0)
+    assert "this model measures none" in text(session, "window")
+    session.page.view.value = "shapes"
+    assert "no shapes" in text(session, "save")
+
+
+def test_names_from_a_file_are_no_markup() -> None:
+    evil = "<script>alert(1)</script>"
+    assert "<script>" not in header_html(evil, {"model": evil}, "1 frame")
+    assert "<script>" not in table_html([["phase"], [evil]], ("none",))
+
+
+def test_colours_are_those_of_the_package(session: Session) -> None:
+    assert session.page.frame._class_bar.color_mapper.palette == [COLORS[name] for name in CLASSES]
+
+
+# the server
+
+
+def test_addresses() -> None:
+    assert all(is_local(address) for address in ("127.0.0.1", "localhost", "::1", "127.0.0.5"))
+    assert not any(is_local(address) for address in ("0.0.0.0", "192.168.1.5", "::", "example.org"))
+    assert origins("127.0.0.1", 5006) == ["127.0.0.1:5006", "localhost:5006"]
+    assert origins("192.168.1.5", 80) == ["192.168.1.5:80"]
+    assert "[::1]:7" in origins("::1", 7)
+    assert all("*" not in origin for origin in origins("0.0.0.0", 80))
+
+
+def test_ports() -> None:
+    assert 0 < free_port("127.0.0.1") < 65536
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"the port {port} is in use"):
+            free_port("127.0.0.1", port)
+    with pytest.raises(InputError, match="expected 1 to 65535"):
+        free_port("127.0.0.1", 99999)
+    with pytest.raises(InputError, match="none of this computer"):
+        free_port("203.0.113.7")
+
+
+def test_a_port_in_use_is_not_taken_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There SO_REUSEADDR would take it; SO_EXCLUSIVEADDRUSE, which other systems lack, does not."""
+    options: list[int] = []
+
+    class Trial(socket.socket):
+        def setsockopt(self, _level: int, option: int, _value: object) -> None:  # type: ignore[override]
+            options.append(option)
+
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    monkeypatch.setattr(socket, "socket", Trial)
+    free_port("127.0.0.1")
+    assert options == [-5]
+
+
+def test_a_foreign_page_may_not_talk_to_the_server(result: PhaseMap) -> None:
+    import http.client
+    from urllib.parse import urlparse
+
+    from bravaismap.viewer.server import serve
+
+    port = free_port("127.0.0.1")
+    source = HeldResult(result)
+    server = serve(source, port=port, wait=False)
+    try:
+        answers = {}
+        for origin in (f"http://127.0.0.1:{port}", "http://evil.example"):
+            for _ in range(100):
+                try:
+                    answers[origin] = handshake(port, origin)
+                    break
+                except (ConnectionRefusedError, http.client.HTTPException):
+                    import time
+
+                    time.sleep(0.1)
+        assert answers["http://evil.example"] == 403
+        assert answers[f"http://127.0.0.1:{port}"] != 403
+        assert urlparse(next(iter(answers))).hostname == "127.0.0.1"
+    finally:
+        server.stop()
+
+
+def handshake(port: int, origin: str) -> int:
+    """Ask for a websocket as a page of an origin does; return the status."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    headers = {
+        "Origin": origin, "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "bokeh, none",
+    }  # fmt: skip
+    connection.request("GET", "/ws", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+# in a notebook, and the command
+
+
+@pytest.mark.slow
+def test_view_is_a_page_that_asks_no_other_host(result: PhaseMap, movie: xr.DataArray) -> None:
+    page = bm.view(result, movie=movie)
+    assert isinstance(page, pn.viewable.Viewable)
+    html = "".join(str(one) for one in page._repr_mimebundle_()[0].values())
+    assert not re.search(r"""(?:src|href)=["']?https?://""", html)
+
+
+def test_a_single_image(movie: xr.DataArray) -> None:
+    source = MappedMovie(movie[0], settings=Settings(window=64, step=32))
+    session = Session(source)
+    assert source.map_next() == 0
+    session.tick()
+    assert session.page.player.disabled
+    assert "1 frame of 128 × 128 px" in text(session, "header")
+    session.choose_window(1, 1)
+    assert session.file("png").read(4) == b"\x89PNG"
+
+
+def test_help(run: Callable[..., Any]) -> None:
+    done = run("view", "--help")
+    assert done.code == 0
+    for option in ("--movie", "--port", "--address", "--no-browser", "--window", "--pixel-size"):
+        assert option in done.out
+
+
+def test_command_without_a_result(run: Callable[..., Any], tmp_path: Path) -> None:
+    run("view", tmp_path / "no.zarr").refused("no.zarr", "no such result")
+    run("view", tmp_path / "no.tif").refused("no.tif")
+
+
+def test_command_without_panel(run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "panel", None)
+    run("view", tmp_path / "no.zarr").refused("panel", "pip install 'bravaismap[viewer]'")
+
+
+def test_importing_the_package_does_not_import_panel() -> None:
+    code = "import bravaismap, sys; bravaismap.view; sys.exit('panel' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
