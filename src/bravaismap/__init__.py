@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bravaismap.kinetics.growth import compare_laws, fit_growth
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
@@ -47,6 +48,7 @@ __all__ = [
     "load_model",
     "map_phases",
     "open_result",
+    "pixel_map",
     "read",
     "reclassify",
     "register",
@@ -65,6 +67,7 @@ _HOMES = {
     "load_model": "classify.models",
     "map_phases": "phases.map",
     "open_result": "result.open",
+    "pixel_map": "phases.pixels",
     "read": "read.reading",
     "reclassify": "phases.reclassification",
     "register": "drift.alignment",
