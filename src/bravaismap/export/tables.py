@@ -152,7 +152,12 @@ def area_rows(pixels: xr.Dataset, result: xr.Dataset) -> Iterator[list[str]]:
     ]
     for place, (frame, time) in enumerate(zip(frames, texts(pixels["time"].values), strict=True)):
         for i, name in enumerate(names):
-            yield [str(frame), *([time] if timed else []), name, *texts(np.array([stack[place, i] for stack in stacks]))]
+            yield [
+                str(frame),
+                *([time] if timed else []),
+                name,
+                *texts(np.array([stack[place, i] for stack in stacks])),
+            ]
 
 
 def domain_rows(domains: xr.Dataset) -> Iterator[list[str]]:

@@ -1,7 +1,7 @@
 """The figure of a pixel map: the phase of every pixel of a frame on its image, with the share of each class.
 
-The conventions are those of :mod:`bravaismap.show.axes`. Where a class has several lattices, as grains have, each carries
-its number, and lines are drawn between them.
+The conventions are those of :mod:`bravaismap.show.axes`. Several lattices, such as those of grains, have lines between
+them, and each carries its number.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bravaismap.result.phase_map import percent
 from bravaismap.show.axes import (
     HATCHING,
     SMALL_TEXT,
+    TEXT,
     class_colors,
     draw_image,
     figure_for_maps,
@@ -75,7 +76,8 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None) -> Figure
     table = [to_rgba(color, alpha) for color, alpha in zip(colors.values(), alphas, strict=True)]
     missing = _draw(axes[-1], view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
     _draw_grains(axes[-1], view, domain, phase)
-    scale_bar(axes[-1], view)
+    _, length = scale_bar(axes[-1], view)
+    length.set(size=TEXT)
     axes[-1].set_title(stamp(view, index))
     for ax in axes:
         label_axes(ax, view, left=ax is axes[0])
