@@ -75,6 +75,26 @@ def test_a_few_bad_versions_and_windows_across_a_boundary_make_no_lattice() -> N
     assert len(gathered(np.concatenate(boundary)).basis) == 2
 
 
+@pytest.mark.parametrize(
+    ("gamma", "degrees", "cells"), [(90.0, np.degrees(2 * np.arctan(1 / 3)), 5), (60.0, 38.2132, 7)], ids=["Σ5", "Σ7"]
+)
+def test_coincidence_lattice_of_two_grains_is_no_third(gamma: float, degrees: float, cells: int) -> None:
+    one = basis_from_cell(16.0, 16.0, np.radians(gamma), 0.3)
+    two = turned(one, degrees)
+    steps = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    points = steps @ one
+    index = points @ np.linalg.inv(two)
+    shared = points[(np.abs(index - np.rint(index)) < 0.01).all(axis=1) & (steps != 0).any(axis=1)]
+    shared = shared[np.argsort(np.linalg.norm(shared, axis=1))]
+    beside = next(point for point in shared if abs(np.linalg.det([shared[0], point])) > 1)
+    coincidence = reduce_basis(np.stack([shared[0], beside]))
+    assert abs(np.linalg.det(coincidence) / np.linalg.det(one)) == pytest.approx(cells)
+    grains = [jittered(one, 60), jittered(two, 50, 1)]
+    assert len(gathered(np.concatenate([*grains, jittered(coincidence, 12, 2)])).basis) == 2
+    other = turned(coincidence, 11.0)  # shared by neither
+    assert len(gathered(np.concatenate([*grains, jittered(other, 12, 2)])).basis) == 3
+
+
 def test_a_frame_without_lattices_has_none() -> None:
     lattices = gathered(jittered(HEX, 10), none=0.9)
     assert lattices.basis.shape == (0, 2, 2)

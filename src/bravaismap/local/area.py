@@ -66,12 +66,14 @@ def area_fraction(
     total = counted.sum()
     if float(total) == 0:
         raise InputError("all pixels of the frame are masked; expected some that count")
-    merged = probability.new_zeros((classes, *probability.shape[1:])).index_add_(0, label, probability) * counted
+    everywhere = probability.new_zeros((classes, *probability.shape[1:])).index_add_(0, label, probability)
+    merged = everywhere * counted
     fraction = merged.sum((1, 2)) / total
     together = max(cell**2, 4 * torch.pi * fine**2) / step**2
     spread = (merged * (1 - merged).clamp_min(0) * counted).sum((1, 2)) * together / total**2
-    down = torch.nn.functional.pad(torch.diff(merged, dim=1), (0, 0, 0, 1))
-    right = torch.nn.functional.pad(torch.diff(merged, dim=2), (0, 1))
+    # where the measured part of the frame ends is no boundary
+    down = torch.nn.functional.pad(torch.diff(everywhere, dim=1) * counted[1:] * counted[:-1], (0, 0, 0, 1))
+    right = torch.nn.functional.pad(torch.diff(everywhere, dim=2) * counted[:, 1:] * counted[:, :-1], (0, 1))
     length = torch.hypot(down, right).sum((1, 2))  # in points of the grid, as the area is
     shifted = length * _BOUNDARY * cell / step / total
     return AreaFraction(fraction, (spread + shifted**2).sqrt())

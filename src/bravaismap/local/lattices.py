@@ -32,8 +32,8 @@ _ROUNDS = 3
 #: A lattice of so much fewer windows is taken for the larger one, badly measured, if it is so many times as far off.
 _MINOR, _WIDER = 0.2, 2.5
 #: Largest strain of a lattice of windows across a boundary against the lattices on both sides, and cells of theirs that
-#: its own may hold.
-_COMMON_STRAIN, _MOST_CELLS = 0.03, 4
+#: its own may hold: coincidence lattices up to Σ5 of square and Σ7 of hexagonal grains.
+_COMMON_STRAIN, _MOST_CELLS = 0.03, 7
 
 
 @dataclass(frozen=True)
