@@ -20,7 +20,7 @@ BINS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.6)
 
 
 def measured(dose: float, films: int, frames: int, size: int) -> tuple[np.ndarray, float]:
-    """Return true fraction, area, σ and mean probability of every frame, and the time of pixels over that of windows."""
+    """Return true fraction, area, σ and mean probability of every frame; and time of pixels over that of windows."""
     rows, seconds = [], np.zeros(2)
     for seed in range(FIRST_SEED, FIRST_SEED + films):
         film = bm.simulate_film(frames, size, seed=seed, specimen=Specimen(dose=dose))
