@@ -7,14 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from bravaismap.simulation import gaussian_atoms
 from scipy.ndimage import gaussian_filter
 
 from bravaismap.errors import InputError
-from bravaismap.lattice import basis_from_cell
+from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.area import area_fraction
 from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
 from bravaismap.local.tracks import followed_sites, frame_sites, site_events
+from bravaismap.simulate.crystal import gaussian_atoms
 
 A, SIZE = 10.0, 192
 

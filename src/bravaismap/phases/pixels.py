@@ -93,8 +93,8 @@ def pixel_map(
     Notes
     -----
     σ of an area holds the doubt of the pixels and of the place of boundaries, for lattices whose classes are those that
-    their windows say: what these doubt is in ``fraction`` of the result. See :mod:`bravaismap.local.area` and
-    :mod:`bravaismap.local.phases`.
+    their windows say: what these doubt is in ``fraction`` of the result. See ``bravaismap.local.area`` and
+    ``bravaismap.local.phases``.
 
     Examples
     --------
