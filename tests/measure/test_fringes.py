@@ -49,5 +49,5 @@ def test_a_lattice_has_two_periods(crystal: Draw, cell: tuple[float, float, floa
 @pytest.mark.slow
 def test_hum_in_a_whole_image_is_none() -> None:
     for seed in range(3):
-        lattices = measure_whole(tensor(hum(256, seed)))
+        lattices = measure_whole(tensor(hum(256, seed))).lattices
         assert not lattices or lattices[0].evidence < 10
