@@ -11,6 +11,7 @@ import xarray as xr
 
 from bravaismap.conventions import CELL_PARAMETERS
 from bravaismap.files import made_folder, texts, write_table
+from bravaismap.phases.besides import besides_lines
 from bravaismap.result.schema import WINDOWS
 
 __all__ = ["area_rows", "column_of", "domain_rows", "export_classification", "export_csv", "strain_rows"]
@@ -48,7 +49,7 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
 
 
 def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
-    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if measured.
+    """Write classified images as a table: name, phase, probability and σ of each class, the cell, what else is seen.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
         units = [str(rows[0][1][name].attrs["units"]) for name in cells]
         header += [f"{name}_{unit}" for name, unit in zip(cells, units, strict=True)]
         header += [*(f"deviation_{name}_percent" for name in names[:-1]), "deviation_std_percent"]
+        header += ["share", "besides"]
     table = [header]
     for image, row in rows:
         pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
@@ -84,6 +86,8 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
         if measured:
             line += [*texts(np.array([row[name].values for name in cells]))]
             line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]
+            besides = [text.partition(" ")[2].strip() for text in besides_lines(row) if not text.startswith("share")]
+            line += [*texts(row["share"].values[None]), "; ".join(besides)]
         table.append(line)
     target = Path(path)
     made_folder(target.parent)

@@ -65,6 +65,8 @@ _INFLATE = 1.1
 _FEW = 3.0
 #: Shortest primitive vector that a grid of pixels can show, in px.
 _SHORTEST = 2.0
+#: Smallest σ of a component of a reciprocal vector, in bins: no scan is even to 1/10 000 of a period.
+_FINEST = 1e-4
 #: Side of the smallest window that can be measured, in px.
 SMALLEST_SIDE = 32
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
@@ -297,7 +299,8 @@ class _Best:
 def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum, size: Tensor) -> Measurement:
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()
-    covariance = best.covariance.double() / (scale[:, None] * scale)
+    finest = _FINEST**2 * torch.eye(4, dtype=torch.float64, device=scale.device)
+    covariance = (best.covariance.double() + finest) / (scale[:, None] * scale)
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
     shown = _shown(best, spectrum, (_VISIBLE / cells).clamp_max(1.0)[:, None])
