@@ -26,6 +26,7 @@ LAYERS = [
     "measure",
     "classify",
     "local",
+    "motif",
     "result",
     "phases",
     "unmixing",
