@@ -279,8 +279,11 @@ def demo(
     seed: SeedOption = DEFAULTS.seed,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
+    from bravaismap.export.figures import export_pixels
     from bravaismap.export.video import export_video
+    from bravaismap.phases.pixels import pixel_map
     from bravaismap.read.reading import read
+    from bravaismap.result.phase_map import area_table
     from bravaismap.simulate.film import simulate_film
     from bravaismap.simulate.writing import write_film
 
@@ -295,11 +298,16 @@ def demo(
     with progress("video", frames, "frames") as advance:
         written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
     out.print(_table_of(result), highlight=False)
+    ends = sorted({0, frames - 1})
+    with progress("pixels", len(ends), "frames") as advance:
+        pixels = pixel_map(result, movie, frames=ends, progress=advance)
+    written += export_pixels(pixels, output, result, movie)
+    out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
     out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
     out.print(
-        f"next: look at {output / 'fractions.png'}, {output / f'labels_{frames - 1:04d}.png'} and "
+        f"next: look at {output / 'fractions.png'}, {output / f'pixels_{frames - 1:04d}.png'} and "
         f"{output / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE",
         highlight=False,
         soft_wrap=True,
