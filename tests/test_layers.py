@@ -25,6 +25,8 @@ LAYERS = [
     "lattice",
     "measure",
     "classify",
+    "local",
+    "motif",
     "result",
     "phases",
     "unmixing",

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from bravaismap.domains.finding import find_domains
     from bravaismap.drift.alignment import align, register
     from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
@@ -46,7 +48,9 @@ __all__ = [
     "fit_growth",
     "load_model",
     "map_phases",
+    "motif",
     "open_result",
+    "pixel_map",
     "read",
     "reclassify",
     "register",
@@ -64,7 +68,9 @@ _HOMES = {
     "fit_growth": "kinetics.growth",
     "load_model": "classify.models",
     "map_phases": "phases.map",
+    "motif": "motif.motif",
     "open_result": "result.open",
+    "pixel_map": "phases.pixels",
     "read": "read.reading",
     "reclassify": "phases.reclassification",
     "register": "drift.alignment",

@@ -160,6 +160,7 @@ def _common(
     pixels = float(shape[0] * shape[1])
     # log odds grow with the evidence by this slope, and a search through n parts costs ln n
     search = np.log(len(parts.evidence)) / ODDS_SLOPE
+    chance = _CHANCE if len(parts.evidence) > 1 else 0.0
     visible = _VISIBLE * abs(np.linalg.det(bases[0]))
     for side in np.unique(parts.side):
         every, own = parts.side == side, members[parts.side[members] == side]
@@ -167,7 +168,6 @@ def _common(
         strength[side] = parts.evidence[own].sum() / count
         share[side] = seen[own].sum() / count
         within = min(1.0, visible / max(share[side] * pixels, 1.0))
-        chance = _CHANCE if count > 1 else 0.0
         clear = np.maximum(parts.evidence[own] - chance, 0).sum() / count
         evidence[side] = clear * min(room, count) * within
         rank[side] = strength[side] * np.sqrt(min(room, count))

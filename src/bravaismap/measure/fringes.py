@@ -20,7 +20,7 @@ from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders, nod
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
 
-__all__ = ["two_periods", "without_hum"]
+__all__ = ["beyond_hum", "two_periods", "without_hum"]
 
 #: Highest index of the waves that are looked at.
 _HIGHEST = 3
@@ -29,9 +29,9 @@ _FREEDOM = 30.0
 #: Share of the evidence off the strongest line of waves up to which there is one period, and from which on two: of
 #: lattices it is 0.37 and more, of fringes up to 0.24.
 _OFF_LINE = (0.2, 0.35)
-#: Share of the power that hum leaves, up to which there is one period, and from which on two: of lattices it is 0.22
-#: and more, of hum up to 0.01.
-_LEFT = (0.04, 0.12)
+#: Share of the power that hum leaves, up to which there is one period, and from which on two: in windows of lattices it
+#: is 0.064 and more, of hum and fringes up to 0.014.
+_LEFT = (0.02, 0.05)
 #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
 _HARMONICS = 6
 _LOWEST = 1.5
@@ -60,15 +60,46 @@ def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
         spectrum = whitened_power(plain)
         power, seen = distinct_power(spectrum, position)
         gains.append(torch.where(seen, log_ratio(power, _FREEDOM), 0.0))
-        rest = whitened_power(without_hum(plain))
-        rest = Spectrum(rest.power * rest.level / spectrum.level, spectrum.level)
-        for all_parts, seen_in in ((powers, spectrum), (rests, rest)):
-            above = (node_power(seen_in, position)[0] - 1).clamp_min(0)
-            all_parts.append(torch.where(seen, above, 0.0))
+        whole, left = _powers(plain, spectrum, position, seen)
+        powers.append(whole)
+        rests.append(left)
     gain = torch.cat(gains).mean(0).clamp_min(0)[None]
     share = float(off_line(gain, order[None])) / max(float(gain.sum()), 1e-12)
-    left = float(torch.cat(rests).sum()) / max(float(torch.cat(powers).sum()), 1e-12)
-    return min(_ramp(share, _OFF_LINE), _ramp(left, _LEFT))
+    rest = float(torch.cat(rests, 1).sum(1).amin()) / max(float(torch.cat(powers).sum()), 1e-12)
+    return min(float(_ramp(torch.tensor(share), _OFF_LINE)), float(_ramp(torch.tensor(rest), _LEFT)))
+
+
+def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> Tensor:
+    """Return whether the waves at the nodes of a lattice are more than one wave of any phase in each row or column.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Standardised, without offsets.
+    spectrum : Spectrum
+        Of these images.
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) of the nodes in bins.
+    seen : bool tensor, shape (n, nodes)
+        Which nodes hold a wave.
+
+    Returns
+    -------
+    tensor, shape (n,)
+        From 0 (no more) to 1.
+    """
+    whole, left = _powers(images, spectrum, position, seen)
+    return _ramp(left.amin(0) / whole.clamp_min(1e-12), _LEFT)
+
+
+def _powers(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Power at the nodes, (n,), and what hum along the rows, and along the columns, leaves of it, (2, n)."""
+    rests = (without_hum(images), without_hum(images.transpose(1, 2).contiguous()).transpose(1, 2))
+    sums = []
+    for level, power in ((spectrum.level, spectrum.power), *((r.level, r.power) for r in map(whitened_power, rests))):
+        above = node_power(Spectrum(power * level / spectrum.level, spectrum.level), position)[0] - 1
+        sums.append(torch.where(seen, above.clamp_min(0), 0.0).sum(-1))
+    return sums[0], torch.stack(sums[1:])
 
 
 def without_hum(images: Tensor) -> Tensor:
@@ -100,6 +131,6 @@ def without_hum(images: Tensor) -> Tensor:
     return left
 
 
-def _ramp(value: float, between: tuple[float, float]) -> float:
+def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
     low, high = between
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+    return ((value - low) / (high - low)).clamp(0.0, 1.0)

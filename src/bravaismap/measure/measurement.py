@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import DIVIDED, DOUBLED, kronecker_lift
+from bravaismap.measure.fringes import beyond_hum
 from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.nodes import (
     STREAK_PEAK,
@@ -139,7 +140,7 @@ def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     wide = images.shape[-2] * images.shape[-1] > _LARGE if widely is None else widely
     best = _search(plain, spectrum, wide)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
-    return _in_pixels(best, spectrum, size)
+    return _in_pixels(best, plain, spectrum, size)
 
 
 def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
@@ -295,7 +296,7 @@ class _Best:
         return self.put(other.take(won), rows[won])
 
 
-def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
+def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum, size: Tensor) -> Measurement:
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()
     finest = _FINEST**2 * torch.eye(4, dtype=torch.float64, device=scale.device)
@@ -303,6 +304,7 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (_INFLATE * (1 + _FEW / cells)).double()[:, None, None]
     shown = _shown(best, spectrum, (_VISIBLE / cells).clamp_max(1.0)[:, None])
+    shown = _beyond_hum(shown, best, plain, spectrum)
     direct, spread = _direct(reciprocal, covariance)
     resolved = direct.square().sum(-1).amin(-1) >= _SHORTEST**2
     shown = torch.where(resolved, shown, 0.0)
@@ -346,6 +348,16 @@ def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
     if len(rows):
         sharp = sharp.index_copy(0, rows, torch.maximum(sharp[rows], broad(rows, rings=True)))
     return sharp
+
+
+def _beyond_hum(shown: Tensor, best: _Best, plain: Tensor, spectrum: Spectrum) -> Tensor:
+    """The evidence without that of lattices which one wave of any phase in each row or column explains as well."""
+    rows = torch.nonzero((shown > _TELLING) & (shown < _CERTAIN)).squeeze(1)
+    if len(rows) == 0:
+        return shown
+    position = best.order[rows] @ best.basis[rows]
+    more = beyond_hum(plain[rows], spectrum.take(rows), position, best.signal[rows] > 0)
+    return shown.index_copy(0, rows, shown[rows] * more)
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:

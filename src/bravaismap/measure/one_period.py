@@ -124,4 +124,5 @@ def _slipping(image: Tensor) -> OnePeriod | None:
 def _line_power(lines: Tensor) -> Tensor:
     """Mean power of lines (n, pixels) over their frequencies, from `_LOWEST` cycles per line on."""
     taper = torch.hann_window(lines.shape[1], periodic=False, device=lines.device)
-    return torch.fft.rfft(lines * taper)[:, _LOWEST:].abs().square().mean(0)
+    power: Tensor = torch.fft.rfft(lines * taper)[:, _LOWEST:].abs().square().mean(0)
+    return power

@@ -29,6 +29,9 @@ _LARGEST = 0.8
 _ALONG = 7
 #: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
 _FEWEST_CELLS = 3.0
+#: Area of the smallest cell that pixels can show, px², and the precision of a measurement in single precision.
+_SMALLEST_CELL = 1.0
+_PRECISION = 1e-6
 #: Pixels of parts that are measured together.
 _TOGETHER = 2**20
 
@@ -135,5 +138,11 @@ def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None,
         spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
         evidence = np.where(spacing * side >= _FEWEST_CELLS, evidence, 0.0)
     power = found.signal.sum(-1).cpu().numpy().astype(float)
+    sound = np.isfinite(basis).all((1, 2)) & np.isfinite(covariance).all((1, 2))
+    sound &= np.abs(np.linalg.det(np.where(sound[:, None, None], basis, np.eye(2)))) >= _SMALLEST_CELL
+    basis = np.where(sound[:, None, None], basis, side * np.eye(2))
+    smallest = (_PRECISION * np.linalg.norm(basis, axis=(1, 2))) ** 2
+    covariance = np.where(sound[:, None, None], covariance, 0.0) + smallest[:, None, None] * np.eye(4)
+    evidence = np.where(sound, np.nan_to_num(evidence), 0.0)
     reduced, spread = (np.asarray(part, float) for part in reduce_measured(basis, covariance))
     return Parts(reduced, spread, evidence, power, np.full(len(origin), side), origin)

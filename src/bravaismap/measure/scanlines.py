@@ -24,6 +24,8 @@ __all__ = ["aligned", "leveled"]
 _RAISED = 2.5
 #: Variance of white offsets over that of the image, below which they are no matter: smooth images leak as much.
 _LEAST = 1e-4
+#: Standard deviation, in units of the image's, below which what is left is rounding and no image.
+_ROUNDING = 1e-5
 #: Frequencies across the lines, in bins, beside k = 0: outside the line of the Hann taper.
 _BESIDE = (3.0, 4.0, 5.0, 6.0)
 #: Frequencies along the profile, in bins, below which what varies is background and not line offsets.
@@ -32,6 +34,8 @@ _SLOWEST = 4
 _REACH = 4.0
 _STEP = 0.25
 _JITTER = 0.4
+#: Least noise of the rows' waves, as a share of their mean power, where most rows are empty or noise-free.
+_QUIETEST = 1e-4
 #: What a row still counts for the row after next, and the rows over which what varies is left.
 _FADING = 0.7
 _SLOW_ROWS = 97
@@ -58,7 +62,9 @@ def leveled(images: Tensor) -> Tensor:
 def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     if len(chosen) == 0:
         return images
-    return images.index_copy(0, chosen, images[chosen] - images[chosen].median(dim, keepdim=True).values)
+    level = images[chosen] - images[chosen].median(dim, keepdim=True).values
+    spread = level.square().mean((1, 2), keepdim=True).sqrt()
+    return images.index_copy(0, chosen, torch.where(spread > _ROUNDING, level, 0.0))
 
 
 def _uneven(sums: Tensor) -> Tensor:
@@ -104,7 +110,8 @@ def _row_shifts(image: Tensor) -> Tensor:
     taper = torch.hann_window(width, periodic=False, device=image.device)
     rows = torch.fft.rfft((image - image.mean(1, keepdim=True)) * taper)[:, 2:]
     frequency = torch.fft.rfftfreq(width, device=image.device)[2:]
-    noise = rows.abs().square().median() / math.log(2)
+    power = rows.abs().square()
+    noise = torch.maximum(power.median() / math.log(2), _QUIETEST * power.mean()).clamp_min(1e-20)
     steps = torch.arange(-_REACH, _REACH + _STEP, _STEP, device=image.device)
     phase = 2 * torch.pi * steps[:, None] * frequency
     wave, turn = torch.complex(phase.cos(), phase.sin()), 2j * torch.pi * frequency
