@@ -150,6 +150,30 @@ def test_cells_and_images_without_a_class_as_json(run: Run, film: Path) -> None:
     assert "nan" not in table.out
 
 
+def test_what_there_is_besides_is_said_in_each_form(run: Run, tmp_path: Path) -> None:
+    y, x = np.mgrid[:96, :96]
+    noise = np.random.default_rng(1).standard_normal((2, 96, 96))
+    few = np.cos(2 * np.pi * x / 30) + np.cos(2 * np.pi * y / 30) + 0.1 * noise[0]
+    fringes = np.cos(2 * np.pi * (0.8 * x + 0.6 * y) / 6.3) + noise[1]
+    np.save(tmp_path / "few.npy", few)
+    np.save(tmp_path / "fringes.npy", fringes)
+    files = tmp_path / "few.npy", tmp_path / "fringes.npy"
+    lattice, wave = json.loads(run("classify", *files, "--samples", 0, "--json").out)["images"]
+    assert lattice["share"] == 1
+    assert lattice["other_lattices"] == lattice["seen"] == []
+    assert lattice["superlattice"] is None
+    assert lattice["doubt"][0].startswith("the image holds 3.2 cells along its shorter side")
+    assert wave["label"] == "none"
+    assert wave["share"] is None
+    assert wave["seen"] == ["one set of fringes of 6.3 px"]
+    done = run("classify", *files, "--samples", 0, "--csv", tmp_path / "table.csv")
+    assert "doubt      the image holds 3.2 cells" in done.out
+    assert "seen       one set of fringes of 6.3 px" in done.out
+    header, _, line = (tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()
+    assert header.endswith("share,besides")
+    assert line.endswith(",,one set of fringes of 6.3 px")
+
+
 def test_numbers_that_are_none_are_null(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": np.array([1.0, np.nan, np.inf]), 1: Path("b"), "c": {"d": np.int64(3), "e": True, "f": None}})
     assert json.loads(capsys.readouterr().out) == {

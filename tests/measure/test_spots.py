@@ -182,3 +182,14 @@ def test_rows_of_noise_are_not() -> None:
     basis = cell_basis("hexagonal", scale=1.6)
     found = measured(*(atoms(basis, disorder=0.9, noise=0.5, seed=seed) for seed in range(16)))
     assert all(strain(b, basis) < 3e-2 for b in found.basis)
+
+
+def test_no_error_is_smaller_than_a_scan_is_even() -> None:
+    """Without noise σ of a reciprocal vector is still 1/10 000 of a bin."""
+    side = 256
+    images = [atoms(cell_basis(name), (side, side), noise=0.0) for name in ("square", "oblique")]
+    found = measured(*images)
+    for basis, covariance in zip(found.basis.numpy(), found.covariance.numpy(), strict=True):
+        reciprocal = np.linalg.inv(basis).T
+        slope = -np.einsum("ia,bj->ijba", reciprocal, reciprocal).reshape(4, 4)
+        assert np.linalg.eigvalsh(slope @ covariance @ slope.T).min() > (0.99e-4 / side) ** 2

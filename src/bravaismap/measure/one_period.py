@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bravaismap.measure.spots import Spots, find_spots, standardize, whitened_power
+from bravaismap.measure.nodes import node_power, ring_power
+from bravaismap.measure.spots import Spectrum, Spots, find_spots, standardize, whitened_power
 
 __all__ = ["OnePeriod", "strongest_period"]
 
@@ -66,8 +67,12 @@ def strongest_period(image: Tensor) -> OnePeriod | None:
     slipping = _slipping(plain[0])
     if slipping is not None:
         return slipping
-    spots = find_spots(whitened_power(plain), count=_SPOTS, lowest=float(_LOWEST))
-    if float(spots.weight[0, 0]) > _CLEAR:
+    spectrum = whitened_power(plain)
+    spots = find_spots(spectrum, count=_SPOTS, lowest=float(_LOWEST))
+    # not of the whitened power: the background of a block of noise may be taken for much too low by chance
+    raw, first = Spectrum(spectrum.power * spectrum.level, spectrum.level), spots.position[:, :1]
+    beyond = node_power(raw, first)[0] / ring_power(raw, first)[0].clamp_min(1e-30)
+    if float(spots.weight[0, 0]) > _CLEAR and float(beyond) > _CLEAR:
         size = torch.tensor(plain.shape[1:], dtype=spots.position.dtype, device=spots.position.device)
         frequency = _fundamental(spots) / size
         return OnePeriod(1 / float(frequency.norm()), slips=False)
@@ -93,11 +98,15 @@ def _slipping(image: Tensor) -> OnePeriod | None:
     rows, width = image.shape
     taper = torch.hann_window(width, periodic=False, device=image.device)
     waves = torch.fft.rfft(image * taper)[:, _LOWEST:]
-    power = waves.abs().square().mean(0)
+    power, along_columns = (_line_power(lines) for lines in (image, image.T))
     if len(power) < 2 * _AROUND + 3:
         return None
     around = power.unfold(0, 2 * _AROUND + 1, 1)
-    ratio = around[:, _AROUND] / around.median(1).values
+    # what shines in all directions does so along the columns, too
+    frequency = torch.arange(len(power), device=image.device) + _LOWEST
+    place = (frequency * (rows / width) - _LOWEST).round().long().clamp(0, len(along_columns) - 1)
+    level = torch.maximum(around.median(1).values, along_columns[place][_AROUND : len(power) - _AROUND])
+    ratio = around[:, _AROUND] / level
     best = int(ratio.argmax())
     if float(ratio[best]) < _HUM + _SCATTER / rows**0.5:
         return None
@@ -110,3 +119,10 @@ def _slipping(image: Tensor) -> OnePeriod | None:
     near = power[best - 1 : best + 2].clamp_min(1e-30).log()
     vertex = float((near[2] - near[0]) / (2 * (2 * near[1] - near[0] - near[2])).clamp_min(1e-6))
     return OnePeriod(width / (best + _LOWEST + vertex), slips=True)
+
+
+def _line_power(lines: Tensor) -> Tensor:
+    """Mean power of lines (n, pixels) over their frequencies, from `_LOWEST` cycles per line on."""
+    taper = torch.hann_window(lines.shape[1], periodic=False, device=lines.device)
+    power: Tensor = torch.fft.rfft(lines * taper)[:, _LOWEST:].abs().square().mean(0)
+    return power

@@ -86,7 +86,7 @@ def looks_of(answer: Answer, frames: NDArray[Any], unseen: NDArray[np.bool_]) ->
 
 
 def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: float) -> dict[str, NDArray[Any]]:
-    """Return the variables of :data:`bravaismap.result.schema.LOOKED`, in a unit in which a px is `length`.
+    """Return the variables of ``LOOKED`` in the schema, in a unit in which a px is `length`.
 
     Parameters
     ----------

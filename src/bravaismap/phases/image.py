@@ -61,7 +61,7 @@ def classify(
     PhaseMap
         ``probability``, ``probability_std`` (image, lattice); ``entropy``, ``mutual_information`` (nats) and ``label``
         (image); of a model that measures cells also the variables of :func:`bravaismap.result.schema.cell_table` and
-        those of :data:`bravaismap.result.schema.LOOKED`: which share of an image shows the lattice, which other ones
+        those of ``bravaismap.result.schema.LOOKED``: which share of an image shows the lattice, which other ones
         it shows, and what else. The attributes are the run card.
 
     Raises
