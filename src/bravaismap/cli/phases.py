@@ -301,7 +301,7 @@ def demo(
     ends = sorted({0, frames - 1})
     with progress("pixels", len(ends), "frames") as advance:
         pixels = pixel_map(result, movie, frames=ends, progress=advance)
-    written += export_pixels(pixels, output, result, movie)
+    written += export_pixels(pixels, output, result, movie.isel(time=ends))
     out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
