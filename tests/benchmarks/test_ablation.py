@@ -15,7 +15,7 @@ from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES
 from bravaismap.evaluate.answers import answer
 from bravaismap.evaluate.labelled import Labelled
-from bravaismap.measure import measurement
+from bravaismap.measure import settings
 from bravaismap.simulate.windows import simulate
 from bravaismap.simulate.writing import write_windows
 
@@ -32,8 +32,11 @@ def test_every_switch_finds_its_name(ablation: ModuleType) -> None:
     for switches in ablation.ABLATIONS.values():
         with ablation.switched_off(switches):
             for switch in switches:
-                assert getattr(importlib.import_module(f"bravaismap.{switch.module}"), switch.name) is switch.off
-    assert measurement._TRIED > 1
+                if isinstance(switch, ablation.Setting):
+                    assert getattr(getattr(settings.SETTINGS, switch.group), switch.field) == switch.off
+                else:
+                    assert getattr(importlib.import_module(f"bravaismap.{switch.module}"), switch.name) is switch.off
+    assert settings.SETTINGS.search.ranked_candidates > 1
 
 
 def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -> None:
@@ -48,6 +51,15 @@ def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -
     ):
         pass
     assert likelihood._SCALES is before
+
+
+@pytest.mark.parametrize(("group", "field"), [("search", "gone"), ("gone", "margin")])
+def test_a_setting_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType, group: str, field: str) -> None:
+    before = settings.SETTINGS
+    switches = (ablation.Setting("search", "ranked_candidates", 1), ablation.Setting(group, field, 0))
+    with pytest.raises(SystemExit, match=r"Settings has no gone.*ABLATIONS"), ablation.switched_off(switches):
+        pass
+    assert settings.SETTINGS is before
 
 
 def test_rows_are_those_of_the_lattice_with_something_off(

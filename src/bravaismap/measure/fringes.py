@@ -13,31 +13,18 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
+from bravaismap.measure import settings
 from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders, node_power
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
 
 __all__ = ["two_periods", "without_hum"]
 
-#: Highest index of the waves that are looked at.
-_HIGHEST = 3
-#: Freedom of the noise, as for the evidence of a window (see ``measurement``).
-_FREEDOM = 30.0
-#: Share of the evidence off the strongest line of waves up to which there is one period, and from which on two: of
-#: lattices it is 0.37 and more, of fringes up to 0.24.
-_OFF_LINE = (0.2, 0.35)
-#: Share of the power that hum leaves, up to which there is one period, and from which on two: of lattices it is 0.22
-#: and more, of hum up to 0.01.
-_LEFT = (0.04, 0.12)
-#: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
-_HARMONICS = 6
-_LOWEST = 1.5
 
-
-def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
+def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
     """Return whether the waves of a lattice have two periods, from 0 (one only) to 1.
 
     Parameters
@@ -47,19 +34,20 @@ def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
     basis : array, shape (2, 2)
         Of the lattice, rows, columns (y, x), in px.
     """
+    fringes, freedom = settings.SETTINGS.fringes, settings.SETTINGS.evidence.freedom
     gains: list[Tensor] = []
     powers: list[Tensor] = []
     rests: list[Tensor] = []
     order = torch.empty(0, 2)
     for crops in parts:
         plain = standardize(crops)
-        order = node_orders(_HIGHEST, plain.device)
+        order = node_orders(fringes.highest_index, plain.device)
         size = torch.tensor(plain.shape[1:], dtype=torch.float32, device=plain.device)
         reciprocal = torch.from_numpy(np.linalg.inv(basis).T.astype(np.float32)).to(plain.device) * size
         position = (order @ reciprocal).expand(len(plain), -1, -1)
         spectrum = whitened_power(plain)
         power, seen = distinct_power(spectrum, position)
-        gains.append(torch.where(seen, log_ratio(power, _FREEDOM), 0.0))
+        gains.append(torch.where(seen, log_ratio(power, freedom), 0.0))
         rest = whitened_power(without_hum(plain))
         rest = Spectrum(rest.power * rest.level / spectrum.level, spectrum.level)
         for all_parts, seen_in in ((powers, spectrum), (rests, rest)):
@@ -68,7 +56,7 @@ def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
     gain = torch.cat(gains).mean(0).clamp_min(0)[None]
     share = float(off_line(gain, order[None])) / max(float(gain.sum()), 1e-12)
     left = float(torch.cat(rests).sum()) / max(float(torch.cat(powers).sum()), 1e-12)
-    return min(_ramp(share, _OFF_LINE), _ramp(left, _LEFT))
+    return min(_ramp(share, fringes.off_line_shares), _ramp(left, fringes.left_shares))
 
 
 def without_hum(images: Tensor) -> Tensor:
@@ -79,16 +67,16 @@ def without_hum(images: Tensor) -> Tensor:
     images : tensor, shape (n, y, x)
         Without offsets.
     """
-    width = images.shape[2]
+    fringes, width = settings.SETTINGS.fringes, images.shape[2]
     taper = torch.hann_window(width, periodic=False, device=images.device)
     spectrum = torch.fft.rfft(images * taper, n=4 * width, dim=2)
     mean = spectrum.abs().square().mean(1)
-    mean[:, : int(4 * _LOWEST)] = 0
+    mean[:, : int(4 * fringes.lowest_frequency)] = 0
     frequency = mean.argmax(1) / (4 * width)
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     weighted = (images * (taper / taper.sum())).to(torch.complex64)
     left, turn = images, torch.ones_like(weighted[:, :, 0])
-    for harmonic in range(1, _HARMONICS + 1):
+    for harmonic in range(1, fringes.harmonics + 1):
         phase = 2 * torch.pi * harmonic * frequency[:, None] * x
         wave = torch.complex(phase.cos(), -phase.sin())
         rows = torch.einsum("nyx,nx->ny", weighted, wave)

@@ -8,7 +8,7 @@ size have parts that suit them, the whole image last.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,20 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.lattice.sublattices import reduce_measured
+from bravaismap.measure import settings
 from bravaismap.measure.measurement import measure
 
 __all__ = ["Parts", "cut_parts", "measure_parts", "measure_window", "part_sizes"]
-
-#: Sides of parts, in px: ten cells of 7 to 130 px have one that is at most half as large again.
-_SIDES = (96, 128, 192, 256, 384, 512, 768, 1024, 1536)
-#: Largest part that is not the whole image, as a share of its shorter side.
-_LARGEST = 0.8
-#: Most parts of a side along an axis.
-_ALONG = 7
-#: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
-_FEWEST_CELLS = 3.0
-#: Pixels of parts that are measured together.
-_TOGETHER = 2**20
 
 
 @dataclass(frozen=True)
@@ -60,11 +50,23 @@ class Parts:
     side: NDArray[np.intp]
     origin: NDArray[np.intp]
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Parts]) -> Parts:
+        """Return the parts of all pieces, in their order."""
+        return cls(
+            np.concatenate([piece.basis for piece in pieces]),
+            np.concatenate([piece.covariance for piece in pieces]),
+            np.concatenate([piece.evidence for piece in pieces]),
+            np.concatenate([piece.power for piece in pieces]),
+            np.concatenate([piece.side for piece in pieces]),
+            np.concatenate([piece.origin for piece in pieces]),
+        )
+
 
 def part_sizes(shape: tuple[int, ...]) -> list[int]:
     """Return the sides of the parts of an image, smallest first, that of the whole image last."""
-    short = min(shape)
-    return [side for side in _SIDES if side <= _LARGEST * short] + [short]
+    limits, short = settings.SETTINGS.parts, min(shape)
+    return [side for side in limits.sides if side <= limits.largest_share * short] + [short]
 
 
 def measure_parts(image: Tensor) -> Parts:
@@ -77,7 +79,7 @@ def measure_parts(image: Tensor) -> Parts:
     sides = part_sizes(tuple(image.shape))
     pieces = [_measured(image, side, _origins(tuple(image.shape), side)) for side in sides[:-1]]
     pieces.append(measure_window(image, widely=True))
-    return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
+    return Parts.joined(pieces)
 
 
 def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
@@ -107,33 +109,33 @@ def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
 
 
 def _origins(shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
-    lines = []
+    most, lines = settings.SETTINGS.parts.parts_along_axis, []
     for length in shape:
-        count = min(_ALONG, 1 + -(-2 * (length - side) // side))
+        count = min(most, 1 + -(-2 * (length - side) // side))
         lines.append(np.linspace(0, length - side, count).round().astype(np.intp))
     return np.array(list(itertools.product(*lines)))
 
 
 def _measured(image: Tensor, side: int, origin: NDArray[np.intp]) -> Parts:
     pieces = [_of(crops, corners, side, widely=False) for crops, corners in _crops(image, side, origin)]
-    return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
+    return Parts.joined(pieces)
 
 
 def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple[Tensor, NDArray[np.intp]]]:
-    at_once = max(1, _TOGETHER // side**2)
+    at_once = max(1, settings.SETTINGS.parts.pixels_per_batch // side**2)
     for first in range(0, len(origin), at_once):
         corners = origin[first : first + at_once]
         yield torch.stack([image[top : top + side, left : left + side] for top, left in corners.tolist()]), corners
 
 
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
-    found = measure(crops, widely=widely)
-    basis, covariance, evidence = (
-        getattr(found, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
+    measured = measure(crops, widely=widely)
+    basis, covariance, evidence, power = (
+        values.cpu().numpy().astype(float)
+        for values in (measured.basis, measured.covariance, measured.evidence, measured.signal.sum(-1))
     )
     if not whole:
         spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
-        evidence = np.where(spacing * side >= _FEWEST_CELLS, evidence, 0.0)
-    power = found.signal.sum(-1).cpu().numpy().astype(float)
+        evidence = np.where(spacing * side >= settings.SETTINGS.parts.fewest_cells, evidence, 0.0)
     reduced, spread = (np.asarray(part, float) for part in reduce_measured(basis, covariance))
     return Parts(reduced, spread, evidence, power, np.full(len(origin), side), origin)
