@@ -25,6 +25,7 @@ LAYERS = [
     "lattice",
     "measure",
     "classify",
+    "motif",
     "result",
     "phases",
     "unmixing",

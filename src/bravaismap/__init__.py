@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bravaismap.domains.finding import find_domains
     from bravaismap.drift.alignment import align, register
     from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
     from bravaismap.phases.reclassification import reclassify
@@ -46,6 +47,7 @@ __all__ = [
     "fit_growth",
     "load_model",
     "map_phases",
+    "motif",
     "open_result",
     "read",
     "reclassify",
@@ -64,6 +66,7 @@ _HOMES = {
     "fit_growth": "kinetics.growth",
     "load_model": "classify.models",
     "map_phases": "phases.map",
+    "motif": "motif.motif",
     "open_result": "result.open",
     "read": "read.reading",
     "reclassify": "phases.reclassification",

@@ -110,7 +110,7 @@ def test_prepared_for_whole_images(quick: NetworkClassifier, side: int) -> None:
         assert fixed.record.settings == {"preprocessing": chosen}
         assert prepared(fixed, images) == fixed
     lattice = LatticeClassifier()
-    assert prepared(lattice, images, "paper") is lattice
+    assert prepared(lattice, images, "paper") == replace(lattice, whole=True)
 
 
 def test_frames_of_the_shape_that_a_model_takes(quick: NetworkClassifier) -> None:

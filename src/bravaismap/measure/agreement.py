@@ -146,6 +146,7 @@ def _common(
     pixels = float(shape[0] * shape[1])
     # log odds grow with the evidence by this slope, and a search through n parts costs ln n
     search = np.log(len(parts.evidence)) / settings.SETTINGS.odds.slope
+    chance = limits.chance_evidence if len(parts.evidence) > 1 else 0.0
     visible = settings.SETTINGS.evidence.visible_cells * abs(np.linalg.det(bases[0]))
     for side in np.unique(parts.side):
         every, own = parts.side == side, members[parts.side[members] == side]
@@ -153,7 +154,6 @@ def _common(
         strength[side] = parts.evidence[own].sum() / count
         share[side] = seen[own].sum() / count
         within = min(1.0, visible / max(share[side] * pixels, 1.0))
-        chance = limits.chance_evidence if count > 1 else 0.0
         clear = np.maximum(parts.evidence[own] - chance, 0).sum() / count
         evidence[side] = clear * min(room, count) * within
         rank[side] = strength[side] * np.sqrt(min(room, count))

@@ -21,7 +21,7 @@ from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders, nod
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
 
-__all__ = ["two_periods", "without_hum"]
+__all__ = ["beyond_hum", "two_periods", "without_hum"]
 
 
 def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
@@ -48,15 +48,47 @@ def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
         spectrum = whitened_power(plain)
         power, seen = distinct_power(spectrum, position)
         gains.append(torch.where(seen, log_ratio(power, freedom), 0.0))
-        rest = whitened_power(without_hum(plain))
-        rest = Spectrum(rest.power * rest.level / spectrum.level, spectrum.level)
-        for all_parts, seen_in in ((powers, spectrum), (rests, rest)):
-            above = (node_power(seen_in, position)[0] - 1).clamp_min(0)
-            all_parts.append(torch.where(seen, above, 0.0))
+        whole, left = _powers(plain, spectrum, position, seen)
+        powers.append(whole)
+        rests.append(left)
     gain = torch.cat(gains).mean(0).clamp_min(0)[None]
     share = float(off_line(gain, order[None])) / max(float(gain.sum()), 1e-12)
-    left = float(torch.cat(rests).sum()) / max(float(torch.cat(powers).sum()), 1e-12)
-    return min(_ramp(share, fringes.off_line_shares), _ramp(left, fringes.left_shares))
+    rest = float(torch.cat(rests, 1).sum(1).amin()) / max(float(torch.cat(powers).sum()), 1e-12)
+    shares = (_ramp(torch.tensor(share), fringes.off_line_shares), _ramp(torch.tensor(rest), fringes.left_shares))
+    return min(float(value) for value in shares)
+
+
+def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> Tensor:
+    """Return whether the waves at the nodes of a lattice are more than one wave of any phase in each row or column.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Standardised, without offsets.
+    spectrum : Spectrum
+        Of these images.
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) of the nodes in bins.
+    seen : bool tensor, shape (n, nodes)
+        Which nodes hold a wave.
+
+    Returns
+    -------
+    tensor, shape (n,)
+        From 0 (no more) to 1.
+    """
+    whole, left = _powers(images, spectrum, position, seen)
+    return _ramp(left.amin(0) / whole.clamp_min(1e-12), settings.SETTINGS.fringes.left_shares)
+
+
+def _powers(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Power at the nodes, (n,), and what hum along the rows, and along the columns, leaves of it, (2, n)."""
+    rests = (without_hum(images), without_hum(images.transpose(1, 2).contiguous()).transpose(1, 2))
+    sums = []
+    for level, power in ((spectrum.level, spectrum.power), *((r.level, r.power) for r in map(whitened_power, rests))):
+        above = node_power(Spectrum(power * level / spectrum.level, spectrum.level), position)[0] - 1
+        sums.append(torch.where(seen, above.clamp_min(0), 0.0).sum(-1))
+    return sums[0], torch.stack(sums[1:])
 
 
 def without_hum(images: Tensor) -> Tensor:
@@ -88,6 +120,6 @@ def without_hum(images: Tensor) -> Tensor:
     return left
 
 
-def _ramp(value: float, between: tuple[float, float]) -> float:
+def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
     low, high = between
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+    return ((value - low) / (high - low)).clamp(0.0, 1.0)

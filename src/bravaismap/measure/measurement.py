@@ -16,6 +16,7 @@ from torch import Tensor
 from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import DIVIDED, DOUBLED, kronecker_lift
 from bravaismap.measure import settings
+from bravaismap.measure.fringes import beyond_hum
 from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.nodes import (
     broad_power,
@@ -98,7 +99,7 @@ def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
     best = _search(plain, spectrum, wide)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
-    return _in_pixels(best, spectrum, size)
+    return _in_pixels(best, plain, spectrum, size)
 
 
 def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
@@ -290,7 +291,7 @@ class _Best:
         return self.put(other.take(won), rows[won])
 
 
-def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
+def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum, size: Tensor) -> Measurement:
     limits, factors = settings.SETTINGS.evidence, settings.SETTINGS.covariance
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()
@@ -298,6 +299,7 @@ def _in_pixels(best: _Best, spectrum: Spectrum, size: Tensor) -> Measurement:
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (factors.factor * (1 + factors.few_cells / cells)).double()[:, None, None]
     shown = _shown(best, spectrum, (limits.visible_cells / cells).clamp_max(1.0)[:, None])
+    shown = _beyond_hum(shown, best, plain, spectrum)
     direct, spread = _direct(reciprocal, covariance)
     resolved = direct.square().sum(-1).amin(-1) >= limits.shortest_vector**2
     shown = torch.where(resolved, shown, 0.0)
@@ -343,6 +345,17 @@ def _shown(best: _Best, spectrum: Spectrum, fraction: Tensor) -> Tensor:
     if len(rows):
         sharp = sharp.index_copy(0, rows, torch.maximum(sharp[rows], broad(rows, rings=True)))
     return sharp
+
+
+def _beyond_hum(shown: Tensor, best: _Best, plain: Tensor, spectrum: Spectrum) -> Tensor:
+    """The evidence without that of lattices which one wave of any phase in each row or column explains as well."""
+    low, high = settings.SETTINGS.evidence.hum_range
+    rows = torch.nonzero((shown > low) & (shown < high)).squeeze(1)
+    if len(rows) == 0:
+        return shown
+    position = best.order[rows] @ best.basis[rows]
+    more = beyond_hum(plain[rows], spectrum.take(rows), position, best.signal[rows] > 0)
+    return shown.index_copy(0, rows, shown[rows] * more)
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:

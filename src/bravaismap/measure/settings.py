@@ -210,6 +210,8 @@ class EvidenceSettings:
     broad_worth: float = 0.45
     #: Evidence of sharp waves above which spread spots are not asked.
     certain_evidence: float = 150.0
+    #: Evidence between which it is asked whether hum explains the waves: less is none, and more is certain.
+    hum_range: tuple[float, float] = (20.0, 150.0)
     #: Most evidence of a lattice, as a multiple of that of its waves off the strongest line. With it fringes, whose
     #: waves off their line have an evidence of 9 at most in 630 windows, are `none`; 640 simulated lattices have 62 or
     #: more.
@@ -313,9 +315,9 @@ class FringeSettings:
     #: Share of the evidence off the strongest line of waves up to which there is one period, and from which on two: of
     #: lattices it is 0.37 and more, of fringes up to 0.24.
     off_line_shares: tuple[float, float] = (0.2, 0.35)
-    #: Share of the power that hum leaves, up to which there is one period, and from which on two: of lattices it is
-    #: 0.22 and more, of hum up to 0.01.
-    left_shares: tuple[float, float] = (0.04, 0.12)
+    #: Share of the power that hum leaves, up to which there is one period, and from which on two: in windows of
+    #: lattices it is 0.064 and more, of hum and fringes up to 0.014.
+    left_shares: tuple[float, float] = (0.02, 0.05)
     #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
     harmonics: int = 6
     lowest_frequency: float = 1.5

@@ -134,7 +134,7 @@ def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.flo
         return None
     top, left = (movie.sizes["y"] - height) // 2, (movie.sizes["x"] - width) // 2
     frame = np.asarray(movie.data[number : number + 1, top : top + height, left : left + width])
-    answer = LatticeClassifier(device=device).predict(finite_pixels(frame, nan="missing"), samples=0)
+    answer = LatticeClassifier(device=device, whole=True).predict(finite_pixels(frame, nan="missing"), samples=0)
     lattice = answer.probability[0].argmax() != CLASSES.index(NONE)
     if not lattice or answer.cells is None or not np.isfinite(answer.cells.basis[0]).all():
         return None

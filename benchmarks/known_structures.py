@@ -1,0 +1,93 @@
+"""The plane group and the columns of crystals of known structure, from multislice images, down to few counts.
+
+python benchmarks/known_structures.py [--convolution] [--json FILE]        (needs the extra `physics`)
+
+The stills of benchmarks/physical_movie.py: HAADF of one cell, tiled in any orientation. The theory of a projection is
+the two-dimensional space group of all its atoms, whatever their height. Two multislice images are not that: on the grid
+of the potential the two atoms of graphene, at thirds of the cell, come out 15 % apart (p3m1), and rutile is cut so that
+one of its two Ti columns begins half a cell deeper, which makes it 12 % dimmer (c2mm). With --convolution both are what
+they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+from machine import machine, parser, write_figures
+from physical_movie import crystals, still
+
+import bravaismap as bm
+from bravaismap.errors import InputError
+
+#: Plane group of the projection, and why.
+THEORY = {
+    "graphene": "p6mm",  # honeycomb
+    "MoS2": "p3m1",  # Mo on one threefold axis, two S above one another on another, the third is empty
+    "WS2": "p3m1",
+    "SrTiO3 [001]": "p4mm",  # Sr in the corner, Ti and O in the middle, O on the edges
+    "rutile [001]": "p4gm",  # P4₂/mnm: the screw axis becomes a fourfold one, the n glide a g
+    "Si [110]": "c2mm",  # Fd-3m along [110]: dumbbells
+    "Au [110]": "c2mm",  # Fm-3m along [110]: a centred rectangle of single columns
+}
+COUNTS = (1000.0, 100.0, 30.0, 10.0, 3.0, 1.0)  # mean counts in the brightest pixel
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is said of a still at a dose."""
+
+    crystal: str
+    counts: float
+    theory: str
+    group: str
+    probability: float
+    sites: str
+
+
+def said(name: str, image: np.ndarray, counts: float, seed: int) -> Row:
+    """Return what is said of an image at some counts in its brightest pixel."""
+    rng = np.random.default_rng(seed)
+    noisy = rng.poisson(counts * image / image.max()).astype(np.float32)
+    try:
+        motif = bm.motif(noisy, distortion=0.005, systematic=0.02)
+    except InputError as error:
+        return Row(name, counts, THEORY[name], f"– ({str(error)[:24]}…)", 0.0, "")
+    sites = []
+    for site in np.unique(motif["site"].values):
+        column = motif.isel(column=int(np.flatnonzero(motif["site"].values == site)[0]))
+        sites.append(f"{column['wyckoff'].item()} ({float(column['x']):.3f}, {float(column['y']):.3f})")
+    group = motif.attrs["plane_group"]
+    return Row(name, counts, THEORY[name], group, float(motif["probability"].sel(group=group)), "; ".join(sites))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--convolution", action="store_true", help="atoms as Gaussians, without multislice")
+    options.add_argument("--seed", type=int, default=0)
+    asked = options.parse_args(arguments)
+    print(machine())
+    multislice = not asked.convolution and find_spec("abtem") is not None
+    print("multislice" if multislice else "convolution")
+    rows = []
+    for crystal in crystals():
+        image = still(crystal, multislice)
+        for counts in COUNTS:
+            row = said(crystal.name, image, counts, asked.seed)
+            rows.append(row)
+            right = "right" if row.group == row.theory else "wrong"
+            print(
+                f"{row.crystal:<14}{counts:>7g} counts  {row.theory:<6}{row.group:<6} {row.probability:.2f} {right:<6}"
+                f"{row.sites}",
+                flush=True,
+            )
+    correct = float(np.mean([row.group == row.theory for row in rows if row.counts >= 10]))
+    print(f"right at 10 counts and more: {100 * correct:.0f} %")
+    figures = {"multislice": multislice, "right": correct, "rows": [vars(row) for row in rows]}
+    write_figures(asked.json, "known_structures", figures)
+
+
+if __name__ == "__main__":
+    main()
