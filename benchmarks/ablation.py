@@ -35,8 +35,6 @@ from bravaismap.classify.models import MODELS, load_model
 from bravaismap.evaluate.answers import Answers, answer
 from bravaismap.evaluate.comparison import Compared, compare
 from bravaismap.evaluate.labelled import Labelled, read_labelled
-from bravaismap.measure import settings
-from bravaismap.measure.settings import MeasurementSettings
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
@@ -63,8 +61,9 @@ class Switch:
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of a group of the measurement's settings, and its value while the ingredient is off."""
+    """A field of a group of settings, and its value while the ingredient is off."""
 
+    module: str
     group: str
     field: str
     off: Any
@@ -110,24 +109,27 @@ _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 
 #: Ingredients by what the table calls their absence.
 ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
-    "no second look at doubtful windows": (Setting("search", "doubtful_evidence", -math.inf),),
+    "no second look at doubtful windows": (Setting("measure.settings", "search", "doubtful_evidence", -math.inf),),
     "second look not flattened": (Switch("measure.measurement", "flatten", _first),),
     "slow background left in": (Switch("measure.measurement", "background", _nothing),),
     "extra rows of nodes kept": (Switch("measure.measurement", "_coarser", _first),),
     "hidden rows of nodes not added": (Switch("measure.measurement", "_finer", _first),),
-    "one candidate only": (Setting("search", "ranked_candidates", 1),),
+    "one candidate only": (Setting("measure.settings", "search", "ranked_candidates", 1),),
     "refined on weak nodes too": (Switch("measure.refinement", "_clear", _filled),),
     "no Newton refinement": (Switch("measure.refinement", "_newton", _unmoved),),
     "no preference for sparse nodes": (
-        Setting("search", "sparse_preference", 0.0),
-        Setting("search", "spectrum_sparse_preference", 0.0),
+        Setting("measure.settings", "search", "sparse_preference", 0.0),
+        Setting("measure.settings", "search", "spectrum_sparse_preference", 0.0),
     ),
-    "slender cells welcome": (Setting("search", "slender_penalty", 0.0),),
-    "no share of mistaken lattices": (Switch("classify.posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
-    "covariance without tails": (Switch("classify.likelihood", "_SCALES", ((1.0, 1.0),)),),
+    "slender cells welcome": (Setting("measure.settings", "search", "slender_penalty", 0.0),),
+    "no share of mistaken lattices": (
+        Setting("classify.posterior_settings", "errors", "least_mistaken", 0.0),
+        Setting("classify.posterior_settings", "errors", "more_mistaken", 0.0),
+    ),
+    "covariance without tails": (Setting("classify.posterior_settings", "errors", "scales", ((1.0, 1.0),)),),
     "covariance not inflated": (
-        Setting("covariance", "factor", 1.0),
-        Setting("covariance", "few_cells", 0.0),
+        Setting("measure.settings", "covariance", "factor", 1.0),
+        Setting("measure.settings", "covariance", "few_cells", 0.0),
     ),
     f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("classify.posterior", "shape_covariance", _one_error),),
     "flat prior over shapes": (
@@ -149,20 +151,20 @@ def switched_off(switches: Sequence[Switch | Setting]) -> Iterator[None]:
         If a module, or the settings, no longer have such a name: an ingredient that is not there cannot be switched
         off.
     """
-    changed = settings.SETTINGS
     with ExitStack() as stack:
         for switch in switches:
+            module = importlib.import_module(f"bravaismap.{switch.module}")
             if isinstance(switch, Setting):
-                changed = _with_setting(changed, switch)
+                name, off = "SETTINGS", _with_setting(module.SETTINGS, switch)
             else:
-                module = importlib.import_module(f"bravaismap.{switch.module}")
-                _require(module, switch.name, f"bravaismap.{switch.module}")
-                stack.enter_context(mock.patch.object(module, switch.name, switch.off))
-        stack.enter_context(mock.patch.object(settings, "SETTINGS", changed))
+                name, off = switch.name, switch.off
+                _require(module, name, f"bravaismap.{switch.module}")
+            stack.enter_context(mock.patch.object(module, name, off))
         yield
 
 
-def _with_setting(whole: MeasurementSettings, setting: Setting) -> MeasurementSettings:
+def _with_setting(whole: Any, setting: Setting) -> Any:
+    """Return settings in which the field is off."""
     _require(whole, setting.group, type(whole).__name__)
     group = getattr(whole, setting.group)
     _require(group, setting.field, type(group).__name__)

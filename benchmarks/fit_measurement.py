@@ -24,6 +24,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 import bravaismap as bm
+from bravaismap.classify import posterior_settings
 from bravaismap.conventions import CLASSES
 from bravaismap.evaluate.scores import match_cells
 from bravaismap.measure import settings
@@ -31,8 +32,6 @@ from bravaismap.measure.measurement import measure
 from bravaismap.measure.settings import CovarianceSettings
 
 KINDS = ("simulated", "realistic")
-#: Shares and factors of the covariances whose mixture is the error (those of the posterior).
-MIXTURE = ((0.97, 1.0), (0.03, 6.0))
 _BATCH = 100
 
 
@@ -79,7 +78,7 @@ def measured_windows(kind: str, windows: int, side: int, seed: int) -> Measured:
 
 def fitted_factor(squares: np.ndarray, cells: np.ndarray) -> tuple[float, float]:
     """Return f and c of the factor f · (1 + c / n) on the covariance, of the highest likelihood."""
-    shares, factors = np.array(MIXTURE).T
+    shares, factors = np.array(posterior_settings.SETTINGS.errors.scales).T
 
     def loss(logarithms: np.ndarray) -> float:
         factor, few_cells = np.exp(logarithms)
