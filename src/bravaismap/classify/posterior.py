@@ -40,7 +40,7 @@ __all__ = [
     "shape_covariance",
 ]
 
-#: Draws of all images of all windows whose likelihoods are worked out in one go.
+#: Draws of all images of all windows whose likelihoods are computed at once, which bounds the memory.
 _DRAWN_TOGETHER = 360_000
 
 

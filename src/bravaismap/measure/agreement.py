@@ -42,7 +42,7 @@ class CommonLattice:
     strength : float
         Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
     weight : float
-        By which lattices are ranked: the mean evidence times the root of the number of independent parts.
+        Rank among the lattices: the mean evidence times the root of the number of independent parts.
     strengths : mapping
         The mean evidence of a part by the side of the parts in px.
     """
@@ -121,7 +121,7 @@ def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
 
 
 def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Those of the parts that share the lattice of the first, with basis and covariance in its setting."""
+    """Parts that share the lattice of the first, with their bases and covariances in its setting."""
     tolerance = settings.SETTINGS.agreement.basis_tolerance
     middle = parts.basis[left[0]]
     for _ in range(3):
@@ -180,7 +180,7 @@ def _common(
 
 
 def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:
-    """Mean basis of parts, of which so many are independent, and its covariance."""
+    """Mean basis of parts and its covariance; `independent` is the number of parts that do not overlap."""
     count = len(bases)
     values = bases.reshape(count, 4)
     between = np.zeros((4, 4))

@@ -94,6 +94,7 @@ def _pairs(position: Tensor) -> Tensor:
 
 
 def _cross(basis: Tensor) -> Tensor:
+    """Signed area of each cell."""
     return basis[..., 0, 0] * basis[..., 1, 1] - basis[..., 0, 1] * basis[..., 1, 0]
 
 
@@ -114,6 +115,7 @@ def _nearest(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread: float) -> Tensor:
+    """Log likelihood ratio of each basis against spots that lie anywhere, (n, candidates)."""
     limits = settings.SETTINGS.indexing
     first, second, distance = _nearest(basis, position)
     norm = first.square().addcmul_(second, second)

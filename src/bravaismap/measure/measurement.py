@@ -78,7 +78,8 @@ def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     images : tensor, shape (n, y, x)
         Any real type; at least 32 px a side.
     widely : bool, optional
-        Whether to try many candidates for each, which takes twice as long; where not given, large images are.
+        Whether many candidates are tried for each window, which takes twice as long; if not given, they are for large
+        images.
 
     Returns
     -------
@@ -200,7 +201,7 @@ def _divided(best: _Best, spectrum: Spectrum, band: Tensor) -> tuple[Tensor, Ten
 
 
 def _strange(order: Tensor, change: Tensor, tolerance: float) -> Tensor:
-    """Which indices do not belong to the lattice of the changed basis."""
+    """Whether each node is none of the lattice of the changed basis."""
     index: Tensor = order @ torch.linalg.inv(change)
     strange: Tensor = ((index - index.round()).abs() > tolerance).any(-1)
     return strange
@@ -230,7 +231,7 @@ def _ranked(spectrum: Spectrum, candidates: Tensor, band: Tensor, count: int) ->
 def _others(
     best: _Best, smooth: Tensor, spectrum: Spectrum, candidates: Tensor, score: Tensor, first: Tensor, margin: float
 ) -> _Best:
-    """The best after all those candidates were refined too whose score is at most `margin` below the `first`."""
+    """The best lattices once all candidates are refined whose score is at most `margin` below the `first`."""
     search = settings.SETTINGS.search
     near = score > (first - margin)[:, None]
     doubtful = (best.evidence < search.doubtful_evidence)[:, None] & (score > search.least_score)
@@ -292,6 +293,7 @@ class _Best:
 
 
 def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum, size: Tensor) -> Measurement:
+    """The direct lattices in px, with the factors on their covariance and the evidence that a region shows."""
     limits, factors = settings.SETTINGS.evidence, settings.SETTINGS.covariance
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()

@@ -178,6 +178,7 @@ def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
 
 
 def _distance(device: torch.device) -> Tensor:
+    """Larger distance along the axes of each bin of a square from its centre, (side, side)."""
     bins = settings.SETTINGS.nodes.surroundings
     reach = torch.arange(-bins, bins + 1, device=device)
     return torch.maximum(reach[:, None].abs(), reach.abs())
@@ -199,6 +200,7 @@ def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mean(patch: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen bins of each square."""
     return (patch * chosen).sum((-2, -1)) / chosen.sum((-2, -1)).clamp_min(1)
 
 

@@ -95,7 +95,7 @@ def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
 
 
 def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
-    """Yield the parts of a side, (n, side, side), some at a time; the image itself where that is its shorter side.
+    """Yield the parts of a side, (n, side, side), in batches; the image itself where that is its shorter side.
 
     Parameters
     ----------
@@ -109,6 +109,7 @@ def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
 
 
 def _origins(shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
+    """First row and column of the parts of a side, (n, 2), which overlap by half where there are few of them."""
     most, lines = settings.SETTINGS.parts.parts_along_axis, []
     for length in shape:
         count = min(most, 1 + -(-2 * (length - side) // side))
@@ -129,6 +130,7 @@ def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple
 
 
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
+    """Measured parts; those of few cells have no evidence unless they are the `whole` image."""
     measured = measure(crops, widely=widely)
     basis, covariance, evidence, power = (
         values.cpu().numpy().astype(float)

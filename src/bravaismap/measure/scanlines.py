@@ -42,13 +42,14 @@ def leveled(images: Tensor) -> Tensor:
 
 
 def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    """Images of which the chosen ones have no offsets of their lines along `dim`."""
     if len(chosen) == 0:
         return images
     return images.index_copy(0, chosen, images[chosen] - images[chosen].median(dim, keepdim=True).values)
 
 
 def _uneven(sums: Tensor) -> Tensor:
-    """Which images have offsets, from the sums along their lines, (n, 1 + 2 · frequencies, lines), of `_across`."""
+    """Indices of images with offsets, from the sums along their lines, (n, 1 + 2 · frequencies, lines)."""
     limits = settings.SETTINGS.scan_lines
     taper = torch.hann_window(sums.shape[2], periodic=False, device=sums.device)
     power = torch.fft.rfft((sums - sums.mean(2, keepdim=True)) * taper)[..., limits.slowest_frequency :].abs().square()
@@ -90,6 +91,7 @@ def aligned(image: Tensor) -> Tensor:
 
 
 def _row_shifts(image: Tensor) -> Tensor:
+    """Shift of each row in px, (rows,), at which it continues those above it."""
     count, width = image.shape
     limits = settings.SETTINGS.scan_lines
     taper = torch.hann_window(width, periodic=False, device=image.device)
@@ -116,7 +118,7 @@ def _row_shifts(image: Tensor) -> Tensor:
 
 
 def _fast(shift: Tensor, slow_rows: int) -> Tensor:
-    """What varies over fewer rows than `slow_rows`, (rows,); beyond the ends the shift goes on as a straight line."""
+    """Part of a shift that varies over fewer rows than `slow_rows`; beyond its ends it goes on as a straight line."""
     half = min(slow_rows, len(shift)) // 2
     before = 2 * shift[0] - shift[1 : half + 1].flip(0)
     after = 2 * shift[-1] - shift[-half - 1 : -1].flip(0)

@@ -14,25 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = [
-    "SETTINGS",
-    "AgreementSettings",
-    "CovarianceSettings",
-    "EnlargementSettings",
-    "EvidenceSettings",
-    "FringeSettings",
-    "IndexingSettings",
-    "MeasurementSettings",
-    "NodeSettings",
-    "OddsSettings",
-    "PartSettings",
-    "RefinementSettings",
-    "ScanLineSettings",
-    "SearchSettings",
-    "SpotSettings",
-    "SublatticeSettings",
-    "WholeImageSettings",
-]
+__all__ = ["SETTINGS", "CovarianceSettings", "MeasurementSettings"]
 
 
 @dataclass(frozen=True)
