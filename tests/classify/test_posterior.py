@@ -19,7 +19,6 @@ from bravaismap.classify.tiling import WORDS, Placed, distinct_words
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.lattice.shape import hyperbolic_distance
-from bravaismap.measure.odds import least_evidence, none_probability
 
 CELLS = {
     "square": (10.0, 10.0, 90.0),
@@ -71,8 +70,6 @@ def test_distortion_tips_a_sheared_hexagonal_cell() -> None:
 def test_no_evidence_means_none() -> None:
     p = class_probability(bases(**CELLS), isotropic(5, 0.02), np.zeros(5), 0.01)
     assert (p[:, -1] > 0.995).all()
-    assert none_probability([1e3]) < 1e-6
-    assert (np.diff(none_probability(np.linspace(0, 100, 50))) <= 0).all()
 
 
 def test_basis_scale_and_rotation_do_not_matter() -> None:
@@ -192,15 +189,6 @@ def test_little_evidence_is_less_sure_of_the_lattice() -> None:
     p = class_probability(basis, isotropic(4, 0.01), evidence, 0.0)
     assert (np.diff(p.max(-1)) >= 0).all()
     assert p[0].max() < 0.9 < p[-1].max()
-
-
-def test_small_windows_are_less_sure_of_no_lattice() -> None:
-    surest = none_probability([least_evidence(side**2) for side in (32, 48, 64, 128, 256)])
-    assert (np.diff(surest[1:]) > 0).all()
-    # prior odds 1 : 5 of none, against a lattice that leaves no evidence in 4.8 % of windows of 64 px
-    np.testing.assert_allclose(surest[2], 1 / (1 + 5 * 0.003 * 16), rtol=1e-6)
-    assert 0.7 < surest[0] < 0.75
-    assert surest[3] > 0.98
 
 
 def test_images_that_repeat_one_another_count_as_often(monkeypatch: pytest.MonkeyPatch) -> None:

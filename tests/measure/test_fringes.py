@@ -10,6 +10,8 @@ import torch
 
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.measure.fringes import two_periods, without_hum
+from bravaismap.measure.measurement import measure
+from bravaismap.measure.odds import none_probability
 from bravaismap.measure.spots import standardize
 from bravaismap.measure.whole_image import measure_whole
 
@@ -44,6 +46,11 @@ def test_a_lattice_has_two_periods(crystal: Draw, cell: tuple[float, float, floa
     basis = basis_from_cell(a, b, np.radians(gamma), np.radians(turn))
     image = crystal((128, 128), basis) + 0.1 * np.random.default_rng(2).standard_normal((128, 128))
     assert two_periods([standardize(tensor(image)[None])], basis) == 1.0
+
+
+def test_hum_in_a_window_is_none() -> None:
+    images = torch.stack([tensor(hum(128, seed)) for seed in range(20)])
+    assert (none_probability(measure(images).evidence.numpy()) > 0.5).mean() >= 0.9
 
 
 @pytest.mark.slow

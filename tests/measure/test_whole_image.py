@@ -93,3 +93,21 @@ def test_a_small_crystal_in_a_large_image_is_found_with_its_share(crystal: Draw)
     assert strain_from(CELL, first.basis) < 0.04
     assert 0.05 < first.share < 0.5
     assert first.evidence > 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rows", "half empty", "one pixel", "blocks", "exact"])
+def test_any_image_is_answered(kind: str) -> None:
+    y, x = np.mgrid[:256, :256]
+    rows = noise(7, 256, 1)
+    image = {
+        "rows": np.repeat(rows, 256, axis=1),
+        "half empty": np.where(y < 128, noise(8, 256, 256), 0.0) + rows,
+        "one pixel": ((x == 7) & (y == 9)) * 1.0,
+        "blocks": np.kron(np.random.default_rng(9).integers(0, 4, (32, 32)), np.ones((8, 8))) + rows,
+        "exact": ((x + y) % 16 < 4) * 1.0 + (x % 16 == 0),
+    }[kind]
+    for lattice in measure_whole(tensor(image)):
+        assert np.isfinite(lattice.basis).all()
+        assert np.isfinite(lattice.covariance).all()
+        assert np.isfinite(lattice.evidence)

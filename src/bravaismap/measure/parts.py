@@ -131,6 +131,7 @@ def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple
 
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
     """Measured parts; those of few cells have no evidence unless they are the `whole` image."""
+    limits = settings.SETTINGS.parts
     measured = measure(crops, widely=widely)
     basis, covariance, evidence, power = (
         values.cpu().numpy().astype(float)
@@ -138,6 +139,12 @@ def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None,
     )
     if not whole:
         spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
-        evidence = np.where(spacing * side >= settings.SETTINGS.parts.fewest_cells, evidence, 0.0)
+        evidence = np.where(spacing * side >= limits.fewest_cells, evidence, 0.0)
+    sound = np.isfinite(basis).all((1, 2)) & np.isfinite(covariance).all((1, 2))
+    sound &= np.abs(np.linalg.det(np.where(sound[:, None, None], basis, np.eye(2)))) >= limits.smallest_cell
+    basis = np.where(sound[:, None, None], basis, side * np.eye(2))
+    smallest = (limits.precision * np.linalg.norm(basis, axis=(1, 2))) ** 2
+    covariance = np.where(sound[:, None, None], covariance, 0.0) + smallest[:, None, None] * np.eye(4)
+    evidence = np.where(sound, np.nan_to_num(evidence), 0.0)
     reduced, spread = (np.asarray(part, float) for part in reduce_measured(basis, covariance))
     return Parts(reduced, spread, evidence, power, np.full(len(origin), side), origin)

@@ -45,7 +45,10 @@ def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     """Images of which the chosen ones have no offsets of their lines along `dim`."""
     if len(chosen) == 0:
         return images
-    return images.index_copy(0, chosen, images[chosen] - images[chosen].median(dim, keepdim=True).values)
+    level = images[chosen] - images[chosen].median(dim, keepdim=True).values
+    spread = level.square().mean((1, 2), keepdim=True).sqrt()
+    rounding = settings.SETTINGS.scan_lines.rounding
+    return images.index_copy(0, chosen, torch.where(spread > rounding, level, 0.0))
 
 
 def _uneven(sums: Tensor) -> Tensor:
@@ -97,7 +100,8 @@ def _row_shifts(image: Tensor) -> Tensor:
     taper = torch.hann_window(width, periodic=False, device=image.device)
     rows = torch.fft.rfft((image - image.mean(1, keepdim=True)) * taper)[:, 2:]
     frequency = torch.fft.rfftfreq(width, device=image.device)[2:]
-    noise = rows.abs().square().median() / math.log(2)
+    power = rows.abs().square()
+    noise = torch.maximum(power.median() / math.log(2), limits.least_noise * power.mean()).clamp_min(1e-20)
     steps = torch.arange(-limits.reach, limits.reach + limits.resolution, limits.resolution, device=image.device)
     phase = 2 * torch.pi * steps[:, None] * frequency
     wave, turn = torch.complex(phase.cos(), phase.sin()), 2j * torch.pi * frequency

@@ -274,6 +274,8 @@ class ScanLineSettings:
     raised_ratio: float = 2.5
     #: Variance of white offsets over that of the image below which they are no matter: smooth images leak as much.
     least_variance: float = 1e-4
+    #: Standard deviation, in units of the image's, below which what is left is rounding and no image.
+    rounding: float = 1e-5
     #: Frequencies across the lines, in bins, beside k = 0: outside the line of the Hann taper.
     beside_frequencies: tuple[float, ...] = (3.0, 4.0, 5.0, 6.0)
     #: Frequency along the profile, in bins, below which what varies is background and not line offsets.
@@ -282,6 +284,8 @@ class ScanLineSettings:
     reach: float = 4.0
     resolution: float = 0.25
     jitter: float = 0.4
+    #: Least noise of the rows' waves, as a share of their mean power, where most rows are empty or noise-free.
+    least_noise: float = 1e-4
     #: What a row still counts for the row after next.
     row_memory: float = 0.7
     #: Rows over which what varies is left as it is.
@@ -327,6 +331,10 @@ class PartSettings:
     parts_along_axis: int = 7
     #: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
     fewest_cells: float = 3.0
+    #: Area of the smallest cell that pixels can show, px², and the relative precision of a measurement in single
+    #: precision.
+    smallest_cell: float = 1.0
+    precision: float = 1e-6
     #: Pixels of parts that are measured together, which bounds the memory that they take.
     pixels_per_batch: int = 2**20
 
