@@ -25,6 +25,7 @@ LAYERS = [
     "lattice",
     "measure",
     "classify",
+    "local",
     "motif",
     "result",
     "phases",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
@@ -49,6 +50,7 @@ __all__ = [
     "map_phases",
     "motif",
     "open_result",
+    "pixel_map",
     "read",
     "reclassify",
     "register",
@@ -68,6 +70,7 @@ _HOMES = {
     "map_phases": "phases.map",
     "motif": "motif.motif",
     "open_result": "result.open",
+    "pixel_map": "phases.pixels",
     "read": "read.reading",
     "reclassify": "phases.reclassification",
     "register": "drift.alignment",

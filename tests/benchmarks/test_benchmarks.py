@@ -109,3 +109,19 @@ def test_even_draws_are_worth_more_than_as_many_random_ones(
     found = written(tmp_path / "draws.json")
     assert found["even 300"] < found["even 60"]
     assert found["even 300"] < 0.7 * found["random 300"]
+
+
+@pytest.mark.slow
+def test_areas_of_pixels(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("--doses", "30", "--films", "1", "--frames", "3", "--size", "160")
+    benchmark("pixel_areas").main([*size, "--json", str(tmp_path / "areas.json")])
+    found = written(tmp_path / "areas.json")
+    assert found["benchmark"] == "pixel_areas"
+    assert found["rows"]
+    for row in found["rows"]:
+        assert abs(row["area"]) < 0.5
+        assert abs(row["area"]) < abs(row["mean_probability"]) + 0.1
+        assert 0 <= row["within"][0] <= row["within"][1] <= 1
+    assert f"area {100 * found['rows'][-1]['area']:+.0f}" in capsys.readouterr().out

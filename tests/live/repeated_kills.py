@@ -1,6 +1,6 @@
 """Watch the same folder in processes of their own, each killed soon after a frame; print the frames that then open.
 
-Run by `test_live` with the paths of the folder, a model and a result, and the frames after which to kill. A process
+Run by `test_watching` with the paths of the folder, a model and a result, and the frames after which to kill. A process
 that has loaded everything once and forks is much faster than as many new ones.
 """
 
@@ -12,9 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from bravaismap.live.run import FolderSource, watch
-
 from bravaismap.classify.models import load_model
+from bravaismap.live.watching import FolderSource, watch
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.open import open_result
 

@@ -35,6 +35,6 @@ def test_the_cell_is_that_of_the_enlarged_image(crystal: Callable[..., np.ndarra
     basis = basis_from_cell(6.0, 6.0, np.radians(60.0), 0.05)
     image = crystal((48, 48), basis, width=1.0) + 0.1 * np.random.default_rng(3).standard_normal((48, 48))
     shown = np.kron(image, np.ones((times, times))).astype(np.float32)
-    a, b, gamma, _ = cell_from_basis(measure_whole(torch.from_numpy(shown))[0].basis)
+    a, b, gamma, _ = cell_from_basis(measure_whole(torch.from_numpy(shown)).lattices[0].basis)
     assert (a, b) == pytest.approx((6.0 * times, 6.0 * times), rel=0.01)
     assert np.degrees(gamma) == pytest.approx(60, abs=1)

@@ -44,7 +44,7 @@ def test_parts_have_several_sizes_and_the_image_is_the_last() -> None:
 
 
 def test_a_perfect_crystal_is_measured_whole(crystal: Draw) -> None:
-    first = measure_whole(tensor(crystal((SIDE, SIDE), CELL) + 0.2 * noise(2, SIDE, SIDE)))[0]
+    first = measure_whole(tensor(crystal((SIDE, SIDE), CELL) + 0.2 * noise(2, SIDE, SIDE))).lattices[0]
     assert first.side == SIDE
     assert strain_from(CELL, first.basis) < 1e-3
 
@@ -69,7 +69,7 @@ def test_a_broken_crystal_shows_its_lattice(crystal: Draw, fault: str) -> None:
         image *= np.hypot(y - 160, x - 160) > 95
     elif fault == "offsets":
         image += 0.7 * noise(4, SIDE, 1)
-    lattices = measure_whole(tensor(image + 0.15 * noise(5, SIDE, SIDE)))
+    lattices = measure_whole(tensor(image + 0.15 * noise(5, SIDE, SIDE))).lattices
     assert strain_from(CELL, lattices[0].basis) < 0.04
     assert lattices[0].evidence > 60
     if fault == "grain":
@@ -80,7 +80,7 @@ def test_a_broken_crystal_shows_its_lattice(crystal: Draw, fault: str) -> None:
 @pytest.mark.slow
 def test_noise_shows_none() -> None:
     for seed in range(4):
-        lattices = measure_whole(tensor(noise(seed, 256, 256)))
+        lattices = measure_whole(tensor(noise(seed, 256, 256))).lattices
         assert not lattices or lattices[0].evidence < 10
 
 
@@ -89,7 +89,7 @@ def test_a_small_crystal_in_a_large_image_is_found_with_its_share(crystal: Draw)
     image = crystal((SIDE, SIDE), CELL)
     image[:, 150:] = 0
     image[150:] = 0
-    first = measure_whole(tensor(image + 0.15 * noise(6, SIDE, SIDE)))[0]
+    first = measure_whole(tensor(image + 0.15 * noise(6, SIDE, SIDE))).lattices[0]
     assert strain_from(CELL, first.basis) < 0.04
     assert 0.05 < first.share < 0.5
     assert first.evidence > 60

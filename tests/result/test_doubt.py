@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from bravaismap.conventions import CLASSES
-from bravaismap.result.doubt import FEWEST_CELLS, cells_along_window, doubts
+from bravaismap.result.doubt import FEWEST_CELLS, cells_along_image, cells_along_window, doubts
 from bravaismap.result.phase_map import PhaseMap
 
 
@@ -36,6 +36,22 @@ def test_few_cells_are_said_and_enough_are_not() -> None:
     assert "--window" in line
     assert cells_along_window(result(16.0)) > FEWEST_CELLS
     assert doubts(result(16.0)) == []
+
+
+@pytest.mark.parametrize("pixel", [None, 0.02])
+def test_an_image_of_few_cells_is_doubted(pixel: float | None) -> None:
+    images = result(24.0, pixel=pixel).isel(time=0, y=0).rename(x="image")
+    del images.attrs["window"]
+    images.attrs["size"] = [64, 90]
+    few = 64 / np.sqrt(24.0**2 * np.sqrt(0.75))
+    np.testing.assert_allclose(cells_along_image(images), [np.nan, few, few])
+    lines = doubts(images)
+    assert len(lines) == 2
+    assert lines[0].startswith("image 1 holds 2.9 cells along its shorter side; below 4 ")
+    (line,) = doubts(images.isel(image=1))
+    assert line.startswith("the image holds 2.9 cells")
+    images.attrs["size"] = [200, 200]
+    assert doubts(images) == []
 
 
 def test_nothing_is_said_of_nothing() -> None:

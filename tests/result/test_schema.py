@@ -19,6 +19,7 @@ from bravaismap.result.open import open_result
 from bravaismap.result.schema import (
     AXES,
     FIXED_SIZES,
+    LOOKED,
     MARKS,
     TITLES,
     VARIABLES,
@@ -68,7 +69,10 @@ def test_lengths_are_in_nm_or_px(size: float | None) -> None:
 def test_variables_of_images_are_those_of_windows() -> None:
     images = {variable.name: variable for variable in image_variables(cells=True)}
     windows = {variable.name for variable in map_variables(cells=True) if "x" in variable.dims}
-    assert set(images) == windows == {variable.name for variable in VARIABLES} - {"fraction", "fraction_std"}
+    whole = {variable.name for variable in LOOKED}
+    assert set(images) - whole == windows == {variable.name for variable in VARIABLES} - {"fraction", "fraction_std"}
+    assert not whole & windows
+    assert not whole & {variable.name for variable in image_variables(cells=False)}
     assert images["deviation"].dims == ("image", "lattice")
     assert images["basis"].dims == ("image", "vector", "component")
     assert [images[name].dtype for name in ("probability", "label", "a")] == ["float64", "int8", "float32"]
@@ -129,6 +133,21 @@ def test_documented_variables_are_those_of_the_schema() -> None:
     ]
     assert [row[:3] for row in rows] == expected
     assert [row[3] for row in rows] == [v.long_name for v in VARIABLES]
+
+
+def test_documented_variables_of_whole_images_are_those_of_the_schema() -> None:
+    text = (ROOT / "docs" / "units.md").read_text(encoding="utf-8")
+    table = text.split("### Of classified images")[1].split("\n\n|")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert rows == [
+        [
+            f"`{v.name}`",
+            ", ".join(v.dims),
+            v.units.replace("length²", "nm² or px²").replace("length", "nm or px"),
+            v.long_name,
+        ]
+        for v in LOOKED
+    ]
 
 
 def test_a_store_of_another_time_is_opened(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import cell
 from bravaismap.conventions import CELL_PARAMETERS, CLASSES, NONE, UNMAPPED, Floats
+from bravaismap.measure.whole_image import WholeImage
 
 __all__ = ["MEASURED", "Answer", "Cells", "label_of", "symmetric_matrix", "upper_triangle"]
 
@@ -103,6 +105,8 @@ class Answer:
         where the draws of different windows are independent.
     cells : Cells, optional
         Measured cells, of a model that measures them.
+    looks : tuple of WholeImage, optional
+        What whole images show besides, of a model that answers them from their parts.
     """
 
     probability: Floats
@@ -111,6 +115,7 @@ class Answer:
     mutual_information: Floats
     pass_total: Floats | None = None
     cells: Cells | None = None
+    looks: tuple[WholeImage, ...] | None = None
 
     @classmethod
     def of_constant(cls, count: int, classes: Sequence[str], samples: int, *, measures_cells: bool) -> Answer:
@@ -142,6 +147,7 @@ class Answer:
         """Return the answers for several batches of windows, by the same model and passes, as one."""
         totals = [part.pass_total for part in parts if part.pass_total is not None]
         cells = [part.cells for part in parts if part.cells is not None]
+        looks = [part.looks or (WholeImage(),) * len(part.entropy) for part in parts]
         return cls(
             np.concatenate([part.probability for part in parts]),
             np.concatenate([part.probability_std for part in parts]),
@@ -149,6 +155,7 @@ class Answer:
             np.concatenate([part.mutual_information for part in parts]),
             np.sum(totals, axis=0) if totals else None,
             Cells.concatenate(cells) if cells else None,
+            tuple(itertools.chain(*looks)) if any(part.looks for part in parts) else None,
         )
 
     @classmethod
@@ -166,6 +173,7 @@ class Answer:
             entropy=self.entropy[windows],
             mutual_information=self.mutual_information[windows],
             cells=None if self.cells is None else self.cells[windows],
+            looks=None if self.looks is None else tuple(np.array(self.looks, object)[windows]),
         )
 
     def unknown_where(self, unseen: NDArray[np.bool_]) -> Answer:

@@ -21,7 +21,6 @@ from bravaismap.compute.device import PROCESSOR, checked_device, full_precision,
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.lattice.sublattices import reduce_measured
-from bravaismap.measure.agreement import CommonLattice
 from bravaismap.measure.enlargement import is_enlarged
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.measure.odds import least_evidence
@@ -191,27 +190,19 @@ class LatticeClassifier:
 
         return Answer.concatenate(in_batches(part, images.shape, self.device))
 
-    def lattices(self, image: Floats) -> list[CommonLattice]:
-        """Return the lattices that an image (y, x) shows, the one with the most evidence first.
-
-        Raises
-        ------
-        InputError
-            If the image is smaller than 32 px.
-        """
-        pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
-        with torch.inference_mode():
-            return measure_whole(pixels)
-
     def _of_whole_images(self, images: Floats, samples: int, seed: int) -> Answer:
         cells = Cells.of_constant(len(images))
+        looks = []
         for i, image in enumerate(images):
             cells.evidence[i] = least_evidence(image.size)
-            for lattice in self.lattices(image)[:1]:
+            pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+            with torch.inference_mode():
+                looks.append(measure_whole(pixels))
+            for lattice in looks[-1].lattices[:1]:
                 basis, covariance = reduce_measured(lattice.basis[None], lattice.covariance[None])
                 cells.basis[i], cells.covariance[i] = basis[0], covariance[0]
                 cells.evidence[i] = max(lattice.evidence, cells.evidence[i])
-        return classified(cells, self.distortion, samples, seed, self.device)
+        return replace(classified(cells, self.distortion, samples, seed, self.device), looks=tuple(looks))
 
 
 def prepared(

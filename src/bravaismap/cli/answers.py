@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,25 @@ def _image(name: str, row: xr.Dataset) -> dict[str, Any]:
         } | {"unit": str(row["a"].attrs.get("units", "px"))}
         answer["deviation_percent"] = _by_class(row["deviation"])
         answer["deviation_std_percent"] = float(row["deviation_std"])
+        answer |= _besides(row)
     return answer
+
+
+def _besides(row: xr.Dataset) -> dict[str, Any]:
+    """Return what an image shows besides its cell, and what to doubt."""
+    from bravaismap.phases.besides import finer_basis, order_text, other_lattices, seen_texts
+    from bravaismap.result.doubt import doubts
+
+    finer = finer_basis(row)
+    matrix = row["order"].values
+    superlattice = None if finer is None else {"text": order_text(matrix, finer), "matrix": matrix, "of_basis": finer}
+    return {
+        "share": float(row["share"]),
+        "superlattice": superlattice,
+        "other_lattices": [asdict(other) for other in other_lattices(row)],
+        "seen": seen_texts(row),
+        "doubt": doubts(row),
+    }
 
 
 def _label(row: xr.Dataset) -> str | None:

@@ -205,6 +205,14 @@ def export(
             "with --movie pixel by pixel.",
         ),
     ] = False,
+    areas: Annotated[
+        bool,
+        typer.Option(
+            "--areas",
+            help="Share of the frame that each class covers, asked pixel by pixel: a table, maps, pixels.nc; "
+            "needs --movie.",
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
@@ -234,10 +242,12 @@ def export(
     region = _region(reference)
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
+    if areas and movie is None:
+        raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
     phases = open_result(result)
     folder = output or result.resolve().parent
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
-    everything = not (csv or figures or report or video or strain or domains or exchanged)
+    everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
@@ -248,6 +258,8 @@ def export(
         written += _export_strain(phases, folder, region)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
+    if areas and images is not None:
+        written += _export_areas(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
     if video or everything:
@@ -411,6 +423,18 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
         )
     maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
     return export_domains(domains, folder, maps=maps, images=images)
+
+
+def _export_areas(result: PhaseMap, folder: Path, images: xr.DataArray) -> list[Path]:
+    """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
+    from bravaismap.export.figures import export_pixels
+    from bravaismap.phases.pixels import pixel_map
+    from bravaismap.result.phase_map import area_table
+
+    with progress("pixels", len(images), "frames") as advance:
+        pixels = pixel_map(result, images, progress=advance)
+    out.print(area_table(pixels, result), highlight=False)
+    return export_pixels(pixels, folder, result, images)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:

@@ -145,18 +145,49 @@ def export_netcdf(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Pa
         If the folder or the file cannot be written.
     """
     path = made_folder(folder) / "result.nc"
-    names = [str(name) for name in result["lattice"].values]
+    _write_netcdf(path, result, "label")
+    return [path]
+
+
+def export_pixel_netcdf(pixels: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write a pixel map as one compressed NetCDF-4 file.
+
+    Parameters
+    ----------
+    pixels : Dataset
+        Of :func:`~bravaismap.pixel_map`.
+    folder : str or path
+        Created if it does not exist; a file of the same name in it is replaced.
+
+    Returns
+    -------
+    list of Path
+        ``pixels.nc``, with classes and run card as :func:`export_netcdf` writes them.
+
+    Raises
+    ------
+    OutputError
+        If the folder or the file cannot be written.
+    """
+    path = made_folder(folder) / "pixels.nc"
+    packed = {str(name): {"zlib": True, "complevel": 1} for name in pixels.data_vars}
+    _write_netcdf(path, pixels, "phase", packed)
+    return [path]
+
+
+def _write_netcdf(path: Path, data: xr.Dataset, label: str, encoding: dict[str, Any] | None = None) -> None:
+    """Write a Dataset whose variable `label` holds classes; names become flags, as NetCDF has them."""
+    names = [str(name) for name in data["lattice"].values]
     flags = {"flag_values": np.arange(len(names), dtype=np.int8), "flag_meanings": " ".join(names)}
     plain = (
-        xr.Dataset(result.data_vars, result.coords)
+        xr.Dataset(data.data_vars, data.coords)
         .drop_encoding()
         .assign_coords(lattice=("lattice", flags["flag_values"], {"long_name": "Bravais lattice"} | flags))
     )
-    plain["label"] = plain["label"].assign_attrs(flags)
-    plain.attrs = {"run_card": json.dumps(result.attrs, ensure_ascii=False)}
+    plain[label] = plain[label].assign_attrs(flags)
+    plain.attrs = {"run_card": json.dumps(data.attrs, ensure_ascii=False)}
     with replacing(path) as temporary:
-        plain.to_netcdf(temporary, engine="h5netcdf")
-    return [path]
+        plain.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
 
 def export_ome_tiff(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Files of the figures of a result, its strain and its domains, and of an unmixed movie, with their tables.
+"""Files of the figures of a result, its strain, pixels and domains, and of an unmixed movie, with their tables.
 
 Every file is written under a temporary name beside its own and then renamed, so that a file is either whole or absent.
 """
@@ -12,10 +12,10 @@ from typing import Any
 
 import xarray as xr
 
-from bravaismap.export.tables import domain_rows, strain_rows
+from bravaismap.export.tables import area_rows, domain_rows, strain_rows
 from bravaismap.files import made_folder, replacing, save_figure, write_table
 
-__all__ = ["export_domains", "export_figures", "export_strain", "export_unmixing"]
+__all__ = ["export_domains", "export_figures", "export_pixels", "export_strain", "export_unmixing"]
 
 
 def export_figures(
@@ -145,6 +145,54 @@ def export_domains(
     from bravaismap.show.domains import plot_domains
 
     return [table, *save_figure(plot_domains(domains, maps, images), folder / "domains", (".png",))]
+
+
+def export_pixels(
+    pixels: xr.Dataset,
+    folder: str | os.PathLike[str],
+    result: xr.Dataset,
+    images: Any = None,
+    times: Sequence[int] | None = None,
+) -> list[Path]:
+    """Write a pixel map as a table of areas, selected frames of it as figures, and the whole as a file.
+
+    Parameters
+    ----------
+    pixels : Dataset
+        Of :func:`~bravaismap.pixel_map`.
+    folder : str or path
+        Created if it does not exist; files of the same name in it are replaced.
+    result : Dataset
+        The map that it was made of, whose mean probabilities stand beside the areas.
+    images : movie (time, y, x), optional
+        The frames of the map, drawn beside it and under it.
+    times : sequence of int, optional
+        Which frames of the map to draw; the first, middle and last one mapped so far when not given.
+
+    Returns
+    -------
+    list of Path
+        ``areas.csv``, a line per frame and class with its area fraction, its mean probability and their σ;
+        ``pixels_0012.png`` for frame 12; and ``pixels.nc``.
+
+    Raises
+    ------
+    InputError
+        If a frame is not in the map, or the images do not belong to it.
+    OutputError
+        If the folder or a file in it cannot be written.
+    """
+    from bravaismap.export.exchange import export_pixel_netcdf
+    from bravaismap.show.axes import drawn_frames
+    from bravaismap.show.pixels import plot_pixels
+
+    indices = drawn_frames(pixels.rename(py="y", px="x", phase="label"), times)
+    folder = made_folder(folder)
+    written = [write_table(folder / "areas.csv", area_rows(pixels, result))]
+    for index in indices:
+        stem = folder / f"pixels_{int(pixels['frame'][index]):04d}"
+        written += save_figure(plot_pixels(pixels, index, images), stem, (".png",))
+    return [*written, *export_pixel_netcdf(pixels, folder)]
 
 
 def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:

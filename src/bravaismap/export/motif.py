@@ -23,7 +23,7 @@ def export_motif(motif: xr.Dataset, folder: str | os.PathLike[str], name: str = 
     Parameters
     ----------
     motif : Dataset
-        Of :func:`~bravaismap.motif.motif.motif`.
+        Of :func:`bravaismap.motif`.
     folder : str or path
         Made if it does not exist; files in it are replaced.
     name : str

@@ -1,4 +1,4 @@
-"""Tables (CSV) of fractions, windows, classified images, strain and domains."""
+"""Tables (CSV) of fractions, areas, windows, classified images, strain and domains."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import xarray as xr
 
 from bravaismap.conventions import CELL_PARAMETERS
 from bravaismap.files import made_folder, texts, write_table
+from bravaismap.phases.besides import besides_lines
 from bravaismap.result.schema import WINDOWS
 
-__all__ = ["column_of", "domain_rows", "export_classification", "export_csv", "strain_rows"]
+__all__ = ["area_rows", "column_of", "domain_rows", "export_classification", "export_csv", "strain_rows"]
 
 
 def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: bool = False) -> list[Path]:
@@ -48,7 +49,7 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
 
 
 def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os.PathLike[str]) -> Path:
-    """Write classified images as a table: name, phase, probability and σ of each class, and the cell if measured.
+    """Write classified images as a table: name, phase, probability and σ of each class, the cell, what else is seen.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
         units = [str(rows[0][1][name].attrs["units"]) for name in cells]
         header += [f"{name}_{unit}" for name, unit in zip(cells, units, strict=True)]
         header += [*(f"deviation_{name}_percent" for name in names[:-1]), "deviation_std_percent"]
+        header += ["share", "besides"]
     table = [header]
     for image, row in rows:
         pairs = np.stack([row["probability"].values, row["probability_std"].values], axis=-1)
@@ -84,6 +86,8 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
         if measured:
             line += [*texts(np.array([row[name].values for name in cells]))]
             line += [*texts(row["deviation"].values[:-1]), *texts(row["deviation_std"].values[None])]
+            besides = [text.partition(" ")[2].strip() for text in besides_lines(row) if not text.startswith("share")]
+            line += [*texts(row["share"].values[None]), "; ".join(besides)]
         table.append(line)
     target = Path(path)
     made_folder(target.parent)
@@ -128,6 +132,36 @@ def strain_rows(strain: xr.Dataset) -> Iterator[list[str]]:
         columns = [texts(strain[name].isel(time=index).values.ravel()) for name in names]
         for row in zip(texts(y.ravel()), texts(x.ravel()), *columns, strict=True):
             yield [time, *row]
+
+
+def area_rows(pixels: xr.Dataset, result: xr.Dataset) -> Iterator[list[str]]:
+    """Yield the header of a table of areas, and a line per frame and class, with the mean probability of its windows.
+
+    Parameters
+    ----------
+    pixels : Dataset
+        Of :func:`~bravaismap.pixel_map`.
+    result : Dataset
+        The map that it was made of.
+    """
+    names = [str(name) for name in pixels["lattice"].values]
+    unit = column_of(pixels, "time")
+    timed = [] if unit == "frame" else [unit]
+    columns = ["area_fraction", "area_fraction_std", "mean_probability", "mean_probability_std"]
+    yield ["frame", *timed, "class", *columns]
+    frames = pixels["frame"].values
+    stacks = [pixels[name].values for name in ("area_fraction", "area_fraction_std")]
+    stacks += [
+        result[name].transpose("time", "lattice").isel(time=frames).values for name in ("fraction", "fraction_std")
+    ]
+    for place, (frame, time) in enumerate(zip(frames, texts(pixels["time"].values), strict=True)):
+        for i, name in enumerate(names):
+            yield [
+                str(frame),
+                *([time] if timed else []),
+                name,
+                *texts(np.array([stack[place, i] for stack in stacks])),
+            ]
 
 
 def domain_rows(domains: xr.Dataset) -> Iterator[list[str]]:

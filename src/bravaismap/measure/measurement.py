@@ -297,7 +297,8 @@ def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum, size: Tensor) -> 
     limits, factors = settings.SETTINGS.evidence, settings.SETTINGS.covariance
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()
-    covariance = best.covariance.double() / (scale[:, None] * scale)
+    finest = factors.finest_error**2 * torch.eye(4, dtype=torch.float64, device=scale.device)
+    covariance = (best.covariance.double() + finest) / (scale[:, None] * scale)
     cells = torch.linalg.det(best.basis).abs().clamp_min(1e-3)
     covariance = covariance * (factors.factor * (1 + factors.few_cells / cells)).double()[:, None, None]
     shown = _shown(best, spectrum, (limits.visible_cells / cells).clamp_max(1.0)[:, None])

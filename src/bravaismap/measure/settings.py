@@ -215,6 +215,8 @@ class CovarianceSettings:
     factor: float = 1.1
     #: Cells of a window at which the factor is twice that, because few atoms tell the scatter.
     few_cells: float = 3.0
+    #: Smallest σ of a component of a reciprocal vector, in bins, by judgement: no scan is even to 1/10 000 of a period.
+    finest_error: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -383,6 +385,8 @@ class WholeImageSettings:
     #: smoother.
     evidence_gain: float = 1.25
     aligned_evidence: float = 60.0
+    #: Change of the lines of a standardised image that says that they were levelled: rounding comes to less.
+    leveled_change: float = 1e-4
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,9 @@ def significance(ratio: Tensor) -> Tensor:
     return ratio - 1 - ratio.log()
 
 
-def find_spots(spectrum: Spectrum, brightest: bool = True, count: int | None = None) -> Spots:
+def find_spots(
+    spectrum: Spectrum, brightest: bool = True, count: int | None = None, lowest: float | None = None
+) -> Spots:
     """Return the strongest local maxima of each spectrum.
 
     Parameters
@@ -154,17 +156,16 @@ def find_spots(spectrum: Spectrum, brightest: bool = True, count: int | None = N
         be faint ones in a quiet part of the spectrum.
     count : int, optional
         Most spots to return for each window, if not as many as the search asks for.
+    lowest : float, optional
+        Smallest distance from the centre, in bins, if not that of the search.
     """
     limits, power = settings.SETTINGS.spots, spectrum.power
+    lowest = limits.smallest_distance if lowest is None else lowest
     _, rows, columns = power.shape
     middle = rows // 2
     k_y = torch.arange(rows, device=power.device, dtype=power.dtype) - middle
     k_x = torch.arange(columns, device=power.device, dtype=power.dtype) - 1
-    allowed = (
-        (k_y[:, None].square() + k_x.square() >= limits.smallest_distance**2)
-        & (k_x >= 0)
-        & ~((k_x == 0) & (k_y[:, None] < 0))
-    )
+    allowed = (k_y[:, None].square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y[:, None] < 0))
     allowed[0], allowed[-1], allowed[:, -1] = False, False, False
     peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
     chance = math.log(rows * columns / 9)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.measure import settings
@@ -12,11 +13,13 @@ from bravaismap.measure.agreement import CommonLattice, common_lattices, superla
 from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.measurement import SMALLEST_SIDE
+from bravaismap.measure.one_period import OnePeriod, strongest_period
+from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.parts import cut_parts, measure_parts, measure_window
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
 
-__all__ = ["has_parts", "measure_whole"]
+__all__ = ["WholeImage", "has_parts", "look_at_window", "measure_whole"]
 
 
 def has_parts(shape: tuple[int, ...]) -> bool:
@@ -25,10 +28,37 @@ def has_parts(shape: tuple[int, ...]) -> bool:
     return min(shape) >= limits.shorter_side and max(shape) >= limits.longer_side
 
 
-def measure_whole(image: Tensor) -> list[CommonLattice]:
-    """Return the lattices of an image, the one with the most evidence first; none where it shows none.
+@dataclass(frozen=True)
+class WholeImage:
+    """What an image shows.
 
-    The others are those of grains, twins or layers that parts of the image show.
+    Attributes
+    ----------
+    lattices : tuple of CommonLattice
+        The one with the most evidence first; the others are those of grains, twins or layers that parts of the image
+        show.
+    order : int array, shape (2, 2), or None
+        If the first lattice is the superlattice of a finer one: N, where the basis is N · that of the finer one.
+    period : OnePeriod or None
+        The strongest wave of an image that shows no lattice.
+    repeated : (float, float)
+        How often each pixel was repeated along y and x; 1 if it was not.
+    leveled : (bool, bool)
+        Whether offsets of the rows, and of the columns, were removed.
+    aligned : bool
+        Whether displaced rows were shifted into place.
+    """
+
+    lattices: tuple[CommonLattice, ...] = ()
+    order: NDArray[np.intp] | None = None
+    period: OnePeriod | None = None
+    repeated: tuple[float, float] = (1.0, 1.0)
+    leveled: tuple[bool, bool] = (False, False)
+    aligned: bool = False
+
+
+def measure_whole(image: Tensor) -> WholeImage:
+    """Return the lattices of an image, and what else it shows.
 
     Parameters
     ----------
@@ -43,22 +73,61 @@ def measure_whole(image: Tensor) -> list[CommonLattice]:
     own = native(image)
     if min(own.image.shape) < SMALLEST_SIDE:
         own = Native(image, (1.0, 1.0))
-    plain = standardize(leveled(standardize(own.image[None])))[0]
-    if has_parts(tuple(plain.shape)):
-        lattices = _of_parts(plain)
+    plain, lines = _leveled(own.image)
+    shape = tuple(plain.shape)
+    if has_parts(shape):
+        straight, lattices = _of_parts(plain)
     else:
-        lattices = common_lattices(measure_window(plain), tuple(plain.shape))
-    return [lattice.stretched(*own.repeated) for lattice in lattices]
+        straight, lattices = plain, common_lattices(measure_window(plain), shape)
+    order, period = None, None
+    if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
+        order = finer_lattice(cut_parts(straight, lattices[0].side), lattices[0].basis)
+    else:
+        period = strongest_period(plain)
+    return WholeImage(
+        tuple(lattice.stretched(*own.repeated) for lattice in lattices),
+        order,
+        None if period is None else period.stretched(own.repeated[1]),
+        own.repeated,
+        lines,
+        straight is not plain,
+    )
 
 
-def _of_parts(plain: Tensor) -> list[CommonLattice]:
-    plain, lattices = _explained(plain)
+def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeImage:
+    """Return what a small image shows besides its lattice, which was measured as that of a window.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    basis : array, shape (2, 2), or None
+        Of its lattice, rows, columns (y, x), in px; None if it has none.
+    """
+    plain, lines = _leveled(image)
+    if basis is None:
+        return WholeImage(period=strongest_period(plain), leveled=lines)
+    return WholeImage(order=finer_lattice([plain[None]], np.asarray(basis, float)), leveled=lines)
+
+
+def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool]]:
+    """The standardised image without offsets of its lines, and whether rows and columns had some."""
+    least = settings.SETTINGS.whole_image.leveled_change
+    before = standardize(image[None])
+    after = leveled(before)
+    removed = (before - after)[0]
+    rows, columns = (float(removed.mean(axis).std()) > least for axis in (1, 0))
+    return standardize(after)[0], (rows, columns)
+
+
+def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
+    """The image as it is or with its rows aligned, and its lattices."""
+    straight, lattices = _explained(plain)
     if not lattices:
-        return []
+        return straight, []
     first = lattices[0]
-    worth = two_periods(cut_parts(plain, first.side), first.basis)
-    others = [other for other in lattices[1:] if _is_second(other, first, min(plain.shape))]
-    return [replace(first, evidence=worth * first.evidence), *others]
+    worth = two_periods(cut_parts(straight, first.side), first.basis)
+    others = [other for other in lattices[1:] if _is_second(other, first, min(straight.shape))]
+    return straight, [replace(first, evidence=worth * first.evidence), *others]
 
 
 def _is_second(other: CommonLattice, first: CommonLattice, side: int) -> bool:

@@ -70,7 +70,7 @@ def structure_text(motif: xr.Dataset, name: str = "motif") -> str:
     Parameters
     ----------
     motif : Dataset
-        Of :func:`~bravaismap.motif.motif.motif`.
+        Of :func:`bravaismap.motif`.
     name : str
         Of the data block.
 

@@ -14,6 +14,7 @@ from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.conventions import length_unit
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, missing_pixels, pixel_size
+from bravaismap.phases.besides import looked, looks_of
 from bravaismap.phases.frame import MOST_MISSING, hidden, predict, warn_constant
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import as_variables, image_variables
@@ -59,8 +60,9 @@ def classify(
     -------
     PhaseMap
         ``probability``, ``probability_std`` (image, lattice); ``entropy``, ``mutual_information`` (nats) and ``label``
-        (image); of a model that measures cells also the variables of :func:`bravaismap.result.schema.cell_table`. The
-        attributes are the run card.
+        (image); of a model that measures cells also the variables of :func:`bravaismap.result.schema.cell_table` and
+        those of :data:`bravaismap.result.schema.LOOKED`: which share of an image shows the lattice, which other ones
+        it shows, and what else. The attributes are the run card.
 
     Raises
     ------
@@ -93,10 +95,13 @@ def classify(
             held[unseen] = hidden(held.dtype)
         named = ", ".join(map(str, np.flatnonzero(unseen)[:5])) + (", …" if unseen.sum() > 5 else "")
         warn(f"{unseen.sum()} of {len(unseen)} images (image {named}) were mostly never measured (NaN): not classified")
+    if answer.cells is not None:
+        values |= looked(looks_of(answer, frames, unseen), values["label"], size or 1.0)
     return PhaseMap(
         as_variables(variables, values),
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
-        attrs=settings.image_card(classifier.record, *frames.shape[1:]),
+        attrs=settings.image_card(classifier.record, *frames.shape[1:])
+        | ({} if size is None else {"pixel_size_nm": size}),
     )
 
 

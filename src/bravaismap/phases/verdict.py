@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
 from bravaismap.measure.odds import EVEN_EVIDENCE
+from bravaismap.phases.besides import besides_lines
 from bravaismap.phases.reclassification import covariance_of
+from bravaismap.result.doubt import doubts
 
 __all__ = ["cell_lines", "deviations", "tipping_points", "verdict", "with_error"]
 
@@ -18,7 +20,7 @@ _DISTORTIONS = np.concatenate([[0.0], np.geomspace(3e-4, 0.2, 140)])
 
 
 def cell_lines(row: xr.Dataset) -> list[str]:
-    """Return the cell, the deviations and the verdict as three lines, or the verdict alone for none.
+    """Return the cell, the deviations and the verdict as lines, the verdict alone for none, and what there is besides.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ def cell_lines(row: xr.Dataset) -> list[str]:
         An image or window of a result that holds cells.
     """
     if CLASSES[int(row["label"])] == NONE:
-        return [f"verdict    {verdict(row)}"]
+        return [f"verdict    {verdict(row)}", *besides_lines(row)]
     unit = str(row["a"].attrs.get("units", "px"))
     a, b, gamma, orientation = (
         with_error(float(row[name]), float(row[f"{name}_std"])) for name in ("a", "b", "gamma", "orientation")
@@ -35,6 +37,8 @@ def cell_lines(row: xr.Dataset) -> list[str]:
         f"cell       a {a} {unit}, b {b} {unit}, γ {gamma}°, a at {orientation}°",
         f"deviation  {deviations(row)}",
         f"verdict    {verdict(row)}",
+        *besides_lines(row),
+        *(f"doubt      {line}" for line in doubts(row)),
     ]
 
 

@@ -9,10 +9,11 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, NONE
 
-__all__ = ["FEWEST_CELLS", "cells_along_window", "doubts"]
+__all__ = ["FEWEST_CELLS", "cells_along_image", "cells_along_window", "doubts"]
 
 #: Primitive cells along the side of a window below which its class is in doubt: with three, the errors of the cell
 #: exceed the strain between neighbouring classes.
@@ -36,12 +37,34 @@ def cells_along_window(result: xr.Dataset) -> float:
     """
     if result.sizes.get("time", 0) > len(_FRAMES):
         result = result.isel(time=_FRAMES)
-    area = result["a"] * result["b"] * np.sin(np.radians(result["gamma"]))
-    lattice = (result["label"] >= 0) & (result["label"] != CLASSES.index(NONE))
-    areas = area.where(lattice).values.ravel()
+    areas = _areas(result)
     areas = areas[np.isfinite(areas)]
     side = float(result.attrs["window"]) * (result.attrs.get("pixel_size_nm") or 1.0)
     return side / float(np.sqrt(np.median(areas))) if areas.size else float("nan")
+
+
+def cells_along_image(result: xr.Dataset) -> NDArray[np.float64]:
+    """Return the number of primitive cells along the shorter side of each classified image, NaN of one without any.
+
+    Parameters
+    ----------
+    result : Dataset
+        Of :func:`~bravaismap.classify`, with ``basis`` and ``label``, or one image of it.
+
+    Returns
+    -------
+    array, shape (image,)
+        √(area of the image ÷ area of the cell), the image taken as a square of its shorter side.
+    """
+    side = min(result.attrs["size"]) * float(result.attrs.get("pixel_size_nm") or 1.0)
+    return np.asarray(side / np.sqrt(_areas(result)))
+
+
+def _areas(result: xr.Dataset) -> NDArray[np.float64]:
+    """Areas of the cells, flat; NaN where there is no lattice."""
+    area = result["a"] * result["b"] * np.sin(np.radians(result["gamma"]))
+    lattice = (result["label"] >= 0) & (result["label"] != CLASSES.index(NONE))
+    return np.asarray(area.where(lattice).values.ravel(), float)
 
 
 def doubts(result: xr.Dataset) -> list[str]:
@@ -50,10 +73,22 @@ def doubts(result: xr.Dataset) -> list[str]:
     Parameters
     ----------
     result : Dataset
-        A phase map. A result that lacks what a reason rests on does not give that reason.
+        A phase map, classified images, or one of them. A result that lacks what a reason rests on does not give that
+        reason.
     """
-    lines = []
-    if {"a", "b", "gamma", "label"} <= set(result.variables) and "window" in result.attrs:
+    lines: list[str] = []
+    if not {"a", "b", "gamma", "label"} <= set(result.variables):
+        return lines
+    if "size" in result.attrs:
+        few = cells_along_image(result)
+        numbers = np.flatnonzero(few < FEWEST_CELLS)
+        for i in numbers:
+            image = f"image {i}" if "image" in result.dims else "the image"
+            lines.append(
+                f"{image} holds {few[i]:.1f} cells along its shorter side; below {FEWEST_CELLS:g} the class is in "
+                "doubt: take a larger field of view"
+            )
+    if "window" in result.attrs:
         cells = cells_along_window(result)
         if cells < FEWEST_CELLS:
             lines.append(

@@ -12,7 +12,7 @@ from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 
-__all__ = ["PhaseMap", "mapped_frames", "phase_summary", "phase_table"]
+__all__ = ["PhaseMap", "area_table", "mapped_frames", "percent", "phase_summary", "phase_table"]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -44,7 +44,33 @@ def phase_table(result: xr.Dataset) -> str:
     For a map: the fraction ± σ of each class in the first and the last frame mapped, and the share of windows that it
     is the most probable class of. For classified images: a row per image with its most probable class.
     """
-    rows = _movie_rows(result) if "fraction" in result else _image_rows(result)
+    return _aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
+
+
+def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
+    """Return the areas of a pixel map beside the mean probabilities of the map that it was made of, as text.
+
+    The first and the last mapped frame: the share of the frame ± σ that each class covers, and the mean probability ± σ
+    over the windows.
+    """
+    fraction, spread = (result[name].isel(time=pixels["frame"].values) for name in ("fraction", "fraction_std"))
+    area, error = pixels["area_fraction"].values, pixels["area_fraction_std"].values
+    done = np.flatnonzero(np.isfinite(area).all(axis=-1))
+    names = [str(name) for name in pixels["lattice"].values]
+    rows = [["phase", *([] if done.size else ["state"])], *([display_name(name)] for name in names)]
+    for index in sorted({int(done[0]), int(done[-1])}) if done.size else []:
+        time = _time(pixels["time"].values[index], pixels["time"].attrs.get("units", "frame"))
+        rows[0] += [f"area at {time}", "mean probability"]
+        for i, row in enumerate(rows[1:]):
+            row.append(percent(area[index, i], error[index, i]))
+            row.append(percent(float(fraction[index, i]), float(spread[index, i])))
+    for row in [] if done.size else rows[1:]:
+        row.append("not mapped yet")
+    return _aligned(rows)
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Return rows of cells as text in columns, the first one underlined."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])

@@ -23,6 +23,7 @@ __all__ = [
     "CHECKSUM",
     "DONE",
     "FIXED_SIZES",
+    "LOOKED",
     "MARKS",
     "TITLES",
     "VARIABLES",
@@ -149,6 +150,29 @@ MARKS = (
 )
 
 
+#: Variables of classified images besides those of a window: what the image as a whole shows. They are not stored.
+#: ``other`` are the lattices besides the first, of which images differ in number.
+LOOKED = (
+    Variable("share", ("image",), "float64", "share of the image that shows its lattice", "1"),
+    Variable(
+        "order", ("image", "vector", "multiple"), "int16",
+        "if the lattice is a superlattice: its basis in that of the finer lattice, else 0",
+    ),
+    Variable("other_share", ("image", "other"), "float64", "share of the image that shows another lattice", "1"),
+    Variable("other_evidence", ("image", "other"), "float64", "log likelihood ratio of it against none", "1"),
+    Variable("other_basis", ("image", "other", "vector", "component"), "float64", "its primitive vectors", _LENGTH),
+    Variable(
+        "other_basis_covariance", ("image", "other", "pair"), "float64",
+        "covariance of (a_y, a_x, b_y, b_x), upper triangle by rows", f"{_LENGTH}²",
+    ),
+    Variable("period", ("image",), "float64", "wavelength of the strongest wave where there is no lattice", _LENGTH),
+    Variable("period_slips", ("image",), "bool", "whether the phase of that wave slips from row to row"),
+    Variable("repeated", ("image", "component"), "float64", "how often each pixel was repeated", "1"),
+    Variable("leveled", ("image", "component"), "bool", "whether offsets of the rows, and the columns, were removed"),
+    Variable("aligned", ("image",), "bool", "whether displaced rows were shifted into place"),
+)  # fmt: skip
+
+
 def map_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
     """Return the variables of a map.
 
@@ -166,10 +190,11 @@ def map_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
 def image_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
     """Return the variables of classified images, each a window along ``image``; see `map_variables`.
 
-    Probabilities and entropies are not stored, and stay in double precision.
+    With `cells` those of `LOOKED`, too. Probabilities and entropies are not stored, and stay in double precision.
     """
     windows = [v.along(("image",)) for v in map_variables(cells=cells, unit=unit) if v.dims[: len(WINDOWS)] == WINDOWS]
-    return tuple(replace(v, dtype="float64") if v.group == "map" and not v.is_label else v for v in windows)
+    precise = tuple(replace(v, dtype="float64") if v.group == "map" and not v.is_label else v for v in windows)
+    return (*precise, *(variable.in_unit(unit) for variable in LOOKED)) if cells else precise
 
 
 def cell_table(dims: tuple[str, ...], unit: str) -> dict[str, Variable]:

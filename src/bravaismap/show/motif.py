@@ -27,7 +27,7 @@ def plot_motif(motif: xr.Dataset) -> Figure:
     Parameters
     ----------
     motif : Dataset
-        Of :func:`~bravaismap.motif.motif.motif`.
+        Of :func:`bravaismap.motif`.
     """
     figure = Figure(figsize=(6.3, 5.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))

@@ -38,7 +38,7 @@ def draw_pattern(name: str, size: int, rng: np.random.Generator) -> NDArray[np.f
     name : {"speckle", "atoms", "fringes", "rows", "columns", "blocks", "hum"}
         Amorphous matter; single atoms scattered on it; one set of slightly bent fringes; scan lines with offsets;
         columns with offsets that repeat with the channels of the read-out; a smooth field, of which
-        :func:`compressed` makes blocks; the hum of the mains, whose phase runs on from line to line.
+        `compressed` makes blocks; the hum of the mains, whose phase runs on from line to line.
     size : int
         Side in px.
     rng : numpy.random.Generator

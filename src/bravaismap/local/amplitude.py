@@ -1,0 +1,234 @@
+"""Amplitude: how much of the pattern that a lattice predicts is there, pixel by pixel, with its error.
+
+The image near a pixel is fitted by a constant and an amplitude s times the pattern, in a Gaussian of a third to half a
+cell: s is 1 in the crystal and 0 where there is none. The constant takes up whatever background there is. What the
+pattern leaves over is the noise: its variance as a function of the brightness, and how far it is correlated, come from
+the frame itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bravaismap.local.smoothing import smoothed
+
+__all__ = ["LocalFit", "Noise", "amplitude_std", "fit_amplitude", "frame_noise", "row_offsets"]
+
+#: Bins of brightness, of equal numbers of pixels, in which the variance of the noise is read.
+_BRIGHTNESS_BINS = 24
+#: Variance at the darkest level over the mean variance, at least.
+_DARKEST = 0.05
+_RINGS = 48
+#: Smallest contrast of the pattern near a pixel, as a fraction of its mean, that an amplitude is divided by.
+_LEAST_CONTRAST = 0.02
+
+
+@dataclass(frozen=True)
+class LocalFit:
+    """Moments of an image and of patterns in a Gaussian around every point of a grid.
+
+    Attributes
+    ----------
+    energy : tensor, shape (rows, columns)
+        Variance of the image there.
+    product : tensor, shape (lattices, rows, columns)
+        Covariance of the image and each pattern.
+    contrast : tensor, shape (lattices, rows, columns)
+        Variance of each pattern.
+    seen : tensor, shape (rows, columns)
+        Share of the Gaussian that lies on valid pixels.
+    sigma : float
+        Standard deviation of the Gaussian in px.
+    step : int
+        Pitch of the grid in px.
+    """
+
+    energy: Tensor
+    product: Tensor
+    contrast: Tensor
+    seen: Tensor
+    sigma: float
+    step: int
+
+    @property
+    def amplitude(self) -> Tensor:
+        """Amplitude of each pattern, (lattices, rows, columns)."""
+        least = _LEAST_CONTRAST * self.contrast.mean((-2, -1), keepdim=True)
+        return self.product / torch.maximum(self.contrast, least).clamp_min(1e-30)
+
+    def residual(self, level: float | Tensor) -> Tensor:
+        """Return the variance that is left if each pattern has the amplitude `level`, (lattices, rows, columns)."""
+        return (self.energy - 2 * level * self.product + level**2 * self.contrast).clamp_min(0)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a frame: ``variance = floor + slope × brightness`` of a pixel, and how far it is correlated.
+
+    Attributes
+    ----------
+    floor, slope : float
+        In the unit of the image squared, and in that unit.
+    correlation : float
+        Spectral density of the noise at the nodes over its mean: 1 if it is white.
+    """
+
+    floor: float
+    slope: float
+    correlation: float
+
+    def variance(self, brightness: Tensor) -> Tensor:
+        """Return the variance of pixels of the expected `brightness`."""
+        return (self.floor + self.slope * brightness).clamp_min(1e-30)
+
+
+def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float, step: int) -> LocalFit:
+    """Fit the amplitude of patterns in a Gaussian around every point of a grid.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    patterns : tensor, shape (lattices, y, x)
+        What each lattice predicts, of mean 0 over a cell.
+    valid : tensor, shape (y, x)
+        1 for pixels that count, 0 for masked ones.
+    sigma : float
+        Standard deviation of the Gaussian in px.
+    step : int
+        Pitch of the grid in px; its points are pixels 0, step, …
+
+    Returns
+    -------
+    LocalFit
+    """
+    count = len(patterns)
+    planes = torch.cat([valid[None], image[None], image[None] ** 2, patterns, patterns * image, patterns**2])
+    planes[1:] *= valid
+    rows, columns = -(-image.shape[0] // step), -(-image.shape[1] // step)
+    means = smoothed(planes, sigma, step)[:, :rows, :columns]
+    seen = means[0]
+    means = means[1:] / seen.clamp_min(1e-6)
+    centre, square = means[0], means[1]
+    pattern, product, power = means[2 : 2 + count], means[2 + count : 2 + 2 * count], means[2 + 2 * count :]
+    return LocalFit(
+        (square - centre**2).clamp_min(0),
+        product - centre * pattern,
+        (power - pattern**2).clamp_min(0),
+        seen.clamp(0.0, 1.0),
+        sigma,
+        step,
+    )
+
+
+def frame_noise(residual: Tensor, brightness: Tensor, weight: Tensor, radius: tuple[float, float]) -> Noise:
+    """Estimate the noise of a frame from what its patterns leave over.
+
+    Parameters
+    ----------
+    residual : tensor, shape (y, x)
+        Image less background and patterns.
+    brightness : tensor, shape (y, x)
+        Background plus patterns, in the unit of the image from its zero of counts.
+    weight : tensor, shape (y, x)
+        How much each pixel counts, 0 to 1: what is neither crystal nor empty is no noise.
+    radius : tuple of float
+        Lowest and highest frequency of the nodes that count, in cycles per px.
+
+    Returns
+    -------
+    Noise
+    """
+    there = torch.nonzero(weight.flatten() > 0).squeeze(1)
+    values = brightness.flatten()[there]
+    there = there[torch.argsort(values)]
+    size = max(1, len(there) // _BRIGHTNESS_BINS)
+    there = there[: len(there) // size * size].reshape(-1, size)
+    counts = weight.flatten()[there].double()
+    count = counts.sum(1)
+    level = (counts * brightness.flatten()[there]).sum(1) / count
+    spread = (counts * residual.flatten()[there] ** 2).sum(1) / count
+    floor, slope = _line(level, spread, count)
+    return Noise(floor, slope, _correlation(residual, weight, radius))
+
+
+def _line(level: Tensor, spread: Tensor, count: Tensor) -> tuple[float, float]:
+    """The line through variances that is positive at all levels."""
+    worth = count
+    total = worth.sum()
+    middle, mean = float((worth * level).sum() / total), float((worth * spread).sum() / total)
+    scatter = float((worth * (level - middle) ** 2).sum())
+    if scatter <= 1e-12 * float(total) * float(level.abs().max() ** 2):
+        return mean, 0.0
+    slope = float((worth * (level - middle) * (spread - mean)).sum()) / scatter
+    lowest = float(level.min())
+    most = (1 - _DARKEST) * mean / max(middle - lowest, 1e-30)
+    slope = min(max(slope, 0.0), most)
+    return mean - slope * middle, slope
+
+
+def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float, float]) -> float:
+    """Mean spectral density within a ring over the mean density, each ring of frequencies by its median."""
+    power = torch.fft.rfft2(residual * weight).abs() ** 2
+    rows = torch.fft.fftfreq(residual.shape[0], device=residual.device)[:, None]
+    columns = torch.fft.rfftfreq(residual.shape[1], device=residual.device)[None]
+    distance = torch.hypot(rows, columns)
+    ring = (distance / 0.5 * _RINGS).long().clamp_max(_RINGS)
+    density = torch.stack([power[ring == k].mean() if bool((ring == k).any()) else power.mean() for k in range(_RINGS)])
+    middle = (torch.arange(_RINGS, device=residual.device) + 0.5) * 0.5 / _RINGS
+    inside = (middle >= radius[0]) & (middle <= radius[1])
+    if not bool(inside.any()):
+        inside = (middle - radius[0]).abs() == (middle - radius[0]).abs().min()
+    return float((density[inside].mean() / power[:, 1:].mean().clamp_min(1e-30)).clamp(0.2, 100.0))
+
+
+def amplitude_std(fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tensor, correlation: float) -> Tensor:
+    """Return the standard deviation of each amplitude of a fit, (lattices, rows, columns).
+
+    Parameters
+    ----------
+    fit : LocalFit
+    patterns, valid : tensors
+        As for :func:`fit_amplitude`.
+    variance : tensor, shape (y, x)
+        Of the noise of each pixel.
+    correlation : float
+        As in :class:`Noise`.
+
+    Notes
+    -----
+    ``s = Σ w (P − P̄) I / Σ w (P − P̄)²`` is linear in the image: ``var s = c Σ w² (P − P̄)² v / (Σ w (P − P̄)²)²``, with
+    v the variance of a pixel and c the correlation.
+    """
+    rows, columns = fit.energy.shape
+    planes = torch.cat([valid[None], valid * patterns])
+    centre = smoothed(planes, fit.sigma, fit.step)[:, :rows, :columns]
+    centre = centre[1:] / centre[0].clamp_min(1e-6)
+    planes = torch.cat([(valid * variance)[None], valid * variance * patterns, valid * variance * patterns**2])
+    means = smoothed(planes, fit.sigma / 2**0.5, fit.step)[:, :rows, :columns]
+    count = len(patterns)
+    plain, once, twice = means[:1], means[1 : 1 + count], means[1 + count :]
+    spread = (twice - 2 * centre * once + centre**2 * plain).clamp_min(0) / (4 * torch.pi * fit.sigma**2)
+    least = _LEAST_CONTRAST * fit.contrast.mean((-2, -1), keepdim=True)
+    contrast = torch.maximum(fit.contrast, least).clamp_min(1e-30)
+    return (correlation * spread).sqrt() / (contrast * fit.seen.clamp_min(1e-6))
+
+
+def row_offsets(residual: Tensor, valid: Tensor, variance: Tensor) -> Tensor:
+    """Return the offset of each row of a scan, (y, 1), shrunk towards 0 by how much of it is chance.
+
+    Parameters
+    ----------
+    residual : tensor, shape (y, x)
+        Image less background and patterns.
+    valid : tensor, shape (y, x)
+    variance : tensor, shape (y, x)
+        Of the noise of each pixel.
+    """
+    count = valid.sum(1, keepdim=True).clamp_min(1.0)
+    mean = (residual * valid).sum(1, keepdim=True) / count
+    chance = (variance * valid).sum(1, keepdim=True) / count**2
+    real = (1 - chance.mean() / mean.square().mean().clamp_min(1e-30)).clamp_min(0)
+    return mean * real

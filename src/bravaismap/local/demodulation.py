@@ -1,0 +1,320 @@
+"""Demodulation: the waves of a lattice near every point of an image, how far they are displaced, and what they predict.
+
+A crystal of averaged motif M that is displaced by u(r) looks like M(r − u(r)) = Σ 2 Re F_k exp 2πi (g_k·r −
+g_k·u(r)), one wave for each pair ±g_k of nodes. Seen through a Gaussian of a few cells, the image times exp(−2πi
+g_k·r) is the local amplitude A_k(r) of each wave. The displacement is where the averaged cell of the neighbourhood
+matches that of the whole crystal best, all nodes together; the structure factors F_k are the mean of the amplitudes
+once it is undone. The predicted pattern has the phases of the neighbourhood and the moduli of the crystal as a whole,
+so that a hole does not have a pattern of its own.
+
+Geometric phase analysis (M. J. Hÿtch, E. Snoeck, R. Kilaas, Ultramicroscopy 74, 131 (1998),
+doi:10.1016/S0304-3991(98)00035-7) reads the same phases of two nodes at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bravaismap.local.smoothing import (
+    bell,
+    convolved_one_by_one,
+    convolved_with_each,
+    grid_length,
+    interpolation,
+    smoothed,
+)
+
+__all__ = ["Demodulated", "Locked", "demodulate", "lattice_nodes", "lock", "locked_basis", "predicted"]
+
+#: Highest frequency of a node, in cycles per px: beyond are read-out noise and aliases.
+_HIGHEST_FREQUENCY = 0.45
+_HIGHEST_ORDER = 6
+#: Nodes are used up to this many times the length of the shortest one.
+_REACH = 3.3
+#: Trial displacements along each vector of the cell, per order of the highest node.
+_TRIALS = 4
+_TURNS = 4
+_NEWTON_STEPS = 3
+#: Power of the coherence with which a place counts for the moduli: they are those of where the crystal is best.
+_BEST = 3.0
+#: A node whose mean wave is within so many standard deviations of nothing is left out.
+_SIGNIFICANT = 3.0
+#: Smallest smoothed share of a place, as a fraction of 1, that it is divided by.
+_LEAST_SHARE = 1e-3
+_TILE = 512
+
+
+@dataclass(frozen=True)
+class Demodulated:
+    """The waves of one lattice, on a grid.
+
+    Attributes
+    ----------
+    basis : tensor, shape (2, 2)
+        In px, rows = vectors (y, x).
+    order : tensor, shape (nodes, 2)
+        Indices (h, k), one of each pair ±.
+    amplitude : tensor, shape (nodes, rows, columns), complex
+    weight : tensor, shape (rows, columns)
+        Smoothed share of the lattice.
+    variance : tensor, shape (rows, columns)
+        Variance of an amplitude (real and imaginary part together) for unit white noise.
+    step : int
+        Pitch of the grid in px; its first point is pixel (0, 0), its last may lie beyond the image.
+    """
+
+    basis: Tensor
+    order: Tensor
+    amplitude: Tensor
+    weight: Tensor
+    variance: Tensor
+    step: int
+
+    @property
+    def frequency(self) -> Tensor:
+        """Reciprocal vectors of the nodes (y, x) in cycles per px, (nodes, 2)."""
+        frequency: Tensor = self.order @ torch.linalg.inv(self.basis).mT
+        return frequency
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A crystal as an averaged cell and where it is displaced to.
+
+    Attributes
+    ----------
+    waves : Demodulated
+    structure : tensor, shape (nodes,), complex
+        Structure factors of the averaged motif, in the unit of the image; 0 where a node holds nothing.
+    shift : tensor, shape (rows, columns, 2)
+        Displacement in fractions of the two vectors of the basis, between 0 and 1: modulo the lattice.
+    covariance : tensor, shape (rows, columns, 2, 2)
+        Of the displacement (y, x), px².
+    coherence : tensor, shape (rows, columns)
+        Amplitude of the averaged motif nearby: 1 in the crystal.
+    """
+
+    waves: Demodulated
+    structure: Tensor
+    shift: Tensor
+    covariance: Tensor
+    coherence: Tensor
+
+
+def lattice_nodes(basis: Tensor, most: int = 18) -> Tensor:
+    """Return the indices of the shortest reciprocal vectors of a lattice, one of each pair ±, (nodes, 2).
+
+    Parameters
+    ----------
+    basis : tensor, shape (2, 2)
+        In px, rows = vectors (y, x).
+    most : int
+    """
+    axis = torch.arange(-_HIGHEST_ORDER, _HIGHEST_ORDER + 1, device=basis.device, dtype=basis.dtype)
+    order = torch.cartesian_prod(axis, axis)
+    order = order[(order[:, 0] > 0) | ((order[:, 0] == 0) & (order[:, 1] > 0))]
+    length = torch.linalg.vector_norm(order @ torch.linalg.inv(basis).mT, dim=-1)
+    near = torch.argsort(length, stable=True)[:most]
+    length = length[near]
+    return order[near[(length < _HIGHEST_FREQUENCY) & (length <= _REACH * length[0])]]
+
+
+def demodulate(image: Tensor, share: Tensor, basis: Tensor, order: Tensor, sigma: float, step: int) -> Demodulated:
+    """Measure the waves of a lattice near every point of a grid.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+        Without its slow background.
+    share : tensor, shape (y, x)
+        How much each pixel belongs to the lattice, 0 to 1; 0 for masked pixels.
+    basis : tensor, shape (2, 2)
+    order : tensor, shape (nodes, 2)
+    sigma : float
+        Standard deviation of the Gaussian in px.
+    step : int
+        Pitch of the grid in px.
+
+    Returns
+    -------
+    Demodulated
+
+    Notes
+    -----
+    ``A_k(r) = Σ w(r' − r) p(r') I(r') exp(−2πi g_k·r') / Σ w(r' − r) p(r')`` with w the Gaussian and p the share: what
+    belongs to another phase, and what lies beyond the edge, does not count.
+    """
+    frequency = order @ torch.linalg.inv(basis).mT
+    kernel = bell(sigma, image)
+    place = torch.arange(len(kernel), device=image.device, dtype=image.dtype) - len(kernel) // 2
+    turn = torch.exp(-2j * torch.pi * frequency[:, :, None] * place)  # (nodes, axis, taps)
+    along = kernel * turn
+    down = torch.cat([along[:, 0].real, along[:, 0].imag])
+    rows = torch.complex(*convolved_with_each((share * image).mT.contiguous(), down, step).chunk(2))
+    amplitude = convolved_one_by_one(rows.mT.contiguous(), along[:, 1], step)
+    weight = smoothed(share, sigma, step).clamp_min(0)
+    for axis, length in ((-2, image.shape[0]), (-1, image.shape[1])):
+        points = step * torch.arange(grid_length(length, step), device=image.device, dtype=image.dtype)
+        start = torch.exp(-2j * torch.pi * frequency[:, axis, None] * points)
+        amplitude = amplitude * (start[:, :, None] if axis == -2 else start[:, None, :])
+    total = weight.clamp_min(_LEAST_SHARE)
+    spread = smoothed(share**2, sigma / 2**0.5, step) / (4 * torch.pi * sigma**2)
+    return Demodulated(basis, order, amplitude / total, weight, spread / total**2, step)
+
+
+def lock(waves: Demodulated, noise: Tensor | None = None) -> Locked:
+    """Find the averaged cell of a crystal and the displacement that matches the neighbourhood of every point with it.
+
+    Parameters
+    ----------
+    waves : Demodulated
+    noise : tensor, shape (nodes,), optional
+        Spectral density of the noise at each node: the variance of a pixel if it is white. 1 when not given; the
+        covariance is then in its unit.
+
+    Returns
+    -------
+    Locked
+
+    Notes
+    -----
+    The displacement maximises ``Σ_k Re[conj(F_k) A_k exp 2πi g_k·u] / S_k``, the log likelihood of the neighbourhood:
+    every node counts by its signal over its noise, no phase is unwrapped, and motifs that hide some of the nodes do no
+    harm. Trial displacements throughout the cell come first, Newton's method after.
+    """
+    amplitude = waves.amplitude.flatten(1)
+    weight = waves.weight.flatten()
+    density = amplitude.real.new_ones(len(amplitude)) if noise is None else noise.to(amplitude.real.dtype)
+    density = density.clamp_min(1e-12 * density.max() + 1e-30)
+    start = int(((amplitude.abs() ** 2 / density[:, None]).sum(0) * weight.clamp_max(1.0)).argmax())
+    structure = amplitude[:, start]
+    shift, coherence = _matched(amplitude, structure, waves.order, density)
+    for _ in range(_TURNS):
+        structure, shown = _averaged(amplitude, shift, coherence, weight, waves)
+        shift, coherence = _matched(amplitude, structure, waves.order, density)
+    structure = torch.where(shown, structure, 0)
+    frequency = 2 * torch.pi * waves.frequency
+    worth = 2 * structure.abs() ** 2 / density
+    information = torch.einsum("k,ki,kj->ij", worth, frequency, frequency)
+    if float(torch.linalg.det(information)) <= 0:
+        information = information + torch.eye(2, device=information.device, dtype=information.dtype) * 1e-30
+    covariance = torch.linalg.pinv(information) * waves.variance[..., None, None]
+    shape = waves.weight.shape
+    return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape))
+
+
+def _matched(amplitude: Tensor, structure: Tensor, order: Tensor, density: Tensor) -> tuple[Tensor, Tensor]:
+    """Displacement in fractions of the cell (places, 2), and the amplitude of the averaged motif there (places,)."""
+    product = structure.conj()[:, None] * amplitude / density[:, None]
+    trials = _TRIALS * max(1, int(order.abs().max()))
+    axis = torch.arange(trials, device=order.device, dtype=order.dtype) / trials
+    tried = torch.cartesian_prod(axis, axis)
+    score = (torch.exp(2j * torch.pi * (tried @ order.mT)).to(product.dtype) @ product).real
+    shift = tried[score.argmax(0)]
+    turn = 2 * torch.pi * order
+    for _ in range(_NEWTON_STEPS):
+        aligned = product * torch.exp(1j * (turn @ shift.mT))
+        slope = torch.einsum("ki,kr->ri", turn, aligned.imag)
+        curve = torch.einsum("ki,kj,kr->rij", turn, turn, aligned.abs())
+        curve = curve + 1e-6 * curve.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] * torch.eye(
+            2, device=order.device, dtype=order.dtype
+        )
+        curve = curve + 1e-30 * torch.eye(2, device=order.device, dtype=order.dtype)
+        shift = shift - torch.linalg.solve_ex(curve, slope)[0].clamp(-0.5 / trials, 0.5 / trials)
+    power = (structure.abs() ** 2 / density).sum().clamp_min(1e-30)
+    aligned = product * torch.exp(1j * (turn @ shift.mT))
+    return shift % 1.0, aligned.real.sum(0) / power
+
+
+def _averaged(
+    amplitude: Tensor, shift: Tensor, coherence: Tensor, weight: Tensor, waves: Demodulated
+) -> tuple[Tensor, Tensor]:
+    """Structure factors once the displacement is undone, and which of them are there at all."""
+    aligned = amplitude * torch.exp(2j * torch.pi * (waves.order @ shift.mT))
+    count = weight * (coherence / coherence.max().clamp_min(1e-30)).clamp(0.0, 1.0) ** _BEST
+    total = count.sum().clamp_min(1e-30)
+    mean = (aligned * count).sum(-1) / total
+    scatter = ((aligned - mean[:, None]).abs() ** 2 * count).sum(-1) / total
+    # places of the grid overlap: those that are independent are the ones a Gaussian apart
+    area = 1 / waves.variance.flatten().clamp_min(1e-30)
+    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / area.median()).clamp_min(1.0)
+    return mean, mean.abs() ** 2 > _SIGNIFICANT**2 * scatter / independent
+
+
+def locked_basis(locked: Locked) -> Tensor:
+    """Return the basis of a lattice after its displacement was looked at: the mean strain and rotation go into it.
+
+    Parameters
+    ----------
+    locked : Locked
+
+    Returns
+    -------
+    tensor, shape (2, 2)
+        In px, rows = vectors (y, x).
+    """
+    strength = locked.waves.weight * locked.coherence.clamp(0.0, 1.0)
+    gradient = []
+    for axis in (0, 1):
+        count = locked.shift.shape[axis]
+        if count < 2:
+            gradient.append(locked.shift.new_zeros(2))
+            continue
+        change = torch.diff(locked.shift, dim=axis)
+        change = change - change.round()
+        both = strength.narrow(axis, 0, count - 1) * strength.narrow(axis, 1, count - 1)
+        both = both**2
+        gradient.append((change * both[..., None]).sum((0, 1)) / both.sum().clamp_min(1e-30) / locked.waves.step)
+    refined: Tensor = torch.linalg.inv(torch.linalg.inv(locked.waves.basis) - torch.stack(gradient))
+    return refined
+
+
+def predicted(locked: Locked, shape: tuple[int, int]) -> Tensor:
+    """Return the pattern that the crystal predicts at every pixel of an image, if it were there.
+
+    Parameters
+    ----------
+    locked : Locked
+    shape : tuple of int
+        Of the image (y, x).
+
+    Returns
+    -------
+    tensor, shape (y, x)
+        Of mean 0 over a cell, in the unit of the image.
+    """
+    shown = locked.structure.abs() > 0
+    order, frequency = locked.waves.order[shown], locked.waves.frequency[shown]
+    field = locked.structure[shown, None, None] * torch.exp(
+        -2j * torch.pi * torch.einsum("ki,yxi->kyx", order, locked.shift)
+    )
+    real = locked.shift
+    pattern = real.new_zeros(shape)
+    for top in range(0, shape[0], _TILE):
+        for left in range(0, shape[1], _TILE):
+            rows = torch.arange(top, min(top + _TILE, shape[0]), device=real.device, dtype=real.dtype)
+            columns = torch.arange(left, min(left + _TILE, shape[1]), device=real.device, dtype=real.dtype)
+            pattern[top : top + len(rows), left : left + len(columns)] = _tile(
+                field, frequency, rows, columns, locked.waves.step
+            )
+    return pattern
+
+
+def _tile(field: Tensor, frequency: Tensor, rows: Tensor, columns: Tensor, step: int) -> Tensor:
+    """The pattern on a part of the image: interpolated waves, summed over the nodes, as one matrix product."""
+    sides = []
+    for axis, places in ((0, rows), (1, columns)):
+        count = field.shape[1 + axis]
+        first = max(0, int(places[0]) // step - 1)
+        last = min(count, int(places[-1]) // step + 3)
+        matrix = interpolation(places - first * step, step, last - first)
+        wave = torch.exp(2j * torch.pi * frequency[:, axis, None] * places)
+        sides.append(wave[..., None] * matrix)
+        field = field.narrow(1 + axis, first, last - first)
+    left = sides[0] @ field  # (nodes, y, columns of the grid)
+    left = left.transpose(0, 1).flatten(1)
+    right = sides[1].transpose(1, 2).flatten(0, 1)  # (nodes × columns of the grid, x)
+    return 2 * (left.real @ right.real - left.imag @ right.imag)

@@ -1,0 +1,263 @@
+"""Lattices of a frame: the cells of its windows gathered into the few that are different, and followed through a movie.
+
+Two bases are of one lattice if a change of basis makes one of them the other but for a small strain and rotation: with
+A and B the bases and M = A B⁻¹ rounded to whole numbers, det M = ±1, that is the X of A X = M B. Rotations by the
+symmetry of the lattice are such changes of basis too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.errors import InputError
+from bravaismap.lattice import reduce_basis
+
+__all__ = ["FrameLattices", "followed", "gathered_lattices", "matched"]
+
+Floats = NDArray[np.floating]
+
+#: Largest strain and rotation (radians) between two versions of one lattice: strained, distorted by the scan, turned
+#: within a grain. Grains that are turned by more than 3° are two lattices.
+_STRAIN, _ROTATION = 0.04, np.deg2rad(3.0)
+#: Standard errors by which they may differ as well.
+_ERRORS = 3.0
+#: Least share of the windows with a lattice that must show one, and least number.
+_LEAST_SHARE, _FEWEST = 0.03, 2
+_ROUNDS = 3
+#: A lattice of so much fewer windows is taken for the larger one, badly measured, if it is so many times as far off.
+_MINOR, _WIDER = 0.2, 2.5
+#: Largest strain of a lattice of windows across a boundary against the lattices on both sides, and cells of theirs that
+#: its own may hold: coincidence lattices up to Σ5 of square and Σ7 of hexagonal grains.
+_COMMON_STRAIN, _MOST_CELLS = 0.03, 7
+
+
+@dataclass(frozen=True)
+class FrameLattices:
+    """The lattices of a frame, the one of most windows first.
+
+    Attributes
+    ----------
+    basis : array, shape (n, 2, 2)
+        Mean reduced basis in px, rows = vectors (y, x).
+    covariance : array, shape (n, 4, 4)
+        Of the flattened mean basis, px²: the scatter among the windows over their number, no less than what the windows
+        say of themselves.
+    probability : array, shape (n, 6)
+        Mean probability of each class over the windows, in the order of :data:`~bravaismap.conventions.CLASSES`.
+    share : array, shape (n,)
+        Of the windows with a lattice.
+    window : int array, shape (windows,)
+        Which lattice each window shows; −1 for none.
+    """
+
+    basis: Floats
+    covariance: Floats
+    probability: Floats
+    share: Floats
+    window: NDArray[np.int64]
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """Class of each lattice, (n,): a place in :data:`~bravaismap.conventions.CLASSES`, never that of none."""
+        return np.asarray(np.delete(self.probability, CLASSES.index(NONE), axis=-1).argmax(-1))
+
+
+def matched(reference: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
+    """Bring bases as close to a reference as a change of basis can.
+
+    Parameters
+    ----------
+    reference : array, shape (2, 2)
+        Reduced, rows = vectors.
+    basis : array, shape (..., 2, 2)
+
+    Returns
+    -------
+    change : array, shape (..., 2, 2)
+        Whole numbers; ``change @ basis`` is closest to the reference.
+    strain, rotation : arrays, shape (...)
+        Largest principal strain between them, and angle in radians; infinite if no change of basis brings them close.
+    """
+    change = np.rint(reference @ np.linalg.inv(basis))
+    unimodular = np.abs(np.abs(np.linalg.det(change)) - 1) < 0.5
+    change = np.where(unimodular[..., None, None], change, np.eye(2))
+    deformation = np.linalg.inv(reference) @ change @ basis
+    size = np.linalg.svd(deformation, compute_uv=False)
+    turn = np.arctan2(deformation[..., 0, 1] - deformation[..., 1, 0], deformation[..., 0, 0] + deformation[..., 1, 1])
+    proper = unimodular & (np.linalg.det(deformation) > 0)
+    strain = np.where(proper, np.abs(size - 1).max(-1), np.inf)
+    return change, strain, np.where(proper, np.abs(turn), np.inf)
+
+
+def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) -> FrameLattices:
+    """Gather the cells of the windows of a frame into the lattices that are different.
+
+    Parameters
+    ----------
+    basis : array, shape (windows, 2, 2)
+        In px, rows = vectors (y, x); windows with NaN do not count.
+    covariance : array, shape (windows, 4, 4)
+        Of the flattened basis.
+    probability : array, shape (windows, 6)
+        In the order of :data:`~bravaismap.conventions.CLASSES`; a window counts by its probability of any lattice.
+
+    Returns
+    -------
+    FrameLattices
+        None at all (n = 0) if no window shows a lattice.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    basis, covariance, probability = (np.asarray(v, float) for v in (basis, covariance, probability))
+    if not (basis.shape[1:] == (2, 2) and covariance.shape == (len(basis), 4, 4) and len(probability) == len(basis)):
+        raise InputError(
+            f"bases {basis.shape}, covariances {covariance.shape} and probabilities {probability.shape} were given; "
+            "expected (windows, 2, 2), (windows, 4, 4) and (windows, 6)"
+        )
+    window = np.full(len(basis), -1)
+    none = probability[:, CLASSES.index(NONE)]
+    finite = np.isfinite(basis).all((1, 2)) & np.isfinite(covariance).all((1, 2)) & np.isfinite(none)
+    shown = np.flatnonzero(finite)
+    shown = shown[none[shown] < 0.5]
+    shown = shown[np.abs(np.linalg.det(basis[shown])) > 1e-9]
+    if len(shown) == 0:
+        return FrameLattices(np.empty((0, 2, 2)), np.empty((0, 4, 4)), np.empty((0, len(CLASSES))), np.empty(0), window)
+    cells = reduce_basis(basis[shown])
+    error = np.sqrt(np.trace(covariance[shown], axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(cells)))
+    weight = 1 - none[shown]
+    member = _clusters(cells, error, weight)
+    count = np.bincount(member[member >= 0], minlength=1)
+    kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= max(_FEWEST, _LEAST_SHARE * len(shown))]
+    kept = kept or [int(count.argmax())]
+    rows = [_mean(cells, covariance[shown], weight, np.flatnonzero(member == k)) for k in kept]
+    places = _own([r[0] for r in rows], [int(count[k]) for k in kept])
+    rows, kept = [rows[i] for i in places], [kept[i] for i in places]
+    for number, k in enumerate(kept):
+        window[shown[member == k]] = number
+    classes = np.stack([np.average(probability[shown[member == k]], axis=0) for k in kept])
+    share = np.array([weight[member == k].sum() for k in kept]) / weight.sum()
+    return FrameLattices(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]), classes, share, window)
+
+
+def _own(centres: list[Floats], count: list[int]) -> list[int]:
+    """Which lattices, the largest first, are neither a worse version of a larger one nor two of them seen at once."""
+    own: list[int] = []
+    for i, centre in enumerate(centres):
+        minor = False
+        for j in own:
+            _, strain, rotation = matched(centres[j], centre)
+            near = strain < _WIDER * _STRAIN and rotation < _WIDER * _ROTATION
+            minor |= bool(near and count[i] < _MINOR * count[j])
+        if not minor:
+            own.append(i)
+    # a window across a boundary shows the nodes of both sides: those of a lattice that both contain
+    return [i for i in own if sum(_contains(centres[j], centres[i]) for j in own if j != i) < 2]
+
+
+def _contains(finer: Floats, coarser: Floats) -> bool:
+    """Whether all points of the coarser lattice are points of the finer one, and these are more."""
+    change = np.rint(coarser @ np.linalg.inv(finer))
+    cells = abs(np.linalg.det(change))
+    if not 1.5 < cells < _MOST_CELLS + 0.5:
+        return False
+    deformation = np.linalg.inv(coarser) @ change @ finer
+    return bool(np.abs(deformation - np.eye(2)).max() < _COMMON_STRAIN)
+
+
+def _near(reference: Floats, cells: Floats, error: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    change, strain, rotation = matched(reference, cells)
+    near = (strain < np.maximum(_STRAIN, _ERRORS * error)) & (rotation < np.maximum(_ROTATION, _ERRORS * error))
+    return near, np.asarray(change @ cells)
+
+
+def _clusters(cells: Floats, error: Floats, weight: Floats) -> NDArray[np.int64]:
+    """Number of the cluster of each cell: the best measured one gathers what is like it, then the next."""
+    member = np.full(len(cells), -1)
+    error = np.minimum(error, 0.03)
+    number = 0
+    while (member < 0).any():
+        left = np.flatnonzero(member < 0)
+        worth = np.array(
+            [(_near(cells[i], cells[left], error[left])[0] * weight[left]).sum() for i in _best(left, error)]
+        )
+        centre = reduce_basis(cells[_best(left, error)[int(worth.argmax())]])
+        for _ in range(_ROUNDS):
+            near, moved = _near(centre, cells[left], error[left])
+            if not near.any():
+                break
+            centre = reduce_basis(np.average(moved[near], axis=0, weights=weight[left][near]))
+        near, _ = _near(centre, cells[left], error[left])
+        near[np.argmin(error[left])] |= not near.any()
+        member[left[near]] = number
+        number += 1
+    return member
+
+
+def _best(left: NDArray[np.int64], error: Floats, most: int = 24) -> NDArray[np.int64]:
+    """Cells that are tried as the middle of a cluster: the best measured ones, spread over all."""
+    ranked = left[np.argsort(error[left], kind="stable")]
+    return np.asarray(ranked[:: max(1, len(ranked) // most)])
+
+
+def _mean(cells: Floats, covariance: Floats, weight: Floats, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Mean basis of a cluster and its covariance."""
+    centre = reduce_basis(cells[rows[0]])
+    for _ in range(_ROUNDS):
+        change = matched(centre, cells[rows])[0]
+        moved = change @ cells[rows]
+        mean = np.average(moved, axis=0, weights=weight[rows])
+        centre = reduce_basis(mean)
+    change = matched(centre, cells[rows])[0]
+    moved = (change @ cells[rows]).reshape(-1, 4)
+    weights = weight[rows] / weight[rows].sum()
+    mean = weights @ moved
+    scatter = np.einsum("n,ni,nj->ij", weights, moved - mean, moved - mean)
+    wide = np.kron(change, np.eye(2)) if change.ndim == 2 else np.stack([np.kron(c, np.eye(2)) for c in change])
+    own = np.einsum("n,nij,njk,nlk->il", weights**2, wide, covariance[rows], wide)
+    total = scatter * (weights**2).sum()
+    return mean.reshape(2, 2), total if np.trace(total) > np.trace(own) else own
+
+
+def followed(frames: Sequence[FrameLattices]) -> list[NDArray[np.int64]]:
+    """Number the lattices of a movie so that a grain keeps its number.
+
+    Parameters
+    ----------
+    frames : sequence of FrameLattices
+
+    Returns
+    -------
+    list of int array
+        For each frame the number of each of its lattices, from 0 in the order of their appearance. A grain that is lost
+        for some frames and comes back keeps its number; two lattices of a frame never share one.
+    """
+    last: list[Floats] = []
+    numbers = []
+    for frame in frames:
+        own = np.full(len(frame.basis), -1)
+        pairs = []
+        for old, reference in enumerate(last):
+            for new, basis in enumerate(frame.basis):
+                _, strain, rotation = matched(reference, basis)
+                if strain < _STRAIN and rotation < _ROTATION:
+                    pairs.append((float(np.hypot(strain / _STRAIN, rotation / _ROTATION)), old, new))
+        taken: set[int] = set()
+        for _, old, new in sorted(pairs):
+            if own[new] < 0 and old not in taken:
+                own[new] = old
+                taken.add(old)
+        for unseen in np.flatnonzero(own < 0):
+            own[unseen] = len(last)
+            last.append(frame.basis[unseen])
+        for new, number in enumerate(own):
+            last[number] = reduce_basis(frame.basis[new])
+        numbers.append(own)
+    return numbers

@@ -1,0 +1,120 @@
+"""Phases: to which lattice each pixel belongs, or to none, as calibrated probabilities.
+
+Each lattice says what the neighbourhood of a pixel should look like; `none` says that it is even. What is left over,
+in a Gaussian of less than half a cell, is compared with the noise. A misfit beyond what is usual in the frame counts by
+its logarithm only: nobody knows the variance of what is not noise, be it a distorted cell or amorphous matter.
+
+How probable a lattice is beforehand is the mixture of phases nearby, which the evidence itself determines
+(expectation–maximisation in a Gaussian of one and a half cells, weighed against the mixture of the whole frame).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bravaismap.local.amplitude import LocalFit
+from bravaismap.local.smoothing import smoothed
+
+__all__ = ["NEIGHBOURHOOD", "log_likelihood", "phase_probability"]
+
+#: Independent values that describe what is no noise in the Gaussian of a fit: the place, height and width of an atom.
+_MISFIT_FREEDOM = 4.0
+#: By how much more a misfit counts against a lattice than against none: what departs from it is rare in a crystal. With
+#: this the areas of grains beside amorphous matter are unbiased.
+_MISFIT_IN_CRYSTAL = 0.5
+#: Scatter of what is left over, in standard deviations, that is usual.
+_USUAL = 1.0
+#: Median absolute deviation of a normal variable over its standard deviation.
+_MAD = 0.6745
+#: Share of points whose evidence misleads: none says more than the odds of this.
+_MISLEADING = 0.003
+#: Standard deviation, in cells, of the neighbourhood whose mixture is the prior of a pixel.
+NEIGHBOURHOOD = 1.5
+#: Standard deviation, in cells, with which a boundary is placed between two atoms.
+_BOUNDARY = 0.15
+#: What the mixture of the whole frame counts for against the neighbourhood, in independent points.
+_FRAME_COUNTS = 1.0
+_ROUNDS = 8
+#: Smallest share of a phase in the frame, so that none is ruled out.
+_LEAST_SHARE = 1e-4
+#: The exponential of less is nothing, and a subnormal, with which processors are slow.
+_SMALLEST_EXPONENT = -60.0
+
+
+def log_likelihood(
+    fit: LocalFit, variance: Tensor, freedom: float, level: Tensor | None = None, substituted: Tensor | None = None
+) -> Tensor:
+    """Return the log likelihood of each lattice, and of none last, at every point of a grid.
+
+    Parameters
+    ----------
+    fit : LocalFit
+    variance : tensor, shape (rows, columns)
+        Of the noise.
+    freedom : float
+        Independent values of the noise in the Gaussian of the fit.
+    level, substituted : tensors, shape (lattices, rows, columns), optional
+        Amplitude of another atom, and the probability that the site nearby holds one; all atoms are the usual ones when
+        not given.
+
+    Returns
+    -------
+    tensor, shape (lattices + 1, rows, columns)
+        ``−½ [ν min(x, u) + ν′ ln(1 + (x − u)₊ ν / ν′)]`` with x what is left over, in units of the noise's variance, u
+        what is usual in the frame, ν the freedom of the noise and ν′ that of what is no noise.
+    """
+    ratio = fit.residual(1.0) / variance
+    even = fit.energy / variance
+    least = torch.minimum(even, ratio.amin(0))
+    middle = least.median()
+    usual = middle + _USUAL / _MAD * (least - middle).abs().median()
+    none = _penalty(even, usual, freedom, _MISFIT_FREEDOM)
+    crystal = _penalty(ratio, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
+    if level is not None and substituted is not None:
+        other = _penalty(fit.residual(level) / variance, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
+        share = substituted.clamp(1e-6, 1 - 1e-6)
+        crystal = torch.logaddexp(crystal + torch.log1p(-share), other + share.log())
+    return torch.cat([crystal, none[None]])
+
+
+def _penalty(ratio: Tensor, usual: Tensor, freedom: float, misfit: float) -> Tensor:
+    beyond = torch.log1p((ratio - usual).clamp_min(0) * (freedom / misfit))
+    return -0.5 * (freedom * torch.minimum(ratio, usual) + misfit * beyond)
+
+
+def phase_probability(logarithm: Tensor, seen: Tensor, cell: float, independent: float) -> Tensor:
+    """Return the probability of each phase at every point of a grid.
+
+    Parameters
+    ----------
+    logarithm : tensor, shape (phases, rows, columns)
+        Log likelihoods.
+    seen : tensor, shape (rows, columns)
+        How much of each point's neighbourhood is valid, 0 to 1.
+    cell : float
+        Side of a cell in points of the grid.
+    independent : float
+        Independent points per cell.
+
+    Returns
+    -------
+    tensor, shape (phases, rows, columns)
+    """
+    phases = len(logarithm)
+    relative = _normalised((logarithm - logarithm.amax(0)).clamp_min(_SMALLEST_EXPONENT).exp())
+    relative = relative + _MISLEADING / phases
+    weight = smoothed(seen, NEIGHBOURHOOD * cell).clamp_min(1e-6)
+    gathered = 4 * torch.pi * NEIGHBOURHOOD**2 * independent
+    prior = logarithm.new_full((phases, 1, 1), 1 / phases)
+    for _ in range(_ROUNDS):
+        probability = _normalised(relative * prior) * seen
+        frame = probability.sum((1, 2), keepdim=True) / seen.sum().clamp_min(1e-6)
+        nearby = smoothed(probability, NEIGHBOURHOOD * cell) / weight
+        prior = _normalised(gathered * nearby.clamp_min(0) + _FRAME_COUNTS * frame.clamp_min(_LEAST_SHARE))
+    probability = _normalised(relative * prior)
+    return _normalised(smoothed(probability * seen, _BOUNDARY * cell).clamp_min(0))
+
+
+def _normalised(values: Tensor) -> Tensor:
+    return values / values.sum(0, keepdim=True).clamp_min(1e-30)

@@ -1,0 +1,154 @@
+"""The figure of a pixel map: the phase of every pixel of a frame on its image, with the share of each class.
+
+The conventions are those of :mod:`bravaismap.show.axes`. Several lattices, such as those of grains, have lines between
+them, and each carries its number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from bravaismap.conventions import NONE, NOT_MEASURED, display_name
+from bravaismap.errors import InputError
+from bravaismap.movie import as_movie
+from bravaismap.result.phase_map import percent
+from bravaismap.show.axes import (
+    HATCHING,
+    SMALL_TEXT,
+    TEXT,
+    class_colors,
+    draw_image,
+    figure_for_maps,
+    frame_number,
+    frame_of,
+    label_axes,
+    scale_bar,
+    sized,
+    stamp,
+)
+
+__all__ = ["plot_pixels"]
+
+#: Opacity of the colour of a lattice and of none on an image: what is none is to be seen at a glance, and so are atoms.
+_LATTICE_ALPHA, _NONE_ALPHA = 0.38, 0.6
+#: What the legend leaves out, as a share of the frame, unless it is none.
+_LEAST_SHARE = 0.0005
+#: Share of the frame from which on a grain carries its number.
+_NUMBERED = 0.01
+
+
+def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None) -> Figure:
+    """Draw the phase of every pixel of a frame, to the edge of the frame, with the share ± σ of each class.
+
+    Parameters
+    ----------
+    pixels : Dataset
+        Of :func:`~bravaismap.pixel_map`.
+    time : int
+        Which of its frames.
+    image : array (y, x) or movie (time, y, x), optional
+        The frame, or as many frames as the map has: drawn beside the map and under it.
+    """
+    index = frame_number(pixels, time)
+    view = pixels.rename(py="y", px="x", phase="label")
+    names = [str(name) for name in pixels["lattice"].values]
+    colors = class_colors(names)
+    frame = None if image is None else _frame(image, view, index)
+    panels = 1 if frame is None else 2
+    figure = figure_for_maps(view, 1, panels, below=0.4)
+    axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
+    if frame is not None:
+        for ax in axes:
+            draw_image(ax, frame)
+        axes[0].set_title("image")
+    phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
+    alphas = [1.0] * len(names) if frame is None else [_NONE_ALPHA if n == NONE else _LATTICE_ALPHA for n in names]
+    table = [to_rgba(color, alpha) for color, alpha in zip(colors.values(), alphas, strict=True)]
+    missing = _draw(axes[-1], view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
+    _draw_grains(axes[-1], view, domain, phase)
+    _, length = scale_bar(axes[-1], view)
+    length.set(size=TEXT)
+    axes[-1].set_title(stamp(view, index))
+    for ax in axes:
+        label_axes(ax, view, left=ax is axes[0])
+    handles = _handles(pixels.isel(time=index), colors)
+    if missing:
+        handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
+    figure.legend(handles=handles, loc="outside lower center", ncols=1 + panels, fontsize=SMALL_TEXT, frameon=False)
+    return sized(figure)
+
+
+def _frame(image: Any, view: xr.Dataset, index: int) -> xr.DataArray:
+    """Return the frame with coordinates in the unit of the map; those of the image may be in another."""
+    if np.ndim(image) == 3:
+        if len(image) != view.sizes["time"]:
+            raise InputError(
+                f"{len(image)} images were given for a map of {view.sizes['time']} frames; give one for each frame"
+            )
+        image = image[index]
+    if np.shape(image) != tuple(view.attrs["frame_size"]):
+        raise InputError(f"an image of {np.shape(image)} was given; expected {tuple(view.attrs['frame_size'])}")
+    return frame_of(as_movie(np.asarray(image), pixel_size=view.attrs.get("pixel_size_nm")))
+
+
+def _extent(view: xr.Dataset) -> tuple[float, float, float, float]:
+    """Return the edges of the frame: left, right, bottom, top."""
+    size = view.attrs.get("pixel_size_nm") or 1.0
+    height, width = view.attrs["frame_size"]
+    return -0.5 * size, (width - 0.5) * size, (height - 0.5) * size, -0.5 * size
+
+
+def _at_every_pixel(view: xr.Dataset, field: NDArray[Any]) -> NDArray[Any]:
+    """Return a field of the grid at every pixel of the frame, each as the nearest point of the grid."""
+    nearest = [
+        np.minimum((np.arange(length) + view.attrs["pixel_step"] // 2) // view.attrs["pixel_step"], count - 1)
+        for length, count in zip(view.attrs["frame_size"], field.shape[:2], strict=True)
+    ]
+    return np.asarray(field[np.ix_(*nearest)])
+
+
+def _draw(ax: Axes, view: xr.Dataset, colors: NDArray[Any], unknown: NDArray[np.bool_]) -> bool:
+    """Draw the colours of a frame, hatch what was not measured, and return whether there is any."""
+    missing = bool(unknown.any() and not unknown.all())
+    if missing:
+        ax.patch.set(**HATCHING)  # shows through
+    ax.imshow(_at_every_pixel(view, colors), extent=_extent(view), interpolation="nearest")
+    return missing
+
+
+def _draw_grains(ax: Axes, view: xr.Dataset, domain: NDArray[Any], phase: NDArray[Any]) -> None:
+    """Draw lines around grains, and the numbers of the larger ones where there are several."""
+    y, x = (np.asarray(view[dim].values, float) for dim in ("y", "x"))
+    numbers, counts = np.unique(domain[domain >= 0], return_counts=True)
+    for number in numbers:
+        inside = domain == number
+        if min(inside.shape) > 1 and not inside.all():
+            ax.contour(x, y, inside.astype(float), levels=[0.5], colors="white", linewidths=0.8)
+    large = numbers[counts >= _NUMBERED * max((phase >= 0).sum(), 1)]
+    for number in large if len(large) > 1 else ():
+        depth = distance_transform_edt(np.pad(domain == number, 1))[1:-1, 1:-1]
+        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+        text = ax.text(x[column], y[row], f"{number}", color="white", ha="center", va="center", size=SMALL_TEXT)
+        text.set_path_effects([withStroke(linewidth=2, foreground="black")])
+    left, right, bottom, top = _extent(view)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.set_aspect("equal")
+
+
+def _handles(frame: xr.Dataset, colors: dict[str, str]) -> list[Patch]:
+    shares, spreads = frame["area_fraction"].values, frame["area_fraction_std"].values
+    return [
+        Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(name)} {percent(float(share), float(spread))}")
+        for (name, color), share, spread in zip(colors.items(), shares, spreads, strict=True)
+        if share >= _LEAST_SHARE or (name == NONE and np.isfinite(share))
+    ]

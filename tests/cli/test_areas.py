@@ -1,0 +1,67 @@
+"""Areas on the command line: from a movie of a crystal with a void to its table, figures and file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bravaismap as bm
+from bravaismap.lattice.basis import basis_from_cell
+
+Run = Callable[..., "object"]
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory, crystal: Callable[..., np.ndarray]) -> Path:
+    """Write two frames of 128 px of a square lattice; the second has a void of a radius of 32 px."""
+    path = tmp_path_factory.mktemp("void") / "void.npy"
+    image = crystal((128, 128), basis_from_cell(9.0, 9.0, np.pi / 2, 0.2), 1.6)
+    y, x = np.mgrid[:128, :128]
+    frames = np.stack([image, image * (np.hypot(y - 64, x - 60) > 32)])
+    np.save(path, np.random.default_rng(2).poisson(30 * frames + 3).astype(np.float32))
+    return path
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
+    store, folder = tmp_path / "void.zarr", tmp_path / "areas"
+    mapped = run("map", movie, "-o", store, "--window", 64, "--pixel-size", 0.03, "--frame-time", 2)
+    assert mapped.code == 0, mapped.err
+    done = run("export", store, "--areas", "--movie", movie, "-o", folder)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "areas.csv", "pixels.nc", "pixels_0000.png", "pixels_0001.png",
+    ]  # fmt: skip
+    pixels = bm.pixel_map(bm.open_result(store), np.load(movie))
+    with (folder / "areas.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "frame", "time_s", "class", "area_fraction", "area_fraction_std", "mean_probability", "mean_probability_std",
+    ]  # fmt: skip
+    void = [row for row in rows if row["class"] == "none"]
+    assert [(row["frame"], float(row["time_s"])) for row in void] == [("0", 0), ("1", 2)]
+    true = np.pi * 32**2 / 128**2
+    assert float(void[0]["area_fraction"]) < 0.01
+    assert float(void[1]["area_fraction"]) == pytest.approx(true, abs=0.015)
+    fractions = bm.open_result(store)["fraction"].sel(lattice="none").values
+    np.testing.assert_allclose([float(row["mean_probability"]) for row in void], fractions)
+    areas = pixels["area_fraction"].sel(lattice="none").values
+    np.testing.assert_allclose([float(row["area_fraction"]) for row in void], areas, rtol=1e-5)
+    line = next(line for line in done.out.splitlines() if line.startswith("none"))
+    assert f"{100 * areas[1]:.1f} ± " in line
+    assert f"{100 * fractions[1]:.1f} ± " in line
+    assert "area at 0 s" in done.out
+    assert "area at 2 s" in done.out
+    with xr.open_dataset(folder / "pixels.nc", engine="h5netcdf") as saved:
+        np.testing.assert_array_equal(saved["phase"], pixels["phase"])
+        np.testing.assert_array_equal(saved["domain"], pixels["domain"])
+        assert json.loads(saved.attrs["run_card"])["pixel_step"] == pixels.attrs["pixel_step"]
+        assert saved["phase"].attrs["flag_meanings"].split() == pixels["lattice"].values.tolist()
+    run("export", store, "--areas").refused("--areas", "--movie")
+    run("export", store, "--areas", "--movie", movie, "--crop", "0:100,0:100").refused("the one that was mapped")

@@ -1,0 +1,233 @@
+"""Pixels of a frame: phases, areas, sites, strain, on images whose truth is known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from bravaismap.errors import InputError
+from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.local.area import area_fraction
+from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
+from bravaismap.local.tracks import followed_sites, frame_sites, site_events
+from bravaismap.simulate.crystal import gaussian_atoms
+
+A, SIZE = 10.0, 192
+
+
+def hexagon(turn: float) -> np.ndarray:
+    return basis_from_cell(A, A, np.pi / 3, turn)
+
+
+def square(turn: float) -> np.ndarray:
+    return basis_from_cell(A, A, np.pi / 2, turn)
+
+
+def sites(basis: np.ndarray, size: int = SIZE) -> np.ndarray:
+    steps = np.stack(np.meshgrid(*2 * [np.arange(-60, 60)], indexing="ij"), -1).reshape(-1, 2)
+    places = steps @ basis + size / 2 + [0.3, 0.7]
+    return places[((places > -A) & (places < size + A)).all(1)]
+
+
+def drawn(places: np.ndarray, height: np.ndarray | float = 1.0, size: int = SIZE) -> np.ndarray:
+    count = len(places)
+    return gaussian_atoms(places, np.broadcast_to(height, count), np.full(count, 0.17 * A), (size, size)).astype(float)
+
+
+def counted(image: np.ndarray, counts: float = 20.0, seed: int = 0) -> torch.Tensor:
+    noisy = np.random.default_rng(seed).poisson(counts * np.maximum(image, 0) + 0.1 * counts)
+    return torch.from_numpy(noisy.astype(np.float32))
+
+
+def bases(*values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(values).astype(np.float32))
+
+
+@cache
+def mosaic(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Two grains of one lattice, another lattice, and a void."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    truth = np.where(x < 90, 0, np.where(y < 100, 1, 2))
+    truth[np.hypot(y - 110, x - 80) < 30] = 3
+    lattices = [hexagon(0.1), hexagon(0.5), square(0.3)]
+    total = np.zeros((SIZE, SIZE))
+    for number, basis in enumerate(lattices):
+        places = sites(basis)
+        inside = np.clip(np.rint(places).astype(int), 0, SIZE - 1)
+        total += drawn(places[truth[inside[:, 0], inside[:, 1]] == number])
+    return counted(total, seed=seed), bases(*lattices), truth
+
+
+@cache
+def mapped() -> PixelPhases:
+    image, lattices, _ = mosaic()
+    return pixel_phases(image, lattices)
+
+
+def right(pixels: PixelPhases, truth: np.ndarray) -> float:
+    return float((pixels.at_every_pixel(pixels.probability).argmax(0).numpy() == truth).mean())
+
+
+def test_grains_phases_and_void_are_told_apart_and_their_areas_measured() -> None:
+    _, _, truth = mosaic()
+    pixels = mapped()
+    assert right(pixels, truth) > 0.965  # small regions with long boundaries
+    found = area_fraction(pixels.probability, pixels.seen, torch.arange(4), 4, pixels.cell, pixels.fine, pixels.step)
+    true = np.bincount(truth.ravel()) / truth.size
+    np.testing.assert_allclose(found.fraction.numpy(), true, atol=0.012)
+    assert (np.abs(found.fraction.numpy() - true) < 3 * found.fraction_std.numpy()).all()
+    assert float(found.fraction.sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_probabilities_are_calibrated() -> None:
+    _, _, truth = mosaic()
+    probability = mapped().at_every_pixel(mapped().probability).numpy()
+    sure = probability.max(0)
+    correct = probability.argmax(0) == truth
+    for low, high in ((0.6, 0.8), (0.8, 0.95), (0.95, 1.01)):
+        rows = (sure >= low) & (sure < high)
+        assert correct[rows].mean() == pytest.approx(sure[rows].mean(), abs=0.13)
+
+
+@pytest.mark.parametrize("change", ["turned", "brighter", "offset rows", "background", "translated"])
+def test_what_is_no_structure_changes_nothing(change: str) -> None:
+    image, lattices, truth = mosaic()
+    y = torch.arange(SIZE, dtype=torch.float32)
+    if change == "turned":
+        image, truth = image.mT.flip(0).contiguous(), np.flip(truth.T, 0)
+        x_to_y = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+        lattices = lattices @ x_to_y
+    elif change == "brighter":
+        image = 7 * image + 100
+    elif change == "offset rows":
+        image = image + 6 * torch.randn(SIZE, 1, generator=torch.Generator().manual_seed(1))
+    elif change == "background":
+        image = image + 0.1 * y + 10 * torch.sin(y / 60)[:, None]
+    else:
+        image, truth = image.roll(5, 1)[:, 5:], np.roll(truth, 5, 1)[:, 5:]
+    assert right(pixel_phases(image, lattices), truth) > 0.96
+
+
+def test_dark_atoms_are_as_good_as_bright_ones() -> None:
+    image, lattices, truth = mosaic()
+    assert right(pixel_phases(60 - image, lattices), truth) > 0.96
+
+
+def test_masked_pixels_do_not_count() -> None:
+    image, lattices, truth = mosaic()
+    mask = torch.ones_like(image, dtype=torch.bool)
+    mask[20:60, 100:150] = False
+    dirty = torch.where(mask, image, torch.full_like(image, 1e4))
+    pixels = pixel_phases(dirty, lattices, mask=mask)
+    step = pixels.step
+    assert (pixels.phase[~mask[::step, ::step]] == -1).all()
+    near = pixels.at_every_pixel(pixels.probability).argmax(0).numpy() == truth
+    assert near[mask.numpy()].mean() > 0.96
+
+
+def test_an_image_without_the_lattice_has_none_of_it() -> None:
+    flat = counted(np.full((SIZE, SIZE), 0.3), seed=4)
+    pixels = pixel_phases(flat, bases(hexagon(0.2)))
+    assert torch.isfinite(pixels.probability).all()
+
+
+def test_a_crystal_reaches_to_the_edges() -> None:
+    pixels = pixel_phases(counted(drawn(sites(square(0.2)))), bases(square(0.2)))
+    assert float(pixels.probability[0].min()) > 0.9
+    assert float((pixels.amplitude[0] - 1).abs().mean()) < 0.1
+
+
+def test_errors_of_the_amplitude_are_true() -> None:
+    image = drawn(sites(hexagon(0.4)))
+    fits = [pixel_phases(counted(image, seed=k), bases(hexagon(0.4))) for k in range(8)]
+    scatter = torch.stack([f.amplitude[0] for f in fits]).std(0)
+    said = torch.stack([f.amplitude_std[0] for f in fits]).mean(0)
+    assert float((scatter / said).square().mean().sqrt()) == pytest.approx(1, abs=0.3)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    image, lattices, _ = mosaic()
+    with pytest.raises(InputError, match="at least one lattice"):
+        pixel_phases(image, lattices[:0])
+    with pytest.raises(InputError, match="mask"):
+        pixel_phases(image, lattices, mask=torch.ones(3, 3))
+
+
+def test_vacancies_and_other_atoms_are_found_at_their_sites() -> None:
+    places = sites(hexagon(0.25))
+    rng = np.random.default_rng(2)
+    height = np.ones(len(places))
+    inner = np.flatnonzero(((places > 20) & (places < SIZE - 20)).all(1))
+    chosen = rng.choice(inner, 34, replace=False)
+    gone, other = chosen[:8], chosen[8:]
+    height[gone], height[other] = 0.0, 0.5
+    table = frame_sites(pixel_phases(counted(drawn(places, height), 40), bases(hexagon(0.25))))
+    distance = np.linalg.norm(table.position[:, None] - places, axis=-1)
+    nearest = distance.argmin(1)
+    assert distance.min(1).max() < 1.0
+    state = table.state
+    assert set(nearest[state == 0]) == set(gone)
+    assert len(set(nearest[state == 2]) & set(other)) >= 0.9 * len(other)
+    assert len(set(nearest[state == 2]) - set(other)) <= 1
+    np.testing.assert_allclose(table.vacant + table.occupied + table.substituted, 1, atol=1e-5)
+
+
+def test_both_atoms_of_a_cell_are_sites() -> None:
+    basis = square(0.15) * 1.4
+    places = np.concatenate([sites(basis), sites(basis) + basis.sum(0) / 2])
+    height = np.repeat([1.0, 0.6], len(places) // 2)
+    table = frame_sites(pixel_phases(counted(drawn(places, height), 60), bases(basis)))
+    assert sorted(np.unique(table.sublattice)) == [0, 1]
+    assert np.linalg.norm(table.position[:, None] - places, axis=-1).min(1).max() < 1.0
+
+
+def test_a_vacancy_opens_hops_and_heals() -> None:
+    places = sites(square(0.0))
+    start = int(np.linalg.norm(places - SIZE / 2, axis=1).argmin())
+    beside = int(np.argsort(np.linalg.norm(places - places[start], axis=1))[1])
+    tables = []
+    for frame, gone in enumerate(([], [start], [beside], [])):
+        height = np.ones(len(places))
+        height[gone] = 0
+        image = counted(drawn(places + 1.5 * frame, height), 60, seed=frame)
+        tables.append(frame_sites(pixel_phases(image, bases(square(0.0))), frame))
+    followed = followed_sites(tables, A)
+    events = site_events(followed, A)
+    assert events["kind"].values.tolist() == ["open", "hop", "heal"]
+    assert events["frame"].values.tolist() == [1, 2, 3]
+    assert events["target"].values[1] == events["track"].values[2]
+    assert followed.dataset()["position"].dims == ("site", "component")
+
+
+@pytest.mark.parametrize("kind", ["uniform", "wave"])
+def test_strain_is_that_of_the_crystal_within_the_bound_of_the_kernel(kind: str) -> None:
+    size = 256
+    places = sites(hexagon(0.3), size)
+    if kind == "uniform":
+        moved = (places - size / 2) * [1.0, 1.01] + size / 2
+        true = np.zeros((size, size))
+    else:
+        k = 2 * np.pi / 150
+        moved = places + np.stack([0 * places[:, 0], 0.02 / k * np.sin(k * places[:, 1])], -1)
+        x = np.mgrid[:size, :size][1]
+        wide = 2.5 * A * np.sqrt(np.sqrt(0.75))
+        true = gaussian_filter(0.02 * np.cos(k * x), wide, mode="reflect")
+    settings = PixelSettings()
+    image = counted(drawn(moved, size=size), 20, seed=3)
+    pixels = pixel_phases(image, bases(hexagon(0.3)), settings)
+    exx = pixels.strain[0, ..., 0].numpy()
+    inner = slice(30, -30)
+    if kind == "uniform":  # what all have in common is the mean lattice
+        stretch = torch.linalg.inv(bases(hexagon(0.3))[0]) @ pixels.basis[0]
+        assert float(stretch[1, 1]) - 1 == pytest.approx(0.01, abs=5e-4)
+        error = exx[inner, inner]
+        said = float(pixels.strain_std[0, ..., 0].mean())
+        assert error.std() < 1.3 * said
+    else:
+        grid = true[:: pixels.step, :: pixels.step][inner, inner]
+        slope, _ = np.polyfit(grid.ravel(), exx[inner, inner].ravel(), 1)
+        assert slope == pytest.approx(1, abs=0.15)

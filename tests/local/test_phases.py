@@ -1,0 +1,62 @@
+"""Phases of pixels: likelihoods written out, and probabilities that follow evidence and neighbourhood."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bravaismap.local.amplitude import LocalFit
+from bravaismap.local.phases import log_likelihood, phase_probability
+
+ROWS, COLUMNS = 40, 50
+
+
+def evidence(strength: float) -> torch.Tensor:
+    """Return the log likelihoods of two phases, the first on the left of column 20."""
+    x = torch.arange(COLUMNS).expand(ROWS, COLUMNS)
+    first = torch.where(x < 20, 0.0, -strength)
+    return torch.stack([first, -strength - first])
+
+
+def test_likelihood_is_the_formula_written_out() -> None:
+    energy = np.array([[1.0, 4.0, 9.0], [0.5, 2.0, 1.2]])
+    product, contrast = 0.8 * energy, np.full_like(energy, 3.0)
+    fit = LocalFit(*(torch.from_numpy(v) for v in (energy, product[None], contrast[None])), torch.ones(2, 3), 4.0, 2)
+    variance, freedom = torch.full((2, 3), 0.7, dtype=torch.float64), 25.0
+    said = log_likelihood(fit, variance, freedom).numpy()
+    even, left = energy / 0.7, np.maximum(energy - 2 * product + contrast, 0) / 0.7
+    least = np.minimum(even, left)
+    middle = np.sort(least.ravel())[2]  # the lower median
+    usual = middle + np.sort(np.abs(least - middle).ravel())[2] / 0.6745
+    for row, ratio, misfit in ((0, left, 4.5), (1, even, 4.0)):
+        beyond = np.log1p(np.maximum(ratio - usual, 0) * freedom / misfit)
+        np.testing.assert_allclose(said[row], -0.5 * (freedom * np.minimum(ratio, usual) + misfit * beyond))
+
+
+def test_probabilities_follow_clear_evidence_to_the_boundary() -> None:
+    probability = phase_probability(evidence(30.0), torch.ones(ROWS, COLUMNS), 6.0, 1.0)
+    torch.testing.assert_close(probability.sum(0), torch.ones(ROWS, COLUMNS))
+    assert float(probability[0, :, :18].min()) > 0.99
+    assert float(probability[1, :, 22:].min()) > 0.99
+
+
+def test_faint_evidence_is_gathered_from_the_neighbourhood() -> None:
+    probability = phase_probability(evidence(0.5), torch.ones(ROWS, COLUMNS), 6.0, 1.0)
+    alone = 1 / (1 + np.exp(-0.5))
+    assert float(probability[0, :, :8].mean()) > alone + 0.05
+    assert float(probability[1, :, 32:].mean()) > alone + 0.05
+
+
+def test_equal_evidence_leaves_equal_phases() -> None:
+    probability = phase_probability(torch.zeros(3, ROWS, COLUMNS), torch.ones(ROWS, COLUMNS), 6.0, 1.0)
+    assert probability.numpy() == pytest.approx(1 / 3, abs=1e-5)
+
+
+def test_masked_points_say_nothing_about_their_neighbours() -> None:
+    seen = torch.ones(ROWS, COLUMNS)
+    seen[:, 30:] = 0
+    other = evidence(3.0)
+    other[:, :, 30:] = other[:, :, 30:].flip(0)
+    first, second = (phase_probability(logarithm, seen, 6.0, 1.0)[:, :, :29] for logarithm in (evidence(3.0), other))
+    torch.testing.assert_close(first, second)
