@@ -3,11 +3,11 @@
 python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz [BROKEN.npz]] [-n WINDOWS] [--csv FILE]
 
 Without files, windows of all kinds are simulated (seed 7); those of `broken` are whole images of broken crystals. An
-ingredient is switched off by replacing what holds it: a constant or a function of a module. `moved` is the share of
-windows of which that moves a probability by more than 1 %; a switch that changes nothing at all in any kind is named at
-the end, and the exit code is 1. Differences are to `lattice`, in pairs on the same windows, with their 95 % intervals.
-`lattice × dcnn` multiplies the probabilities of both, each to a power that was fitted on other simulated windows of the
-kind.
+ingredient is switched off by replacing what holds it: settings of the measurement, or a name of a module. `moved` is
+the share of windows of which that moves a probability by more than 1 %; a switch that changes nothing at all in any
+kind is named at the end, and the exit code is 1. Differences are to `lattice`, in pairs on the same windows, with their
+95 % intervals. `lattice × dcnn` multiplies the probabilities of both, each to a power that was fitted on other
+simulated windows of the kind.
 """
 
 from __future__ import annotations
@@ -59,6 +59,16 @@ class Switch:
     off: Any
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A field of a group of settings, and its value while the ingredient is off."""
+
+    module: str
+    group: str
+    field: str
+    off: Any
+
+
 def _first(image: Any, *_: object) -> Any:
     return image
 
@@ -77,10 +87,6 @@ def _unmoved(sums: torch.Tensor, orders: torch.Tensor, *_: object) -> torch.Tens
 
 def _filled(_sums: torch.Tensor, _noise: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return (weight > 0).to(weight.dtype)
-
-
-def _zero_for_each(candidates: torch.Tensor, *_: object) -> torch.Tensor:
-    return torch.zeros(candidates.shape[:-2], device=candidates.device)
 
 
 _own_covariance = posterior.shape_covariance
@@ -102,25 +108,28 @@ _EVEN_RECTANGULAR = 1 / math.log(4)
 _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 
 #: Ingredients by what the table calls their absence.
-ABLATIONS: dict[str, tuple[Switch, ...]] = {
-    "no second look at doubtful windows": (Switch("measure.measurement", "_DOUBTFUL", -math.inf),),
+ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
+    "no second look at doubtful windows": (Setting("measure.settings", "search", "doubtful_evidence", -math.inf),),
     "second look not flattened": (Switch("measure.measurement", "flatten", _first),),
     "slow background left in": (Switch("measure.measurement", "background", _nothing),),
     "extra rows of nodes kept": (Switch("measure.measurement", "_coarser", _first),),
     "hidden rows of nodes not added": (Switch("measure.measurement", "_finer", _first),),
-    "one candidate only": (Switch("measure.measurement", "_TRIED", 1),),
+    "one candidate only": (Setting("measure.settings", "search", "ranked_candidates", 1),),
     "refined on weak nodes too": (Switch("measure.refinement", "_clear", _filled),),
     "no Newton refinement": (Switch("measure.refinement", "_newton", _unmoved),),
     "no preference for sparse nodes": (
-        Switch("measure.measurement", "_SPARSE", 0.0),
-        Switch("measure.measurement", "_sparser", _zero_for_each),
+        Setting("measure.settings", "search", "sparse_preference", 0.0),
+        Setting("measure.settings", "search", "spectrum_sparse_preference", 0.0),
     ),
-    "slender cells welcome": (Switch("measure.measurement", "_slender", _zero_for_each),),
-    "no share of mistaken lattices": (Switch("classify.posterior", "_MISTAKEN", (0.0, 0.0, 90.0, 12.0)),),
-    "covariance without tails": (Switch("classify.likelihood", "_SCALES", ((1.0, 1.0),)),),
+    "slender cells welcome": (Setting("measure.settings", "search", "slender_penalty", 0.0),),
+    "no share of mistaken lattices": (
+        Setting("classify.posterior_settings", "errors", "least_mistaken", 0.0),
+        Setting("classify.posterior_settings", "errors", "more_mistaken", 0.0),
+    ),
+    "covariance without tails": (Setting("classify.posterior_settings", "errors", "scales", ((1.0, 1.0),)),),
     "covariance not inflated": (
-        Switch("measure.measurement", "_INFLATE", 1.0),
-        Switch("measure.measurement", "_FEW", 0.0),
+        Setting("measure.settings", "covariance", "factor", 1.0),
+        Setting("measure.settings", "covariance", "few_cells", 0.0),
     ),
     f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("classify.posterior", "shape_covariance", _one_error),),
     "flat prior over shapes": (
@@ -133,24 +142,38 @@ ABLATIONS: dict[str, tuple[Switch, ...]] = {
 
 
 @contextmanager
-def switched_off(switches: Sequence[Switch]) -> Iterator[None]:
+def switched_off(switches: Sequence[Switch | Setting]) -> Iterator[None]:
     """Replace what the switches name, for a while.
 
     Raises
     ------
     SystemExit
-        If a module no longer has such a name: an ingredient that is not there cannot be switched off.
+        If a module, or the settings, no longer have such a name: an ingredient that is not there cannot be switched
+        off.
     """
     with ExitStack() as stack:
         for switch in switches:
             module = importlib.import_module(f"bravaismap.{switch.module}")
-            if not hasattr(module, switch.name):
-                raise SystemExit(
-                    f"bravaismap.{switch.module} has no {switch.name}: it was renamed or removed; "
-                    "change ABLATIONS in benchmarks/ablation.py"
-                )
-            stack.enter_context(mock.patch.object(module, switch.name, switch.off))
+            if isinstance(switch, Setting):
+                name, off = "SETTINGS", _with_setting(module.SETTINGS, switch)
+            else:
+                name, off = switch.name, switch.off
+                _require(module, name, f"bravaismap.{switch.module}")
+            stack.enter_context(mock.patch.object(module, name, off))
         yield
+
+
+def _with_setting(whole: Any, setting: Setting) -> Any:
+    """Return settings in which the field is off."""
+    _require(whole, setting.group, type(whole).__name__)
+    group = getattr(whole, setting.group)
+    _require(group, setting.field, type(group).__name__)
+    return replace(whole, **{setting.group: replace(group, **{setting.field: setting.off})})
+
+
+def _require(owner: object, name: str, what: str) -> None:
+    if not hasattr(owner, name):
+        raise SystemExit(f"{what} has no {name}: it was renamed or removed; change ABLATIONS in benchmarks/ablation.py")
 
 
 @dataclass(frozen=True)
@@ -162,7 +185,7 @@ class Row:
     differs: bool
 
 
-def without(switches: Sequence[Switch], labelled: Labelled, distortion: float) -> Answers:
+def without(switches: Sequence[Switch | Setting], labelled: Labelled, distortion: float) -> Answers:
     """Return the answers of the lattice model while the ingredient is off."""
     with switched_off(switches):
         return answer(load_model("lattice", distortion), labelled)

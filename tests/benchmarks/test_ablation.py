@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from bravaismap.classify import likelihood
+from bravaismap.classify import likelihood, posterior_settings
 from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES
 from bravaismap.evaluate.answers import answer
 from bravaismap.evaluate.labelled import Labelled
-from bravaismap.measure import measurement
+from bravaismap.measure import settings
 from bravaismap.simulate.windows import simulate
 from bravaismap.simulate.writing import write_windows
 
@@ -32,14 +33,18 @@ def test_every_switch_finds_its_name(ablation: ModuleType) -> None:
     for switches in ablation.ABLATIONS.values():
         with ablation.switched_off(switches):
             for switch in switches:
-                assert getattr(importlib.import_module(f"bravaismap.{switch.module}"), switch.name) is switch.off
-    assert measurement._TRIED > 1
+                module = importlib.import_module(f"bravaismap.{switch.module}")
+                if isinstance(switch, ablation.Setting):
+                    assert getattr(getattr(module.SETTINGS, switch.group), switch.field) == switch.off
+                else:
+                    assert getattr(module, switch.name) is switch.off
+    assert settings.SETTINGS.search.ranked_candidates > 1
 
 
 def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -> None:
-    before = likelihood._SCALES
+    before = likelihood._arc_prior
     switches = (
-        ablation.Switch("classify.likelihood", "_SCALES", ()),
+        ablation.Switch("classify.likelihood", "_arc_prior", None),
         ablation.Switch("classify.likelihood", "_GONE", 0),
     )
     with (
@@ -47,7 +52,19 @@ def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -
         ablation.switched_off(switches),
     ):
         pass
-    assert likelihood._SCALES is before
+    assert likelihood._arc_prior is before
+
+
+@pytest.mark.parametrize(("group", "field"), [("search", "gone"), ("gone", "margin")])
+def test_a_setting_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType, group: str, field: str) -> None:
+    before = settings.SETTINGS
+    switches = (
+        ablation.Setting("measure.settings", "search", "ranked_candidates", 1),
+        ablation.Setting("measure.settings", group, field, 0),
+    )
+    with pytest.raises(SystemExit, match=r"Settings has no gone.*ABLATIONS"), ablation.switched_off(switches):
+        pass
+    assert settings.SETTINGS is before
 
 
 def test_rows_are_those_of_the_lattice_with_something_off(
@@ -64,7 +81,8 @@ def test_rows_are_those_of_the_lattice_with_something_off(
     assert found["simulated"]["− flat prior over shapes"].moved > 0
     assert ablation.idle(found) == ["hidden rows of nodes not added"]  # one atom hides none
     with monkeypatch.context() as patch:
-        patch.setattr(likelihood, "_SCALES", ((1.0, 1.0),))
+        errors = replace(posterior_settings.SETTINGS.errors, scales=((1.0, 1.0),))
+        patch.setattr(posterior_settings, "SETTINGS", replace(posterior_settings.SETTINGS, errors=errors))
         expected = answer(load_model("lattice", 0.003), labelled)
     off = found["realistic"]["− covariance without tails"].compared
     loss = -np.log(np.maximum(expected.probability[np.arange(12), expected.labels], 1e-12)).mean()

@@ -47,7 +47,7 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
     "background": lambda: spots.background(empty(4, 128, 128), 11),
     "whitened_power": lambda: spectrum().power,
     "find_spots": lambda: spots.find_spots(spectrum()).position,
-    "candidate cells": lambda: indexing._pairs(empty(4, 24, 2), empty(4, 24)),
+    "candidate cells": lambda: indexing._pairs(empty(4, 24, 2)),
     "score": lambda: indexing._score(empty(4, 30, 2, 2), empty(4, 24, 2), empty(4, 24), 0.25, 1.0),
     "least squares": lambda: indexing._least_squares(empty(4, 30, 2, 2), empty(4, 24, 2), empty(4, 24), 0.25),
     "evidence": lambda: nodes.evidence(spectrum(), empty(4, 6, 2, 2), empty(4)),

@@ -29,22 +29,24 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_constants_of_the_mathematics_are_those_of_the_code() -> None:
-    from bravaismap.classify import likelihood, posterior
-    from bravaismap.measure import measurement, odds
+    from bravaismap.classify import posterior_settings
+    from bravaismap.measure.settings import SETTINGS
 
     text = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
-    slope, even = odds.ODDS_SLOPE, odds.EVEN_EVIDENCE
-    least, more, middle, width = posterior._MISTAKEN
-    (clear, _), (rare, factor) = likelihood._SCALES
+    odds, factors, evidence = SETTINGS.odds, SETTINGS.covariance, SETTINGS.evidence
+    low, high = evidence.ring_range
+    errors = posterior_settings.SETTINGS.errors
+    (clear, _), (rare, factor) = errors.scales
     for said in (
-        f"{slope:g}\\,(E - {even:g})",
-        f"q(E) = {least:g} + \\frac{{{more:g}}}{{1 + e^{{(E - {middle:g}) / {width:g}}}}}",
+        f"{odds.slope:g}\\,(E - {odds.even_evidence:g})",
+        f"q(E) = {errors.least_mistaken:g} + \\frac{{{errors.more_mistaken:g}}}"
+        f"{{1 + e^{{(E - {errors.mistaken_evidence:g}) / {errors.mistaken_width:g}}}}}",
         f"{clear:g}\\, C_\\Sigma + {rare:g} \\cdot ({factor:g}\\, C_\\Sigma)",
-        f"\\to\\; {measurement._INFLATE:g} \\left(1 + \\frac{{{measurement._FEW:g}}}{{n}}\\right)",
-        f"$\\nu = {measurement._TILE_FREEDOM:g}$",
-        f"what {measurement._VISIBLE:g} cells",
-        f"${measurement._TELLING:g} < E < {measurement._DOUBTFUL:g}$",
-        f"at {measurement._BROAD_WORTH:g} of their worth",
+        f"\\to\\; {factors.factor:g} \\left(1 + \\frac{{{factors.few_cells:g}}}{{n}}\\right)",
+        f"$\\nu = {evidence.freedom:g}$",
+        f"what {evidence.visible_cells:g} cells",
+        f"${low:g} < E < {high:g}$",
+        f"at {evidence.broad_worth:g} of their worth",
     ):
         assert said in text, said
 

@@ -65,6 +65,5 @@ def test_order_that_domains_cancel_is_the_lattice_where_parts_show_it() -> None:
     double = np.array([[2, 0], [0, 1]]) @ BASIS
     small = parts(np.concatenate([np.tile(double, (12, 1, 1)), np.tile(BASIS, (13, 1, 1))]), 0.05)
     whole = parts(BASIS[None], 0.01, side=256, evidence=200.0)
-    both = Parts(*(np.concatenate([getattr(p, name) for p in (small, whole)]) for name in Parts.__dataclass_fields__))
-    first = common_lattices(both, SHAPE)[0]
+    first = common_lattices(Parts.joined([small, whole]), SHAPE)[0]
     assert abs(np.linalg.det(first.basis)) == pytest.approx(2 * abs(np.linalg.det(BASIS)), rel=0.01)

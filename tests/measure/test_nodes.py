@@ -69,7 +69,7 @@ def test_a_wave_counts_by_how_it_stands_out_of_a_streak() -> None:
 
 def test_spots_on_one_line_give_no_degenerate_basis() -> None:
     line = torch.arange(1.0, 13.0)[None, :, None] * torch.tensor([7.0, 0.0])
-    basis, _ = index_spots(Spots(line, torch.full((1, 12), 50.0), 0.25))
+    basis, _ = index_spots(Spots(line, torch.full((1, 12), 50.0), 0.25), 6)
     assert bool((torch.linalg.det(basis).abs() > 1).all())
 
 

@@ -26,19 +26,16 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from bravaismap.classify import posterior_settings
+from bravaismap.classify.posterior_settings import Scales
 from bravaismap.classify.tiling import Placed, asinh, cayley, distinct_words, images, near_images, places, words_on
 from bravaismap.compute.device import SMALLEST_EXPONENT
 from bravaismap.lattice.shape import CENTER
 
-__all__ = ["Scales", "Shapes", "likelihood"]
+__all__ = ["Shapes", "likelihood"]
 
-#: Shares and factors of the covariances whose mixture is the error: few tiles tell a covariance, and not exactly.
-_SCALES = ((0.97, 1.0), (0.03, 6.0))
-Scales = tuple[tuple[float, float], ...]
-_BROAD = 0.03 * 6 / math.pi
-_LONGEST = 2.2
-#: Degrees between the equal vectors of a centred cell whose reduced cell has b = 2a.
-_SMALLEST_ANGLE = 28
+#: Length of the tails in ln b/a; the powers in `_oblique_prior` are those of this one.
+_TAIL = 0.4
 #: Points and lines of the classes: which images to look at, and how often each of them counts.
 _LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
 _LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
@@ -63,7 +60,7 @@ class Shapes:
     def __init__(
         self, tau: Tensor, own: Tensor, distortion: float, moved: bool = False, scales: Scales | None = None
     ) -> None:
-        self.tau, self.own, self.scales = tau, own, scales or _SCALES
+        self.tau, self.own, self.scales = tau, own, scales or posterior_settings.SETTINGS.errors.scales
         self.bent = 2 * distortion**2
         widest = max(factor for _, factor in self.scales)
         scatter = widest * own + self.bent * torch.eye(2, dtype=own.dtype, device=own.device)
@@ -118,7 +115,7 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
     add(3, "hexagonal", _point, CENTER["hexagonal"])
     at = places(x[shapes.window], y[shapes.window], words_on(x.device, dtype)[shapes.word])
     out[4].index_add_(0, shapes.window, _oblique_prior(*at))
-    out[4] += _BROAD
+    out[4] += posterior_settings.SETTINGS.prior.oblique_shares[2] * 6 / math.pi  # over the area of the domain
     return out.movedim(0, -1)
 
 
@@ -187,9 +184,11 @@ def _line(seen: Placed, shapes: Shapes, low: float, high: float, prior: Callable
 
 def _rectangular_prior(s: Tensor) -> Tensor:
     """Density in s = ln b/a."""
-    edge = math.log(_LONGEST)
-    near = 0.92 / (_LONGEST - 1) * s.clamp_max(edge).exp()
-    return torch.where(s <= edge, near, 0.08 / 0.4 * (-(s - edge).clamp_min(0) / 0.4).exp())
+    prior = posterior_settings.SETTINGS.prior
+    ratio, (even, tail) = prior.rectangular_ratio, prior.rectangular_shares
+    edge = math.log(ratio)
+    near = even / (ratio - 1) * s.clamp_max(edge).exp()
+    return torch.where(s <= edge, near, tail / _TAIL * (-(s - edge).clamp_min(0) / _TAIL).exp())
 
 
 def _half_angle(degrees: float) -> float:
@@ -199,10 +198,13 @@ def _half_angle(degrees: float) -> float:
 
 def _arc_prior(s: Tensor) -> Tensor:
     """Density in s = ln cot(θ/2), θ the angle between the two equal vectors folded to below 90°, on |τ| = 1."""
-    small, middle, large = (_half_angle(degrees) for degrees in (_SMALLEST_ANGLE, 55, 85))
-    density = torch.where(s > middle, 0.95, torch.where(s > large, 1.9, 0.0)) / (115 - _SMALLEST_ANGLE)
-    density = torch.where(s > large, density, 0.02 / 5)
-    density = torch.where(s > small, 0.03 / _SMALLEST_ANGLE, density)
+    prior = posterior_settings.SETTINGS.prior
+    first, folded, last = prior.centred_angles
+    within, beyond, below = prior.centred_shares
+    small, middle, large = (_half_angle(degrees) for degrees in prior.centred_angles)
+    density = torch.where(s > middle, within, torch.where(s > large, 2 * within, 0.0)) / (2 * last - folded - first)
+    density = torch.where(s > large, density, beyond / (90 - last))
+    density = torch.where(s > small, below / first, density)
     return density * (180 / math.pi) / torch.cosh(s)  # dθ = sin θ ds, sin θ = 1 / cosh s
 
 
@@ -213,8 +215,12 @@ def _tall_prior(s: Tensor) -> Tensor:
 
 def _oblique_prior(x: Tensor, y: Tensor) -> Tensor:
     """Density per hyperbolic area of b/a and γ uniform, at one image."""
+    prior = posterior_settings.SETTINGS.prior
+    angle, ratio = prior.oblique_angle, prior.oblique_ratio
+    even, tail, _ = prior.oblique_shares
     size = x.square() + y.square()
-    inside = (size >= 1) & (x * math.tan(math.radians(50)) <= y) & (x >= 0)
-    beyond = (size / 4).clamp_min(1)  # (b / 2a)²
-    near = torch.where(size <= 4, 0.89 * size.sqrt(), 0.08 / 0.4 * beyond.sqrt().rsqrt() / beyond)
-    return torch.where(inside, near * (y * y / size) * (1 / math.radians(40)), 0.0)
+    inside = (size >= 1) & (x * math.tan(math.radians(angle)) <= y) & (x >= 0)
+    beyond = (size / ratio**2).clamp_min(1)
+    falling = tail / _TAIL * beyond.sqrt().rsqrt() / beyond
+    near = torch.where(size <= ratio**2, even / (ratio - 1) * size.sqrt(), falling)
+    return torch.where(inside, near * (y * y / size) * (1 / math.radians(90 - angle)), 0.0)

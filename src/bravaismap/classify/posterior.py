@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from scipy.special import entr, expit, ndtri
 from torch import Tensor
 
+from bravaismap.classify import posterior_settings
 from bravaismap.classify.likelihood import Shapes, likelihood
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Floats
@@ -39,8 +40,7 @@ __all__ = [
     "shape_covariance",
 ]
 
-_SMALLEST = 1e-5
-#: Draws of all images of all windows whose likelihoods are worked out in one go.
+#: Draws of all images of all windows whose likelihoods are computed at once, which bounds the memory.
 _DRAWN_TOGETHER = 360_000
 
 
@@ -146,7 +146,7 @@ def shape_covariance(basis: ArrayLike, covariance: ArrayLike, distortion: float 
     slope = slope / tau.imag[:, None]
     real = np.stack([slope.real, slope.imag], axis=1)
     scatter = real @ spread @ np.swapaxes(real, 1, 2)
-    total = scatter + (2 * distortion**2 + _SMALLEST**2) * np.eye(2)
+    total = scatter + (2 * distortion**2 + posterior_settings.SETTINGS.errors.least_error**2) * np.eye(2)
     return np.asarray(tau), np.asarray(total)
 
 
@@ -219,10 +219,10 @@ def sample_probability(
     # the shape and the evidence scatter independently
     evidence = np.asarray(evidence, float)[:, None]
     none = none_probability(evidence + np.sqrt(2 * np.maximum(evidence, 1)) * _QUANTILES)
-    some_lattice, both = 1 - none.mean(1), ((1 - none) ** 2).mean(1)
+    any_lattice, both = 1 - none.mean(1), ((1 - none) ** 2).mean(1)
     mean = _with_none(sums, none.mean(1))
     power = np.concatenate([squares * both[:, None], (none**2).mean(1)[:, None]], axis=-1)
-    doubt = (entr(none) + entr(1 - none)).mean(1) + some_lattice * doubts
+    doubt = (entr(none) + entr(1 - none)).mean(1) + any_lattice * doubts
     return mean, np.sqrt(np.maximum(power - mean**2, 0)), doubt
 
 
@@ -232,13 +232,13 @@ def _moments(shapes: Shapes, related: Tensor, evidence: ArrayLike, draws: Tensor
     middle = _lattice_probability(likelihood(shapes), related, evidence).to(torch.float32)
     total = root.new_zeros(len(tau), 5)
     square, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
-    for some in torch.split(draws, max(1, _DRAWN_TOGETHER // max(len(shapes.window), 1))):
-        right, up = torch.einsum("nij,sj->ins", root, some)
+    for batch in torch.split(draws, max(1, _DRAWN_TOGETHER // max(len(shapes.window), 1))):
+        right, up = torch.einsum("nij,sj->ins", root, batch)
         moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
         p = _lattice_probability(likelihood(shapes, moved), related, evidence)
-        off = p - middle  # in single precision a small σ would be lost in the squares of p itself
-        total += off.sum(1, dtype=total.dtype)
-        square += off.square().sum(1, dtype=total.dtype)
+        change = p - middle  # in single precision a small σ would be lost in the squares of p itself
+        total += change.sum(1, dtype=total.dtype)
+        square += change.square().sum(1, dtype=total.dtype)
         entropy += torch.special.entr(p).sum((1, 2), dtype=total.dtype)
     total, square, entropy = (part / len(draws) for part in (total, square, entropy))
     about = middle[:, 0].to(total.dtype)
@@ -264,9 +264,16 @@ def _with_none(lattices: Floats, none: Floats) -> Floats:
 def _lattice_probability(density: Tensor, related: Tensor, evidence: ArrayLike) -> Tensor:
     """Probability of the five lattices from the likelihoods of the one measured (n, draws, 5) and its relatives."""
     mistaken = _tensor(_mistaken(np.asarray(evidence, float)), density.device)[:, None, None]
-    other = mistaken * (related[:, None] + _ANYTHING)
+    other = mistaken * (related[:, None] + posterior_settings.SETTINGS.errors.mistaken_likelihood)
     mixed = (1 - mistaken).to(density.dtype) * density + other.to(density.dtype)
     return mixed / mixed.sum(-1, keepdim=True)
+
+
+def _mistaken(evidence: Floats) -> Floats:
+    """Share of the measurements of this evidence that are of another lattice than the crystal's."""
+    errors = posterior_settings.SETTINGS.errors
+    doubt = expit((errors.mistaken_evidence - evidence) / errors.mistaken_width)
+    return np.asarray(errors.least_mistaken + errors.more_mistaken * doubt)
 
 
 def _related_likelihood(basis: ArrayLike, covariance: ArrayLike, distortion: float, device: str) -> Tensor:
@@ -289,17 +296,3 @@ def _tensor(values: ArrayLike, device: str | torch.device) -> Tensor:
 
 def _folded(tau: Complexes) -> Complexes:
     return np.asarray(np.abs(tau.real) + 1j * tau.imag)
-
-
-# --- evidence ---------------------------------------------------------------------------------------------------------
-
-#: Share of the measurements that are of another lattice than the crystal's: that of clear ones, what comes to it where
-#: the evidence is least, and the evidence at half of this with the width of the fall; on held-apart simulated windows.
-_MISTAKEN = (0.001, 0.3, 90.0, 12.0)
-#: Likelihood of each class for a lattice mistaken in any other way.
-_ANYTHING = 1.0
-
-
-def _mistaken(evidence: Floats) -> Floats:
-    least, more, middle, width = _MISTAKEN
-    return np.asarray(least + more * expit((middle - evidence) / width))

@@ -13,6 +13,7 @@ from bravaismap.conventions import Floats, display_name
 from bravaismap.evaluate.reliability import CALIBRATION_BINS, confidence_bins
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.shape import hyperbolic_distance, shape
+from bravaismap.lattice.sublattices import kronecker_lift
 
 __all__ = [
     "CellScores",
@@ -188,7 +189,7 @@ def match_cells(basis: Floats, covariance: Floats, vectors: Floats) -> MatchedCe
     difference = np.linalg.norm(change @ basis - true, axis=-1) / np.linalg.norm(true, axis=-1)
     same = (np.abs(np.linalg.det(change)).round() == 1) & (difference < _LARGEST_DIFFERENCE).all(axis=1)
     change = change[same]
-    lifted = np.einsum("nij,ab->niajb", change, np.eye(2)).reshape(-1, 4, 4)
+    lifted = kronecker_lift(change)
     spread = lifted @ covariance[same] @ np.swapaxes(lifted, 1, 2)
     return MatchedCells(windows, same, true[same], change @ basis[same], spread)
 

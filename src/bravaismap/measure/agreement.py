@@ -14,35 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.lattice.sublattices import kronecker_lift
-from bravaismap.measure.odds import ODDS_SLOPE, none_probability
+from bravaismap.measure import settings
+from bravaismap.measure.odds import none_probability
 from bravaismap.measure.parts import Parts
 
 __all__ = ["CommonLattice", "common_lattices", "superlattice"]
-
-Floats = NDArray[np.float64]
-
-#: Largest difference of the entries of a change of basis from whole numbers for two lattices to be the same.
-_SAME = 0.15
-#: Probability of a lattice below which a part has none.
-_SEEN = 0.05
-_MOST = 12
-#: Share of the most evidence that parts of a size must have on average for their size to be used: in larger ones the
-#: crystal is no longer one wave.
-_COHERENT = 0.75
-#: Evidence that a part has by chance, which does not add up over parts.
-_CHANCE = 12.0
-#: Share of the most evidence that parts of a size must have on average to tell how much of the image shows a lattice.
-_RESOLVED = 0.5
-#: A lattice counts if a region of this many cells would show it (see ``measurement``).
-_VISIBLE = 400.0
-#: Parts, of all sizes, that see the same small crystal.
-_NEIGHBOURS = 6
-#: Largest index of a superlattice that is preferred to its lattice, and the share of that one's evidence that it needs.
-_LARGEST_INDEX = 2
-_ORDERED = 0.6
-#: Least mean evidence of the parts for it.
-_ORDER_SHOWN = 30.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +42,7 @@ class CommonLattice:
     strength : float
         Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
     weight : float
-        By which lattices are ranked: the mean evidence times the root of the number of independent parts.
+        Rank among the lattices: the mean evidence times the root of the number of independent parts.
     strengths : mapping
         The mean evidence of a part by the side of the parts in px.
     """
@@ -94,11 +72,12 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
     shape : (int, int)
         Of the image, in px.
     """
+    limits = settings.SETTINGS.agreement
     seen = np.asarray(1 - none_probability(parts.evidence), float)
-    left = np.flatnonzero(seen > _SEEN)
+    left = np.flatnonzero(seen > limits.least_probability)
     left = left[np.argsort(-parts.evidence[left], kind="stable")]
     lattices: list[CommonLattice] = []
-    while len(left) and len(lattices) < _MOST:
+    while len(left) and len(lattices) < limits.most_lattices:
         members, bases, covariances = _members(parts, left)
         lattices.append(_common(parts, shape, seen, members, bases, covariances))
         left = left[~np.isin(left, members)]
@@ -120,7 +99,7 @@ def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:
     relation = cell @ np.linalg.inv(of)
     whole = np.rint(relation).astype(np.intp)
     index = abs(round(np.linalg.det(whole)))
-    return whole if index > 1 and np.abs(relation - whole).max() < _SAME else None
+    return whole if index > 1 and np.abs(relation - whole).max() < settings.SETTINGS.agreement.basis_tolerance else None
 
 
 def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
@@ -129,20 +108,26 @@ def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
     Across an antiphase boundary the waves of the order cancel, so that large parts show the smaller cell alone. The
     order is real if in parts of half the size it has nearly as much evidence.
     """
+    limits = settings.SETTINGS.agreement
     matrix = superlattice(cell.basis, first.basis)
-    if matrix is None or abs(round(np.linalg.det(matrix))) > _LARGEST_INDEX:
+    if matrix is None or abs(round(np.linalg.det(matrix))) > limits.largest_index:
         return False
-    sides = [side for side, value in cell.strengths.items() if value >= 0.5 * cell.strength and 2 * side <= first.side]
-    return any(cell.strengths[side] >= max(_ORDERED * first.strengths[side], _ORDER_SHOWN) for side in sides)
+    least = limits.suited_share * cell.strength
+    sides = [side for side, value in cell.strengths.items() if value >= least and 2 * side <= first.side]
+    return any(
+        cell.strengths[side] >= max(limits.ordered_share * first.strengths[side], limits.ordered_evidence)
+        for side in sides
+    )
 
 
 def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Those of the parts that share the lattice of the first, with basis and covariance in its setting."""
+    """Parts that share the lattice of the first, with their bases and covariances in its setting."""
+    tolerance = settings.SETTINGS.agreement.basis_tolerance
     middle = parts.basis[left[0]]
     for _ in range(3):
         relation = parts.basis[left] @ np.linalg.inv(middle)
         change = np.rint(relation)
-        same = (np.abs(relation - change) < _SAME).all((1, 2)) & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1)
+        same = (np.abs(relation - change) < tolerance).all((1, 2)) & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1)
         if not same.any():
             same, change = np.arange(len(left)) == 0, np.tile(np.eye(2), (len(left), 1, 1))
         back = np.linalg.inv(change[same])
@@ -156,12 +141,13 @@ def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Fl
 def _common(
     parts: Parts, shape: tuple[int, ...], seen: Floats, members: NDArray[np.intp], bases: Floats, covariances: Floats
 ) -> CommonLattice:
+    limits = settings.SETTINGS.agreement
     strength, evidence, share, rank = {}, {}, {}, {}
     pixels = float(shape[0] * shape[1])
     # log odds grow with the evidence by this slope, and a search through n parts costs ln n
-    search = np.log(len(parts.evidence)) / ODDS_SLOPE
-    chance = _CHANCE if len(parts.evidence) > 1 else 0.0
-    visible = _VISIBLE * abs(np.linalg.det(bases[0]))
+    search = np.log(len(parts.evidence)) / settings.SETTINGS.odds.slope
+    chance = limits.chance_evidence if len(parts.evidence) > 1 else 0.0
+    visible = settings.SETTINGS.evidence.visible_cells * abs(np.linalg.det(bases[0]))
     for side in np.unique(parts.side):
         every, own = parts.side == side, members[parts.side[members] == side]
         count, room = every.sum(), max(1.0, pixels / float(side) ** 2)
@@ -171,14 +157,16 @@ def _common(
         clear = np.maximum(parts.evidence[own] - chance, 0).sum() / count
         evidence[side] = clear * min(room, count) * within
         rank[side] = strength[side] * np.sqrt(min(room, count))
-    side = max(side for side, value in strength.items() if value >= _COHERENT * max(strength.values()))
+    side = max(side for side, value in strength.items() if value >= limits.coherent_share * max(strength.values()))
     chosen = parts.side[members] == side
     independent = min(chosen.sum(), max(1.0, share[side] * pixels / float(side) ** 2))
     basis, covariance = _mean(bases[chosen], covariances[chosen], independent)
-    local = np.sort(parts.evidence[members])[::-1][:_NEIGHBOURS].sum() / _NEIGHBOURS
+    local = np.sort(parts.evidence[members])[::-1][: limits.neighbours].sum() / limits.neighbours
     shown = max(local, *evidence.values()) - search
     # the smallest parts that show it resolve where it is
-    area = min(share[side] for side, value in strength.items() if value >= _RESOLVED * max(strength.values()))
+    area = min(
+        share[side] for side, value in strength.items() if value >= limits.resolved_share * max(strength.values())
+    )
     return CommonLattice(
         basis,
         covariance,
@@ -192,13 +180,13 @@ def _common(
 
 
 def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:
-    """Mean basis of parts, of which so many are independent, and its covariance."""
+    """Mean basis of parts and its covariance; `independent` is the number of parts that do not overlap."""
     count = len(bases)
     values = bases.reshape(count, 4)
     between = np.zeros((4, 4))
     if count > 2:
-        off = values - np.median(values, axis=0)
-        between = off.T @ off / (count - 1) - covariances.mean(axis=0)
+        scatter = values - np.median(values, axis=0)
+        between = scatter.T @ scatter / (count - 1) - covariances.mean(axis=0)
         size, vectors = np.linalg.eigh(between)
         between = (vectors * np.maximum(size, 0)) @ vectors.T
     weight = np.linalg.inv(covariances + between)

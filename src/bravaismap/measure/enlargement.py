@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Native", "is_enlarged", "native"]
+from bravaismap.measure import settings
 
-#: Fewest pixels of its own along an axis for a repetition to be told from chance, and the least mean repetition.
-_FEWEST = 16
-_LEAST = 1.2
+__all__ = ["Native", "is_enlarged", "native"]
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,12 @@ def native(image: Tensor) -> Native:
 
 def _kept(image: Tensor) -> tuple[Tensor, float]:
     """First of each run of equal lines, and the mean length of the runs (all lines and 1 if these are uneven)."""
-    count = len(image)
+    enlargement, count = settings.SETTINGS.enlargement, len(image)
     first = torch.ones(count, dtype=torch.bool, device=image.device)
     first[1:] = (image[1:] != image[:-1]).any(1)
     starts = torch.nonzero(first).squeeze(1)
     every = torch.arange(count, device=image.device)
-    if len(starts) < _FEWEST or len(starts) * _LEAST > count:
+    if len(starts) < enlargement.fewest_pixels or len(starts) * enlargement.least_repetition > count:
         return every, 1.0
     runs = starts[2:] - starts[1:-1]  # the first and the last one may be cut
     if int(runs.max() - runs.min()) > 1:

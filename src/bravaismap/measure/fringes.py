@@ -13,31 +13,18 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
+from bravaismap.measure import settings
 from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders, node_power
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
 
 __all__ = ["beyond_hum", "two_periods", "without_hum"]
 
-#: Highest index of the waves that are looked at.
-_HIGHEST = 3
-#: Freedom of the noise, as for the evidence of a window (see ``measurement``).
-_FREEDOM = 30.0
-#: Share of the evidence off the strongest line of waves up to which there is one period, and from which on two: of
-#: lattices it is 0.37 and more, of fringes up to 0.24.
-_OFF_LINE = (0.2, 0.35)
-#: Share of the power that hum leaves, up to which there is one period, and from which on two: in windows of lattices it
-#: is 0.064 and more, of hum and fringes up to 0.014.
-_LEFT = (0.02, 0.05)
-#: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
-_HARMONICS = 6
-_LOWEST = 1.5
 
-
-def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
+def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
     """Return whether the waves of a lattice have two periods, from 0 (one only) to 1.
 
     Parameters
@@ -47,26 +34,28 @@ def two_periods(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> float:
     basis : array, shape (2, 2)
         Of the lattice, rows, columns (y, x), in px.
     """
+    fringes, freedom = settings.SETTINGS.fringes, settings.SETTINGS.evidence.freedom
     gains: list[Tensor] = []
     powers: list[Tensor] = []
     rests: list[Tensor] = []
     order = torch.empty(0, 2)
     for crops in parts:
         plain = standardize(crops)
-        order = node_orders(_HIGHEST, plain.device)
+        order = node_orders(fringes.highest_index, plain.device)
         size = torch.tensor(plain.shape[1:], dtype=torch.float32, device=plain.device)
         reciprocal = torch.from_numpy(np.linalg.inv(basis).T.astype(np.float32)).to(plain.device) * size
         position = (order @ reciprocal).expand(len(plain), -1, -1)
         spectrum = whitened_power(plain)
         power, seen = distinct_power(spectrum, position)
-        gains.append(torch.where(seen, log_ratio(power, _FREEDOM), 0.0))
+        gains.append(torch.where(seen, log_ratio(power, freedom), 0.0))
         whole, left = _powers(plain, spectrum, position, seen)
         powers.append(whole)
         rests.append(left)
     gain = torch.cat(gains).mean(0).clamp_min(0)[None]
     share = float(off_line(gain, order[None])) / max(float(gain.sum()), 1e-12)
     rest = float(torch.cat(rests, 1).sum(1).amin()) / max(float(torch.cat(powers).sum()), 1e-12)
-    return min(float(_ramp(torch.tensor(share), _OFF_LINE)), float(_ramp(torch.tensor(rest), _LEFT)))
+    shares = (_ramp(torch.tensor(share), fringes.off_line_shares), _ramp(torch.tensor(rest), fringes.left_shares))
+    return min(float(value) for value in shares)
 
 
 def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> Tensor:
@@ -89,7 +78,7 @@ def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tenso
         From 0 (no more) to 1.
     """
     whole, left = _powers(images, spectrum, position, seen)
-    return _ramp(left.amin(0) / whole.clamp_min(1e-12), _LEFT)
+    return _ramp(left.amin(0) / whole.clamp_min(1e-12), settings.SETTINGS.fringes.left_shares)
 
 
 def _powers(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,16 +99,16 @@ def without_hum(images: Tensor) -> Tensor:
     images : tensor, shape (n, y, x)
         Without offsets.
     """
-    width = images.shape[2]
+    fringes, width = settings.SETTINGS.fringes, images.shape[2]
     taper = torch.hann_window(width, periodic=False, device=images.device)
     spectrum = torch.fft.rfft(images * taper, n=4 * width, dim=2)
     mean = spectrum.abs().square().mean(1)
-    mean[:, : int(4 * _LOWEST)] = 0
+    mean[:, : int(4 * fringes.lowest_frequency)] = 0
     frequency = mean.argmax(1) / (4 * width)
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     weighted = (images * (taper / taper.sum())).to(torch.complex64)
     left, turn = images, torch.ones_like(weighted[:, :, 0])
-    for harmonic in range(1, _HARMONICS + 1):
+    for harmonic in range(1, fringes.harmonics + 1):
         phase = 2 * torch.pi * harmonic * frequency[:, None] * x
         wave = torch.complex(phase.cos(), -phase.sin())
         rows = torch.einsum("nyx,nx->ny", weighted, wave)

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 from bravaismap.compute.device import SMALLEST_EXPONENT
+from bravaismap.measure import settings
 from bravaismap.measure.spots import Spots
 
 __all__ = ["distinct", "index_spots", "reduce_rows"]
 
-_STRONG = 12
-_DIFFERENCES = 6
-_STRAY = 0.03
-#: Side, in bins, of the square lattice that stands for none, where all spots lie on one line.
-_EMPTY = 16.0
+#: Most steps of a reduction: bases of spots take at most five.
+_MOST_STEPS = 12
+#: Score of what is no basis, and what the score of a repeated one loses: below all that a sum over spots comes to.
+_EXCLUSION = 1e3
 
 
-def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tensor, Tensor]:
+def index_spots(spots: Spots, count: int) -> tuple[Tensor, Tensor]:
     """Return the reciprocal bases that explain the spots of each window best.
 
     Parameters
@@ -32,8 +32,6 @@ def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tens
     spots : Spots
     count : int
         Candidates to return for each window.
-    shortlist : int
-        Candidates that are refined before the best are chosen.
 
     Returns
     -------
@@ -42,55 +40,61 @@ def index_spots(spots: Spots, count: int = 6, shortlist: int = 24) -> tuple[Tens
     score : tensor, shape (n, count)
         Log likelihood ratio against spots that lie anywhere.
     """
-    weight = spots.weight / (spots.weight + 6.0)
-    candidates = _pairs(spots.position, spots.weight)
+    limits = settings.SETTINGS.indexing
+    weight = spots.weight / (spots.weight + limits.half_weight)
+    first_spread, _, last_spread = limits.position_spread
+    candidates = _pairs(spots.position)
     tolerance = spots.error
-    score = _score(candidates, spots.position, weight, tolerance, spread=1.0)
-    best = score.topk(min(shortlist, score.shape[1]), dim=1).indices
+    score = _score(candidates, spots.position, weight, tolerance, spread=first_spread)
+    best = score.topk(min(limits.shortlist, score.shape[1]), dim=1).indices
     basis = candidates.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
     basis = reduce_rows(basis)
-    for _ in range(2):
+    for _ in range(limits.fits):
         basis = _least_squares(basis, spots.position, weight, tolerance)
     basis = reduce_rows(basis)
-    basis = torch.where(_usable(basis)[..., None, None], basis, _EMPTY * torch.eye(2, device=basis.device))
-    score = _score(basis, spots.position, weight, tolerance, spread=0.1)
+    basis = torch.where(
+        _usable(basis)[..., None, None], basis, limits.stand_in_side * torch.eye(2, device=basis.device)
+    )
+    score = _score(basis, spots.position, weight, tolerance, spread=last_spread)
     return distinct(basis, score, count)
 
 
-def reduce_rows(basis: Tensor, steps: int = 12) -> Tensor:
+def reduce_rows(basis: Tensor) -> Tensor:
     """Return the Lagrange–Gauss reduced basis (|g₁| ≤ |g₂|, 0 ≤ g₁·g₂ ≤ |g₁|²/2) of each lattice."""
     first, second = basis[..., 0, :], basis[..., 1, :]
-    for _ in range(steps):
-        one, two = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
-        swap = one > two
+    for _ in range(_MOST_STEPS):
+        square_1, square_2 = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
+        swap = square_1 > square_2
         first, second = torch.where(swap, second, first), torch.where(swap, first, second)
-        shift = ((first * second).sum(-1, keepdim=True) / torch.minimum(one, two).clamp_min(1e-12)).round()
+        shift = ((first * second).sum(-1, keepdim=True) / torch.minimum(square_1, square_2).clamp_min(1e-12)).round()
         second = second - shift * first
         if not bool(shift.any()):
             break
-    one, two = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
-    first, second = torch.where(one > two, second, first), torch.where(one > two, first, second)
+    square_1, square_2 = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
+    first, second = torch.where(square_1 > square_2, second, first), torch.where(square_1 > square_2, first, second)
     sign = torch.where((first * second).sum(-1, keepdim=True) < 0, -1.0, 1.0)
     return torch.stack([first, sign * second], dim=-2)
 
 
-def _pairs(position: Tensor, weight: Tensor) -> Tensor:
+def _pairs(position: Tensor) -> Tensor:
     """All candidate bases, shape (n, candidates, 2, 2)."""
-    strong = position[:, :_STRONG]
+    limits = settings.SETTINGS.indexing
+    strong = position[:, : limits.paired_spots]
     count = strong.shape[1]
     i, j = torch.triu_indices(count, count, 1, device=position.device)
     direct = torch.stack([strong[:, i], strong[:, j]], dim=-2)
-    few = strong[:, :_DIFFERENCES]
-    p, q = torch.triu_indices(few.shape[1], few.shape[1], 1, device=position.device)
-    combined = torch.cat([few[:, p] - few[:, q], few[:, p] + few[:, q]], dim=1)
-    known = few.shape[1]
-    left = combined[:, :, None].expand(-1, -1, known, -1)
-    right = few[:, None].expand(-1, combined.shape[1], -1, -1)
+    strongest = strong[:, : limits.combined_spots]
+    number = strongest.shape[1]
+    p, q = torch.triu_indices(number, number, 1, device=position.device)
+    combined = torch.cat([strongest[:, p] - strongest[:, q], strongest[:, p] + strongest[:, q]], dim=1)
+    left = combined[:, :, None].expand(-1, -1, number, -1)
+    right = strongest[:, None].expand(-1, combined.shape[1], -1, -1)
     mixed = torch.stack([left, right], dim=-2).flatten(1, 2)
     return torch.cat([direct, mixed], dim=1)
 
 
 def _cross(basis: Tensor) -> Tensor:
+    """Signed area of each cell."""
     return basis[..., 0, 0] * basis[..., 1, 1] - basis[..., 0, 1] * basis[..., 1, 0]
 
 
@@ -98,23 +102,25 @@ def _nearest(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of the node nearest to each spot and the square of the distance from it, (n, spots, candidates)."""
     area = _cross(basis)[:, None]
     area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
-    one, two = basis.unbind(-2)
-    (a, b), (c, d) = one.unbind(-1), two.unbind(-1)
+    row_1, row_2 = basis.unbind(-2)
+    (a, b), (c, d) = row_1.unbind(-1), row_2.unbind(-1)
     solve = torch.stack([torch.cat([d, -b], -1), torch.cat([-c, a], -1)], dim=1) / area.repeat(1, 1, 2)
     index = position @ solve
     nearest = index.round()
-    off_one, off_two = index.sub_(nearest).chunk(2, dim=-1)
+    rest_1, rest_2 = index.sub_(nearest).chunk(2, dim=-1)
     first, second = nearest.chunk(2, dim=-1)
-    distance = off_one * one.square().sum(-1)[:, None]
-    distance.addcmul_(off_two, (one * two).sum(-1)[:, None], value=2).mul_(off_one)
-    return first, second, distance.addcmul_(off_two.square(), two.square().sum(-1)[:, None])
+    distance = rest_1 * row_1.square().sum(-1)[:, None]
+    distance.addcmul_(rest_2, (row_1 * row_2).sum(-1)[:, None], value=2).mul_(rest_1)
+    return first, second, distance.addcmul_(rest_2.square(), row_2.square().sum(-1)[:, None])
 
 
 def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread: float) -> Tensor:
+    """Log likelihood ratio of each basis against spots that lie anywhere, (n, candidates)."""
+    limits = settings.SETTINGS.indexing
     first, second, distance = _nearest(basis, position)
     norm = first.square().addcmul_(second, second)
     centre = norm == 0
-    precision = norm.clamp_max_(30.0).mul_(spread).add_(1).reciprocal_().mul_(1 / error**2)
+    precision = norm.clamp_max_(limits.spread_limit).mul_(spread).add_(1).reciprocal_().mul_(1 / error**2)
     area = _cross(basis).abs()
     density = (
         distance.mul_(precision)
@@ -124,24 +130,28 @@ def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread
         .mul_(precision)
         .mul_((area / (2 * torch.pi))[:, None])
     )
-    gain = density.mul_(1 - _STRAY).add_(_STRAY).log_().masked_fill_(centre, -3.0)
+    stray = limits.stray_share
+    gain = density.mul_(1 - stray).add_(stray).log_().masked_fill_(centre, -limits.centre_penalty)
     score = (weight[:, None] @ gain)[:, 0]
-    return torch.where(_usable(basis), score, score.new_full((), -1e3))
+    return torch.where(_usable(basis), score, score.new_full((), -_EXCLUSION))
 
 
 def _usable(basis: Tensor) -> Tensor:
-    """Which bases have vectors of two bins or more, not nearly along one line (nor NaN)."""
+    """Which bases have vectors that are long enough and not nearly along one line (nor NaN)."""
+    limits = settings.SETTINGS.indexing
     lengths = basis.square().sum(-1)
     sine = _cross(basis).abs() / lengths.prod(-1).sqrt().clamp_min(1e-9)
-    return (lengths.amin(-1) > 2.0**2) & (sine > 0.15)
+    return (lengths.amin(-1) > limits.shortest_vector**2) & (sine > limits.least_sine)
 
 
 def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float) -> Tensor:
     """One step of weighted least squares over the spots near a node, damped towards the basis itself."""
+    limits = settings.SETTINGS.indexing
     first, second, distance = _nearest(basis, position)
-    variance = error**2 * (1 + 0.3 * (first.square() + second.square()).clamp_max(30.0))
+    index = (first.square() + second.square()).clamp_max(limits.spread_limit)
+    variance = error**2 * (1 + limits.position_spread[1] * index)
     w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(SMALLEST_EXPONENT)) + 1e-9
-    damp = 0.05
+    damp = limits.damping
     w_first, w_second = w * first, w * second
     m11 = (w_first * first).sum(1) + damp
     m12 = (w_first * second).sum(1)
@@ -149,9 +159,9 @@ def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float
     right = torch.stack([w_first.transpose(1, 2) @ position, w_second.transpose(1, 2) @ position], dim=-2)
     right = right + damp * basis
     determinant = m11 * m22 - m12 * m12
-    one = (m22[..., None] * right[..., 0, :] - m12[..., None] * right[..., 1, :]) / determinant[..., None]
-    two = (m11[..., None] * right[..., 1, :] - m12[..., None] * right[..., 0, :]) / determinant[..., None]
-    return torch.stack([one, two], dim=-2)
+    row_1 = (m22[..., None] * right[..., 0, :] - m12[..., None] * right[..., 1, :]) / determinant[..., None]
+    row_2 = (m11[..., None] * right[..., 1, :] - m12[..., None] * right[..., 0, :]) / determinant[..., None]
+    return torch.stack([row_1, row_2], dim=-2)
 
 
 def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -163,10 +173,11 @@ def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
     inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
     n, many = score.shape
     relation = (basis.flatten(1, 2) @ inverse.transpose(1, 2).flatten(2)).reshape(n, many, 2, many, 2)
-    integer = (relation.sub_(relation.round()).abs_() < 0.12).all(-1).all(2)
+    tolerance = settings.SETTINGS.indexing.basis_tolerance
+    integer = (relation.sub_(relation.round()).abs_() < tolerance).all(-1).all(2)
     same = integer & integer.transpose(1, 2)
     earlier = torch.ones_like(same[0]).tril(-1)
     repeated = (same & earlier).any(-1)
-    score = torch.where(repeated, score - 1e3, score)
+    score = torch.where(repeated, score - _EXCLUSION, score)
     top, where = score.topk(min(count, score.shape[1]), dim=1)
     return basis.gather(1, where[..., None, None].expand(-1, -1, 2, 2)), top

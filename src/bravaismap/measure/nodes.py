@@ -16,10 +16,10 @@ import math
 import torch
 from torch import Tensor
 
+from bravaismap.measure import settings
 from bravaismap.measure.spots import Spectrum
 
 __all__ = [
-    "STREAK_PEAK",
     "broad_power",
     "distinct_power",
     "evidence",
@@ -29,20 +29,6 @@ __all__ = [
     "ring_power",
     "streak_power",
 ]
-
-_FILLED = (0.02, 0.06, 0.15, 0.3, 0.6, 0.9)
-#: Degrees of freedom of the local background: bounds what one bright spot can say.
-_FREEDOM = 10.0
-#: Bins on each side of a node that give the power around it.
-_AROUND = 5
-#: Directions, in degrees from a node, in which a lattice has few other nodes at the same distance.
-_ELSEWHERE = (15.0, 22.0, 38.0, 52.0, 75.0, 105.0, 128.0, 142.0, 158.0, 165.0)
-#: A wave is worth no more than its peak over the power beside it along k_y or k_x, times this: of what the refinement
-#: sees of a wave, the spectrum with its stronger taper sees half.
-STREAK_PEAK = 2.0
-#: Nearest and farthest bins of a streak from its node.
-_STREAK = (4, 14)
-_RINGS = (0.0, 0.5, 0.8, 1.02)
 
 
 @functools.cache
@@ -58,7 +44,7 @@ def node_orders(highest: int, device: torch.device | str = "cpu") -> Tensor:
     return torch.tensor(half, device=device, dtype=torch.float32)
 
 
-def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tuple[Tensor, Tensor]:
+def node_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
     """Return the power at each node, in units of the local background, and whether the node can be seen.
 
     Parameters
@@ -66,8 +52,6 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     spectrum : Spectrum
     position : tensor, shape (n, nodes, 2)
         (k_y, k_x) in bins, in either half plane.
-    lowest : float
-        Nodes nearer to the centre, in bins, are left out.
 
     Returns
     -------
@@ -80,7 +64,7 @@ def node_power(spectrum: Spectrum, position: Tensor, lowest: float = 2.0) -> tup
     position = torch.where(position[..., 1:] < 0, -position, position)
     nearest = position.round()
     seen = (nearest[..., 0].abs() < middle) & (nearest[..., 1] < columns - 2)
-    seen = seen & (position.square().sum(-1) >= lowest**2)
+    seen = seen & (position.square().sum(-1) >= settings.SETTINGS.nodes.smallest_distance**2)
     row = (nearest[..., 0] + middle).clamp(0, rows - 1).long()
     column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
     power = spectrum.power.flatten(1).gather(1, row * columns + column)
@@ -109,7 +93,7 @@ def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Te
     level = ring_power(spectrum, position) if rings else patch.new_zeros(2, *patch.shape[:2])
     distance = _distance(position.device)
     out = []
-    for radius, independent, ring in ((1, 2.0, level[0]), (2, 5.0, level[1])):
+    for radius, independent, ring in zip((1, 2), settings.SETTINGS.nodes.independent_powers, level, strict=True):
         within = _mean(patch, inside & (distance <= radius))
         around = torch.maximum(_mean(patch, inside & (distance > radius)), ring)
         out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
@@ -132,7 +116,7 @@ def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     """
     distance = _distance(position.device)
     levels = []
-    for degrees in _ELSEWHERE:
+    for degrees in settings.SETTINGS.nodes.ring_directions:
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         patch, inside = _squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]]))
         levels.append(torch.stack([_mean(patch, inside & (distance <= radius)) for radius in (1, 2)]))
@@ -155,7 +139,7 @@ def distinct_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor
     """
     power, seen = node_power(spectrum, position)
     beside = power / streak_power(spectrum, position).clamp_min(1e-12)
-    return torch.minimum(power, STREAK_PEAK * beside), seen
+    return torch.minimum(power, settings.SETTINGS.nodes.streak_factor * beside), seen
 
 
 def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
@@ -178,7 +162,8 @@ def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     """
     _, rows, columns = spectrum.power.shape
     nearest = position.round()
-    reach = torch.tensor([bins for bins in range(-_STREAK[1], _STREAK[1] + 1) if abs(bins) >= _STREAK[0]])
+    near, far = settings.SETTINGS.nodes.streak_bins
+    reach = torch.tensor([bins for bins in range(-far, far + 1) if abs(bins) >= near])
     reach = reach.to(position)
     nothing = torch.zeros_like(reach)
     levels = []
@@ -193,7 +178,9 @@ def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
 
 
 def _distance(device: torch.device) -> Tensor:
-    reach = torch.arange(-_AROUND, _AROUND + 1, device=device)
+    """Larger distance along the axes of each bin of a square from its centre, (side, side)."""
+    bins = settings.SETTINGS.nodes.surroundings
+    reach = torch.arange(-bins, bins + 1, device=device)
     return torch.maximum(reach[:, None].abs(), reach.abs())
 
 
@@ -201,7 +188,8 @@ def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
     """Powers in a square of bins about each position, (n, nodes, side, side), and which of them exist."""
     _, rows, columns = spectrum.power.shape
     nearest = torch.where(position[..., 1:] < 0, -position, position).round()
-    reach = torch.arange(-_AROUND, _AROUND + 1, device=position.device)
+    bins = settings.SETTINGS.nodes.surroundings
+    reach = torch.arange(-bins, bins + 1, device=position.device)
     row = nearest[..., 0, None, None] + rows // 2 + reach[:, None]
     column = nearest[..., 1, None, None] + reach
     row = torch.where(column < 0, rows - 1 - row, row)
@@ -212,10 +200,11 @@ def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mean(patch: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen bins of each square."""
     return (patch * chosen).sum((-2, -1)) / chosen.sum((-2, -1)).clamp_min(1)
 
 
-def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) -> Tensor:
+def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor) -> Tensor:
     """Return the log evidence of reciprocal lattices against noise, from the power at all their nodes.
 
     Parameters
@@ -226,15 +215,14 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) 
     band : tensor, shape (n,)
         Distance from the centre, in bins, up to which nodes are looked at: the same for all candidates, so that
         they are compared on the same data. The share of filled nodes is averaged over apart in each of its rings.
-    highest : int
-        Nodes up to this index are looked at.
 
     Returns
     -------
     tensor, shape (n, candidates)
     """
     n, count = basis.shape[:2]
-    orders = node_orders(highest, basis.device)
+    limits = settings.SETTINGS.nodes
+    orders = node_orders(limits.highest_index, basis.device)
     position = orders @ basis
     power, seen = node_power(spectrum, position.flatten(1, 2))
     gain = log_ratio(power).exp().reshape(n, count, -1) - 1
@@ -242,19 +230,29 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor, highest: int = 6) 
     shown = seen.reshape(n, count, -1)
     parity = (orders.remainder(2) * torch.tensor([2.0, 1.0], device=basis.device)).sum(-1).long()
     member = torch.nn.functional.one_hot(parity, 4).to(gain.dtype)
-    logs = torch.stack([torch.log1p(q * gain) for q in _FILLED], dim=-2)
+    logs = torch.stack([torch.log1p(q * gain) for q in limits.filled_shares], dim=-2)
     total = gain.new_zeros(n, count)
-    for inner, outer in itertools.pairwise(_RINGS):
+    for inner, outer in itertools.pairwise(limits.ring_edges):
         ring = (shown & (radius > inner) & (radius <= outer)).to(gain.dtype)
         by_share = (logs * ring[..., None, :]) @ member
         total = total + _split(by_share.transpose(-1, -2))
     return total
 
 
-def log_ratio(power: Tensor, freedom: float = _FREEDOM) -> Tensor:
-    """Log of the marginal likelihood ratio of one node: a component of unknown strength against noise alone."""
+def log_ratio(power: Tensor, freedom: float | None = None) -> Tensor:
+    """Return the log of the marginal likelihood ratio of one node: a wave of unknown strength against noise alone.
+
+    Parameters
+    ----------
+    power : tensor
+        At the node, over that of the noise there.
+    freedom : float, optional
+        Degrees of freedom of the noise; those of the local background of a spectrum if not given.
+    """
+    limits = settings.SETTINGS.nodes
+    freedom = limits.freedom if freedom is None else freedom
     exponent = freedom * torch.log1p((power - 1).clamp_min(0) / freedom)
-    return (exponent - torch.log1p(power) - 0.7).clamp_max(60.0)
+    return (exponent - torch.log1p(power) - limits.strength_penalty).clamp_max(limits.evidence_limit)
 
 
 def _split(by_share: Tensor) -> Tensor:

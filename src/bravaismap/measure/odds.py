@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from bravaismap.conventions import Floats
+from bravaismap.measure import settings
 
-__all__ = ["EVEN_EVIDENCE", "ODDS_SLOPE", "least_evidence", "none_probability"]
+__all__ = ["EVEN_EVIDENCE", "least_evidence", "none_probability"]
 
-#: Evidence at which a lattice and none are as likely, and the slope of the log odds; fitted on simulated windows.
-EVEN_EVIDENCE = 23.0
-ODDS_SLOPE = 0.45
+#: Evidence at which a lattice and none are as likely.
+EVEN_EVIDENCE: Final = settings.SETTINGS.odds.even_evidence
 
 
 def none_probability(evidence: ArrayLike) -> Floats:
     """Return the probability that there is no lattice, from the log evidence for one."""
-    return np.asarray(expit(-ODDS_SLOPE * (np.asarray(evidence, float) - EVEN_EVIDENCE)))
+    odds = settings.SETTINGS.odds
+    return np.asarray(expit(-odds.slope * (np.asarray(evidence, float) - odds.even_evidence)))
 
 
 def least_evidence(pixels: int) -> float:
@@ -28,5 +31,6 @@ def least_evidence(pixels: int) -> float:
     taken to be 0.3 % there and 16 times as much for half the side, but at most 8 % (below 57 px), or nothing would be
     called `none`.
     """
-    missed = min(0.003 * (128**2 / pixels) ** 2, 0.08)
-    return EVEN_EVIDENCE - float(np.log(0.2 / missed)) / ODDS_SLOPE
+    odds = settings.SETTINGS.odds
+    missed = min(odds.missed_share * (128**2 / pixels) ** 2, odds.most_missed)
+    return odds.even_evidence - float(np.log(odds.none_odds / missed)) / odds.slope

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders
 from bravaismap.measure.odds import EVEN_EVIDENCE
@@ -33,7 +34,7 @@ _DOMINANT = 0.9
 _OFF_LINE = 0.2
 
 
-def finer_lattice(parts: Iterable[Tensor], basis: NDArray[np.float64]) -> NDArray[np.intp] | None:
+def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | None:
     """Return the matrix of whole numbers N of a superlattice, basis = N · finer, or None where it is none.
 
     Parameters
@@ -86,7 +87,7 @@ def _level_at(level: Tensor, position: Tensor) -> Tensor:
 
 
 @functools.cache
-def _finer(highest: int) -> list[tuple[NDArray[np.float64], Tensor]]:
+def _finer(highest: int) -> list[tuple[Floats, Tensor]]:
     """Matrices of all superlattices by index (Hermite normal form), and which nodes the finer lattice has."""
     order = node_orders(highest).numpy().astype(float)
     found = []

@@ -8,7 +8,7 @@ size have parts that suit them, the whole image last.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,23 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.lattice.sublattices import reduce_measured
+from bravaismap.measure import settings
 from bravaismap.measure.measurement import measure
 
 __all__ = ["Parts", "cut_parts", "measure_parts", "measure_window", "part_sizes"]
-
-#: Sides of parts, in px: ten cells of 7 to 130 px have one that is at most half as large again.
-_SIDES = (96, 128, 192, 256, 384, 512, 768, 1024, 1536)
-#: Largest part that is not the whole image, as a share of its shorter side.
-_LARGEST = 0.8
-#: Most parts of a side along an axis.
-_ALONG = 7
-#: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
-_FEWEST_CELLS = 3.0
-#: Area of the smallest cell that pixels can show, px², and the precision of a measurement in single precision.
-_SMALLEST_CELL = 1.0
-_PRECISION = 1e-6
-#: Pixels of parts that are measured together.
-_TOGETHER = 2**20
 
 
 @dataclass(frozen=True)
@@ -63,11 +50,23 @@ class Parts:
     side: NDArray[np.intp]
     origin: NDArray[np.intp]
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Parts]) -> Parts:
+        """Return the parts of all pieces, in their order."""
+        return cls(
+            np.concatenate([piece.basis for piece in pieces]),
+            np.concatenate([piece.covariance for piece in pieces]),
+            np.concatenate([piece.evidence for piece in pieces]),
+            np.concatenate([piece.power for piece in pieces]),
+            np.concatenate([piece.side for piece in pieces]),
+            np.concatenate([piece.origin for piece in pieces]),
+        )
+
 
 def part_sizes(shape: tuple[int, ...]) -> list[int]:
     """Return the sides of the parts of an image, smallest first, that of the whole image last."""
-    short = min(shape)
-    return [side for side in _SIDES if side <= _LARGEST * short] + [short]
+    limits, short = settings.SETTINGS.parts, min(shape)
+    return [side for side in limits.sides if side <= limits.largest_share * short] + [short]
 
 
 def measure_parts(image: Tensor) -> Parts:
@@ -80,7 +79,7 @@ def measure_parts(image: Tensor) -> Parts:
     sides = part_sizes(tuple(image.shape))
     pieces = [_measured(image, side, _origins(tuple(image.shape), side)) for side in sides[:-1]]
     pieces.append(measure_window(image, widely=True))
-    return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
+    return Parts.joined(pieces)
 
 
 def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
@@ -96,7 +95,7 @@ def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
 
 
 def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
-    """Yield the parts of a side, (n, side, side), some at a time; the image itself where that is its shorter side.
+    """Yield the parts of a side, (n, side, side), in batches; the image itself where that is its shorter side.
 
     Parameters
     ----------
@@ -110,38 +109,41 @@ def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
 
 
 def _origins(shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
-    lines = []
+    """First row and column of the parts of a side, (n, 2), which overlap by half where there are few of them."""
+    most, lines = settings.SETTINGS.parts.parts_along_axis, []
     for length in shape:
-        count = min(_ALONG, 1 + -(-2 * (length - side) // side))
+        count = min(most, 1 + -(-2 * (length - side) // side))
         lines.append(np.linspace(0, length - side, count).round().astype(np.intp))
     return np.array(list(itertools.product(*lines)))
 
 
 def _measured(image: Tensor, side: int, origin: NDArray[np.intp]) -> Parts:
     pieces = [_of(crops, corners, side, widely=False) for crops, corners in _crops(image, side, origin)]
-    return Parts(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Parts.__dataclass_fields__))
+    return Parts.joined(pieces)
 
 
 def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple[Tensor, NDArray[np.intp]]]:
-    at_once = max(1, _TOGETHER // side**2)
+    at_once = max(1, settings.SETTINGS.parts.pixels_per_batch // side**2)
     for first in range(0, len(origin), at_once):
         corners = origin[first : first + at_once]
         yield torch.stack([image[top : top + side, left : left + side] for top, left in corners.tolist()]), corners
 
 
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
-    found = measure(crops, widely=widely)
-    basis, covariance, evidence = (
-        getattr(found, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
+    """Measured parts; those of few cells have no evidence unless they are the `whole` image."""
+    limits = settings.SETTINGS.parts
+    measured = measure(crops, widely=widely)
+    basis, covariance, evidence, power = (
+        values.cpu().numpy().astype(float)
+        for values in (measured.basis, measured.covariance, measured.evidence, measured.signal.sum(-1))
     )
     if not whole:
         spacing = np.linalg.norm(np.linalg.inv(basis), axis=1).min(axis=1)
-        evidence = np.where(spacing * side >= _FEWEST_CELLS, evidence, 0.0)
-    power = found.signal.sum(-1).cpu().numpy().astype(float)
+        evidence = np.where(spacing * side >= limits.fewest_cells, evidence, 0.0)
     sound = np.isfinite(basis).all((1, 2)) & np.isfinite(covariance).all((1, 2))
-    sound &= np.abs(np.linalg.det(np.where(sound[:, None, None], basis, np.eye(2)))) >= _SMALLEST_CELL
+    sound &= np.abs(np.linalg.det(np.where(sound[:, None, None], basis, np.eye(2)))) >= limits.smallest_cell
     basis = np.where(sound[:, None, None], basis, side * np.eye(2))
-    smallest = (_PRECISION * np.linalg.norm(basis, axis=(1, 2))) ** 2
+    smallest = (limits.precision * np.linalg.norm(basis, axis=(1, 2))) ** 2
     covariance = np.where(sound[:, None, None], covariance, 0.0) + smallest[:, None, None] * np.eye(4)
     evidence = np.where(sound, np.nan_to_num(evidence), 0.0)
     reduced, spread = (np.asarray(part, float) for part in reduce_measured(basis, covariance))

@@ -20,17 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Refined", "refine"]
+from bravaismap.measure import settings
 
-_TILES = 8
-_TAPER = 0.13
-#: Tiles over which errors are correlated, for disorder and for large atoms.
-_LAG = 2
-#: Share of the power at a node that must not be noise for the second pass to use it, and the fewest nodes that it uses.
-_CLEAR = 0.85
-_FEWEST = 4
-#: Farthest a node may move in one pass, in bins.
-_REACH = 0.7
+__all__ = ["Refined", "refine"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,8 @@ class _Waves:
     def __init__(self, size: torch.Size, position: Tensor) -> None:
         self.position = position
         n, nodes, _ = position.shape
-        y, x = (torch.arange(count // _TILES, device=position.device) for count in size)
+        tiles = settings.SETTINGS.refinement.tiles
+        y, x = (torch.arange(count // tiles, device=position.device) for count in size)
         y, x = ((at + 0.5 - 0.5 * len(at)) / count for at, count in zip((y, x), size, strict=True))
         phase_y, phase_x = 2 * torch.pi * position[..., :1] * y, 2 * torch.pi * position[..., 1:] * x
         cos_y, sin_y = phase_y.cos()[..., None], phase_y.sin()[..., None]
@@ -115,7 +108,7 @@ class _Waves:
     def demodulate(self, images: Tensor) -> Tensor:
         """Fourier sums of each tile, complex, shape (n, nodes, tiles), of images (n, tiles, pixels)."""
         parts = self.pattern @ images.transpose(1, 2)
-        cos, sin = parts.reshape(len(parts), -1, 2, _TILES**2).unbind(2)
+        cos, sin = parts.reshape(len(parts), -1, 2, images.shape[1]).unbind(2)
         return _turn(torch.complex(cos, -sin), self.position)
 
     def synthesize(self, amplitude: Tensor) -> Tensor:
@@ -125,7 +118,8 @@ class _Waves:
 
 
 def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
-    """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves further than `_REACH`."""
+    """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves beyond the reach."""
+    limits = settings.SETTINGS.refinement
     change = orders.new_zeros(len(orders), 2, 2)
     used = (weight > 0).to(orders.dtype)
     lever = _lever(sums.device)
@@ -133,11 +127,11 @@ def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         gradient, strength = _gradient(_turn(sums, orders @ change), weighted)
         curvature = _model_curvature(orders, weight * strength, lever)
-        damped = curvature + torch.diag_embed(1e-4 * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
+        damped = curvature + torch.diag_embed(limits.damping * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
         step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
         change = torch.nan_to_num(change + step)
         moved = ((orders @ change).square().sum(-1).sqrt() * used).amax(-1)
-        change = change * (_REACH / moved.clamp_min(_REACH))[:, None, None]
+        change = change * (limits.reach / moved.clamp_min(limits.reach))[:, None, None]
     return change
 
 
@@ -147,9 +141,8 @@ def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
     return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
 
 
-@functools.cache
 def _lever(device: torch.device) -> Tensor:
-    """Mean square extent of the window along (y, x)."""
+    """Mean square extent of the window along (y, x), (2, 2)."""
     place = torch.stack(_centres(device), dim=-1)
     return place.T @ place / len(place)
 
@@ -190,7 +183,7 @@ def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change
     strength = turned.sum(-1).abs().square()
     curvature = _curvature(turned, orders, weighted)
     model = _model_curvature(orders, weight * strength, _lever(sums.device))
-    sound = torch.linalg.eigvalsh(curvature - 0.3 * model)[:, 0] > 0
+    sound = torch.linalg.eigvalsh(curvature - settings.SETTINGS.refinement.sound_curvature * model)[:, 0] > 0
     curvature = torch.where(sound[:, None, None], curvature, model)
     total = sums.sum(-1)
     quadrature = (total.conj()[..., None] * left).imag
@@ -208,59 +201,62 @@ def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change
 def _long_run(field: Tensor) -> Tensor:
     """Long-run covariance (of the mean, times the tiles) of a field over tiles, (n, c, tiles) → (n, c, c).
 
-    Neighbours count by a triangle of half width `_LAG`; what the fit of an offset and a gradient took away from white
-    noise is put back.
+    Neighbours count by a triangle of half width `correlated_tiles`; what the fit of an offset and a gradient took away
+    from white noise is put back.
     """
+    limits = settings.SETTINGS.refinement
     n, parts, tiles = field.shape
-    kernel, restore = _kernel(field.device)
-    grid = field.reshape(n * parts, 1, _TILES, _TILES)
-    spread = F.conv2d(grid, kernel[None, None], padding=_LAG - 1).reshape(n, parts, tiles)
+    kernel, restore = _kernel(limits.tiles, limits.correlated_tiles, field.device)
+    grid = field.reshape(n * parts, 1, limits.tiles, limits.tiles)
+    spread = F.conv2d(grid, kernel[None, None], padding=limits.correlated_tiles - 1).reshape(n, parts, tiles)
     level = field @ spread.transpose(1, 2) / tiles * restore
     level = 0.5 * (level + level.transpose(1, 2))
-    floor = 0.25 * field.square().mean(-1)
+    floor = limits.least_scatter * field.square().mean(-1)
     level = level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
     return level * _bound(level)
 
 
 def _bound(level: Tensor) -> Tensor:
-    """Factors (1 on the diagonal) that keep the correlation of two parts within ±0.95: it is an estimate."""
+    """Factors (1 on the diagonal) that keep the correlation of two parts within its largest: it is an estimate."""
     spread = level.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
-    most = 0.95 * spread[:, :, None] * spread[:, None]
+    most = settings.SETTINGS.refinement.largest_correlation * spread[:, :, None] * spread[:, None]
     eye = torch.eye(level.shape[-1], device=level.device)
     return torch.maximum(eye, (most / level.abs().clamp_min(1e-30)).clamp_max(1.0))
 
 
 @functools.cache
-def _kernel(device: torch.device) -> tuple[Tensor, Tensor]:
+def _kernel(tiles: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Weights of a tile's neighbours, and the factor that makes up for the fitted offset and gradient."""
-    line = 1 - torch.arange(-_LAG + 1, _LAG, device=device, dtype=torch.float32).abs() / _LAG
+    line = 1 - torch.arange(-reach + 1, reach, device=device, dtype=torch.float32).abs() / reach
     kernel = line[:, None] * line
-    y, x = _centres(device)
+    y, x = _tile_centres(tiles, device)
     fitted = torch.stack([torch.ones_like(y), y, x])
     fitted = fitted / fitted.square().sum(-1, keepdim=True).sqrt()
-    grid = fitted.reshape(3, 1, _TILES, _TILES)
-    spread = F.conv2d(grid, kernel[None, None], padding=_LAG - 1).flatten(1)
-    taken = (spread * fitted).sum() / len(y)
-    return kernel, 1 / (1 - taken)
+    grid = fitted.reshape(3, 1, tiles, tiles)
+    spread = F.conv2d(grid, kernel[None, None], padding=reach - 1).flatten(1)
+    share = (spread * fitted).sum() / len(y)
+    return kernel, 1 / (1 - share)
 
 
 def _noise(left: Tensor) -> Tensor:
     """Power of the noise in each node's sum, from the residual of its tiles, correlated over neighbours."""
+    limits = settings.SETTINGS.refinement
     n, nodes, _ = left.shape
-    field = left.reshape(n * nodes, 1, _TILES, _TILES)
+    field = left.reshape(n * nodes, 1, limits.tiles, limits.tiles)
     kernel = torch.tensor([0.5, 1.0, 0.5], device=left.device)
     kernel = (kernel[:, None] * kernel)[None, None]
     real, imag = (F.conv2d(part, kernel, padding=1) * part for part in (field.real, field.imag))
     level = (real + imag).flatten(1).sum(-1).reshape(n, nodes)
     plain = left.abs().square().sum(-1)
-    return torch.maximum(level, 0.5 * plain)
+    return torch.maximum(level, limits.least_noise * plain)
 
 
 def _clear(sums: Tensor, noise: Tensor, weight: Tensor) -> Tensor:
     """Which nodes to refine on: those that stand clear of the noise, whose maxima it does not move, or the best few."""
+    limits = settings.SETTINGS.refinement
     excess = torch.where(weight > 0, 1 - noise / sums.sum(-1).abs().square().clamp_min(1e-20), -torch.inf)
-    best = excess >= excess.topk(_FEWEST, dim=-1).values[:, -1:]
-    return ((weight > 0) & ((excess > _CLEAR) | best)).to(weight.dtype)
+    best = excess >= excess.topk(limits.fewest_nodes, dim=-1).values[:, -1:]
+    return ((weight > 0) & ((excess > limits.clear_share) | best)).to(weight.dtype)
 
 
 def _turn(sums: Tensor, shift: Tensor) -> Tensor:
@@ -270,24 +266,31 @@ def _turn(sums: Tensor, shift: Tensor) -> Tensor:
     return sums * torch.complex(phase.cos(), phase.sin())
 
 
-@functools.cache
 def _centres(device: torch.device) -> tuple[Tensor, Tensor]:
-    line = (torch.arange(_TILES, device=device, dtype=torch.float32) + 0.5) / _TILES - 0.5
+    """Positions (y, x) of the centres of all tiles, over the side of the window, from its centre, (tiles,) each."""
+    return _tile_centres(settings.SETTINGS.refinement.tiles, device)
+
+
+@functools.cache
+def _tile_centres(tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    line = (torch.arange(tiles, device=device, dtype=torch.float32) + 0.5) / tiles - 0.5
     y, x = torch.meshgrid(line, line, indexing="ij")
     return y.flatten(), x.flatten()
 
 
 def _tiled(images: Tensor) -> Tensor:
     """Images (n, y, x) as tiles, (n, tiles, pixels)."""
+    tiles = settings.SETTINGS.refinement.tiles
     n, rows, columns = images.shape
-    grid = images.reshape(n, _TILES, rows // _TILES, _TILES, columns // _TILES)
-    return grid.transpose(2, 3).reshape(n, _TILES**2, -1)
+    grid = images.reshape(n, tiles, rows // tiles, tiles, columns // tiles)
+    return grid.transpose(2, 3).reshape(n, tiles**2, -1)
 
 
 def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
     """Crop to whole tiles about the centre; the factor by which a bin of the whole window is counted there."""
+    tiles = settings.SETTINGS.refinement.tiles
     rows, columns = images.shape[-2:]
-    new_rows, new_columns = rows // _TILES * _TILES, columns // _TILES * _TILES
+    new_rows, new_columns = rows // tiles * tiles, columns // tiles * tiles
     top, left = (rows - new_rows) // 2, (columns - new_columns) // 2
     cropped = images[:, top : top + new_rows, left : left + new_columns]
     extent = torch.tensor([new_rows / rows, new_columns / columns], device=images.device)
@@ -296,10 +299,11 @@ def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _taper(size: torch.Size, device: torch.device) -> Tensor:
     """Tukey taper, flat but for a cosine over the outer parts."""
+    width = settings.SETTINGS.refinement.taper
 
     def line(count: int) -> Tensor:
         at = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) / count
-        edge = torch.minimum(at, 1 - at) / (_TAPER / 2)
+        edge = torch.minimum(at, 1 - at) / (width / 2)
         return 0.5 - 0.5 * torch.cos(torch.pi * edge.clamp_max(1.0))
 
     return line(size[0])[:, None] * line(size[1])

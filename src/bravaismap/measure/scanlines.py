@@ -17,28 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["aligned", "leveled"]
+from bravaismap.measure import settings
 
-#: Power at k = 0 across the lines, over that beside it, from which on the lines are levelled. The ratio scatters by a
-#: quarter in white noise of 128 lines.
-_RAISED = 2.5
-#: Variance of white offsets over that of the image, below which they are no matter: smooth images leak as much.
-_LEAST = 1e-4
-#: Standard deviation, in units of the image's, below which what is left is rounding and no image.
-_ROUNDING = 1e-5
-#: Frequencies across the lines, in bins, beside k = 0: outside the line of the Hann taper.
-_BESIDE = (3.0, 4.0, 5.0, 6.0)
-#: Frequencies along the profile, in bins, below which what varies is background and not line offsets.
-_SLOWEST = 4
-#: Largest step between neighbouring rows that is looked for, its resolution and its usual size, in px.
-_REACH = 4.0
-_STEP = 0.25
-_JITTER = 0.4
-#: Least noise of the rows' waves, as a share of their mean power, where most rows are empty or noise-free.
-_QUIETEST = 1e-4
-#: What a row still counts for the row after next, and the rows over which what varies is left.
-_FADING = 0.7
-_SLOW_ROWS = 97
+__all__ = ["aligned", "leveled"]
 
 
 def leveled(images: Tensor) -> Tensor:
@@ -53,36 +34,42 @@ def leveled(images: Tensor) -> Tensor:
     -------
     tensor, shape (n, y, x)
     """
-    rows = _uneven((images @ _across(images.shape[2], images.device)).transpose(1, 2))
+    frequencies = settings.SETTINGS.scan_lines.beside_frequencies
+    rows = _uneven((images @ _across(images.shape[2], frequencies, images.device)).transpose(1, 2))
     images = _without_medians(images, rows, 2)
-    columns = _uneven(_across(images.shape[1], images.device).T @ images)
+    columns = _uneven(_across(images.shape[1], frequencies, images.device).T @ images)
     return _without_medians(images, columns, 1)
 
 
 def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    """Images of which the chosen ones have no offsets of their lines along `dim`."""
     if len(chosen) == 0:
         return images
     level = images[chosen] - images[chosen].median(dim, keepdim=True).values
     spread = level.square().mean((1, 2), keepdim=True).sqrt()
-    return images.index_copy(0, chosen, torch.where(spread > _ROUNDING, level, 0.0))
+    rounding = settings.SETTINGS.scan_lines.rounding
+    return images.index_copy(0, chosen, torch.where(spread > rounding, level, 0.0))
 
 
 def _uneven(sums: Tensor) -> Tensor:
-    """Which images have offsets, from the sums along their lines, (n, 1 + 2 · frequencies, lines), of `_across`."""
+    """Indices of images with offsets, from the sums along their lines, (n, 1 + 2 · frequencies, lines)."""
+    limits = settings.SETTINGS.scan_lines
     taper = torch.hann_window(sums.shape[2], periodic=False, device=sums.device)
-    power = torch.fft.rfft((sums - sums.mean(2, keepdim=True)) * taper)[..., _SLOWEST:].abs().square()
+    power = torch.fft.rfft((sums - sums.mean(2, keepdim=True)) * taper)[..., limits.slowest_frequency :].abs().square()
     own, beside = power[:, 0], power[:, 1:].mean(1)
     variance = own.median(1).values / (math.log(2) * taper.square().sum())
     # the sums beside k = 0 have a real and an imaginary part, each of half the power
-    raised = (own / (2 * beside).clamp_min(1e-30)).median(1).values > _RAISED * math.log(2)
-    return torch.nonzero(raised & (variance > _LEAST)).squeeze(1)
+    raised = (own / (2 * beside).clamp_min(1e-30)).median(1).values > limits.raised_ratio * math.log(2)
+    return torch.nonzero(raised & (variance > limits.least_variance)).squeeze(1)
 
 
 @functools.cache
-def _across(width: int, device: torch.device) -> Tensor:
+def _across(width: int, frequencies: tuple[float, ...], device: torch.device) -> Tensor:
     """Weights of a line's pixels, (width, 1 + 2 · frequencies): its tapered mean, and cosines and sines beside it."""
     taper = torch.hann_window(width, periodic=False, device=device)
-    phase = 2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(_BESIDE, device=device)
+    phase = (
+        2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(frequencies, device=device)
+    )
     waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
     return waves * (taper / taper.sum())[:, None]
 
@@ -92,7 +79,8 @@ def aligned(image: Tensor) -> Tensor:
 
     Rows follow one another closer than atoms do, so neighbouring rows show the same atoms. Each row is moved by the
     shift at which it correlates best with a fading mean of the rows above, a random walk of small steps. What varies
-    over more rows than `_SLOW_ROWS` is left as it is: there a slanted row of atoms and a drift look the same.
+    over more rows than `slow_rows` (see ``settings``) is left as it is: there a slanted row of atoms and a drift look
+    the same.
 
     Parameters
     ----------
@@ -106,34 +94,36 @@ def aligned(image: Tensor) -> Tensor:
 
 
 def _row_shifts(image: Tensor) -> Tensor:
+    """Shift of each row in px, (rows,), at which it continues those above it."""
     count, width = image.shape
+    limits = settings.SETTINGS.scan_lines
     taper = torch.hann_window(width, periodic=False, device=image.device)
     rows = torch.fft.rfft((image - image.mean(1, keepdim=True)) * taper)[:, 2:]
     frequency = torch.fft.rfftfreq(width, device=image.device)[2:]
     power = rows.abs().square()
-    noise = torch.maximum(power.median() / math.log(2), _QUIETEST * power.mean()).clamp_min(1e-20)
-    steps = torch.arange(-_REACH, _REACH + _STEP, _STEP, device=image.device)
+    noise = torch.maximum(power.median() / math.log(2), limits.least_noise * power.mean()).clamp_min(1e-20)
+    steps = torch.arange(-limits.reach, limits.reach + limits.resolution, limits.resolution, device=image.device)
     phase = 2 * torch.pi * steps[:, None] * frequency
     wave, turn = torch.complex(phase.cos(), phase.sin()), 2j * torch.pi * frequency
-    prior = -0.5 * (steps / _JITTER).square()
+    prior = -0.5 * (steps / limits.jitter).square()
     shift = torch.zeros(count, device=image.device)
     above, weight = rows[0], 1.0
     for row in range(1, count):
         moved = rows[row] * torch.exp(turn * shift[row - 1])
         score = (wave @ (moved * above.conj())).real / (noise * weight) + prior
         best = int(score.argmax().clamp(1, len(steps) - 2))
-        before, here, after = score[best - 1 : best + 2]
-        vertex = (0.5 * (before - after) / (before - 2 * here + after).clamp_max(-1e-6)).clamp(-0.5, 0.5)
-        step = steps[best] + vertex * _STEP
+        before, middle, after = score[best - 1 : best + 2]
+        vertex = (0.5 * (before - after) / (before - 2 * middle + after).clamp_max(-1e-6)).clamp(-0.5, 0.5)
+        step = steps[best] + vertex * limits.resolution
         shift[row] = shift[row - 1] + step
-        above = _FADING * above + moved * torch.exp(turn * step)
-        weight = _FADING * weight + 1
-    return _fast(shift)
+        above = limits.row_memory * above + moved * torch.exp(turn * step)
+        weight = limits.row_memory * weight + 1
+    return _fast(shift, limits.slow_rows)
 
 
-def _fast(shift: Tensor) -> Tensor:
-    """What varies over fewer rows than `_SLOW_ROWS`, (rows,); beyond the ends the shift goes on as a straight line."""
-    half = min(_SLOW_ROWS, len(shift)) // 2
+def _fast(shift: Tensor, slow_rows: int) -> Tensor:
+    """Part of a shift that varies over fewer rows than `slow_rows`; beyond its ends it goes on as a straight line."""
+    half = min(slow_rows, len(shift)) // 2
     before = 2 * shift[0] - shift[1 : half + 1].flip(0)
     after = 2 * shift[-1] - shift[-half - 1 : -1].flip(0)
     padded = torch.cat([before, shift, after])

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
+from bravaismap.measure import settings
 
-_BLOCK = 8
-_FAR = 1e6  # puts every clear spot before all others
+__all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def standardize(images: Tensor) -> Tensor:
     return images / images.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-12)
 
 
-def background(images: Tensor, cells: int = 16) -> Tensor:
+def background(images: Tensor, cells: int) -> Tensor:
     """Return the slow background of standardised images: what varies over more than about 1 / `cells` of the window."""
     (down, up), (across, out) = (_means(side, min(cells, side), images.device) for side in images.shape[-2:])
     return up @ (down @ (images @ across.T)) @ out.T
@@ -90,21 +89,20 @@ def _stretch(count: int, size: int, device: torch.device) -> Tensor:
     return F.interpolate(line, size, mode="linear", align_corners=False)[0].T
 
 
-def flatten(images: Tensor, cells: int = 16) -> Tensor:
+def flatten(images: Tensor) -> Tensor:
     """Return the images without slow background, with even contrast and without line means.
 
     Parameters
     ----------
     images : tensor, shape (n, y, x)
         Standardised.
-    cells : int
-        The background is what varies over more than about 1 / `cells` of the window.
     """
-    out = images - background(images, cells)
-    spread = background(out.square(), cells).clamp_min(0).sqrt()
-    floor = 0.3 * spread.mean(dim=(-2, -1), keepdim=True) + 1e-6
+    limits = settings.SETTINGS.spots
+    out = images - background(images, limits.background_cells)
+    spread = background(out.square(), limits.background_cells).clamp_min(0).sqrt()
+    floor = limits.contrast_floor * spread.mean(dim=(-2, -1), keepdim=True) + 1e-6
     out = out / (spread + floor)
-    out = out.clamp(-4.0, 4.0)
+    out = out.clamp(-limits.contrast_limit, limits.contrast_limit)
     return out - out.mean(dim=-1, keepdim=True)
 
 
@@ -145,7 +143,9 @@ def significance(ratio: Tensor) -> Tensor:
     return ratio - 1 - ratio.log()
 
 
-def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowest: float = 2.0) -> Spots:
+def find_spots(
+    spectrum: Spectrum, brightest: bool = True, count: int | None = None, lowest: float | None = None
+) -> Spots:
     """Return the strongest local maxima of each spectrum.
 
     Parameters
@@ -154,12 +154,13 @@ def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowe
     brightest : bool
         Whether the spots of most power are taken, of those that stand out; else those that stand out most, which may
         be faint ones in a quiet part of the spectrum.
-    count : int
-        Most spots to return for each window.
-    lowest : float
-        Smallest distance from the centre, in bins.
+    count : int, optional
+        Most spots to return for each window, if not as many as the search asks for.
+    lowest : float, optional
+        Smallest distance from the centre, in bins, if not that of the search.
     """
-    power = spectrum.power
+    limits, power = settings.SETTINGS.spots, spectrum.power
+    lowest = limits.smallest_distance if lowest is None else lowest
     _, rows, columns = power.shape
     middle = rows // 2
     k_y = torch.arange(rows, device=power.device, dtype=power.dtype) - middle
@@ -170,15 +171,15 @@ def find_spots(spectrum: Spectrum, brightest: bool = True, count: int = 24, lowe
     chance = math.log(rows * columns / 9)
     if brightest:
         clear = significance(peaks) > chance
-        peaks = torch.where(clear, peaks * spectrum.level * _FAR, peaks)
-    height, where = peaks.flatten(1).topk(min(count, rows * columns), dim=1)
+        peaks = torch.where(clear, peaks * spectrum.level * 1e6, peaks)  # before all that are not clear
+    height, where = peaks.flatten(1).topk(min(count or limits.count, rows * columns), dim=1)
     flat = power.flatten(1)
     row, column = where // columns, where % columns
     offset = torch.stack([_vertex(flat, where, columns), _vertex(flat, where, 1)], dim=-1)
     position = torch.stack([row - middle, column - 1], dim=-1) + offset
     weight = significance(flat.gather(1, where))
-    weight = torch.where((height > 0) & (weight > chance - 2.0), weight, weight.new_zeros(()))
-    return Spots(position, weight, 0.25)
+    weight = torch.where((height > 0) & (weight > chance - limits.chance_margin), weight, weight.new_zeros(()))
+    return Spots(position, weight, limits.error)
 
 
 def _local_maximum(power: Tensor) -> Tensor:
@@ -192,8 +193,8 @@ def _vertex(flat: Tensor, where: Tensor, step: int) -> Tensor:
     """Offset of the vertex of the parabola through the logs of a maximum and its neighbours, at most half a bin."""
     size = flat.shape[1]
     near = torch.stack([(where - step).clamp(0, size - 1), where, (where + step).clamp(0, size - 1)])
-    before, here, after = flat.gather(1, near.movedim(0, 1).flatten(1)).clamp_min(1e-6).log().chunk(3, dim=1)
-    curvature = (2 * here - before - after).clamp_min(1e-3)
+    before, middle, after = flat.gather(1, near.movedim(0, 1).flatten(1)).clamp_min(1e-6).log().chunk(3, dim=1)
+    curvature = (2 * middle - before - after).clamp_min(1e-3)
     return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5)
 
 
@@ -203,7 +204,8 @@ def _local_level(power: Tensor) -> Tensor:
     Noise of mean power P has E[power^(−1/2)] = √(π / P); a spot adds next to nothing to that mean.
     """
     n, rows, columns = power.shape
-    down, across = max(rows // _BLOCK, 1), max((columns - 1) // _BLOCK, 1)
+    side = settings.SETTINGS.spots.block_side
+    down, across = max(rows // side, 1), max((columns - 1) // side, 1)
     height, width = -(-rows // down), -(-columns // across)
     padded = F.pad(power[:, None], (0, across * width - columns, 0, down * height - rows), mode="replicate")[:, 0]
     lowest = 1e-7 * power.mean(dim=(1, 2), keepdim=True) + 1e-30

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.measure import settings
 from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice
 from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.measurement import SMALLEST_SIDE
-from bravaismap.measure.odds import EVEN_EVIDENCE
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.parts import cut_parts, measure_parts, measure_window
@@ -21,24 +21,11 @@ from bravaismap.measure.spots import standardize
 
 __all__ = ["WholeImage", "has_parts", "look_at_window", "measure_whole"]
 
-#: Shorter side, in px, and longer one from which on an image is answered from its parts.
-_SMALL_SIDE, _LARGE_SIDE = 120, 192
-#: Mean evidence of its parts below which an image is looked at again with its rows aligned.
-_CLEAR = 220.0
-#: Gain of the waves' power (mean over parts of its logarithm) from which on the rows were displaced: in images whose
-#: rows are not, aligning them costs power.
-_DISPLACED = 0.1
-#: Gain of the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is
-#: smoother.
-_GAIN = 1.25
-_STRAIGHT = 60.0
-#: Change of the lines of a standardised image that says that they were levelled: rounding comes to less.
-_LEVELED = 1e-4
-
 
 def has_parts(shape: tuple[int, ...]) -> bool:
     """Return whether an image of this shape (y, x) is large enough to be answered from its parts."""
-    return min(shape) >= _SMALL_SIDE and max(shape) >= _LARGE_SIDE
+    limits = settings.SETTINGS.whole_image
+    return min(shape) >= limits.shorter_side and max(shape) >= limits.longer_side
 
 
 @dataclass(frozen=True)
@@ -93,7 +80,7 @@ def measure_whole(image: Tensor) -> WholeImage:
     else:
         straight, lattices = plain, common_lattices(measure_window(plain), shape)
     order, period = None, None
-    if lattices and lattices[0].evidence > EVEN_EVIDENCE:
+    if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
         order = finer_lattice(cut_parts(straight, lattices[0].side), lattices[0].basis)
     else:
         period = strongest_period(plain)
@@ -124,10 +111,11 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool]]:
     """The standardised image without offsets of its lines, and whether rows and columns had some."""
+    least = settings.SETTINGS.whole_image.leveled_change
     before = standardize(image[None])
     after = leveled(before)
     removed = (before - after)[0]
-    rows, columns = (float(removed.mean(axis).std()) > _LEVELED for axis in (1, 0))
+    rows, columns = (float(removed.mean(axis).std()) > least for axis in (1, 0))
     return standardize(after)[0], (rows, columns)
 
 
@@ -144,23 +132,24 @@ def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
 
 def _is_second(other: CommonLattice, first: CommonLattice, side: int) -> bool:
     """Whether a lattice is one of its own: it shows in parts that suit the first, and neither is a superlattice."""
-    suited = [part for part, value in first.strengths.items() if part < side and value >= 0.5 * first.strength]
-    shown = other.evidence > EVEN_EVIDENCE and any(other.strengths[part] > 0 for part in suited)
+    least = settings.SETTINGS.agreement.suited_share * first.strength
+    suited = [part for part, value in first.strengths.items() if part < side and value >= least]
+    shown = other.evidence > settings.SETTINGS.odds.even_evidence and any(other.strengths[part] > 0 for part in suited)
     related = superlattice(other.basis, first.basis) is not None or superlattice(first.basis, other.basis) is not None
     return shown and not related
 
 
 def _explained(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
     """The image, as it is or with its rows aligned, whichever explains more, and its lattices."""
-    shape = tuple(plain.shape)
+    limits, shape = settings.SETTINGS.whole_image, tuple(plain.shape)
     parts = measure_parts(plain)
     lattices = common_lattices(parts, shape)
     strength = lattices[0].strength if lattices else 0.0
-    if strength >= _CLEAR:
+    if strength >= limits.clear_evidence:
         return plain, lattices
     straight = aligned(plain)
     again = measure_parts(straight)
-    displaced = np.mean(np.log1p(again.power) - np.log1p(parts.power)) > _DISPLACED
+    displaced = np.mean(np.log1p(again.power) - np.log1p(parts.power)) > limits.displaced_gain
     others = common_lattices(again, shape)
-    gained = bool(others) and others[0].strength > max(_GAIN * strength, _STRAIGHT)
+    gained = bool(others) and others[0].strength > max(limits.evidence_gain * strength, limits.aligned_evidence)
     return (straight, others) if displaced or gained else (plain, lattices)

@@ -1,0 +1,78 @@
+"""Settings of the posterior: what is assumed of lattices before the measurement, and of how measurements err.
+
+``likelihood`` and ``posterior`` read :data:`SETTINGS` when they run, so a comparison replaces one field of it for a
+while (see ``benchmarks/ablation.py``). They are no options of a user: a result would no longer be what its run card
+says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["SETTINGS", "ErrorSettings", "PosteriorSettings", "PriorSettings", "Scales"]
+
+#: Shares and factors of covariances whose mixture is an error.
+Scales = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """Which lattices there are: the ranges of the paper's training set, with tails by judgement.
+
+    No length enters: the prior knows no scale.
+    """
+
+    #: Largest b/a of the even part of the rectangular lattices, and the shares of that part and of its tail.
+    rectangular_ratio: float = 2.2
+    rectangular_shares: tuple[float, float] = (0.92, 0.08)
+    #: Angle of the two equal vectors of a centred cell, in degrees and folded to below 90°: where it begins to be even,
+    #: from where it is twice as frequent, since two angles fold to it, and where it ends. The paper's begin at 35°; at
+    #: 28° the reduced cell has b = 2a, as the longest oblique ones.
+    centred_angles: tuple[float, float, float] = (28.0, 55.0, 85.0)
+    #: Shares of the angles within, of those nearer to 90° and of the smaller ones.
+    centred_shares: tuple[float, float, float] = (0.95, 0.02, 0.03)
+    #: Smallest γ of the oblique lattices, in degrees, and the largest b/a of their even part.
+    oblique_angle: float = 50.0
+    oblique_ratio: float = 2.0
+    #: Shares of the even part, of its tail in b/a, and of any shape, even per hyperbolic area.
+    oblique_shares: tuple[float, float, float] = (0.89, 0.08, 0.03)
+
+
+@dataclass(frozen=True)
+class ErrorSettings:
+    """How a measurement can be worse than its covariance; see ``benchmarks/ablation.py`` for what each is worth."""
+
+    #: Shares and factors of the covariances whose mixture is the error, by judgement: few tiles tell a covariance, and
+    #: not exactly.
+    scales: Scales = ((0.97, 1.0), (0.03, 6.0))
+    #: Share of the measurements that are of another lattice than the crystal's, fitted on simulated windows that were
+    #: used for nothing else: that of clear ones, and what comes to it where the evidence is least.
+    least_mistaken: float = 0.001
+    more_mistaken: float = 0.3
+    #: Evidence at half of this, and the width of the fall.
+    mistaken_evidence: float = 90.0
+    mistaken_width: float = 12.0
+    #: Likelihood of each class for a lattice mistaken in any other way than by half or twice the cell, per hyperbolic
+    #: area, by judgement.
+    mistaken_likelihood: float = 1.0
+    #: Least standard deviation of a shape, in the hyperbolic plane: what keeps a likelihood finite.
+    least_error: float = 1e-5
+
+
+@dataclass(frozen=True)
+class PosteriorSettings:
+    """Settings of the posterior.
+
+    Attributes
+    ----------
+    prior : PriorSettings
+    errors : ErrorSettings
+    """
+
+    prior: PriorSettings = field(default_factory=PriorSettings)
+    errors: ErrorSettings = field(default_factory=ErrorSettings)
+
+
+#: The settings of every posterior.
+SETTINGS: Final = PosteriorSettings()
