@@ -107,7 +107,7 @@ def test_any_image_is_answered(kind: str) -> None:
         "blocks": np.kron(np.random.default_rng(9).integers(0, 4, (32, 32)), np.ones((8, 8))) + rows,
         "exact": ((x + y) % 16 < 4) * 1.0 + (x % 16 == 0),
     }[kind]
-    for lattice in measure_whole(tensor(image)):
+    for lattice in measure_whole(tensor(image)).lattices:
         assert np.isfinite(lattice.basis).all()
         assert np.isfinite(lattice.covariance).all()
         assert np.isfinite(lattice.evidence)

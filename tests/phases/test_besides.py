@@ -74,6 +74,8 @@ def test_fringes_and_offsets_are_said_where_there_is_no_lattice() -> None:
     assert texts == [["one set of fringes of 6.3 px"], ["offsets of the rows removed"], []]
     assert cell_lines(result.isel(image=0))[1:] == ["seen       one set of fringes of 6.3 px"]
     assert np.isnan(result["share"]).all()
+    rows = bm.classify(np.repeat(noise(5, 128, 1), 128, axis=1), samples=0).isel(image=0)
+    assert seen_texts(rows) == ["offsets of the rows removed"]
 
 
 @pytest.mark.parametrize("length", [2.3, 3.1, 6.3])

@@ -387,6 +387,8 @@ class WholeImageSettings:
     aligned_evidence: float = 60.0
     #: Change of the lines of a standardised image that says that they were levelled: rounding comes to less.
     leveled_change: float = 1e-4
+    #: Standard deviation of a standardised image without these offsets, below which it was nothing but offsets.
+    remaining_std: float = 1e-3
 
 
 @dataclass(frozen=True)

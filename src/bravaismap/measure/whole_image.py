@@ -73,7 +73,7 @@ def measure_whole(image: Tensor) -> WholeImage:
     own = native(image)
     if min(own.image.shape) < SMALLEST_SIDE:
         own = Native(image, (1.0, 1.0))
-    plain, lines = _leveled(own.image)
+    plain, lines, varies = _leveled(own.image)
     shape = tuple(plain.shape)
     if has_parts(shape):
         straight, lattices = _of_parts(plain)
@@ -82,7 +82,7 @@ def measure_whole(image: Tensor) -> WholeImage:
     order, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
         order = finer_lattice(cut_parts(straight, lattices[0].side), lattices[0].basis)
-    else:
+    elif varies:
         period = strongest_period(plain)
     return WholeImage(
         tuple(lattice.stretched(*own.repeated) for lattice in lattices),
@@ -103,20 +103,20 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
     basis : array, shape (2, 2), or None
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
-    plain, lines = _leveled(image)
+    plain, lines, varies = _leveled(image)
     if basis is None:
-        return WholeImage(period=strongest_period(plain), leveled=lines)
+        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines)
     return WholeImage(order=finer_lattice([plain[None]], np.asarray(basis, float)), leveled=lines)
 
 
-def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool]]:
-    """The standardised image without offsets of its lines, and whether rows and columns had some."""
-    least = settings.SETTINGS.whole_image.leveled_change
+def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:
+    """The standardised image without offsets of its lines, whether rows and columns had some, and if more is left."""
+    limits = settings.SETTINGS.whole_image
     before = standardize(image[None])
     after = leveled(before)
     removed = (before - after)[0]
-    rows, columns = (float(removed.mean(axis).std()) > least for axis in (1, 0))
-    return standardize(after)[0], (rows, columns)
+    rows, columns = (float(removed.mean(axis).std()) > limits.leveled_change for axis in (1, 0))
+    return standardize(after)[0], (rows, columns), float(after.std()) > limits.remaining_std
 
 
 def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:

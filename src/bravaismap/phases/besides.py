@@ -110,7 +110,7 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
         "period_slips": np.zeros(count, bool),
         "repeated": np.array([look.repeated for look in looks], float).reshape(count, 2),
         "leveled": np.array([look.leveled for look in looks], bool).reshape(count, 2),
-        "aligned": np.array([look.aligned for look in looks], bool),
+        "aligned": np.array([look.aligned for look in looks], bool) & lattice,
     }
     for i, look in enumerate(looks):
         if lattice[i]:
@@ -219,7 +219,8 @@ def besides_lines(row: xr.Dataset) -> list[str]:
     finer = finer_basis(row)
     if finer is not None:
         cell = _cell_text(finer, str(row["other_basis"].attrs.get("units", "px")))
-        lines.append(f"order      superlattice {order_text(row['order'].values, finer)} of a lattice of {cell}")
+        order = order_text(row["order"].values, finer).removeprefix("matrix ")
+        lines.append(f"order      superlattice {order} of a lattice of {cell}")
     for other in other_lattices(row):
         turn = (
             f"turned by {other.turn:.1f}° against the first"
