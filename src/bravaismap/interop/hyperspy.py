@@ -38,9 +38,9 @@ def to_hyperspy(data: xr.DataArray | xr.Dataset) -> Any:
     Returns
     -------
     signal, or dict of str to signal
-        A lazy signal, or one for each variable of a result. Axes carry name, scale, offset and units (nm or px, s or
-        none); coordinates that are not equally spaced, such as those of maps whose last window ends at the edge of the
-        frame, become a non-uniform axis. The name, the attributes, the names of the classes (`lattice`) and the run
+        A lazy signal, or one for each variable of a result that is not empty. Axes carry name, scale, offset and units
+        (nm or px, s or none); coordinates that are not equally spaced, such as those of maps whose last window ends at
+        the edge of the frame, become a non-uniform axis. The name, the attributes, the names of the classes (`lattice`) and the run
         card are in ``signal.original_metadata.bravaismap``.
 
     Raises
@@ -54,7 +54,8 @@ def to_hyperspy(data: xr.DataArray | xr.Dataset) -> Any:
     >>> signals["probability"].plot()  # doctest: +SKIP
     """
     if isinstance(data, xr.Dataset):
-        return {str(name): _signal(variable, dict(data.attrs)) for name, variable in data.data_vars.items()}
+        variables = {str(name): variable for name, variable in data.data_vars.items() if variable.size}
+        return {name: _signal(variable, dict(data.attrs)) for name, variable in variables.items()}
     if not isinstance(data, xr.DataArray) or data.ndim == 0:
         what = f"a {type(data).__name__}" if not isinstance(data, xr.DataArray) else "a DataArray without dimensions"
         raise InputError(f"{what} was given; expected a movie or a result (xarray), as read and map_phases return them")
