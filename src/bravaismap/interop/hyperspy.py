@@ -40,8 +40,8 @@ def to_hyperspy(data: xr.DataArray | xr.Dataset) -> Any:
     signal, or dict of str to signal
         A lazy signal, or one for each variable of a result that is not empty. Axes carry name, scale, offset and units
         (nm or px, s or none); coordinates that are not equally spaced, such as those of maps whose last window ends at
-        the edge of the frame, become a non-uniform axis. The name, the attributes, the names of the classes (`lattice`) and the run
-        card are in ``signal.original_metadata.bravaismap``.
+        the edge of the frame, become a non-uniform axis. The name, the attributes, the names of the classes (`lattice`)
+        and the run card are in ``signal.original_metadata.bravaismap``.
 
     Raises
     ------
