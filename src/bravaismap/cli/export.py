@@ -1,0 +1,195 @@
+"""The command that writes a result for other programs, for print and for reading: export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+)
+from bravaismap.cli.reading import Reading
+from bravaismap.cli.start import app
+from bravaismap.cli.terminal import note, out, progress
+from bravaismap.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bravaismap.result.phase_map import PhaseMap
+
+
+__all__ = ["export"]
+
+
+@app.command()
+def export(
+    result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
+    strain: Annotated[
+        bool, typer.Option("--strain", help="Strain and rotation against a reference lattice: figures and a table.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="Region of the reference lattice for --strain, y0:y1,x0:x1 in the unit of the result.",
+            show_default="all windows",
+        ),
+    ] = None,
+    domains: Annotated[
+        bool,
+        typer.Option(
+            "--domains",
+            help="Connected regions of each class, followed through time, as a table, with --figures also drawn; "
+            "with --movie pixel by pixel.",
+        ),
+    ] = False,
+    areas: Annotated[
+        bool,
+        typer.Option(
+            "--areas",
+            help="Share of the frame that each class covers, asked pixel by pixel: a table, maps, pixels.nc; "
+            "needs --movie.",
+        ),
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
+    ] = False,
+    video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
+    movie: Annotated[
+        str | None,
+        typer.Option("--movie", help="The movie that was mapped, to show its frames beside the maps."),
+    ] = None,
+    dataset: DatasetOption = None,
+    channel: ChannelOption = None,
+    frames: FramesOption = None,
+    crop: CropOption = None,
+    bin: BinOption = 1,
+    fps: Annotated[float, typer.Option("--fps", help="Frames per second of the video.")] = 8.0,
+    hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
+    ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
+    netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
+) -> None:
+    """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
+    from bravaismap.export.figures import export_figures
+    from bravaismap.export.report import export_report
+    from bravaismap.export.tables import export_csv
+    from bravaismap.export.video import export_video
+    from bravaismap.result.open import open_result
+
+    region = _region(reference)
+    if region and not strain:
+        raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
+    if areas and movie is None:
+        raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
+    phases = open_result(result)
+    folder = output or result.resolve().parent
+    exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
+    everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
+    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
+    written: list[Path] = []
+    if csv or everything:
+        written += export_csv(phases, folder)
+    if figures or everything:
+        written += export_figures(phases, folder, images=images)
+    if strain:
+        written += _export_strain(phases, folder, region)
+    if domains:
+        written += _export_domains(phases, folder, images, draw=figures)
+    if areas and images is not None:
+        written += _export_areas(phases, folder, images)
+    if report:
+        written += export_report(phases, folder, images=images)
+    if video or everything:
+        with progress("video", phases.sizes["time"], "frames") as advance:
+            written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
+    for write in exchanged:
+        written += write(phases, folder)
+    for path in written:
+        note(f"wrote {path}")
+
+
+def _region(text: str | None) -> dict[str, slice]:
+    """Return the region that ``y0:y1,x0:x1`` means; an end left out is that of the map."""
+    if text is None:
+        return {}
+    try:
+        ends = [[float(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
+        (y0, y1), (x0, x1) = ends
+    except ValueError:
+        raise InputError(
+            f"--reference {text} was given; expected y0:y1,x0:x1 in the unit of the result, such as 0:5,0:10"
+        ) from None
+    return {"y": slice(y0, y1), "x": slice(x0, x1)}
+
+
+def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
+    from bravaismap.conventions import display_name
+    from bravaismap.export.figures import export_strain
+    from bravaismap.phases.strain import reference_lattice, strain_map
+
+    strain = strain_map(result, region or None)
+    reference = reference_lattice(strain)
+    out.print(
+        f"reference: {display_name(reference.lattice)}, a {reference.a:.5g} {reference.unit}, "
+        f"b {reference.b:.5g} {reference.unit}, γ {reference.gamma:.2f}°, from {reference.windows} windows; "
+        f"its own error: ε {reference.strain_std:.2g} %, rotation {reference.rotation_std:.2g}°",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return export_strain(strain, folder)
+
+
+def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
+    """Find the domains, say how the voids compare with the mean probability, and write them."""
+    from bravaismap.domains.finding import domain_count, domain_maps, find_domains
+    from bravaismap.domains.void_area import last_void_share
+    from bravaismap.export.figures import export_domains
+    from bravaismap.show.axes import drawn_frames
+
+    domains = find_domains(result, movie=images)
+    frames = set(domains["frame"].values.tolist())
+    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    voids = last_void_share(result, domains) if images is None else None
+    if voids is not None:
+        out.print(
+            f"voids in the last frame: mean probability {100 * voids.mean_probability:.1f} %, corrected for the window "
+            f"{100 * voids.corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
+            highlight=False,
+        )
+    maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
+    return export_domains(domains, folder, maps=maps, images=images)
+
+
+def _export_areas(result: PhaseMap, folder: Path, images: xr.DataArray) -> list[Path]:
+    """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
+    from bravaismap.export.figures import export_pixels
+    from bravaismap.phases.pixels import pixel_map
+    from bravaismap.result.phase_map import area_table
+
+    with progress("pixels", len(images), "frames") as advance:
+        pixels = pixel_map(result, images, progress=advance)
+    out.print(area_table(pixels, result), highlight=False)
+    return export_pixels(pixels, folder, result, images)
+
+
+def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
+    """Return the functions that write the formats of other programs that were asked for."""
+    from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
+
+    asked = ((hspy, export_hspy), (ome_tiff, export_ome_tiff), (netcdf, export_netcdf))
+    return [write for wanted, write in asked if wanted]
