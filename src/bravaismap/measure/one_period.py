@@ -19,20 +19,21 @@ __all__ = ["OnePeriod", "strongest_period"]
 
 #: Power of a wave over its local background from which on it is no chance. Of 10⁶ bins of noise the highest has 14 on
 #: average; smooth noise, whose background is known less well, up to 20.
-_CLEAR = 40.0
+_CLEAR_POWER = 40.0
 #: Spots that are looked at for harmonics, the most harmonics, and how far a spot may be from one, in bins.
-_SPOTS = 16
+_SPOT_COUNT = 16
 _HARMONICS = 8
-_OFF = 0.6
+_HARMONIC_DISTANCE = 0.6
 #: Power of a frequency along the rows, mean over all rows, over that of the frequencies about it.
-_HUM = 2.0
+_HUM_RATIO = 2.0
 #: Added to that, over the root of the number of rows: in noise the highest of a hundred frequencies comes to a third.
-_SCATTER = 12.0
+_RATIO_SCATTER = 12.0
 #: Share of its power, above the median, that one wave across the image holds if its phase does not slip.
-_HELD = 0.5
-_AROUND = 12
+_HELD_SHARE = 0.5
+#: Frequencies on either side of one whose median is its background.
+_NEIGHBOURS = 12
 #: Lowest frequency along the rows, in cycles per row, that is no slow background.
-_LOWEST = 3
+_LOWEST_FREQUENCY = 3
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ def strongest_period(image: Tensor) -> OnePeriod | None:
     if slipping is not None:
         return slipping
     spectrum = whitened_power(plain)
-    spots = find_spots(spectrum, count=_SPOTS, lowest=float(_LOWEST))
+    spots = find_spots(spectrum, count=_SPOT_COUNT, lowest=float(_LOWEST_FREQUENCY))
     # not of the whitened power: the background of a block of noise may be taken for much too low by chance
     raw, first = Spectrum(spectrum.power * spectrum.level, spectrum.level), spots.position[:, :1]
     beyond = node_power(raw, first)[0] / ring_power(raw, first)[0].clamp_min(1e-30)
-    if float(spots.weight[0, 0]) > _CLEAR and float(beyond) > _CLEAR:
+    if float(spots.weight[0, 0]) > _CLEAR_POWER and float(beyond) > _CLEAR_POWER:
         size = torch.tensor(plain.shape[1:], dtype=spots.position.dtype, device=spots.position.device)
         frequency = _fundamental(spots) / size
         return OnePeriod(1 / float(frequency.norm()), slips=False)
@@ -82,13 +83,13 @@ def strongest_period(image: Tensor) -> OnePeriod | None:
 def _fundamental(spots: Spots) -> Tensor:
     """Wave vector, in bins, whose harmonics the strongest spot and all clear ones on its line are."""
     first = spots.position[0, 0]
-    clear = spots.position[0, spots.weight[0] > _CLEAR]
+    clear = spots.position[0, spots.weight[0] > _CLEAR_POWER]
     along = clear @ first / first.square().sum()
-    clear, along = (part[(clear - along[:, None] * first).norm(dim=1) < _OFF] for part in (clear, along))
+    clear, along = (part[(clear - along[:, None] * first).norm(dim=1) < _HARMONIC_DISTANCE] for part in (clear, along))
     for count in range(1, _HARMONICS + 1):
         wave = first / count
         away = (clear - (along * count).round()[:, None] * wave).norm(dim=1)
-        if float(wave.norm()) > 2 * _OFF and bool((away < _OFF).all()):
+        if float(wave.norm()) > 2 * _HARMONIC_DISTANCE and bool((away < _HARMONIC_DISTANCE).all()):
             return wave
     return first
 
@@ -97,32 +98,32 @@ def _slipping(image: Tensor) -> OnePeriod | None:
     """The strongest frequency along the rows, None where none stands out or one wave across the image holds it."""
     rows, width = image.shape
     taper = torch.hann_window(width, periodic=False, device=image.device)
-    waves = torch.fft.rfft(image * taper)[:, _LOWEST:]
+    waves = torch.fft.rfft(image * taper)[:, _LOWEST_FREQUENCY:]
     power, along_columns = (_line_power(lines) for lines in (image, image.T))
-    if len(power) < 2 * _AROUND + 3:
+    if len(power) < 2 * _NEIGHBOURS + 3:
         return None
-    around = power.unfold(0, 2 * _AROUND + 1, 1)
+    around = power.unfold(0, 2 * _NEIGHBOURS + 1, 1)
     # what shines in all directions does so along the columns, too
-    frequency = torch.arange(len(power), device=image.device) + _LOWEST
-    place = (frequency * (rows / width) - _LOWEST).round().long().clamp(0, len(along_columns) - 1)
-    level = torch.maximum(around.median(1).values, along_columns[place][_AROUND : len(power) - _AROUND])
-    ratio = around[:, _AROUND] / level
+    frequency = torch.arange(len(power), device=image.device) + _LOWEST_FREQUENCY
+    place = (frequency * (rows / width) - _LOWEST_FREQUENCY).round().long().clamp(0, len(along_columns) - 1)
+    level = torch.maximum(around.median(1).values, along_columns[place][_NEIGHBOURS : len(power) - _NEIGHBOURS])
+    ratio = around[:, _NEIGHBOURS] / level
     best = int(ratio.argmax())
-    if float(ratio[best]) < _HUM + _SCATTER / rows**0.5:
+    if float(ratio[best]) < _HUM_RATIO + _RATIO_SCATTER / rows**0.5:
         return None
-    best += _AROUND
+    best += _NEIGHBOURS
     across = torch.fft.fft(waves[:, best] * torch.hann_window(rows, periodic=False, device=image.device)).abs().square()
     above = (across - across.median() / math.log(2)).clamp_min(0)
     held = float(torch.roll(above, 2 - int(above.argmax()))[:5].sum() / above.sum().clamp_min(1e-12))
-    if held > _HELD:
+    if held > _HELD_SHARE:
         return None
     near = power[best - 1 : best + 2].clamp_min(1e-30).log()
     vertex = float((near[2] - near[0]) / (2 * (2 * near[1] - near[0] - near[2])).clamp_min(1e-6))
-    return OnePeriod(width / (best + _LOWEST + vertex), slips=True)
+    return OnePeriod(width / (best + _LOWEST_FREQUENCY + vertex), slips=True)
 
 
 def _line_power(lines: Tensor) -> Tensor:
-    """Mean power of lines (n, pixels) over their frequencies, from `_LOWEST` cycles per line on."""
+    """Mean power of lines (n, pixels) over their frequencies, from `_LOWEST_FREQUENCY` cycles per line on."""
     taper = torch.hann_window(lines.shape[1], periodic=False, device=lines.device)
-    power: Tensor = torch.fft.rfft(lines * taper)[:, _LOWEST:].abs().square().mean(0)
+    power: Tensor = torch.fft.rfft(lines * taper)[:, _LOWEST_FREQUENCY:].abs().square().mean(0)
     return power

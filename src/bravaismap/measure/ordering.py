@@ -25,13 +25,13 @@ from bravaismap.measure.spots import standardize, whitened_power
 __all__ = ["finer_lattice"]
 
 #: Highest index of the waves that are looked at, and the largest superlattice, in finer cells (4 × 4).
-_HIGHEST = 8
+_HIGHEST_INDEX = 8
 _LARGEST_INDEX = 16
 #: Share of the power that the waves of the finer lattice must hold. Two atoms in a cell whose scattering differs by
 #: half have 90 % of their power there.
-_DOMINANT = 0.9
+_DOMINANT_SHARE = 0.9
 #: Least share of the finer lattice's evidence off its strongest line, so that it is no set of fringes.
-_OFF_LINE = 0.2
+_OFF_LINE_SHARE = 0.2
 
 
 def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | None:
@@ -51,7 +51,7 @@ def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | 
     """
     strength: list[Tensor] = []
     gains: list[Tensor] = []
-    order = node_orders(_HIGHEST)
+    order = node_orders(_HIGHEST_INDEX)
     for crops in parts:
         plain = standardize(crops)
         size = torch.tensor(plain.shape[1:], dtype=torch.float32)
@@ -65,10 +65,10 @@ def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | 
         strength.append(torch.where(seen & (log_ratio(power) > 1), above, 0.0).cpu())
     gain, power = torch.cat(gains).mean(0).clamp_min(0), torch.cat(strength).mean(0)
     best = None
-    for change, member in _finer(_HIGHEST):
+    for change, member in _finer(_HIGHEST_INDEX):
         inside, beyond = gain * member, float((gain * ~member).sum())
-        dominant = float((power * member).sum()) > _DOMINANT * float(power.sum())
-        planar = float(off_line(inside[None], order[None])) > _OFF_LINE * float(inside.sum())
+        dominant = float((power * member).sum()) > _DOMINANT_SHARE * float(power.sum())
+        planar = float(off_line(inside[None], order[None])) > _OFF_LINE_SHARE * float(inside.sum())
         if dominant and planar and beyond > EVEN_EVIDENCE:
             best = change  # the finest one comes last
     if best is None:
