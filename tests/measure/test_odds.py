@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bravaismap.measure.odds import EVEN_EVIDENCE, least_evidence, none_probability
+from bravaismap.measure import settings
+from bravaismap.measure.odds import least_evidence, none_probability
 
 
 def test_no_lattice_is_less_probable_the_more_evidence_there_is() -> None:
     assert none_probability([1e3]) < 1e-6
     assert (np.diff(none_probability(np.linspace(0, 100, 50))) <= 0).all()
-    assert none_probability(EVEN_EVIDENCE) == 0.5
+    assert none_probability(settings.SETTINGS.odds.even_evidence) == 0.5
 
 
 def test_small_windows_are_less_sure_of_no_lattice() -> None:

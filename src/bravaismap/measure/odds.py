@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
@@ -11,10 +9,7 @@ from scipy.special import expit
 from bravaismap.conventions import Floats
 from bravaismap.measure import settings
 
-__all__ = ["EVEN_EVIDENCE", "least_evidence", "none_probability"]
-
-#: Evidence at which a lattice and none are as likely.
-EVEN_EVIDENCE: Final = settings.SETTINGS.odds.even_evidence
+__all__ = ["least_evidence", "none_probability"]
 
 
 def none_probability(evidence: ArrayLike) -> Floats:

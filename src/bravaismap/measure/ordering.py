@@ -17,8 +17,8 @@ from torch import Tensor
 
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
+from bravaismap.measure import settings
 from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders
-from bravaismap.measure.odds import EVEN_EVIDENCE
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import standardize, whitened_power
 
@@ -69,7 +69,7 @@ def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | 
         inside, beyond = gain * member, float((gain * ~member).sum())
         dominant = float((power * member).sum()) > _DOMINANT_SHARE * float(power.sum())
         planar = float(off_line(inside[None], order[None])) > _OFF_LINE_SHARE * float(inside.sum())
-        if dominant and planar and beyond > EVEN_EVIDENCE:
+        if dominant and planar and beyond > settings.SETTINGS.odds.even_evidence:
             best = change  # the finest one comes last
     if best is None:
         return None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
-from bravaismap.measure.odds import EVEN_EVIDENCE
+from bravaismap.measure import settings
 from bravaismap.phases.besides import besides_lines
 from bravaismap.phases.reclassification import covariance_of
 from bravaismap.result.doubt import doubts
@@ -54,7 +54,8 @@ def verdict(row: xr.Dataset) -> str:
     label = CLASSES[int(row["label"])]
     if label == NONE:
         evidence = float(row["evidence"])
-        return f"no lattice: the log evidence for one is {evidence:.0f}; {EVEN_EVIDENCE:.0f} makes it as likely as not"
+        even = settings.SETTINGS.odds.even_evidence
+        return f"no lattice: the log evidence for one is {evidence:.0f}; {even:.0f} makes it as likely as not"
     deviation, sigma = row["deviation"].sel(lattice=list(LATTICES)).values, float(row["deviation_std"])
     near = int(np.argmin(deviation[:-1])) if label == "oblique" else LATTICES.index(label)
     size = f"{deviation[near]:.{_places(sigma)}f} ± {sigma:.{_places(sigma)}f} %"
