@@ -188,6 +188,7 @@ def demo(
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.export.video import export_video
+    from bravaismap.phases.first_look import settled
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.read.reading import read
     from bravaismap.result.phase_map import area_table
@@ -200,7 +201,7 @@ def demo(
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
     movie = read(film, dataset="image")
-    result = _map(movie, output / "film.zarr", Settings(seed=seed), overwrite=True)
+    result = _map(movie, output / "film.zarr", settled(Settings(seed=seed), movie), overwrite=True)
     written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
     with progress("video", frames, "frames") as advance:
         written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)

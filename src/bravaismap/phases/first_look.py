@@ -105,10 +105,10 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
         Steps along a window, where the step is left open.
     """
     if isinstance(settings.window, int):
-        step = max(1, settings.window // steps_along_window)
+        step = _step(settings.window, steps_along_window)
         return replace(settings, step=step) if settings.step is None else settings
     choice = choose_window(movie, settings.device)
-    step = max(1, choice.window // steps_along_window) if settings.step is None else settings.step
+    step = _step(choice.window, steps_along_window) if settings.step is None else settings.step
     return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
 
 
@@ -123,7 +123,7 @@ def grid_of(settings: Settings, movie: xr.DataArray, least: int = SMALLEST_WINDO
         Side in px of the smallest window that the model takes.
     """
     window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
-    step = max(1, window // STEPS_ALONG_WINDOW) if settings.step is None else settings.step
+    step = _step(window) if settings.step is None else settings.step
     return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
 
 
@@ -142,7 +142,11 @@ def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.flo
 
 
 def _choice(window: int, reason: str) -> WindowChoice:
-    return WindowChoice(window, max(1, window // STEPS_ALONG_WINDOW), reason)
+    return WindowChoice(window, _step(window), reason)
+
+
+def _step(window: int, steps_along_window: int = STEPS_ALONG_WINDOW) -> int:
+    return max(1, window // steps_along_window)
 
 
 def _frames(numbers: list[int]) -> str:
