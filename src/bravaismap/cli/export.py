@@ -182,11 +182,12 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
     """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
-    from bravaismap.result.phase_map import area_table
+    from bravaismap.result.phase_map import phase_table
 
     with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
-    out.print(area_table(pixels, result), highlight=False)
+    areas = {str(name): pixels[name] for name in ("area_fraction", "area_fraction_std")}
+    out.print(phase_table(result.assign(areas)), highlight=False)
     return export_pixels(pixels, folder, result, images)
 
 
