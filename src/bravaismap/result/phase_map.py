@@ -73,7 +73,8 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     shares, means = class_shares(result), mean_probabilities(result)
     unit = result["time"].attrs.get("units", "frame")
     what = "fraction" if means is None else shares.quantity
-    columns = [(f"{what} at {_time(result['time'].values[index], unit)}", shares, index) for index in ends]
+    joint = "," if unit == "frame" and means is not None else " at"  # within 80 columns
+    columns = [(f"{what}{joint} {_time(result['time'].values[index], unit)}", shares, index) for index in ends]
     if means is not None:
         columns.append((means.quantity, means, ends[-1]))
     rows = [["phase", "symbol", *(title for title, _, _ in columns)]]
