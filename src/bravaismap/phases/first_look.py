@@ -20,7 +20,16 @@ from bravaismap.conventions import CLASSES, NONE
 from bravaismap.movie import finite_pixels
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
+__all__ = [
+    "CELLS_ALONG_WINDOW",
+    "WINDOW_LIMITS",
+    "WindowChoice",
+    "choose_window",
+    "grid_of",
+    "settled",
+    "window_for",
+    "window_line",
+]
 
 #: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
 CELLS_ALONG_WINDOW: Final = 10.0
@@ -110,6 +119,11 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     choice = choose_window(movie, settings.device)
     step = _step(choice.window, steps_along_window) if settings.step is None else settings.step
     return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
+
+
+def window_line(settings: Settings) -> str:
+    """Return in one line which window and step were chosen, and why."""
+    return f"window {settings.window} px, step {settings.step}: {settings.window_reason}"
 
 
 def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
