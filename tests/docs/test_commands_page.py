@@ -14,7 +14,7 @@ def test_page_of_the_commands_is_current() -> None:
     for said in (
         "## map\n",
         "| `--frame-time X` |",
-        "`auto\\|N`",
+        "--window auto\\|N`",
         "Default: 2%.",
         "Default: 0.",
         "bravaismap fit RESULT [OPTIONS]",
