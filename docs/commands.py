@@ -18,7 +18,7 @@ from bravaismap.cli.start import app
 PAGE = Path(__file__).with_name("commands.md")
 HEAD = """# Commands
 
-Every command of `bravaismap`, as `bravaismap COMMAND --help` has it. This page is written by `python docs/commands.py`.
+Every command, with what `--help` says of its options. This page is written by `python docs/commands.py`.
 
 Answers go to standard output; what was read, progress, warnings and errors go to standard error. An error is one line,
 and the exit code is 0 for success, 1 for a fault of the program (`bravaismap --debug COMMAND …` shows where), 2 for

@@ -57,7 +57,7 @@ def export(
         typer.Option(
             "--areas",
             help="Share of the frame that each class covers, asked pixel by pixel: a table, maps, pixels.nc; "
-            "needs --movie.",
+            "a result without pixels needs --movie.",
         ),
     ] = False,
     report: Annotated[
@@ -90,9 +90,11 @@ def export(
     region = _region(reference)
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
-    if areas and movie is None:
-        raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
     phases = open_result(result)
+    if areas and movie is None and "phase" not in phases:
+        raise InputError(
+            f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
+        )
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
@@ -106,7 +108,7 @@ def export(
         written += _export_strain(phases, folder, region)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
-    if areas and images is not None:
+    if areas:
         written += _export_areas(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
@@ -171,13 +173,13 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
     return export_domains(domains, folder, maps=maps, images=images)
 
 
-def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray) -> list[Path]:
-    """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
+def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None) -> list[Path]:
+    """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.result.phase_map import area_table
 
-    with progress("pixels", len(images), "frames") as advance:
+    with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
     return export_pixels(pixels, folder, result, images)

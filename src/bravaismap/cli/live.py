@@ -20,6 +20,7 @@ from bravaismap.cli.options import (
     ModelOption,
     NanOption,
     PixelOption,
+    PixelsOption,
     QuietOption,
     SamplesOption,
     SeedOption,
@@ -56,6 +57,7 @@ def watch(
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
+    pixels: PixelsOption = DEFAULTS.pixels,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
@@ -106,7 +108,7 @@ def watch(
     note(f"watching {source}; result: {target}")
     frames = watch_frames(
         source, target, alarms=rules, until_idle=until_idle, frame_time=frame_time, tell=opening, window=window,
-        step=step, model=classifier, samples=samples, seed=seed, nan=nan.value,
+        step=step, model=classifier, samples=samples, seed=seed, nan=nan.value, pixels=pixels,
     )  # fmt: skip
     count = 0
     for frame in frames:

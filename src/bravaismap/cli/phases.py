@@ -28,6 +28,7 @@ from bravaismap.cli.options import (
     NanOption,
     OverwriteOption,
     PixelOption,
+    PixelsOption,
     QuietOption,
     SamplesOption,
     SchedulerOption,
@@ -129,6 +130,7 @@ def map_movie(
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
+    pixels: PixelsOption = DEFAULTS.pixels,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
@@ -165,7 +167,7 @@ def map_movie(
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
     with _naming(movie):
-        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
+        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value, pixels)
     settings = replace(settings, model=chosen_model(settings))
     images = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)(movie)
     target = output or default_output(movie)
