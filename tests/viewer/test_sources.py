@@ -13,7 +13,7 @@ import xarray as xr
 from bravaismap.classify.settings import Settings
 from bravaismap.errors import InputError
 from bravaismap.result.phase_map import PhaseMap
-from bravaismap.result.schema import variables_of
+from bravaismap.result.schema import AXES, variables_of
 from bravaismap.result.store import ResultStore
 from bravaismap.viewer.movie_source import MappedMovie, open_source
 from bravaismap.viewer.result_source import HeldResult, StoredResult
@@ -23,7 +23,7 @@ SIZE, WINDOW, STEP, PIXEL = 160, 64, 40, 0.05
 
 def store_of(result: PhaseMap, path: Path, frames: int) -> ResultStore:
     """Write the first frames of a result as `map` does."""
-    coords = {dim: result[dim] for dim in ("time", "y", "x", "lattice")}
+    coords = {dim: result[dim] for dim in AXES if dim in result.coords}
     store = ResultStore(path, coords, result.attrs, variables=variables_of(result))
     for index in range(frames):
         write(store, result, index)

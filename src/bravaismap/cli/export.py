@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.cli.options import (
-    BinOption,
-    ChannelOption,
-    CropOption,
-    DatasetOption,
-    FramesOption,
-)
+from bravaismap.cli.options import BinOption, ChannelOption, CropOption, DatasetOption, FramesOption, QuietOption
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
@@ -84,6 +78,7 @@ def export(
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
     from bravaismap.export.figures import export_figures

@@ -30,6 +30,7 @@ __all__ = [
     "grid_of",
     "settled",
     "window_for",
+    "window_line",
 ]
 
 #: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
@@ -153,6 +154,11 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     assert isinstance(settings.window, int)
     step = _step(settings.window, steps_along_window)
     return replace(settings, step=step) if settings.step is None else settings
+
+
+def window_line(settings: Settings) -> str:
+    """Return in one line which window and step were chosen, and why."""
+    return f"window {settings.window} px, step {settings.step}: {settings.window_reason}"
 
 
 def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
