@@ -114,7 +114,7 @@ def test_against_an_independent_integration(distortion: float, monkeypatch: pyte
     even = replace(SETTINGS.prior, rectangular_shares=(1.0, 0.0), oblique_shares=(1.0, 0.0, 0.0))
     monkeypatch.setattr(posterior_settings, "SETTINGS", replace(SETTINGS, prior=even))
     rng = np.random.default_rng(4)
-    n, reach, wide = 400_000, 2 * (distortion - 0.003), 7 * distortion
+    n, reach, wide = 400_000, 2.5 * (distortion - 0.003), 7 * distortion
     sigma = np.where(rng.random(n) < 0.5, 0.003, distortion)[:, None, None]
     ratio = rng.uniform(1.85 - wide, 1.85 + wide, n)
     gamma = {"rectangular": np.full(n, np.pi / 2), "oblique": np.pi / 2 - rng.uniform(0, wide, n)}

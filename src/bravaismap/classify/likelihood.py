@@ -19,7 +19,7 @@ cell begins at 35° there; at 28° the reduced cell has b = 2a, as the longest o
 
 Most scans are straighter than the worst. A distortion beyond that of a calibrated scan is therefore one of two: half of
 the images are calibrated ones, half have all of it. And few crystals nearly have a symmetry that they lack: lattices
-that miss one by less than twice what the distortion is beyond a calibrated one count one fifth of what the table
+that miss one by less than 2.5 times what the distortion is beyond a calibrated one count one fifth of what the table
 says.
 """
 

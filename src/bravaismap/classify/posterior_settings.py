@@ -75,8 +75,8 @@ class DistortionSettings:
     calibrated_share: float = 0.5
     straightest_part: float = 0.1
     #: A lattice that misses a symmetry by less than so many times the distortion beyond the calibrated one is a near
-    #: miss: two of three distorted images of a symmetric lattice lie within two distortions of it.
-    near_miss: float = 2.0
+    #: miss: four of five distorted images of a symmetric lattice lie within that of it.
+    near_miss: float = 2.5
     #: How frequent near misses are among crystals, over what even priors say.
     near_miss_frequency: float = 0.2
 
