@@ -166,7 +166,7 @@ def test_steps() -> None:
 def test_on_the_command_line(run: Callable[..., Any], store: Path, tmp_path: Path) -> None:
     done = run("export", store, "-o", tmp_path / "out", "--ome-tiff", "--netcdf")
     assert done.code == 0, done.err
-    names = ["labels.ome.tif", "probabilities.ome.tif", "result.nc"]
+    names = ["film_labels.ome.tif", "film_probabilities.ome.tif", "film_result.nc"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert all(name in done.out for name in names)
     done = run("export", store, "-o", tmp_path / "hspy", "--hspy")

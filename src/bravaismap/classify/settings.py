@@ -108,7 +108,7 @@ class Settings:
             value = getattr(self, name)
             if name in left_open and value == left_open[name]:
                 continue
-            if name == "window" and isinstance(value, str) and value.isdecimal():
+            if name == "window" and isinstance(value, str) and value.removeprefix("-").isdecimal():
                 value = int(value)  # as it comes from a command line
             if not isinstance(value, Integral):
                 alternative = f", or {AUTO!r}" if name == "window" else ""

@@ -15,7 +15,7 @@ from bravaismap.cli.options import (
     DatasetOption,
     FramesOption,
 )
-from bravaismap.cli.reading import Reading
+from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
 from bravaismap.errors import InputError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bravaismap.export.figures import FigureFiles
+    from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
 
@@ -35,7 +36,7 @@ def export(
     result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
+        typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases"),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
@@ -115,7 +116,7 @@ def export(
     if areas and movie is None:
         raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
     phases = open_result(result)
-    folder = output or result.resolve().parent
+    folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
@@ -132,7 +133,7 @@ def export(
         written += _export_areas(phases, folder, images, files)
     if report:
         written += export_report(phases, folder, images=images)
-    if video or everything:
+    if video or (everything and phases.sizes["time"] > 1):
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for write in exchanged:
@@ -155,7 +156,7 @@ def _region(text: str | None) -> dict[str, slice]:
     return {"y": slice(y0, y1), "x": slice(x0, x1)}
 
 
-def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice], files: FigureFiles) -> list[Path]:
+def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
     from bravaismap.conventions import display_name
     from bravaismap.export.figures import export_strain
     from bravaismap.phases.strain import reference_lattice, strain_map
@@ -172,7 +173,7 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice], fil
     return export_strain(strain, folder, files=files)
 
 
-def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
+def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
     from bravaismap.domains.void_area import last_void_share
@@ -193,7 +194,7 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
     return export_domains(domains, folder, maps=maps, images=images)
 
 
-def _export_areas(result: PhaseMap, folder: Path, images: xr.DataArray, files: FigureFiles) -> list[Path]:
+def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:
     """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
@@ -205,7 +206,7 @@ def _export_areas(result: PhaseMap, folder: Path, images: xr.DataArray, files: F
     return export_pixels(pixels, folder, result, images, files=files)
 
 
-def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
+def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:
     """Return the functions that write the formats of other programs that were asked for."""
     from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
 

@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.models import LatticeClassifier
+from bravaismap.classify.models import LatticeClassifier, chosen_model
 from bravaismap.classify.settings import PAPER_WINDOW, STEPS_ALONG_WINDOW, Settings
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.movie import finite_pixels
-from bravaismap.windows import SMALLEST_WINDOW, WindowGrid, window_grid
+from bravaismap.windows import WindowGrid, window_grid
 
 __all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
 
@@ -112,18 +112,18 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
 
 
-def grid_of(settings: Settings, movie: xr.DataArray, least: int = SMALLEST_WINDOW) -> WindowGrid:
+def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
     """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen.
 
     Parameters
     ----------
     settings : Settings
+        Of a model that takes windows of the size.
     movie : DataArray, dims (time, y, x)
-    least : int
-        Side in px of the smallest window that the model takes.
     """
     window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
     step = _step(window) if settings.step is None else settings.step
+    least = chosen_model(settings).record.smallest_side
     return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
 
 

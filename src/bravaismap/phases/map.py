@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ def map_phases(
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified: its label is -1 and its probabilities are NaN.
     output : path, optional
-        A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
-        continued; frames that were damaged since are found by their checksums and mapped again.
+        A ``.zarr`` folder to write to, frame by frame. If it holds a result of the same run, that run is continued:
+        frames that are missing, or were damaged since (which checksums tell), are mapped, and a complete result is
+        returned as it is.
     overwrite : bool
         Whether to replace a result that exists at `output`.
     scheduler : str, optional
@@ -134,8 +136,9 @@ def map_movie(
     """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`."""
     settings = settled(settings, movie)
     classifier = chosen_model(settings)
+    settings = replace(settings, model=classifier)
     record, nan = classifier.record, settings.nan
-    grid = grid_of(settings, movie, record.smallest_side)
+    grid = grid_of(settings, movie)
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _CHECKED_TOGETHER):
             finite_pixels(movie.data[first : first + _CHECKED_TOGETHER], first=first)
@@ -201,6 +204,8 @@ def _map_to_store(
     with ResultStore(output, coords, card, overwrite=overwrite, variables=held) as store:
         if progress is not None:
             progress(int(store.done.sum()), len(store.done))
+        if store.done.all():
+            return open_result(output)
         try:
             with closing(frames(np.flatnonzero(~store.done))) as mapped:
                 for index, values in mapped:
