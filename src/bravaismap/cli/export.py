@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.cli.options import (
-    BinOption,
-    ChannelOption,
-    CropOption,
-    DatasetOption,
-    FramesOption,
-)
+from bravaismap.cli.options import BinOption, ChannelOption, CropOption, DatasetOption, FramesOption, QuietOption
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
@@ -64,7 +58,7 @@ def export(
         typer.Option(
             "--areas",
             help="Share of the frame that each class covers, asked pixel by pixel: a table, maps, pixels.nc; "
-            "needs --movie.",
+            "a result without pixels needs --movie.",
         ),
     ] = False,
     report: Annotated[
@@ -100,6 +94,7 @@ def export(
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
     from bravaismap.export.figures import FigureFiles, export_figures
@@ -113,9 +108,11 @@ def export(
     region = _region(reference)
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
-    if areas and movie is None:
-        raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
     phases = open_result(result)
+    if areas and movie is None and "phase" not in phases:
+        raise InputError(
+            f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
+        )
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
@@ -129,7 +126,7 @@ def export(
         written += _export_strain(phases, folder, region, files)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
-    if areas and images is not None:
+    if areas:
         written += _export_areas(phases, folder, images, files)
     if report:
         written += export_report(phases, folder, images=images)
@@ -194,13 +191,13 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
     return export_domains(domains, folder, maps=maps, images=images)
 
 
-def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:
-    """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
+def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None, files: FigureFiles) -> list[Path]:
+    """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.result.phase_map import area_table
 
-    with progress("pixels", len(images), "frames") as advance:
+    with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)

@@ -22,7 +22,7 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, out, print_json
+from bravaismap.cli.terminal import note, out, print_json, print_table
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def beam(
         typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
     ] = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
@@ -156,7 +157,7 @@ def beam(
         cells[0] += "" if bool(case["confirmed"]) else " ?"
         dpa = [f"{float(displacements_per_atom(area, value)):.3g}" for value in (dose, dose_rate) if value is not None]
         table.add_row(str(case["element"].values), str(case["compound"].values), *cells, f"{area:.3g}", *dpa)
-    out.print(table)
+    print_table(table)
     for source in dict.fromkeys(str(source) for source in displacements["source"].values if source != "given"):
         cases = displacements.isel(case=(displacements["source"] == source).values)
         names = ", ".join(dict.fromkeys(str(name) for name in cases["compound"].values))
@@ -222,7 +223,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
         unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
         table.add_row(name.replace("_", " "), f"{float(row['value']):.4g}", *ends, "" if unit == "1" else unit)
-    out.print(table)
+    print_table(table)
     names = [str(name) for name in growth["parameter"].values]
     pairs = [
         f"{a}, {b} {float(growth['correlation'][i, j]):.3f}"
@@ -242,6 +243,6 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
         if refused:
             cells = [f"{refused.partition(' ')[0]} not determined", ""]
         choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
-    out.print(choice)
+    print_table(choice)
     if physical is None:
         out.print("areas in nm² need the pixel size: give it in nm with --pixel-size", highlight=False)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
-from bravaismap.cli.options import DeviceOption, DistortionOption, SamplesOption, SeedOption
+from bravaismap.cli.options import DeviceOption, DistortionOption, QuietOption, SamplesOption, SeedOption
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out, progress
+from bravaismap.cli.terminal import note, out, progress
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(
         Path | None, typer.Option("--figures", help="Folder for a reliability diagram of each data set.")
     ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this table.")] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Measure models on labelled windows: accuracy, confusion, calibration, their cells, and how they differ."""
     from bravaismap.classify.models import load_model
@@ -76,7 +77,7 @@ def evaluate(
 
         written.append(export_scores(rows, csv))
     for file in written:
-        out.print(f"wrote {file}", highlight=False)
+        note(f"wrote {file}")
 
 
 def _different(names: Sequence[str], longer: Sequence[str]) -> list[str]:

@@ -260,8 +260,8 @@ def export_pixels(
     for index in indices:
         number = int(pixels["frame"][index])
         written += files.save(plot_pixels(pixels, index, images, style=files.style), folder / f"pixels_{number:04d}")
-        if len(grains_of(pixels, result, index)) > 1:
-            grains = plot_grains(pixels, result, index, images, style=files.style)
+        if len(grains_of(pixels, index)) > 1:
+            grains = plot_grains(pixels, index, images, style=files.style)
             written += files.save(grains, folder / f"grains_{number:04d}")
     return [*written, *export_pixel_netcdf(pixels, folder)]
 

@@ -18,11 +18,11 @@ import xarray as xr
 from bravaismap.errors import InputError, warn
 from bravaismap.movie import as_movie, check_pixels
 from bravaismap.read import signal as stored
-from bravaismap.read.excerpt import part_of, square_pixels
+from bravaismap.read.excerpt import frame_slice, part_of, square_pixels
 from bravaismap.read.scale import scale_of
 from bravaismap.read.signal import Signal
 
-__all__ = ["FORMATS", "natural_key", "read", "signals_of", "supported"]
+__all__ = ["FORMATS", "frame_count", "natural_key", "read", "signals_of", "supported"]
 
 #: Extension, and the function of `bravaismap.read` that describes the arrays of such a file.
 FORMATS: Final = {
@@ -142,6 +142,20 @@ def read(
         times = np.arange(*part.frames.indices(data.shape[0])) * (scale.time or 1)
         movie = movie.assign_coords(time=("time", times, movie["time"].attrs))
     return movie
+
+
+def frame_count(
+    source: Path_, *, dataset: str | None = None, channel: str | None = None, frames: str | slice | None = None
+) -> int:
+    """Return how many frames :func:`read` would return, without loading them; it raises what `read` does."""
+    paths, dataset = _resolve(os.fspath(source), dataset)
+    count = 0
+    for path in paths:
+        signal = stored.choose(signals_of(path), dataset, path, channel)
+        _check(signal, path)
+        count += _frame_shape(signal)[0]
+    with _about(paths[0]):
+        return len(range(*frame_slice(frames, count).indices(count)))
 
 
 @contextmanager

@@ -55,8 +55,7 @@ class Grain:
     share : float
         Of the measured frame.
     orientation, period : float
-        Direction in degrees that the class leaves unchanged, the mean over the windows in the grain, and the angle
-        after which it repeats. NaN where no window of the class lies in the grain.
+        Direction in degrees that the class leaves unchanged, and the angle after which it repeats.
     """
 
     number: int
@@ -66,60 +65,45 @@ class Grain:
     period: float
 
 
-def grains_of(pixels: xr.Dataset, result: xr.Dataset, time: int = -1) -> list[Grain]:
+def grains_of(pixels: xr.Dataset, time: int = -1) -> list[Grain]:
     """Return the grains of a frame, the largest first.
 
     Parameters
     ----------
     pixels : Dataset
         Of :func:`~bravaismap.pixel_map`.
-    result : Dataset
-        That it was made of.
     time : int
-        Which frame of `pixels`.
+        Which of its frames.
     """
     frame = pixels.isel(time=frame_number(pixels, time))
-    windows = result[["basis", "label"]].isel(time=int(frame["frame"]))
-    label = np.asarray(windows["label"].values)
-    cells = symmetric_cells(windows["basis"].transpose("y", "x", "vector", "component").values, label)
-    domain, phase = (np.asarray(frame[name].values) for name in ("domain", "phase"))
-    rows, columns = (
-        np.abs(frame[axis].values[:, None] - windows[dim].values).argmin(0) for axis, dim in (("py", "y"), ("px", "x"))
-    )
-    of_window = domain[np.ix_(rows, columns)]
+    domain, phase, lattice = (np.asarray(frame[name].values) for name in ("domain", "phase", "frame_lattice"))
+    bases = np.asarray(frame["frame_basis"].transpose("number", "vector", "component").values, float)
     grains = []
     for number in np.unique(domain[domain >= 0]):
         inside = domain == number
         code = int(phase[inside][0])
-        name = CLASSES[code]
-        period = TURNS[name]
-        angles = cells.orientation[(of_window == number) & (label == code)]
-        mean = np.angle(np.exp(2j * np.pi * angles / period).mean()) * period / (2 * np.pi) if angles.size else np.nan
-        share = inside.sum() / max(int((phase >= 0).sum()), 1)
-        grains.append(Grain(int(number), name, float(share), float(mean % period), period))
+        cell = symmetric_cells(bases[lattice[inside][0]], np.array(code))
+        share = inside.sum() / (phase >= 0).sum()
+        grains.append(Grain(int(number), CLASSES[code], float(share), float(cell.orientation), TURNS[CLASSES[code]]))
     return sorted(grains, key=lambda grain: -grain.share)
 
 
-def plot_grains(
-    pixels: xr.Dataset, result: xr.Dataset, time: int = -1, image: Any = None, *, style: Style = PAGE
-) -> Figure:
+def plot_grains(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style: Style = PAGE) -> Figure:
     """Draw the grains of a frame in the colours of their orientations, on the image and beside it.
 
     Parameters
     ----------
     pixels : Dataset
         Of :func:`~bravaismap.pixel_map`.
-    result : Dataset
-        That it was made of.
     time : int
-        Which frame of `pixels`.
+        Which of its frames.
     image : array (y, x) or movie (time, y, x), optional
         The frame, or as many frames as `pixels` has.
     style : Style
     """
     index = frame_number(pixels, time)
     view = pixels.rename(py="y", px="x", phase="label")
-    grains = grains_of(pixels, result, time)
+    grains = grains_of(pixels, time)
     listed = sorted((grain for grain in grains if grain.share >= _LISTED), key=lambda grain: grain.number)
     panels = 1 if image is None else 2
     rows, columns = panel_grid(view, panels, style, beside=0.35)
@@ -139,7 +123,7 @@ def plot_grains(
     scale_bar(axes[0], view, style.text)
     for i, ax in enumerate(axes):
         label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)
-    periods = sorted({grain.period for grain in grains if np.isfinite(grain.orientation)})
+    periods = sorted({grain.period for grain in grains})
     single = len(periods) == 1
     scale = ScalarMappable(Normalize(0, periods[0] if single else 1), CYCLIC_CMAP)
     text = "orientation (°)" if single else "orientation, share of " + " or ".join(f"{p:g}°" for p in periods)
@@ -163,11 +147,8 @@ def _colors(
 
 
 def _color(grain: Grain, alpha: float) -> tuple[float, float, float, float]:
-    if not np.isfinite(grain.orientation):
-        return to_rgba("white", alpha)
     return to_rgba(colormaps[CYCLIC_CMAP](grain.orientation / grain.period), alpha)
 
 
 def _described(grain: Grain) -> str:
-    angle = f" {grain.orientation:.1f}°" if np.isfinite(grain.orientation) else ""
-    return f"{grain.number}: {display_name(grain.lattice)}{angle}, {100 * grain.share:.1f} %"
+    return f"{grain.number}: {display_name(grain.lattice)} {grain.orientation:.1f}°, {100 * grain.share:.1f} %"

@@ -44,7 +44,8 @@ class MappedMovie(Source):
         settings = settled(replace(settings, model=classifier), calibrated)
         grid = grid_of(settings, calibrated)
         card = settings.map_card(record, movie_card(calibrated))
-        axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
+        coords = map_coordinates(calibrated, grid, record.classes, settings.pixel_step)
+        axes = xr.Dataset(coords=coords, attrs=card)
         super().__init__(axes, calibrated, title)
         self._settings = settings
         self._maps: dict[int, PhaseMap] = {}
