@@ -1,4 +1,4 @@
-"""The grain map: grains keep their numbers, orientations are those of their lattices under the symmetry of the class."""
+"""The grain map: grains keep their numbers, and have the orientations of their lattices under their symmetry."""
 
 from __future__ import annotations
 
