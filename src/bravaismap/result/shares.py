@@ -48,7 +48,7 @@ def class_shares(result: xr.Dataset, quantity: Quantity | None = None) -> Shares
     Parameters
     ----------
     result : Dataset
-        Of :func:`~bravaismap.map_phases`.
+        Of :func:`~bravaismap.map_phases`, or a frame of it.
     quantity : {"area", "mean probability"}, optional
         The area where the result holds it, when not given.
 
@@ -65,7 +65,7 @@ def class_shares(result: xr.Dataset, quantity: Quantity | None = None) -> Shares
             f"the result has no {', '.join(missing)}; map the movie again"
             + (" with its pixels, by a model that measures cells" if chosen == AREA else "")
         )
-    fraction, std = (result[name].transpose("time", "lattice") for name in names)
+    fraction, std = (result[name].transpose("time", "lattice", missing_dims="ignore") for name in names)
     return Shares(chosen, fraction, std)
 
 
