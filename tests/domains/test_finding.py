@@ -195,7 +195,7 @@ def test_pixels_are_measured_to_the_edge_of_the_frame(step: int) -> None:
     holes = found.isel(row=(found["lattice"] == "none").values)
     np.testing.assert_allclose(holes["area"], (grains < 0).sum(axis=(1, 2)) * 0.01, rtol=0.05)
     assert holes["event"].values.tolist() == ["start", "continues", "continues"]
-    np.testing.assert_allclose(holes["perimeter"], 2 * np.pi * np.array([1.4, 2.2, 3.0]), rtol=0.04)
+    np.testing.assert_allclose(holes["perimeter"], 2 * np.pi * np.array([1.4, 2.2, 3.0]), rtol=0.08)
     for frame in range(3):
         assert float(found["area"].values[found["frame"].values == frame].sum()) == pytest.approx(12.8**2)
     # sure pixels: what is left is where the boundary lies, 0.15 of a cell
