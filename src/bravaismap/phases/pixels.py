@@ -1,6 +1,6 @@
 """Pixel map: to which lattice each pixel of a mapped movie belongs, and what share of the frame each class covers.
 
-The windows of a map say which lattices there are; :mod:`bravaismap.local` asks each pixel whether one of them passes
+The windows of a map say which lattices there are; ``bravaismap.local`` asks each pixel whether one of them passes
 through it, a frame at a time (:mod:`bravaismap.phases.frame_pixels`). What is known of a frame lies in the result of a
 map; here the lattices of all frames are followed, whichever frames are asked for, so that a grain has the same number
 in each call.
