@@ -189,7 +189,7 @@ def map_movie(
         return
     out.print(_table_of(result), highlight=False)
     note(f"\nwrote {target} and, in {place.folder}, {', '.join(sorted(path.name for path in written))}")
-    note(f"next: bravaismap export {target} --video")
+    note(f"next: bravaismap export {target} {'--report' if len(images) == 1 else '--video'}")
 
 
 @app.command()

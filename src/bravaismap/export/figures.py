@@ -47,8 +47,9 @@ def export_figures(
     Returns
     -------
     list of Path
-        ``fractions.png``, and ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of
-        a model that measures cells ``cells_0012.png`` and ``shapes_0012.png`` too.
+        ``fractions.png``, but for a single image, and ``labels_0012.png``, ``probability_0012.png``,
+        ``uncertainty_0012.png`` for frame 12; of a model that measures cells ``cells_0012.png`` and ``shapes_0012.png``
+        too.
 
     Raises
     ------
@@ -72,6 +73,8 @@ def export_figures(
         if holds_cells(result):
             written += save_figure(plot_cells(result, index), folder / f"cells_{index:04d}", endings)
             written += save_figure(plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
+    if result.sizes["time"] == 1:
+        return written
     return [*written, *save_figure(plot_fractions(result, void), folder / "fractions", endings)]
 
 
