@@ -282,11 +282,11 @@ def test_figures_that_an_interruption_prevented_are_made_by_the_same_command(
     drawn: list[Path] = []
     save = module.save_figure
 
-    def interrupted(figure: object, stem: Path, endings: tuple[str, ...]) -> list[Path]:
+    def interrupted(figure: object, stem: Path, *how: object) -> list[Path]:
         if len(drawn) == 2:
             raise KeyboardInterrupt
         drawn.append(stem)
-        return save(figure, stem, endings)
+        return save(figure, stem, *how)
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "save_figure", interrupted)

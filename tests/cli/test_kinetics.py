@@ -82,7 +82,8 @@ def test_fit_writes_what_it_prints(run: Run, decayed: Path, tmp_path: Path) -> N
     assert header == ["time_s", "fraction", "sigma", "curve", "residual"]
     values = np.array(frames, float)
     np.testing.assert_allclose(values[:, 1] - values[:, 3], values[:, 4], atol=1e-9)
-    assert Image.open(tmp_path / "film_growth.png").size[0] > 500
+    with Image.open(tmp_path / "film_growth.png") as image:
+        assert image.size[0] > 500
 
 
 def test_fit_over_dose_and_by_the_criterion(run: Run, decayed: Path, tmp_path: Path) -> None:
