@@ -229,9 +229,8 @@ def demo(
     out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
-    note(
-        f"wrote film.h5 and film.zarr to {output} and, to {place.folder}, {', '.join(sorted(p.name for p in written))}"
-    )
+    names = ", ".join(sorted(path.name for path in written))
+    note(f"wrote film.h5 and film.zarr to {output} and, to {place.folder}, {names}")
     note(
         f"next: look at {place / 'fractions.png'}, {place / f'pixels_{frames - 1:04d}.png'} and "
         f"{place / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE"

@@ -250,9 +250,8 @@ def _stored(
 ) -> Signal:
     """Return the signal of the array that lies at `key` in a store."""
     load = partial(_load_zarr, str(path), key)
-    return Signal(
-        name or key or path.stem.removesuffix(".zarr"), tuple(array.shape), np.dtype(array.dtype), load, axes, preferred
-    )
+    label = name or key or path.stem.removesuffix(".zarr")
+    return Signal(label, tuple(array.shape), np.dtype(array.dtype), load, axes, preferred)
 
 
 def _zarr_axis(group: Any, key: str, dim: str) -> Axis:

@@ -178,9 +178,8 @@ def _resolve(source: str, dataset: str | None) -> tuple[list[Path], str | None]:
     path = Path(source).expanduser()
     if path.exists():
         return (_folder(path) if path.is_dir() and not _is_store(path) else [_resolve_one(path)]), dataset
-    inner = re.fullmatch(
-        r"(.+\.(?:h5|hdf5|nxs|nx|nc|npz|emd|zarr|zspy|zip|ozx)):(/?[^:\\]+)", source, flags=re.IGNORECASE
-    )
+    holds = "h5|hdf5|nxs|nx|nc|npz|emd|zarr|zspy|zip|ozx"
+    inner = re.fullmatch(rf"(.+\.(?:{holds})):(/?[^:\\]+)", source, flags=re.IGNORECASE)
     if inner and Path(inner[1]).exists():
         return [_resolve_one(Path(inner[1]))], dataset or inner[2]
     if glob.has_magic(source):
