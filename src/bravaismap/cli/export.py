@@ -12,6 +12,7 @@ from bravaismap.cli.options import BinOption, ChannelOption, CropOption, Dataset
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ def export(
         raise InputError(
             f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
         )
+    single = phases.sizes["time"] == 1
+    if video and single:
+        raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
@@ -130,7 +134,7 @@ def export(
         written += _export_areas(phases, folder, images, files)
     if report:
         written += export_report(phases, folder, images=images)
-    if video or (everything and phases.sizes["time"] > 1):
+    if video or (everything and not single):
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for write in exchanged:
@@ -181,7 +185,7 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
 
     domains = find_domains(result)
     frames = set(domains["frame"].values.tolist())
-    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
     if NONE in result["lattice"].values:
         last, shares = max(frames, default=0), class_shares(result)
         share = percent(*(float(values.sel(lattice=NONE)[last]) for values in (shares.fraction, shares.std)))

@@ -23,6 +23,7 @@ from bravaismap.cli.options import (
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json, print_table
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def fit(
     """Fit a law of growth to an area: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
     from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
+    from bravaismap.kinetics.doubt import growth_doubts
     from bravaismap.kinetics.growth import best_law, compare_laws, fit_growth
     from bravaismap.kinetics.laws import LAWS, growth_law
     from bravaismap.result.open import open_result
@@ -93,6 +95,8 @@ def fit(
     if threshold is not None and movie is None:
         raise InputError(f"--threshold {threshold:g} was given without --movie, whose intensity it is of")
     phases = open_result(result)
+    if phases.sizes["time"] == 1:
+        raise InputError(f"{result} is of a single image; growth needs a movie")
     calibrated = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
     area = frame_area(phases.attrs, pixel_size) if calibrated or beam_current is not None or voids is not None else None
     rate = _rate(dose_rate, beam_current, area)
@@ -114,11 +118,14 @@ def fit(
         curves["thresholded"] = _thresholded(movie, read, phases, threshold, curve.fraction)
     folder = destination(result, output)
     written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    doubts = growth_doubts(growth, physical, laws)
     if json:
-        print_json(growth_answer(growth, curve.quantity, physical, laws, written))
+        print_json(growth_answer(growth, curve.quantity, physical, laws, written) | {"doubt": doubts})
         return
     out.print(f"{curve.quantity} of {curve.fraction['lattice'].item()}", highlight=False)
     _print_growth(growth, physical, laws)
+    for doubt in doubts:
+        out.print(f"doubt: {doubt}", highlight=False, markup=False, soft_wrap=True)
     for path in written:
         note(f"wrote {path}")
 
@@ -222,7 +229,8 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     from rich.table import Table
 
     card = growth.attrs
-    out.print(f"{card['formula']}, t in {card['time_unit']}, {card['frames_fitted']} frames", highlight=False)
+    frames = counted(card["frames_fitted"], "frame")
+    out.print(f"{card['formula']}, t in {card['time_unit']}, {frames}", highlight=False)
     table = Table("", "value", "68 %", "95 %", "unit")
     rows = [growth.sel(parameter=n) for n in growth["parameter"].values]
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]

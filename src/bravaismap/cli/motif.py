@@ -22,6 +22,7 @@ from bravaismap.cli.options import (
 from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json, print_table
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 from bravaismap.motif.settings import SYSTEMATIC
 
@@ -61,7 +62,7 @@ def motif(
 
     movie = Reading(dataset, channel, None, crop, bin, pixel_size)(image, timed=False)
     if not -len(movie) <= frame < len(movie):
-        raise InputError(f"--frame {frame} was given for {image}, which has {len(movie)} frames")
+        raise InputError(f"--frame {frame} was given for {image}, which has {counted(len(movie), 'frame')}")
     index = frame % len(movie)
     try:
         result = motif_of(movie[index : index + 1], distortion=distortion, systematic=systematic)

@@ -74,7 +74,10 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     unit = result["time"].attrs.get("units", "frame")
     what = "fraction" if means is None else shares.quantity
     joint = "," if unit == "frame" and means is not None else " at"  # within 80 columns
-    columns = [(f"{what}{joint} {_time(result['time'].values[index], unit)}", shares, index) for index in ends]
+    titles = [f"{what}{joint} {_time(result['time'].values[index], unit)}" for index in ends]
+    columns = [
+        (what if result.sizes["time"] == 1 else title, shares, index) for title, index in zip(titles, ends, strict=True)
+    ]
     if means is not None:
         columns.append((means.quantity, means, ends[-1]))
     rows = [["phase", "symbol", *(title for title, _, _ in columns)]]
