@@ -52,7 +52,7 @@ def test_a_growing_result(result: PhaseMap, movie: xr.DataArray, tmp_path: Path)
     write(store, result, 0)
     source.update()
     assert source.done.all()
-    np.testing.assert_array_equal(source.fraction, result["fraction"].values)
+    np.testing.assert_array_equal(source.fraction, result["area_fraction"].values)
     store.close()
 
 
@@ -79,13 +79,13 @@ def test_a_live_result_grows_longer(result: PhaseMap, tmp_path: Path) -> None:
     store.append(result.isel(time=[1]), "b.tif")
     source.update()
     np.testing.assert_allclose(source.time, [0, 1.5])
-    np.testing.assert_allclose(source.fraction, result["fraction"].values)
+    np.testing.assert_allclose(source.fraction, result["area_fraction"].values)
     store.close()
 
 
 def test_a_result_is_read_frame_by_frame(result: PhaseMap, tmp_path: Path) -> None:
     store_of(result, tmp_path / "film.zarr", 2).close()
-    for name in ("probability", "basis", "label"):
+    for name in ("probability", "basis", "label", "phase"):
         shutil.rmtree(tmp_path / "film.zarr" / name / "c" / "1")
     source = StoredResult(tmp_path / "film.zarr")
     assert source.frame(0) is not None

@@ -7,13 +7,23 @@ of the class over windows, as in the paper.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import xarray as xr
+from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
 
-__all__ = ["AREA", "MEAN_PROBABILITY", "Quantity", "Shares", "class_shares", "mean_probabilities"]
+__all__ = [
+    "AREA",
+    "MEAN_PROBABILITY",
+    "Quantity",
+    "Shares",
+    "class_shares",
+    "mean_probabilities",
+    "quantity_of",
+    "shares_dataset",
+]
 
 Quantity = Literal["area", "mean probability"]
 AREA: Final[Quantity] = "area"
@@ -40,6 +50,11 @@ class Shares:
     quantity: Quantity
     fraction: xr.DataArray
     std: xr.DataArray
+
+
+def quantity_of(result: xr.Dataset) -> Quantity:
+    """Return what the share of a class is in a result: the area if it holds pixels, or is to hold them."""
+    return AREA if _VARIABLES[AREA][0] in result or "pixel_step" in result.attrs else MEAN_PROBABILITY
 
 
 def class_shares(result: xr.Dataset, quantity: Quantity | None = None) -> Shares:
@@ -71,4 +86,12 @@ def class_shares(result: xr.Dataset, quantity: Quantity | None = None) -> Shares
 
 def mean_probabilities(result: xr.Dataset) -> Shares | None:
     """Return the mean probability over windows where that is not what :func:`class_shares` returns, else None."""
-    return class_shares(result, MEAN_PROBABILITY) if _VARIABLES[AREA][0] in result else None
+    held = _VARIABLES[AREA][0] in result and _VARIABLES[MEAN_PROBABILITY][0] in result
+    return class_shares(result, MEAN_PROBABILITY) if held else None
+
+
+def shares_dataset(quantity: Quantity, fraction: NDArray[Any], std: NDArray[Any], coords: dict[str, Any]) -> xr.Dataset:
+    """Return arrays (time, lattice) as the part of a result that holds them."""
+    names = _VARIABLES[quantity]
+    dims = ("time", "lattice")
+    return xr.Dataset({name: (dims, values) for name, values in zip(names, (fraction, std), strict=True)}, coords)
