@@ -3,10 +3,14 @@
 python benchmarks/known_structures.py [--convolution] [--json FILE]        (needs the extra `physics`)
 
 The stills of benchmarks/physical_movie.py: HAADF of one cell, tiled in any orientation. The theory of a projection is
-the two-dimensional space group of all its atoms, whatever their height. Two multislice images are not that: on the grid
-of the potential the two atoms of graphene, at thirds of the cell, come out 15 % apart (p3m1), and rutile is cut so that
-one of its two Ti columns begins half a cell deeper, which makes it 12 % dimmer (c2mm). With --convolution both are what
-they are.
+the two-dimensional space group of all its atoms, whatever their height, as an image has it that is the mean over the
+layers a crystal may begin with. A still that is sampled so that equivalent atoms lie differently on its grid, or is cut
+in one layer alone, has less (graphene p3m1, rutile c2mm).
+
+Rutile along c, P4₂/mnm with Ti at 2a (0, 0, 0) and O at 4f (u, u, 0), u = 0.305: without z, Ti is at (0, 0) and (½, ½)
+and O at ±(u, u) and (½ ± u, ½ ∓ u). The screw axis 4₂ at (0, ½) becomes a fourfold one, the n glide normal to a becomes
+a glide g, and the mirrors normal to [110] stay: p4gm in the whole cell a × a, Ti at 2b and O at 4c (x, x + ½),
+x = 0.195. There is no smaller cell, since the O about (½, ½) are those about (0, 0) turned by 90°.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ THEORY = {
     "MoS2": "p3m1",  # Mo on one threefold axis, two S above one another on another, the third is empty
     "WS2": "p3m1",
     "SrTiO3 [001]": "p4mm",  # Sr in the corner, Ti and O in the middle, O on the edges
-    "rutile [001]": "p4gm",  # P4₂/mnm: the screw axis becomes a fourfold one, the n glide a g
+    "rutile [001]": "p4gm",  # P4₂/mnm, see above
     "Si [110]": "c2mm",  # Fd-3m along [110]: dumbbells
     "Au [110]": "c2mm",  # Fm-3m along [110]: a centred rectangle of single columns
 }
