@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,10 +17,11 @@ from bravaismap.classify.settings import DEFAULTS
 from bravaismap.conventions import LATTICES
 from bravaismap.errors import InputError
 from bravaismap.lattice import deviation, reduce_basis, shape
-from bravaismap.measure.measurement import SMALLEST_SIDE, measure
+from bravaismap.measure.measurement import SMALLEST_SIDE
 from bravaismap.motif.averaging import averaged_cell
 from bravaismap.motif.belonging import belonging
 from bravaismap.motif.columns import Columns, find_columns
+from bravaismap.motif.harmonics import lattice_of_image
 from bravaismap.motif.plane_groups import PLANE_GROUPS, Setting, contains
 from bravaismap.motif.settings import SYSTEMATIC
 from bravaismap.motif.structure_factors import PatternFit, StructureFactors, fit_pattern, structure_factors
@@ -42,8 +42,6 @@ _PSEUDO = 0.25
 _JUST_BELOW = 0.01
 #: Fewest cells that make an average.
 _LEAST_CELLS = 4.0
-#: Log likelihood ratio of a lattice against none below which an image is said to have none.
-_LEAST_EVIDENCE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,16 +165,7 @@ def _lattice(pixels: Floats, weight: Floats, basis: ArrayLike | None) -> tuple[F
         if given.shape != (2, 2) or not np.isfinite(given).all():
             raise InputError(f"a basis of shape {given.shape} was given; expected two finite vectors (2, 2) in px")
         return reduce_basis(given), np.full((4, 4), np.nan)
-    mean = float((pixels * weight).sum() / weight.sum())
-    flat = np.where(weight > 0, pixels, mean)
-    measured = measure(torch.from_numpy(flat)[None])
-    found = measured.basis[0].numpy()
-    evidence = float(measured.evidence[0])
-    if not (np.isfinite(found).all() and evidence > _LEAST_EVIDENCE):
-        raise InputError(f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a mask")
-    reduced = reduce_basis(found)
-    turn = np.kron(reduced @ np.linalg.inv(found), np.eye(2))
-    return reduced, turn @ measured.covariance[0].numpy() @ turn.T
+    return lattice_of_image(pixels, weight)
 
 
 def _averaged(pixels: Floats, fit: PatternFit, cell: _Cell) -> dict[str, Any]:
