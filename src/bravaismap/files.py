@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Destination",
     "advice",
     "made_folder",
     "patiently",
@@ -43,6 +45,31 @@ _PAUSE = 0.02  # s between two tries
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True)
+class Destination:
+    """A folder in which the name of every file begins with that of the result it belongs to.
+
+    It is given wherever a folder is, so that files of two results in one folder never have the same name.
+
+    Attributes
+    ----------
+    folder : Path
+    stem : str
+        Name of the result; names stay as they are without one.
+    """
+
+    folder: Path
+    stem: str = ""
+
+    def __fspath__(self) -> str:
+        """Return the path of the folder."""
+        return os.fspath(self.folder)
+
+    def __truediv__(self, name: str) -> Path:
+        """Return the path of a file: ``film_fractions.csv`` for ``fractions.csv`` of film."""
+        return self.folder / (f"{self.stem}_{name}" if self.stem else name)
+
+
 def save_figure(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
     """Write a figure once for each ending, and return the paths."""
     paths = [stem.with_name(stem.name + ending) for ending in endings]
@@ -59,12 +86,12 @@ def write_table(path: Path, rows: Iterable[list[str]]) -> Path:
     return path
 
 
-def made_folder(folder: str | os.PathLike[str]) -> Path:
-    """Make a folder, if need be, and return it."""
-    folder = Path(folder)
-    with advice(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def made_folder(folder: str | os.PathLike[str]) -> Destination:
+    """Make a folder, if need be, and return it as a destination."""
+    target = folder if isinstance(folder, Destination) else Destination(Path(folder))
+    with advice(target.folder):
+        target.folder.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 @contextmanager

@@ -315,7 +315,7 @@ def test_command_line(run: Callable[..., Any], small: xr.Dataset, tmp_path: Path
     assert run("map", movie, "-o", store, "--window", 32, "--samples", 0).code == 0
     done = run("export", store, "--report", "--movie", movie)
     assert done.code == 0, done.err
-    assert done.out.split() == ["wrote", str(tmp_path / "out" / "report.html")]
-    found = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert done.out.split() == ["wrote", str(tmp_path / "out" / "small-phases" / "small_report.html")]
+    found = Page((tmp_path / "out" / "small-phases" / "small_report.html").read_text(encoding="utf-8"))
     assert found.row("input")[1] == str(movie)
     assert "3 of 3 frames are mapped" in found.words

@@ -77,7 +77,7 @@ def test_small_images_are_refused() -> None:
 
 
 def test_map_of_cells(mapped: xr.Dataset) -> None:
-    assert list(mapped.data_vars) == [variable.name for variable in map_variables(cells=True)]
+    assert list(mapped.data_vars) == [variable.name for variable in map_variables(cells=True, pixels=True)]
     for name, variable in cell_table(("time", "y", "x"), "px").items():
         assert (mapped[name].dims, mapped[name].dtype) == (variable.dims, np.dtype(variable.dtype))
         assert mapped[name].attrs == variable.attributes

@@ -82,8 +82,12 @@ class Settings:
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified.
+    pixels : bool
+        Whether the pixels of a movie are mapped as well as its windows, by a model that measures cells.
     window_reason : str
         Reason for the window, if it was chosen automatically.
+    pixel_step : int, optional
+        Distance between the pixels that are mapped in px; what suits the lattice when not given.
 
     Raises
     ------
@@ -99,16 +103,18 @@ class Settings:
     samples: int | None = None
     seed: int = 0
     nan: NanPolicy = "missing"
+    pixels: bool = True
     window_reason: str = ""
+    pixel_step: int | None = None
 
     def __post_init__(self) -> None:
         checked_distortion(self.distortion)
-        left_open = {"window": AUTO, "step": None, "samples": None}
-        for name in ("window", "step", "seed", "samples"):
+        left_open = {"window": AUTO, "step": None, "samples": None, "pixel_step": None}
+        for name in ("window", "step", "seed", "samples", "pixel_step"):
             value = getattr(self, name)
             if name in left_open and value == left_open[name]:
                 continue
-            if name == "window" and isinstance(value, str) and value.isdecimal():
+            if name == "window" and isinstance(value, str) and value.removeprefix("-").isdecimal():
                 value = int(value)  # as it comes from a command line
             if not isinstance(value, Integral):
                 alternative = f", or {AUTO!r}" if name == "window" else ""
@@ -140,6 +146,8 @@ class Settings:
         chosen = {"window": self.window, "step": self.step, "nan": self.nan}
         if self.window_reason:
             chosen["window_reason"] = self.window_reason
+        if self.pixel_step is not None:
+            chosen["pixel_step"] = self.pixel_step
         return self._card(record, self.window_samples(record)) | dict(movie) | chosen
 
     def _card(self, record: ModelRecord, samples: int) -> dict[str, Any]:

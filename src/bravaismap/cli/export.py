@@ -15,7 +15,7 @@ from bravaismap.cli.options import (
     DatasetOption,
     FramesOption,
 )
-from bravaismap.cli.reading import Reading
+from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
 from bravaismap.errors import InputError
@@ -23,6 +23,7 @@ from bravaismap.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
 
@@ -34,7 +35,7 @@ def export(
     result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
+        typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases"),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
@@ -62,7 +63,7 @@ def export(
         typer.Option(
             "--areas",
             help="Share of the frame that each class covers, asked pixel by pixel: a table, maps, pixels.nc; "
-            "needs --movie.",
+            "a result without pixels needs --movie.",
         ),
     ] = False,
     report: Annotated[
@@ -94,10 +95,12 @@ def export(
     region = _region(reference)
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
-    if areas and movie is None:
-        raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
     phases = open_result(result)
-    folder = output or result.resolve().parent
+    if areas and movie is None and "phase" not in phases:
+        raise InputError(
+            f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
+        )
+    folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
@@ -110,7 +113,7 @@ def export(
         written += _export_strain(phases, folder, region)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
-    if areas and images is not None:
+    if areas:
         written += _export_areas(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
@@ -137,7 +140,7 @@ def _region(text: str | None) -> dict[str, slice]:
     return {"y": slice(y0, y1), "x": slice(x0, x1)}
 
 
-def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
+def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice]) -> list[Path]:
     from bravaismap.conventions import display_name
     from bravaismap.export.figures import export_strain
     from bravaismap.phases.strain import reference_lattice, strain_map
@@ -154,7 +157,7 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> 
     return export_strain(strain, folder)
 
 
-def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
+def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
     from bravaismap.domains.void_area import last_void_share
@@ -175,19 +178,19 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
     return export_domains(domains, folder, maps=maps, images=images)
 
 
-def _export_areas(result: PhaseMap, folder: Path, images: xr.DataArray) -> list[Path]:
-    """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
+def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None) -> list[Path]:
+    """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.result.phase_map import area_table
 
-    with progress("pixels", len(images), "frames") as advance:
+    with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
     return export_pixels(pixels, folder, result, images)
 
 
-def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
+def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:
     """Return the functions that write the formats of other programs that were asked for."""
     from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
 

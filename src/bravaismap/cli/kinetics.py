@@ -20,7 +20,7 @@ from bravaismap.cli.options import (
     QuietOption,
     SeedOption,
 )
-from bravaismap.cli.reading import Reading
+from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json
 from bravaismap.errors import InputError
@@ -72,7 +72,7 @@ def fit(
     crop: CropOption = None,
     bin: BinOption = 1,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
+        Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases")
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -104,7 +104,7 @@ def fit(
     physical = None if area is None else physical_growth(growth, area, voids)
     read = Reading(dataset, channel, frames, crop, bin)
     curves = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, curve.fraction)}
-    folder = output or result.resolve().parent
+    folder = destination(result, output)
     written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
     if json:
         print_json(growth_answer(growth, physical, laws, written))

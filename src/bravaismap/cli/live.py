@@ -20,6 +20,7 @@ from bravaismap.cli.options import (
     ModelOption,
     NanOption,
     PixelOption,
+    PixelsOption,
     SamplesOption,
     SeedOption,
     WindowOption,
@@ -55,6 +56,7 @@ def watch(
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
+    pixels: PixelsOption = DEFAULTS.pixels,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
@@ -104,7 +106,7 @@ def watch(
     out.print(f"watching {source}; result: {target}", highlight=False, soft_wrap=True)
     frames = watch_frames(
         source, target, alarms=rules, until_idle=until_idle, frame_time=frame_time, window=window, step=step,
-        model=classifier, samples=samples, seed=seed, nan=nan.value,
+        model=classifier, samples=samples, seed=seed, nan=nan.value, pixels=pixels,
     )  # fmt: skip
     count = 0
     for frame in frames:

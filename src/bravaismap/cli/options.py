@@ -108,6 +108,10 @@ WindowOption = Annotated[
     str,
     typer.Option("--window", metavar="auto|N", help="Side of a window in px; auto: ten cells of the lattice."),
 ]
+PixelsOption = Annotated[
+    bool,
+    typer.Option("--pixels/--no-pixels", help="Also the phase of every pixel and the area of each class."),
+]
 StepOption = Annotated[
     int | None,
     typer.Option("--step", help="Distance between windows in px.", show_default="an eighth of the window"),

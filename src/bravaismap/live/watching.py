@@ -171,6 +171,7 @@ def watch(
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,
+    pixels: bool = DEFAULTS.pixels,
 ) -> Iterator[Frame]:
     """Classify frames as they appear and append them to a result, which an earlier run may have begun.
 
@@ -191,7 +192,7 @@ def watch(
         Side of a window in px; ``"auto"`` takes what suits the first frame, or what the result that is continued has.
     step : int, optional
         Distance between windows in px; a quarter of the window when not given.
-    model, distortion, samples, seed, nan
+    model, distortion, samples, seed, nan, pixels
         As for :func:`bravaismap.map_phases`.
 
     Yields
@@ -199,7 +200,8 @@ def watch(
     Frame
     """
     settings = Settings(
-        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan,
+        pixels=pixels,
     )  # fmt: skip
     settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
@@ -247,10 +249,12 @@ def watch(
 
 
 def _continued(settings: Settings, output: Path) -> Settings:
-    """Return settings with the window of the result that they continue, where they leave it open."""
+    """Return settings with the window and the pixels of the result that they continue, where they leave them open."""
+    card = open_result(output).attrs
+    if settings.pixels:
+        settings = replace(settings, pixels="pixel_step" in card, pixel_step=card.get("pixel_step"))
     if settings.window != AUTO:
         return settings
-    card = open_result(output).attrs
     chosen = {name: card[name] for name in ("window", "step", "window_reason") if name in card}
     return replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
 
