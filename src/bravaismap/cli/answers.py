@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer"]
+__all__ = [
+    "beam_answer",
+    "classification_answer",
+    "growth_answer",
+    "map_answer",
+    "motif_answer",
+    "motif_map_answer",
+]
 
 _CELL = ("a", "b", "gamma", "orientation")
 
@@ -138,3 +145,36 @@ def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) 
             }
         )
     return {"cases": answers}
+
+
+def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
+    """Return the plane group with probabilities, the cell, the columns and the structure factors of a motif."""
+    columns = [str(name) for name, variable in motif.data_vars.items() if variable.dims == ("column",)]
+    orders = ["h", "k", *(str(name) for name, variable in motif.data_vars.items() if variable.dims == ("order",))]
+    return {
+        **_said_of_motif(motif),
+        "columns": [{name: motif[name].values[i] for name in columns} for i in range(motif.sizes["column"])],
+        "structure_factors": {name: motif[name].values for name in orders},
+        "files": [str(path) for path in written],
+    }
+
+
+def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
+    lengths = {f"{name}{ending}": float(motif[f"{name}{ending}"]) for name in _CELL[:3] for ending in ("", "_std")}
+    return {
+        **motif.attrs,
+        "probability": {str(name): motif["probability"].sel(group=name).values for name in motif["group"].values},
+        "misfit": {str(name): motif["misfit"].sel(group=name).values for name in motif["group"].values},
+        "cell": lengths | {"unit": str(motif["a"].attrs["units"])},
+    }
+
+
+def motif_map_answer(motifs: xr.DataTree, written: list[Path]) -> dict[str, Any]:
+    """Return what is said of each motif of a movie."""
+    table = motifs.to_dataset()
+    names = ("domain", "phase", "first_frame", "last_frame", "time")
+    rows = [
+        {name: table[name].values[i] for name in names} | _said_of_motif(motifs[str(i)].to_dataset())
+        for i in range(table.sizes["motif"])
+    ]
+    return {"motifs": rows, "files": [str(path) for path in written]}

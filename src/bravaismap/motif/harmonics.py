@@ -22,7 +22,7 @@ from bravaismap.lattice.sublattices import DIVIDED, kronecker_lift
 from bravaismap.measure.measurement import measure
 from bravaismap.motif.phase import HIGHEST, half_plane
 
-__all__ = ["HarmonicLattice", "lattice_of_all_spots", "lattice_of_image"]
+__all__ = ["HarmonicLattice", "lattice_of_all_spots", "lattice_of_image", "refined_lattice"]
 
 Floats = NDArray[np.floating]
 Complexes = NDArray[np.complexfloating]
@@ -43,6 +43,8 @@ _DOUBTFUL, _LEAST = 100.0, 20.0
 #: Evidence of all spots below which there is no lattice (of 100 images of noise of 64 to 340 px none had more than 26),
 #: and of those beside any one line through the centre, which fringes have alone.
 _LEAST_OF_ALL, _LEAST_BESIDE = 30.0, 12.0
+#: Strain by which a refined basis is another lattice.
+_STRAYED = 0.02
 #: Factor on the covariance: counts are noisy where atoms are bright, which makes the errors of all nodes alike. From
 #: patterns on a dark ground of 3 and 10 counts to an atom.
 _ALIKE = 2.0
@@ -156,6 +158,22 @@ def lattice_of_all_spots(image: Floats, weight: Floats, others: list[Floats] | N
     fewest = weight.sum() / _FEWEST_CELLS
     refined = [_refined(waves, basis) for basis in candidates if abs(np.linalg.det(basis)) < fewest]
     return max((each for each in refined if each is not None), key=lambda each: each.evidence, default=None)
+
+
+def refined_lattice(image: Floats, weight: Floats, basis: Floats) -> HarmonicLattice | None:
+    """Return the lattice near a basis whose nodes together have the most evidence; None if it strays from the basis.
+
+    Parameters
+    ----------
+    image, weight : arrays, shape (y, x)
+    basis : array, shape (2, 2)
+        Reduced, in px, as it is known from elsewhere.
+    """
+    refined = _refined(_waves(image, weight), basis)
+    if refined is None:
+        return None
+    strain = float(np.abs(refined.basis @ np.linalg.inv(basis) - np.eye(2)).max())
+    return refined if strain < _STRAYED else None
 
 
 def _waves(image: Floats, weight: Floats) -> _Waves:

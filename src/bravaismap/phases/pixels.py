@@ -26,7 +26,7 @@ from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import MOST_LATTICES, as_variables, pixel_variables
 
-__all__ = ["pixel_map"]
+__all__ = ["checked_movie", "pixel_map"]
 
 _NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 _DOMAIN = "number of the lattice of the pixel, kept through the movie; −1 for none"
@@ -95,7 +95,7 @@ def pixel_map(
         pixels = xr.Dataset(held.data_vars, held.coords, held.attrs)
         numbers = _numbers(np.asarray(result["frame_basis"].values, float))[chosen]
     else:
-        images = _checked_movie(result, movie)
+        images = checked_movie(result, movie)
         pixels = _measured(result, images, chosen, progress)
         numbers = _numbers(_window_lattices(result))[chosen]
     domain = xr.apply_ufunc(
@@ -107,7 +107,8 @@ def pixel_map(
     return pixels.assign(domain=domain.assign_attrs(long_name=_DOMAIN)).assign_coords(frame=number)
 
 
-def _checked_movie(result: xr.Dataset, movie: Any) -> xr.DataArray:
+def checked_movie(result: xr.Dataset, movie: Any) -> xr.DataArray:
+    """Return the movie that was mapped, or raise `InputError` if it is none or of another shape."""
     if movie is None:
         raise InputError("the result holds no pixels; give the movie that was mapped, or map it again with pixels")
     images = as_movie(movie)
