@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FIGURE_DPI",
+    "TEXT_AS_TEXT",
     "Destination",
     "advice",
     "made_folder",
@@ -38,7 +40,10 @@ __all__ = [
 #: Whether a file that a program has open can be neither replaced nor removed by another.
 WINDOWS: Final = os.name == "nt"
 
-_FIGURE_DPI = 150
+#: Dots per inch of figures unless others are asked for: sharp on a screen, and small enough for a page of HTML.
+FIGURE_DPI: Final = 150
+#: Settings of Matplotlib with which text in vector figures is text, to be searched and edited, not outlines.
+TEXT_AS_TEXT: Final[dict[Any, Any]] = {"svg.fonttype": "none", "pdf.fonttype": 42}
 _PATIENCE = 1.0  # s for which a reader or a virus scanner may keep a file open
 _PAUSE = 0.02  # s between two tries
 
@@ -70,12 +75,14 @@ class Destination:
         return self.folder / (f"{self.stem}_{name}" if self.stem else name)
 
 
-def save_figure(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
-    """Write a figure once for each ending, and return the paths."""
+def save_figure(figure: Figure, stem: Path, endings: Iterable[str], dpi: int = FIGURE_DPI) -> list[Path]:
+    """Write a figure once for each ending, with text as text in PDF and SVG, and return the paths."""
+    from matplotlib import rc_context
+
     paths = [stem.with_name(stem.name + ending) for ending in endings]
     for path in paths:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_FIGURE_DPI, bbox_inches="tight", pad_inches=0.05)
+        with replacing(path) as temporary, rc_context(TEXT_AS_TEXT):
+            figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.05)
     return paths
 
 

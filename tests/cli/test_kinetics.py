@@ -82,7 +82,8 @@ def test_fit_writes_what_it_prints(run: Run, decayed: Path, tmp_path: Path) -> N
     assert header == ["time_s", "fraction", "sigma", "curve", "residual"]
     values = np.array(frames, float)
     np.testing.assert_allclose(values[:, 1] - values[:, 3], values[:, 4], atol=1e-9)
-    assert Image.open(tmp_path / "film_growth.png").size[0] > 500
+    with Image.open(tmp_path / "film_growth.png") as image:
+        assert image.size[0] > 500
 
 
 def test_fit_over_dose_and_by_the_criterion(run: Run, decayed: Path, tmp_path: Path) -> None:
@@ -153,6 +154,17 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     np.save(movie, film["image"].values[:3])
     run(*options).refused("the movie has 3 frames, the result 8")
     run("fit", store, "--threshold", 3).refused("without --movie")
+
+
+def test_fit_of_an_image_is_refused(run: Run, tmp_path: Path) -> None:
+    one = write_result(tmp_path / "one.zarr", np.array([0.2]))
+    run("fit", one).refused("one.zarr", "a single image; growth needs a movie")
+
+
+def test_a_hole_below_one_atom_is_said_to_be_none(run: Run, decayed: Path, tmp_path: Path) -> None:
+    done = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path)
+    assert "doubt: a hole of 0.00" in done.out
+    assert "smaller than one atom" in done.out
 
 
 def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:

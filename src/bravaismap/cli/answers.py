@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 _CELL = ("a", "b", "gamma", "orientation")
+_COLUMN = ("x", "y", "height", "width")
+_ABOUT_MOTIF = ("point_group", "laue_class", "motif_lattice", "metric_lattice", "pseudosymmetry", "cells")
 
 
 def classification_answer(rows: list[tuple[str, PhaseMap, int]]) -> dict[str, Any]:
@@ -118,6 +120,48 @@ def _quantities(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
     }
 
 
+def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
+    """Return the plane group with probabilities, the cell, the columns and the structure factors of a motif."""
+    orders = ["h", "k", *(str(name) for name, variable in motif.data_vars.items() if variable.dims == ("order",))]
+    return {
+        **_said_of_motif(motif),
+        "structure_factors": {name: motif[name].values for name in orders},
+        "files": [str(path) for path in written],
+    }
+
+
+def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
+    lengths = ("a", "b", "gamma")
+    columns = [
+        {
+            "site": int(column["site"]) + 1,
+            "wyckoff": str(column["wyckoff"].item()),
+            **{f"{key}{ending}": float(column[f"{key}{ending}"]) for key in _COLUMN for ending in ("", "_std")},
+        }
+        for column in (motif.isel(column=i) for i in range(motif.sizes["column"]))
+    ]
+    return {
+        "plane_group": motif.attrs["plane_group"],
+        "probability": {str(name): float(motif["probability"].sel(group=name)) for name in motif["group"].values},
+        "misfit": {str(name): float(motif["misfit"].sel(group=name)) for name in motif["group"].values},
+        **{key: motif.attrs[key] for key in _ABOUT_MOTIF},
+        "cell": {f"{key}{ending}": float(motif[f"{key}{ending}"]) for key in lengths for ending in ("", "_std")}
+        | {"unit": str(motif["a"].attrs["units"])},
+        "columns": columns,
+    }
+
+
+def motif_map_answer(motifs: xr.DataTree, written: list[Path]) -> dict[str, Any]:
+    """Return what is said of each motif of a movie."""
+    table = motifs.to_dataset()
+    names = ("domain", "phase", "first_frame", "last_frame", "time")
+    rows = [
+        {name: table[name].values[i] for name in names} | _said_of_motif(motifs[str(i)].to_dataset())
+        for i in range(table.sizes["motif"])
+    ]
+    return {"motifs": rows, "files": [str(path) for path in written]}
+
+
 def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) -> dict[str, Any]:
     """Return what the beam can do to each atom."""
     from bravaismap.kinetics.knock_on import displacements_per_atom
@@ -145,36 +189,3 @@ def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) 
             }
         )
     return {"cases": answers}
-
-
-def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
-    """Return the plane group with probabilities, the cell, the columns and the structure factors of a motif."""
-    columns = [str(name) for name, variable in motif.data_vars.items() if variable.dims == ("column",)]
-    orders = ["h", "k", *(str(name) for name, variable in motif.data_vars.items() if variable.dims == ("order",))]
-    return {
-        **_said_of_motif(motif),
-        "columns": [{name: motif[name].values[i] for name in columns} for i in range(motif.sizes["column"])],
-        "structure_factors": {name: motif[name].values for name in orders},
-        "files": [str(path) for path in written],
-    }
-
-
-def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
-    lengths = {f"{name}{ending}": float(motif[f"{name}{ending}"]) for name in _CELL[:3] for ending in ("", "_std")}
-    return {
-        **motif.attrs,
-        "probability": {str(name): motif["probability"].sel(group=name).values for name in motif["group"].values},
-        "misfit": {str(name): motif["misfit"].sel(group=name).values for name in motif["group"].values},
-        "cell": lengths | {"unit": str(motif["a"].attrs["units"])},
-    }
-
-
-def motif_map_answer(motifs: xr.DataTree, written: list[Path]) -> dict[str, Any]:
-    """Return what is said of each motif of a movie."""
-    table = motifs.to_dataset()
-    names = ("domain", "phase", "first_frame", "last_frame", "time")
-    rows = [
-        {name: table[name].values[i] for name in names} | _said_of_motif(motifs[str(i)].to_dataset())
-        for i in range(table.sizes["motif"])
-    ]
-    return {"motifs": rows, "files": [str(path) for path in written]}

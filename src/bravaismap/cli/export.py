@@ -14,16 +14,19 @@ from bravaismap.cli.options import (
     CropOption,
     DatasetOption,
     FramesOption,
+    QuietOption,
     region_of,
 )
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bravaismap.export.figures import FigureFiles
     from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
@@ -79,6 +82,21 @@ def export(
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
     ] = False,
+    formats: Annotated[
+        str, typer.Option("--format", help="Formats of the figures, separated by commas: png, pdf, svg.")
+    ] = "png",
+    dpi: Annotated[int, typer.Option("--dpi", help="Dots per inch of the figures.")] = 150,
+    style: Annotated[
+        str, typer.Option("--style", help="Width of the figures: page (16 cm) or small (85 mm, a column).")
+    ] = "page",
+    cmap: Annotated[
+        str | None,
+        typer.Option(
+            "--cmap",
+            help="Colour map of Matplotlib for probabilities, lengths, angles.",
+            show_default="viridis, cividis",
+        ),
+    ] = None,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
         str | None,
@@ -93,14 +111,17 @@ def export(
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.export.figures import export_figures
+    from bravaismap.export.figures import FigureFiles, export_figures
     from bravaismap.export.report import export_report
     from bravaismap.export.tables import export_csv
     from bravaismap.export.video import export_video
     from bravaismap.result.open import open_result
+    from bravaismap.show.style import style_named
 
+    files = FigureFiles(style_named(style, cmap), tuple(f".{word.strip().lower()}" for word in formats.split(",")), dpi)
     region = {} if reference is None else region_of(reference, "--reference")
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
@@ -111,6 +132,9 @@ def export(
         )
     if motif and movie is None:
         raise InputError("--motif was given without --movie; name the movie that was mapped, whose cells are averaged")
+    single = phases.sizes["time"] == 1
+    if video and single:
+        raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (csv or figures or report or video or strain or domains or areas or motif or exchanged)
@@ -119,18 +143,18 @@ def export(
     if csv or everything:
         written += export_csv(phases, folder)
     if figures or everything:
-        written += export_figures(phases, folder, images=images)
+        written += export_figures(phases, folder, images=images, files=files)
     if strain:
-        written += _export_strain(phases, folder, region)
+        written += _export_strain(phases, folder, region, files)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
     if areas:
-        written += _export_areas(phases, folder, images)
+        written += _export_areas(phases, folder, images, files)
     if motif and images is not None:
         written += _export_motifs(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
-    if video or everything:
+    if video or (everything and not single):
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for write in exchanged:
@@ -139,7 +163,7 @@ def export(
         note(f"wrote {path}")
 
 
-def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice]) -> list[Path]:
+def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
     from bravaismap.conventions import display_name
     from bravaismap.export.figures import export_strain
     from bravaismap.phases.strain import reference_lattice, strain_map
@@ -153,7 +177,7 @@ def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slic
         highlight=False,
         soft_wrap=True,
     )
-    return export_strain(strain, folder)
+    return export_strain(strain, folder, files=files)
 
 
 def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
@@ -165,7 +189,7 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
 
     domains = find_domains(result, movie=images)
     frames = set(domains["frame"].values.tolist())
-    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
     voids = last_void_share(result, domains) if images is None else None
     if voids is not None:
         out.print(
@@ -177,7 +201,7 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
     return export_domains(domains, folder, maps=maps, images=images)
 
 
-def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None) -> list[Path]:
+def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None, files: FigureFiles) -> list[Path]:
     """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
@@ -186,7 +210,7 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
     with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
-    return export_pixels(pixels, folder, result, images)
+    return export_pixels(pixels, folder, result, images, files=files)
 
 
 def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray) -> list[Path]:

@@ -9,6 +9,7 @@ import typer
 
 from bravaismap.classify.settings import DEFAULTS
 from bravaismap.cli.options import (
+    DISTORTION_HELP,
     BinOption,
     ChannelOption,
     CropOption,
@@ -16,11 +17,14 @@ from bravaismap.cli.options import (
     FramesOption,
     JsonOption,
     PixelOption,
+    QuietOption,
+    fraction_of,
     region_of,
 )
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, out, print_json, progress
+from bravaismap.cli.terminal import note, out, print_json, print_table, progress
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 from bravaismap.motif.settings import SYSTEMATIC
 
@@ -58,14 +62,20 @@ def motif(
         float | None,
         typer.Option(
             "--distortion",
-            help="Distortion of the scan, as a fraction.",
-            show_default=f"{DEFAULTS.distortion:g}, or that of the result",
+            help=DISTORTION_HELP,
+            parser=fraction_of,
+            metavar="PERCENT",
+            show_default=f"{100 * DEFAULTS.distortion:g}%, or that of the result",
         ),
     ] = None,
     systematic: Annotated[
         float,
         typer.Option(
-            "--systematic", help="Errors of structure factors besides noise, as a fraction; 0 for a simulation."
+            "--systematic",
+            help="Errors of structure factors besides noise, such as 20%; 0 for a simulation.",
+            parser=fraction_of,
+            metavar="PERCENT",
+            show_default=f"{100 * SYSTEMATIC:g}%",
         ),
     ] = SYSTEMATIC,
     pixel_size: PixelOption = None,
@@ -79,6 +89,7 @@ def motif(
         typer.Option("-o", "--output", help="Also write the structure (.cif), arrays (.npz) and a figure here."),
     ] = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Average the cell of a crystal: plane group with probabilities, atomic columns, structure factors.
 
@@ -130,7 +141,7 @@ def _motif(source: str, frame: int, reading: Reading, distortion: float, systema
 
     images = reading(source, timed=False)
     if not -len(images) <= frame < len(images):
-        raise InputError(f"--frame {frame} was given for {source}, which has {len(images)} frames")
+        raise InputError(f"--frame {frame} was given for {source}, which has {counted(len(images), 'frame')}")
     index = frame % len(images)
     try:
         return motif_of(images[index : index + 1], distortion=distortion, systematic=systematic)
@@ -194,7 +205,7 @@ def print_motifs(motifs: xr.DataTree) -> None:
         frames = f"{first}" if first == last else f"{first}–{last}"
         probable = _probable(row["group"].values, row["probability"].values, 0.05, 0)
         table.add_row(frames, lattice, f"{float(row['cells']):.0f}", probable, *numbers)
-    out.print(table)
+    print_table(table)
 
 
 def _probable(
@@ -239,4 +250,4 @@ def _print(result: xr.Dataset) -> None:
             number_text(float(column[key]), float(column[f"{key}_std"])) for key in ("x", "y", "height", "width")
         ]
         table.add_row(str(int(column["site"]) + 1), str(column["wyckoff"].item()), *numbers)
-    out.print(table)
+    print_table(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from bravaismap.errors import InputError
 
 __all__ = [
     "DEFAULT_NAN",
+    "DISTORTION_HELP",
     "BinOption",
     "ChannelOption",
     "CropOption",
@@ -36,6 +38,7 @@ __all__ = [
     "StepOption",
     "WindowOption",
     "WorkersOption",
+    "fraction_of",
     "region_of",
 ]
 
@@ -77,14 +80,44 @@ def _hushed(asked: bool) -> bool:
     return asked
 
 
+def fraction_of(text: str | float) -> float:
+    """Return a fraction that was given as such, 0.02, or in percent, 2%."""
+    if not isinstance(text, str):
+        return float(text)
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if rest or not math.isfinite(value):
+        raise typer.BadParameter(f"{text!r} was given; expected such as 2% or 0.02")
+    return value / 100 if percent else value
+
+
+#: What the distortion is, for a microscopist.
+DISTORTION_HELP = (
+    "Scan distortion: by how much your microscope stretches and shears an image, by drift, creep or calibration, as "
+    "2% or 0.02. A cell this close to a more symmetric one counts as that."
+)
+
 ModelOption = Annotated[str, typer.Option("--model", help="Model by name (see `models`) or a .safetensors file.")]
 SamplesOption = Annotated[
     int | None,
-    typer.Option("--samples", help="Draws, or passes of Monte-Carlo dropout; 0 for none.", show_default=False),
+    typer.Option(
+        "--samples",
+        help="Draws of repeated measurements, or passes of Monte-Carlo dropout; 0 for none.",
+        show_default="an image 5000, fewer for many; a window 60, of a network 30",
+    ),
 ]
 DistortionOption = Annotated[
     float,
-    typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
+    typer.Option(
+        "--distortion",
+        help=DISTORTION_HELP,
+        parser=fraction_of,
+        metavar="PERCENT",
+        show_default=f"{100 * DEFAULTS.distortion:g}%",
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Where to compute: cpu, cuda (a GPU), or auto for a GPU if there is one.")
@@ -120,7 +153,7 @@ StepOption = Annotated[
 ]
 FramesOption = Annotated[
     str | None,
-    typer.Option("--frames", help="Frames first:end or first:end:step, such as 10:50:2; from 0.", show_default="all"),
+    typer.Option("--frames", help="Frames from:to or from:to:step, as in 10:50:2; the first is 0.", show_default="all"),
 ]
 CropOption = Annotated[
     str | None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,15 +86,20 @@ def classify(
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
     read = Reading(dataset, channel, frames, crop, bin, pixel_size)
-    for source in images:
-        movie = read(source, timed=False)
-        with _naming(source):
-            result = classify_images(
-                movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
-            )
-        name = Path(source).name
-        several = result.sizes["image"] > 1
-        rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    count = sum(read.count(source) for source in images)
+    with _naming(images[0]):
+        samples = Settings(samples=samples).image_samples(classifier.record, count)
+    with progress("classify", count, "images") as advance:
+        for source in images:
+            movie = read(source, timed=False)
+            with _naming(source):
+                result = classify_images(
+                    movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value,
+                    nan=nan.value, progress=partial(_advance_by, advance, len(rows)),
+                )  # fmt: skip
+            name = Path(source).name
+            several = result.sizes["image"] > 1
+            rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
     if csv is not None:
         from bravaismap.export.tables import export_classification
 
@@ -104,6 +110,10 @@ def classify(
         print_classification(rows)
     if csv is not None:
         note(f"wrote {csv}")
+
+
+def _advance_by(advance: Callable[[int], object], before: int, done: int, _: int) -> None:
+    advance(before + done)
 
 
 @app.command(name="map")
@@ -152,7 +162,7 @@ def map_movie(
 ) -> None:
     """Map the phases of a movie: a zarr result, and tables and figures named after it."""
     from bravaismap.classify.models import chosen_model
-    from bravaismap.phases.first_look import settled
+    from bravaismap.phases.first_look import settled, window_line
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
@@ -168,7 +178,7 @@ def map_movie(
             images, written = _at_rest(images, place, max_shift, nan.value)
         settings = settled(settings, images)
         if settings.window_reason:
-            opening(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
+            opening(window_line(settings))
         result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
     written += _write_tables_and_figures(result, place, images)
     if unmix is not None:
@@ -179,7 +189,7 @@ def map_movie(
         return
     out.print(_table_of(result), highlight=False)
     note(f"\nwrote {target} and, in {place.folder}, {', '.join(sorted(path.name for path in written))}")
-    note(f"next: bravaismap export {target} --video")
+    note(f"next: bravaismap export {target} {'--report' if len(images) == 1 else '--video'}")
 
 
 @app.command()
@@ -188,6 +198,7 @@ def demo(
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
     size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
     seed: SeedOption = DEFAULTS.seed,
+    quiet: QuietOption = False,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
     from bravaismap.export.figures import export_pixels
@@ -201,7 +212,7 @@ def demo(
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
-    place = destination(output / "film.zarr", output)
+    place = destination(output / "film.zarr")
     with progress("simulate", frames, "frames") as advance:
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
@@ -218,12 +229,11 @@ def demo(
     out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
-    out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
-    out.print(
+    names = ", ".join(sorted(path.name for path in written))
+    note(f"wrote film.h5 and film.zarr to {output} and, to {place.folder}, {names}")
+    note(
         f"next: look at {place / 'fractions.png'}, {place / f'pixels_{frames - 1:04d}.png'} and "
-        f"{place / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE",
-        highlight=False,
-        soft_wrap=True,
+        f"{place / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE"
     )
 
 

@@ -60,6 +60,12 @@ class Reading:
             warn(doubt)
         return movie
 
+    def count(self, source: str) -> int:
+        """Return how many frames of a source there are to read."""
+        from bravaismap.read.reading import frame_count
+
+        return frame_count(source, dataset=self.dataset, channel=self.channel, frames=self.frames)
+
 
 def default_output(movie: str) -> Path:
     """Return where the result of a movie goes: NAME-phases/NAME.zarr, or with the ending or a number in its name.

@@ -18,7 +18,6 @@ app = typer.Typer(
     name="bravaismap",
     help="Bravais-lattice phase maps with uncertainty from atom-resolved STM and STEM images and movies.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -21,7 +21,16 @@ from bravaismap.movie import finite_pixels
 from bravaismap.phases.frame_pixels import pixel_step_for
 from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
+__all__ = [
+    "CELLS_ALONG_WINDOW",
+    "WINDOW_LIMITS",
+    "WindowChoice",
+    "choose_window",
+    "grid_of",
+    "settled",
+    "window_for",
+    "window_line",
+]
 
 #: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
 CELLS_ALONG_WINDOW: Final = 10.0
@@ -125,6 +134,11 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     assert isinstance(settings.window, int)
     step = _step(settings.window, steps_along_window)
     return replace(settings, step=step) if settings.step is None else settings
+
+
+def window_line(settings: Settings) -> str:
+    """Return in one line which window and step were chosen, and why."""
+    return f"window {settings.window} px, step {settings.step}: {settings.window_reason}"
 
 
 def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:

@@ -60,7 +60,8 @@ def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
     rows = [["phase", *([] if done.size else ["state"])], *([display_name(name)] for name in names)]
     for index in sorted({int(done[0]), int(done[-1])}) if done.size else []:
         time = _time(pixels["time"].values[index], pixels["time"].attrs.get("units", "frame"))
-        rows[0] += [f"area at {time}", "mean probability"]
+        single = result.sizes["time"] == 1
+        rows[0] += ["area" if single else f"area at {time}", "mean probability"]
         for i, row in enumerate(rows[1:]):
             row.append(percent(area[index, i], error[index, i]))
             row.append(percent(float(fraction[index, i]), float(spread[index, i])))
@@ -95,7 +96,8 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     unit = result["time"].attrs.get("units", "frame")
     header = ["phase", "symbol"]
     for index in dict.fromkeys([first, last]):
-        header.append(f"fraction at {_time(result['time'].values[index], unit)}")
+        single = result.sizes["time"] == 1
+        header.append("fraction" if single else f"fraction at {_time(result['time'].values[index], unit)}")
     rows = [header]
     for i, name in enumerate(names):
         cells = [percent(fraction[index, i], spread[index, i]) for index in dict.fromkeys([first, last])]
