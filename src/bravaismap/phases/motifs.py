@@ -20,7 +20,7 @@ from bravaismap.errors import InputError
 from bravaismap.motif.motif import motif_of_frames
 from bravaismap.motif.settings import SYSTEMATIC
 from bravaismap.movie import finite_pixels, missing_pixels, read_frames
-from bravaismap.phases.pixels import checked_movie, pixel_map
+from bravaismap.phases.pixels import mapped_images, pixel_map
 
 __all__ = ["PARTS", "motif_map"]
 
@@ -99,7 +99,7 @@ def motif_map(
     >>> motifs = bm.motif_map(bm.open_result("film.zarr"), bm.read("film.tif"), together=10)
     >>> motifs["plane_group"].values
     """
-    images = checked_movie(result, movie)
+    images = mapped_images(result, movie)
     pixels = pixel_map(result, images, frames=frames)
     chosen = [int(frame) for frame in pixels["frame"].values]
     length = max(1, -(-len(chosen) // PARTS)) if together is None else together
