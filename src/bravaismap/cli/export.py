@@ -62,6 +62,14 @@ def export(
             "a result without pixels needs --movie.",
         ),
     ] = False,
+    sites: Annotated[
+        bool,
+        typer.Option(
+            "--sites",
+            help="Every site of the lattice: occupied, vacant or another atom, followed through time: tables and "
+            "figures; needs --movie.",
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
@@ -109,6 +117,8 @@ def export(
     region = _region(reference)
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
+    if sites and movie is None:
+        raise InputError("--sites was given without --movie; name the movie that was mapped, in which atoms are sought")
     phases = open_result(result)
     if areas and movie is None and "phase" not in phases:
         raise InputError(
@@ -119,7 +129,7 @@ def export(
         raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
-    everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
+    everything = not (csv or figures or report or video or strain or domains or areas or sites or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
@@ -132,6 +142,8 @@ def export(
         written += _export_domains(phases, folder, images, draw=figures)
     if areas:
         written += _export_areas(phases, folder, images, files)
+    if sites and images is not None:
+        written += _export_sites(phases, folder, images, files)
     if report:
         written += export_report(phases, folder, images=images)
     if video or (everything and not single):
@@ -205,6 +217,17 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)
+
+
+def _export_sites(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:
+    """Find the sites, print how many are vacant in the first and the last frame and what happened, and write all."""
+    from bravaismap.export.sites import export_sites
+    from bravaismap.phases.sites import find_sites, site_table
+
+    with progress("sites", len(images), "frames") as advance:
+        sites = find_sites(result, images, progress=advance)
+    out.print(site_table(sites), highlight=False)
+    return export_sites(sites, folder, images, files=files)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:
