@@ -13,7 +13,7 @@ from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 from bravaismap.result.shares import class_shares, mean_probabilities
 
-__all__ = ["PhaseMap", "mapped_frames", "percent", "phase_summary", "phase_table"]
+__all__ = ["PhaseMap", "aligned", "mapped_frames", "percent", "phase_summary", "phase_table"]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -45,10 +45,10 @@ def phase_table(result: xr.Dataset) -> str:
     For a map: the share ± σ of the first and the last mapped frame that each class has, and beside an area the mean
     probability over the windows of the last one. For classified images: a row per image with its most probable class.
     """
-    return _aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
+    return aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
     """Return rows of cells as text in columns, the first one underlined."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
