@@ -80,8 +80,9 @@ def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tenso
     tensor, shape (n,)
         From 0 (no more) to 1.
     """
+    limits = settings.SETTINGS.fringes
     whole, left = _powers(images, spectrum, position, seen, groups)
-    return _ramp(left.amin(0) / whole.clamp_min(1e-12), settings.SETTINGS.fringes.left_shares)
+    return _ramp(left.amin(0) / whole.clamp_min(1e-12), limits.left_shares if groups == 1 else limits.tile_left_shares)
 
 
 def _powers(

@@ -57,7 +57,7 @@ class Measurement:
     signal: Tensor
 
 
-def measure(images: Tensor, widely: bool | None = None) -> Measurement:
+def measure(images: Tensor, widely: bool | None = None, by_tiles: bool = True) -> Measurement:
     """Measure the lattice of each window.
 
     Parameters
@@ -67,6 +67,8 @@ def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     widely : bool, optional
         Whether many candidates are tried for each window, which takes twice as long; if not given, they are for large
         images.
+    by_tiles : bool
+        Whether doubtful windows are asked for the lattice of their tiles too, each with phases of its own.
 
     Returns
     -------
@@ -85,7 +87,9 @@ def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     pixels = images.shape[-2] * images.shape[-1]
     wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
     searched = search(view, wide)
-    best, shown = wandering(searched, worth(searched.best, view), view)
+    best, shown = searched.best, worth(searched.best, view)
+    if by_tiles:
+        best, shown = wandering(searched, shown, view)
     size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
     return _in_pixels(best, shown, size)
 

@@ -10,8 +10,8 @@ The covariance is the sandwich H⁻¹ M H⁻¹: H is the curvature at the maximu
 all nodes first, between the tiles of the residual. Displaced atoms turn the phases of all harmonics together, which
 errors taken node by node would miss; the scatter between tiles does not, whatever the disorder is.
 
-Where a crystal is not one wave, the tiles are taken in groups, each of which has phases of its own: what is maximised is
-the power summed over the groups.
+Where a crystal is not one wave, the tiles are taken in groups, each of which has phases of its own: what is maximised
+is the power summed over the groups.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class Refined:
     signal: Tensor
 
 
-def refine(
-    images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3, groups: int = 1
-) -> Refined:
+def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3, groups: int = 1) -> Refined:
     """Return the maximum-likelihood reciprocal basis of each window.
 
     Parameters

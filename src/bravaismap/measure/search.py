@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -34,7 +33,7 @@ class Searched:
     spots: Spots
 
 
-def search(view: View, wide: bool = False) -> Searched:
+def search(view: View, wide: bool = False, spots: Spots | None = None) -> Searched:
     """Return the refined lattice of the most evidence.
 
     Parameters
@@ -42,15 +41,17 @@ def search(view: View, wide: bool = False) -> Searched:
     view : View
     wide : bool
         Whether everything is tried; else only where the first lattice is doubtful.
+    spots : Spots, optional
+        Those that stand out most, if they are there already.
     """
     limits = settings.SETTINGS.search
-    spots = find_spots(view.spectrum, brightest=False)
+    spots = find_spots(view.spectrum, brightest=False) if spots is None else spots
     band = _band(spots)
     indexed = index_spots(spots, limits.indexed_candidates)[0]
     if wide:
         flat = whitened_power(flatten(view.plain))
         views = [find_spots(view.spectrum), find_spots(flat, brightest=False), find_spots(flat)]
-        indexed = torch.cat([indexed, *(index_spots(spots, limits.indexed_candidates)[0] for spots in views)], dim=1)
+        indexed = torch.cat([indexed, *(index_spots(other, limits.indexed_candidates)[0] for other in views)], dim=1)
     count = limits.wide_ranked_candidates if wide else limits.ranked_candidates
     candidates, score = _ranked(view.spectrum, indexed, band, count)
     best = explained(view, candidates[:, 0])

@@ -70,6 +70,10 @@ class Spots:
     weight: Tensor
     error: float
 
+    def take(self, rows: Tensor) -> Spots:
+        """The spots of some of the windows."""
+        return Spots(self.position[rows], self.weight[rows], self.error)
+
 
 def standardize(images: Tensor) -> Tensor:
     """Return the images in float32 with mean 0 and standard deviation 1 (a constant image stays 0)."""
@@ -136,7 +140,8 @@ def averaged_power(tiles: Tensor) -> Spectrum:
     tiles : tensor, shape (n, tiles, y, x)
         The mean is over the tiles of each image.
     """
-    power = _power(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2]).mean(1)
+    every = _power(tiles.flatten(0, 1))
+    power = every.reshape(*tiles.shape[:2], *every.shape[1:]).mean(1)
     level = _local_level(power)
     return Spectrum(power.div_(level), level)
 

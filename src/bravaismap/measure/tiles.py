@@ -1,15 +1,13 @@
 """Tiles: the power spectrum of a window as the mean over tiles, each of which has phases of its own.
 
-An antiphase boundary, a strain or wandering scan lines leave no wave that runs through a window, but a part of some four
-cells still holds one. The mean of the power spectra of overlapping tiles (P. D. Welch, IEEE Trans. Audio Electroacoust.
-15, 70 (1967)) asks for no more: its spots are as wide as those of a tile, and its speckle is smoother by the number of
-tiles. So that the same search serves both, a mean power is expressed as the power of a single spectrum that noise
-exceeds as seldom.
+An antiphase boundary, a strain or wandering scan lines leave no wave that runs through a window, but a part of some
+four cells still holds one. The mean of the power spectra of overlapping tiles (P. D. Welch, IEEE Trans. Audio
+Electroacoust. 15, 70 (1967)) asks for no more: its spots are as wide as those of a tile, and its speckle is smoother by
+the number of tiles. So that the same search serves both, a mean power is expressed as the power of a single spectrum
+that noise exceeds as seldom.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,7 +17,7 @@ from bravaismap.measure.spots import Spectrum, averaged_power
 __all__ = ["as_single", "cut_tiles", "independent_tiles", "tile_spectrum"]
 
 #: By how much more the mean over Hann-tapered tiles that overlap by half scatters than that of as many independent
-#: ones: of neighbours the powers correlate by (1/6)² along a line (Welch's eq. for his window, for this one).
+#: ones: the powers of neighbours correlate by (1/6)².
 _OVERLAP = 1.08
 
 
@@ -68,4 +66,5 @@ def as_single(power: Tensor, count: float) -> Tensor:
     """
     spread = 1 / (9 * count)
     deviation = (power.clamp_min(0) ** (1 / 3) - 1 + spread) / spread**0.5
-    return -torch.special.log_ndtr(-deviation)
+    single: Tensor = -torch.special.log_ndtr(-deviation)
+    return single

@@ -14,7 +14,7 @@ from bravaismap.measure.periods import both_ways
 __all__ = ["worth"]
 
 
-def worth(best: Explanation, view: View) -> Tensor:
+def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     """Return the evidence of a lattice that a region of each window shows, (n,).
 
     Parameters
@@ -22,9 +22,14 @@ def worth(best: Explanation, view: View) -> Tensor:
     best : Explanation
     view : View
         In which it was found.
+    least : tensor, shape (n,), optional
+        Evidence below which it does not matter: there the lattice is not compared with hum.
     """
     shown = _shown(best, view)
-    return _beyond_hum(shown, best, view)
+    low, high = settings.SETTINGS.evidence.hum_range
+    doubtful = shown > low if view.groups > 1 else (shown > low) & (shown < high)
+    doubtful = doubtful if least is None else doubtful & (shown > least)
+    return _beyond_hum(shown, torch.nonzero(doubtful).squeeze(1), best, view)
 
 
 def _shown(best: Explanation, view: View) -> Tensor:
@@ -52,9 +57,9 @@ def _shown(best: Explanation, view: View) -> Tensor:
         beyond = node_power(own, position)[0] / ring_power(own, position)[0].clamp_min(1e-12)
         least = torch.minimum(signal[rows], limits.ring_factor * beyond) * fraction[rows]
         sharp = sharp.index_copy(0, rows, evidence_of(least, best.order[rows]))
-    rows = torch.nonzero(sharp < limits.certain_evidence).squeeze(1)
-    if view.groups > 1:
+    if view.groups > 1:  # the spots of tiles are broad themselves
         return sharp
+    rows = torch.nonzero(sharp < limits.certain_evidence).squeeze(1)
     other = broad(rows, rings=False)
     rows = rows[(other > sharp[rows]) & (other > limits.broad_worth * low)]
     if len(rows):
@@ -62,10 +67,8 @@ def _shown(best: Explanation, view: View) -> Tensor:
     return sharp
 
 
-def _beyond_hum(shown: Tensor, best: Explanation, view: View) -> Tensor:
+def _beyond_hum(shown: Tensor, rows: Tensor, best: Explanation, view: View) -> Tensor:
     """The evidence without that of lattices which one wave of any phase in each row or column explains as well."""
-    low, high = settings.SETTINGS.evidence.hum_range
-    rows = torch.nonzero((shown > low) & (shown < high)).squeeze(1)
     if len(rows) == 0:
         return shown
     position = best.order[rows] @ best.basis[rows]
