@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
 CODE = src tests examples benchmarks docs
+# Where else pip looks for PyTorch: the address of its CPU wheels (pytorch.org/get-started), which save several GB on Linux.
+TORCH_INDEX ?=
+PIP_INSTALL = $(RUN)/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # Two processes; tests that share something slow to make are marked as a group, and go to one of them.
 PARALLEL = -n 2 --dist loadgroup
 
@@ -41,9 +44,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(RUN)/python -m pip install --quiet -c constraints.txt -e ".[video]"
+	$(PIP_INSTALL) -e ".[video]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(RUN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(PIP_INSTALL) -e ".[dev]"
 	touch $@

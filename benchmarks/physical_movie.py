@@ -1,6 +1,6 @@
 """Ground truth from scattering physics and not from the renderer of this package: stills of crystals, and a film.
 
-python benchmarks/physical_movie.py stills|film [--convolution] [--json FILE]        (needs the extra `physics`)
+python benchmarks/physical_movie.py stills|film|sites [--convolution] [--json FILE]        (needs the extra `physics`)
 
 HAADF images at 100 kV by multislice (abTEM) of one cell of each crystal with its atoms at rest, blurred by their
 thermal motion and tiled in any orientation; where abTEM is not installed, or with --convolution, atoms are Gaussians of
@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 from machine import machine, parser, write_figures
 from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
+from scipy.spatial import cKDTree
 
 import bravaismap as bm
 from bravaismap.domains.finding import find_domains
@@ -36,6 +37,8 @@ SCAN = 0.3  # Å between probes, below which the probe does not resolve
 CONVOLUTION_WIDTH = 0.45  # Å, of an atom without multislice
 DOSES = (np.inf, 100.0, 10.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # mean counts in the brightest pixel
 SMOOTHING = 0.8  # lattice parameters; a dopant is dark too, and is no void
+SITE_COUNTS = (30.0, 3.0, 1.0)
+SITE_FRAMES = slice(24, 44)  # of the film: single vacancies, and from frame 32 on the hole
 ROSE = 5.0  # standard deviations by which the eye tells an atom from nothing
 STILL_SIZE, STILL_ANGLE = 256, 17.0
 
@@ -207,7 +210,10 @@ class SputteredFilm:
     seed: int = 0
 
     def movie(self, kernels: dict[str, np.ndarray]) -> xr.Dataset:
-        """Return ``image`` (time, y, x), ``void_fraction`` (time) and ``hole_fraction``, that of the growing hole."""
+        """Return ``image`` (time, y, x), ``void_fraction`` (time) and ``hole_fraction``, that of the growing hole.
+
+        The sites of the metal, too: ``place`` (y, x) in px before the drift ``shift``, ``dopant`` and ``missing``.
+        """
         rng = np.random.default_rng([self.seed, 3])
         a = 3.153 / self.pixel
         vectors = a * np.array([[0.0, 1.0], [np.sqrt(0.75), 0.5]])
@@ -224,7 +230,7 @@ class SputteredFilm:
         inside = ((sites >= 0) & (sites < self.size)).all(axis=1)
         dopant = rng.random(len(sites)) < self.dopants
         hole, vacancy = np.zeros(len(sites), bool), np.zeros(len(sites), bool)
-        images, voids, holes = [], [], []
+        images, voids, holes, losses, shifts = [], [], [], [], []
         for frame in range(self.frames):
             if frame:
                 vacancy &= rng.random(len(sites)) > self.healing * self.frame_time
@@ -234,10 +240,20 @@ class SputteredFilm:
             voids.append(gone[inside].mean())
             holes.append(hole[inside].mean())
             shift = self.drift * frame * self.frame_time / self.pixel * np.array([0.6, 0.8])
+            losses.append(gone)
+            shifts.append(shift)
             noise = np.random.default_rng([self.seed, 4, frame])  # the story is the same at any dose
             images.append(self._image(sites[~gone] + shift, dopant[~gone], vectors, kernels, noise))
         movie = as_movie(np.stack(images), pixel_size=self.pixel / 10, frame_time=self.frame_time)
-        return xr.Dataset({"image": movie, "void_fraction": ("time", voids), "hole_fraction": ("time", holes)})
+        truth = {
+            "void_fraction": ("time", voids),
+            "hole_fraction": ("time", holes),
+            "place": (("site", "component"), sites),
+            "dopant": ("site", dopant),
+            "missing": (("time", "site"), np.array(losses)),
+            "shift": (("time", "component"), np.array(shifts)),
+        }
+        return xr.Dataset({"image": movie, **truth})
 
     def _sputter(self, hole: Any, beside: list[list[int]], time: float, sites: Any, rng: np.random.Generator) -> None:
         if time < self.opened:
@@ -349,9 +365,72 @@ def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> list[
     return rows
 
 
+def sites_of_film(multislice: bool) -> list[dict]:
+    """Find the vacancies and the dopants of frames of the film, each frame alone and in time."""
+    rows: list[dict] = []
+    kernels = atom_images(SputteredFilm.pixel, multislice)
+    for counts in SITE_COUNTS:
+        truth = SputteredFilm(counts=counts).movie(kernels).isel(time=SITE_FRAMES)
+        result = bm.map_phases(truth["image"], samples=0)
+        for name, several in (("each frame alone", False), ("in time", True)):
+            if several:
+                tables = [bm.find_sites(result, truth["image"])]
+            else:
+                tables = [bm.find_sites(result, truth["image"], frames=[i]) for i in range(truth.sizes["time"])]
+            rows.append({"counts": counts, "frames": name, **_site_scores(truth, tables)})
+            print(
+                ", ".join(
+                    f"{key} {value:.4g}" if isinstance(value, float) else f"{value}" for key, value in rows[-1].items()
+                ),
+                flush=True,
+            )
+    return rows
+
+
+def _site_scores(truth: xr.Dataset, tables: list[xr.Dataset]) -> dict[str, float]:
+    """Return how many true vacancies are found, and per frame what is wrongly called one, or another atom."""
+    pixel = SputteredFilm.pixel / 10
+    vacancies = single = found = single_found = false = dopants = dopants_vacant = dopants_found = other = sites = 0
+    for table in tables:
+        for frame in np.unique(table["frame"].values):
+            rows = table.isel(site=(table["frame"] == frame).values)
+            position = np.column_stack([rows["y"].values, rows["x"].values]) / pixel
+            places = truth["place"].values + truth["shift"].values[frame]
+            _, near = cKDTree(places).query(position)
+            gone, dopant = truth["missing"].values[frame][near], truth["dopant"].values[near]
+            beside = cKDTree(places[truth["missing"].values[frame]]).query_ball_point(
+                position, 1.25 * float(table.attrs["spacing"]) / pixel, return_length=True
+            )
+            alone = gone & (beside == 1)
+            state = rows["state"].values
+            vacancies += gone.sum()
+            found += (gone & (state == "vacant")).sum()
+            single += alone.sum()
+            single_found += (alone & (state == "vacant")).sum()
+            false += (~gone & (state == "vacant")).sum()
+            dopants += (dopant & ~gone).sum()
+            dopants_vacant += (dopant & ~gone & (state == "vacant")).sum()
+            dopants_found += (dopant & ~gone & (state == "substituted")).sum()
+            other += (~dopant & ~gone & (state == "substituted")).sum()
+            sites += len(state)
+    frames = truth.sizes["time"]
+    return {
+        "vacancies": vacancies / frames,
+        "found": found / vacancies,
+        "single": single / frames,
+        "single_found": single_found / single,
+        "false_per_frame": false / frames,
+        "dopants": dopants / frames,
+        "dopants_called_vacant": dopants_vacant / frames,
+        "dopants_found": dopants_found / dopants,
+        "tungsten_called_other": other / frames,
+        "sites": sites / frames,
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
-    options.add_argument("what", choices=("stills", "film"))
+    options.add_argument("what", choices=("stills", "film", "sites"))
     options.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
     asked = options.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -363,7 +442,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("abTEM is not installed (extra `physics`): convolution approximation instead")
             multislice = False
     print(machine(), "; multislice" if multislice else "; convolution")
-    rows = (stills if asked.what == "stills" else film)(multislice)
+    rows = {"stills": stills, "film": film, "sites": sites_of_film}[asked.what](multislice)
     write_figures(asked.json, f"physical_{asked.what}", {"multislice": multislice, "rows": rows})
 
 

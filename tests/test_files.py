@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from bravaismap.errors import OutputError
 from bravaismap.files import (
+    Destination,
     advice,
     made_folder,
     put_in_place,
@@ -114,8 +115,13 @@ def test_a_failure_is_one_line_that_says_what_to_do(number: int, part: str) -> N
 
 
 def test_folder_is_made_once_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:
-    assert made_folder(tmp_path / "a" / "b").is_dir()
-    assert made_folder(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+    assert made_folder(tmp_path / "a" / "b").folder.is_dir()
+    assert made_folder(str(tmp_path / "a" / "b")) == Destination(tmp_path / "a" / "b")
+    named = Destination(tmp_path / "c", "film")
+    assert made_folder(named) is named
+    assert os.fspath(named) == str(tmp_path / "c")
+    assert named.folder.is_dir()
+    assert named / "fractions.csv" == tmp_path / "c" / "film_fractions.csv"
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         made_folder(tmp_path / "file")

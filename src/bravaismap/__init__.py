@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bravaismap.phases.map import map_phases
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
+    from bravaismap.phases.sites import find_sites
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
     from bravaismap.result.open import open_result
@@ -45,6 +46,7 @@ __all__ = [
     "classify",
     "compare_laws",
     "find_domains",
+    "find_sites",
     "fit_growth",
     "load_model",
     "map_phases",
@@ -65,6 +67,7 @@ _HOMES = {
     "classify": "phases.image",
     "compare_laws": "kinetics.growth",
     "find_domains": "domains.finding",
+    "find_sites": "phases.sites",
     "fit_growth": "kinetics.growth",
     "load_model": "classify.models",
     "map_phases": "phases.map",

@@ -10,8 +10,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FIGURE_DPI",
+    "TEXT_AS_TEXT",
+    "Destination",
     "advice",
     "made_folder",
     "patiently",
@@ -36,19 +40,49 @@ __all__ = [
 #: Whether a file that a program has open can be neither replaced nor removed by another.
 WINDOWS: Final = os.name == "nt"
 
-_FIGURE_DPI = 150
+#: Dots per inch of figures unless others are asked for: sharp on a screen, and small enough for a page of HTML.
+FIGURE_DPI: Final = 150
+#: Settings of Matplotlib with which text in vector figures is text, to be searched and edited, not outlines.
+TEXT_AS_TEXT: Final[dict[Any, Any]] = {"svg.fonttype": "none", "pdf.fonttype": 42}
 _PATIENCE = 1.0  # s for which a reader or a virus scanner may keep a file open
 _PAUSE = 0.02  # s between two tries
 
 Answer = TypeVar("Answer")
 
 
-def save_figure(figure: Figure, stem: Path, endings: Iterable[str]) -> list[Path]:
-    """Write a figure once for each ending, and return the paths."""
+@dataclass(frozen=True)
+class Destination:
+    """A folder in which the name of every file begins with that of the result it belongs to.
+
+    It is given wherever a folder is, so that files of two results in one folder never have the same name.
+
+    Attributes
+    ----------
+    folder : Path
+    stem : str
+        Name of the result; names stay as they are without one.
+    """
+
+    folder: Path
+    stem: str = ""
+
+    def __fspath__(self) -> str:
+        """Return the path of the folder."""
+        return os.fspath(self.folder)
+
+    def __truediv__(self, name: str) -> Path:
+        """Return the path of a file: ``film_fractions.csv`` for ``fractions.csv`` of film."""
+        return self.folder / (f"{self.stem}_{name}" if self.stem else name)
+
+
+def save_figure(figure: Figure, stem: Path, endings: Iterable[str], dpi: int = FIGURE_DPI) -> list[Path]:
+    """Write a figure once for each ending, with text as text in PDF and SVG, and return the paths."""
+    from matplotlib import rc_context
+
     paths = [stem.with_name(stem.name + ending) for ending in endings]
     for path in paths:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_FIGURE_DPI, bbox_inches="tight", pad_inches=0.05)
+        with replacing(path) as temporary, rc_context(TEXT_AS_TEXT):
+            figure.savefig(temporary, dpi=dpi, bbox_inches="tight", pad_inches=0.05)
     return paths
 
 
@@ -59,12 +93,12 @@ def write_table(path: Path, rows: Iterable[list[str]]) -> Path:
     return path
 
 
-def made_folder(folder: str | os.PathLike[str]) -> Path:
-    """Make a folder, if need be, and return it."""
-    folder = Path(folder)
-    with advice(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def made_folder(folder: str | os.PathLike[str]) -> Destination:
+    """Make a folder, if need be, and return it as a destination."""
+    target = folder if isinstance(folder, Destination) else Destination(Path(folder))
+    with advice(target.folder):
+        target.folder.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 @contextmanager

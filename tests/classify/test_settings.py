@@ -118,11 +118,18 @@ def test_run_cards() -> None:
         "window": 64, "step": 8, "nan": "missing",
     }  # fmt: skip
     assert replace(settings, samples=0).map_card(RECORD, {})["samples"] == 0
-    image = settings.image_card(RECORD, 40, 50)
+    image = settings.image_card(RECORD, 1, 40, 50)
     assert (image["samples"], image["seed"], image["size"]) == (IMAGE_SAMPLES, 7, [40, 50])
     assert "window" not in image
-    assert replace(settings, samples=9).image_card(replace(RECORD, measures_cells=False), 40, 40)["size"] == 40
-    assert replace(settings, samples=9).image_card(RECORD, 40, 40)["samples"] == 9
+    assert replace(settings, samples=9).image_card(replace(RECORD, measures_cells=False), 1, 40, 40)["size"] == 40
+    assert replace(settings, samples=9).image_card(RECORD, 1500, 40, 40)["samples"] == 9
+
+
+def test_samples_of_many_images_end() -> None:
+    record = replace(RECORD, movie_samples=30)
+    assert [Settings().image_samples(record, count) for count in (1, 10, 20, 1500)] == [5000, 5000, 2500, 33]
+    assert Settings().image_samples(record, 100_000) == 30
+    assert Settings(samples=0).image_samples(record, 3) == 0
 
 
 def test_live_run_and_map_write_the_same_card(quick: NetworkClassifier, tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
     done = run("export", store, "--areas", "--movie", movie, "-o", folder)
     assert done.code == 0, done.err
     assert sorted(path.name for path in folder.iterdir()) == [
-        "areas.csv", "pixels.nc", "pixels_0000.png", "pixels_0001.png",
+        "void_areas.csv", "void_pixels.nc", "void_pixels_0000.png", "void_pixels_0001.png",
     ]  # fmt: skip
-    pixels = bm.pixel_map(bm.open_result(store), np.load(movie))
-    with (folder / "areas.csv").open(encoding="utf-8", newline="") as file:
+    pixels = bm.pixel_map(bm.open_result(store))
+    with (folder / "void_areas.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "frame", "time_s", "class", "area_fraction", "area_fraction_std", "mean_probability", "mean_probability_std",
@@ -58,10 +58,25 @@ def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
     assert f"{100 * fractions[1]:.1f} ± " in line
     assert "area at 0 s" in done.out
     assert "area at 2 s" in done.out
-    with xr.open_dataset(folder / "pixels.nc", engine="h5netcdf") as saved:
+    with xr.open_dataset(folder / "void_pixels.nc", engine="h5netcdf") as saved:
         np.testing.assert_array_equal(saved["phase"], pixels["phase"])
         np.testing.assert_array_equal(saved["domain"], pixels["domain"])
         assert json.loads(saved.attrs["run_card"])["pixel_step"] == pixels.attrs["pixel_step"]
         assert saved["phase"].attrs["flag_meanings"].split() == pixels["lattice"].values.tolist()
-    run("export", store, "--areas").refused("--areas", "--movie")
-    run("export", store, "--areas", "--movie", movie, "--crop", "0:100,0:100").refused("the one that was mapped")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_areas_of_a_result_with_and_without_pixels(run: Run, movie: Path, tmp_path: Path) -> None:
+    for name, options in (("with", []), ("without", ["--no-pixels"])):
+        mapped = run("map", movie, "-o", tmp_path / f"{name}.zarr", "--window", 64, *options)
+        assert mapped.code == 0, mapped.err
+    assert "phase" not in bm.open_result(tmp_path / "without.zarr")
+    without = tmp_path / "without.zarr"
+    run("export", without, "--areas").refused("--areas", "--movie")
+    run("export", without, "--areas", "--movie", movie, "--crop", "0:100,0:100").refused("the one that was mapped")
+    tables = []
+    for name, options in (("with", []), ("without", ["--movie", movie])):
+        done = run("export", tmp_path / f"{name}.zarr", "--areas", *options, "-o", tmp_path / name)
+        assert done.code == 0, done.err
+        tables.append((tmp_path / name / f"{name}_areas.csv").read_text(encoding="utf-8"))
+    assert tables[0] == tables[1]

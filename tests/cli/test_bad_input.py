@@ -56,6 +56,14 @@ def test_missing_file(both: Callable[..., None], tmp_path: Path) -> None:
     both(tmp_path / "no" / "film.npy", "film.npy", "no such file", "does not exist")
 
 
+def test_frame_that_no_window_fits_into_gets_one_advice(run: Run, tmp_path: Path) -> None:
+    small = written(tmp_path / "small.npy", FILM[:, :30, :30])
+    for window in ([], ["--window", 16], ["--window", 30], ["--window", 32], ["--window", -5]):
+        done = run("map", small, *window, "-o", tmp_path / "r.zarr")
+        done.refused("small.npy", "30 × 30 px", "smallest window of 32 px does not fit", "a larger image")
+    assert not (tmp_path / "r.zarr").exists()
+
+
 def test_folder_without_images(both: Callable[..., None], tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").write_text("notes")
@@ -164,6 +172,9 @@ def test_constant_image_is_none_and_said_once(run: Run, weights: Path, tmp_path:
     [
         (["--window", 65], ("film.npy", "65 × 65", "64 × 64", "at most 64")),
         (["--window", 4], ("film.npy", "window of 4 px", "at least 16")),
+        (["--window", -5], ("film.npy", "window of -5 px", "at least 16")),
+        (["--window", -5, "--model", "default"], ("film.npy", "window of -5 px", "at least 32")),
+        (["--window", 31, "--model", "default"], ("film.npy", "window of 31 px", "at least 32")),
         (["--window", 32, "--step", 0], ("film.npy", "step of 0 px", "at least 1")),
         (["--window", 32, "--step", -4], ("film.npy", "step of -4 px", "at least 1")),
         (["--window", 32, "--samples", 1], ("film.npy", "1 samples", "at least 2")),

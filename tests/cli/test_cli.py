@@ -189,7 +189,7 @@ def test_map_writes_a_result_a_table_and_figures(shell_map: tuple[Path, str, str
     assert result.attrs["input"] == str(film)
     assert phase_table(result) in printed
     assert "next: bravaismap export film-phases/film.zarr --video" in printed
-    with (folder / "fractions.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / "film_fractions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     np.testing.assert_allclose([float(row["time_s"]) for row in rows], [0, 2.25, 4.5, 6.75])
     for name in CLASSES:
@@ -198,20 +198,24 @@ def test_map_writes_a_result_a_table_and_figures(shell_map: tuple[Path, str, str
         np.testing.assert_allclose(spread, result["fraction_std"].sel(lattice=name), atol=1e-4)
     figures = sorted(path.name for path in folder.glob("*.png"))
     assert len(figures) >= 3
-    assert all(name in printed for name in [*figures, "fractions.csv"])
+    assert all(name in printed for name in [*figures, "film_fractions.csv"])
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 @reads_the_map
 @pytest.mark.usefixtures("no_figures")
-def test_map_refuses_a_complete_result_and_overwrites_when_asked(
+def test_map_leaves_a_complete_result_and_overwrites_when_asked(
     run: Run, shell_map: tuple[Path, str, str], film: Path, weights: Path
 ) -> None:
     target = shell_map[0] / "film.zarr"
     options = ["--window", 48, "--step", 24, "--model", weights, "--samples", 10, "--pixel-size", 0.02]
     before = open_result(target).load()
-    run("map", film, "-o", target, *options, "--frame-time", 2.25).refused("film.zarr", "complete", "--overwrite")
-    run("map", film, "-o", target, *options, "--frame-time", 3).refused("frame_time_s: 2.25 there, 3.0 now")
+    marks = {path: path.stat().st_mtime_ns for path in target.rglob("c/*")}
+    again = run("map", film, "-o", target, *options, "--frame-time", 2.25)
+    assert again.code == 0
+    assert "film.zarr is complete" in again.err
+    assert {path: path.stat().st_mtime_ns for path in target.rglob("c/*")} == marks
+    run("map", film, "-o", target, *options, "--frame-time", 3).refused("(--frame-time 2.25 s there, 3.0 s now)")
     xr.testing.assert_identical(open_result(target).load(), before)
     assert run("map", film, "-o", target, *options, "--frame-time", 2.25, "--overwrite").code == 0
     xr.testing.assert_identical(open_result(target).load(), before)
@@ -222,8 +226,10 @@ def test_export_of_a_result(run: Run, shell_map: tuple[Path, str, str], tmp_path
     result = shell_map[0] / "film.zarr"
     done = run("export", result, "-o", tmp_path / "tables", "--csv")
     assert done.code == 0, done.err
-    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["fractions.csv"]
-    assert (tmp_path / "tables" / "fractions.csv").read_bytes() == (shell_map[0] / "fractions.csv").read_bytes()
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["film_fractions.csv"]
+    assert (tmp_path / "tables" / "film_fractions.csv").read_bytes() == (
+        shell_map[0] / "film_fractions.csv"
+    ).read_bytes()
     run("export", tmp_path / "no.zarr").refused("no.zarr", "no such result", "bravaismap map")
     run("export", tmp_path).refused(str(tmp_path), "not a result")
 
@@ -235,7 +241,7 @@ def test_export_of_figures_and_video(run: Run, shell_map: tuple[Path, str, str],
     done = run("export", shell_map[0] / "film.zarr", "-o", tmp_path, "--figures", "--video", "--movie", film)
     assert done.code == 0, done.err
     assert len(list(tmp_path.glob("*.png"))) >= 3
-    count, _ = imageio.count_frames_and_secs(str(tmp_path / "probabilities.mp4"))
+    count, _ = imageio.count_frames_and_secs(str(tmp_path / "film_probabilities.mp4"))
     assert count == 4
 
 
@@ -260,12 +266,80 @@ def test_interrupted_map_is_continued_in_this_process(
     assert "interrupted; the same command continues where it stopped" in done.err
     assert "Traceback" not in done.err
     assert mapped_frames(open_result(tmp_path / "parts.zarr")).tolist() == [True, True, False, False]
-    assert not (tmp_path / "fractions.csv").exists()
+    assert not (tmp_path / "parts-phases").exists()
     assert run(*arguments, tmp_path / "parts.zarr").code == 0
     assert run(*arguments, tmp_path / "whole.zarr").code == 0
     xr.testing.assert_identical(
         open_result(tmp_path / "parts.zarr").load(), open_result(tmp_path / "whole.zarr").load()
     )
+
+
+def test_figures_that_an_interruption_prevented_are_made_by_the_same_command(
+    run: Run, film: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("bravaismap.export.figures")
+    arguments = ["map", film, "--window", 48, "--step", 48, "--model", weights, "--samples", 0, "-o"]
+    drawn: list[Path] = []
+    save = module.save_figure
+
+    def interrupted(figure: object, stem: Path, *how: object) -> list[Path]:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(stem)
+        return save(figure, stem, *how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "save_figure", interrupted)
+        done = run(*arguments, tmp_path / "a.zarr")
+    assert (done.code, done.out) == (130, "")
+    assert "the same command continues" in done.err
+    before = open_result(tmp_path / "a.zarr").load()
+    assert mapped_frames(before).all()
+    folder = tmp_path / "a-phases"
+    assert sorted(path.stem for path in folder.glob("*.png")) == sorted(stem.name for stem in drawn)
+    assert run(*arguments, tmp_path / "a.zarr").code == 0
+    assert {"a_fractions.csv", "a_fractions.png", "a_labels_0003.png"} <= {path.name for path in folder.iterdir()}
+    xr.testing.assert_identical(open_result(tmp_path / "a.zarr").load(), before)
+
+
+def test_an_image_is_no_movie_of_one_frame(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.load(film)[0])
+    store = tmp_path / "image.zarr"
+    done = run("map", tmp_path / "image.npy", "--model", weights, "--samples", 2, "--window", 48, "-o", store)
+    assert done.code == 0, done.err
+    assert done.err.startswith("image.npy: 96 × 100 px, pixel size unknown")
+    assert re.search(r"phase +symbol +fraction\n", done.out)
+    assert "frame" not in done.out.replace("image_labels", "")
+    assert "--video" not in done.out
+    names = {path.name for path in (tmp_path / "image-phases").iterdir()}
+    assert "image_labels_0000.png" in names
+    assert "image_fractions.png" not in names
+    everything = run("export", store, "-o", tmp_path / "all")
+    assert everything.code == 0, everything.err
+    assert not list((tmp_path / "all").glob("*.mp4"))
+    run("export", store, "--video").refused("--video", "a single image")
+    run("fit", store).refused("a single image")
+    assert run("export", store, "--report", "-o", tmp_path / "all").code == 0
+    page = (tmp_path / "all" / "image_report.html").read_text(encoding="utf-8")
+    assert "An image, " in page
+    assert "1 of 1" not in page
+    assert "1 frames" not in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_two_results_in_one_folder_keep_their_tables_apart(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
+    arguments = ["map", film, "--model", weights, "--samples", 0, "--window", 48]
+    assert run(*arguments, "--step", 48, "-o", tmp_path / "a.zarr").code == 0
+    first = {path: path.read_bytes() for path in (tmp_path / "a-phases").iterdir()}
+    assert run(*arguments, "--step", 24, "-o", tmp_path / "b.zarr").code == 0
+    assert all(path.read_bytes() == content for path, content in first.items())
+    for name in "ab":
+        assert run("export", tmp_path / f"{name}.zarr", "--csv", "-o", tmp_path / "tables").code == 0
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {"a_fractions.csv", "b_fractions.csv"}
+    live = tmp_path / "in-live" / "in.zarr"
+    (tmp_path / "a.zarr").rename(live.parent.mkdir() or live)
+    assert run("export", live, "--csv").code == 0
+    assert (tmp_path / "in-live" / "in_fractions.csv").exists()
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -286,7 +360,6 @@ def test_damaged_and_finished_results(run: Run, film: Path, weights: Path, tmp_p
     ]
     assert run(*arguments).code == 0
     whole = open_result(tmp_path / "r.zarr").load()
-    run(*arguments).refused("r.zarr", "complete", "every frame as it was written", "--overwrite")
     (tmp_path / "r.zarr" / "label" / "c" / "2" / "0" / "0").write_bytes(b"damaged")
     again = run(*arguments)
     assert again.code == 0, again.err
@@ -350,9 +423,11 @@ def test_map_and_unmix(run: Run, film: Path, weights: Path, tmp_path: Path) -> N
     options = ("--window", 64, "--step", 16, "--model", weights, "--samples", 0)
     done = run("map", film, *options, "-o", tmp_path / "film.zarr", "--unmix", 2)
     assert done.code == 0, done.err
-    names = ["unmixed.zarr", "unmixed_0000.png", "unmixed_0001.png", "unmixed_0003.png", "unmixed_fractions.png"]
-    assert all((tmp_path / name).exists() and name in done.out for name in names)
-    unmixed = xr.open_zarr(tmp_path / "unmixed.zarr", consolidated=False)
+    folder = tmp_path / "film-phases"
+    endings = ["unmixed.zarr", "unmixed_0000.png", "unmixed_0001.png", "unmixed_0003.png", "unmixed_fractions.png"]
+    names = [f"film_{ending}" for ending in endings]
+    assert all((folder / name).exists() and name in done.out for name in names)
+    unmixed = xr.open_zarr(folder / "film_unmixed.zarr", consolidated=False)
     assert dict(unmixed["abundance"].sizes) == {"time": 4, "y": 3, "x": 4, "endmember": 2}
     again = run("map", film, *options, "-o", tmp_path / "film.zarr", "--unmix", 2, "--overwrite")
     assert again.code == 0, again.err

@@ -66,34 +66,35 @@ def test_fit_writes_what_it_prints(run: Run, decayed: Path, tmp_path: Path) -> N
     assert done.code == 0, done.err
     for part in ("A0 exp(rho t) + C, t in s", "minimum hole size", "sputtering rate", "nm²/s", "correlations", "ΔAICc"):
         assert part in done.out, part
-    rows = read_table(tmp_path / "kinetics.csv")
+    rows = read_table(tmp_path / "film_kinetics.csv")
     assert float(rows["rho"]["value"]) == pytest.approx(0.0417, rel=0.1)
     assert rows["rho"]["unit"] == "1/s"
     assert float(rows["rho"]["low_95"]) < float(rows["rho"]["low_68"]) < float(rows["rho"]["value"])
     assert rows["rho"]["bootstrap_low_68"]
     area = (512 * 0.0287) ** 2
     assert float(rows["sputtering_rate"]["value"]) == pytest.approx(area * float(rows["rho"]["value"]))
-    told = json.loads((tmp_path / "kinetics.json").read_text("utf-8"))
+    told = json.loads((tmp_path / "film_kinetics.json").read_text("utf-8"))
     assert told["laws"]["exponential"]["difference"] == 0
     assert told["laws"]["avrami"]["aicc"] is None
     assert told["correlation"]["A0"]["rho"] < -0.99
-    with (tmp_path / "growth.csv").open(newline="") as file:
+    with (tmp_path / "film_growth.csv").open(newline="") as file:
         header, *frames = csv.reader(file)
     assert header == ["time_s", "fraction", "sigma", "curve", "residual"]
     values = np.array(frames, float)
     np.testing.assert_allclose(values[:, 1] - values[:, 3], values[:, 4], atol=1e-9)
-    assert Image.open(tmp_path / "growth.png").size[0] > 500
+    with Image.open(tmp_path / "film_growth.png") as image:
+        assert image.size[0] > 500
 
 
 def test_fit_over_dose_and_by_the_criterion(run: Run, decayed: Path, tmp_path: Path) -> None:
     done = run("fit", decayed, "--law", "auto", "--dose-rate", 100, "--baseline", "0:100", "-o", tmp_path)
     assert done.code == 0, done.err
-    rows = read_table(tmp_path / "kinetics.csv")
+    rows = read_table(tmp_path / "film_kinetics.csv")
     assert rows["rho"]["unit"] == "1/(e⁻/Å²)"
     assert float(rows["rho"]["value"]) == pytest.approx(4.17e-4, rel=0.1)
     by_current = run("fit", decayed, "--beam-current", 1.6021766 * 2.1591, "-o", tmp_path, "--baseline", "0:100")
     assert by_current.code == 0
-    assert float(read_table(tmp_path / "kinetics.csv")["rho"]["value"]) == pytest.approx(
+    assert float(read_table(tmp_path / "film_kinetics.csv")["rho"]["value"]) == pytest.approx(
         0.0417 / (1e7 * 2.1591 / ((512 * 0.0287) ** 2 * 100)), rel=0.1
     )
 
@@ -122,7 +123,7 @@ def test_calibration_given_afterwards(run: Run, tmp_path: Path) -> None:
     assert "give it in nm with --pixel-size" in done.out
     done = run("fit", bare, "--law", "linear", "--frame-time", 2, "--pixel-size", 0.1)
     assert done.code == 0, done.err
-    rows = read_table(tmp_path / "kinetics.csv")
+    rows = read_table(tmp_path / "bare-phases" / "bare_kinetics.csv")
     assert float(rows["final_rate"]["value"]) == pytest.approx(0.35 / 39 / 2 * 51.2**2, rel=0.02)
     assert rows["k"]["unit"] == "1/s"
 
@@ -143,7 +144,7 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     done = run(*options)
     assert done.code == 0, done.err
     assert "the classifier's fraction differs by" in done.out
-    with (tmp_path / "growth.csv").open(newline="") as file:
+    with (tmp_path / "film_growth.csv").open(newline="") as file:
         header, *frames = csv.reader(file)
     assert header[-1] == "thresholded"
     values = np.array(frames, float)
@@ -153,6 +154,17 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     np.save(movie, film["image"].values[:3])
     run(*options).refused("the movie has 3 frames, the result 8")
     run("fit", store, "--threshold", 3).refused("without --movie")
+
+
+def test_fit_of_an_image_is_refused(run: Run, tmp_path: Path) -> None:
+    one = write_result(tmp_path / "one.zarr", np.array([0.2]))
+    run("fit", one).refused("one.zarr", "a single image; growth needs a movie")
+
+
+def test_a_hole_below_one_atom_is_said_to_be_none(run: Run, decayed: Path, tmp_path: Path) -> None:
+    done = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path)
+    assert "doubt: a hole of 0.00" in done.out
+    assert "smaller than one atom" in done.out
 
 
 def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:

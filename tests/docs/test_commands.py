@@ -28,6 +28,8 @@ LINE = re.compile(r"^ *(?:\.venv/bin/)?(bravaismap [a-z][^|`\n]*)$", re.MULTILIN
 INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+#: Options of the program itself.
+GLOBAL = ("--help", "-h", "--version", "--debug", "--install-completion", "--show-completion")
 NAMED = re.compile(r"\bbm\.([a-z_]\w*)")
 SCRIPT = re.compile(r"\bpython ((?:benchmarks|docs|examples)/\w+\.py)")
 
@@ -57,7 +59,7 @@ def wrong_with(line: str, commands: dict[str, Any]) -> str:
     """Return what a command line names that is not there, or nothing."""
     name, *rest = words(line)
     if name.startswith("-"):
-        return "" if name in ("--help", "-h", "--version", "--debug") else f"no option {name}"
+        return "" if name in GLOBAL else f"no option {name}"
     if name not in commands:
         return f"no command {name}"
     options = {text: one for one in commands[name].params for text in (*one.opts, *one.secondary_opts)}

@@ -326,12 +326,12 @@ def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -
     assert done.code == 0, done.err
     assert "domains in 2 frames" in done.out
     assert "corrected for the window" in done.out
-    assert (tmp_path / "domains.csv").exists()
-    assert not (tmp_path / "domains.png").exists()
+    assert (tmp_path / "film-phases" / "film_domains.csv").exists()
+    assert not (tmp_path / "film-phases" / "film_domains.png").exists()
     np.save(tmp_path / "film.npy", film["image"].values)
     done = run("export", tmp_path / "film.zarr", "--domains", "--figures", "--movie", tmp_path / "film.npy")
     assert done.code == 0, done.err
-    assert (tmp_path / "domains.png").stat().st_size > 20_000
+    assert (tmp_path / "film-phases" / "film_domains.png").stat().st_size > 20_000
     assert "domains.png" in done.out
 
 

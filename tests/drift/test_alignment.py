@@ -267,10 +267,10 @@ def test_map_align(run: Callable, weights: Path, no_figures: None, tmp_path: Pat
     assert done.code == 0, done.err
     assert "drift: up to 10." in done.out or "drift: up to 11." in done.out
     assert f"{SIZE - 9} × {SIZE - 6} px are common to all frames" in done.out
-    with (tmp_path / "out" / "drift.csv").open(encoding="utf-8") as file:
+    with (tmp_path / "out" / "film-phases" / "film_drift.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     np.testing.assert_allclose([[float(r["dy_px"]), float(r["dx_px"])] for r in rows], drift, atol=0.3)
-    assert (tmp_path / "out" / "drift.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "film-phases" / "film_drift.png").stat().st_size > 10_000
     card = open_result(tmp_path / "out" / "film.zarr").attrs["drift"]
     assert card["area_px"] == [0, SIZE - 9, 6, SIZE]
     assert card["max_shift_px"] == 12

@@ -166,12 +166,12 @@ def test_steps() -> None:
 def test_on_the_command_line(run: Callable[..., Any], store: Path, tmp_path: Path) -> None:
     done = run("export", store, "-o", tmp_path / "out", "--ome-tiff", "--netcdf")
     assert done.code == 0, done.err
-    names = ["labels.ome.tif", "probabilities.ome.tif", "result.nc"]
+    names = ["film_labels.ome.tif", "film_probabilities.ome.tif", "film_result.nc"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert all(name in done.out for name in names)
     done = run("export", store, "-o", tmp_path / "hspy", "--hspy")
     assert done.code == 0, done.err
-    assert len(list((tmp_path / "hspy").iterdir())) == 18
+    assert len(list((tmp_path / "hspy").iterdir())) == 29
 
 
 def test_plain_xarray_opens_a_result_that_was_continued(small: xr.Dataset, tmp_path: Path) -> None:

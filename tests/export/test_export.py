@@ -15,9 +15,10 @@ from PIL import Image
 
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, OutputError
-from bravaismap.export.figures import export_figures
+from bravaismap.export.figures import FigureFiles, export_figures
 from bravaismap.export.tables import export_csv
 from bravaismap.export.video import export_video
+from bravaismap.show.style import style_named
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_figures(tmp_path: Path, result: xr.Dataset) -> None:
 
 
 def test_figures_of_a_chosen_frame_as_svg(tmp_path: Path, result: xr.Dataset) -> None:
-    paths = export_figures(result, tmp_path, times=[-1], svg=True)
+    paths = export_figures(result, tmp_path, times=[-1], files=FigureFiles(endings=(".png", ".svg")))
     assert [path.name for path in paths[::2]] == [
         "labels_0002.png", "probability_0002.png", "uncertainty_0002.png", "fractions.png"
     ]  # fmt: skip
@@ -127,6 +128,27 @@ def test_figures_before_anything_is_mapped(tmp_path: Path, result: xr.Dataset) -
     blank = result.where(result["time"] < 0)
     blank["label"] = xr.full_like(result["label"], -1)
     assert len(export_figures(blank, tmp_path)) == 4
+
+
+def test_formats_hold_text_and_the_resolution_that_was_asked_for(tmp_path: Path, result: xr.Dataset) -> None:
+    files = FigureFiles(style_named("small"), (".pdf", ".svg", ".png"), 300)
+    for path in export_figures(result, tmp_path, times=[0], files=files):
+        if path.suffix == ".svg":
+            assert ">x (nm)</text>" in path.read_text(encoding="utf-8") or path.stem.startswith("fractions")
+        elif path.suffix == ".pdf":
+            assert b"/FontFile2" in path.read_bytes()  # letters of a TrueType font, not their outlines
+        else:
+            with Image.open(path) as image:
+                assert image.info["dpi"][0] == pytest.approx(300, abs=1)
+                assert image.size[0] < 3.6 * 300
+    for wrong in ({"endings": (".gif",)}, {"endings": ()}, {"dpi": 5}):
+        with pytest.raises(InputError, match=r"png, pdf, svg|30 to 1200"):
+            FigureFiles(**wrong)
+
+
+def test_one_frame_has_no_curve(tmp_path: Path) -> None:
+    names = {path.name for path in export_figures(make_result(frames=1), tmp_path)}
+    assert names == {f"{name}_0000.png" for name in ("labels", "probability", "uncertainty")}
 
 
 def test_video(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_other_settings_and_other_results_are_refused(quick: NetworkClassifier, 
     np.save(source / "f0.npy", MOVIE[0])
     run_on(folder(source), output, quick)
     np.save(source / "f1.npy", MOVIE[1])
-    with pytest.raises(OutputError, match=r"made differently .*step: 8 there, 4 now"):
+    with pytest.raises(OutputError, match=r"made differently .*--step 8 px there, 4 px now"):
         list(watch(folder(source), output, until_idle=1, model=quick, **OPTIONS | {"step": 4}))
     map_phases(MOVIE, model=quick, output=tmp_path / "map.zarr", **OPTIONS)
     with pytest.raises(OutputError, match="not a result of `bravaismap watch`"):

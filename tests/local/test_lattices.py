@@ -103,12 +103,14 @@ def test_a_frame_without_lattices_has_none() -> None:
 
 
 def test_grains_keep_their_numbers() -> None:
-    def frame(*cells: np.ndarray) -> FrameLattices:
-        return gathered(np.concatenate([jittered(cell, 40 - 9 * i, i) for i, cell in enumerate(cells)]))
+    def frame(*cells: np.ndarray) -> np.ndarray:
+        return gathered(np.concatenate([jittered(cell, 40 - 9 * i, i) for i, cell in enumerate(cells)])).basis
 
     one, two = HEX, turned(HEX, 20.0)
     numbers = followed([frame(one, two), frame(two, one), frame(two), frame(turned(two, 1.0), one)])
     assert [n.tolist() for n in numbers] == [[0, 1], [1, 0], [1], [1, 0]]
+    numbers = followed([np.empty((0, 2, 2)), frame(one), np.empty((0, 2, 2)), frame(two, one)])
+    assert [n.tolist() for n in numbers] == [[], [0], [], [1, 0]]
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -22,8 +22,8 @@ from bravaismap.evaluate.labelled import Labelled
 from bravaismap.evaluate.scores import score_report
 from bravaismap.export.figures import export_figures
 from bravaismap.export.tables import export_classification, export_csv
-from bravaismap.lattice.basis import cell_from_basis
-from bravaismap.phases.cells import cell_statistics, independent_windows, orientation_period
+from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
+from bravaismap.phases.cells import cell_statistics, independent_windows, orientation_period, symmetric_cells
 from bravaismap.phases.verdict import cell_lines, tipping_points, verdict, with_error
 from bravaismap.result.open import open_result
 from bravaismap.result.schema import cell_table, map_variables
@@ -77,7 +77,7 @@ def test_small_images_are_refused() -> None:
 
 
 def test_map_of_cells(mapped: xr.Dataset) -> None:
-    assert list(mapped.data_vars) == [variable.name for variable in map_variables(cells=True)]
+    assert list(mapped.data_vars) == [variable.name for variable in map_variables(cells=True, pixels=True)]
     for name, variable in cell_table(("time", "y", "x"), "px").items():
         assert (mapped[name].dims, mapped[name].dtype) == (variable.dims, np.dtype(variable.dtype))
         assert mapped[name].attrs == variable.attributes
@@ -219,7 +219,8 @@ def test_maps_show_the_cells(mapped: xr.Dataset) -> None:
     meshes = [c for ax in figure.axes for c in ax.collections if isinstance(c, QuadMesh)][:4]
     shown = np.ma.getmaskarray(meshes[0].get_array())
     np.testing.assert_array_equal(shown, mapped["label"].values[1] == WITHOUT_LATTICE)
-    np.testing.assert_allclose(np.ma.compressed(meshes[0].get_array()), mapped["a"].values[1][~shown])
+    cells = symmetric_cells(mapped["basis"].values[1], mapped["label"].values[1])
+    np.testing.assert_allclose(np.ma.compressed(meshes[0].get_array()), cells.a[~shown])
     assert "none" not in {ax.get_title() for ax in figure.axes}
     blank = mapped.copy(deep=True)
     for name in ("a", "b", "gamma", "orientation", "basis"):
@@ -227,6 +228,42 @@ def test_maps_show_the_cells(mapped: xr.Dataset) -> None:
     blank["label"][:] = -1
     assert plot_cells(blank, 0).axes
     assert plot_shapes(blank, 0).axes
+
+
+@pytest.mark.parametrize(
+    ("lattice", "cell", "period"),
+    [
+        ("hexagonal", (1.0, 1.0, 60.0), 60.0),
+        ("square", (1.0, 1.0, 90.0), 90.0),
+        ("rectangular", (1.0, 1.4, 90.0), 180.0),
+        ("centered_rectangular", (1.0, 1.0, 75.0), 180.0),
+        ("centered_rectangular", (1.0, 1.3, np.degrees(np.arccos(0.5 / 1.3))), 180.0),
+    ],
+)
+def test_errors_of_a_cell_are_no_domains(lattice: str, cell: tuple[float, float, float], period: float) -> None:
+    """Two measurements of one lattice differ by their errors under its symmetry, whichever vectors were called a, b."""
+    rng = np.random.default_rng(0)
+    a, b, gamma = cell
+    for turn in (-0.02, 0.3, 1.0, 2.0, 3.0):
+        basis = basis_from_cell(a, b, np.radians(gamma), turn) + 0.01 * rng.normal(size=(200, 2, 2))
+        label = np.full(200, CLASSES.index(lattice))
+        cells = symmetric_cells(basis, label)
+        assert set(cells.period) == {period}
+        spread = np.exp(2j * np.pi * cells.orientation / period)
+        assert np.abs(spread.mean()) > 0.99, turn
+        rotated = symmetric_cells(basis_from_cell(a, b, np.radians(gamma), turn + np.radians(10)), label[0])
+        first = symmetric_cells(basis_from_cell(a, b, np.radians(gamma), turn), label[0])
+        assert (float(rotated.orientation) - float(first.orientation)) % period == pytest.approx(10)
+        assert cells.a.std() < 0.02
+        assert cells.b.std() < 0.02
+    if a == b:
+        np.testing.assert_allclose(cells.a, cells.b)
+
+
+def test_windows_without_a_lattice_have_no_symmetric_cell() -> None:
+    basis = np.stack([np.eye(2), np.full((2, 2), np.nan), np.eye(2), np.eye(2)])
+    cells = symmetric_cells(basis, np.array([0, 0, CLASSES.index("none"), -1]))
+    np.testing.assert_array_equal(np.isfinite(cells.a), [True, False, False, False])
 
 
 def test_shapes_are_drawn_in_the_domain(mapped: xr.Dataset) -> None:

@@ -46,7 +46,7 @@ def test_slender_cell_has_five_of_its_long_side() -> None:
 
 def test_nothing_is_found_in_noise() -> None:
     noise = np.random.default_rng(3).standard_normal((3, 160, 160))
-    assert choose_window(as_movie(noise)) == WindowChoice(128, 16, "no lattice in frames 0, 1 and 2")
+    assert choose_window(as_movie(noise)) == WindowChoice(128, 16, "no lattice in frames 0, 1 and 2", 12.8)
     assert choose_window(as_movie(noise[:1, :64])).window == 64
 
 

@@ -161,8 +161,6 @@ def test_damaged_frame_is_found_and_made_again(tmp_path: Path, whole: xr.Dataset
     assert all("r.zarr: 1 frame is damaged (frame 1: not what was written), mapped again" in text for text in said)
     assert len(said) == (name != "frame_done")  # a frame without its mark is one that was not finished
     xr.testing.assert_identical(open_result(path).load(), whole)
-    with pytest.raises(OutputError, match="complete"):
-        write(path)
 
 
 @pytest.mark.parametrize("name", ["time", "y", "x", "lattice"])
@@ -170,8 +168,7 @@ def test_damaged_coordinate_is_written_again(tmp_path: Path, whole: xr.Dataset, 
     path = tmp_path / "r.zarr"
     write(path)
     damage(path / name / "c" / "0", "half")
-    with pytest.raises(OutputError, match="complete"):
-        write(path)
+    write(path)
     xr.testing.assert_identical(open_result(path).load(), whole)
 
 
@@ -200,7 +197,7 @@ def test_second_writer_is_refused(tmp_path: Path, whole: xr.Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": "0.2.0"}, "version: '0.1.0' there, '0.2.0' now"),
+        ({"version": "0.2.0"}, "version: 0.1.0 there, 0.2.0 now"),
         ({"input_sha256": "b"}, "differently \\(the pixels of the movie\\)"),
     ],
 )

@@ -344,9 +344,9 @@ def test_command_exports_the_strain(run: Callable[..., Any], tmp_path: Path) -> 
     bm.map_phases(stepped_image(), window=64, step=64, output=tmp_path / "r.zarr")
     done = run("export", tmp_path / "r.zarr", "--strain", "--reference", "0:,0:250", "-o", tmp_path / "out")
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"strain.csv", "strain_0000.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"r_strain.csv", "r_strain_0000.png"}
     assert "reference: hexagonal, a " in done.out
-    with (tmp_path / "out" / "strain.csv").open() as file:
+    with (tmp_path / "out" / "r_strain.csv").open() as file:
         rows = list(csv.DictReader(file))
     step = [np.mean([float(r["exx_percent"]) for r in rows if (float(r["x_px"]) > 256) == side]) for side in (0, 1)]
     assert step == pytest.approx([0, 3], abs=0.3)

@@ -64,7 +64,8 @@ def reshape(store: Path, sizes: dict[str, int], *, chunks: bool = True) -> None:
 
 def test_a_good_result_is_opened(store: Path, small: xr.Dataset) -> None:
     result = bm.open_result(store)
-    assert result.sizes == {"time": 3, "y": 3, "x": 3, "lattice": 6, "vector": 2, "component": 2, "pair": 10}
+    pixels = {"py": 24, "px": 24, "number": 33}
+    assert result.sizes == {"time": 3, "y": 3, "x": 3, "lattice": 6, "vector": 2, "component": 2, "pair": 10} | pixels
     again = bm.map_phases(small["image"], window=32, step=8, samples=0)
     xr.testing.assert_equal(result.load(), again)
 

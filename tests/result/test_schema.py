@@ -25,17 +25,22 @@ from bravaismap.result.schema import (
     VARIABLES,
     Variable,
     as_variables,
+    axes_of,
     groups_in,
     image_variables,
     map_variables,
+    pixel_variables,
     variables_of,
     write_order,
 )
 from bravaismap.result.store import ResultStore
 
 ROOT = Path(__file__).parents[2]
-SIZES = {"time": 2, "y": 2, "x": 3, "lattice": 6} | FIXED_SIZES
-COORDS = {dim: xr.DataArray(np.arange(SIZES[dim]) * 0.5, dims=dim, attrs={"units": "nm"}) for dim in ("time", "y", "x")}
+SIZES = {"time": 2, "y": 2, "x": 3, "lattice": 6, "py": 4, "px": 5} | FIXED_SIZES
+COORDS = {
+    dim: xr.DataArray(np.arange(SIZES[dim]) * 0.5, dims=dim, attrs={"units": "nm"})
+    for dim in ("time", "y", "x", "py", "px")
+}
 COORDS |= {"lattice": xr.DataArray(list(CLASSES), dims="lattice")}
 
 
@@ -70,7 +75,9 @@ def test_variables_of_images_are_those_of_windows() -> None:
     images = {variable.name: variable for variable in image_variables(cells=True)}
     windows = {variable.name for variable in map_variables(cells=True) if "x" in variable.dims}
     whole = {variable.name for variable in LOOKED}
-    assert set(images) - whole == windows == {variable.name for variable in VARIABLES} - {"fraction", "fraction_std"}
+    assert set(images) - whole == windows == {variable.name for variable in VARIABLES if "x" in variable.dims}
+    pixels = {variable.name for variable in pixel_variables()}
+    assert {variable.name for variable in VARIABLES} - windows - pixels == {"fraction", "fraction_std"}
     assert not whole & windows
     assert not whole & {variable.name for variable in image_variables(cells=False)}
     assert images["deviation"].dims == ("image", "lattice")
@@ -89,17 +96,17 @@ def test_classified_images_hold_what_the_schema_says(quick: NetworkClassifier) -
 
 
 def test_fraction_is_written_last_and_what_is_missing_shows(tmp_path: Path) -> None:
-    variables = map_variables(cells=True, unit="nm")
+    variables = map_variables(cells=True, pixels=True, unit="nm")
     assert write_order(variables)[-1].name == "fraction"
     write(tmp_path / "r.zarr", variables)
     stored = zarr.open_group(tmp_path / "r.zarr", mode="r")
     for variable in (*variables, *MARKS):
         blank = np.asarray(stored[variable.name][1])
-        expected = UNMAPPED if variable.name == "label" else 0 if variable in MARKS else math.nan
+        expected = UNMAPPED if variable.dtype == "int8" else 0 if variable in MARKS else math.nan
         np.testing.assert_array_equal(blank, np.full(blank.shape, expected, variable.dtype))
         assert tuple(stored[variable.name].metadata.dimension_names) == variable.dims
         attributes = stored[variable.name].attrs.asdict()
-        flags = {"flag_values", "flag_meanings"} if variable.name == "label" else set()
+        flags = {"flag_values", "flag_meanings"} if variable.name in ("label", "phase") else set()
         assert {key: text for key, text in attributes.items() if key not in flags} == variable.attributes
     opened = open_result(tmp_path / "r.zarr")
     assert list(opened.data_vars) == [variable.name for variable in variables]
@@ -113,6 +120,20 @@ def test_a_group_is_whole_or_absent(tmp_path: Path) -> None:
     write(tmp_path / "part.zarr", without)
     with pytest.raises(InputError, match="lacks evidence"):
         open_result(tmp_path / "part.zarr")
+    pixels = tuple(v for v in map_variables(cells=True, pixels=True) if v.name != "phase")
+    write(tmp_path / "pixels.zarr", pixels)
+    with pytest.raises(InputError, match="lacks phase"):
+        open_result(tmp_path / "pixels.zarr")
+
+
+def test_a_result_has_the_axes_of_its_variables() -> None:
+    assert list(axes_of(map_variables(cells=True))) == ["time", "y", "x", "lattice"]
+    assert axes_of(map_variables(cells=True, pixels=True)) == AXES
+
+
+def test_what_is_rounded_is_rounded_to_a_power_of_two() -> None:
+    for variable in VARIABLES:
+        assert variable.quantum == 0 or math.frexp(variable.quantum)[0] == 0.5
 
 
 def test_values_of_another_type_are_converted_and_others_shared() -> None:

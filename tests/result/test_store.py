@@ -165,17 +165,24 @@ def test_map_interrupted_anywhere_and_continued(quick: NetworkClassifier, tmp_pa
 
 def test_complete_result_is_not_made_again(tmp_path: Path) -> None:
     store(tmp_path / "r.zarr")
-    refused(tmp_path / "r.zarr", "complete", "--overwrite")
-    xr.testing.assert_identical(open_result(tmp_path / "r.zarr"), open_result(tmp_path / "r.zarr"))
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "r.zarr").rglob("*") if path.is_file()}
+    before = open_result(tmp_path / "r.zarr").load()
+    assert ResultStore(tmp_path / "r.zarr", COORDS, CARD).done.all()
+    xr.testing.assert_identical(open_result(tmp_path / "r.zarr").load(), before)
+    assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"samples": 100}, "samples: 30 there, 100 now"),
-        ({"pixel_size_nm": 0.02}, "pixel_size_nm: None there, 0.02 now"),
-        ({"model": "n", "window": 32}, "model: 'm' there, 'n' now, window: 64 there, 32 now"),
-        ({"new": 1}, "new: None there, 1 now"),
+        ({"samples": 100}, "(--samples 30 there, 100 now)"),
+        ({"pixel_size_nm": 0.02}, "(--pixel-size not given there, 0.02 nm now)"),
+        ({"model": "n", "window": 32}, "(--window 64 px there, 32 px now, --model m there, n now)"),
+        ({"new": 1}, "(new: not given there, 1 now)"),
+        ({"input_sha256": "b" * 64}, "(the pixels of the movie)"),
+        ({"weights_sha256": "b" * 64}, "(the weights of the model)"),
+        ({"input_sha256": "b" * 64, "crop": "0:9,0:9"}, "(--crop not given there, 0:9,0:9 now)"),
+        ({"input_sha256": "b" * 64, "frame_size": [4, 5]}, "(the size of a frame: 80 × 96 px there, 4 × 5 px now)"),
     ],
 )
 def test_result_made_differently_is_not_continued(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -183,6 +190,7 @@ def test_result_made_differently_is_not_continued(tmp_path: Path, change: dict[s
     refused(tmp_path / "r.zarr", "made differently", said, "--overwrite", card=CARD | change)
     assert open_result(tmp_path / "r.zarr").attrs == CARD
     assert card_difference(CARD, dict(CARD)) == ""
+    assert card_difference(CARD, CARD | {"window_reason": "ten cells", "nan": "fill", "input": "elsewhere.tif"}) == ""
 
 
 def test_difference_of_two_drift_tracks_is_told_in_words() -> None:

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 from bravaismap.conventions import CLASSES, COLORS
 from bravaismap.errors import InputError
-from bravaismap.show.axes import class_colors
+from bravaismap.show.axes import class_colors, leveled_picture, map_edges, panel_grid
 from bravaismap.show.maps import plot_classification, plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
 from bravaismap.show.movie import probability_frames
+from bravaismap.show.style import PAGE, SMALL, style_named
 
 OWN = ("1T", "2H", "none")
 
@@ -56,7 +57,7 @@ def make_result(
             "x": ("x", x * (nm or 1), {"units": units[0]}),
             "lattice": list(names),
         },
-        attrs={"window": 32, "step": 16},
+        attrs={"window": 32, "step": 16, "pixel_size_nm": nm},
     )
 
 
@@ -117,18 +118,18 @@ def test_window_owns_the_area_up_to_half_way() -> None:
         np.testing.assert_allclose(
             colour_at(figure, figure.axes[0], boundary + dx, 1.5), to_rgb(COLORS[name]), atol=0.01
         )
-    half = 16 * 0.05 / 2
-    np.testing.assert_allclose(figure.axes[0].get_xlim(), (result["x"][0] - half, result["x"][-1] + half))
-    np.testing.assert_allclose(figure.axes[0].get_ylim(), (result["y"][-1] + half, result["y"][0] - half))
+    np.testing.assert_allclose(figure.axes[0].get_xlim(), 0.05 * np.array([-0.5, 119.5]))  # the edges of the frame
+    np.testing.assert_allclose(figure.axes[0].get_ylim(), 0.05 * np.array([95.5, -0.5]))
+    np.testing.assert_allclose(colour_at(figure, figure.axes[0], 0.2, 0.2), to_rgb(COLORS["hexagonal"]), atol=0.01)
     assert figure.axes[0].get_aspect() == 1
 
 
 def test_legend_gives_the_share_of_each_class() -> None:
     result = make_result()
     (legend,) = plot_labels(result, 1).legends
-    share = [100 * float((result["label"][1] == i).mean()) for i in range(6)]
+    share, std = (100 * result[name][1].values for name in ("fraction", "fraction_std"))
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == [f"{name.replace('_', ' ')} {part:.1f} %" for name, part in zip(CLASSES, share, strict=True)]
+    assert texts == [f"{n.replace('_', ' ')} {p:.1f} ± {s:.1f} %" for n, p, s in zip(CLASSES, share, std, strict=True)]
     assert [patch.get_facecolor()[:3] for patch in legend.get_patches()] == [to_rgb(COLORS[n]) for n in CLASSES]
 
 
@@ -198,7 +199,7 @@ def test_probability_maps_share_one_scale() -> None:
         variable = "probability" if i < 6 else "probability_std"
         np.testing.assert_allclose(mesh.get_array(), result[variable][1, ..., i % 6])
     assert {mesh.get_clim() for mesh in drawn[:6]} == {(0, 1)}
-    assert {mesh.get_clim()[1] for mesh in drawn[6:]} == {float(result["probability_std"][1].max())}
+    assert {mesh.get_clim()[1] for mesh in drawn[6:]} == {float(np.percentile(result["probability_std"][1], 98))}
     assert {mesh.get_cmap().name for mesh in drawn[:6]} == {"viridis"}
     assert [ax.get_title() for ax in figure.axes[:6]] == [name.replace("_", " ") for name in CLASSES]
     assert len(figure.axes) == 14
@@ -260,7 +261,7 @@ def test_one_window_and_one_frame() -> None:
     result = make_result(frames=1).isel(y=slice(0, 1), x=slice(0, 1))
     for figure in (plot_labels(result, 0, np.eye(32)), plot_probabilities(result), plot_fractions(result)):
         rendered(figure)
-    assert plot_labels(result).axes[0].get_xlim() == pytest.approx((0, 31 * 0.05))
+    assert plot_labels(result).axes[0].get_xlim() == pytest.approx((-0.5 * 0.05, 31.5 * 0.05))
     assert len(list(probability_frames(result, np.eye(32), size=(320, 180)))) == 1
 
 
@@ -341,3 +342,52 @@ def test_frame_that_is_not_there() -> None:
 def test_pyplot_stays_out() -> None:
     rendered(plot_fractions(make_result()))
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_maps_end_at_the_edge_of_the_frame_where_it_is_known() -> None:
+    result = make_result()
+    np.testing.assert_allclose(map_edges(result, "x")[[0, -1]], 0.05 * np.array([-0.5, 119.5]))
+    np.testing.assert_allclose(map_edges(result, "x")[1:-1], (result["x"].values[1:] + result["x"].values[:-1]) / 2)
+    del result.attrs["window"]
+    np.testing.assert_allclose(map_edges(result, "x")[0], result["x"].values[0] - 0.4)
+
+
+@pytest.mark.parametrize("style", [PAGE, SMALL])
+@pytest.mark.parametrize(("ny", "side_by_side"), [(5, True), (1, False), (60, True)])
+def test_panels_are_laid_out_for_the_shape_of_the_frame(ny: int, side_by_side: bool, style: object) -> None:
+    result = make_result(ny=ny)
+    figure = plot_labels(result, 0, make_movie(result), style=style)
+    ink = (rendered(figure) < 250).any(-1)
+    assert ink.any(0).mean() > 0.75  # no half-blank page
+    assert ink.any(1).mean() > 0.7
+    if style is PAGE:
+        rows, columns = panel_grid(result, 2, style)
+        assert (columns == 2) == side_by_side
+        assert rows * columns == 2
+
+
+def test_styles_and_colour_maps() -> None:
+    result = make_result()
+    wide, small = plot_probabilities(result), plot_probabilities(result, style=style_named("small", "magma"))
+    assert small.get_figwidth() <= 3.36 < wide.get_figwidth() <= 6.31
+    assert {mesh.get_cmap().name for ax in small.axes for mesh in meshes(ax) if ax.get_title()} == {"magma"}
+    assert small.axes[0].title.get_fontsize() == 7
+    with pytest.raises(InputError, match="page or small"):
+        style_named("large")
+    with pytest.raises(InputError, match="viridis"):
+        style_named("page", "virids")
+
+
+def test_tilt_and_levels_of_rows_are_taken_out_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.indices((80, 90))
+    atoms = np.cos(2 * np.pi * x / 7.3) * np.cos(2 * np.pi * y / 9.1)
+    np.testing.assert_array_equal(leveled_picture(atoms), atoms)
+    step = np.where(y > 40, 3.0, 0.0) + 0.1 * atoms
+    np.testing.assert_array_equal(leveled_picture(step), step)
+    for hidden in (atoms + 0.5 * y - 0.2 * x, atoms + 8 * rng.normal(size=(80, 1)), 1e-12 * (atoms + y)):
+        seen = leveled_picture(hidden)
+        assert np.corrcoef(seen.ravel(), atoms.ravel())[0, 1] > 0.95 > np.corrcoef(hidden.ravel(), atoms.ravel())[0, 1]
+    missing = np.where(x < 10, np.nan, atoms + y)
+    np.testing.assert_array_equal(np.isnan(leveled_picture(missing)), x < 10)
+    assert np.isnan(leveled_picture(np.full((4, 4), np.nan))).all()

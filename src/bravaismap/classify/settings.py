@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bravaismap.movie import NanPolicy
 
 __all__ = [
+    "ALL_IMAGES_SAMPLES",
     "AUTO",
     "DEFAULTS",
     "DEFAULT_MODEL",
@@ -41,6 +42,9 @@ PAPER_WINDOW: Final = 128
 PAPER_STEP: Final = 16
 #: Samples for a single image when their number is not given: the paper's. For movies it depends on the model.
 IMAGE_SAMPLES: Final = 5000
+#: Samples for all images of one call together when their number is not given: 5000 each for up to ten images, fewer for
+#: more; a network takes some ten seconds for them on two cores.
+ALL_IMAGES_SAMPLES: Final = 50_000
 #: Steps along a window, where the step is left open: seven eighths of neighbouring windows are the same pixels, as in
 #: the paper; and in a live run, which must keep up with a microscope.
 STEPS_ALONG_WINDOW: Final = 8
@@ -76,14 +80,19 @@ class Settings:
         Device that a model given by name computes on.
     samples : int, optional
         Number of draws of repeated measurements, or of passes of Monte-Carlo dropout; 0 for none. When not given,
-        `IMAGE_SAMPLES` for an image, and `ModelRecord.movie_samples` for a window of a movie.
+        `IMAGE_SAMPLES` for an image, or fewer for many (`image_samples`), and `ModelRecord.movie_samples` for a window
+        of a movie.
     seed : int
         Seed of the draws or passes.
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified.
+    pixels : bool
+        Whether the pixels of a movie are mapped as well as its windows, by a model that measures cells.
     window_reason : str
         Reason for the window, if it was chosen automatically.
+    pixel_step : int, optional
+        Distance between the pixels that are mapped in px; what suits the lattice when not given.
 
     Raises
     ------
@@ -99,16 +108,18 @@ class Settings:
     samples: int | None = None
     seed: int = 0
     nan: NanPolicy = "missing"
+    pixels: bool = True
     window_reason: str = ""
+    pixel_step: int | None = None
 
     def __post_init__(self) -> None:
         checked_distortion(self.distortion)
-        left_open = {"window": AUTO, "step": None, "samples": None}
-        for name in ("window", "step", "seed", "samples"):
+        left_open = {"window": AUTO, "step": None, "samples": None, "pixel_step": None}
+        for name in ("window", "step", "seed", "samples", "pixel_step"):
             value = getattr(self, name)
             if name in left_open and value == left_open[name]:
                 continue
-            if name == "window" and isinstance(value, str) and value.isdecimal():
+            if name == "window" and isinstance(value, str) and value.removeprefix("-").isdecimal():
                 value = int(value)  # as it comes from a command line
             if not isinstance(value, Integral):
                 alternative = f", or {AUTO!r}" if name == "window" else ""
@@ -121,25 +132,28 @@ class Settings:
         if self.nan not in _NAN_POLICIES:
             raise InputError(f"nan = {self.nan!r} was given; expected {' or '.join(map(repr, _NAN_POLICIES))}")
 
-    @property
-    def image_samples(self) -> int:
-        """Samples for an image."""
-        return IMAGE_SAMPLES if self.samples is None else self.samples
+    def image_samples(self, record: ModelRecord, count: int) -> int:
+        """Return the samples for each of `count` images by a model: never fewer than for a window of a movie."""
+        if self.samples is not None:
+            return self.samples
+        return max(record.movie_samples, min(IMAGE_SAMPLES, ALL_IMAGES_SAMPLES // max(count, 1)))
 
     def window_samples(self, record: ModelRecord) -> int:
         """Return the samples for a window of a movie by a model."""
         return record.movie_samples if self.samples is None else self.samples
 
-    def image_card(self, record: ModelRecord, height: int, width: int) -> dict[str, Any]:
-        """Return the run card of images of `height` × `width` px, as the model sees them."""
+    def image_card(self, record: ModelRecord, count: int, height: int, width: int) -> dict[str, Any]:
+        """Return the run card of `count` images of `height` × `width` px, as the model sees them."""
         size = {"size": [height, width] if record.measures_cells else width}
-        return self._card(record, self.image_samples) | size
+        return self._card(record, self.image_samples(record, count)) | size
 
     def map_card(self, record: ModelRecord, movie: Mapping[str, Any]) -> dict[str, Any]:
         """Return the run card of a map, given the description of the movie."""
         chosen = {"window": self.window, "step": self.step, "nan": self.nan}
         if self.window_reason:
             chosen["window_reason"] = self.window_reason
+        if self.pixel_step is not None:
+            chosen["pixel_step"] = self.pixel_step
         return self._card(record, self.window_samples(record)) | dict(movie) | chosen
 
     def _card(self, record: ModelRecord, samples: int) -> dict[str, Any]:
@@ -157,8 +171,8 @@ def checked_distortion(distortion: float) -> float:
     """Validate a distortion and return it as a float; `InputError` if it is not from 0 to `LARGEST_DISTORTION`."""
     if not 0 <= distortion <= LARGEST_DISTORTION:
         raise InputError(
-            f"a distortion of {distortion} was given; expected a fraction between 0 and {LARGEST_DISTORTION} "
-            "(0.02 is 2 %)"
+            f"a distortion of {distortion} ({100 * distortion:g} %) was given; expected a fraction between 0 and "
+            f"{LARGEST_DISTORTION} (0.02 is 2 %; on the command line --distortion 2%)"
         )
     return float(distortion)
 

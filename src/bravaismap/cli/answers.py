@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer"]
+__all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer", "motif_answer"]
 
 _CELL = ("a", "b", "gamma", "orientation")
+_COLUMN = ("x", "y", "height", "width")
+_ABOUT_MOTIF = ("point_group", "laue_class", "motif_lattice", "metric_lattice", "pseudosymmetry", "cells")
 
 
 def classification_answer(rows: list[tuple[str, PhaseMap, int]]) -> dict[str, Any]:
@@ -108,6 +110,28 @@ def _quantities(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
             "interval_68_95": dataset["interval"].sel({dim: name}).values,
         }
         for name in dataset[dim].values
+    }
+
+
+def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
+    """Return the cell of a motif, the probability of each plane group, and its columns, with what was written."""
+    lengths = ("a", "b", "gamma")
+    columns = [
+        {
+            "site": int(column["site"]) + 1,
+            "wyckoff": str(column["wyckoff"].item()),
+            **{f"{key}{ending}": float(column[f"{key}{ending}"]) for key in _COLUMN for ending in ("", "_std")},
+        }
+        for column in (motif.isel(column=i) for i in range(motif.sizes["column"]))
+    ]
+    return {
+        "plane_group": motif.attrs["plane_group"],
+        "probability": {str(name): float(motif["probability"].sel(group=name)) for name in motif["group"].values},
+        **{key: motif.attrs[key] for key in _ABOUT_MOTIF},
+        "cell": {f"{key}{ending}": float(motif[f"{key}{ending}"]) for key in lengths for ending in ("", "_std")}
+        | {"unit": str(motif["a"].attrs["units"])},
+        "columns": columns,
+        "files": [str(path) for path in written],
     }
 
 

@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.cli.options import (
-    BinOption,
-    ChannelOption,
-    CropOption,
-    DatasetOption,
-    FramesOption,
-)
-from bravaismap.cli.reading import Reading
+from bravaismap.cli.options import BinOption, ChannelOption, CropOption, DatasetOption, FramesOption, QuietOption
+from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bravaismap.export.figures import FigureFiles
+    from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
 
@@ -34,7 +31,7 @@ def export(
     result: Annotated[Path, typer.Argument(help="Result folder (.zarr).")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result"),
+        typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases"),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
@@ -62,13 +59,36 @@ def export(
         typer.Option(
             "--areas",
             help="Share of the frame that each class covers, asked pixel by pixel: a table, maps, pixels.nc; "
-            "needs --movie.",
+            "a result without pixels needs --movie.",
+        ),
+    ] = False,
+    sites: Annotated[
+        bool,
+        typer.Option(
+            "--sites",
+            help="Every site of the lattice: occupied, vacant or another atom, followed through time: tables and "
+            "figures; needs --movie.",
         ),
     ] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
     ] = False,
+    formats: Annotated[
+        str, typer.Option("--format", help="Formats of the figures, separated by commas: png, pdf, svg.")
+    ] = "png",
+    dpi: Annotated[int, typer.Option("--dpi", help="Dots per inch of the figures.")] = 150,
+    style: Annotated[
+        str, typer.Option("--style", help="Width of the figures: page (16 cm) or small (85 mm, a column).")
+    ] = "page",
+    cmap: Annotated[
+        str | None,
+        typer.Option(
+            "--cmap",
+            help="Colour map of Matplotlib for probabilities, lengths, angles.",
+            show_default="viridis, cividis",
+        ),
+    ] = None,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
         str | None,
@@ -83,38 +103,50 @@ def export(
     hspy: Annotated[bool, typer.Option("--hspy", help="A HyperSpy signal (.hspy) for each map and curve.")] = False,
     ome_tiff: Annotated[bool, typer.Option("--ome-tiff", help="Labels and probabilities as OME-TIFF.")] = False,
     netcdf: Annotated[bool, typer.Option("--netcdf", help="The whole result as one NetCDF file.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.export.figures import export_figures
+    from bravaismap.export.figures import FigureFiles, export_figures
     from bravaismap.export.report import export_report
     from bravaismap.export.tables import export_csv
     from bravaismap.export.video import export_video
     from bravaismap.result.open import open_result
+    from bravaismap.show.style import style_named
 
+    files = FigureFiles(style_named(style, cmap), tuple(f".{word.strip().lower()}" for word in formats.split(",")), dpi)
     region = _region(reference)
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
-    if areas and movie is None:
-        raise InputError("--areas was given without --movie; name the movie that was mapped, whose pixels are asked")
+    if sites and movie is None:
+        raise InputError("--sites was given without --movie; name the movie that was mapped, in which atoms are sought")
     phases = open_result(result)
-    folder = output or result.resolve().parent
+    if areas and movie is None and "phase" not in phases:
+        raise InputError(
+            f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
+        )
+    single = phases.sizes["time"] == 1
+    if video and single:
+        raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
+    folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
-    everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
+    everything = not (csv or figures or report or video or strain or domains or areas or sites or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
     if figures or everything:
-        written += export_figures(phases, folder, images=images)
+        written += export_figures(phases, folder, images=images, files=files)
     if strain:
-        written += _export_strain(phases, folder, region)
+        written += _export_strain(phases, folder, region, files)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
-    if areas and images is not None:
-        written += _export_areas(phases, folder, images)
+    if areas:
+        written += _export_areas(phases, folder, images, files)
+    if sites and images is not None:
+        written += _export_sites(phases, folder, images, files)
     if report:
         written += export_report(phases, folder, images=images)
-    if video or everything:
+    if video or (everything and not single):
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for write in exchanged:
@@ -137,7 +169,7 @@ def _region(text: str | None) -> dict[str, slice]:
     return {"y": slice(y0, y1), "x": slice(x0, x1)}
 
 
-def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> list[Path]:
+def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
     from bravaismap.conventions import display_name
     from bravaismap.export.figures import export_strain
     from bravaismap.phases.strain import reference_lattice, strain_map
@@ -151,10 +183,10 @@ def _export_strain(result: PhaseMap, folder: Path, region: dict[str, slice]) -> 
         highlight=False,
         soft_wrap=True,
     )
-    return export_strain(strain, folder)
+    return export_strain(strain, folder, files=files)
 
 
-def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None, draw: bool) -> list[Path]:
+def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
     """Find the domains, say how the voids compare with the mean probability, and write them."""
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
     from bravaismap.domains.void_area import last_void_share
@@ -163,7 +195,7 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
 
     domains = find_domains(result, movie=images)
     frames = set(domains["frame"].values.tolist())
-    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
     voids = last_void_share(result, domains) if images is None else None
     if voids is not None:
         out.print(
@@ -175,19 +207,30 @@ def _export_domains(result: PhaseMap, folder: Path, images: xr.DataArray | None,
     return export_domains(domains, folder, maps=maps, images=images)
 
 
-def _export_areas(result: PhaseMap, folder: Path, images: xr.DataArray) -> list[Path]:
-    """Ask every pixel, print the areas of the first and the last frame beside the mean probabilities, and write all."""
+def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None, files: FigureFiles) -> list[Path]:
+    """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.result.phase_map import area_table
 
-    with progress("pixels", len(images), "frames") as advance:
+    with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
-    return export_pixels(pixels, folder, result, images)
+    return export_pixels(pixels, folder, result, images, files=files)
 
 
-def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Path], list[Path]]]:
+def _export_sites(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:
+    """Find the sites, print how many are vacant in the first and the last frame and what happened, and write all."""
+    from bravaismap.export.sites import export_sites
+    from bravaismap.phases.sites import find_sites, site_table
+
+    with progress("sites", len(images), "frames") as advance:
+        sites = find_sites(result, images, progress=advance)
+    out.print(site_table(sites), highlight=False)
+    return export_sites(sites, folder, images, files=files)
+
+
+def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:
     """Return the functions that write the formats of other programs that were asked for."""
     from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff
 

@@ -20,9 +20,10 @@ from bravaismap.cli.options import (
     QuietOption,
     SeedOption,
 )
-from bravaismap.cli.reading import Reading
+from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, out, print_json
+from bravaismap.cli.terminal import note, out, print_json, print_table
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def fit(
     crop: CropOption = None,
     bin: BinOption = 1,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="beside the result")
+        Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases")
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -80,6 +81,7 @@ def fit(
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
     from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
+    from bravaismap.kinetics.doubt import growth_doubts
     from bravaismap.kinetics.growth import best_law, compare_laws, fit_growth
     from bravaismap.kinetics.laws import LAWS, growth_law
     from bravaismap.result.open import open_result
@@ -89,6 +91,8 @@ def fit(
     if threshold is not None and movie is None:
         raise InputError(f"--threshold {threshold:g} was given without --movie, whose intensity it is of")
     phases = open_result(result)
+    if phases.sizes["time"] == 1:
+        raise InputError(f"{result} is of a single image; growth needs a movie")
     calibrated = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
     area = frame_area(phases.attrs, pixel_size) if calibrated or beam_current is not None or voids is not None else None
     rate = _rate(dose_rate, beam_current, area)
@@ -104,12 +108,15 @@ def fit(
     physical = None if area is None else physical_growth(growth, area, voids)
     read = Reading(dataset, channel, frames, crop, bin)
     curves = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, curve.fraction)}
-    folder = output or result.resolve().parent
+    folder = destination(result, output)
     written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    doubts = growth_doubts(growth, physical, laws)
     if json:
-        print_json(growth_answer(growth, physical, laws, written))
+        print_json(growth_answer(growth, physical, laws, written) | {"doubt": doubts})
         return
     _print_growth(growth, physical, laws)
+    for doubt in doubts:
+        out.print(f"doubt: {doubt}", highlight=False, markup=False, soft_wrap=True)
     for path in written:
         note(f"wrote {path}")
 
@@ -132,6 +139,7 @@ def beam(
         typer.Option("--dose-rate", help="In e⁻/(Å² s): displacements per atom and second.", show_default=False),
     ] = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Say what the beam can do: largest energy transfer, knock-on threshold, cross-section, displacements per atom."""
     from rich.table import Table
@@ -156,7 +164,7 @@ def beam(
         cells[0] += "" if bool(case["confirmed"]) else " ?"
         dpa = [f"{float(displacements_per_atom(area, value)):.3g}" for value in (dose, dose_rate) if value is not None]
         table.add_row(str(case["element"].values), str(case["compound"].values), *cells, f"{area:.3g}", *dpa)
-    out.print(table)
+    print_table(table)
     for source in dict.fromkeys(str(source) for source in displacements["source"].values if source != "given"):
         cases = displacements.isel(case=(displacements["source"] == source).values)
         names = ", ".join(dict.fromkeys(str(name) for name in cases["compound"].values))
@@ -212,7 +220,8 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     from rich.table import Table
 
     card = growth.attrs
-    out.print(f"{card['formula']}, t in {card['time_unit']}, {card['frames_fitted']} frames", highlight=False)
+    frames = counted(card["frames_fitted"], "frame")
+    out.print(f"{card['formula']}, t in {card['time_unit']}, {frames}", highlight=False)
     table = Table("", "value", "68 %", "95 %", "unit")
     rows = [growth.sel(parameter=n) for n in growth["parameter"].values]
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]
@@ -222,7 +231,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
         unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
         table.add_row(name.replace("_", " "), f"{float(row['value']):.4g}", *ends, "" if unit == "1" else unit)
-    out.print(table)
+    print_table(table)
     names = [str(name) for name in growth["parameter"].values]
     pairs = [
         f"{a}, {b} {float(growth['correlation'][i, j]):.3f}"
@@ -242,6 +251,6 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
         if refused:
             cells = [f"{refused.partition(' ')[0]} not determined", ""]
         choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
-    out.print(choice)
+    print_table(choice)
     if physical is None:
         out.print("areas in nm² need the pixel size: give it in nm with --pixel-size", highlight=False)

@@ -20,12 +20,15 @@ from bravaismap.cli.options import (
     ModelOption,
     NanOption,
     PixelOption,
+    PixelsOption,
+    QuietOption,
     SamplesOption,
     SeedOption,
     WindowOption,
 )
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import err, out
+from bravaismap.cli.terminal import err, note, opening, out
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ def watch(
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
+    pixels: PixelsOption = DEFAULTS.pixels,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
@@ -77,6 +81,7 @@ def watch(
         float | None,
         typer.Option("--until-idle", help="Stop after so many seconds without a new frame.", show_default="never"),
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Classify frames as they appear; stop with Ctrl-C, and the same command goes on where it stopped."""
     if (folder is None) == (follow is None):
@@ -101,16 +106,16 @@ def watch(
         source = StackSource(follow, dataset, settle, pixel_size=pixel_size, crop=crop, bin=bin)
     name = (folder or follow or Path()).resolve().stem
     target = output or Path(f"{name}-live") / f"{name}.zarr"
-    out.print(f"watching {source}; result: {target}", highlight=False, soft_wrap=True)
+    note(f"watching {source}; result: {target}")
     frames = watch_frames(
-        source, target, alarms=rules, until_idle=until_idle, frame_time=frame_time, window=window, step=step,
-        model=classifier, samples=samples, seed=seed, nan=nan.value,
+        source, target, alarms=rules, until_idle=until_idle, frame_time=frame_time, tell=opening, window=window,
+        step=step, model=classifier, samples=samples, seed=seed, nan=nan.value, pixels=pixels,
     )  # fmt: skip
     count = 0
     for frame in frames:
         count += 1
         _print(frame)
-    out.print(f"{count} frames classified; next: bravaismap export {target}", highlight=False, soft_wrap=True)
+    note(f"{counted(count, 'frame')} classified; next: bravaismap export {target}")
 
 
 def _print(frame: Frame) -> None:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bravaismap.classify.settings import DEFAULTS
+from bravaismap.cli.answers import motif_answer
 from bravaismap.cli.options import (
     BinOption,
     ChannelOption,
     CropOption,
     DatasetOption,
     DistortionOption,
+    JsonOption,
     PixelOption,
+    QuietOption,
 )
 from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out
+from bravaismap.cli.terminal import note, out, print_json, print_table
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 from bravaismap.motif.settings import SYSTEMATIC
 
@@ -50,24 +54,31 @@ def motif(
         Path | None,
         typer.Option("-o", "--output", help="Also write the structure (.cif), arrays (.npz) and a figure here."),
     ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Average the cell of a crystal: plane group with probabilities, atomic columns, structure factors."""
     from bravaismap.motif.motif import motif as motif_of
 
     movie = Reading(dataset, channel, None, crop, bin, pixel_size)(image, timed=False)
     if not -len(movie) <= frame < len(movie):
-        raise InputError(f"--frame {frame} was given for {image}, which has {len(movie)} frames")
+        raise InputError(f"--frame {frame} was given for {image}, which has {counted(len(movie), 'frame')}")
     index = frame % len(movie)
     try:
         result = motif_of(movie[index : index + 1], distortion=distortion, systematic=systematic)
     except InputError as error:
         raise InputError(f"{image}: {error}") from error
-    _print(result)
+    written: list[Path] = []
     if output is not None:
         from bravaismap.export.motif import export_motif
 
-        for path in export_motif(result, output, Path(image).stem):
-            out.print(f"wrote {path}", highlight=False)
+        written = export_motif(result, output, Path(image).stem)
+    if json:
+        print_json(motif_answer(result, written))
+        return
+    _print(result)
+    for path in written:
+        note(f"wrote {path}")
 
 
 def _print(result: xr.Dataset) -> None:
@@ -107,4 +118,4 @@ def _print(result: xr.Dataset) -> None:
             number_text(float(column[key]), float(column[f"{key}_std"])) for key in ("x", "y", "height", "width")
         ]
         table.add_row(str(int(column["site"]) + 1), str(column["wyckoff"].item()), *numbers)
-    out.print(table)
+    print_table(table)

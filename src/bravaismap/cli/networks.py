@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bravaismap.cli.options import OverwriteOption, SeedOption, SimulationKind
+from bravaismap.cli.options import OverwriteOption, QuietOption, SeedOption, SimulationKind
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out, progress, stages
+from bravaismap.cli.terminal import note, out, progress, stages
 
 __all__ = ["models", "simulate", "train"]
 
@@ -31,6 +31,7 @@ def simulate(
     ] = None,
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Simulate labelled windows, or the movie of a film that decomposes, with the truth stored beside it."""
     from bravaismap.simulate.writing import write_film, write_windows
@@ -45,7 +46,7 @@ def simulate(
 
             windows = simulate_windows(number, recipes or kind.value, seed=seed, size=size, progress=advance)
             write_windows(windows, output, overwrite=overwrite)
-    out.print(f"wrote {output}", highlight=False)
+    note(f"wrote {output}")
 
 
 @app.command()
@@ -69,6 +70,7 @@ def train(
         str | None,
         typer.Option(help="cpu or cuda.", show_default="the GPU when there is one"),
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a network on simulated windows; the same command continues an interrupted training."""
     from dataclasses import replace
@@ -88,10 +90,10 @@ def train(
         card = train_network(
             plan, output, name=called, seed=seed, device=device, command=command, progress=advance
         )  # fmt: skip
-    out.print(f"wrote {output / called}.safetensors and .json", highlight=False)
+    note(f"wrote {output / called}.safetensors and .json")
     accuracy = card.accuracy["validation"]
     out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
-    out.print(f"next: bravaismap map MOVIE --model {output / called}.safetensors", highlight=False)
+    note(f"next: bravaismap map MOVIE --model {output / called}.safetensors")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from bravaismap.cli.terminal import be_quiet
 
 __all__ = [
     "DEFAULT_NAN",
+    "DISTORTION_HELP",
     "BinOption",
     "ChannelOption",
     "CropOption",
@@ -35,6 +37,7 @@ __all__ = [
     "StepOption",
     "WindowOption",
     "WorkersOption",
+    "fraction_of",
 ]
 
 
@@ -75,14 +78,44 @@ def _hushed(asked: bool) -> bool:
     return asked
 
 
+def fraction_of(text: str | float) -> float:
+    """Return a fraction that was given as such, 0.02, or in percent, 2%."""
+    if not isinstance(text, str):
+        return float(text)
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if rest or not math.isfinite(value):
+        raise typer.BadParameter(f"{text!r} was given; expected such as 2% or 0.02")
+    return value / 100 if percent else value
+
+
+#: What the distortion is, for a microscopist.
+DISTORTION_HELP = (
+    "Scan distortion: by how much your microscope stretches and shears an image, by drift, creep or calibration, as "
+    "2% or 0.02. A cell this close to a more symmetric one counts as that."
+)
+
 ModelOption = Annotated[str, typer.Option("--model", help="Model by name (see `models`) or a .safetensors file.")]
 SamplesOption = Annotated[
     int | None,
-    typer.Option("--samples", help="Draws, or passes of Monte-Carlo dropout; 0 for none.", show_default=False),
+    typer.Option(
+        "--samples",
+        help="Draws of repeated measurements, or passes of Monte-Carlo dropout; 0 for none.",
+        show_default="an image 5000, fewer for many; a window 60, of a network 30",
+    ),
 ]
 DistortionOption = Annotated[
     float,
-    typer.Option("--distortion", help="Distortion of the scan: σ of each component of its linear map (0.02 is 2 %)."),
+    typer.Option(
+        "--distortion",
+        help=DISTORTION_HELP,
+        parser=fraction_of,
+        metavar="PERCENT",
+        show_default=f"{100 * DEFAULTS.distortion:g}%",
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Where to compute: cpu, cuda (a GPU), or auto for a GPU if there is one.")
@@ -108,13 +141,17 @@ WindowOption = Annotated[
     str,
     typer.Option("--window", metavar="auto|N", help="Side of a window in px; auto: ten cells of the lattice."),
 ]
+PixelsOption = Annotated[
+    bool,
+    typer.Option("--pixels/--no-pixels", help="Also the phase of every pixel and the area of each class."),
+]
 StepOption = Annotated[
     int | None,
     typer.Option("--step", help="Distance between windows in px.", show_default="an eighth of the window"),
 ]
 FramesOption = Annotated[
     str | None,
-    typer.Option("--frames", help="Frames first:end or first:end:step, such as 10:50:2; from 0.", show_default="all"),
+    typer.Option("--frames", help="Frames from:to or from:to:step, as in 10:50:2; the first is 0.", show_default="all"),
 ]
 CropOption = Annotated[
     str | None,

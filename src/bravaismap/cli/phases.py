@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ from bravaismap.cli.options import (
     NanOption,
     OverwriteOption,
     PixelOption,
+    PixelsOption,
     QuietOption,
     SamplesOption,
     SchedulerOption,
@@ -36,7 +38,7 @@ from bravaismap.cli.options import (
     WindowOption,
     WorkersOption,
 )
-from bravaismap.cli.reading import Reading, default_output
+from bravaismap.cli.reading import Reading, default_output, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, opening, out, print_classification, print_json, progress
 from bravaismap.errors import InputError
@@ -44,6 +46,7 @@ from bravaismap.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bravaismap.files import Destination
     from bravaismap.movie import NanPolicy
     from bravaismap.result.phase_map import PhaseMap
 
@@ -83,15 +86,20 @@ def classify(
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
     read = Reading(dataset, channel, frames, crop, bin, pixel_size)
-    for source in images:
-        movie = read(source, timed=False)
-        with _naming(source):
-            result = classify_images(
-                movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value, nan=nan.value
-            )
-        name = Path(source).name
-        several = result.sizes["image"] > 1
-        rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    count = sum(read.count(source) for source in images)
+    with _naming(images[0]):
+        samples = Settings(samples=samples).image_samples(classifier.record, count)
+    with progress("classify", count, "images") as advance:
+        for source in images:
+            movie = read(source, timed=False)
+            with _naming(source):
+                result = classify_images(
+                    movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value,
+                    nan=nan.value, progress=partial(_advance_by, advance, len(rows)),
+                )  # fmt: skip
+            name = Path(source).name
+            several = result.sizes["image"] > 1
+            rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
     if csv is not None:
         from bravaismap.export.tables import export_classification
 
@@ -102,6 +110,10 @@ def classify(
         print_classification(rows)
     if csv is not None:
         note(f"wrote {csv}")
+
+
+def _advance_by(advance: Callable[[int], object], before: int, done: int, _: int) -> None:
+    advance(before + done)
 
 
 @app.command(name="map")
@@ -118,6 +130,7 @@ def map_movie(
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
+    pixels: PixelsOption = DEFAULTS.pixels,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
@@ -147,35 +160,36 @@ def map_movie(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Map the phases of a movie: a zarr result, and beside it fractions.csv and figures."""
+    """Map the phases of a movie: a zarr result, and tables and figures named after it."""
     from bravaismap.classify.models import chosen_model
-    from bravaismap.phases.first_look import settled
+    from bravaismap.phases.first_look import settled, window_line
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
     with _naming(movie):
-        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value)
+        settings = Settings(window, step, model, distortion, device, samples, seed, nan.value, pixels)
     settings = replace(settings, model=chosen_model(settings))
     images = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)(movie)
     target = output or default_output(movie)
+    place = destination(target)
     written: list[Path] = []
     with _naming(movie):
         if align:
-            images, written = _at_rest(images, target.parent, max_shift, nan.value)
+            images, written = _at_rest(images, place, max_shift, nan.value)
         settings = settled(settings, images)
         if settings.window_reason:
-            opening(f"window {settings.window} px, step {settings.step}: {settings.window_reason}")
+            opening(window_line(settings))
         result = _map(images, target, settings, overwrite=overwrite, scheduler=scheduler, workers=workers)
-    written += _write_tables_and_figures(result, target.parent, images)
+    written += _write_tables_and_figures(result, place, images)
     if unmix is not None:
         with _naming(movie):
-            written += _unmix(images, unmix, target.parent, settings)
+            written += _unmix(images, unmix, place, settings)
     if json:
         print_json(map_answer(result, target, written))
         return
     out.print(_table_of(result), highlight=False)
-    note(f"\nwrote {target} and, beside it, {', '.join(sorted(path.name for path in written))}")
-    note(f"next: bravaismap export {target} --video")
+    note(f"\nwrote {target} and, in {place.folder}, {', '.join(sorted(path.name for path in written))}")
+    note(f"next: bravaismap export {target} {'--report' if len(images) == 1 else '--video'}")
 
 
 @app.command()
@@ -184,6 +198,7 @@ def demo(
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 30,
     size: Annotated[int, typer.Option(help="Side of a frame in px.")] = 512,
     seed: SeedOption = DEFAULTS.seed,
+    quiet: QuietOption = False,
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
     from bravaismap.export.figures import export_pixels
@@ -197,28 +212,28 @@ def demo(
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
+    place = destination(output / "film.zarr")
     with progress("simulate", frames, "frames") as advance:
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
     movie = read(film, dataset="image")
     result = _map(movie, output / "film.zarr", settled(Settings(seed=seed), movie), overwrite=True)
-    written = _write_tables_and_figures(result, output, movie, truth["void_fraction"])
+    written = _write_tables_and_figures(result, place, movie, truth["void_fraction"])
     with progress("video", frames, "frames") as advance:
-        written += export_video(result, output / "probabilities.mp4", images=movie, progress=advance)
+        written += export_video(result, place / "probabilities.mp4", images=movie, progress=advance)
     out.print(_table_of(result), highlight=False)
     ends = sorted({0, frames - 1})
     with progress("pixels", len(ends), "frames") as advance:
         pixels = pixel_map(result, movie, frames=ends, progress=advance)
-    written += export_pixels(pixels, output, result, movie.isel(time=ends))
+    written += export_pixels(pixels, place, result, movie.isel(time=ends))
     out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
-    out.print(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}", highlight=False)
-    out.print(
-        f"next: look at {output / 'fractions.png'}, {output / f'pixels_{frames - 1:04d}.png'} and "
-        f"{output / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE",
-        highlight=False,
-        soft_wrap=True,
+    names = ", ".join(sorted(path.name for path in written))
+    note(f"wrote film.h5 and film.zarr to {output} and, to {place.folder}, {names}")
+    note(
+        f"next: look at {place / 'fractions.png'}, {place / f'pixels_{frames - 1:04d}.png'} and "
+        f"{place / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE"
     )
 
 
@@ -236,14 +251,22 @@ def _map(
     from bravaismap.phases.map import map_movie
 
     per_frame = grid_of(settings, frames).count
+    steps: list[int] = []
     with progress("map", len(frames) * per_frame, "windows") as advance:
-        return map_movie(
-            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers,
-            progress=lambda done, _: advance(done * per_frame),
-        )  # fmt: skip
+
+        def count(done: int, _: int) -> None:
+            steps.append(done)
+            advance(done * per_frame)
+
+        result = map_movie(
+            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers, progress=count
+        )
+    if steps == [len(frames)]:
+        opening(f"{target} is complete and was made so: its tables and figures are made again; --overwrite maps anew")
+    return result
 
 
-def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settings) -> list[Path]:
+def _unmix(frames: xr.DataArray, components: int, folder: Destination, settings: Settings) -> list[Path]:
     """Unmix with a progress bar, and write the components."""
     from bravaismap.export.figures import export_unmixing
     from bravaismap.phases.first_look import grid_of
@@ -259,7 +282,7 @@ def _unmix(frames: xr.DataArray, components: int, folder: Path, settings: Settin
 
 
 def _at_rest(
-    movie: xr.DataArray, folder: Path, max_shift: float | None, nan: NanPolicy
+    movie: xr.DataArray, folder: Destination, max_shift: float | None, nan: NanPolicy
 ) -> tuple[xr.DataArray, list[Path]]:
     """Register and align a movie; write and print how the specimen drifts."""
     from bravaismap.drift.alignment import align, drift_summary, register
@@ -275,13 +298,13 @@ def _at_rest(
     note(
         f"drift: up to {drift.largest:.1f} px from the first frame (σ of the last {drift.last_std:.2g} px); "
         f"{height} × {width} px are common to all frames"
-        + (f"; {doubtful} frames may be off by a lattice vector, see drift.csv" if doubtful else "")
+        + (f"; {doubtful} frames may be off by a lattice vector, see {folder / 'drift.csv'}" if doubtful else "")
     )
     return moved, written
 
 
 def _write_tables_and_figures(
-    result: PhaseMap, folder: Path, movie: xr.DataArray, void: xr.DataArray | None = None
+    result: PhaseMap, folder: Destination, movie: xr.DataArray, void: xr.DataArray | None = None
 ) -> list[Path]:
     from bravaismap.export.figures import export_figures
     from bravaismap.export.tables import export_csv

@@ -1,4 +1,4 @@
-"""How a command reads an image or movie, says in one line what was read, and names the result after it."""
+"""How a command reads an image or movie, says in one line what was read, and names results and their files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from bravaismap.cli.terminal import opening
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Reading", "default_output"]
+    from bravaismap.files import Destination
+
+__all__ = ["Reading", "default_output", "destination"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Reading:
             warn(doubt)
         return movie
 
+    def count(self, source: str) -> int:
+        """Return how many frames of a source there are to read."""
+        from bravaismap.read.reading import frame_count
+
+        return frame_count(source, dataset=self.dataset, channel=self.channel, frames=self.frames)
+
 
 def default_output(movie: str) -> Path:
     """Return where the result of a movie goes: NAME-phases/NAME.zarr, or with the ending or a number in its name.
@@ -69,6 +77,21 @@ def default_output(movie: str) -> Path:
     names = chain([name], [f"{name}_{ending}"] if ending else [], (f"{name}-{number}" for number in count(2)))
     targets = (Path(f"{one}-phases") / f"{one}.zarr" for one in names)
     return next(target for target in targets if _is_free_for(target, movie))
+
+
+def destination(result: Path, folder: Path | None = None) -> Destination:
+    """Return where tables and figures of a result go, and how their names begin: with that of the result.
+
+    Without a folder, those of NAME.zarr go to NAME-phases beside it; or to the folder in which it lies, where that is
+    named after it already, as NAME-phases of a map and NAME-live of a live run are.
+    """
+    from bravaismap.files import Destination
+
+    place = result.expanduser().resolve()
+    if folder is None:
+        own = place.parent.name.startswith(f"{place.stem}-")
+        folder = result.parent if own else result.parent / f"{place.stem}-phases"
+    return Destination(folder, place.stem)
 
 
 def _is_free_for(target: Path, movie: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL
+from bravaismap.cli.options import QuietOption
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out, stages
+from bravaismap.cli.terminal import note, out, stages
 
 __all__ = ["reproduce"]
 
@@ -29,6 +30,7 @@ def reproduce(
     train: Annotated[
         bool, typer.Option("--train", help="Train the paper's network first, instead of taking the shipped one.")
     ] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make every figure and number of the paper, and a report that sets them beside it; continues where it stopped."""
     from bravaismap.reproduce import FULL, QUICK
@@ -49,8 +51,8 @@ def reproduce(
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         out.print(line.rstrip(), highlight=False)
     more = ", ".join(["report.html", "results.json", "figures", *results["videos"]])
-    out.print(f"\nwrote {output}: {more}{' (a quick run)' if quick else ''}", highlight=False)
-    out.print(f"next: open {output / 'report.html'} in a browser", highlight=False)
+    note(f"\nwrote {output}: {more}{' (a quick run)' if quick else ''}")
+    note(f"next: open {output / 'report.html'} in a browser")
 
 
 def _mark(verdict: str) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
-from bravaismap.cli.options import DeviceOption, DistortionOption, SamplesOption, SeedOption
+from bravaismap.cli.options import DeviceOption, DistortionOption, QuietOption, SamplesOption, SeedOption
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import out, progress
+from bravaismap.cli.terminal import note, out, progress
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ def evaluate(
         Path | None, typer.Option("--figures", help="Folder for a reliability diagram of each data set.")
     ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write all figures to this table.")] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Measure models on labelled windows: accuracy, confusion, calibration, their cells, and how they differ."""
     from bravaismap.classify.models import load_model
     from bravaismap.evaluate.answers import answer
     from bravaismap.evaluate.comparison import compare, comparison_table, full_report
     from bravaismap.evaluate.labelled import read_labelled
+    from bravaismap.evaluate.visible import visible_lattices
 
     chosen = model or [DEFAULT_MODEL]
     classifiers = [load_model(name, distortion, device) for name in chosen]
@@ -61,7 +63,7 @@ def evaluate(
             with progress(f"{name} on {path.name}", len(labelled.labels), "windows") as advance:
                 model_answers = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
             answers.append(replace(model_answers, model=name))
-        compared = compare(answers, seed=seed)
+        compared = compare(answers, seed=seed, visible=visible_lattices(labelled))
         for scored in compared:
             at = "" if scored.distortion is None else f" at a distortion of {100 * scored.distortion:g} %"
             out.print(full_report(scored, f"{scored.model} on {path.name}{at}"), highlight=False, markup=False)
@@ -76,7 +78,7 @@ def evaluate(
 
         written.append(export_scores(rows, csv))
     for file in written:
-        out.print(f"wrote {file}", highlight=False)
+        note(f"wrote {file}")
 
 
 def _different(names: Sequence[str], longer: Sequence[str]) -> list[str]:

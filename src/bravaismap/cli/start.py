@@ -18,12 +18,13 @@ app = typer.Typer(
     name="bravaismap",
     help="Bravais-lattice phase maps with uncertainty from atom-resolved STM and STEM images and movies.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _debug = False
+_command: str | None = None
 _INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C; Typer exits with it
+_CONTINUED = frozenset({"map", "watch", "train", "reproduce"})  # what an interrupted command has done is kept
 
 
 @app.callback(invoke_without_command=True)
@@ -32,8 +33,8 @@ def _global(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    global _debug
-    _debug = debug
+    global _debug, _command
+    _debug, _command = debug, context.invoked_subcommand
     be_quiet(False)
     if show_version:
         from importlib.metadata import version
@@ -54,10 +55,10 @@ def main() -> None:
         _fail(str(error), error)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            _fail("interrupted; the same command continues where it stopped", end, code=_INTERRUPTED)
+            _fail(_interruption(), end, code=_INTERRUPTED)
         raise
     except KeyboardInterrupt as error:
-        _fail("interrupted; the same command continues where it stopped", error, code=_INTERRUPTED)
+        _fail(_interruption(), error, code=_INTERRUPTED)
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
         _fail(f"{error.filename or 'input or output'}: {what}", error)
@@ -65,6 +66,13 @@ def main() -> None:
         _fail("out of memory; map fewer or smaller frames at once", error)
     except Exception as error:  # a fault of ours: say so in one line, with the way to see more
         _fail(f"unexpected {type(error).__name__}: {error}; run `bravaismap --debug …` to see where", error, code=1)
+
+
+def _interruption() -> str:
+    """Return what to say of a command that was stopped by Ctrl-C."""
+    if _command in _CONTINUED:
+        return "interrupted; the same command continues where it stopped"
+    return "interrupted; every file written so far is whole, the same command writes them all"
 
 
 def _fail(message: str, error: BaseException, code: int = 2) -> None:

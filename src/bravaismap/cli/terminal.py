@@ -15,6 +15,8 @@ from rich.console import Console
 from bravaismap.errors import BravaismapWarning
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from bravaismap.result.phase_map import PhaseMap
 
 __all__ = [
@@ -25,12 +27,14 @@ __all__ = [
     "out",
     "print_classification",
     "print_json",
+    "print_table",
     "progress",
     "show_warning",
     "stages",
     "write_unicode",
 ]
 
+_UNLIMITED = 10_000  # columns: where nobody watches, a line is never too long
 _quiet = False
 _held: list[str] = []  # what was read, until there is an answer
 
@@ -84,6 +88,11 @@ def note(text: str) -> None:
         out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_table(table: Table) -> None:
+    """Print a table: as wide as it is into a file or a pipe, as wide as the terminal on one."""
+    (out if out.is_terminal else _Answers(width=_UNLIMITED)).print(table)
+
+
 def print_json(answer: dict[str, Any]) -> None:
     """Print an answer as one JSON object; a number that is none is null."""
     out.file.write(json.dumps(_plain(answer), ensure_ascii=False, allow_nan=False) + "\n")
@@ -129,10 +138,9 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
             cells[-1] = [""] * len(names)
         labels.append(NOT_MEASURED if label == UNMAPPED else names[label])
         table.add_row(name, labels[-1], *cells[-1])
-    wide = _Answers(width=None if out.is_terminal else 200)
-    narrow = Console(width=1000).measure(table).maximum > wide.width
+    narrow = out.is_terminal and Console(width=_UNLIMITED).measure(table).maximum > out.width
     if not narrow:
-        wide.print(table)
+        print_table(table)
     for (name, result, i), label_name, shares in zip(rows, labels, cells, strict=True):
         lines = []
         if narrow and label_name != NOT_MEASURED:

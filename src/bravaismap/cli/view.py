@@ -10,6 +10,7 @@ import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import (
+    DISTORTION_HELP,
     BinOption,
     ChannelOption,
     CropOption,
@@ -18,10 +19,12 @@ from bravaismap.cli.options import (
     FrameTimeOption,
     Nan,
     PixelOption,
+    QuietOption,
+    fraction_of,
 )
 from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import err, out
+from bravaismap.cli.terminal import err, note, out
 
 __all__ = ["view"]
 
@@ -56,7 +59,13 @@ def view(
     ] = None,
     distortion: Annotated[
         float | None,
-        typer.Option("--distortion", help="Of a movie: distortion of the scan.", show_default=str(DEFAULTS.distortion)),
+        typer.Option(
+            "--distortion",
+            help=f"Of a movie. {DISTORTION_HELP}",
+            parser=fraction_of,
+            metavar="PERCENT",
+            show_default=f"{100 * DEFAULTS.distortion:g}%",
+        ),
     ] = None,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
@@ -68,6 +77,7 @@ def view(
     nan: Annotated[
         Nan | None, typer.Option("--nan", help="Of a movie: what to do with NaN pixels.", show_default=DEFAULTS.nan)
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Look at a result, finished or not, or at a movie while it is mapped, in the browser."""
     from bravaismap.viewer import need_panel
@@ -89,7 +99,7 @@ def view(
         out.print(f"{source} is at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
 
     ended = serve(shown, address=address, port=port, browser=browser, ready=ready)
-    out.print("stopped", highlight=False)
+    note("stopped")
     if not ended:  # a frame is still being mapped, for nobody: nothing is lost
         out.file.flush()
         os._exit(0)

@@ -7,15 +7,68 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
 
+from bravaismap.errors import InputError
 from bravaismap.export.tables import area_rows, domain_rows, strain_rows
-from bravaismap.files import made_folder, replacing, save_figure, write_table
+from bravaismap.files import FIGURE_DPI, made_folder, replacing, save_figure, write_table
+from bravaismap.show.style import PAGE, Style
 
-__all__ = ["export_domains", "export_figures", "export_pixels", "export_strain", "export_unmixing"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FigureFiles",
+    "export_domains",
+    "export_figures",
+    "export_pixels",
+    "export_strain",
+    "export_unmixing",
+]
+
+#: Endings of the figures that can be written: pixels, and two formats of lines and text.
+ENDINGS: Final = (".png", ".pdf", ".svg")
+#: Most dots per inch that journals ask for, of line art.
+_LARGEST_DPI: Final = 1200
+
+
+@dataclass(frozen=True)
+class FigureFiles:
+    """How figures are drawn and in which formats they are written.
+
+    Attributes
+    ----------
+    style : Style
+        See :func:`~bravaismap.show.style.style_named`.
+    endings : tuple of str
+        ``".png"``, ``".pdf"``, ``".svg"``: each figure is written once for each.
+    dpi : int
+        Dots per inch of PNG, and of the maps and images inside PDF and SVG.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, or dpi is not from 30 to 1200.
+    """
+
+    style: Style = PAGE
+    endings: tuple[str, ...] = (".png",)
+    dpi: int = FIGURE_DPI
+
+    def __post_init__(self) -> None:
+        others = [ending for ending in self.endings if ending not in ENDINGS]
+        if others or not self.endings:
+            raise InputError(f"the format {', '.join(others) or 'none'} was given; expected some of png, pdf, svg")
+        if not 30 <= self.dpi <= _LARGEST_DPI:
+            raise InputError(f"{self.dpi} dpi was given; expected 30 to {_LARGEST_DPI}")
+
+    def save(self, figure: Figure, stem: Path) -> list[Path]:
+        """Write a figure in each format and return the paths."""
+        return save_figure(figure, stem, self.endings, self.dpi)
 
 
 def export_figures(
@@ -24,7 +77,7 @@ def export_figures(
     images: Any = None,
     times: Sequence[int] | None = None,
     *,
-    svg: bool = False,
+    files: FigureFiles = FigureFiles(),
     void: xr.DataArray | None = None,
 ) -> list[Path]:
     """Write the figures of a result: fractions, and of selected frames labels, probabilities and uncertainty.
@@ -36,19 +89,19 @@ def export_figures(
     folder : str or path
         Created if it does not exist; figures of the same name in it are replaced.
     images : movie (time, y, x), optional
-        Drawn beside the label maps.
+        Drawn beside the label maps and under them.
     times : sequence of int, optional
         Numbers of the frames; the first, middle and last one mapped so far when not given.
-    svg : bool
-        Write every figure as SVG too.
+    files : FigureFiles
+        Style, formats and resolution.
     void : DataArray (time), optional
         True void fraction of a simulated film, drawn beside the curves.
 
     Returns
     -------
     list of Path
-        ``fractions.png``, and ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of
-        a model that measures cells ``cells_0012.png`` and ``shapes_0012.png`` too.
+        ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of a model that measures
+        cells ``cells_0012.png`` and ``shapes_0012.png`` too; and, of more than one frame, ``fractions.png``.
 
     Raises
     ------
@@ -63,19 +116,26 @@ def export_figures(
 
     indices = drawn_frames(result, times)
     folder = made_folder(folder)
-    endings = (".png", ".svg") if svg else (".png",)
-    written = []
+    style, written = files.style, []
     for index in indices:
-        written += save_figure(plot_labels(result, index, images), folder / f"labels_{index:04d}", endings)
-        written += save_figure(plot_probabilities(result, index), folder / f"probability_{index:04d}", endings)
-        written += save_figure(plot_uncertainty(result, index), folder / f"uncertainty_{index:04d}", endings)
+        written += files.save(plot_labels(result, index, images, style=style), folder / f"labels_{index:04d}")
+        written += files.save(plot_probabilities(result, index, style=style), folder / f"probability_{index:04d}")
+        written += files.save(plot_uncertainty(result, index, style=style), folder / f"uncertainty_{index:04d}")
         if holds_cells(result):
-            written += save_figure(plot_cells(result, index), folder / f"cells_{index:04d}", endings)
-            written += save_figure(plot_shapes(result, index), folder / f"shapes_{index:04d}", endings)
-    return [*written, *save_figure(plot_fractions(result, void), folder / "fractions", endings)]
+            written += files.save(plot_cells(result, index, style=style), folder / f"cells_{index:04d}")
+            written += files.save(plot_shapes(result, index, style=style), folder / f"shapes_{index:04d}")
+    if result.sizes["time"] > 1:
+        written += files.save(plot_fractions(result, void, style=style), folder / "fractions")
+    return written
 
 
-def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Sequence[int] | None = None) -> list[Path]:
+def export_strain(
+    strain: xr.Dataset,
+    folder: str | os.PathLike[str],
+    times: Sequence[int] | None = None,
+    *,
+    files: FigureFiles = FigureFiles(),
+) -> list[Path]:
     """Write a strain map as a table, and selected frames of it as figures.
 
     Parameters
@@ -86,6 +146,8 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
         Created if it does not exist; files of the same name in it are replaced.
     times : sequence of int, optional
         Numbers of the frames to draw; the first, middle and last one mapped so far when not given.
+    files : FigureFiles
+        Style, formats and resolution.
 
     Returns
     -------
@@ -107,7 +169,7 @@ def export_strain(strain: xr.Dataset, folder: str | os.PathLike[str], times: Seq
     folder = made_folder(folder)
     written = []
     for index in indices:
-        written += save_figure(plot_strain(strain, index), folder / f"strain_{index:04d}", (".png",))
+        written += files.save(plot_strain(strain, index, style=files.style), folder / f"strain_{index:04d}")
     return [*written, write_table(folder / "strain.csv", strain_rows(strain))]
 
 
@@ -153,6 +215,8 @@ def export_pixels(
     result: xr.Dataset,
     images: Any = None,
     times: Sequence[int] | None = None,
+    *,
+    files: FigureFiles = FigureFiles(),
 ) -> list[Path]:
     """Write a pixel map as a table of areas, selected frames of it as figures, and the whole as a file.
 
@@ -168,12 +232,15 @@ def export_pixels(
         The frames of the map, drawn beside it and under it.
     times : sequence of int, optional
         Which frames of the map to draw; the first, middle and last one mapped so far when not given.
+    files : FigureFiles
+        Style, formats and resolution.
 
     Returns
     -------
     list of Path
         ``areas.csv``, a line per frame and class with its area fraction, its mean probability and their σ;
-        ``pixels_0012.png`` for frame 12; and ``pixels.nc``.
+        ``pixels_0012.png`` for frame 12, and, where it has several grains, ``grains_0012.png``, which colours them by
+        orientation; and ``pixels.nc``.
 
     Raises
     ------
@@ -184,14 +251,18 @@ def export_pixels(
     """
     from bravaismap.export.exchange import export_pixel_netcdf
     from bravaismap.show.axes import drawn_frames
+    from bravaismap.show.grains import grains_of, plot_grains
     from bravaismap.show.pixels import plot_pixels
 
     indices = drawn_frames(pixels.rename(py="y", px="x", phase="label"), times)
     folder = made_folder(folder)
     written = [write_table(folder / "areas.csv", area_rows(pixels, result))]
     for index in indices:
-        stem = folder / f"pixels_{int(pixels['frame'][index]):04d}"
-        written += save_figure(plot_pixels(pixels, index, images), stem, (".png",))
+        number = int(pixels["frame"][index])
+        written += files.save(plot_pixels(pixels, index, images, style=files.style), folder / f"pixels_{number:04d}")
+        if len(grains_of(pixels, index)) > 1:
+            grains = plot_grains(pixels, index, images, style=files.style)
+            written += files.save(grains, folder / f"grains_{number:04d}")
     return [*written, *export_pixel_netcdf(pixels, folder)]
 
 

@@ -1,6 +1,7 @@
-"""The napari plugin: open a result, map the current layer, a sample. Plain functions that return layer data.
+"""The napari plugin: open a result, map a layer, a sample. Plain functions that return layer data.
 
-A layer datum is ``(data, attributes, type)``, as napari takes it. Only the widget imports napari.
+A layer datum is ``(data, attributes, type)``, as napari takes it. Nothing here imports napari; the widget does
+(:mod:`bravaismap.interop.napari_widget`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION, PAPER_STEP, PAPER_WINDOW
+from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie, pixel_size
@@ -25,7 +26,6 @@ __all__ = [
     "get_reader",
     "layer_movie",
     "map_layer",
-    "map_widget",
     "movie_layer",
     "result_layers",
 ]
@@ -156,10 +156,12 @@ def layer_movie(layer: Any) -> xr.DataArray:
 
 def map_layer(
     layer: Any,
-    window: int = PAPER_WINDOW,
-    step: int = PAPER_STEP,
+    window: int | str = DEFAULTS.window,
+    step: int | None = DEFAULTS.step,
     model: str = DEFAULT_MODEL,
     distortion: float = DEFAULTS.distortion,
+    *,
+    progress: Callable[[int, int], object] | None = None,
 ) -> list[LayerData]:
     """Map the phases of an image layer and return the layers of the result, which lie over it.
 
@@ -167,7 +169,7 @@ def map_layer(
     ----------
     layer : napari.layers.Image
         See :func:`layer_movie`.
-    window, step, model, distortion
+    window, step, model, distortion, progress
         See :func:`bravaismap.map_phases`.
 
     Raises
@@ -178,9 +180,9 @@ def map_layer(
     from bravaismap.phases.map import map_phases
 
     movie = layer_movie(layer)
-    result = map_phases(movie, window=window, step=step, model=model, distortion=distortion)
+    result = map_phases(movie, window=window, step=step, model=model, distortion=distortion, progress=progress)
     scale, start = (np.asarray(values, float) for values in (layer.scale, layer.translate))
-    found = []
+    layers: list[LayerData] = []
     for data, about, kind in result_layers(result):
         pixels = np.array(about["scale"][1:]) / (pixel_size(movie) or 1.0)
         first = np.array(about["translate"][1:]) / (pixel_size(movie) or 1.0)
@@ -191,55 +193,8 @@ def map_layer(
             "units": [str(unit) for unit in layer.units],
             "axis_labels": list(about["axis_labels"][-layer.ndim :]),
         }
-        found.append((data if layer.ndim == 3 else data[0], about | placed, kind))
-    return found
-
-
-def map_widget(napari_viewer: Any) -> Any:
-    """Return the dock widget that maps the layer selected in the viewer, in a thread of its own."""
-    from magicgui import magicgui
-    from magicgui.widgets import Container, Label
-    from napari.layers import Layer
-    from napari.qt.threading import create_worker
-
-    from bravaismap.classify.models import MODELS
-    from bravaismap.windows import SMALLEST_WINDOW
-
-    def show(layers: list[LayerData]) -> None:
-        for layer in layers:
-            napari_viewer.add_layer(Layer.create(*layer))
-
-    def start(
-        window: int = PAPER_WINDOW,
-        step: int = PAPER_STEP,
-        model: str = DEFAULT_MODEL,
-        distortion: float = DEFAULTS.distortion,
-    ) -> None:
-        layer = napari_viewer.layers.selection.active
-        if layer is None:
-            raise InputError("no layer is selected; select an image layer in the list and press the button again")
-        layer_movie(layer)  # what cannot be mapped is said at once
-        options = (layer, window, step, model, distortion)
-        create_worker(map_layer, *options, _connect={"returned": show}, _progress={"desc": f"map {layer.name}"})
-
-    settings = magicgui(
-        start,
-        call_button="Map the selected layer",
-        window={"min": SMALLEST_WINDOW, "max": 8192},
-        step={"min": 1, "max": 8192},
-        model={"choices": list(MODELS)},
-        distortion={"min": 0.0, "max": LARGEST_DISTORTION, "step": 0.005},
-    )
-    settings.name = "settings"
-    shown = Label(name="layer")
-
-    def say_layer() -> None:
-        layer = napari_viewer.layers.selection.active
-        shown.value = "select an image layer" if layer is None else f"layer: {layer.name}"
-
-    napari_viewer.layers.selection.events.active.connect(lambda _: say_layer())
-    say_layer()
-    return Container(widgets=[shown, settings], labels=False)
+        layers.append((data if layer.ndim == 3 else data[0], about | placed, kind))
+    return layers
 
 
 def _opened(path: Any) -> xr.Dataset:

@@ -35,6 +35,7 @@ LEVELS: Final = (0.6827, 0.9545)
 _STEPS: Final = 40  # largest number of Gauss–Newton steps
 _CONVERGED: Final = 1e-7  # relative fall of χ² that the next step promises, below which the method stops
 _WIDENINGS: Final = 24  # steps outward after which an interval counts as open
+_LARGEST_UNIT: Final = 1e100  # unit of a search: a larger standard error leaves the interval open anyway
 _ROOT_STEPS: Final = 40  # largest number of steps of the Illinois method
 _ROOT_TOLERANCE: Final = 1e-4  # of the square root of the profile of χ²
 
@@ -278,7 +279,8 @@ def profile_intervals(problem: Problem, best: Floats, error: Floats) -> Floats:
     goal = np.broadcast_to(roots[None, :, None], shape).ravel()
     side = np.broadcast_to(np.array([-1.0, 1.0]), shape).ravel()
     free = np.arange(size) != profiled[:, None]
-    rows, unit = np.arange(len(profiled)), np.where(np.isfinite(error) & (error > 0), error, 1e-3)[profiled]
+    unit = np.where(np.isfinite(error) & (error > 0), np.minimum(error, _LARGEST_UNIT), 1e-3)[profiled]
+    rows = np.arange(len(profiled))
     values = np.tile(best, (len(profiled), 1))
     if least <= 0:
         return np.full(shape, np.nan)
@@ -310,7 +312,7 @@ def _root(height: BatchFunction, low: Floats, low_height: Floats, high: Floats, 
     """Return where a rising function crosses 0 between `low` and `high`, by the Illinois method over a batch."""
     middle, last = high, np.zeros(len(low))
     for _ in range(_ROOT_STEPS):
-        middle = low + (high - low) * -low_height / np.maximum(high_height - low_height, 1e-300)
+        middle = low + (high - low) * np.clip(-low_height / np.maximum(high_height - low_height, 1e-300), 0, 1)
         middle_height = height(middle)
         if (np.abs(middle_height) < _ROOT_TOLERANCE).all():
             break

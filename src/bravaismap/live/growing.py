@@ -104,8 +104,9 @@ class GrowingStack:
     def _part(self, image: np.ndarray, scale: Scale) -> xr.DataArray:
         """Return the part of a frame that is asked for, in square pixels."""
         frames = image[None] if scale.aspect == 1 else square_pixels(image[None], scale.aspect)
-        part = part_of(frames, scale.size, None, self._crop, self._bin).data
-        return as_movie(part, pixel_size=None if scale.size is None else scale.size * self._bin)[0]
+        part = part_of(frames, scale.size, None, self._crop, self._bin)
+        movie = as_movie(part.data, pixel_size=None if scale.size is None else scale.size * self._bin)
+        return movie.assign_attrs(scale.sources | part.attrs)[0]
 
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         with self.path.open("rb") as file:

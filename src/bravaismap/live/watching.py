@@ -22,8 +22,9 @@ from bravaismap.live.alarms import Alarm, RaisedAlarm
 from bravaismap.live.arrivals import Arrivals, Stamp
 from bravaismap.live.growing import GrowingStack
 from bravaismap.movie import NanPolicy, as_movie
-from bravaismap.phases.first_look import settled
+from bravaismap.phases.first_look import settled, window_line
 from bravaismap.phases.map import map_movie
+from bravaismap.read.description import movie_line
 from bravaismap.read.reading import FORMATS, read
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore
@@ -164,6 +165,7 @@ def watch(
     until_idle: float | None = None,
     frame_time: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[str], object] | None = None,
     window: int | str = DEFAULTS.window,
     step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
@@ -171,6 +173,7 @@ def watch(
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,
+    pixels: bool = DEFAULTS.pixels,
 ) -> Iterator[Frame]:
     """Classify frames as they appear and append them to a result, which an earlier run may have begun.
 
@@ -187,11 +190,13 @@ def watch(
         Time from one frame to the next in s.
     clock : callable
         Returns the time in s, from any origin.
+    tell : callable, optional
+        Called with what was read first, in one line, and with the window and the reason for it if it was chosen.
     window : int or "auto"
         Side of a window in px; ``"auto"`` takes what suits the first frame, or what the result that is continued has.
     step : int, optional
         Distance between windows in px; a quarter of the window when not given.
-    model, distortion, samples, seed, nan
+    model, distortion, samples, seed, nan, pixels
         As for :func:`bravaismap.map_phases`.
 
     Yields
@@ -199,7 +204,8 @@ def watch(
     Frame
     """
     settings = Settings(
-        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan,
+        pixels=pixels,
     )  # fmt: skip
     settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
@@ -221,6 +227,10 @@ def watch(
         frame = as_movie(pixels)
         settings = settled(settings, frame, LIVE_STEPS_ALONG_WINDOW)
         phases = map_movie(frame, settings)
+        if size is None and tell is not None:
+            tell(movie_line(frame.assign_attrs({"source": str(source)} | pixels.attrs)))
+            if settings.window_reason:
+                tell(window_line(settings))
         size = pixels.shape  # from the first frame that can be mapped on
         return phases
 
@@ -247,10 +257,12 @@ def watch(
 
 
 def _continued(settings: Settings, output: Path) -> Settings:
-    """Return settings with the window of the result that they continue, where they leave it open."""
+    """Return settings with the window and the pixels of the result that they continue, where they leave them open."""
+    card = open_result(output).attrs
+    if settings.pixels:
+        settings = replace(settings, pixels="pixel_step" in card, pixel_step=card.get("pixel_step"))
     if settings.window != AUTO:
         return settings
-    card = open_result(output).attrs
     chosen = {name: card[name] for name in ("window", "step", "window_reason") if name in card}
     return replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
 

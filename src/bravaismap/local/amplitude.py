@@ -19,6 +19,8 @@ __all__ = ["LocalFit", "Noise", "amplitude_std", "fit_amplitude", "frame_noise",
 
 #: Bins of brightness, of equal numbers of pixels, in which the variance of the noise is read.
 _BRIGHTNESS_BINS = 24
+#: Pixels that are sorted to find the edges of these bins, about.
+_SORTED = 20_000
 #: Variance at the darkest level over the mean variance, at least.
 _DARKEST = 0.05
 _RINGS = 48
@@ -141,16 +143,18 @@ def frame_noise(residual: Tensor, brightness: Tensor, weight: Tensor, radius: tu
     -------
     Noise
     """
-    there = torch.nonzero(weight.flatten() > 0).squeeze(1)
-    values = brightness.flatten()[there]
-    there = there[torch.argsort(values)]
-    size = max(1, len(there) // _BRIGHTNESS_BINS)
-    there = there[: len(there) // size * size].reshape(-1, size)
-    counts = weight.flatten()[there].double()
-    count = counts.sum(1)
-    level = (counts * brightness.flatten()[there]).sum(1) / count
-    spread = (counts * residual.flatten()[there] ** 2).sum(1) / count
-    floor, slope = _line(level, spread, count)
+    weighed = weight.flatten() > 0
+    counts, values = weight.flatten()[weighed].double(), brightness.flatten()[weighed]
+    spaced = torch.sort(values[:: max(1, len(values) // _SORTED)])[0]
+    edges = spaced[torch.arange(1, _BRIGHTNESS_BINS, device=values.device) * len(spaced) // _BRIGHTNESS_BINS]
+    bins = torch.bucketize(values, edges)
+    squares = residual.flatten()[weighed].double() ** 2
+    sums = [
+        torch.zeros_like(counts[:1]).expand(_BRIGHTNESS_BINS).clone().index_add_(0, bins, term)
+        for term in (counts, counts * values, counts * squares)
+    ]
+    count, level, spread = (total[sums[0] > 0] for total in sums)
+    floor, slope = _line(level / count, spread / count, count)
     return Noise(floor, slope, _correlation(residual, weight, radius))
 
 
@@ -175,8 +179,10 @@ def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float, float]) 
     rows = torch.fft.fftfreq(residual.shape[0], device=residual.device)[:, None]
     columns = torch.fft.rfftfreq(residual.shape[1], device=residual.device)[None]
     distance = torch.hypot(rows, columns)
-    ring = (distance / 0.5 * _RINGS).long().clamp_max(_RINGS)
-    density = torch.stack([power[ring == k].mean() if bool((ring == k).any()) else power.mean() for k in range(_RINGS)])
+    ring = (distance / 0.5 * _RINGS).long().clamp_max(_RINGS).flatten()
+    sums = torch.stack([torch.ones_like(power), power]).flatten(1).double()
+    count, total = torch.zeros_like(sums[:, :1]).expand(2, _RINGS + 1).clone().index_add_(1, ring, sums)[:, :_RINGS]
+    density = torch.where(count > 0, total / count.clamp_min(1.0), power.mean()).to(power.dtype)
     middle = (torch.arange(_RINGS, device=residual.device) + 0.5) * 0.5 / _RINGS
     inside = (middle >= radius[0]) & (middle <= radius[1])
     if not bool(inside.any()):

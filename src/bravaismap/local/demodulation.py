@@ -194,7 +194,7 @@ def lock(waves: Demodulated, noise: Tensor | None = None) -> Locked:
     shift, coherence = _matched(amplitude, structure, waves.order, density)
     for _ in range(_TURNS):
         structure, shown = _averaged(amplitude, shift, coherence, weight, waves)
-        shift, coherence = _matched(amplitude, structure, waves.order, density)
+        shift, coherence = _matched(amplitude, structure, waves.order, density, shift)
     structure = torch.where(shown, structure, 0)
     frequency = 2 * torch.pi * waves.frequency
     worth = 2 * structure.abs() ** 2 / density
@@ -206,14 +206,20 @@ def lock(waves: Demodulated, noise: Tensor | None = None) -> Locked:
     return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape))
 
 
-def _matched(amplitude: Tensor, structure: Tensor, order: Tensor, density: Tensor) -> tuple[Tensor, Tensor]:
-    """Displacement in fractions of the cell (places, 2), and the amplitude of the averaged motif there (places,)."""
+def _matched(
+    amplitude: Tensor, structure: Tensor, order: Tensor, density: Tensor, shift: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Displacement in fractions of the cell (places, 2), and the amplitude of the averaged motif there (places,).
+
+    The search begins at `shift`, or at the best of trial displacements.
+    """
     product = structure.conj()[:, None] * amplitude / density[:, None]
     trials = _TRIALS * max(1, int(order.abs().max()))
-    axis = torch.arange(trials, device=order.device, dtype=order.dtype) / trials
-    tried = torch.cartesian_prod(axis, axis)
-    score = (torch.exp(2j * torch.pi * (tried @ order.mT)).to(product.dtype) @ product).real
-    shift = tried[score.argmax(0)]
+    if shift is None:
+        axis = torch.arange(trials, device=order.device, dtype=order.dtype) / trials
+        tried = torch.cartesian_prod(axis, axis)
+        score = (torch.exp(2j * torch.pi * (tried @ order.mT)).to(product.dtype) @ product).real
+        shift = tried[score.argmax(0)]
     turn = 2 * torch.pi * order
     for _ in range(_NEWTON_STEPS):
         aligned = product * torch.exp(1j * (turn @ shift.mT))

@@ -72,7 +72,7 @@ def matched(reference: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
 
     Parameters
     ----------
-    reference : array, shape (2, 2)
+    reference : array, shape (..., 2, 2)
         Reduced, rows = vectors.
     basis : array, shape (..., 2, 2)
 
@@ -220,18 +220,21 @@ def _mean(cells: Floats, covariance: Floats, weight: Floats, rows: NDArray[np.in
     weights = weight[rows] / weight[rows].sum()
     mean = weights @ moved
     scatter = np.einsum("n,ni,nj->ij", weights, moved - mean, moved - mean)
-    wide = np.kron(change, np.eye(2)) if change.ndim == 2 else np.stack([np.kron(c, np.eye(2)) for c in change])
-    own = np.einsum("n,nij,njk,nlk->il", weights**2, wide, covariance[rows], wide)
+    # of change ⊗ 1 acting on the flattened bases, both sides
+    own = np.einsum(
+        "n,nab,nbidj,ncd->aicj", weights**2, change, covariance[rows].reshape(-1, 2, 2, 2, 2), change, optimize=True
+    ).reshape(4, 4)
     total = scatter * (weights**2).sum()
     return mean.reshape(2, 2), total if np.trace(total) > np.trace(own) else own
 
 
-def followed(frames: Sequence[FrameLattices]) -> list[NDArray[np.int64]]:
+def followed(frames: Sequence[Floats]) -> list[NDArray[np.int64]]:
     """Number the lattices of a movie so that a grain keeps its number.
 
     Parameters
     ----------
-    frames : sequence of FrameLattices
+    frames : sequence of arrays, shape (lattices, 2, 2)
+        Bases of the lattices of each frame, rows = vectors (y, x).
 
     Returns
     -------
@@ -239,25 +242,22 @@ def followed(frames: Sequence[FrameLattices]) -> list[NDArray[np.int64]]:
         For each frame the number of each of its lattices, from 0 in the order of their appearance. A grain that is lost
         for some frames and comes back keeps its number; two lattices of a frame never share one.
     """
-    last: list[Floats] = []
+    last = np.empty((0, 2, 2))
     numbers = []
     for frame in frames:
-        own = np.full(len(frame.basis), -1)
-        pairs = []
-        for old, reference in enumerate(last):
-            for new, basis in enumerate(frame.basis):
-                _, strain, rotation = matched(reference, basis)
-                if strain < _STRAIN and rotation < _ROTATION:
-                    pairs.append((float(np.hypot(strain / _STRAIN, rotation / _ROTATION)), old, new))
+        basis = reduce_basis(np.asarray(frame, float))
+        own = np.full(len(basis), -1)
+        _, strain, rotation = matched(last[:, None], basis)
+        apart = np.hypot(strain / _STRAIN, rotation / _ROTATION)
+        near = np.argwhere((strain < _STRAIN) & (rotation < _ROTATION)).tolist()
         taken: set[int] = set()
-        for _, old, new in sorted(pairs):
+        for old, new in sorted(near, key=lambda pair: (apart[pair[0], pair[1]], *pair)):
             if own[new] < 0 and old not in taken:
                 own[new] = old
                 taken.add(old)
-        for unseen in np.flatnonzero(own < 0):
-            own[unseen] = len(last)
-            last.append(frame.basis[unseen])
-        for new, number in enumerate(own):
-            last[number] = reduce_basis(frame.basis[new])
+        unseen = np.flatnonzero(own < 0)
+        own[unseen] = len(last) + np.arange(len(unseen))
+        last = np.concatenate([last, basis[unseen]])
+        last[own] = basis
         numbers.append(own)
     return numbers

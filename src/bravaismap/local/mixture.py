@@ -68,9 +68,7 @@ class SiteMixture:
 
     def density(self, amplitude: Tensor, std: Tensor) -> Tensor:
         """Return the log density of given amplitudes in each class, (..., 3)."""
-        variance = std[..., None] ** 2 + self.spread**2
-        mean = torch.nan_to_num(self.amplitude, nan=0.5)
-        return -0.5 * (amplitude[..., None] - mean) ** 2 / variance - 0.5 * variance.log()
+        return _log_density(amplitude, std, self.amplitude, self.spread)
 
 
 def fit_mixture(amplitude: Tensor, std: Tensor, weight: Tensor) -> SiteMixture:
@@ -87,42 +85,58 @@ def fit_mixture(amplitude: Tensor, std: Tensor, weight: Tensor) -> SiteMixture:
     SiteMixture
         With another atom if that raises the Bayesian information criterion (G. Schwarz, Ann. Stat. 6, 461 (1978)).
     """
-    plain, best = _expectation_maximisation(amplitude, std, weight, None)
-    fitted = plain
+    starts = amplitude.new_tensor([torch.nan, *_STARTS])
+    middle, spread, share, gain = _expectation_maximisation(amplitude, std, weight, starts)
     toll = 1.5 * float(weight.sum().clamp_min(2.0).log())  # its amplitude, its spread, its share
-    for start in _STARTS:
-        candidate, gain = _expectation_maximisation(amplitude, std, weight, start)
-        if gain - toll > best:
-            fitted, best = candidate, gain - toll
-    return fitted
+    gain[1:] -= toll
+    best = int(gain.argmax())
+    return SiteMixture(middle[best], spread[best], share[best])
 
 
 def _expectation_maximisation(
-    amplitude: Tensor, std: Tensor, weight: Tensor, start: float | None
-) -> tuple[SiteMixture, float]:
-    other = start is not None
-    middle = amplitude.new_tensor([0.0, 1.0, start if start is not None else torch.nan])
-    spread = amplitude.new_tensor([_VACANT_SPREAD, 0.1, 0.1])
-    share = amplitude.new_tensor([0.02, 0.9, 0.08] if other else [0.05, 0.95, 0.0])
-    low, high = next((r for r in _RANGES if other and r[0] <= float(middle[2]) <= r[1]), _RANGES[0])
-    mixture = SiteMixture(middle, spread, share)
+    amplitude: Tensor, std: Tensor, weight: Tensor, starts: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fit a mixture from each start of the amplitude of another atom, NaN for none; all of them at once.
+
+    Returns amplitude, spread and share of the classes of each mixture, (starts, 3), and its log likelihood, (starts,).
+    """
+    other = torch.isfinite(starts)
+    limits = [next((r for r in _RANGES if r[0] <= start <= r[1]), _RANGES[0]) for start in starts.tolist()]
+    low, high = amplitude.new_tensor(limits).unbind(-1)
+    middle = torch.stack([torch.zeros_like(starts), torch.ones_like(starts), starts], -1)
+    spread = amplitude.new_tensor([_VACANT_SPREAD, 0.1, 0.1]).repeat(len(starts), 1)
+    both, alone = amplitude.new_tensor([0.02, 0.9, 0.08]), amplitude.new_tensor([0.05, 0.95, 0.0])
+    share = torch.where(other[:, None], both, alone)
     for _ in range(_ROUNDS):
-        probability = mixture.probability(amplitude, std) * weight[:, None]
-        total = probability.sum(0)
-        share = (total / total.sum().clamp_min(1e-30)).clamp_min(_LEAST_SHARE)
-        share[SUBSTITUTED] *= float(other)
-        share = share / share.sum()
-        variance = std[:, None] ** 2 + mixture.spread**2
-        precision = probability / variance
-        mean = (precision * amplitude[:, None]).sum(0) / precision.sum(0).clamp_min(1e-30)
-        middle = torch.stack([mean.new_zeros(()), mean[1].clamp(0.8, 1.2), mean[2].clamp(low, high)])
+        probability = _posterior(amplitude, std, middle, spread, share) * weight[:, None]
+        total = probability.sum(1)
+        share = (total / total.sum(-1, keepdim=True).clamp_min(1e-30)).clamp_min(_LEAST_SHARE)
+        share[:, SUBSTITUTED] *= other
+        share = share / share.sum(-1, keepdim=True)
+        precision = 1 / (std[:, None] ** 2 + spread[:, None] ** 2)
+        worth = probability * precision
+        mean = (worth * amplitude[:, None]).sum(1) / worth.sum(1).clamp_min(1e-30)
+        usual, another = mean[:, OCCUPIED].clamp(0.8, 1.2), torch.clamp(mean[:, SUBSTITUTED], low, high)
+        middle = torch.stack([torch.zeros_like(usual), usual, torch.where(other, another, torch.nan)], -1)
         # the spread whose expected squared deviation is met: one step of Fisher scoring
-        centred = (amplitude[:, None] - middle) ** 2 - std[:, None] ** 2
-        wide = (probability / variance**2 * centred).sum(0) / (probability / variance**2).sum(0).clamp_min(1e-30)
+        centred = (amplitude[:, None] - torch.nan_to_num(middle, nan=0.5)[:, None]) ** 2 - std[:, None] ** 2
+        worth = worth * precision
+        wide = (worth * centred).sum(1) / worth.sum(1).clamp_min(1e-30)
         wide = wide.clamp_min(_LEAST_SPREAD**2).sqrt()
-        spread = torch.stack([wide.new_tensor(_VACANT_SPREAD), wide[1], torch.minimum(wide[2], _WIDEST * wide[1])])
-        if not other:
-            middle[SUBSTITUTED] = torch.nan
-        mixture = SiteMixture(middle, spread, share)
-    logarithm = share.clamp_min(1e-30).log() + mixture.density(amplitude, std)
-    return mixture, float((torch.logsumexp(logarithm, -1) * weight).sum())
+        narrow = torch.minimum(wide[:, SUBSTITUTED], _WIDEST * wide[:, OCCUPIED])
+        spread = torch.stack([torch.full_like(narrow, _VACANT_SPREAD), wide[:, OCCUPIED], narrow], -1)
+    density = _log_density(amplitude, std, middle[:, None], spread[:, None])
+    logarithm = torch.logsumexp(share[:, None].clamp_min(1e-30).log() + density, -1)
+    return middle, spread, share, (logarithm * weight).sum(-1)
+
+
+def _posterior(amplitude: Tensor, std: Tensor, middle: Tensor, spread: Tensor, share: Tensor) -> Tensor:
+    """Probability of each class for sites (n,) by several mixtures (m, 3): (m, n, 3)."""
+    density = _log_density(amplitude, std, middle[:, None], spread[:, None])
+    return torch.softmax(share[:, None].clamp_min(1e-30).log() + density, -1)
+
+
+def _log_density(amplitude: Tensor, std: Tensor, middle: Tensor, spread: Tensor) -> Tensor:
+    """Log density of amplitudes (...) in each class of a mixture, (..., 3)."""
+    variance = std[..., None] ** 2 + spread**2
+    return -0.5 * (amplitude[..., None] - torch.nan_to_num(middle, nan=0.5)) ** 2 / variance - 0.5 * variance.log()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.smoothing import smoothed
+from bravaismap.local.smoothing import grid_length, interpolation, smoothed
 
 __all__ = ["NEIGHBOURHOOD", "log_likelihood", "phase_probability"]
 
@@ -106,11 +106,16 @@ def phase_probability(logarithm: Tensor, seen: Tensor, cell: float, independent:
     relative = relative + _MISLEADING / phases
     weight = smoothed(seen, NEIGHBOURHOOD * cell).clamp_min(1e-6)
     gathered = 4 * torch.pi * NEIGHBOURHOOD**2 * independent
+    # what a Gaussian has smoothed is known from a point every half of its standard deviation
+    step = max(1, int(NEIGHBOURHOOD * cell / 2))
+    down, right = (
+        interpolation(torch.arange(length).to(seen), step, grid_length(length, step)) for length in seen.shape
+    )
     prior = logarithm.new_full((phases, 1, 1), 1 / phases)
     for _ in range(_ROUNDS):
         probability = _normalised(relative * prior) * seen
         frame = probability.sum((1, 2), keepdim=True) / seen.sum().clamp_min(1e-6)
-        nearby = smoothed(probability, NEIGHBOURHOOD * cell) / weight
+        nearby = down @ smoothed(probability, NEIGHBOURHOOD * cell, step) @ right.mT / weight
         prior = _normalised(gathered * nearby.clamp_min(0) + _FRAME_COUNTS * frame.clamp_min(_LEAST_SHARE))
     probability = _normalised(relative * prior)
     return _normalised(smoothed(probability * seen, _BOUNDARY * cell).clamp_min(0))

@@ -14,14 +14,14 @@ from torch import Tensor
 from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
-from bravaismap.measure.explanation import Explanation, view_of_windows
+from bravaismap.measure.explanation import Explanation, explained, view_of_windows
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.search import search
 from bravaismap.measure.spots import standardize
 from bravaismap.measure.wandering import wandering
 from bravaismap.measure.worth import worth
 
-__all__ = ["SMALLEST_SIDE", "Measurement", "measure"]
+__all__ = ["SMALLEST_SIDE", "Measurement", "measure", "measure_from"]
 
 #: Side of the smallest window that can be measured, in px: eight tiles of four.
 SMALLEST_SIDE: Final = 32
@@ -79,19 +79,55 @@ def measure(images: Tensor, widely: bool | None = None, by_tiles: bool = True) -
     InputError
         If the windows are smaller than 32 px.
     """
-    if images.ndim != 3 or len(images) == 0 or min(images.shape[-2:]) < SMALLEST_SIDE:
-        raise InputError(
-            f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
-        )
-    view = view_of_windows(standardize(leveled(standardize(images))))
+    view = view_of_windows(_leveled(images))
     pixels = images.shape[-2] * images.shape[-1]
     wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
     searched = search(view, wide)
     best, shown = searched.best, worth(searched.best, view)
     if by_tiles:
         best, shown = wandering(searched, shown, view)
-    size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
-    return _in_pixels(best, shown, size)
+    return _in_pixels(best, shown, _size(images))
+
+
+def measure_from(images: Tensor, basis: Tensor) -> Measurement:
+    """Measure the lattice of each window from a given one: nothing is searched, and no other lattice is tried.
+
+    The evidence is what the given lattice has in its window, as one wave.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        As for :func:`measure`.
+    basis : tensor, shape (n, 2, 2)
+        Primitive vectors in px, rows, columns (y, x).
+
+    Returns
+    -------
+    Measurement
+
+    Raises
+    ------
+    InputError
+        If the windows are smaller than 32 px.
+    """
+    view = view_of_windows(_leveled(images))
+    reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(images)
+    best = explained(view, reciprocal.float())
+    return _in_pixels(best, worth(best, view), _size(images))
+
+
+def _leveled(images: Tensor) -> Tensor:
+    """Images of mean 0 and standard deviation 1, their rows and columns levelled; raise if they are too small."""
+    if images.ndim != 3 or len(images) == 0 or min(images.shape[-2:]) < SMALLEST_SIDE:
+        raise InputError(
+            f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
+        )
+    return standardize(leveled(standardize(images)))
+
+
+def _size(images: Tensor) -> Tensor:
+    """Height and width of windows in px: what takes a reciprocal vector in 1/px to bins."""
+    return torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
 
 
 def _in_pixels(best: Explanation, shown: Tensor, size: Tensor) -> Measurement:

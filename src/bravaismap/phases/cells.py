@@ -3,15 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CELL_PARAMETERS, CLASSES, TURNS, Floats
+from bravaismap.conventions import CELL_PARAMETERS, CLASSES, LATTICES, TURNS, Floats
+from bravaismap.lattice.basis import cell_from_basis, reduce_basis
+from bravaismap.lattice.deviation import nearest_basis
 
-__all__ = ["cell_statistics", "independent_windows", "orientation_period"]
+__all__ = ["SymmetricCells", "cell_statistics", "independent_windows", "orientation_period", "symmetric_cells"]
+
+
+@dataclass(frozen=True)
+class SymmetricCells:
+    """The cells of windows under the symmetry of their classes; NaN where there is no lattice.
+
+    Attributes
+    ----------
+    a, b : array
+        Lengths of the primitive vectors of the nearest lattice of the class, in the unit of the basis: equal where the
+        class makes them so, since there a and b of a measured cell differ by its errors alone.
+    orientation : array
+        Direction in degrees, from 0 to `period`, that the class leaves unchanged: that of a; of a centred rectangular
+        lattice that of the longer side of its rectangle, as there a and b may stand for one another.
+    period : array
+        Angle in degrees after which the lattice repeats.
+    """
+
+    a: Floats
+    b: Floats
+    orientation: Floats
+    period: Floats
+
+
+def symmetric_cells(basis: NDArray[np.floating], label: NDArray[np.integer]) -> SymmetricCells:
+    """Return the cells of windows under the symmetry of their classes.
+
+    Parameters
+    ----------
+    basis : array, shape (..., 2, 2)
+        Measured primitive vectors as (y, x).
+    label : int array, shape (...)
+        Classes, as places in :data:`~bravaismap.conventions.CLASSES`.
+    """
+    basis, label = np.asarray(basis, float), np.asarray(label)
+    lattice = (label >= 0) & (label < len(LATTICES)) & np.isfinite(basis).all(axis=(-2, -1))
+    a, b, orientation = (np.full(label.shape, np.nan) for _ in range(3))
+    period = orientation_period(label)
+    if lattice.any():
+        classes = label[lattice]
+        nearest = reduce_basis(nearest_basis(basis[lattice])[np.arange(len(classes)), classes])
+        a[lattice], b[lattice], _, angle = cell_from_basis(nearest)
+        centered = classes == CLASSES.index("centered_rectangular")
+        first, second = nearest[centered, 0], nearest[centered, 1]
+        rhombic = np.isclose(np.linalg.norm(first, axis=-1), np.linalg.norm(second, axis=-1), rtol=1e-6)
+        long_side = np.where(rhombic[:, None], first + second, 2 * second - first)
+        angle[centered] = np.arctan2(-long_side[:, 0], long_side[:, 1])
+        orientation[lattice] = np.degrees(angle) % period[lattice]
+    return SymmetricCells(a, b, orientation, period)
 
 
 def cell_statistics(result: xr.Dataset) -> xr.Dataset:

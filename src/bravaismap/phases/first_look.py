@@ -1,4 +1,4 @@
-"""First look: the window that suits a movie, from the lattice of a few of its frames.
+"""First look: the window, and the pixels, that suit a movie, from the lattice of a few of its frames.
 
 A window must hold enough cells for its class to be told, and no more than that, since a hole smaller than the window
 is not seen. About ten cells along a side are both: at four the errors of the cell are as large as the strain that parts
@@ -14,13 +14,23 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.classify.models import LatticeClassifier
+from bravaismap.classify.models import LatticeClassifier, chosen_model
 from bravaismap.classify.settings import PAPER_WINDOW, STEPS_ALONG_WINDOW, Settings
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.movie import finite_pixels
-from bravaismap.windows import SMALLEST_WINDOW, WindowGrid, window_grid
+from bravaismap.phases.frame_pixels import pixel_step_for
+from bravaismap.windows import WindowGrid, window_grid
 
-__all__ = ["CELLS_ALONG_WINDOW", "WINDOW_LIMITS", "WindowChoice", "choose_window", "grid_of", "settled", "window_for"]
+__all__ = [
+    "CELLS_ALONG_WINDOW",
+    "WINDOW_LIMITS",
+    "WindowChoice",
+    "choose_window",
+    "grid_of",
+    "settled",
+    "window_for",
+    "window_line",
+]
 
 #: Primitive cells along the side of a window; by judgement, between what a class needs and what a hole allows.
 CELLS_ALONG_WINDOW: Final = 10.0
@@ -42,11 +52,14 @@ class WindowChoice:
         Side of a window and distance between windows, px.
     reason : str
         Why, in one line.
+    cell : float
+        Side in px of the smallest cell; of the one that such a window suits where no frame shows a lattice.
     """
 
     window: int
     step: int
     reason: str
+    cell: float
 
 
 def window_for(basis: NDArray[np.floating], smallest_side: int) -> int:
@@ -86,16 +99,18 @@ def choose_window(movie: xr.DataArray, device: str = "cpu") -> WindowChoice:
     bases = [basis for number in numbers if (basis := _lattice_of(movie, number, device)) is not None]
     if not bases:
         window = min(PAPER_WINDOW, smallest_side)
-        return _choice(window, f"no lattice in {_frames(numbers)}")
+        return _choice(window, f"no lattice in {_frames(numbers)}", window / CELLS_ALONG_WINDOW)
     windows = [window_for(basis, smallest_side) for basis in bases]
     typical = int(np.argsort(windows, kind="stable")[(len(windows) - 1) // 2])
+    sides = [np.sqrt(abs(np.linalg.det(basis))) for basis in bases]
     a, b = np.linalg.norm(bases[typical], axis=1)
-    cells = windows[typical] / np.sqrt(abs(np.linalg.det(bases[typical])))
-    return _choice(windows[typical], f"{cells:.0f} cells of {a:.1f} × {b:.1f} px, found in {_frames(numbers)}")
+    cells = windows[typical] / sides[typical]
+    reason = f"{cells:.0f} cells of {a:.1f} × {b:.1f} px, found in {_frames(numbers)}"
+    return _choice(windows[typical], reason, float(min(sides)))
 
 
 def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = STEPS_ALONG_WINDOW) -> Settings:
-    """Return settings whose window and step are numbers, those that suit a movie where they are left open.
+    """Return settings whose window and steps are numbers, those that suit a movie where they are left open.
 
     Parameters
     ----------
@@ -103,27 +118,41 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     movie : DataArray, dims (time, y, x)
     steps_along_window : int
         Steps along a window, where the step is left open.
+
+    Returns
+    -------
+    Settings
+        The step of the pixels stays open if they are not to be mapped, or cannot be by the model.
     """
-    if isinstance(settings.window, int):
-        step = _step(settings.window, steps_along_window)
-        return replace(settings, step=step) if settings.step is None else settings
-    choice = choose_window(movie, settings.device)
-    step = _step(choice.window, steps_along_window) if settings.step is None else settings.step
-    return replace(settings, window=choice.window, step=step, window_reason=choice.reason)
+    asked = settings.pixels and settings.pixel_step is None and chosen_model(settings).record.measures_cells
+    if asked or not isinstance(settings.window, int):
+        choice = choose_window(movie, settings.device)
+        if not isinstance(settings.window, int):
+            settings = replace(settings, window=choice.window, window_reason=choice.reason)
+        if asked:
+            settings = replace(settings, pixel_step=pixel_step_for(choice.cell))
+    assert isinstance(settings.window, int)
+    step = _step(settings.window, steps_along_window)
+    return replace(settings, step=step) if settings.step is None else settings
 
 
-def grid_of(settings: Settings, movie: xr.DataArray, least: int = SMALLEST_WINDOW) -> WindowGrid:
+def window_line(settings: Settings) -> str:
+    """Return in one line which window and step were chosen, and why."""
+    return f"window {settings.window} px, step {settings.step}: {settings.window_reason}"
+
+
+def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
     """Return the windows of a movie (time, y, x); those of the paper as long as none are chosen.
 
     Parameters
     ----------
     settings : Settings
+        Of a model that takes windows of the size.
     movie : DataArray, dims (time, y, x)
-    least : int
-        Side in px of the smallest window that the model takes.
     """
     window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
     step = _step(window) if settings.step is None else settings.step
+    least = chosen_model(settings).record.smallest_side
     return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
 
 
@@ -141,8 +170,8 @@ def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.flo
     return np.asarray(answer.cells.basis[0], float)
 
 
-def _choice(window: int, reason: str) -> WindowChoice:
-    return WindowChoice(window, _step(window), reason)
+def _choice(window: int, reason: str, cell: float) -> WindowChoice:
+    return WindowChoice(window, _step(window), reason, cell)
 
 
 def _step(window: int, steps_along_window: int = STEPS_ALONG_WINDOW) -> int:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
-from bravaismap.conventions import NONE, UNMAPPED
+from bravaismap.conventions import NONE, UNMAPPED, counted
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
+from bravaismap.phases.frame_pixels import frame_pixels, hidden_pixels
 from bravaismap.windows import WindowGrid, cut_windows, missing_share, window_parts
 
 __all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict", "warn_constant", "warn_missing"]
@@ -30,7 +31,7 @@ class MappedFrame:
     Attributes
     ----------
     variables : dict of array
-        By name: (y, x, ...) for a variable of windows, (lattice,) for the fractions.
+        By name: (y, x, ...) for a variable of windows, (lattice,) for the fractions, (py, px, ...) for one of pixels.
     constant : bool
         Whether all pixels are equal.
     missing : int
@@ -57,6 +58,9 @@ class FrameMapper:
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified: its label is -1 and its probabilities are NaN.
+    pixel_step : int, optional
+        Distance in px between the pixels that are mapped as well, of a classifier that measures cells; none when not
+        given.
     """
 
     grid: WindowGrid
@@ -65,6 +69,7 @@ class FrameMapper:
     seed: int
     pixel_size: float | None
     nan: NanPolicy = "missing"
+    pixel_step: int | None = None
 
     def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index`, whose pixels are (y, x)."""
@@ -83,6 +88,7 @@ class FrameMapper:
         variables = self._variables(Answer.concatenate(answers), frame.shape, measured)
         if not seen.any():
             variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
+        variables |= self._pixels(pixels, variables, measured=bool(seen.any()))
         constant = bool(frame.max() == frame.min()) and not missing.all()
         return MappedFrame(variables, constant, int((~seen).sum()))
 
@@ -97,6 +103,16 @@ class FrameMapper:
         whole = {name: _placed(values, measured) for name, values in windows.items()}
         maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}
         return maps | {"fraction": fraction, "fraction_std": fraction_std}
+
+    def _pixels(
+        self, pixels: NDArray[Any], windows: dict[str, NDArray[Any]], *, measured: bool
+    ) -> dict[str, NDArray[Any]]:
+        """Return the variables of the pixels of a frame, if they are asked for."""
+        if self.pixel_step is None:
+            return {}
+        if not measured:
+            return hidden_pixels(pixels.shape, self.pixel_step, self.pixel_size)
+        return frame_pixels(pixels, windows, self.pixel_step, self.pixel_size)
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
@@ -139,7 +155,7 @@ def warn_missing(missing: dict[int, int], windows: int) -> None:
     if missing:
         named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
         share = 100 * sum(missing.values()) / (windows * len(missing))
-        frames = "1 frame" if len(missing) == 1 else f"{len(missing)} frames"
+        frames = counted(len(missing), "frame")
         warn(
             f"{sum(missing.values())} windows, {share:.0f} % of those in {frames} (frame {named}), were mostly never "
             "measured (NaN): not classified, and left out of the fractions"

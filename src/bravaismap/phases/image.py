@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model, prepared
 from bravaismap.classify.settings import DEFAULTS, Settings
-from bravaismap.conventions import length_unit
+from bravaismap.conventions import counted, length_unit
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, missing_pixels, pixel_size
 from bravaismap.phases.besides import looked, looks_of
@@ -21,6 +24,10 @@ from bravaismap.result.schema import as_variables, image_variables
 from bravaismap.spectrum import Preprocessing
 
 __all__ = ["classify"]
+
+_IMAGES_TOGETHER = 64  # between two steps of a progress bar, at most
+_PIXELS_TOGETHER = 2**20  # of images whose cells are measured between two steps; one second or so
+_PASSES_TOGETHER = 20_000  # of a network between two steps; a few seconds
 
 
 def classify(
@@ -32,6 +39,7 @@ def classify(
     seed: int = DEFAULTS.seed,
     preprocessing: Preprocessing | Literal["auto"] = "auto",
     nan: NanPolicy = DEFAULTS.nan,
+    progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Return the class probabilities of whole images, with their uncertainty.
 
@@ -44,8 +52,9 @@ def classify(
     distortion : float
         See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
-        Number of draws of repeated measurements, or of passes of Monte-Carlo dropout: 5000 when not given; 0 for none,
-        with NaN for every standard deviation.
+        Number of draws of repeated measurements, or of passes of Monte-Carlo dropout; 0 for none, with NaN for every
+        standard deviation. When not given, 5000 for each of up to ten images, and 50 000 for all together for more, but
+        never fewer than for a window of a movie (30 passes, 60 draws).
     seed : int
         Seed of the draws or passes. The same seed gives the same answer, whatever the batch.
     preprocessing : {"auto", "window", "paper"}
@@ -55,6 +64,8 @@ def classify(
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. Rows and columns
         at the edge that are missing in every image are left out; an image that is mostly missing in what remains is not
         classified: its label is -1 and its probabilities are NaN.
+    progress : callable, optional
+        Called now and then with the number of images done and of images in all.
 
     Returns
     -------
@@ -82,7 +93,8 @@ def classify(
     classifier = prepared(classifier, frames, preprocessing)
     warn_constant([i for i, image in enumerate(frames) if image.max() == image.min() and not unseen[i]], "image")
     size = pixel_size(movie)
-    answer = predict(classifier, frames, settings.image_samples, settings.seed)
+    samples = settings.image_samples(classifier.record, len(frames))
+    answer = _answered(classifier, frames, unseen, samples, settings.seed, progress)
     variables = image_variables(cells=answer.cells is not None, unit=length_unit(size))
     if pixels[:, rows, columns].shape != pixels.shape:
         warn(
@@ -94,15 +106,41 @@ def classify(
         for held in values.values():
             held[unseen] = hidden(held.dtype)
         named = ", ".join(map(str, np.flatnonzero(unseen)[:5])) + (", …" if unseen.sum() > 5 else "")
-        warn(f"{unseen.sum()} of {len(unseen)} images (image {named}) were mostly never measured (NaN): not classified")
-    if answer.cells is not None:
-        values |= looked(looks_of(answer, frames, unseen), values["label"], size or 1.0)
+        count = f"{unseen.sum()} of {counted(len(unseen), 'image')}"
+        warn(f"{count} (image {named}) were mostly never measured (NaN): not classified")
+    if answer.looks is not None:
+        values |= looked(answer.looks, values["label"], size or 1.0)
     return PhaseMap(
         as_variables(variables, values),
         coords={"image": np.arange(len(frames)), "lattice": list(classifier.record.classes)},
-        attrs=settings.image_card(classifier.record, *frames.shape[1:])
-        | ({} if size is None else {"pixel_size_nm": size}),
+        attrs=settings.image_card(classifier.record, *frames.shape) | ({} if size is None else {"pixel_size_nm": size}),
     )
+
+
+def _answered(
+    classifier: Classifier,
+    images: NDArray[np.floating],
+    unseen: NDArray[np.bool_],
+    samples: int,
+    seed: int,
+    progress: Callable[[int, int], object] | None,
+) -> Answer:
+    """Return the answer for images, and what they show besides; a few at a time, which does not change it."""
+    if classifier.record.measures_cells:
+        together = _PIXELS_TOGETHER // images[0].size
+    else:
+        together = _PASSES_TOGETHER // max(samples, 1)
+    together = min(max(together, 1), _IMAGES_TOGETHER)
+    answers = []
+    for first in range(0, len(images), together):
+        part = slice(first, first + together)
+        answer = predict(classifier, images[part], samples, seed)
+        if answer.cells is not None:
+            answer = replace(answer, looks=tuple(looks_of(answer, images[part], unseen[part])))
+        answers.append(answer)
+        if progress is not None:
+            progress(min(first + together, len(images)), len(images))
+    return Answer.concatenate(answers)
 
 
 def _measured_box(missing: NDArray[np.bool_]) -> tuple[slice, slice]:

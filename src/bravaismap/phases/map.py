@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
 from bravaismap.windows import WindowGrid
 
-__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card"]
+__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card", "pixel_coordinates"]
 
 _CHECKED_TOGETHER = 32  # frames checked for NaN at once
 _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
@@ -45,13 +46,14 @@ def map_phases(
     pixel_size: float | None = None,
     frame_time: float | None = None,
     nan: NanPolicy = DEFAULTS.nan,
+    pixels: bool = DEFAULTS.pixels,
     output: str | Path | None = None,
     overwrite: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
-    """Return the phase map of a movie: the class and cell of every window of every frame.
+    """Return the phase map of a movie: the class and cell of every window, and the phase of every pixel, of each frame.
 
     Parameters
     ----------
@@ -77,9 +79,13 @@ def map_phases(
     nan : {"missing", "fill", "raise"}
         NaN and infinite pixels were never measured, are filled from their neighbours, or are an error. What is mostly
         missing is not classified: its label is -1 and its probabilities are NaN.
+    pixels : bool
+        Whether each pixel is asked, too, which lattice of its frame passes through it. The paper's windows need none of
+        it, and a model that measures no cells cannot tell.
     output : path, optional
-        A ``.zarr`` folder to write to, frame by frame. If it holds an unfinished result of the same run, that run is
-        continued; frames that were damaged since are found by their checksums and mapped again.
+        A ``.zarr`` folder to write to, frame by frame. If it holds a result of the same run, that run is continued:
+        frames that are missing, or were damaged since (which checksums tell), are mapped, and a complete result is
+        returned as it is.
     overwrite : bool
         Whether to replace a result that exists at `output`.
     scheduler : str, optional
@@ -97,6 +103,11 @@ def map_phases(
         ``label`` (time, y, x); ``fraction``, ``fraction_std`` (time, lattice), the mean probability of each class over
         the windows of a frame and its standard deviation (see :mod:`bravaismap.phases.fractions`); of a model that
         measures cells also the variables of :func:`bravaismap.result.schema.cell_table`. y and x are window centres.
+        With `pixels`, over every s-th pixel ``py``, ``px`` (s is ``pixel_step`` of the run card): ``phase``,
+        ``frame_lattice``, ``phase_probability``, ``amplitude``, ``amplitude_std``, ``displacement``, ``exx``, ``eyy``,
+        ``exy``, ``rotation``; ``frame_basis``, the lattices of each frame; and ``area_fraction``, ``area_fraction_std``
+        (time, lattice), the share of the measured pixels of a frame that each class covers (see
+        :mod:`bravaismap.phases.pixels`).
         In memory, or lazy from `output`. The attributes are the run card.
 
     Raises
@@ -113,7 +124,8 @@ def map_phases(
     R. K. Vasudevan et al., npj Comput. Mater. 4, 30 (2018), doi:10.1038/s41524-018-0086-7, Fig. 6.
     """
     settings = Settings(
-        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan
+        window=window, step=step, model=model, distortion=distortion, samples=samples, seed=seed, nan=nan,
+        pixels=pixels,
     )  # fmt: skip
     return map_movie(
         as_movie(movie, pixel_size=pixel_size, frame_time=frame_time), settings, output=output, overwrite=overwrite,
@@ -132,19 +144,23 @@ def map_movie(
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`."""
-    settings = settled(settings, movie)
+    settings = settled(replace(settings, model=chosen_model(settings)), movie)
     classifier = chosen_model(settings)
+    settings = replace(settings, model=classifier)
     record, nan = classifier.record, settings.nan
-    grid = grid_of(settings, movie, record.smallest_side)
+    grid = grid_of(settings, movie)
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _CHECKED_TOGETHER):
             finite_pixels(movie.data[first : first + _CHECKED_TOGETHER], first=first)
-    coords = map_coordinates(movie, grid, record.classes)
+    coords = map_coordinates(movie, grid, record.classes, settings.pixel_step)
     card = settings.map_card(record, movie_card(movie))
 
     size = card["pixel_size_nm"]
-    variables = map_variables(cells=record.measures_cells, unit=length_unit(size))
-    mapper = FrameMapper(grid, classifier, settings.window_samples(record), settings.seed, size, nan)
+    variables = map_variables(
+        cells=record.measures_cells, pixels=settings.pixel_step is not None, unit=length_unit(size)
+    )
+    samples = settings.window_samples(record)
+    mapper = FrameMapper(grid, classifier, samples, settings.seed, size, nan, settings.pixel_step)
 
     def frames(numbers: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
@@ -201,6 +217,8 @@ def _map_to_store(
     with ResultStore(output, coords, card, overwrite=overwrite, variables=held) as store:
         if progress is not None:
             progress(int(store.done.sum()), len(store.done))
+        if store.done.all():
+            return open_result(output)
         try:
             with closing(frames(np.flatnonzero(~store.done))) as mapped:
                 for index, values in mapped:
@@ -213,8 +231,10 @@ def _map_to_store(
     return open_result(output)
 
 
-def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...]) -> dict[str, xr.DataArray]:
-    """Return the coordinates of the map of a movie: its times, the centres of the windows, and the classes."""
+def map_coordinates(
+    movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, ...], pixel_step: int | None = None
+) -> dict[str, xr.DataArray]:
+    """Return the coordinates of the map of a movie: its times, the centres of the windows, the classes, the pixels."""
     size = pixel_size(movie)
     coords = {"time": movie["time"]}
     for dim, centers in zip(("y", "x"), grid.centers, strict=True):
@@ -222,6 +242,17 @@ def map_coordinates(movie: xr.DataArray, grid: WindowGrid, classes: tuple[str, .
         attributes = {"units": length_unit(size), "long_name": f"{dim} of the window centre"}
         coords[dim] = xr.DataArray(origin + centers * (size or 1.0), dims=dim, attrs=attributes)
     coords["lattice"] = xr.DataArray(list(classes), dims="lattice")
+    return coords if pixel_step is None else coords | pixel_coordinates(movie, pixel_step)
+
+
+def pixel_coordinates(movie: xr.DataArray, step: int) -> dict[str, xr.DataArray]:
+    """Return the places of every `step`-th pixel of a movie, ``py`` and ``px``."""
+    size = pixel_size(movie)
+    coords = {}
+    for dim in ("y", "x"):
+        places = float(movie[dim][0]) + np.arange(0, movie.sizes[dim], step) * (size or 1.0)
+        attributes = {"units": length_unit(size), "long_name": f"{dim} of the pixel"}
+        coords[f"p{dim}"] = xr.DataArray(places, dims=f"p{dim}", attrs=attributes)
     return coords
 
 

@@ -1,60 +1,40 @@
 """Pixel map: to which lattice each pixel of a mapped movie belongs, and what share of the frame each class covers.
 
 The windows of a map say which lattices there are; :mod:`bravaismap.local` asks each pixel whether one of them passes
-through it. A frame is worked on at a time. The lattices are gathered from all frames of the map, whichever frames are
-asked for, so that a grain has the same number in each call.
+through it, a frame at a time (:mod:`bravaismap.phases.frame_pixels`). What is known of a frame lies in the result of a
+map; here the lattices of all frames are followed, whichever frames are asked for, so that a grain has the same number
+in each call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats, length_unit
+from bravaismap.conventions import UNMAPPED, length_unit
 from bravaismap.errors import InputError
-from bravaismap.local.area import area_fraction
-from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
-from bravaismap.local.lattices import FrameLattices, followed, gathered_lattices
-from bravaismap.movie import as_movie, finite_pixels, missing_pixels, read_frames
-from bravaismap.phases.reclassification import check_cells, covariance_of
+from bravaismap.local.lattices import followed
+from bravaismap.movie import as_movie, missing_pixels, read_frames
+from bravaismap.phases.first_look import choose_window
+from bravaismap.phases.frame_pixels import frame_lattices, frame_pixels, hidden_pixels, pixel_step_for
+from bravaismap.phases.map import pixel_coordinates
+from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import mapped_frames
+from bravaismap.result.schema import MOST_LATTICES, as_variables, pixel_variables
 
-__all__ = ["pixel_map"]
+__all__ = ["checked_frames", "frame_windows", "mapped_images", "movie_lattice_numbers", "pixel_map"]
 
-_NONE = CLASSES.index(NONE)
-#: Points of the grid along the side of the smallest cell: with fewer a boundary is coarser than it is known.
-_POINTS_PER_CELL = 6
-_MAPS = ("time", "py", "px")
-#: Variables of a pixel map with their dimensions, types, meanings and units.
-_VARIABLES = {
-    "phase": (_MAPS, "int8", "class of the pixel, as a place along lattice; −1 where nothing was measured", ""),
-    "domain": (_MAPS, "int16", "number of the lattice of the pixel, kept through the movie; −1 for none", ""),
-    "phase_probability": (_MAPS, "float32", "probability of the lattice, or of none, that the pixel is given", "1"),
-    "amplitude": (_MAPS, "float32", "strength of the most probable lattice, 1 in its crystal", "1"),
-    "area_fraction": (("time", "lattice"), "float64", "share of the measured frame that the class covers", "1"),
-    "area_fraction_std": (("time", "lattice"), "float64", "σ of the share", "1"),
-}
-
-
-@dataclass(frozen=True)
-class _Movie:
-    """What the frames of a map have in common: their lattices, with their numbers, and the grid of pixels."""
-
-    lattices: tuple[FrameLattices | None, ...]
-    numbers: tuple[NDArray[np.int64], ...]
-    none: Floats
-    step: int
+_NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
+_DOMAIN = "number of the lattice of the pixel, kept through the movie; −1 for none"
 
 
 def pixel_map(
     result: xr.Dataset,
-    movie: Any,
+    movie: Any = None,
     *,
     frames: Sequence[int] | None = None,
     progress: Callable[[int], object] | None = None,
@@ -65,9 +45,10 @@ def pixel_map(
     ----------
     result : Dataset
         As :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it, of a model that measures cells.
-    movie : array (time, y, x) or (y, x)
-        The frames that were mapped, read one at a time where they are lazy. NaN and infinite pixels were never
-        measured: they get no phase and do not count in areas.
+        What it holds of the pixels is taken from it, and stays lazy.
+    movie : array (time, y, x) or (y, x), optional
+        The frames that were mapped, for a result without pixels; read one at a time where they are lazy. NaN and
+        infinite pixels were never measured: they get no phase and do not count in areas.
     frames : sequence of int, optional
         Numbers of the frames, −1 being the last; all when not given. Each comes once, in the order of time.
     progress : callable, optional
@@ -77,18 +58,21 @@ def pixel_map(
     -------
     Dataset
         Over ``time``, ``py`` and ``px``, the places of pixels 0, s, 2s, … in nm, or in px where the pixel size is
-        unknown; s, the attribute ``pixel_step``, is a sixth of the side of the smallest cell. ``phase``, the class of a
-        pixel as a place along ``lattice``; ``domain``, the number of its lattice, which a grain keeps through the
-        movie, −1 for none; ``phase_probability`` of that lattice, or of none; ``amplitude`` of the most probable
-        lattice, 1 in its crystal and 0 where there is none of it, NaN in a frame without a lattice. ``area_fraction``
-        and ``area_fraction_std`` (time, lattice): the share of the measured pixels that each class covers. A frame in
-        which no window shows a lattice is ``none`` everywhere, with the mean probability of its windows. Of a frame
-        that is not mapped, and of pixels that were not measured, nothing is known: −1 and NaN.
+        unknown; s, the attribute ``pixel_step``, leaves at least four points along the side of the smallest cell.
+        ``phase``, the class of a pixel as a place along ``lattice``; ``domain``, the number of its lattice, which a
+        grain keeps through the movie, −1 for none; ``frame_lattice``, its number among the lattices of the frame alone;
+        ``phase_probability`` of that lattice, or of none; ``amplitude`` of the most probable lattice, 1 in its crystal
+        and 0 where there is none of it, and ``amplitude_std``, NaN in a frame without a lattice; ``displacement``
+        (component) from the mean lattice ``frame_basis`` (time, number, vector, component) of the frame, and from it
+        ``exx``, ``eyy``, ``exy`` in % and ``rotation`` in degrees, NaN where there is none. ``area_fraction`` and
+        ``area_fraction_std`` (time, lattice): the share of the measured pixels that each class covers. A frame in which
+        no window shows a lattice is ``none`` everywhere, with the mean probability of its windows. Of a frame that is
+        not mapped, and of pixels that were not measured, nothing is known: −1 and NaN.
 
     Raises
     ------
     InputError
-        If the result holds no measured cells, or the movie or the frames are not those of the result.
+        If the result holds neither pixels nor measured cells, or the movie or the frames are not those of the result.
 
     Notes
     -----
@@ -98,37 +82,43 @@ def pixel_map(
 
     Examples
     --------
-    >>> pixels = bm.pixel_map(result, movie)
+    >>> pixels = bm.pixel_map(bm.open_result("film.zarr"))
     >>> void = pixels["area_fraction"].sel(lattice="none")
     """
-    check_cells(result, ("basis", "basis_covariance", "probability", "label", "fraction"))
-    images = _checked_movie(result, movie)
-    chosen = _checked_frames(result, frames)
-    about = _gathered(result)
-    height, width = images.shape[1:]
-    rows, columns = -(-height // about.step), -(-width // about.step)
-    sizes = {"time": len(chosen), "py": rows, "px": columns, "lattice": len(CLASSES)}
-    values = {
-        name: np.full([sizes[dim] for dim in dims], UNMAPPED if np.dtype(dtype).kind == "i" else np.nan, dtype)
-        for name, (dims, dtype, _, _) in _VARIABLES.items()
-    }
-    for place, measured in enumerate(_measured_frames(images, about, chosen)):
-        for name, field in measured.items():
-            values[name][place] = field
-        if progress is not None:
-            progress(place + 1)
-    return _dataset(result, values, chosen, about.step)
+    stored = "phase" in result
+    if not stored:
+        check_cells(result, _NEEDED)
+    chosen = checked_frames(result, frames)
+    if stored:
+        names = [variable.name for variable in pixel_variables()]
+        held = result[names].isel(time=chosen).drop_vars(("y", "x"), errors="ignore")
+        pixels = xr.Dataset(held.data_vars, held.coords, held.attrs)
+    else:
+        images = mapped_images(result, movie)
+        pixels = _measured(result, images, chosen, progress)
+    numbers = movie_lattice_numbers(result)[chosen]
+    domain = xr.apply_ufunc(
+        _renumbered, pixels["frame_lattice"], xr.DataArray(numbers, dims=("time", "number")),
+        input_core_dims=[["py", "px"], ["number"]], output_core_dims=[["py", "px"]],
+        dask="parallelized", output_dtypes=[np.int16],
+    )  # fmt: skip
+    number = ("time", chosen, {"long_name": "number of the frame in the movie"})
+    return pixels.assign(domain=domain.assign_attrs(long_name=_DOMAIN)).assign_coords(frame=number)
 
 
-def _checked_movie(result: xr.Dataset, movie: Any) -> xr.DataArray:
+def mapped_images(result: xr.Dataset, movie: Any) -> xr.DataArray:
+    """Return the movie that was mapped with the pixel size of the result; `InputError` for another."""
+    if movie is None:
+        raise InputError("the result holds no pixels; give the movie that was mapped, or map it again with pixels")
     images = as_movie(movie)
     expected = (result.sizes["time"], *(int(side) for side in result.attrs["frame_size"]))
     if images.shape != expected:
         raise InputError(f"a movie of {images.shape} was given; expected {expected}, the one that was mapped")
-    return images
+    return as_movie(images.data, pixel_size=result.attrs.get("pixel_size_nm"))
 
 
-def _checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[int]:
+def checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[int]:
+    """Return the numbers of the frames that are asked for, in the order of time; `InputError` if one is not there."""
     count = result.sizes["time"]
     if frames is None:
         return list(range(count))
@@ -140,99 +130,60 @@ def _checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[in
     return sorted({int(frame) % count for frame in frames})
 
 
-def _gathered(result: xr.Dataset) -> _Movie:
-    """Gather the lattices of every frame from its windows, number them through the movie, and choose the grid."""
-    size = result.attrs.get("pixel_size_nm") or 1.0
-    lattices: list[FrameLattices | None] = []
-    mapped = mapped_frames(result)
-    for index, done in enumerate(mapped):
-        if not done:
-            lattices.append(None)
-            continue
-        windows = result[["basis", "basis_covariance", "probability", "label"]].isel(time=index).load()
-        dims = windows["label"].dims
-        basis = windows["basis"].transpose(*dims, "vector", "component").values.reshape(-1, 2, 2).astype(float)
-        covariance = covariance_of(windows).reshape(-1, 4, 4)
-        probability = windows["probability"].transpose(*dims, "lattice").values.reshape(-1, len(CLASSES))
-        lattices.append(gathered_lattices(basis / size, covariance / size**2, probability))
-    numbers = iter(followed([one for one in lattices if one is not None]))
-    sides = [np.sqrt(np.abs(np.linalg.det(one.basis))) for one in lattices if one is not None and len(one.basis)]
-    step = max(1, round(float(np.concatenate(sides).min()) / _POINTS_PER_CELL)) if sides else 1
-    return _Movie(
-        tuple(lattices),
-        tuple(np.empty(0, np.int64) if one is None else next(numbers) for one in lattices),
-        np.asarray(result["fraction"].transpose("time", "lattice").values, float),
-        step,
-    )
-
-
-def _measured_frames(images: xr.DataArray, about: _Movie, chosen: list[int]) -> Iterator[dict[str, Any]]:
-    """Yield the variables of each frame; nothing of one that is not mapped."""
-    for index, frame in read_frames(images, chosen):
-        lattices = about.lattices[index]
-        missing = missing_pixels(frame)
-        if lattices is None or missing.all():
-            yield {}
-        elif len(lattices.basis) == 0:
-            yield _without_lattice(missing, about.none[index], about.step)
-        else:
-            basis = torch.from_numpy(lattices.basis).float()
-            settings = PixelSettings(step=about.step)
-            pixels = pixel_phases(_standardised(frame, missing), basis, settings, torch.from_numpy(~missing))
-            yield _with_lattices(pixels, lattices, about.numbers[index])
-
-
-def _standardised(frame: NDArray[Any], missing: NDArray[np.bool_]) -> torch.Tensor:
-    """Return a frame of mean 0 and standard deviation 1, since single precision holds neither 1e-12 nor 1e6 ± 1."""
-    values = finite_pixels(frame[None], nan="missing")[0].astype(np.float64)
-    measured = values[~missing]
-    return torch.from_numpy((values - measured.mean()) / (measured.std() or 1.0)).float()
-
-
-def _with_lattices(pixels: PixelPhases, lattices: FrameLattices, numbers: NDArray[np.int64]) -> dict[str, Any]:
-    phase = pixels.phase.numpy()
-    label = np.append(lattices.label, _NONE)
-    number = np.append(numbers, UNMAPPED)
-    valid = phase >= 0
-    strongest = pixels.probability[:-1].argmax(0, keepdim=True)
-    amplitude = pixels.amplitude.gather(0, strongest)[0].numpy()
-    area = area_fraction(
-        pixels.probability, pixels.seen, torch.from_numpy(label), len(CLASSES), pixels.cell, pixels.fine, pixels.step
-    )
-    return {
-        "phase": np.where(valid, label[phase], UNMAPPED),
-        "domain": np.where(valid, number[phase], UNMAPPED),
-        "phase_probability": np.where(valid, pixels.probability.amax(0).numpy(), np.nan),
-        "amplitude": np.where(valid, amplitude, np.nan),
-        "area_fraction": area.fraction.numpy(),
-        "area_fraction_std": area.fraction_std.numpy(),
-    }
-
-
-def _without_lattice(missing: NDArray[np.bool_], mean: Floats, step: int) -> dict[str, Any]:
-    """Return a frame of none alone; what the windows gave to a class is the doubt about it."""
-    grid = missing[::step, ::step]
-    doubt = mean.copy()
-    doubt[_NONE] = 1 - mean[_NONE]
-    return {
-        "phase": np.where(grid, UNMAPPED, _NONE),
-        "phase_probability": np.where(grid, np.nan, mean[_NONE]),
-        "area_fraction": np.eye(len(CLASSES))[_NONE],
-        "area_fraction_std": doubt,
-    }
-
-
-def _dataset(result: xr.Dataset, values: dict[str, Any], chosen: list[int], step: int) -> xr.Dataset:
+def _measured(
+    result: xr.Dataset, images: xr.DataArray, chosen: list[int], progress: Callable[[int], object] | None
+) -> xr.Dataset:
+    """Return the pixels of some frames of a result that holds none; nothing is known of a frame that is not mapped."""
     size = result.attrs.get("pixel_size_nm")
-    variables = {}
-    for name, (dims, _, meaning, units) in _VARIABLES.items():
-        attributes = {"long_name": meaning, "units": units}
-        variables[name] = (dims, values[name], {key: text for key, text in attributes.items() if text})
-    pitch = step * (size or 1.0)
-    axes = {
-        dim: (dim, np.arange(values["phase"].shape[axis]) * pitch, {"units": length_unit(size), "long_name": label})
-        for axis, (dim, label) in enumerate((("py", "y, downwards"), ("px", "x")), start=1)
-    }
-    number = ("time", chosen, {"long_name": "number of the frame in the movie"})
-    coords = {"time": result["time"].isel(time=chosen), "frame": number, "lattice": result["lattice"], **axes}
-    return xr.Dataset(variables, coords=coords, attrs=dict(result.attrs) | {"pixel_step": step})
+    step = int(result.attrs.get("pixel_step") or pixel_step_for(choose_window(images).cell))
+    mapped = mapped_frames(result)
+    measured: list[dict[str, NDArray[Any]]] = []
+    for index, frame in read_frames(images, chosen):
+        known = mapped[index] and not missing_pixels(frame).all()
+        windows = frame_windows(result, index) if known else {}
+        measured.append(frame_pixels(frame, windows, step, size) if known else hidden_pixels(frame.shape, step, size))
+        if progress is not None:
+            progress(len(measured))
+    variables = pixel_variables(length_unit(size))
+    values = {variable.name: np.stack([one[variable.name] for one in measured]) for variable in variables}
+    coords = {"time": result["time"].isel(time=chosen), "lattice": result["lattice"]}
+    return xr.Dataset(
+        as_variables(variables, values),
+        coords=coords | pixel_coordinates(images, step),
+        attrs=dict(result.attrs) | {"pixel_step": step},
+    )
+
+
+def frame_windows(result: xr.Dataset, index: int) -> dict[str, NDArray[Any]]:
+    """Return what the lattices of a frame are gathered from."""
+    frame = result[[*_NEEDED]].isel(time=index).load()
+    order = {"basis": ("vector", "component"), "basis_covariance": ("pair",), "probability": ("lattice",)}
+    windows = {name: frame[name].transpose("y", "x", *dims).values for name, dims in order.items()}
+    return windows | {"fraction": frame["fraction"].values}
+
+
+def _window_lattices(result: xr.Dataset) -> NDArray[np.float64]:
+    """Return the lattices of all frames as their windows have them, (time, number, vector, component), NaN for none."""
+    bases = np.full((result.sizes["time"], MOST_LATTICES, 2, 2), np.nan)
+    for index in np.flatnonzero(mapped_frames(result)):
+        basis = frame_lattices(frame_windows(result, int(index)), 1.0).basis
+        bases[index, : len(basis)] = basis
+    return bases
+
+
+def movie_lattice_numbers(result: xr.Dataset) -> NDArray[np.int16]:
+    """Return the number through the movie of each lattice of each frame, (time, number); −1 for none."""
+    stored = "frame_basis" in result
+    bases = np.asarray(result["frame_basis"].values, float) if stored else _window_lattices(result)
+    held = [frame[np.isfinite(frame).all((1, 2))] for frame in bases]
+    numbers = np.full(bases.shape[:2], UNMAPPED, np.int16)
+    for index, own in enumerate(followed(held)):
+        numbers[index, : len(own)] = own
+    return numbers
+
+
+def _renumbered(place: NDArray[np.integer], numbers: NDArray[np.integer]) -> NDArray[np.int16]:
+    """Return the number through the movie of pixels (..., y, x) whose numbers in their frame are given; −1 for none."""
+    flat = place.reshape(*place.shape[:-2], -1).astype(np.intp)
+    through = np.take_along_axis(numbers, flat.clip(0), axis=-1)
+    return np.where(flat < 0, UNMAPPED, through).reshape(place.shape).astype(np.int16)

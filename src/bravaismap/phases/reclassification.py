@@ -18,6 +18,7 @@ from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.phases.fractions import measured_fractions
 from bravaismap.result.phase_map import PhaseMap
+from bravaismap.result.schema import PIXELS, pixel_variables
 
 __all__ = ["check_cells", "covariance_of", "reclassify"]
 
@@ -36,7 +37,8 @@ def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> P
     Returns
     -------
     PhaseMap
-        The result of a new run with that distortion.
+        The windows of a new run with that distortion. Pixels, whose lattices are gathered from the windows, are left
+        out: :func:`~bravaismap.pixel_map` measures them again, given the movie.
 
     Raises
     ------
@@ -49,6 +51,8 @@ def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> P
     """
     distortion = checked_distortion(distortion)
     check_cells(result, ("basis", "basis_covariance", "evidence", "probability", "label"))
+    pixels = {variable.name for variable in pixel_variables()}
+    result = result.drop_vars([name for name in result.variables if name in pixels | {*PIXELS[1:]}])
     if result.chunks:
         options = {"distortion": distortion}
         again = xr.map_blocks(_reclassified, result, kwargs=options, template=result)

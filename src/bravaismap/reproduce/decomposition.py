@@ -132,7 +132,7 @@ def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: boo
             return kept
     return map_phases(
         film.frames["image"], window=window, step=step, model=model.instrument, samples=samples,
-        seed=plan.seed, output=store, progress=lambda done, total: film.advance(label, done, total),
+        seed=plan.seed, pixels=False, output=store, progress=lambda done, total: film.advance(label, done, total),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from bravaismap.files import patiently, write_atomically
 from bravaismap.result.card import card_difference, card_of
 from bravaismap.result.journal import JOURNAL, journal_line, journal_of
 from bravaismap.result.phase_map import PhaseMap
-from bravaismap.result.schema import DONE, variables_of
+from bravaismap.result.schema import AXES, DONE, variables_of
 from bravaismap.result.zarr_store import CONTINUED, array_of, create_store, dims_of, locked, open_group, put, writing
 
 __all__ = ["LiveStore"]
@@ -86,7 +86,7 @@ class LiveStore:
 
     def _create(self, first: PhaseMap, card: Mapping[str, Any]) -> None:
         time = xr.DataArray(_times(_BLOCK, card), dims="time", attrs=_time_attributes(card))
-        coords = {"time": time, **{dim: first[dim] for dim in ("y", "x", "lattice")}}
+        coords = {dim: first[dim] for dim in AXES if dim in first.coords} | {"time": time}
         create_store(self.path, coords, card, variables_of(first), empty_file=JOURNAL)
 
     def _open(self, card: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """The schema of a result: its variables, with their dimensions, types, units and meanings.
 
 All code that makes, stores, checks, opens, shows or documents a result reads the schema from here. A new variable is
-one more `Variable` in `VARIABLES`; if it lies along a new axis, such as the pixels of a frame, the type of that axis
-goes to `AXES`. A result without the variables of a group is valid, except for the group of the map itself.
+one more `Variable` in `VARIABLES`; if it lies along a new axis, the type of that axis goes to `AXES`. A result without
+the variables of a group is valid, except for the group of the map itself; it has the axes that its variables lie along.
 """
 
 from __future__ import annotations
@@ -25,29 +25,36 @@ __all__ = [
     "FIXED_SIZES",
     "LOOKED",
     "MARKS",
+    "MOST_LATTICES",
+    "PIXELS",
     "TITLES",
     "VARIABLES",
     "WINDOWS",
     "Group",
     "Variable",
     "as_variables",
+    "axes_of",
     "cell_table",
     "groups_in",
     "image_variables",
     "map_variables",
+    "pixel_variables",
     "variables_of",
     "write_order",
 ]
 
-#: Group of a variable: those of every phase map, the measured cells, or the marks of the frames of a store.
-Group = Literal["map", "cells", "marks"]
+#: Group of a variable: those of every phase map, the measured cells, the pixels, or the marks of the frames of a store.
+Group = Literal["map", "cells", "pixels", "marks"]
 #: Axes of a result with the types of their coordinates, in the order in which error texts give sizes.
-AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8"}
-#: Dimensions without coordinates: the two primitive vectors, their components (y, x), and the upper triangle of a
-#: symmetric 4 × 4 matrix.
-FIXED_SIZES = {"vector": 2, "component": 2, "pair": 10}
-#: Dimensions of the windows of a map.
+AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8", "py": "float64", "px": "float64"}
+#: Lattices of a frame that a result has room for: each is shown by at least 3 % of the windows with a lattice.
+MOST_LATTICES = 33
+#: Dimensions without coordinates: the two primitive vectors, their components (y, x), the upper triangle of a
+#: symmetric 4 × 4 matrix, and the lattices of a frame.
+FIXED_SIZES = {"vector": 2, "component": 2, "pair": 10, "number": MOST_LATTICES}
+#: Dimensions of the windows of a map, and of the pixels of its frames.
 WINDOWS = ("time", "y", "x")
+PIXELS = ("time", "py", "px")
 #: Arrays of a store that say of each frame whether it is written, and what its checksum was.
 DONE, CHECKSUM = "frame_done", "frame_checksum"
 #: Placeholder for nm or px in the units of a variable.
@@ -71,10 +78,15 @@ class Variable:
         Meaning, in a few words.
     units : str
         Empty for a variable without units. In `VARIABLES`, ``length`` stands for nm or px: see `in_unit`.
-    group : {"map", "cells", "marks"}
+    group : {"map", "cells", "pixels", "marks"}
         The variables of a group are in a result together or not at all; those of the map and the marks always are.
     title : str
         Name in figures and menus, if the variable can be shown as a map of its own.
+    is_label : bool
+        Whether the values are numbers of classes.
+    quantum : float
+        What the values are rounded to a multiple of before they are stored, so that they compress; 0 for none. A
+        power of two; for lengths in px.
     """
 
     name: str
@@ -84,6 +96,8 @@ class Variable:
     units: str = ""
     group: Group = "map"
     title: str = ""
+    is_label: bool = False
+    quantum: float = 0.0
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -92,14 +106,9 @@ class Variable:
         return {key: text for key, text in attributes.items() if text}
 
     @property
-    def is_label(self) -> bool:
-        """Whether the values are numbers of classes."""
-        return np.dtype(self.dtype).kind == "i"
-
-    @property
     def missing(self) -> float:
-        """Value where nothing has been written: `UNMAPPED` for labels, 0 for marks, else NaN."""
-        return UNMAPPED if self.is_label else 0 if self.group == "marks" else math.nan
+        """Value where nothing has been written: `UNMAPPED` for numbers of classes and lattices, 0 for marks or NaN."""
+        return 0 if self.group == "marks" else UNMAPPED if np.dtype(self.dtype).kind == "i" else math.nan
 
     def in_unit(self, unit: str) -> Variable:
         """Return the variable with its lengths in nm or px."""
@@ -130,16 +139,45 @@ def _cell_variables() -> Iterable[Variable]:
         yield Variable(name, (*WINDOWS, *dims), "float32", meaning, units, "cells")
 
 
+def _pixel_variables() -> Iterable[Variable]:
+    number = "number of the lattice of the pixel among those of its frame, by windows that show it; −1 for none"
+    yield Variable("phase", PIXELS, "int8", "class of the pixel", group="pixels", is_label=True)
+    yield Variable("frame_lattice", PIXELS, "int8", number, group="pixels")
+    for name, meaning, units, quantum in (
+        ("phase_probability", "probability of the lattice, or of none, that the pixel is given", "1", 2.0**-8),
+        ("amplitude", "strength of the most probable lattice, 1 in its crystal", "1", 2.0**-7),
+        ("amplitude_std", "σ of the amplitude", "1", 2.0**-9),
+        ("exx", "strain along x against the mean lattice", "%", 2.0**-5),
+        ("eyy", "strain along y against the mean lattice", "%", 2.0**-5),
+        ("exy", "shear strain against the mean lattice", "%", 2.0**-5),
+        ("rotation", "rotation against the mean lattice, counter-clockwise", "degree", 2.0**-6),
+    ):
+        yield Variable(name, PIXELS, "float32", meaning, units, "pixels", quantum=quantum)
+    for name, dims, meaning, quantum in (
+        (
+            "displacement",
+            (*PIXELS, "component"),
+            "displacement (y, x) from the mean lattice, modulo the lattice",
+            2**-7,
+        ),
+        ("frame_basis", ("time", "number", "vector", "component"), "mean primitive vectors of each lattice, (y, x)", 0),
+    ):
+        yield Variable(name, dims, "float32", meaning, _LENGTH, "pixels", quantum=quantum)
+    yield Variable("area_fraction", ("time", "lattice"), "float64", "share of the frame", "1", "pixels")
+    yield Variable("area_fraction_std", ("time", "lattice"), "float64", "σ of the share of the frame", "1", "pixels")
+
+
 #: All variables that a result may have.
 VARIABLES = (
     Variable("probability", (*WINDOWS, "lattice"), "float32", "probability", "1"),
     Variable("probability_std", (*WINDOWS, "lattice"), "float32", "σ of the probability", "1"),
     Variable("entropy", WINDOWS, "float32", "predictive entropy", "nat", title="entropy"),
     Variable("mutual_information", WINDOWS, "float32", "mutual information", "nat"),
-    Variable("label", WINDOWS, "int8", "most probable class"),
+    Variable("label", WINDOWS, "int8", "most probable class", is_label=True),
     Variable("fraction", ("time", "lattice"), "float64", "phase fraction", "1"),
     Variable("fraction_std", ("time", "lattice"), "float64", "σ of the phase fraction", "1"),
     *_cell_variables(),
+    *_pixel_variables(),
 )
 #: Names in figures and menus of the variables that are shown as maps of their own, in the order of menus.
 TITLES = {variable.name: variable.title for variable in VARIABLES if variable.title}
@@ -173,18 +211,31 @@ LOOKED = (
 )  # fmt: skip
 
 
-def map_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
+def map_variables(*, cells: bool, pixels: bool = False, unit: str = "px") -> tuple[Variable, ...]:
     """Return the variables of a map.
 
     Parameters
     ----------
     cells : bool
         Whether the model of the map measures cells.
+    pixels : bool
+        Whether the pixels of the frames are mapped as well as the windows.
     unit : {"px", "nm"}
         Unit of lengths.
     """
-    groups = {"map", "cells"} if cells else {"map"}
+    groups = {"map"} | ({"cells"} if cells else set()) | ({"pixels"} if pixels else set())
     return tuple(variable.in_unit(unit) for variable in VARIABLES if variable.group in groups)
+
+
+def pixel_variables(unit: str = "px") -> tuple[Variable, ...]:
+    """Return the variables of the pixels of a map; see `map_variables`."""
+    return tuple(variable.in_unit(unit) for variable in VARIABLES if variable.group == "pixels")
+
+
+def axes_of(variables: Iterable[Variable]) -> dict[str, str]:
+    """Return the axes that variables lie along, with the types of their coordinates, in the order of `AXES`."""
+    needed = {dim for variable in variables for dim in variable.dims}
+    return {dim: dtype for dim, dtype in AXES.items() if dim in needed}
 
 
 def image_variables(*, cells: bool, unit: str = "px") -> tuple[Variable, ...]:
@@ -224,9 +275,9 @@ def as_variables(variables: Iterable[Variable], values: Mapping[str, NDArray[Any
 
 def variables_of(result: xr.Dataset) -> tuple[Variable, ...]:
     """Return the variables that the store of a result is to hold."""
-    return map_variables(
-        cells="cells" in groups_in(map(str, result)), unit=str(result["x"].attrs.get("units", LENGTH_UNITS[1]))
-    )
+    groups = groups_in(map(str, result))
+    unit = str(result["x"].attrs.get("units", LENGTH_UNITS[1]))
+    return map_variables(cells="cells" in groups, pixels="pixels" in groups, unit=unit)
 
 
 def groups_in(names: Iterable[str]) -> set[Group]:

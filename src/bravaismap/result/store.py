@@ -49,7 +49,8 @@ class ResultStore:
     coords : mapping of str to DataArray
         ``time``, ``y``, ``x`` with their ``units``, and ``lattice`` (class names).
     card : mapping
-        The run card. A result that exists is continued when its card is the same; its frames are verified first.
+        The run card. A result that exists is continued when its card is the same; its frames are verified first. One
+        that is complete is left as it is.
     overwrite : bool
         Replace a result that exists.
     variables : iterable of Variable, optional
@@ -63,8 +64,8 @@ class ResultStore:
     Raises
     ------
     OutputError
-        If the path cannot be written, is being written by another, holds something else, a finished result without
-        damage, or one with another run card (the difference is named).
+        If the path cannot be written, is being written by another, holds something else, or a result with another
+        run card (the difference is named).
 
     Warns
     -----
@@ -157,9 +158,7 @@ class ResultStore:
             warn(f"{self.path}: {which} damaged (frame {named}: not what was written), mapped again")
         write_axes(self._group, coords)
         if self.done.all():
-            raise OutputError(
-                f"{self.path} exists and is complete, every frame as it was written; give --overwrite to make it again"
-            )
+            return
         remove_unfinished(self.path, self._arrays, self.done)
         set_card(self._group, card)
         consolidate(self.path)

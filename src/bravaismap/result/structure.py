@@ -18,13 +18,13 @@ import zarr
 
 from bravaismap.conventions import LENGTH_UNITS
 from bravaismap.errors import InputError
-from bravaismap.result.schema import AXES, FIXED_SIZES, MARKS, VARIABLES, Variable, groups_in
+from bravaismap.result.schema import AXES, FIXED_SIZES, MARKS, VARIABLES, Variable, axes_of, groups_in
 from bravaismap.result.zarr_store import dims_of
 
 __all__ = ["check_card", "check_files", "check_names", "checked_arrays"]
 
-#: Largest numbers that a result may declare: frames, windows of a frame, classes.
-_MOST_FRAMES, _MOST_WINDOWS, _MOST_CLASSES = 10**6, 10**7, 127
+#: Largest numbers that a result may declare: frames, windows of a frame, its pixels, classes.
+_MOST_FRAMES, _MOST_WINDOWS, _MOST_PIXELS, _MOST_CLASSES = 10**6, 10**7, 10**9, 127
 _MOST_METADATA = 2**24  # bytes of a zarr.json
 _MOST_AXIS_BYTES = 2**24  # of a chunk of a coordinate
 _CODECS = {"bytes", "zstd"}
@@ -91,10 +91,14 @@ def checked_arrays(group: zarr.Group, folder: Path, *, growing: bool) -> dict[st
     for name in expected:
         if name not in arrays:
             raise _refusal(folder, f"it lacks {name}")
-    sizes = FIXED_SIZES | {dim: _length(arrays[dim], folder, dim) for dim in AXES}
-    if sizes["time"] > _MOST_FRAMES or sizes["y"] * sizes["x"] > _MOST_WINDOWS or sizes["lattice"] > _MOST_CLASSES:
-        declared = " × ".join(str(sizes[dim]) for dim in AXES)
-        raise _refusal(folder, f"it declares {declared} ({', '.join(AXES)}), more than any movie has")
+    axes = {dim: _length(arrays[dim], folder, dim) for dim in AXES if dim in arrays}
+    most = {"time": _MOST_FRAMES, "lattice": _MOST_CLASSES}
+    pixels = axes.get("py", 1) * axes.get("px", 1)
+    too_large = any(axes[dim] > limit for dim, limit in most.items()) or axes["y"] * axes["x"] > _MOST_WINDOWS
+    if too_large or pixels > _MOST_PIXELS:
+        declared = " × ".join(map(str, axes.values()))
+        raise _refusal(folder, f"it declares {declared} ({', '.join(axes)}), more than any movie has")
+    sizes = FIXED_SIZES | axes
     for name, array in arrays.items():
         variable = expected.get(name)
         dims = dims_of(array) if variable is None else variable.dims
@@ -112,8 +116,8 @@ def checked_arrays(group: zarr.Group, folder: Path, *, growing: bool) -> dict[st
 def _expected(names: Iterable[str]) -> dict[str, Variable]:
     """Return the variables that a store must hold: axes, map and marks, and every group of which it has a part."""
     groups = {"map"} | groups_in(names)
-    axes = [Variable(dim, (dim,), dtype) for dim, dtype in AXES.items()]
     variables = [variable for variable in VARIABLES if variable.group in groups]
+    axes = [Variable(dim, (dim,), dtype) for dim, dtype in axes_of(variables).items()]
     return {variable.name: variable for variable in (*axes, *variables, *MARKS)}
 
 
@@ -149,7 +153,7 @@ def _check_storage(array: zarr.Array[Any], name: str, folder: Path) -> None:
     for key in ("units", "long_name"):
         if not isinstance(array.attrs.get(key, ""), str):
             raise _refusal(folder, f"the {key} of its {name!r} is {_shown(array.attrs[key])}")
-    if name in ("y", "x") and array.attrs.get("units") not in LENGTH_UNITS:
+    if name in ("y", "x", "py", "px") and array.attrs.get("units") not in LENGTH_UNITS:
         allowed = " or ".join(LENGTH_UNITS)
         raise _refusal(folder, f"its {name!r} is in {_shown(array.attrs.get('units'))}, not in {allowed}")
 

@@ -25,7 +25,7 @@ from bravaismap.errors import InputError, OutputError
 from bravaismap.files import patiently
 from bravaismap.result.card import set_card
 from bravaismap.result.lock import WriterLock
-from bravaismap.result.schema import AXES, CHECKSUM, DONE, FIXED_SIZES, MARKS, Variable
+from bravaismap.result.schema import AXES, CHECKSUM, DONE, FIXED_SIZES, MARKS, Variable, axes_of
 
 __all__ = [
     "CONTINUED",
@@ -168,6 +168,8 @@ def consolidate(path: Path) -> None:
 def write_axes(group: zarr.Group, coords: Mapping[str, xr.DataArray]) -> None:
     """Write the coordinates that are missing or damaged."""
     for dim, dtype in AXES.items():
+        if dim not in coords:
+            continue
         if dim == "lattice":
             attributes = {"long_name": "Bravais lattice"} | _flags(coords)
             values = np.arange(coords[dim].size, dtype=dtype)
@@ -187,7 +189,8 @@ def _flags(coords: Mapping[str, xr.DataArray]) -> dict[str, Any]:
 
 
 def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variables: Iterable[Variable]) -> None:
-    sizes = FIXED_SIZES | {dim: coords[dim].size for dim in AXES}
+    variables = tuple(variables)
+    sizes = FIXED_SIZES | {dim: coords[dim].size for dim in axes_of(variables)}
     for variable in variables:
         shape = tuple(sizes[dim] for dim in variable.dims)
         group.create_array(

@@ -5,6 +5,8 @@ The conventions are those of :mod:`bravaismap.show.axes`.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -19,17 +21,37 @@ from bravaismap.conventions import (
     COLORS,
     DIVERGING_CMAP,
     LATTICES,
-    SEQUENTIAL_CMAP,
     display_name,
 )
 from bravaismap.lattice.shape import CENTER, shape
-from bravaismap.phases.cells import orientation_period
+from bravaismap.phases.cells import SymmetricCells, symmetric_cells
 from bravaismap.result.schema import TITLES
-from bravaismap.show.axes import draw_map, figure_for_maps, frame_number, label_axes, sized, stamp
+from bravaismap.show.axes import (
+    draw_map,
+    figure_for_maps,
+    frame_number,
+    label_axes,
+    panel_grid,
+    sized,
+    stamp,
+)
+from bravaismap.show.style import PAGE, Style
 
-__all__ = ["draw_domain", "holds_cells", "plot_cells", "plot_shapes", "plot_strain"]
+__all__ = [
+    "CYCLIC_CMAP",
+    "WITHOUT_LATTICE",
+    "draw_domain",
+    "holds_cells",
+    "orientation_scale",
+    "plot_cells",
+    "plot_shapes",
+    "plot_strain",
+]
 
-_CYCLIC = "twilight"
+#: Colour map of orientations; both its ends are the same.
+CYCLIC_CMAP: Final = "twilight"
+#: Grey of what has no lattice, in maps whose colour maps hold white.
+WITHOUT_LATTICE: Final = "0.6"
 _STRAINS = {"exx": "ε$_{xx}$", "eyy": "ε$_{yy}$", "exy": "ε$_{xy}$", "rotation": "rotation, counter-clockwise"}
 
 
@@ -38,11 +60,13 @@ def holds_cells(result: xr.Dataset) -> bool:
     return {*CELL_PARAMETERS, "basis", "label"} <= set(result.variables)
 
 
-def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
-    """Draw the maps of a, b, γ and the orientation of a in a frame; windows without a lattice are left blank.
+def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:
+    """Draw the maps of a, b, γ and the orientation in a frame; windows without a lattice are left grey.
 
-    a, b and γ are drawn from the 2nd to the 98th percentile of the frame; the orientation, whose period is 60° in a
-    hexagonal and 90° in a square lattice, on a cyclic scale.
+    a, b and the orientation are those of the nearest lattice of the class of a window: in a hexagonal lattice a and b
+    are equal and a rotation by 60° is none (:func:`~bravaismap.phases.cells.symmetric_cells`). γ is as measured. a, b
+    and γ are drawn from the 2nd to the 98th percentile of the frame, the orientation on a cyclic scale; where classes
+    with different periods meet, it is drawn as a share of the period.
 
     Parameters
     ----------
@@ -50,28 +74,48 @@ def plot_cells(result: xr.Dataset, time: int = -1) -> Figure:
         Of a model that measures cells.
     time : int
         Number of the frame.
+    style : Style
     """
     index = frame_number(result, time)
-    figure = figure_for_maps(result, 2, 2, beside=1.4)
-    axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    for i, (ax, name) in enumerate(zip(axes.flat, CELL_PARAMETERS, strict=True)):
-        values = np.asarray(result[name].isel(time=index).values, float)
-        cyclic = name == "orientation"
-        if cyclic:
-            period = orientation_period(np.asarray(result["label"].isel(time=index).values))
-            values = values % period
-        low, high = (0.0, float(period[np.isfinite(values)].max(initial=60.0))) if cyclic else _limits(values)
-        mesh: QuadMesh = draw_map(ax, result, values, _CYCLIC if cyclic else SEQUENTIAL_CMAP, high)
-        mesh.set_clim(low, high)
+    frame = result[["basis", "gamma", "label"]].isel(time=index)
+    label = np.asarray(frame["label"].values)
+    cells = symmetric_cells(frame["basis"].transpose("y", "x", "vector", "component").values, label)
+    rows, columns = panel_grid(result, 4, style, beside=0.6)
+    figure = figure_for_maps(result, rows, columns, style=style, beside=0.6, below=0.2)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    gamma = np.where(np.isfinite(cells.a), np.asarray(frame["gamma"].values, float), np.nan)
+    maps = {"a": cells.a, "b": cells.b, "gamma": gamma, "orientation": cells.orientation}
+    for i, (ax, (name, values)) in enumerate(zip(axes.flat, maps.items(), strict=True)):
         unit = str(result[name].attrs.get("units", ""))
-        figure.colorbar(mesh, ax=ax, label="°" if unit == "degree" else unit, shrink=0.85, aspect=18)
-        ax.set_title(TITLES[name])
-        label_axes(ax, result, left=i % 2 == 0, bottom=i >= 2)
+        if name == "orientation":
+            values, high, text = orientation_scale(cells)
+            mesh: QuadMesh = draw_map(ax, result, values, CYCLIC_CMAP, high)
+        else:
+            low, high = _limits(values)
+            mesh = draw_map(ax, result, values, style.sequential, high)
+            mesh.set_clim(low, high)
+            text = "°" if unit == "degree" else unit
+        figure.colorbar(mesh, ax=ax, label=text, shrink=0.85, aspect=18)
+        ax.set_title("orientation" if name == "orientation" else TITLES[name])
+        ax.set_facecolor(WITHOUT_LATTICE)
+        label_axes(ax, result, left=i % columns == 0, bottom=i >= 4 - columns)
     figure.suptitle(stamp(result, index))
-    return sized(figure)
+    return sized(figure, style.text)
 
 
-def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
+def orientation_scale(cells: SymmetricCells) -> tuple[NDArray[np.floating], float, str]:
+    """Return orientations to be drawn on a cyclic scale from 0, the end of the scale, and the text of its bar.
+
+    Where all lattices have one period the values are degrees, else shares of the period of each.
+    """
+    periods = np.unique(cells.period[np.isfinite(cells.orientation)])
+    if len(periods) <= 1:
+        return cells.orientation, float(periods.max(initial=60.0)), "°"
+    names = "° or ".join(f"{period:g}" for period in periods)
+    return cells.orientation / cells.period, 1.0, f"share of {names}°"
+
+
+def plot_shapes(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:
     """Draw the shape of the lattice of every window of a frame as a point in the fundamental domain.
 
     Its corners are square and hexagonal, its sides rectangular and centred rectangular, its inside oblique; the colour
@@ -83,12 +127,14 @@ def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
         Of a model that measures cells.
     time : int
         Number of the frame.
+    style : Style
     """
     index = frame_number(result, time)
     frame = result[["basis", "label"]].isel(time=index)
     label = np.asarray(frame["label"].values).ravel()
     basis = frame["basis"].transpose("y", "x", "vector", "component").values.reshape(-1, 2, 2).astype(float)
-    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
+    width = min(4.6, style.width)
+    figure = Figure(figsize=(width, width + 0.2), layout="constrained")
     ax = figure.subplots()
     drawn = (label >= 0) & (label < len(LATTICES)) & np.isfinite(basis).all(axis=(1, 2))
     tau = shape(basis[drawn])
@@ -107,11 +153,11 @@ def plot_shapes(result: xr.Dataset, time: int = -1) -> Figure:
         Line2D([], [], color=COLORS[name], marker="o", ls="", ms=5, label=f"{display_name(name)} {(label == i).sum()}")
         for i, name in enumerate(LATTICES)
     ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return sized(figure)
+    figure.legend(handles=marks, loc="outside lower center", ncols=3 if style.width > 4 else 2, frameon=False)
+    return sized(figure, style.text)
 
 
-def plot_strain(strain: xr.Dataset, time: int = -1) -> Figure:
+def plot_strain(strain: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:
     """Draw the maps of the strain and the rotation in a frame; windows without the reference lattice are left blank.
 
     The scales are symmetric about zero and end at the 98th percentile of the frame; the three strains share one.
@@ -122,10 +168,12 @@ def plot_strain(strain: xr.Dataset, time: int = -1) -> Figure:
         Of :func:`bravaismap.strain_map`.
     time : int
         Number of the frame.
+    style : Style
     """
     index = frame_number(strain, time)
-    figure = figure_for_maps(strain, 2, 2, beside=1.4)
-    axes = figure.subplots(2, 2, sharex=True, sharey=True)
+    rows, columns = panel_grid(strain, 4, style, beside=0.6)
+    figure = figure_for_maps(strain, rows, columns, style=style, beside=0.6, below=0.2)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     maps = {name: np.asarray(strain[name].isel(time=index).values, float) for name in _STRAINS}
     rotation = _reach(maps["rotation"])
     stretch = _reach(np.stack([values for name, values in maps.items() if name != "rotation"]))
@@ -135,10 +183,10 @@ def plot_strain(strain: xr.Dataset, time: int = -1) -> Figure:
         mesh.set_clim(-limit, limit)
         figure.colorbar(mesh, ax=ax, label="°" if name == "rotation" else "%", shrink=0.85, aspect=18)
         ax.set_title(title)
-        ax.set_facecolor("0.8")  # white is no strain
-        label_axes(ax, strain, left=i % 2 == 0, bottom=i >= 2)
+        ax.set_facecolor(WITHOUT_LATTICE)  # white is no strain
+        label_axes(ax, strain, left=i % columns == 0, bottom=i >= 4 - columns)
     figure.suptitle(stamp(strain, index))
-    return sized(figure)
+    return sized(figure, style.text)
 
 
 def draw_domain(ax: Axes, top: float) -> None:

@@ -13,12 +13,12 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bravaismap.conventions import NOT_MEASURED, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import NOT_MEASURED, display_name
 from bravaismap.show.axes import (
     HATCHING,
-    SMALL_TEXT,
     WIDTH,
     class_colors,
+    class_handles,
     draw_image,
     draw_map,
     draw_maps,
@@ -27,59 +27,68 @@ from bravaismap.show.axes import (
     frame_of,
     hatch_unmeasured,
     label_axes,
+    legend_height,
     outline,
+    panel_grid,
+    scale_bar,
     sized,
     stamp,
     unit_of,
     whole_plane,
 )
+from bravaismap.show.style import PAGE, Style
 
 __all__ = ["plot_classification", "plot_fractions", "plot_labels", "plot_probabilities", "plot_uncertainty"]
 
 
-def plot_labels(result: xr.Dataset, time: int = -1, image: Any = None, *, overlay: bool = False) -> Figure:
-    """Draw the label map of a frame, with the share of its windows that each class has.
+def plot_labels(
+    result: xr.Dataset, time: int = -1, image: Any = None, *, overlay: bool = False, style: Style = PAGE
+) -> Figure:
+    """Draw the label map of a frame, with the share ± σ of the frame that each class has.
 
     Parameters
     ----------
     result : Dataset
-        With ``label`` (time, y, x).
+        With ``label`` (time, y, x) and ``fraction`` (time, lattice).
     time : int
         Number of the frame.
     image : array (y, x) or movie (time, y, x), optional
-        Drawn beside the map, with the outline of a window.
+        Drawn beside the map, with the outline of a window, and under it.
     overlay : bool
-        Draw the map half transparent on `image` instead of beside it.
+        Leave out the image beside the map.
+    style : Style
     """
     index = frame_number(result, time)
     label = np.asarray(result["label"].isel(time=index).values)
     colors = class_colors(result["lattice"].values)
-    panels, alpha = (1 if image is None or overlay else 2), (0.45 if overlay and image is not None else 1.0)
+    panels, alpha = (1 if image is None or overlay else 2), (1.0 if image is None else 0.45)
     table = np.array([to_rgba(color, alpha) for color in colors.values()] + [(1, 1, 1, 0)])  # the last for label −1
-    figure = figure_for_maps(result, 1, panels, below=0.4)
-    axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
+    rows, columns = panel_grid(result, panels, style)
+    handles = class_handles(result.isel(time=index), colors)
+    below = legend_height(len(handles) + 1, 1 + columns, style)
+    figure = figure_for_maps(result, rows, columns, style=style, below=below)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     if image is not None:
         frame = frame_of(image, result, index)
-        draw_image(axes[0], frame)
-        if panels == 2:
-            starts = [(float(frame[dim][0]), float(result[dim][0])) for dim in ("y", "x")]
-            outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
-            axes[0].set_title("image, window outlined")
+        for ax in axes:
+            draw_image(ax, frame)
+    if panels == 2:
+        starts = [(float(frame[dim][0]), float(result[dim][0])) for dim in ("y", "x")]
+        outline(axes[0], *([begin, 2 * center - begin] for begin, center in starts))
+        axes[0].set_title("image, a window")
     draw_map(axes[-1], result, table[label])
     unmeasured = hatch_unmeasured(axes[-1], result, label)
     axes[-1].set_title(stamp(result, index))
-    for ax in axes:
-        label_axes(ax, result, left=ax is axes[0])
-    shares = [100 * (label == i).sum() / max((label >= 0).sum(), 1) for i in range(len(colors))]
-    texts = [f"{display_name(name)} {share:.1f} %" for name, share in zip(colors, shares, strict=True)]
-    patches = [Patch(fc=c, ec="0.3", lw=0.5, label=text) for c, text in zip(colors.values(), texts, strict=True)]
+    scale_bar(axes[0], result, style.text)
+    for i, ax in enumerate(axes):
+        label_axes(ax, result, left=i % columns == 0, bottom=i >= panels - columns)
     if unmeasured:
-        patches.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
-    figure.legend(handles=patches, loc="outside lower center", ncols=1 + panels, fontsize=SMALL_TEXT, frameon=False)
-    return sized(figure)
+        handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
+    figure.legend(handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4)
+    return sized(figure, style.text)
 
 
-def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False) -> Figure:
+def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False, style: Style = PAGE) -> Figure:
     """Draw the probability map of every class in a frame, on one scale from 0 to 1.
 
     Parameters
@@ -90,14 +99,17 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
         Number of the frame.
     std : bool
         Draw the maps of the standard deviation below, on a scale of their own.
+    style : Style
     """
     index = frame_number(result, time)
     names = [display_name(str(name)) for name in result["lattice"].values]
-    rows = 1 if len(names) <= 3 else 2
-    columns = -(-len(names) // rows)
-    figure = figure_for_maps(result, rows * (1 + std), columns, beside=0.7)
+    rows, columns = panel_grid(result, len(names), style, beside=0.25)
+    if std:  # two blocks share the height
+        columns = max(columns, min(3, len(names)))
+        rows = -(-len(names) // columns)
+    figure = figure_for_maps(result, rows * (1 + std), columns, style=style, beside=0.25, below=0.2)
     axes = figure.subplots(rows * (1 + std), columns, sharex=True, sharey=True, squeeze=False)
-    blocks = [("probability", PROBABILITY_CMAP, 1.0), ("probability_std", SEQUENTIAL_CMAP, None)]
+    blocks = [("probability", style.probability, 1.0), ("probability_std", style.sequential, None)]
     for i, (variable, cmap, limit) in enumerate(blocks[: 1 + std]):
         maps = np.asarray(result[variable].isel(time=index).transpose("lattice", ...).values)
         draw_maps(axes[i * rows :][:rows], result, maps, names, cmap, limit, ("probability", "σ of probability")[i])
@@ -105,10 +117,10 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False)
         for ax in axes.ravel()[: len(names)]:
             hatch_unmeasured(ax, result, np.asarray(result["label"].isel(time=index).values))
     figure.suptitle(stamp(result, index))
-    return sized(figure)
+    return sized(figure, style.text)
 
 
-def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
+def plot_uncertainty(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:
     """Draw the predictive entropy and the mutual information of a frame, in nat.
 
     The scale of the entropy ends at the logarithm of the number of classes, where all are equally probable.
@@ -119,18 +131,23 @@ def plot_uncertainty(result: xr.Dataset, time: int = -1) -> Figure:
         With ``entropy`` and ``mutual_information`` (time, y, x).
     time : int
         Number of the frame.
+    style : Style
     """
     index = frame_number(result, time)
-    figure = figure_for_maps(result, 1, 2, beside=1.4)
-    axes = figure.subplots(1, 2, sharex=True, sharey=True, squeeze=False)
-    for i, (variable, limit) in enumerate((("entropy", np.log(result.sizes["lattice"])), ("mutual_information", None))):
+    rows, columns = panel_grid(result, 2, style, beside=0.6)
+    figure = figure_for_maps(result, rows, columns, style=style, beside=0.6, below=0.2)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    limits = {"entropy": np.log(result.sizes["lattice"]), "mutual_information": None}
+    for ax, (variable, limit) in zip(axes.flat, limits.items(), strict=True):
         values = np.asarray(result[variable].isel(time=index).values)
-        draw_maps(axes[:, i : i + 1], result, values[None], [display_name(variable)], SEQUENTIAL_CMAP, limit, "nat")
+        panel = np.array([[ax]])
+        draw_maps(panel, result, values[None], [display_name(variable)], style.sequential, limit, "nat")
+        label_axes(ax, result, left=ax in axes[:, 0], bottom=ax in axes[-1])
     figure.suptitle(stamp(result, index))
-    return sized(figure)
+    return sized(figure, style.text)
 
 
-def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figure:
+def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None, *, style: Style = PAGE) -> Figure:
     """Draw the fraction of every class over time with bands of ±1 σ.
 
     Parameters
@@ -139,8 +156,9 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figu
         With ``fraction`` and ``fraction_std`` (time, lattice); no band is drawn where σ is NaN.
     void : DataArray (time,), optional
         True fraction of void, drawn as a dashed line.
+    style : Style
     """
-    figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+    figure = Figure(figsize=(style.width, 0.35 * style.width + 1.6), layout="constrained")
     ax = figure.subplots()
     time, unit = np.asarray(result["time"].values, float), unit_of(result, "time")
     fraction, std = (np.asarray(result[name].values, float) for name in ("fraction", "fraction_std"))
@@ -156,8 +174,8 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None) -> Figu
     ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
     ax.grid(color="0.9", lw=0.6)
     ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=SMALL_TEXT, frameon=False)
-    return sized(figure)
+    figure.legend(loc="outside lower center", ncols=4 if style.width > 5 else 2, frameon=False)
+    return sized(figure, style.text)
 
 
 def plot_classification(image: Any, row: xr.Dataset, spectrum: Any = None) -> Figure:

@@ -18,7 +18,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from bravaismap.conventions import PROBABILITY_CMAP, display_name
-from bravaismap.show.axes import MOVIE_TEXT, draw_image, draw_maps, edges, frame_of, outline, scale_bar, sized, stamp
+from bravaismap.show.axes import MOVIE_TEXT, draw_image, draw_maps, frame_of, leveled_picture, scale_bar, sized, stamp
 
 __all__ = ["probability_frames"]
 
@@ -33,7 +33,7 @@ def probability_frames(
     result : Dataset
         With ``probability`` (time, y, x, lattice).
     images : movie (time, y, x), optional
-        Drawn beside the maps with the same contrast in all frames; the mapped area is outlined.
+        Drawn beside the maps with the same contrast in all frames.
     size : (int, int)
         Width and height of a frame in px.
 
@@ -58,7 +58,7 @@ def probability_frames(
         for mesh, probability in zip(maps, values, strict=True):
             mesh.set_array(np.ma.masked_invalid(probability))
         if picture is not None:
-            picture.set_data(frame_of(images, result, index).values)
+            picture.set_data(_leveled(images, result, index).values)
         title.set_text(stamp(result, index))
         canvas.restore_region(background)
         for artist in animated:
@@ -67,7 +67,7 @@ def probability_frames(
 
 
 def _lay_out(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[QuadMesh], AxesImage | None, list[Artist]]:
-    """Lay out a frame of the movie; return the maps, the image, and the outline and scale bar on them."""
+    """Lay out a frame of the movie; return the maps, the image, and the scale bar."""
     names = [display_name(str(name)) for name in result["lattice"].values]
     rows = 1 if len(names) <= 3 else 2
     columns = -(-len(names) // rows)
@@ -76,15 +76,20 @@ def _lay_out(figure: Figure, result: xr.Dataset, images: Any) -> tuple[list[Quad
     axes = [figure.add_subplot(grid[i // columns, left + i % columns]) for i in range(len(names))]
     blank = np.full((len(names), result.sizes["y"], result.sizes["x"]), np.nan)
     maps = draw_maps(np.array([axes]), result, blank, names, PROBABILITY_CMAP, 1.0, "probability")
-    first, picture, marks = axes[0], None, []
+    first, picture = axes[0], None
     if images is not None:
         first = figure.add_subplot(grid[:, :left])
-        first.set_title("image, mapped area outlined")
+        first.set_title("image")
         numbers = np.linspace(0, result.sizes["time"] - 1, 5).astype(int)
-        picture = draw_image(first, frame_of(images, result), [frame_of(images, result, i).values for i in numbers])
-        marks = [outline(first, *(edges(result[dim].values)[[0, -1]] for dim in ("y", "x")))]
+        sample = [_leveled(images, result, i).values for i in numbers]
+        picture = draw_image(first, _leveled(images, result, 0), sample)
     for i, ax in enumerate(dict.fromkeys([*axes, first])):
         ax.set_anchor("C" if rows == 1 or i == len(names) else "S" if i < columns else "N")
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
         ax.spines[:].set_visible(False)
-    return maps, picture, [*marks, *scale_bar(first, result)]
+    return maps, picture, scale_bar(first, result)
+
+
+def _leveled(images: Any, result: xr.Dataset, index: int) -> xr.DataArray:
+    frame = frame_of(images, result, index)
+    return frame.copy(data=leveled_picture(frame.values))

@@ -18,36 +18,36 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from bravaismap.conventions import NONE, NOT_MEASURED, display_name
+from bravaismap.conventions import NONE, NOT_MEASURED
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
-from bravaismap.result.phase_map import percent
 from bravaismap.show.axes import (
     HATCHING,
     SMALL_TEXT,
-    TEXT,
     class_colors,
+    class_handles,
     draw_image,
     figure_for_maps,
     frame_number,
     frame_of,
     label_axes,
+    legend_height,
+    panel_grid,
     scale_bar,
     sized,
     stamp,
 )
+from bravaismap.show.style import PAGE, Style
 
-__all__ = ["plot_pixels"]
+__all__ = ["draw_domains", "draw_field", "frame_beside", "plot_pixels"]
 
 #: Opacity of the colour of a lattice and of none on an image: what is none is to be seen at a glance, and so are atoms.
 _LATTICE_ALPHA, _NONE_ALPHA = 0.38, 0.6
-#: What the legend leaves out, as a share of the frame, unless it is none.
-_LEAST_SHARE = 0.0005
 #: Share of the frame from which on a grain carries its number.
 _NUMBERED = 0.01
 
 
-def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None) -> Figure:
+def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style: Style = PAGE) -> Figure:
     """Draw the phase of every pixel of a frame, to the edge of the frame, with the share ± σ of each class.
 
     Parameters
@@ -58,15 +58,19 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None) -> Figure
         Which of its frames.
     image : array (y, x) or movie (time, y, x), optional
         The frame, or as many frames as the map has: drawn beside the map and under it.
+    style : Style
     """
     index = frame_number(pixels, time)
     view = pixels.rename(py="y", px="x", phase="label")
     names = [str(name) for name in pixels["lattice"].values]
     colors = class_colors(names)
-    frame = None if image is None else _frame(image, view, index)
+    frame = None if image is None else frame_beside(image, view, index)
     panels = 1 if frame is None else 2
-    figure = figure_for_maps(view, 1, panels, below=0.4)
-    axes = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
+    rows, columns = panel_grid(view, panels, style)
+    handles = class_handles(pixels.isel(time=index), colors)
+    below = legend_height(len(handles) + 1, 1 + columns, style)
+    figure = figure_for_maps(view, rows, columns, style=style, below=below)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     if frame is not None:
         for ax in axes:
             draw_image(ax, frame)
@@ -74,21 +78,19 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None) -> Figure
     phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
     alphas = [1.0] * len(names) if frame is None else [_NONE_ALPHA if n == NONE else _LATTICE_ALPHA for n in names]
     table = [to_rgba(color, alpha) for color, alpha in zip(colors.values(), alphas, strict=True)]
-    missing = _draw(axes[-1], view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
-    _draw_grains(axes[-1], view, domain, phase)
-    _, length = scale_bar(axes[-1], view)
-    length.set(size=TEXT)
+    missing = draw_field(axes[-1], view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
+    draw_domains(axes[-1], view, domain, phase)
+    scale_bar(axes[0], view, style.text)
     axes[-1].set_title(stamp(view, index))
-    for ax in axes:
-        label_axes(ax, view, left=ax is axes[0])
-    handles = _handles(pixels.isel(time=index), colors)
+    for i, ax in enumerate(axes):
+        label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)
     if missing:
         handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 + panels, fontsize=SMALL_TEXT, frameon=False)
-    return sized(figure)
+    figure.legend(handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4)
+    return sized(figure, style.text)
 
 
-def _frame(image: Any, view: xr.Dataset, index: int) -> xr.DataArray:
+def frame_beside(image: Any, view: xr.Dataset, index: int) -> xr.DataArray:
     """Return the frame with coordinates in the unit of the map; those of the image may be in another."""
     if np.ndim(image) == 3:
         if len(image) != view.sizes["time"]:
@@ -117,7 +119,7 @@ def _at_every_pixel(view: xr.Dataset, field: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(field[np.ix_(*nearest)])
 
 
-def _draw(ax: Axes, view: xr.Dataset, colors: NDArray[Any], unknown: NDArray[np.bool_]) -> bool:
+def draw_field(ax: Axes, view: xr.Dataset, colors: NDArray[Any], unknown: NDArray[np.bool_]) -> bool:
     """Draw the colours of a frame, hatch what was not measured, and return whether there is any."""
     missing = bool(unknown.any() and not unknown.all())
     if missing:
@@ -126,7 +128,7 @@ def _draw(ax: Axes, view: xr.Dataset, colors: NDArray[Any], unknown: NDArray[np.
     return missing
 
 
-def _draw_grains(ax: Axes, view: xr.Dataset, domain: NDArray[Any], phase: NDArray[Any]) -> None:
+def draw_domains(ax: Axes, view: xr.Dataset, domain: NDArray[Any], phase: NDArray[Any]) -> None:
     """Draw lines around grains, and the numbers of the larger ones where there are several."""
     y, x = (np.asarray(view[dim].values, float) for dim in ("y", "x"))
     numbers, counts = np.unique(domain[domain >= 0], return_counts=True)
@@ -143,12 +145,3 @@ def _draw_grains(ax: Axes, view: xr.Dataset, domain: NDArray[Any], phase: NDArra
     left, right, bottom, top = _extent(view)
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_aspect("equal")
-
-
-def _handles(frame: xr.Dataset, colors: dict[str, str]) -> list[Patch]:
-    shares, spreads = frame["area_fraction"].values, frame["area_fraction_std"].values
-    return [
-        Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(name)} {percent(float(share), float(spread))}")
-        for (name, color), share, spread in zip(colors.items(), shares, spreads, strict=True)
-        if share >= _LEAST_SHARE or (name == NONE and np.isfinite(share))
-    ]

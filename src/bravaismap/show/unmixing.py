@@ -29,7 +29,8 @@ def plot_abundances(unmixed: xr.Dataset, time: int = -1) -> Figure:
     """
     count = unmixed.sizes["endmember"]
     frame = unmixed.isel(time=time)
-    figure = figure_for_maps(unmixed, 2, max(count, 2), beside=0.7)
+    columns = max(count, 2)
+    figure = figure_for_maps(unmixed, 2, columns, beside=0.7 / columns)
     figure.set_layout_engine("constrained", hspace=0.06)
     axes = figure.subplots(2, count, squeeze=False)
     limit = float(unmixed["ky"][-1])
@@ -45,10 +46,6 @@ def plot_abundances(unmixed: xr.Dataset, time: int = -1) -> Figure:
         mesh = draw_map(axes[1, i], unmixed, frame["abundance"].isel(endmember=i).values, PROBABILITY_CMAP)
         axes[1, i].set_title(f"{i + 1}: mean {float(frame['fraction'][i]):.2f}")
         label_axes(axes[1, i], unmixed, left=i == 0)
-        axes[1, i].set(
-            xlim=(float(unmixed["x"][0]), float(unmixed["x"][-1])),
-            ylim=(float(unmixed["y"][-1]), float(unmixed["y"][0])),
-        )
     if mesh is not None:
         figure.colorbar(mesh, ax=list(axes[1]), label="abundance", shrink=0.75, aspect=20)
     unit = unit_of(unmixed, "time")

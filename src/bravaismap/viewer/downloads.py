@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import rc_context
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from bravaismap.conventions import display_name
 from bravaismap.errors import InputError
 from bravaismap.export.tables import export_csv
-from bravaismap.show.axes import class_colors, figure_for_maps, label_axes, sized
+from bravaismap.files import TEXT_AS_TEXT
+from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, label_axes, sized
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
@@ -110,7 +111,8 @@ def view_file(look: Look, what: str, ending: str) -> BytesIO:
 def figure_file(figure: Figure, ending: str) -> BytesIO:
     """Return a figure as a file, ``"png"`` or ``"svg"``."""
     buffer = BytesIO()
-    figure.savefig(buffer, format=ending, dpi=_DPI, bbox_inches="tight", pad_inches=0.05)
+    with rc_context(TEXT_AS_TEXT):
+        figure.savefig(buffer, format=ending, dpi=_DPI, bbox_inches="tight", pad_inches=0.05)
     buffer.seek(0)
     return buffer
 
@@ -218,14 +220,9 @@ def _draw_layer(figure: Figure, ax: Any, layer: Overlay, opacity: float, frame: 
         label = f"{layer.title} ({layer.unit})" if layer.unit else layer.title
         figure.colorbar(drawn, ax=ax, label=label, shrink=0.8, aspect=22)
         return
-    labels = np.empty(0) if frame is None else frame["label"].values
-    shares = [100 * (labels == i).sum() / max((labels >= 0).sum(), 1) for i in range(len(layer.names))]
-    colors = class_colors(layer.names)
-    patches = [
-        Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(name)} {share:.1f} %")
-        for (name, color), share in zip(colors.items(), shares, strict=True)
-    ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    if frame is not None:
+        handles = class_handles(frame.isel(time=0), class_colors(layer.names))
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=1.4)
 
 
 def _columns(view: WindowView, pixel: float) -> tuple[Any, ...]:

@@ -41,12 +41,13 @@ class MappedMovie(Source):
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
         record = classifier.record
-        settings = settled(settings, calibrated)
-        grid = grid_of(settings, calibrated, record.smallest_side)
+        settings = settled(replace(settings, model=classifier), calibrated)
+        grid = grid_of(settings, calibrated)
         card = settings.map_card(record, movie_card(calibrated))
-        axes = xr.Dataset(coords=map_coordinates(calibrated, grid, record.classes), attrs=card)
+        coords = map_coordinates(calibrated, grid, record.classes, settings.pixel_step)
+        axes = xr.Dataset(coords=coords, attrs=card)
         super().__init__(axes, calibrated, title)
-        self._settings = replace(settings, model=classifier)
+        self._settings = settings
         self._maps: dict[int, PhaseMap] = {}
         self._failed: set[int] = set()
         self._wanted = 0

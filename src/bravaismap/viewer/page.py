@@ -62,37 +62,37 @@ class Page:
     def _make_frame_widgets(self, source: Source, variables: Iterable[str], index: int) -> None:
         last = len(source.time) - 1
         layers = layers_of(set(variables), source.classes)
-        self.layer = pn.widgets.Select(name="map", groups=layers, value="label", width=230)
-        self.opacity = pn.widgets.FloatSlider(name="opacity of the map", start=0, end=1, step=0.05, value=0.5,
+        self.layer = pn.widgets.Select(label="map", groups=layers, value="label", width=230)
+        self.opacity = pn.widgets.FloatSlider(label="opacity of the map", start=0, end=1, step=0.05, value=0.5,
                                               width=150)  # fmt: skip
         self.player = pn.widgets.Player(
-            name="", start=0, end=max(last, 1), value=index, interval=INTERVAL, loop_policy="once",
+            label="", start=0, end=max(last, 1), value=index, interval=INTERVAL, loop_policy="once",
             width=_LEFT - 30, show_loop_controls=False, show_value=False, height=52, disabled=last == 0,
             scale_buttons=0.9,
         )  # fmt: skip
         distortion = source.card.get("distortion")
         percent = 100 * float(distortion or 0.0)
         self.distortion = pn.widgets.FloatSlider(
-            name="scan distortion (%)" if distortion is not None else "no scan distortion: a network's result",
+            label="scan distortion (%)" if distortion is not None else "no scan distortion: a network's result",
             start=0, end=max(10.0, percent), step=0.1, value=percent, disabled=distortion is None, width=230,
         )  # fmt: skip
 
     def _make_curve_widgets(self, source: Source) -> None:
         names = {display_name(name): name for name in source.classes}
         grows = "none" if "none" in source.classes else source.classes[-1]
-        self.fit_class = pn.widgets.Select(name="fit the growth of", options=names, value=grows, width=150)
-        self.law = pn.widgets.Select(name="law", options=list(LAWS), value="exponential", width=110)
-        self.baseline = pn.widgets.TextInput(name="baseline t0:t1", placeholder="fitted", width=100)
+        self.fit_class = pn.widgets.Select(label="fit the growth of", options=names, value=grows, width=150)
+        self.law = pn.widgets.Select(label="law", options=list(LAWS), value="exponential", width=110)
+        self.baseline = pn.widgets.TextInput(label="baseline t0:t1", placeholder="fitted", width=100)
 
     def _make_part_widgets(self, source: Source) -> None:
-        self.part = pn.widgets.RadioButtonGroup(name="shown below", options=list(_PARTS), width=240)
-        self.row = pn.widgets.IntInput(name="row", start=0, end=len(source.y) - 1, value=None, width=75)
-        self.column = pn.widgets.IntInput(name="column", start=0, end=len(source.x) - 1, value=None, width=75)
-        self.region = pn.widgets.TextInput(name=f"y0:y1,x0:x1 ({source.unit})", placeholder="whole frame", width=230)
-        self.whole = pn.widgets.Button(name="whole frame", width=110, align="end")
-        self.view = pn.widgets.Select(name="what to save", options=list(VIEWS), width=170)
+        self.part = pn.widgets.RadioButtonGroup(label="shown below", options=list(_PARTS), width=240)
+        self.row = pn.widgets.IntInput(label="row", start=0, end=len(source.y) - 1, value=None, width=75)
+        self.column = pn.widgets.IntInput(label="column", start=0, end=len(source.x) - 1, value=None, width=75)
+        self.region = pn.widgets.TextInput(label=f"y0:y1,x0:x1 ({source.unit})", placeholder="whole frame", width=230)
+        self.whole = pn.widgets.Button(label="whole frame", width=110, align="end")
+        self.view = pn.widgets.Select(label="what to save", options=list(VIEWS), width=170)
         self.downloads = {ending: pn.widgets.FileDownload(
-            filename=f"view.{ending}", label=f"save {ending.upper()}", button_type="default", width=120, align="end",
+            filename=f"view.{ending}", label=f"save {ending.upper()}", color="default", width=120, align="end",
             embed=False, callback=lambda: None,
         ) for ending in ("png", "svg", "csv")}  # fmt: skip
 

@@ -12,14 +12,14 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from bravaismap.conventions import LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
-from bravaismap.phases.cells import orientation_period
+from bravaismap.phases.cells import symmetric_cells
 from bravaismap.result.schema import TITLES
-from bravaismap.show.axes import class_colors, edges
+from bravaismap.show.axes import class_colors, map_edges
+from bravaismap.show.cells import CYCLIC_CMAP, orientation_scale
 from bravaismap.viewer.frame_geometry import Region
 
 __all__ = ["Overlay", "contrast", "grey", "layers_of", "overlay", "scale_bar"]
 
-_CYCLIC = "twilight"
 _MOST = 1024  # px along a side, more than a screen shows of a frame
 _SHADES = 256
 
@@ -93,13 +93,13 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
     data = frame[name] if not lattice else frame[name].sel(lattice=lattice)
     values = data.transpose("time", "y", "x").values[0].astype(np.float32)
     unit = {"degree": "°", "1": ""}.get(str(data.attrs.get("units", "")), str(data.attrs.get("units", "")))
-    ys, xs = frame["y"].values, frame["x"].values
-    bounds = Region(*(float(v) for v in (*edges(ys)[[0, -1]], *edges(xs)[[0, -1]])))
+    ends = [map_edges(frame, dim) for dim in ("y", "x")]
+    bounds = Region(*(float(end) for axis in ends for end in axis[[0, -1]]))
     if name == "label":
         shown = np.where(values < 0, np.nan, values)
         colors = list(class_colors(classes).values())
         return Overlay(
-            _regular(shown, ys, xs), bounds, colors, -0.5, len(classes) - 0.5, "most probable class", names=classes
+            _regular(shown, *ends), bounds, colors, -0.5, len(classes) - 0.5, "most probable class", names=classes
         )
     cmap, low, high = SEQUENTIAL_CMAP, *_limits(values)
     title = TITLES.get(name, name) if not lattice else f"{name} {_joining(name)} {display_name(lattice)}"
@@ -110,12 +110,17 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
     elif name == "deviation":
         low = 0.0
         high = max(high, 1e-3)
-    elif name == "orientation":
-        period = orientation_period(frame["label"].values[0], classes)
-        values = (values % period).astype(np.float32)
-        cmap, low, high = _CYCLIC, 0.0, float(period[np.isfinite(values)].max(initial=60.0))
+    elif name in ("a", "b", "orientation"):
+        basis = frame["basis"].isel(time=0).transpose("y", "x", "vector", "component").values
+        cells = symmetric_cells(basis, frame["label"].values[0])
+        if name == "orientation":
+            values, high, unit = orientation_scale(cells)
+            cmap, low = CYCLIC_CMAP, 0.0
+        else:
+            values = cells.a if name == "a" else cells.b
+            low, high = _limits(values)
     palette = [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
-    return Overlay(_regular(values, ys, xs), bounds, palette, low, high, title, unit)
+    return Overlay(_regular(values, *ends), bounds, palette, low, high, title, unit)
 
 
 def scale_bar(width: float) -> float:
@@ -135,13 +140,12 @@ def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _regular(values: NDArray[np.floating], ys: NDArray[np.floating], xs: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return a map on a regular grid: the last window along an axis may lie nearer to the others."""
-    for axis, centers in enumerate((ys, xs)):
-        steps = np.diff(centers)
-        if steps.size > 1 and not np.isclose(steps[-1], steps[0], rtol=1e-3):
-            ends = edges(centers)
-            count = min(_MOST, int(np.ceil((ends[-1] - ends[0]) / np.diff(ends).min())) * 8)
+def _regular(values: NDArray[np.floating], y: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return a map on a regular grid; the windows, between the edges `y` and `x`, own areas of different sizes."""
+    for axis, ends in enumerate((y, x)):
+        sides = np.diff(ends)
+        if not np.allclose(sides, sides[0], rtol=1e-3):
+            count = min(_MOST, int(np.ceil((ends[-1] - ends[0]) / sides.min())) * 8)
             place = ends[0] + (np.arange(count) + 0.5) * (ends[-1] - ends[0]) / count
-            values = values.take(np.clip(np.searchsorted(ends, place) - 1, 0, len(centers) - 1), axis=axis)
+            values = values.take(np.clip(np.searchsorted(ends, place) - 1, 0, len(sides) - 1), axis=axis)
     return np.ascontiguousarray(values, np.float32)

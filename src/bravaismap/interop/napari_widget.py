@@ -1,0 +1,152 @@
+"""The dock widget of the napari plugin: settings, a button that maps the selected layer, progress, a button to stop."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any, Final
+
+from magicgui.widgets import (
+    ComboBox,
+    Container,
+    FloatSpinBox,
+    Label,
+    LineEdit,
+    ProgressBar,
+    PushButton,
+    SpinBox,
+)
+
+from bravaismap.classify.models import MODELS
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION
+from bravaismap.errors import BravaismapError, InputError
+from bravaismap.interop.napari import LayerData, layer_movie, map_layer
+
+__all__ = ["MapWidget"]
+
+_NO_LAYER: Final = "select an image layer"
+_PERCENT: Final = 100.0
+#: Largest step that can be typed, px: the side of the largest frames of cameras.
+_LARGEST_STEP: Final = 8192
+
+
+class _Stopped(Exception):
+    """The user pressed the button that stops the map."""
+
+
+class MapWidget(Container):
+    """The widget that maps the selected image layer in a thread of its own, so that the viewer stays usable.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer whose selected layer is mapped, and to which the maps are added. napari gives it by this name.
+
+    Attributes
+    ----------
+    layer : Label
+        Which layer is mapped.
+    window, step, model, distortion
+        Settings of the map: see :func:`bravaismap.map_phases`. A step of 0 stands for an eighth of the window, and the
+        distortion is in percent.
+    start, stop : PushButton
+        Of which one can be pressed at a time.
+    progress : ProgressBar
+        Frames that are mapped.
+    message : Label
+        What was done, or why it was not.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        self._viewer, self._stopping = napari_viewer, Event()
+        self.layer = Label(name="layer")
+        self.window = LineEdit(
+            name="window", value=AUTO, tooltip="side of a window in px, or auto: about ten cells of the lattice"
+        )
+        self.step = SpinBox(
+            name="step", value=0, min=0, max=_LARGEST_STEP, tooltip="px from window to window; 0: an eighth of a window"
+        )
+        self.model = ComboBox(name="model", choices=list(MODELS), value=DEFAULT_MODEL, tooltip="how windows are judged")
+        self.distortion = FloatSpinBox(
+            name="distortion", label="distortion (%)", value=_PERCENT * DEFAULTS.distortion, min=0.0,
+            max=_PERCENT * LARGEST_DISTORTION, step=0.5,
+            tooltip="how much the scan stretches and shears the sample, as one standard deviation",
+        )  # fmt: skip
+        self.start = PushButton(text="Map the selected layer", name="start")
+        self.stop = PushButton(text="Stop", name="stop", enabled=False)
+        self.progress = ProgressBar(name="progress", label="frames", min=0, max=1, value=0, visible=False)
+        self.message = Label(name="message", label="")
+        super().__init__(
+            widgets=[
+                self.layer, self.window, self.step, self.model, self.distortion, self.start, self.stop, self.progress,
+                self.message,
+            ]
+        )  # fmt: skip
+        self.start.changed.connect(self._start)
+        self.stop.changed.connect(self._stop)
+        napari_viewer.layers.selection.events.active.connect(self._name_layer)
+        self._name_layer()
+
+    def _name_layer(self, _: Any = None) -> None:
+        layer = self._viewer.layers.selection.active
+        self.layer.value = _NO_LAYER if layer is None else f"{layer.name}"
+
+    def _start(self, _: Any = None) -> None:
+        """Begin to map the selected layer; what cannot be mapped is said at once."""
+        from napari.qt.threading import create_worker
+
+        layer = self._viewer.layers.selection.active
+        try:
+            if layer is None:
+                raise InputError("no layer is selected; select an image layer in the list and press the button again")
+            frames = len(layer_movie(layer))
+        except BravaismapError as error:
+            self.message.value = str(error)
+            return
+        self._stopping.clear()
+        self._run(True)
+        self.progress.max, self.progress.value = frames, 0
+        settings = (self.window.value, self.step.value or None, self.model.value, self.distortion.value / _PERCENT)
+        create_worker(
+            self._mapped, layer, settings, _progress={"desc": f"map {layer.name}"}, _ignore_errors=True,
+            _connect={"returned": self._show, "errored": self._explain, "finished": lambda: self._run(False)},
+        )  # fmt: skip
+
+    def _mapped(self, layer: Any, settings: tuple[str, int | None, str, float]) -> list[LayerData]:
+        """Map the layer; called in a thread of its own."""
+        from superqt.utils import ensure_main_thread
+
+        @ensure_main_thread
+        def show_progress(done: int) -> None:
+            self.progress.value = done
+
+        def progress(done: int, _: int) -> None:
+            if self._stopping.is_set():
+                raise _Stopped
+            show_progress(done)
+
+        return map_layer(layer, *settings, progress=progress)
+
+    def _show(self, layers: list[LayerData]) -> None:
+        from napari.layers import Layer
+
+        for layer in layers:
+            self._viewer.add_layer(Layer.create(*layer))
+        self.message.value = f"{len(layers)} layers added; all but the first are hidden"
+
+    def _explain(self, error: Exception) -> None:
+        if isinstance(error, _Stopped):
+            self.message.value = "stopped; nothing was added"
+        elif isinstance(error, BravaismapError):
+            self.message.value = str(error)
+        else:
+            raise error
+
+    def _stop(self, _: Any = None) -> None:
+        self._stopping.set()
+        self.message.value = "stopping after this frame"
+
+    def _run(self, running: bool) -> None:
+        """Let the button that makes sense now be pressed."""
+        if running:
+            self.message.value = ""
+        self.start.enabled, self.stop.enabled, self.progress.visible = not running, running, running
