@@ -98,24 +98,39 @@ def projected(atoms: Any, lengths: np.ndarray, step: float) -> np.ndarray:
 
 
 def scanned(atoms: Any) -> np.ndarray:
-    """Return the image of a periodic cell, (x, y), by multislice; the atoms are at rest."""
+    """Return the image of a periodic cell, (x, y), by multislice; the atoms are at rest.
+
+    A crystal of many layers is imaged from its two uppermost layers on, and the mean is taken, as of a surface with
+    steps: a screw axis or a glide along the beam makes columns alike that begin a layer apart, and one surface alone
+    would break that symmetry of the projection (by 4 % in rutile of 2 nm).
+    """
+    height, layers = float(atoms.cell.lengths()[2]), len(np.unique(atoms.positions[:, 2].round(3)))
+    if layers <= 3:
+        return _scanned_from_above(atoms, max(round(height), 1))
+    lower = atoms.copy()
+    lower.positions[:, 2] += height / layers
+    lower.wrap()
+    return np.asarray((_scanned_from_above(atoms, layers) + _scanned_from_above(lower, layers)) / 2)
+
+
+def _scanned_from_above(atoms: Any, slices: int) -> np.ndarray:
     import abtem
 
     abtem.config.set({"diagnostics.progress_bar": False, "diagnostics.task_progress": False})
-    lengths = atoms.cell.lengths()[:2]
-    count = np.maximum(np.ceil(14.0 / lengths), 1).astype(int)
-    # Points along a cell in fours: its halves and quarters, which a centring makes alike, come out alike.
-    fine, coarse = (4 * np.ceil(lengths / step / 4).astype(int) for step in (SAMPLING, SCAN))
+    lengths = atoms.cell.lengths()
+    count = np.maximum(np.ceil(14.0 / lengths[:2]), 1).astype(int)
+    # Points along a cell in twelves: places that a symmetry makes alike lie at its halves, thirds and quarters, and
+    # come out alike only if each is a point of the grid.
+    fine, coarse = (12 * np.ceil(lengths[:2] / step / 12).astype(int) for step in (SAMPLING, SCAN))
     repeated = atoms * (int(count[0]), int(count[1]), 1)
-    # A slice for every layer of atoms: uneven shares (slices of 2 Å in gold) made HAADF four times too bright.
-    layers = np.unique(atoms.positions[:, 2].round(3))
-    layer = float(np.diff(layers).min()) if len(layers) > 3 else 1.0
-    repeated.positions[:, 2] += layer / 2
+    # A slice for every layer of atoms, whose number is given: uneven shares made HAADF of gold four times too bright.
+    thickness = (lengths[2] / slices,) * slices
+    repeated.positions[:, 2] += thickness[0] / 2
     repeated.wrap()
-    potential = abtem.Potential(repeated, gpts=tuple((fine * count).tolist()), slice_thickness=layer)
+    potential = abtem.Potential(repeated, gpts=tuple((fine * count).tolist()), slice_thickness=thickness)
     probe = abtem.Probe(energy=VOLTAGE, semiangle_cutoff=APERTURE)
     probe.grid.match(potential)
-    scan = abtem.GridScan(start=(0, 0), end=tuple(lengths), gpts=tuple(coarse.tolist()), endpoint=False)
+    scan = abtem.GridScan(start=(0, 0), end=tuple(lengths[:2]), gpts=tuple(coarse.tolist()), endpoint=False)
     detector = abtem.AnnularDetector(inner=ANGLES[0], outer=ANGLES[1])
     return np.asarray(probe.scan(potential, scan=scan, detectors=detector).compute(progress_bar=False).array, float)
 

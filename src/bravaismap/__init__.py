@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.motifs import motif_map
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.sites import find_sites
@@ -51,6 +52,7 @@ __all__ = [
     "load_model",
     "map_phases",
     "motif",
+    "motif_map",
     "open_result",
     "pixel_map",
     "read",
@@ -72,6 +74,7 @@ _HOMES = {
     "load_model": "classify.models",
     "map_phases": "phases.map",
     "motif": "motif.motif",
+    "motif_map": "phases.motifs",
     "open_result": "result.open",
     "pixel_map": "phases.pixels",
     "read": "read.reading",
