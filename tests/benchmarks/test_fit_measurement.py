@@ -55,5 +55,5 @@ def test_it_runs_and_writes_what_it_prints(fit: ModuleType, tmp_path: Path, caps
     figures = json.loads((tmp_path / "fit.json").read_text(encoding="utf-8"))
     printed = capsys.readouterr().out
     assert f"simulated, 64 px: factor {figures['simulated, 64 px: factor']:.2f}" in printed
-    assert f"an evidence above {figures['64 px: false alarms above']:.1f}, and the share" in printed
+    assert f"above {figures['64 px: false alarms above']:.1f}, and the share" in printed
     assert "in use: factor 1.1 (1 + 3/n)" in printed
