@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,7 +148,7 @@ def beam(
     from bravaismap.kinetics.knock_on import displacement_table, displacements_per_atom
 
     for name, value in (("--dose", dose), ("--dose-rate", dose_rate)):
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"{name} {value:g} was given; expected a positive number")
     displacements = displacement_table(element, energy, displacement_energy)
     if json:

@@ -86,7 +86,8 @@ def growth_problem(law: GrowthLaw, curve: Curve, baseline: tuple[float, float] |
         early_mean = Baseline(time[early], values, float(values.mean()), error)
     fewest = max(_FEWEST_FRAMES, len(law.parameters) + 2)
     if late.sum() < fewest:
-        after = "" if baseline is None else f" after the baseline ends at {baseline[1]:g}"
+        end = f"{float(time[-1]):g}"
+        after = "" if baseline is None else f" after the baseline ends at {baseline[1]:g} (the last frame is at {end})"
         raise InputError(f"{counted(late.sum(), 'frame')} left{after}; expected at least {fewest} to fit growth to")
     return Problem(law, time[late], curve.fraction[late], curve.sigma[late], early_mean, float(time[late][-1]))
 

@@ -12,7 +12,7 @@ from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 
-__all__ = ["PhaseMap", "area_table", "mapped_frames", "percent", "phase_summary", "phase_table"]
+__all__ = ["PhaseMap", "aligned", "area_table", "mapped_frames", "percent", "phase_summary", "phase_table"]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -44,7 +44,7 @@ def phase_table(result: xr.Dataset) -> str:
     For a map: the fraction ± σ of each class in the first and the last frame mapped, and the share of windows that it
     is the most probable class of. For classified images: a row per image with its most probable class.
     """
-    return _aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
+    return aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
 
 
 def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
@@ -67,10 +67,10 @@ def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
             row.append(percent(float(fraction[index, i]), float(spread[index, i])))
     for row in [] if done.size else rows[1:]:
         row.append("not mapped yet")
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
     """Return rows of cells as text in columns, the first one underlined."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
