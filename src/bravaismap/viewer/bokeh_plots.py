@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.models import (
@@ -25,10 +25,12 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import COLORS, Floats, display_name
 from bravaismap.lattice.shape import CENTER
-from bravaismap.show.axes import class_colors
+from bravaismap.show.colors import class_colors
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.rendering import Overlay, scale_bar
-from bravaismap.viewer.window_inspection import WindowView
+
+if TYPE_CHECKING:
+    from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["CurvePlot", "FramePlot", "WindowPlots"]
 

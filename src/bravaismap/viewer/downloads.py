@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -26,72 +25,15 @@ from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
 from bravaismap.viewer.frame_geometry import Region
+from bravaismap.viewer.look import Look, nothing_to_save
 from bravaismap.viewer.region_statistics import region_statistics, region_table
 from bravaismap.viewer.rendering import Overlay
 from bravaismap.viewer.window_inspection import WindowView
 
-__all__ = ["VIEWS", "Look", "nothing_to_save", "view_file"]  # fmt: skip
+__all__ = ["view_file"]
 
-#: Views that can be saved.
-VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes")
 
 _DPI = 200
-
-
-@dataclass(frozen=True)
-class Look:
-    """The current view of a page.
-
-    Attributes
-    ----------
-    frame : Dataset or None
-        The map of the frame.
-    pixels : array (y, x) or None
-    layer : Overlay or None
-        The map that is laid over it.
-    opacity : float
-    window, region : Region or None
-        The outlines that are drawn.
-    whole : Region
-        Edges of the frame.
-    unit : str
-    pixel : float
-        Side of a pixel in that unit.
-    curves : Dataset
-        ``fraction`` and ``fraction_std``.
-    growth : Dataset or None
-        The fit, if there is one.
-    view : WindowView or None
-        The window.
-    title : str
-    """
-
-    frame: xr.Dataset | None
-    pixels: NDArray[Any] | None
-    layer: Overlay | None
-    opacity: float
-    window: Region | None
-    region: Region | None
-    whole: Region
-    unit: str
-    pixel: float
-    curves: xr.Dataset
-    growth: xr.Dataset | None
-    view: WindowView | None
-    title: str
-
-
-def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | None, view: WindowView | None) -> str:
-    """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
-    if what == "window" and view is None:
-        return "No window is selected: click on the frame first."
-    if what == "fit" and growth is None:
-        return "There is no fit to save: choose a class that grows, or a longer movie."
-    if what in ("frame with map", "region", "shapes") and frame is None:
-        return "This frame is not mapped yet."
-    if what == "shapes" and frame is not None and "basis" not in frame:
-        return "This model measures no cells, so there are no shapes: map with the model lattice."
-    return ""
 
 
 def view_file(look: Look, what: str, ending: str) -> BytesIO:

@@ -12,8 +12,6 @@ import xarray as xr
 
 from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.kinetics.growth import fit_growth
-from bravaismap.phases.verdict import verdict
 from bravaismap.viewer.distortion_trial import reclassified_frame
 from bravaismap.viewer.result_source import Source
 
@@ -52,6 +50,8 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     baseline : str
         ``t0:t1``, or empty.
     """
+    from bravaismap.kinetics.growth import fit_growth
+
     curve = curves.sel(lattice=lattice)
     try:
         with warnings.catch_warnings():
@@ -157,7 +157,7 @@ class Curves:
 
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
         """Work out in the background what decides the class of a window: many distortions are tried."""
-        return self._background.submit(verdict, row)
+        return self._background.submit(_verdict, row)
 
     def close(self) -> None:
         """End what goes on in the background."""
@@ -185,6 +185,12 @@ class Curves:
                     return
                 fraction[index], std[index] = reclassified["fraction"].values[0], reclassified["fraction_std"].values[0]
                 self._count += 1
+
+
+def _verdict(row: xr.Dataset) -> str:
+    from bravaismap.phases.verdict import verdict
+
+    return verdict(row)
 
 
 def _nothing() -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import IUCR_SYMBOLS, display_name
 from bravaismap.result.phase_map import percent
-from bravaismap.show.axes import class_colors
+from bravaismap.show.colors import class_colors
 
 __all__ = ["STYLE", "cell_html", "header_html", "message_html", "phases_html", "table_html"]
 

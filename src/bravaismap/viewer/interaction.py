@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from html import escape
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import panel as pn
@@ -18,19 +18,21 @@ from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
-from bravaismap.show.axes import class_colors
+from bravaismap.show.colors import class_colors
 from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
-from bravaismap.viewer.downloads import Look, nothing_to_save, view_file
 from bravaismap.viewer.fraction_curves import Curves, Fit
 from bravaismap.viewer.frame_geometry import Region, frame_at, parse_region, window_at, window_bounds
 from bravaismap.viewer.html_fragments import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.look import Look, nothing_to_save
 from bravaismap.viewer.messages import empty_message, time_text
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
 from bravaismap.viewer.region_statistics import region_statistics, region_table
 from bravaismap.viewer.rendering import Overlay, contrast, grey, overlay
 from bravaismap.viewer.result_source import Source
-from bravaismap.viewer.window_inspection import WindowView, cut, window_view
+
+if TYPE_CHECKING:
+    from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["Session"]
 
@@ -146,6 +148,8 @@ class Session:
         source, view, place = self.source, None, _NO_CLICK
         self._row = None
         if self.window is not None:
+            from bravaismap.viewer.window_inspection import cut, window_view
+
             row, column = self.window
             place = f"window in row {row}, column {column}, centre at x {source.x[column]:.4g}, y {source.y[row]:.4g} "
             place += source.unit
@@ -363,6 +367,8 @@ class Session:
 
     def file(self, ending: str) -> BytesIO:
         """Return the chosen view as a file."""
+        from bravaismap.viewer.downloads import view_file
+
         return view_file(self._look(), self.page.view.value, ending)
 
     def _look(self) -> Look:

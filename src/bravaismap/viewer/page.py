@@ -16,8 +16,8 @@ import panel as pn
 from bravaismap.conventions import display_name
 from bravaismap.kinetics.laws import LAWS
 from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
-from bravaismap.viewer.downloads import VIEWS
 from bravaismap.viewer.html_fragments import STYLE
+from bravaismap.viewer.look import VIEWS
 from bravaismap.viewer.rendering import layers_of
 from bravaismap.viewer.result_source import Source
 

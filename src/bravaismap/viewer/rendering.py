@@ -11,11 +11,11 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bravaismap.conventions import LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
-from bravaismap.phases.cells import symmetric_cells
+from bravaismap.conventions import CYCLIC_CMAP, LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.phases.cells import orientation_scale, symmetric_cells
 from bravaismap.result.schema import TITLES
-from bravaismap.show.axes import class_colors, map_edges
-from bravaismap.show.cells import CYCLIC_CMAP, orientation_scale
+from bravaismap.show.colors import class_colors
+from bravaismap.show.edges import map_edges
 from bravaismap.viewer.frame_geometry import Region
 
 __all__ = ["Overlay", "contrast", "grey", "layers_of", "overlay", "scale_bar"]
