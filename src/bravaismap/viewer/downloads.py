@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
 from bravaismap.export.tables import export_csv
-from bravaismap.files import TEXT_AS_TEXT
-from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, label_axes, sized
+from bravaismap.files import TEXT_AS_TEXT, texts
+from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, label_axes, scale_bar, sized
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
+from bravaismap.show.style import PAGE
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.look import Look, nothing_to_save
-from bravaismap.viewer.region_statistics import region_statistics, region_table
+from bravaismap.viewer.region_statistics import region_statistics
 from bravaismap.viewer.rendering import Overlay
 from bravaismap.viewer.window_inspection import WindowView
 
@@ -73,7 +74,9 @@ def window_table(look: Look) -> BytesIO:
     rows = [["quantity", "value", "std"]]
     for name, p, std in zip(view.classes, view.probability, view.probability_std, strict=True):
         rows.append([f"probability of {name}", f"{p:.6g}", "" if np.isnan(std) else f"{std:.3g}"])
-    rows += [[name, text, ""] for name, text in view.lines]
+    for name, text in view.lines:
+        value, plus, std = text.partition(" ± ")
+        rows.append([name, value, std] if plus and "," not in text else [name, text, ""])
     if view.spots is not None:
         rows += [[], [f"k_x_1/{unit}", f"k_y_1/{unit}", "h", "k", "log_likelihood_ratio"]]
         for x, y, h, k, weight in zip(*_columns(view, pixel), strict=True):
@@ -100,7 +103,9 @@ def frame_figure(look: Look) -> Figure:
             for width, ink, dash in ((2.6, "black", "-"), (1.3, color, style)):
                 ax.add_patch(Rectangle((region.x0, region.y0), *size, fill=False, ec=ink, lw=width, ls=dash))
     ax.set(xlim=(whole.x0, whole.x1), ylim=(whole.y1, whole.y0), title=look.title)
-    label_axes(ax, xr.Dataset(coords={dim: (dim, [0.0], {"units": look.unit}) for dim in ("y", "x")}))
+    units = xr.Dataset(coords={dim: (dim, [0.0], {"units": look.unit}) for dim in ("y", "x")})
+    label_axes(ax, units)
+    scale_bar(ax, units, PAGE.text)
     return sized(figure)
 
 
@@ -203,7 +208,18 @@ def _fit_table(look: Look) -> BytesIO:
 
 def _region_rows(look: Look) -> BytesIO:
     assert look.frame is not None
-    return table_file(region_table(region_statistics(look.frame, look.region), look.unit))
+    statistics = region_statistics(look.frame, look.region)
+    columns = {
+        "windows": statistics.count, "fraction": statistics.fraction, "fraction_std": statistics.fraction_std,
+    }  # fmt: skip
+    for name, median in statistics.cell.items():
+        of = look.unit if name in ("a", "b") else "deg"
+        columns |= {f"{name}_{of}": median, f"{name}_std_{of}": statistics.error[name]}
+        columns[f"{name}_scatter_{of}"] = statistics.spread[name]
+    rows = [["phase", *columns]]
+    for i, name in enumerate(statistics.classes):
+        rows.append([name, *texts(np.array([float(column[i]) for column in columns.values()]))])
+    return table_file(rows)
 
 
 def _frame_rows(look: Look) -> BytesIO:

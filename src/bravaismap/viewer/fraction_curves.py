@@ -6,6 +6,7 @@ import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import xarray as xr
@@ -97,6 +98,7 @@ class Curves:
         self._background = ThreadPoolExecutor(2, "bravaismap background")  # what does not wait for the curves
         self._lock = threading.Lock()
         self._round = 0
+        self._prepared = False
         self._fraction, self._std = source.fraction, source.fraction_std
         self._count = 0
         self.wanted = 0
@@ -154,6 +156,12 @@ class Curves:
         if index < len(self._source.time):
             self._background.submit(self._source.frame, index)
             self._background.submit(self._source.pixels, index)
+
+    def prepare(self) -> None:
+        """Import in the background what the first click needs, once a page is shown: it takes seconds."""
+        if not self._prepared:
+            self._prepared = True
+            self._background.submit(import_module, "bravaismap.viewer.window_inspection")
 
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
         """Work out in the background what decides the class of a window: many distortions are tried."""

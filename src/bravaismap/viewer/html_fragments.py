@@ -24,7 +24,7 @@ td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-
 td.wide { white-space: normal; }
 p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
-.phases { display: grid; grid-template-columns: repeat(3, max-content); column-gap: 14px; row-gap: 1px;
+.phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(195px, max-content)); row-gap: 1px;
   font-size: 12px; }
 .message { background: #fff4ce; border-left: 4px solid #E69F00; padding: 4px 8px; }
 h1 { font-size: 16px; margin: 0; display: inline; }

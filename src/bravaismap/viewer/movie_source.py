@@ -13,7 +13,7 @@ import xarray as xr
 
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.movie import as_movie
+from bravaismap.movie import as_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
 from bravaismap.viewer.result_source import HeldResult, Source, StoredResult
@@ -37,7 +37,7 @@ class MappedMovie(Source):
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
         from bravaismap.classify.models import chosen_model
         from bravaismap.phases.first_look import grid_of, settled
-        from bravaismap.phases.map import map_coordinates, movie_card
+        from bravaismap.phases.map import map_coordinates
 
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.errors import BravaismapError, InputError
+from bravaismap.movie import movie_card
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
@@ -72,8 +73,6 @@ class Source:
         self._pixels: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._take_axes(result)
         if movie is not None:
-            from bravaismap.phases.map import movie_card
-
             self.movie = _fitting(movie, self.card, len(self.time))
             if movie_card(self.movie)["input_sha256"] != self.card.get("input_sha256", ""):
                 self.problem = "" if "input_sha256" not in self.card else "the movie is not the one that was mapped"
