@@ -30,7 +30,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 import bravaismap as bm
-from bravaismap.classify import posterior
+from bravaismap.classify import posterior, posterior_settings
 from bravaismap.classify.models import MODELS, load_model
 from bravaismap.evaluate.answers import Answers, answer
 from bravaismap.evaluate.comparison import Compared, compare
@@ -131,6 +131,10 @@ ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
         Setting("measure.settings", "covariance", "factor", 1.0),
         Setting("measure.settings", "covariance", "few_cells", 0.0),
     ),
+    "every scan as distorted as allowed": (
+        Setting("classify.posterior_settings", "distortion", "calibrated_share", 0.0),
+    ),
+    "near misses as frequent as any lattice": (Setting("classify.posterior_settings", "distortion", "near_miss", 0.0),),
     f"one error ({100 * FIXED_ERROR:g} %) for all": (Switch("classify.posterior", "shape_covariance", _one_error),),
     "flat prior over shapes": (
         Switch("classify.likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
@@ -230,8 +234,18 @@ def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
 
 
 def idle(rows_by_kind: dict[str, dict[str, Row]]) -> list[str]:
-    """Return the ingredients whose absence changes no window of any kind."""
-    return [name for name in ABLATIONS if not any(kind[f"{_OFF}{name}"].differs for kind in rows_by_kind.values())]
+    """Return the ingredients whose absence changes no window of any kind.
+
+    Those about a distortion beyond that of a calibrated scan are not asked of kinds that have none.
+    """
+    calibrated = posterior_settings.SETTINGS.distortion.calibrated
+    beyond = any(KINDS[kind] > calibrated for kind in rows_by_kind)
+    asked = [name for name, switches in ABLATIONS.items() if beyond or not all(map(_of_distortion, switches))]
+    return [name for name in asked if not any(kind[f"{_OFF}{name}"].differs for kind in rows_by_kind.values())]
+
+
+def _of_distortion(switch: Switch | Setting) -> bool:
+    return isinstance(switch, Setting) and switch.group == "distortion"
 
 
 def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:

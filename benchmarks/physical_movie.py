@@ -1,6 +1,6 @@
 """Ground truth from scattering physics and not from the renderer of this package: stills of crystals, and a film.
 
-python benchmarks/physical_movie.py stills|film [--convolution] [--json FILE]        (needs the extra `physics`)
+python benchmarks/physical_movie.py stills|film|sites [--convolution] [--json FILE]        (needs the extra `physics`)
 
 HAADF images at 100 kV by multislice (abTEM) of one cell of each crystal with its atoms at rest, blurred by their
 thermal motion and tiled in any orientation; where abTEM is not installed, or with --convolution, atoms are Gaussians of
@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 from machine import machine, parser, write_figures
 from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
+from scipy.spatial import cKDTree
 
 import bravaismap as bm
 from bravaismap.domains.finding import find_domains
@@ -36,6 +37,8 @@ SCAN = 0.3  # Å between probes, below which the probe does not resolve
 CONVOLUTION_WIDTH = 0.45  # Å, of an atom without multislice
 DOSES = (np.inf, 100.0, 10.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # mean counts in the brightest pixel
 SMOOTHING = 0.8  # lattice parameters; a dopant is dark too, and is no void
+SITE_COUNTS = (30.0, 3.0, 1.0)
+SITE_FRAMES = slice(24, 44)  # of the film: single vacancies, and from frame 32 on the hole
 ROSE = 5.0  # standard deviations by which the eye tells an atom from nothing
 STILL_SIZE, STILL_ANGLE = 256, 17.0
 
@@ -95,24 +98,39 @@ def projected(atoms: Any, lengths: np.ndarray, step: float) -> np.ndarray:
 
 
 def scanned(atoms: Any) -> np.ndarray:
-    """Return the image of a periodic cell, (x, y), by multislice; the atoms are at rest."""
+    """Return the image of a periodic cell, (x, y), by multislice; the atoms are at rest.
+
+    A crystal of many layers is imaged from its two uppermost layers on, and the mean is taken, as of a surface with
+    steps: a screw axis or a glide along the beam makes columns alike that begin a layer apart, and one surface alone
+    would break that symmetry of the projection (by 4 % in rutile of 2 nm).
+    """
+    height, layers = float(atoms.cell.lengths()[2]), len(np.unique(atoms.positions[:, 2].round(3)))
+    if layers <= 3:
+        return _scanned_from_above(atoms, max(round(height), 1))
+    lower = atoms.copy()
+    lower.positions[:, 2] += height / layers
+    lower.wrap()
+    return np.asarray((_scanned_from_above(atoms, layers) + _scanned_from_above(lower, layers)) / 2)
+
+
+def _scanned_from_above(atoms: Any, slices: int) -> np.ndarray:
     import abtem
 
     abtem.config.set({"diagnostics.progress_bar": False, "diagnostics.task_progress": False})
-    lengths = atoms.cell.lengths()[:2]
-    count = np.maximum(np.ceil(14.0 / lengths), 1).astype(int)
-    # Points along a cell in fours: its halves and quarters, which a centring makes alike, come out alike.
-    fine, coarse = (4 * np.ceil(lengths / step / 4).astype(int) for step in (SAMPLING, SCAN))
+    lengths = atoms.cell.lengths()
+    count = np.maximum(np.ceil(14.0 / lengths[:2]), 1).astype(int)
+    # Points along a cell in twelves: places that a symmetry makes alike lie at its halves, thirds and quarters, and
+    # come out alike only if each is a point of the grid.
+    fine, coarse = (12 * np.ceil(lengths[:2] / step / 12).astype(int) for step in (SAMPLING, SCAN))
     repeated = atoms * (int(count[0]), int(count[1]), 1)
-    # A slice for every layer of atoms: uneven shares (slices of 2 Å in gold) made HAADF four times too bright.
-    layers = np.unique(atoms.positions[:, 2].round(3))
-    layer = float(np.diff(layers).min()) if len(layers) > 3 else 1.0
-    repeated.positions[:, 2] += layer / 2
+    # A slice for every layer of atoms, whose number is given: uneven shares made HAADF of gold four times too bright.
+    thickness = (lengths[2] / slices,) * slices
+    repeated.positions[:, 2] += thickness[0] / 2
     repeated.wrap()
-    potential = abtem.Potential(repeated, gpts=tuple((fine * count).tolist()), slice_thickness=layer)
+    potential = abtem.Potential(repeated, gpts=tuple((fine * count).tolist()), slice_thickness=thickness)
     probe = abtem.Probe(energy=VOLTAGE, semiangle_cutoff=APERTURE)
     probe.grid.match(potential)
-    scan = abtem.GridScan(start=(0, 0), end=tuple(lengths), gpts=tuple(coarse.tolist()), endpoint=False)
+    scan = abtem.GridScan(start=(0, 0), end=tuple(lengths[:2]), gpts=tuple(coarse.tolist()), endpoint=False)
     detector = abtem.AnnularDetector(inner=ANGLES[0], outer=ANGLES[1])
     return np.asarray(probe.scan(potential, scan=scan, detectors=detector).compute(progress_bar=False).array, float)
 
@@ -207,7 +225,10 @@ class SputteredFilm:
     seed: int = 0
 
     def movie(self, kernels: dict[str, np.ndarray]) -> xr.Dataset:
-        """Return ``image`` (time, y, x), ``void_fraction`` (time) and ``hole_fraction``, that of the growing hole."""
+        """Return ``image`` (time, y, x), ``void_fraction`` (time) and ``hole_fraction``, that of the growing hole.
+
+        The sites of the metal, too: ``place`` (y, x) in px before the drift ``shift``, ``dopant`` and ``missing``.
+        """
         rng = np.random.default_rng([self.seed, 3])
         a = 3.153 / self.pixel
         vectors = a * np.array([[0.0, 1.0], [np.sqrt(0.75), 0.5]])
@@ -224,7 +245,7 @@ class SputteredFilm:
         inside = ((sites >= 0) & (sites < self.size)).all(axis=1)
         dopant = rng.random(len(sites)) < self.dopants
         hole, vacancy = np.zeros(len(sites), bool), np.zeros(len(sites), bool)
-        images, voids, holes = [], [], []
+        images, voids, holes, losses, shifts = [], [], [], [], []
         for frame in range(self.frames):
             if frame:
                 vacancy &= rng.random(len(sites)) > self.healing * self.frame_time
@@ -234,10 +255,20 @@ class SputteredFilm:
             voids.append(gone[inside].mean())
             holes.append(hole[inside].mean())
             shift = self.drift * frame * self.frame_time / self.pixel * np.array([0.6, 0.8])
+            losses.append(gone)
+            shifts.append(shift)
             noise = np.random.default_rng([self.seed, 4, frame])  # the story is the same at any dose
             images.append(self._image(sites[~gone] + shift, dopant[~gone], vectors, kernels, noise))
         movie = as_movie(np.stack(images), pixel_size=self.pixel / 10, frame_time=self.frame_time)
-        return xr.Dataset({"image": movie, "void_fraction": ("time", voids), "hole_fraction": ("time", holes)})
+        truth = {
+            "void_fraction": ("time", voids),
+            "hole_fraction": ("time", holes),
+            "place": (("site", "component"), sites),
+            "dopant": ("site", dopant),
+            "missing": (("time", "site"), np.array(losses)),
+            "shift": (("time", "component"), np.array(shifts)),
+        }
+        return xr.Dataset({"image": movie, **truth})
 
     def _sputter(self, hole: Any, beside: list[list[int]], time: float, sites: Any, rng: np.random.Generator) -> None:
         if time < self.opened:
@@ -349,9 +380,72 @@ def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> list[
     return rows
 
 
+def sites_of_film(multislice: bool) -> list[dict]:
+    """Find the vacancies and the dopants of frames of the film, each frame alone and in time."""
+    rows: list[dict] = []
+    kernels = atom_images(SputteredFilm.pixel, multislice)
+    for counts in SITE_COUNTS:
+        truth = SputteredFilm(counts=counts).movie(kernels).isel(time=SITE_FRAMES)
+        result = bm.map_phases(truth["image"], samples=0)
+        for name, several in (("each frame alone", False), ("in time", True)):
+            if several:
+                tables = [bm.find_sites(result, truth["image"])]
+            else:
+                tables = [bm.find_sites(result, truth["image"], frames=[i]) for i in range(truth.sizes["time"])]
+            rows.append({"counts": counts, "frames": name, **_site_scores(truth, tables)})
+            print(
+                ", ".join(
+                    f"{key} {value:.4g}" if isinstance(value, float) else f"{value}" for key, value in rows[-1].items()
+                ),
+                flush=True,
+            )
+    return rows
+
+
+def _site_scores(truth: xr.Dataset, tables: list[xr.Dataset]) -> dict[str, float]:
+    """Return how many true vacancies are found, and per frame what is wrongly called one, or another atom."""
+    pixel = SputteredFilm.pixel / 10
+    vacancies = single = found = single_found = false = dopants = dopants_vacant = dopants_found = other = sites = 0
+    for table in tables:
+        for frame in np.unique(table["frame"].values):
+            rows = table.isel(site=(table["frame"] == frame).values)
+            position = np.column_stack([rows["y"].values, rows["x"].values]) / pixel
+            places = truth["place"].values + truth["shift"].values[frame]
+            _, near = cKDTree(places).query(position)
+            gone, dopant = truth["missing"].values[frame][near], truth["dopant"].values[near]
+            beside = cKDTree(places[truth["missing"].values[frame]]).query_ball_point(
+                position, 1.25 * float(table.attrs["spacing"]) / pixel, return_length=True
+            )
+            alone = gone & (beside == 1)
+            state = rows["state"].values
+            vacancies += gone.sum()
+            found += (gone & (state == "vacant")).sum()
+            single += alone.sum()
+            single_found += (alone & (state == "vacant")).sum()
+            false += (~gone & (state == "vacant")).sum()
+            dopants += (dopant & ~gone).sum()
+            dopants_vacant += (dopant & ~gone & (state == "vacant")).sum()
+            dopants_found += (dopant & ~gone & (state == "substituted")).sum()
+            other += (~dopant & ~gone & (state == "substituted")).sum()
+            sites += len(state)
+    frames = truth.sizes["time"]
+    return {
+        "vacancies": vacancies / frames,
+        "found": found / vacancies,
+        "single": single / frames,
+        "single_found": single_found / single,
+        "false_per_frame": false / frames,
+        "dopants": dopants / frames,
+        "dopants_called_vacant": dopants_vacant / frames,
+        "dopants_found": dopants_found / dopants,
+        "tungsten_called_other": other / frames,
+        "sites": sites / frames,
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
-    options.add_argument("what", choices=("stills", "film"))
+    options.add_argument("what", choices=("stills", "film", "sites"))
     options.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
     asked = options.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -363,7 +457,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("abTEM is not installed (extra `physics`): convolution approximation instead")
             multislice = False
     print(machine(), "; multislice" if multislice else "; convolution")
-    rows = (stills if asked.what == "stills" else film)(multislice)
+    rows = {"stills": stills, "film": film, "sites": sites_of_film}[asked.what](multislice)
     write_figures(asked.json, f"physical_{asked.what}", {"multislice": multislice, "rows": rows})
 
 

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.motifs import motif_map
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
+    from bravaismap.phases.sites import find_sites
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
     from bravaismap.result.open import open_result
@@ -45,10 +47,12 @@ __all__ = [
     "classify",
     "compare_laws",
     "find_domains",
+    "find_sites",
     "fit_growth",
     "load_model",
     "map_phases",
     "motif",
+    "motif_map",
     "open_result",
     "pixel_map",
     "read",
@@ -65,10 +69,12 @@ _HOMES = {
     "classify": "phases.image",
     "compare_laws": "kinetics.growth",
     "find_domains": "domains.finding",
+    "find_sites": "phases.sites",
     "fit_growth": "kinetics.growth",
     "load_model": "classify.models",
     "map_phases": "phases.map",
     "motif": "motif.motif",
+    "motif_map": "phases.motifs",
     "open_result": "result.open",
     "pixel_map": "phases.pixels",
     "read": "read.reading",

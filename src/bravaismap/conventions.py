@@ -36,6 +36,7 @@ __all__ = [
     "Floats",
     "class_index",
     "class_name",
+    "counted",
     "display_name",
     "length_unit",
     "nearest_names",
@@ -159,3 +160,8 @@ def length_unit(pixel_size: float | None) -> str:
     """Return the unit of lengths: nm, or px where the pixel size (nm) is not known."""
     calibrated, uncalibrated = LENGTH_UNITS
     return calibrated if pixel_size else uncalibrated
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: ``1 frame``, ``2 frames``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

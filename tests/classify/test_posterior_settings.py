@@ -19,7 +19,7 @@ SOURCE = Path(posterior_settings.__file__).parent
 
 def test_every_setting_is_read() -> None:
     text = "".join((SOURCE / f"{name}.py").read_text(encoding="utf-8") for name in ("likelihood", "posterior"))
-    for group in (SETTINGS.prior, SETTINGS.errors):
+    for group in (SETTINGS.prior, SETTINGS.errors, SETTINGS.distortion):
         for setting in fields(group):
             assert re.search(rf"\.{setting.name}\b", text), setting.name
 

@@ -302,6 +302,30 @@ def test_figures_that_an_interruption_prevented_are_made_by_the_same_command(
     xr.testing.assert_identical(open_result(tmp_path / "a.zarr").load(), before)
 
 
+def test_an_image_is_no_movie_of_one_frame(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.load(film)[0])
+    store = tmp_path / "image.zarr"
+    done = run("map", tmp_path / "image.npy", "--model", weights, "--samples", 2, "--window", 48, "-o", store)
+    assert done.code == 0, done.err
+    assert done.err.startswith("image.npy: 96 × 100 px, pixel size unknown")
+    assert re.search(r"phase +symbol +fraction\n", done.out)
+    assert "frame" not in done.out.replace("image_labels", "")
+    assert "--video" not in done.out
+    names = {path.name for path in (tmp_path / "image-phases").iterdir()}
+    assert "image_labels_0000.png" in names
+    assert "image_fractions.png" not in names
+    everything = run("export", store, "-o", tmp_path / "all")
+    assert everything.code == 0, everything.err
+    assert not list((tmp_path / "all").glob("*.mp4"))
+    run("export", store, "--video").refused("--video", "a single image")
+    run("fit", store).refused("a single image")
+    assert run("export", store, "--report", "-o", tmp_path / "all").code == 0
+    page = (tmp_path / "all" / "image_report.html").read_text(encoding="utf-8")
+    assert "An image, " in page
+    assert "1 of 1" not in page
+    assert "1 frames" not in page
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_two_results_in_one_folder_keep_their_tables_apart(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
     arguments = ["map", film, "--model", weights, "--samples", 0, "--window", 48]

@@ -156,6 +156,17 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     run("fit", store, "--threshold", 3).refused("without --movie")
 
 
+def test_fit_of_an_image_is_refused(run: Run, tmp_path: Path) -> None:
+    one = write_result(tmp_path / "one.zarr", np.array([0.2]))
+    run("fit", one).refused("one.zarr", "a single image; growth needs a movie")
+
+
+def test_a_hole_below_one_atom_is_said_to_be_none(run: Run, decayed: Path, tmp_path: Path) -> None:
+    done = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path)
+    assert "doubt: a hole of 0.00" in done.out
+    assert "smaller than one atom" in done.out
+
+
 def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:
     done = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path, "--json")
     answer = json.loads(done.out)
@@ -167,3 +178,9 @@ def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:
     quiet = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path, "-q")
     assert "wrote" not in quiet.out
     assert "rho" in quiet.out
+
+
+@pytest.mark.parametrize("option", ["--dose", "--dose-rate"])
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan"])
+def test_doses_that_cannot_be(run: Run, option: str, value: str) -> None:
+    run("beam", option, value).refused(option, "expected a positive number")

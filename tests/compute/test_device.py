@@ -39,7 +39,8 @@ def placed() -> likelihood.Placed:
 
 def shapes() -> likelihood.Shapes:
     made = likelihood.Shapes.__new__(likelihood.Shapes)
-    made.bent, made.scales = 1e-4, ((0.9, 1.0), (0.1, 6.0))
+    made.scatters, made.near_miss = likelihood.scatters(0.02, ((0.9, 1.0), (0.1, 6.0))), 0.03
+    made.own = empty(3, 2, 2)
     return made
 
 
@@ -58,6 +59,7 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
     "upright": lambda: next(likelihood._upright(placed(), shapes())),
     "arc": lambda: next(likelihood._arc(placed(), shapes())),
     "tall": lambda: next(likelihood._tall(placed(), shapes())),
+    "near misses": lambda: likelihood._frequency(empty(3, 5), empty(3, 5), shapes()),
     "oblique": lambda: likelihood._oblique_prior(empty(3, 5), empty(3, 5)),
 }
 

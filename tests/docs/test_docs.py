@@ -35,13 +35,18 @@ def test_constants_of_the_mathematics_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
     odds, factors, evidence = SETTINGS.odds, SETTINGS.covariance, SETTINGS.evidence
     low, high = evidence.ring_range
-    errors = posterior_settings.SETTINGS.errors
+    errors, distortion = posterior_settings.SETTINGS.errors, posterior_settings.SETTINGS.distortion
     (clear, _), (rare, factor) = errors.scales
     for said in (
         f"{odds.slope:g}\\,(E - {odds.even_evidence:g})",
         f"q(E) = {errors.least_mistaken:g} + \\frac{{{errors.more_mistaken:g}}}"
         f"{{1 + e^{{(E - {errors.mistaken_evidence:g}) / {errors.mistaken_width:g}}}}}",
         f"{clear:g}\\, C_\\Sigma + {rare:g} \\cdot ({factor:g}\\, C_\\Sigma)",
+        f"\\delta_0 = {distortion.calibrated:g}$",
+        f"\\max(\\delta_0, {distortion.straightest_part:g}\\,D)",
+        f"probability {distortion.calibrated_share:g} and has",
+        f"m = {distortion.near_miss:g}\\,(D - \\delta_0)",
+        f"{distortion.near_miss_frequency:g} + {1 - distortion.near_miss_frequency:g} \\prod",
         f"\\to\\; {factors.factor:g} \\left(1 + \\frac{{{factors.few_cells:g}}}{{n}}\\right)",
         f"$\\nu = {evidence.freedom:g}$",
         f"what {evidence.visible_cells:g} cells",

@@ -193,7 +193,7 @@ def test_growth_that_is_not_determined_says_why() -> None:
 def test_few_frames_are_fitted_and_the_laws_not_compared() -> None:
     page = Page(report(film(5), times=[])).words
     assert "fitted to the fraction of none" in page
-    assert "The laws were not compared: 5 frames are left; expected at least 6" in page
+    assert "The laws were not compared: 5 frames left; expected at least 6" in page
 
 
 def test_attributes_of_a_hostile_result_stay_text() -> None:
@@ -270,7 +270,7 @@ def test_drift_is_drawn_where_the_movie_was_aligned() -> None:
 
 def test_one_frame_has_no_curves() -> None:
     found = Page(report(film(1)))
-    assert found.headings == ["Phases of film.dm4", "Phases", "Maps at t = 0 s", "How it was made", "How to cite"]
+    assert found.headings == ["Phases of film.dm4", "Phases", "Maps", "How it was made", "How to cite"]
 
 
 def test_own_classes() -> None:

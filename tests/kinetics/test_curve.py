@@ -49,7 +49,7 @@ def test_the_baseline_is_one_datum_with_its_standard_error() -> None:
 
 def test_too_few_frames_are_refused() -> None:
     curve = Curve(np.arange(9.0), np.linspace(0, 1, 9), np.full(9, 0.1))
-    with pytest.raises(InputError, match="1 frames lie in the baseline"):
+    with pytest.raises(InputError, match="1 frame in the baseline"):
         growth_problem(growth_law("linear"), curve, (0, 1))
-    with pytest.raises(InputError, match="are left after the baseline"):
+    with pytest.raises(InputError, match="left after the baseline"):
         growth_problem(growth_law("linear"), curve, (0, 6))

@@ -148,7 +148,7 @@ def test_what_is_not_determined_is_refused() -> None:
             fit_growth(flat, baseline=(0, 100))
     with pytest.raises(InputError, match="expected at least 5"):
         fit_growth(paper_curve(), baseline=(0, 198))
-    with pytest.raises(InputError, match="0 frames lie in the baseline"):
+    with pytest.raises(InputError, match="0 frames in the baseline"):
         fit_growth(paper_curve(), baseline=(-10, 0))
     with pytest.raises(InputError, match="no growth law is called 'expo'; the nearest names are exponential"):
         fit_growth(paper_curve(), law="expo")

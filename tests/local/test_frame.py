@@ -13,7 +13,6 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.area import area_fraction
 from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
-from bravaismap.local.tracks import followed_sites, frame_sites, site_events
 from bravaismap.simulate.crystal import gaussian_atoms
 
 A, SIZE = 10.0, 192
@@ -155,52 +154,6 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         pixel_phases(image, lattices[:0])
     with pytest.raises(InputError, match="mask"):
         pixel_phases(image, lattices, mask=torch.ones(3, 3))
-
-
-def test_vacancies_and_other_atoms_are_found_at_their_sites() -> None:
-    places = sites(hexagon(0.25))
-    rng = np.random.default_rng(2)
-    height = np.ones(len(places))
-    inner = np.flatnonzero(((places > 20) & (places < SIZE - 20)).all(1))
-    chosen = rng.choice(inner, 34, replace=False)
-    gone, other = chosen[:8], chosen[8:]
-    height[gone], height[other] = 0.0, 0.5
-    table = frame_sites(pixel_phases(counted(drawn(places, height), 40), bases(hexagon(0.25))))
-    distance = np.linalg.norm(table.position[:, None] - places, axis=-1)
-    nearest = distance.argmin(1)
-    assert distance.min(1).max() < 1.0
-    state = table.state
-    assert set(nearest[state == 0]) == set(gone)
-    assert len(set(nearest[state == 2]) & set(other)) >= 0.9 * len(other)
-    assert len(set(nearest[state == 2]) - set(other)) <= 1
-    np.testing.assert_allclose(table.vacant + table.occupied + table.substituted, 1, atol=1e-5)
-
-
-def test_both_atoms_of_a_cell_are_sites() -> None:
-    basis = square(0.15) * 1.4
-    places = np.concatenate([sites(basis), sites(basis) + basis.sum(0) / 2])
-    height = np.repeat([1.0, 0.6], len(places) // 2)
-    table = frame_sites(pixel_phases(counted(drawn(places, height), 60), bases(basis)))
-    assert sorted(np.unique(table.sublattice)) == [0, 1]
-    assert np.linalg.norm(table.position[:, None] - places, axis=-1).min(1).max() < 1.0
-
-
-def test_a_vacancy_opens_hops_and_heals() -> None:
-    places = sites(square(0.0))
-    start = int(np.linalg.norm(places - SIZE / 2, axis=1).argmin())
-    beside = int(np.argsort(np.linalg.norm(places - places[start], axis=1))[1])
-    tables = []
-    for frame, gone in enumerate(([], [start], [beside], [])):
-        height = np.ones(len(places))
-        height[gone] = 0
-        image = counted(drawn(places + 1.5 * frame, height), 60, seed=frame)
-        tables.append(frame_sites(pixel_phases(image, bases(square(0.0))), frame))
-    followed = followed_sites(tables, A)
-    events = site_events(followed, A)
-    assert events["kind"].values.tolist() == ["open", "hop", "heal"]
-    assert events["frame"].values.tolist() == [1, 2, 3]
-    assert events["target"].values[1] == events["track"].values[2]
-    assert followed.dataset()["position"].dims == ("site", "component")
 
 
 @pytest.mark.parametrize("kind", ["uniform", "wave"])

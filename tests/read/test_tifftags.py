@@ -62,6 +62,35 @@ def test_tiff_of_tvips_and_sis(tmp_path: Path) -> None:
     check(read(tmp_path / "sis.tif"), STACK[0], 0.03, None)
 
 
+VELOX = (
+    '<?xml version="1.0" encoding="utf-16"?><Metadata xmlns:nil="http://schemas.fei.com/Metadata/v1/2013/07" '
+    'xmlns="http://schemas.fei.com/Metadata/v1/2013/07"><Optics><Voltage unit="V">200000</Voltage></Optics>'
+    "<BinaryResult><PixelSize>{}</PixelSize></BinaryResult></Metadata>"
+)
+SIDES = '<X unit="{0}">{1}</X><Y unit="{0}">{1}</Y>'
+
+
+@pytest.mark.parametrize("tag", [270, 34680, 34682, 34683])
+@pytest.mark.parametrize(
+    "pixel",
+    [SIDES.format("m", 3e-11), SIDES.format("nm", 0.03), "<width>3e-11</width><height>3e-11</height>"],
+    ids=["m", "nm", "width"],
+)
+def test_tiff_of_velox_with_xml(tmp_path: Path, tag: int, pixel: str) -> None:
+    text = VELOX.format(pixel)
+    options = {"description": text} if tag == 270 else {"extratags": [(tag, "s", 0, text, True)]}
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], metadata=None, **options)
+    check(read(tmp_path / "a.tif"), STACK[0], 0.03, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["<Metadata><PixelSize>", "<a><PixelSize><X>x</X><Y>1</Y></PixelSize></a>", "<>", "a > b < c"]
+)
+def test_xml_that_says_no_size(tmp_path: Path, text: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], description=text, metadata=None)
+    check(read(tmp_path / "a.tif"), STACK[0], None, None)
+
+
 def test_tiff_of_fei_with_the_width_of_the_field_alone(tmp_path: Path) -> None:
     text = "[EBeam]\r\nHFW=5.1e-10\r\nVFW=3.6e-10\r\n[Image]\r\nResolutionX=17\r\nResolutionY=12\r\n"
     tifffile.imwrite(tmp_path / "a.tif", STACK[0], extratags=[(34682, "s", 0, text, True)])

@@ -1,4 +1,4 @@
-"""What a file should read as: dimensions, values and calibration, whether it counts as large or not."""
+"""What files should read as, whether they count as large or not, and how they are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
+from bravaismap.errors import InputError
 from bravaismap.movie import frame_time, pixel_size
 from bravaismap.read import signal
 from bravaismap.read.reading import read
@@ -42,3 +44,28 @@ def check_both(
         assert isinstance(movie.data, da.Array)
         assert movie.data.numblocks[0] == (len(values) if values.ndim == 3 else 1)
         check(movie, values, size, time)
+
+
+def frames(n: int = 5, height: int = 12, width: int = 17, dtype: str = "uint16") -> np.ndarray:
+    """Return frames of whole numbers below 250."""
+    return np.random.default_rng(0).integers(0, 250, (n, height, width)).astype(dtype)
+
+
+def refused(source: object, *parts: str, **options: object) -> str:
+    """Assert that reading fails with one line that holds every part."""
+    with pytest.raises(InputError) as error:
+        read(source, **options)
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+    return message
+
+
+def folder_of_images(folder: Path, stack: np.ndarray, suffix: str = "png") -> Path:
+    """Write a folder of pictures, frame8 and so on, and a text beside them."""
+    folder.mkdir()
+    for number, image in enumerate(stack, 8):
+        Image.fromarray(image).save(folder / f"frame{number}.{suffix}")
+    (folder / "notes.txt").write_text("not an image")
+    return folder

@@ -16,12 +16,18 @@ oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %),
 
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The angle of a centred
 cell begins at 35° there; at 28° the reduced cell has b = 2a, as the longest oblique ones.
+
+Most scans are straighter than the worst. A distortion beyond that of a calibrated scan is therefore one of two: half of
+the images are calibrated ones, half have all of it. And few crystals nearly have a symmetry that they lack: lattices
+that miss one by less than 2.5 times what the distortion is beyond a calibrated one count one fifth of what the table
+says.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -32,13 +38,51 @@ from bravaismap.classify.tiling import Placed, asinh, cayley, distinct_words, im
 from bravaismap.compute.device import SMALLEST_EXPONENT
 from bravaismap.lattice.shape import CENTER
 
-__all__ = ["Shapes", "likelihood"]
+__all__ = ["Scatter", "Shapes", "likelihood", "near_miss", "scatters"]
 
 #: Length of the tails in ln b/a; the powers in `_oblique_prior` are those of this one.
 _TAIL = 0.4
 #: Points and lines of the classes: which images to look at, and how often each of them counts.
 _LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
 _LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """One of the Gaussians whose mixture is the scatter of a measured shape about the true one.
+
+    Attributes
+    ----------
+    share : float
+    factor : float
+        On the covariance of the measurement.
+    bent : float
+        Variance by the distortion of the instrument, in the hyperbolic plane.
+    """
+
+    share: float
+    factor: float
+    bent: float
+
+
+def scatters(distortion: float, scales: Scales) -> tuple[Scatter, ...]:
+    """Return the Gaussians that measurements of images scatter by, at a distortion that is allowed for.
+
+    Parameters
+    ----------
+    distortion : float
+        Standard deviation of each component of the instrument's linear map.
+    scales : tuple of (share, factor)
+        Of the covariances of the measurement.
+    """
+    limits = posterior_settings.SETTINGS.distortion
+    kinds = [(1.0, distortion)]
+    if distortion > limits.calibrated:
+        straight = max(limits.calibrated, limits.straightest_part * distortion)
+        kinds = [(limits.calibrated_share, straight), (1 - limits.calibrated_share, distortion)]
+    return tuple(
+        Scatter(part * share, factor, 2 * level**2) for share, factor in scales for part, level in kinds if part > 0
+    )
 
 
 class Shapes:
@@ -60,10 +104,12 @@ class Shapes:
     def __init__(
         self, tau: Tensor, own: Tensor, distortion: float, moved: bool = False, scales: Scales | None = None
     ) -> None:
-        self.tau, self.own, self.scales = tau, own, scales or posterior_settings.SETTINGS.errors.scales
-        self.bent = 2 * distortion**2
-        widest = max(factor for _, factor in self.scales)
-        scatter = widest * own + self.bent * torch.eye(2, dtype=own.dtype, device=own.device)
+        self.tau, self.own = tau, own
+        self.scatters = scatters(distortion, scales or posterior_settings.SETTINGS.errors.scales)
+        self.near_miss = near_miss(distortion)
+        widest = max(part.factor for part in self.scatters)
+        bent = max(part.bent for part in self.scatters)
+        scatter = widest * own + bent * torch.eye(2, dtype=own.dtype, device=own.device)
         self.window, self.word = near_images(tau, scatter, own if moved else None)
         reach = 8 * _radius(scatter) + (5 * _radius(own) if moved else 0.0)
         image = self.placed(tau.real[:, None], tau.imag[:, None], slice(None))
@@ -105,8 +151,8 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
         if not len(rows):
             return
         seen, window = shapes.placed(x, y, rows), shapes.window[rows]
-        for (share, _), value in zip(shapes.scales, part(seen, shapes, *options), strict=True):
-            out[lattice].index_add_(0, window, value, alpha=share * repeated)
+        for scatter, value in zip(shapes.scatters, part(seen, shapes, *options), strict=True):
+            out[lattice].index_add_(0, window, value, alpha=scatter.share * repeated)
 
     add(0, "square", _point, CENTER["square"])
     add(1, "upright", _upright)
@@ -115,8 +161,36 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
     add(3, "hexagonal", _point, CENTER["hexagonal"])
     at = places(x[shapes.window], y[shapes.window], words_on(x.device, dtype)[shapes.word])
     out[4].index_add_(0, shapes.window, _oblique_prior(*at))
+    if shapes.near_miss > 0:
+        out[4] *= _frequency(x, y, shapes)
     out[4] += posterior_settings.SETTINGS.prior.oblique_shares[2] * 6 / math.pi  # over the area of the domain
     return out.movedim(0, -1)
+
+
+def near_miss(distortion: float) -> float:
+    """Return the strain to a symmetry below which lattices that lack it are rare, at a distortion."""
+    limits = posterior_settings.SETTINGS.distortion
+    return limits.near_miss * max(distortion - limits.calibrated, 0.0)
+
+
+def _frequency(x: Tensor, y: Tensor, shapes: Shapes) -> Tensor:
+    """How frequent oblique lattices are about shapes x + iy (n, draws), for near misses are rare.
+
+    A lattice misses each of the three lines that bound the domain by its distance to it, which scatters.
+    """
+    size = x.square() + y.square()
+    misses = [asinh(slope).abs() for slope in (x / y, (size - 1) / (2 * y), (x - 0.5) / y)]
+    own = shapes.own.to(x.dtype).diagonal(dim1=-2, dim2=-1).mean(-1)[:, None]
+    usual = [scatter for scatter in shapes.scatters if scatter.factor == shapes.scatters[0].factor]
+    beyond, reach = torch.zeros_like(x), shapes.near_miss
+    for scatter in usual:
+        sharp = (2 * (scatter.factor * own + scatter.bent)).rsqrt()
+        share = torch.full_like(x, scatter.share / sum(other.share for other in usual))
+        for miss in misses:
+            share *= ((reach - miss) * sharp).erfc_().add_(((reach + miss) * sharp).erfc_()).mul_(0.5)
+        beyond += share
+    rare = posterior_settings.SETTINGS.distortion.near_miss_frequency
+    return beyond.mul_(1 - rare).add_(rare)
 
 
 def _radius(covariance: Tensor) -> Tensor:
@@ -137,8 +211,9 @@ def _distances(seen: Placed) -> dict[str, Tensor]:
 def _point(seen: Placed, shapes: Shapes, point: complex) -> Iterator[Tensor]:
     scale = (seen.y * point.imag).rsqrt()
     across, along = (seen.x - point.real) * scale, (seen.y - point.imag) * scale
-    for _, factor in shapes.scales:
-        xx, xy, yy = factor * seen.xx + shapes.bent, factor * seen.xy, factor * seen.yy + shapes.bent
+    for scatter in shapes.scatters:
+        factor, bent = scatter.factor, scatter.bent
+        xx, xy, yy = factor * seen.xx + bent, factor * seen.xy, factor * seen.yy + bent
         determinant = torch.maximum(xx * yy - xy.square(), 1e-6 * xx * yy)
         square = (yy * across.square() - 2 * xy * across * along + xx * along.square()) / determinant
         yield (-0.5 * square).clamp_min_(SMALLEST_EXPONENT).exp_() * determinant.rsqrt() / (2 * math.pi)
@@ -167,16 +242,26 @@ def _line(seen: Placed, shapes: Shapes, low: float, high: float, prior: Callable
     across, along = asinh(seen.x / seen.y), 0.5 * size.log()
     turned = seen.seen_in(seen.x, seen.y, seen.y * inverse, seen.x * inverse)  # the axis is the second direction
     exponent = across.square().mul_(-0.5)
-    for _, factor in shapes.scales:
-        xx, xy = (factor * turned.xx).add_(shapes.bent), factor * turned.xy
+    for scatter in shapes.scatters:
+        factor, bent = scatter.factor, scatter.bent
+        xx, xy = (factor * turned.xx).add_(bent), factor * turned.xy
         lean = xy / xx
         at = torch.addcmul(along, lean, across, value=-1)
-        sharp = (factor * turned.yy).add_(shapes.bent).addcmul_(lean, xy, value=-1).clamp_min_(1e-14).mul_(2).rsqrt_()
-        inside = (low - at).mul_(sharp).erfc_()
-        if high < math.inf:
-            inside -= (high - at).mul_(sharp).erfc_()
+        sharp = (factor * turned.yy).add_(bent).addcmul_(lean, xy, value=-1).clamp_min_(1e-14).mul_(2).rsqrt_()
+        inside = _within(at, sharp, low, high)
+        if shapes.near_miss > 0:
+            beyond = _within(at, sharp, low + shapes.near_miss, high - shapes.near_miss).clamp_min_(0)
+            inside = beyond.lerp_(inside, posterior_settings.SETTINGS.distortion.near_miss_frequency)
         height = (exponent / xx).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_())
         yield height.mul_(inside).mul_(prior(at.clamp_(low, high)))
+
+
+def _within(at: Tensor, sharp: Tensor, low: float, high: float) -> Tensor:
+    """Twice the share of a Gaussian about `at`, of σ = 1 / (√2 sharp), that lies between two ends."""
+    inside = (low - at).mul_(sharp).erfc_()
+    if high < math.inf:
+        inside -= (high - at).mul_(sharp).erfc_()
+    return inside
 
 
 # --- priors -----------------------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 A class is a statement about the shape τ of the lattice (see ``lattice``). The measured shape scatters about the true
 one by the covariance of the measurement and by the distortion of the instrument, whose four components of I + ε have
 the standard deviation `distortion`: an isotropic scatter of √2 `distortion` in the hyperbolic plane. The likelihood of
-each class is in ``likelihood``. The five lattices are equally likely before the measurement. The probability of
-``none`` comes from the evidence for any lattice.
+each class is in ``likelihood``, with what is known of scans that have not been calibrated. The five lattices are
+equally likely before the measurement. The probability of ``none`` comes from the evidence for any lattice.
 
 Two ways in which a measurement can be worse than its covariance are part of the likelihood: the covariance is an
 estimate itself (3 % of the measurements scatter √6 times as far), and the lattice may be another one, a share that

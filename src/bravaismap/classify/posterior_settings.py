@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["SETTINGS", "ErrorSettings", "PosteriorSettings", "PriorSettings", "Scales"]
+__all__ = ["SETTINGS", "DistortionSettings", "ErrorSettings", "PosteriorSettings", "PriorSettings", "Scales"]
 
 #: Shares and factors of covariances whose mixture is an error.
 Scales = tuple[tuple[float, float], ...]
@@ -61,6 +61,27 @@ class ErrorSettings:
 
 
 @dataclass(frozen=True)
+class DistortionSettings:
+    """What the `distortion` of an instrument says of one image, where it is more than that of a calibrated scan.
+
+    By judgement, with simulated broken crystals, windows at another distortion than theirs, and real micrographs in
+    view; see ``benchmarks/ablation.py`` for what each is worth.
+    """
+
+    #: Distortion of a calibrated scan. Up to it the distortion is taken as measured, beyond it as allowed for.
+    calibrated: float = 0.003
+    #: Share of the images that are as straight as that, or as a part of what is allowed for if that is more; the others
+    #: have the whole distortion.
+    calibrated_share: float = 0.5
+    straightest_part: float = 0.1
+    #: A lattice that misses a symmetry by less than so many times the distortion beyond the calibrated one is a near
+    #: miss: four of five distorted images of a symmetric lattice lie within that of it.
+    near_miss: float = 2.5
+    #: How frequent near misses are among crystals, over what even priors say.
+    near_miss_frequency: float = 0.2
+
+
+@dataclass(frozen=True)
 class PosteriorSettings:
     """Settings of the posterior.
 
@@ -68,10 +89,12 @@ class PosteriorSettings:
     ----------
     prior : PriorSettings
     errors : ErrorSettings
+    distortion : DistortionSettings
     """
 
     prior: PriorSettings = field(default_factory=PriorSettings)
     errors: ErrorSettings = field(default_factory=ErrorSettings)
+    distortion: DistortionSettings = field(default_factory=DistortionSettings)
 
 
 #: The settings of every posterior.

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer", "motif_answer"]
+__all__ = [
+    "beam_answer",
+    "classification_answer",
+    "growth_answer",
+    "map_answer",
+    "motif_answer",
+    "motif_map_answer",
+]
 
 _CELL = ("a", "b", "gamma", "orientation")
 _COLUMN = ("x", "y", "height", "width")
@@ -114,7 +121,16 @@ def _quantities(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
 
 
 def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
-    """Return the cell of a motif, the probability of each plane group, and its columns, with what was written."""
+    """Return the plane group with probabilities, the cell, the columns and the structure factors of a motif."""
+    orders = ["h", "k", *(str(name) for name, variable in motif.data_vars.items() if variable.dims == ("order",))]
+    return {
+        **_said_of_motif(motif),
+        "structure_factors": {name: motif[name].values for name in orders},
+        "files": [str(path) for path in written],
+    }
+
+
+def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
     lengths = ("a", "b", "gamma")
     columns = [
         {
@@ -127,12 +143,23 @@ def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
     return {
         "plane_group": motif.attrs["plane_group"],
         "probability": {str(name): float(motif["probability"].sel(group=name)) for name in motif["group"].values},
+        "misfit": {str(name): float(motif["misfit"].sel(group=name)) for name in motif["group"].values},
         **{key: motif.attrs[key] for key in _ABOUT_MOTIF},
         "cell": {f"{key}{ending}": float(motif[f"{key}{ending}"]) for key in lengths for ending in ("", "_std")}
         | {"unit": str(motif["a"].attrs["units"])},
         "columns": columns,
-        "files": [str(path) for path in written],
     }
+
+
+def motif_map_answer(motifs: xr.DataTree, written: list[Path]) -> dict[str, Any]:
+    """Return what is said of each motif of a movie."""
+    table = motifs.to_dataset()
+    names = ("domain", "phase", "first_frame", "last_frame", "time")
+    rows = [
+        {name: table[name].values[i] for name in names} | _said_of_motif(motifs[str(i)].to_dataset())
+        for i in range(table.sizes["motif"])
+    ]
+    return {"motifs": rows, "files": [str(path) for path in written]}
 
 
 def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) -> dict[str, Any]:

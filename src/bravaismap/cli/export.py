@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.cli.options import BinOption, ChannelOption, CropOption, DatasetOption, FramesOption, QuietOption
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    QuietOption,
+    region_of,
+)
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +70,22 @@ def export(
             "a result without pixels needs --movie.",
         ),
     ] = False,
+    sites: Annotated[
+        bool,
+        typer.Option(
+            "--sites",
+            help="Every site of the lattice: occupied, vacant or another atom, followed through time: tables and "
+            "figures; needs --movie.",
+        ),
+    ] = False,
+    motif: Annotated[
+        bool,
+        typer.Option(
+            "--motif",
+            help="What sits in the cell of each lattice, and its plane group, through time: tables, structures (.cif), "
+            "arrays and figures; needs --movie.",
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
@@ -105,17 +130,24 @@ def export(
     from bravaismap.show.style import style_named
 
     files = FigureFiles(style_named(style, cmap), tuple(f".{word.strip().lower()}" for word in formats.split(",")), dpi)
-    region = _region(reference)
+    region = {} if reference is None else region_of(reference, "--reference")
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
+    if sites and movie is None:
+        raise InputError("--sites was given without --movie; name the movie that was mapped, in which atoms are sought")
     phases = open_result(result)
     if areas and movie is None and "phase" not in phases:
         raise InputError(
             f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
         )
+    if motif and movie is None:
+        raise InputError("--motif was given without --movie; name the movie that was mapped, whose cells are averaged")
+    single = phases.sizes["time"] == 1
+    if video and single:
+        raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
-    everything = not (csv or figures or report or video or strain or domains or areas or exchanged)
+    everything = not (csv or figures or report or video or strain or domains or areas or sites or motif or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
@@ -128,29 +160,19 @@ def export(
         written += _export_domains(phases, folder, images, draw=figures)
     if areas:
         written += _export_areas(phases, folder, images, files)
+    if sites and images is not None:
+        written += _export_sites(phases, folder, images, files)
+    if motif and images is not None:
+        written += _export_motifs(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
-    if video or (everything and phases.sizes["time"] > 1):
+    if video or (everything and not single):
         with progress("video", phases.sizes["time"], "frames") as advance:
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for write in exchanged:
         written += write(phases, folder)
     for path in written:
         note(f"wrote {path}")
-
-
-def _region(text: str | None) -> dict[str, slice]:
-    """Return the region that ``y0:y1,x0:x1`` means; an end left out is that of the map."""
-    if text is None:
-        return {}
-    try:
-        ends = [[float(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
-        (y0, y1), (x0, x1) = ends
-    except ValueError:
-        raise InputError(
-            f"--reference {text} was given; expected y0:y1,x0:x1 in the unit of the result, such as 0:5,0:10"
-        ) from None
-    return {"y": slice(y0, y1), "x": slice(x0, x1)}
 
 
 def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
@@ -179,7 +201,7 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
 
     domains = find_domains(result, movie=images)
     frames = set(domains["frame"].values.tolist())
-    out.print(f"{domain_count(domains)} domains in {len(frames)} frames", highlight=False)
+    out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
     voids = last_void_share(result, domains) if images is None else None
     if voids is not None:
         out.print(
@@ -201,6 +223,29 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
         pixels = pixel_map(result, images, progress=advance)
     out.print(area_table(pixels, result), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)
+
+
+def _export_sites(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:
+    """Find the sites, print how many are vacant in the first and the last frame and what happened, and write all."""
+    from bravaismap.export.sites import export_sites
+    from bravaismap.phases.sites import find_sites, site_table
+
+    with progress("sites", len(images), "frames") as advance:
+        sites = find_sites(result, images, progress=advance)
+    out.print(site_table(sites), highlight=False)
+    return export_sites(sites, folder, images, files=files)
+
+
+def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray) -> list[Path]:
+    """Average the cells of each lattice, print the plane groups, and write all."""
+    from bravaismap.cli.motif import print_motifs
+    from bravaismap.export.motif import export_motif_map
+    from bravaismap.phases.motifs import motif_map
+
+    with progress("motifs", len(images), "frames") as advance:
+        motifs = motif_map(result, images, progress=advance)
+    print_motifs(motifs)
+    return export_motif_map(motifs, folder)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from bravaismap.cli.options import (
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json, print_table
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def fit(
     """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
     from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
+    from bravaismap.kinetics.doubt import growth_doubts
     from bravaismap.kinetics.growth import best_law, compare_laws, fit_growth
     from bravaismap.kinetics.laws import LAWS, growth_law
     from bravaismap.result.open import open_result
@@ -89,6 +92,8 @@ def fit(
     if threshold is not None and movie is None:
         raise InputError(f"--threshold {threshold:g} was given without --movie, whose intensity it is of")
     phases = open_result(result)
+    if phases.sizes["time"] == 1:
+        raise InputError(f"{result} is of a single image; growth needs a movie")
     calibrated = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
     area = frame_area(phases.attrs, pixel_size) if calibrated or beam_current is not None or voids is not None else None
     rate = _rate(dose_rate, beam_current, area)
@@ -106,10 +111,13 @@ def fit(
     curves = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, curve.fraction)}
     folder = destination(result, output)
     written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    doubts = growth_doubts(growth, physical, laws)
     if json:
-        print_json(growth_answer(growth, physical, laws, written))
+        print_json(growth_answer(growth, physical, laws, written) | {"doubt": doubts})
         return
     _print_growth(growth, physical, laws)
+    for doubt in doubts:
+        out.print(f"doubt: {doubt}", highlight=False, markup=False, soft_wrap=True)
     for path in written:
         note(f"wrote {path}")
 
@@ -140,7 +148,7 @@ def beam(
     from bravaismap.kinetics.knock_on import displacement_table, displacements_per_atom
 
     for name, value in (("--dose", dose), ("--dose-rate", dose_rate)):
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise InputError(f"{name} {value:g} was given; expected a positive number")
     displacements = displacement_table(element, energy, displacement_energy)
     if json:
@@ -213,7 +221,8 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     from rich.table import Table
 
     card = growth.attrs
-    out.print(f"{card['formula']}, t in {card['time_unit']}, {card['frames_fitted']} frames", highlight=False)
+    frames = counted(card["frames_fitted"], "frame")
+    out.print(f"{card['formula']}, t in {card['time_unit']}, {frames}", highlight=False)
     table = Table("", "value", "68 %", "95 %", "unit")
     rows = [growth.sel(parameter=n) for n in growth["parameter"].values]
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]

@@ -28,6 +28,7 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import err, note, opening, out
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def watch(
     for frame in frames:
         count += 1
         _print(frame)
-    note(f"{count} frames classified; next: bravaismap export {target}")
+    note(f"{counted(count, 'frame')} classified; next: bravaismap export {target}")
 
 
 def _print(frame: Frame) -> None:

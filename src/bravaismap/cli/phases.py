@@ -189,7 +189,7 @@ def map_movie(
         return
     out.print(_table_of(result), highlight=False)
     note(f"\nwrote {target} and, in {place.folder}, {', '.join(sorted(path.name for path in written))}")
-    note(f"next: bravaismap export {target} --video")
+    note(f"next: bravaismap export {target} {'--report' if len(images) == 1 else '--video'}")
 
 
 @app.command()
@@ -212,7 +212,7 @@ def demo(
 
     output.mkdir(parents=True, exist_ok=True)
     film = output / "film.h5"
-    place = destination(output / "film.zarr", output)
+    place = destination(output / "film.zarr")
     with progress("simulate", frames, "frames") as advance:
         truth = simulate_film(frames, size, seed=seed, progress=advance)
     write_film(truth, film, overwrite=True)
@@ -229,7 +229,8 @@ def demo(
     out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
-    note(f"wrote {output}: film.h5, film.zarr, {', '.join(sorted(p.name for p in written))}")
+    names = ", ".join(sorted(path.name for path in written))
+    note(f"wrote film.h5 and film.zarr to {output} and, to {place.folder}, {names}")
     note(
         f"next: look at {place / 'fractions.png'}, {place / f'pixels_{frames - 1:04d}.png'} and "
         f"{place / 'probabilities.mp4'}, then map your own movie:\n      bravaismap map MOVIE"

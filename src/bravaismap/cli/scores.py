@@ -48,6 +48,7 @@ def evaluate(
     from bravaismap.evaluate.answers import answer
     from bravaismap.evaluate.comparison import compare, comparison_table, full_report
     from bravaismap.evaluate.labelled import read_labelled
+    from bravaismap.evaluate.visible import visible_lattices
 
     chosen = model or [DEFAULT_MODEL]
     classifiers = [load_model(name, distortion, device) for name in chosen]
@@ -62,7 +63,7 @@ def evaluate(
             with progress(f"{name} on {path.name}", len(labelled.labels), "windows") as advance:
                 model_answers = answer(classifier, labelled, samples=samples or 0, seed=seed, progress=advance)
             answers.append(replace(model_answers, model=name))
-        compared = compare(answers, seed=seed)
+        compared = compare(answers, seed=seed, visible=visible_lattices(labelled))
         for scored in compared:
             at = "" if scored.distortion is None else f" at a distortion of {100 * scored.distortion:g} %"
             out.print(full_report(scored, f"{scored.model} on {path.name}{at}"), highlight=False, markup=False)

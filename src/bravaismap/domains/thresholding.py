@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 
-from bravaismap.conventions import NONE, Floats
+from bravaismap.conventions import NONE, Floats, counted
 from bravaismap.errors import InputError
 from bravaismap.movie import finite_pixels, missing_pixels
 
@@ -139,7 +139,7 @@ def thresholded_fraction(
     """
     if len(movie) != fraction.size:
         raise InputError(
-            f"the movie has {len(movie)} frames, the result {fraction.size}; give the movie that was mapped"
+            f"the movie has {counted(len(movie), 'frame')}, the result {fraction.size}; give the movie that was mapped"
         )
     pixels = movie.values
     voids, threshold = threshold_voids(pixels, spacing_of(result), level)

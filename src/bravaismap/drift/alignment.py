@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import Floats
+from bravaismap.conventions import Floats, counted
 from bravaismap.drift.registration import match_frame, shifted
 from bravaismap.errors import InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, read_frames
@@ -165,7 +165,7 @@ def align(movie: Any, track: xr.Dataset) -> xr.DataArray:
     """
     frames = as_movie(movie)
     if track.sizes["time"] != len(frames):
-        raise InputError(f"a track of {track.sizes['time']} frames was given for a movie of {len(frames)}")
+        raise InputError(f"a track of {counted(track.sizes['time'], 'frame')} was given for a movie of {len(frames)}")
     displacement = np.rint(np.stack([track["dy"].values, track["dx"].values], axis=1)).astype(int)
     area = common_area(track, (frames.sizes["y"], frames.sizes["x"]))
     if min(area.shape) < SMALLEST_AREA:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
@@ -18,6 +19,7 @@ from bravaismap.evaluate.fault_scores import FaultScore, fault_table, score_faul
 from bravaismap.evaluate.limit import Limit, limit_of
 from bravaismap.evaluate.reliability import Reliability, calibrated_error, reliability, reliability_table
 from bravaismap.evaluate.scores import Scores, figures, merits, score_report
+from bravaismap.evaluate.visible import VisibleScore, score_visible, visible_table
 
 __all__ = ["Compared", "Interval", "compare", "comparison_table", "full_report"]
 
@@ -74,6 +76,8 @@ class Compared:
         :func:`~bravaismap.evaluate.reliability.calibrated_error`.
     faults : tuple of FaultScore
         Scores by fault of the images; empty where the faults are not known.
+    visible : VisibleScore, optional
+        Score on the lattices that leave evidence in their windows, where these are known.
     """
 
     model: str
@@ -87,6 +91,7 @@ class Compared:
     ece_calibrated: float
     ece_calibrated_high: float
     faults: tuple[FaultScore, ...] = ()
+    visible: VisibleScore | None = None
 
     @property
     def windows(self) -> int:
@@ -94,7 +99,9 @@ class Compared:
         return int(self.scores.confusion.sum())
 
 
-def compare(answers: Sequence[Answers], draws: int = 2000, seed: int = 0) -> list[Compared]:
+def compare(
+    answers: Sequence[Answers], draws: int = 2000, seed: int = 0, visible: NDArray[np.bool_] | None = None
+) -> list[Compared]:
     """Compare the answers of models on the same windows.
 
     Parameters
@@ -104,6 +111,9 @@ def compare(answers: Sequence[Answers], draws: int = 2000, seed: int = 0) -> lis
     draws : int
         Number of bootstrap samples of the windows.
     seed : int
+    visible : bool array, shape (n,), optional
+        Windows whose true lattice leaves evidence in them, see
+        :func:`~bravaismap.evaluate.visible.visible_lattices`.
 
     Returns
     -------
@@ -149,6 +159,7 @@ def compare(answers: Sequence[Answers], draws: int = 2000, seed: int = 0) -> lis
                 ece_calibrated=mean,
                 ece_calibrated_high=high,
                 faults=() if a.faults is None else score_faults(a.probability, a.labels, a.classes, a.faults),
+                visible=None if visible is None else score_visible(a.probability, a.labels, a.classes, visible),
             )
         )
     return compared
@@ -164,6 +175,8 @@ def full_report(compared: Compared, title: str) -> str:
             f"    a right posterior          {100 * limit.best:.1f} ± {100 * limit.best_std:.1f} %",
             f"    this model                 {100 * limit.reached:.1f} %",
         ]
+    if compared.visible is not None:
+        lines.append(visible_table(compared.visible))
     if compared.faults:
         lines.append(fault_table(compared.faults))
     return "\n".join([*lines, "  reliability", reliability_table(compared.reliability)])

@@ -25,6 +25,7 @@ __all__ = [
     "score",
     "score_cells",
     "score_report",
+    "with_lattice",
 ]
 
 
@@ -167,6 +168,11 @@ class MatchedCells:
     covariance: Floats
 
 
+def with_lattice(vectors: Floats) -> NDArray[np.bool_]:
+    """Return which of true primitive vectors (n, 2, 2) stand for a lattice; NaN and 0 stand for none."""
+    return np.asarray(np.abs(np.linalg.det(np.nan_to_num(vectors))) > _SMALLEST_AREA)
+
+
 def match_cells(basis: Floats, covariance: Floats, vectors: Floats) -> MatchedCells:
     """Describe measured lattices by their primitive vectors nearest to the true reduced ones.
 
@@ -181,9 +187,7 @@ def match_cells(basis: Floats, covariance: Floats, vectors: Floats) -> MatchedCe
     -------
     MatchedCells
     """
-    with np.errstate(invalid="ignore"):
-        has_lattice = np.abs(np.linalg.det(np.nan_to_num(vectors))) > _SMALLEST_AREA
-    windows = np.flatnonzero(has_lattice & np.isfinite(basis).all(axis=(1, 2)))
+    windows = np.flatnonzero(with_lattice(vectors) & np.isfinite(basis).all(axis=(1, 2)))
     true, basis, covariance = reduce_basis(vectors[windows]), basis[windows], covariance[windows]
     change = np.rint(true @ np.linalg.inv(basis))
     difference = np.linalg.norm(change @ basis - true, axis=-1) / np.linalg.norm(true, axis=-1)

@@ -19,7 +19,7 @@ import matplotlib
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import IUCR_SYMBOLS, NONE, display_name
+from bravaismap.conventions import IUCR_SYMBOLS, NONE, counted, display_name
 from bravaismap.errors import InputError
 from bravaismap.export.html_page import bullets, cell, heading, page, paragraph, picture, png_of, table
 from bravaismap.files import made_folder, replacing
@@ -121,13 +121,14 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
     size, frame_time = card.get("pixel_size_nm"), card.get("frame_time_s")
     scale = f"{size:.6g} nm" if isinstance(size, int | float) else "not known: lengths are in px"
     clock = f"{frame_time:.6g} s" if isinstance(frame_time, int | float) else "not known: frames are counted"
+    windows = f"{counted(result.sizes['y'] * result.sizes['x'], 'window')} of {card.get('window', '?')} px"
+    single = total == 1 and done.size == 1
     facts = [
-        f"{done.size} of {total} frames are mapped, "
-        f"{result.sizes['y'] * result.sizes['x']} windows of {card.get('window', '?')} px in each",
+        f"An image, {windows}" if single else f"{done.size} of {total} frames are mapped, {windows} in each",
         f"Model {card.get('model', 'unknown')}"
         + (f", distortion {100 * card['distortion']:g} %" if isinstance(card.get("distortion"), int | float) else ""),
         f"Pixel size {scale}",
-        f"Time between frames {clock}",
+        *([] if single else [f"Time between frames {clock}"]),
     ]
     parts = bullets(facts)
     if done.size < total:
@@ -148,12 +149,14 @@ def _phases(result: xr.Dataset, done: np.ndarray) -> list[str]:
         cells = [cell(display_name(name), number=False, color=color), cell(IUCR_SYMBOLS.get(name, ""), number=False)]
         cells += [cell(percent(fraction[index, i], std[index, i])) for index in ends]
         low, high = 100 * curve.min(), 100 * curve.max()
-        rows.append([*cells, cell(f"{100 * curve.mean():.1f} %", (f"{low:.1f} to {high:.1f} %", ""))])
-    head = ["phase", "symbol", *(stamp(result, index) for index in ends), f"mean of {done.size} frames"]
+        mean = cell(f"{100 * curve.mean():.1f} %", (f"{low:.1f} to {high:.1f} %", ""))
+        rows.append([*cells, mean] if done.size > 1 else cells)
+    several = [f"mean of {done.size} frames"] if done.size > 1 else []
+    head = ["phase", "symbol", *(stamp(result, index) for index in ends), *several]
     text = (
         "The fraction of a phase is the mean of its probability over the windows of a frame, ± 1 σ; what all windows "
-        "share, such as the distortion of the scan, is not in σ. Small print: lowest and highest frame."
-    )
+        "share, such as the distortion of the scan, is not in σ."
+    ) + (" Small print: lowest and highest frame." if done.size > 1 else "")
     curves = picture(png_of(plot_fractions(result)), "Fraction of each phase, frame by frame; bands are ± 1 σ.")
     return [table(head, rows), paragraph(text), *([curves] if done.size > 1 else [])]
 
@@ -238,7 +241,7 @@ def _frame(result: xr.Dataset, index: int, images: Any) -> list[str]:
     """Return the maps and cells of a frame."""
     labels = plot_labels(result, index, images)
     parts = [
-        heading(f"Maps at {stamp(result, index)}"),
+        heading("Maps" if result.sizes["time"] == 1 else f"Maps at {stamp(result, index)}"),
         picture(
             png_of(labels), "Most probable class of each window, and the share ± σ of the frame that each class has."
         ),

@@ -33,9 +33,10 @@ def export_scores(compared: Iterable[tuple[str, Compared]], path: str | os.PathL
         With the columns ``dataset``, ``model``, ``distortion``, ``windows``; each figure, with ``_low`` and ``_high``
         of its 95 % interval; ``difference_<figure>`` to the first model of the data set, likewise; the calibration
         error's bias and that of a perfectly calibrated model; coverage and errors of the cells; the information
-        limit; ``confusion_<true>_<answer>``; and, where faults are known, ``images_<fault>`` and ``accuracy_<fault>``
-        with its interval (``none_<pattern>`` of images without a lattice). Shares are fractions of 1. Unknown values
-        are left empty.
+        limit; ``confusion_<true>_<answer>``; the number of lattices that leave evidence in their windows, ``visible``,
+        and ``visible_accuracy`` on them with its interval; and, where faults are known, ``images_<fault>`` and
+        ``accuracy_<fault>`` with its interval (``none_<pattern>`` of images without a lattice). Shares are fractions
+        of 1. Unknown values are left empty.
 
     Raises
     ------
@@ -77,6 +78,10 @@ def _score_row(dataset: str, compared: Compared) -> dict[str, str]:
         low, high = fault.interval
         values |= {f"images_{name}": fault.images, f"accuracy_{name}": fault.accuracy}
         values |= {f"accuracy_{name}_low": low, f"accuracy_{name}_high": high}
+    if compared.visible is not None:
+        low, high = compared.visible.interval
+        values |= {"visible": compared.visible.visible, "visible_accuracy": compared.visible.accuracy}
+        values |= {"visible_accuracy_low": low, "visible_accuracy_high": high}
     numbers = texts(np.array(list(values.values()), float))
     return {"dataset": dataset, "model": compared.model} | dict(zip(values, numbers, strict=True))
 

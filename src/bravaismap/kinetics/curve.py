@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 
-from bravaismap.conventions import Floats
+from bravaismap.conventions import Floats, counted
 from bravaismap.errors import InputError
 from bravaismap.kinetics.fit import Baseline, Problem
 from bravaismap.kinetics.laws import GrowthLaw
@@ -78,15 +78,17 @@ def growth_problem(law: GrowthLaw, curve: Curve, baseline: tuple[float, float] |
         early, late = (time >= baseline[0]) & (time < baseline[1]), time >= baseline[1]
         if early.sum() < 2:
             raise InputError(
-                f"{early.sum()} frames lie in the baseline from {baseline[0]:g} to {baseline[1]:g}; expected at least 2"
+                f"{counted(early.sum(), 'frame')} in the baseline from {baseline[0]:g} to {baseline[1]:g}; expected at "
+                "least 2"
             )
         values = curve.fraction[early]
         error = max(float(values.std(ddof=1)), float(curve.sigma[early].mean()) * 1e-3) / np.sqrt(early.sum())
         early_mean = Baseline(time[early], values, float(values.mean()), error)
     fewest = max(_FEWEST_FRAMES, len(law.parameters) + 2)
     if late.sum() < fewest:
-        after = "" if baseline is None else f" after the baseline ends at {baseline[1]:g}"
-        raise InputError(f"{late.sum()} frames are left{after}; expected at least {fewest} to fit growth to")
+        end = f"{float(time[-1]):g}"
+        after = "" if baseline is None else f" after the baseline ends at {baseline[1]:g} (the last frame is at {end})"
+        raise InputError(f"{counted(late.sum(), 'frame')} left{after}; expected at least {fewest} to fit growth to")
     return Problem(law, time[late], curve.fraction[late], curve.sigma[late], early_mean, float(time[late][-1]))
 
 

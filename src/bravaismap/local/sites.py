@@ -1,25 +1,42 @@
-"""Sites: every place of a frame where a lattice expects an atom, how much of one is there, and what becomes of it.
+"""Places of atoms: where a lattice expects them in a frame, and the way to the nearest one.
 
-The averaged cell says where atoms sit in it, the displacement where cells are; the amplitude of the pattern at a
-site, with its error, and the mixture of all sites of the sublattice say whether it holds the usual atom, another one,
-or none.
+The averaged cell says where atoms sit in it, the displacement where cells are. Where there is no crystal, as in a void,
+the displacement goes on as it is at the edge, so that missing atoms have a place too.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from bravaismap.local.demodulation import Locked
-from bravaismap.local.smoothing import interpolation
+from bravaismap.local.smoothing import interpolation, smoothed
 
-__all__ = ["at_places", "averaged_motif", "fractional", "sublattices", "to_nearest_site"]
+__all__ = [
+    "SitePlaces",
+    "at_places",
+    "averaged_motif",
+    "continued",
+    "fractional",
+    "refined_places",
+    "sublattices",
+    "to_nearest_site",
+]
 
 #: Points along each vector of the cell at which the averaged motif is looked at.
 _MOTIF_POINTS = 48
 #: Height of a maximum of the averaged motif that counts as a site, over that of the highest, both from the mean.
 _LEAST_HEIGHT = 0.3
 _MOST_SITES = 8
+#: What the displacement in a Gaussian of the neighbourhood counts for against that of a place itself.
+_AROUND = 0.01
+_REFINEMENTS = 3
+#: Two sites nearer than this part of the distance between neighbours are one.
+_SAME = 0.4
 
 
 def averaged_motif(locked: Locked, places: Tensor) -> Tensor:
@@ -96,3 +113,64 @@ def at_places(field: Tensor, places: Tensor) -> Tensor:
         field[None, None], flat.to(field), mode="bilinear", padding_mode="border", align_corners=True
     )
     return sampled.reshape(places.shape[:-1])
+
+
+@dataclass(frozen=True)
+class SitePlaces:
+    """Where the sites of a frame are.
+
+    Attributes
+    ----------
+    lattice, sublattice : integer tensors, shape (sites,)
+        Which crystal, and which atom of its cell.
+    position : tensor, shape (sites, 2)
+        (y, x) in px.
+    origins : tuple of tensors, shape (sublattices, 2)
+        Where the atoms of each crystal sit in its cell.
+    """
+
+    lattice: Tensor
+    sublattice: Tensor
+    position: Tensor
+    origins: tuple[Tensor, ...]
+
+
+def continued(locked: Locked) -> Locked:
+    """Return a crystal whose displacement goes on, as it is at the edge, where there is no crystal, as in a void."""
+    strength = (locked.waves.weight.clamp(0.0, 1.0) * locked.coherence.clamp(0.0, 1.0)) ** 2
+    turns = torch.exp(2j * torch.pi * locked.shift) * strength[..., None]
+    planes = torch.cat([turns.real, turns.imag], -1).movedim(-1, 0)
+    total, width, share = planes, 1.0, 1.0
+    while width < max(planes.shape[-2:]):
+        width, share = 2 * width, _AROUND * share
+        total = total + share * smoothed(planes, width)
+    real, imaginary = total.movedim(0, -1).chunk(2, -1)
+    return replace(locked, shift=(torch.atan2(imaginary, real) / (2 * torch.pi)) % 1.0)
+
+
+def refined_places(locked: Locked, origin: Tensor, places: Tensor) -> Tensor:
+    """Return the sites that are nearest to places (n, 2) in px, each site once.
+
+    Parameters
+    ----------
+    locked : Locked
+    origin : tensor, shape (2,)
+        Where the atom sits in the averaged cell.
+    places : tensor, shape (n, 2)
+        Near sites: less than a third of a cell away.
+    """
+    turns = torch.exp(2j * torch.pi * locked.shift)
+    inverse = torch.linalg.inv(locked.waves.basis)
+    for _ in range(_REFINEMENTS):
+        down, right = (
+            interpolation(places[:, axis], locked.waves.step, locked.shift.shape[axis]).to(turns.dtype)
+            for axis in (0, 1)
+        )
+        smooth = torch.einsum("ni,ijc,nj->nc", down, turns, right)
+        inside = places @ inverse - torch.angle(smooth) / (2 * torch.pi) - origin
+        places = places - (inside - inside.round()) @ locked.waves.basis
+    apart = _SAME * float(torch.linalg.vector_norm(locked.waves.basis, dim=-1).min())
+    pairs = cKDTree(places.cpu().numpy()).query_pairs(apart, output_type="ndarray")
+    kept = np.ones(len(places), bool)
+    kept[pairs[:, 1]] = False
+    return places[torch.from_numpy(kept).to(places.device)]

@@ -32,7 +32,7 @@ from bravaismap.measure.refinement import refine
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.spots import Spectrum, Spots, background, find_spots, flatten, standardize, whitened_power
 
-__all__ = ["SMALLEST_SIDE", "Measurement", "measure"]
+__all__ = ["SMALLEST_SIDE", "Measurement", "measure", "measure_from"]
 
 #: Side of the smallest window that can be measured, in px: eight tiles of four.
 SMALLEST_SIDE: Final = 32
@@ -90,17 +90,53 @@ def measure(images: Tensor, widely: bool | None = None) -> Measurement:
     InputError
         If the windows are smaller than 32 px.
     """
+    plain = _leveled(images)
+    spectrum = whitened_power(plain)
+    pixels = images.shape[-2] * images.shape[-1]
+    wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
+    return _in_pixels(_search(plain, spectrum, wide), plain, spectrum)
+
+
+def measure_from(images: Tensor, basis: Tensor) -> Measurement:
+    """Measure the lattice of each window from a given one: nothing is searched, and no other lattice is tried.
+
+    The evidence is what the given lattice has in its window.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        As for :func:`measure`.
+    basis : tensor, shape (n, 2, 2)
+        Primitive vectors in px, rows, columns (y, x).
+
+    Returns
+    -------
+    Measurement
+
+    Raises
+    ------
+    InputError
+        If the windows are smaller than 32 px.
+    """
+    plain = _leveled(images)
+    spectrum = whitened_power(plain)
+    smooth = plain - background(plain, settings.SETTINGS.search.background_cells)
+    reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(plain)
+    return _in_pixels(_attempt(smooth, spectrum, reciprocal.float()), plain, spectrum)
+
+
+def _leveled(images: Tensor) -> Tensor:
+    """Images of mean 0 and standard deviation 1, their rows and columns levelled; raise if they are too small."""
     if images.ndim != 3 or len(images) == 0 or min(images.shape[-2:]) < SMALLEST_SIDE:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    plain = standardize(leveled(standardize(images)))
-    spectrum = whitened_power(plain)
-    pixels = images.shape[-2] * images.shape[-1]
-    wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
-    best = _search(plain, spectrum, wide)
-    size = torch.tensor(images.shape[-2:], device=images.device, dtype=torch.float32)
-    return _in_pixels(best, plain, spectrum, size)
+    return standardize(leveled(standardize(images)))
+
+
+def _size(plain: Tensor) -> Tensor:
+    """Height and width of windows in px: what takes a reciprocal vector in 1/px to bins."""
+    return torch.tensor(plain.shape[-2:], device=plain.device, dtype=torch.float32)
 
 
 def _search(plain: Tensor, spectrum: Spectrum, wide: bool) -> _Best:
@@ -292,8 +328,9 @@ class _Best:
         return self.put(other.take(won), rows[won])
 
 
-def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum, size: Tensor) -> Measurement:
+def _in_pixels(best: _Best, plain: Tensor, spectrum: Spectrum) -> Measurement:
     """The direct lattices in px, with the factors on their covariance and the evidence that a region shows."""
+    size = _size(plain)
     limits, factors = settings.SETTINGS.evidence, settings.SETTINGS.covariance
     reciprocal = best.basis.double() / size
     scale = torch.cat([size, size]).double()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
-from bravaismap.conventions import NONE, UNMAPPED
+from bravaismap.conventions import NONE, UNMAPPED, counted
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
@@ -155,7 +155,7 @@ def warn_missing(missing: dict[int, int], windows: int) -> None:
     if missing:
         named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
         share = 100 * sum(missing.values()) / (windows * len(missing))
-        frames = "1 frame" if len(missing) == 1 else f"{len(missing)} frames"
+        frames = counted(len(missing), "frame")
         warn(
             f"{sum(missing.values())} windows, {share:.0f} % of those in {frames} (frame {named}), were mostly never "
             "measured (NaN): not classified, and left out of the fractions"

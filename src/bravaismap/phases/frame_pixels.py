@@ -8,7 +8,7 @@ before, is left to :mod:`bravaismap.phases.pixels`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +23,15 @@ from bravaismap.local.lattices import FrameLattices, gathered_lattices
 from bravaismap.movie import finite_pixels, missing_pixels
 from bravaismap.result.schema import MOST_LATTICES, Variable, pixel_variables
 
-__all__ = ["POINTS_PER_CELL", "frame_lattices", "frame_pixels", "hidden_pixels", "pixel_step_for"]
+__all__ = [
+    "POINTS_PER_CELL",
+    "AskedFrame",
+    "asked_frame",
+    "frame_lattices",
+    "frame_pixels",
+    "hidden_pixels",
+    "pixel_step_for",
+]
 
 #: Points along the side of a cell, at least: with fewer, a boundary is coarser than it is known.
 POINTS_PER_CELL: Final = 4.0
@@ -54,15 +62,51 @@ def frame_pixels(
     pixel_size : float or None
         In nm, if that is what the lengths of the windows are in.
     """
+    asked = asked_frame(frame, windows, step, pixel_size)
+    if asked is None:
+        missing = missing_pixels(frame)
+        return _stored(_without_lattice(missing, windows["fraction"], step), missing.shape, step, pixel_size)
+    known = _with_lattices(asked.pixels, asked.lattices, step, pixel_size or 1.0)
+    return _stored(known, frame.shape, step, pixel_size)
+
+
+@dataclass(frozen=True)
+class AskedFrame:
+    """A frame whose pixels were asked to which lattice they belong.
+
+    Attributes
+    ----------
+    image : tensor, shape (y, x)
+        Of mean 0 and standard deviation 1.
+    mask : tensor, shape (y, x)
+        True for the pixels that were measured.
+    lattices : FrameLattices
+        As the windows have them.
+    pixels : PixelPhases
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    lattices: FrameLattices
+    pixels: PixelPhases
+
+
+def asked_frame(
+    frame: NDArray[Any], windows: Mapping[str, NDArray[Any]], step: int, pixel_size: float | None
+) -> AskedFrame | None:
+    """Ask the pixels of a frame to which of its lattices they belong; None if no window shows a lattice.
+
+    The parameters are those of :func:`frame_pixels`.
+    """
     missing = missing_pixels(frame)
     lattices = frame_lattices(windows, pixel_size or 1.0)
     if len(lattices.basis) == 0:
-        return _stored(_without_lattice(missing, windows["fraction"], step), missing.shape, step, pixel_size)
+        return None
     side = float(np.sqrt(np.abs(np.linalg.det(lattices.basis))).min())
     settings = PixelSettings(step=_own_step(step, side))
     basis = torch.from_numpy(lattices.basis).float()
-    pixels = pixel_phases(_standardised(frame, missing), basis, settings, torch.from_numpy(~missing))
-    return _stored(_with_lattices(pixels, lattices, step, pixel_size or 1.0), missing.shape, step, pixel_size)
+    image, mask = _standardised(frame, missing), torch.from_numpy(~missing)
+    return AskedFrame(image, mask, lattices, pixel_phases(image, basis, settings, mask))
 
 
 def hidden_pixels(size: tuple[int, ...], step: int, pixel_size: float | None) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model, prepared
 from bravaismap.classify.settings import DEFAULTS, Settings
-from bravaismap.conventions import length_unit
+from bravaismap.conventions import counted, length_unit
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, missing_pixels, pixel_size
 from bravaismap.phases.besides import looked, looks_of
@@ -106,7 +106,8 @@ def classify(
         for held in values.values():
             held[unseen] = hidden(held.dtype)
         named = ", ".join(map(str, np.flatnonzero(unseen)[:5])) + (", …" if unseen.sum() > 5 else "")
-        warn(f"{unseen.sum()} of {len(unseen)} images (image {named}) were mostly never measured (NaN): not classified")
+        count = f"{unseen.sum()} of {counted(len(unseen), 'image')}"
+        warn(f"{count} (image {named}) were mostly never measured (NaN): not classified")
     if answer.looks is not None:
         values |= looked(answer.looks, values["label"], size or 1.0)
     return PhaseMap(

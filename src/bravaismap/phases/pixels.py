@@ -26,7 +26,7 @@ from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import MOST_LATTICES, as_variables, pixel_variables
 
-__all__ = ["pixel_map"]
+__all__ = ["checked_frames", "frame_windows", "mapped_images", "movie_lattice_numbers", "pixel_map"]
 
 _NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 _DOMAIN = "number of the lattice of the pixel, kept through the movie; −1 for none"
@@ -88,16 +88,15 @@ def pixel_map(
     stored = "phase" in result
     if not stored:
         check_cells(result, _NEEDED)
-    chosen = _checked_frames(result, frames)
+    chosen = checked_frames(result, frames)
     if stored:
         names = [variable.name for variable in pixel_variables()]
         held = result[names].isel(time=chosen).drop_vars(("y", "x"), errors="ignore")
         pixels = xr.Dataset(held.data_vars, held.coords, held.attrs)
-        numbers = _numbers(np.asarray(result["frame_basis"].values, float))[chosen]
     else:
-        images = _checked_movie(result, movie)
+        images = mapped_images(result, movie)
         pixels = _measured(result, images, chosen, progress)
-        numbers = _numbers(_window_lattices(result))[chosen]
+    numbers = movie_lattice_numbers(result)[chosen]
     domain = xr.apply_ufunc(
         _renumbered, pixels["frame_lattice"], xr.DataArray(numbers, dims=("time", "number")),
         input_core_dims=[["py", "px"], ["number"]], output_core_dims=[["py", "px"]],
@@ -107,7 +106,8 @@ def pixel_map(
     return pixels.assign(domain=domain.assign_attrs(long_name=_DOMAIN)).assign_coords(frame=number)
 
 
-def _checked_movie(result: xr.Dataset, movie: Any) -> xr.DataArray:
+def mapped_images(result: xr.Dataset, movie: Any) -> xr.DataArray:
+    """Return the movie that was mapped with the pixel size of the result; `InputError` for another."""
     if movie is None:
         raise InputError("the result holds no pixels; give the movie that was mapped, or map it again with pixels")
     images = as_movie(movie)
@@ -117,7 +117,8 @@ def _checked_movie(result: xr.Dataset, movie: Any) -> xr.DataArray:
     return as_movie(images.data, pixel_size=result.attrs.get("pixel_size_nm"))
 
 
-def _checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[int]:
+def checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[int]:
+    """Return the numbers of the frames that are asked for, in the order of time; `InputError` if one is not there."""
     count = result.sizes["time"]
     if frames is None:
         return list(range(count))
@@ -139,7 +140,7 @@ def _measured(
     measured: list[dict[str, NDArray[Any]]] = []
     for index, frame in read_frames(images, chosen):
         known = mapped[index] and not missing_pixels(frame).all()
-        windows = _windows(result, index) if known else {}
+        windows = frame_windows(result, index) if known else {}
         measured.append(frame_pixels(frame, windows, step, size) if known else hidden_pixels(frame.shape, step, size))
         if progress is not None:
             progress(len(measured))
@@ -153,7 +154,7 @@ def _measured(
     )
 
 
-def _windows(result: xr.Dataset, index: int) -> dict[str, NDArray[Any]]:
+def frame_windows(result: xr.Dataset, index: int) -> dict[str, NDArray[Any]]:
     """Return what the lattices of a frame are gathered from."""
     frame = result[[*_NEEDED]].isel(time=index).load()
     order = {"basis": ("vector", "component"), "basis_covariance": ("pair",), "probability": ("lattice",)}
@@ -165,13 +166,15 @@ def _window_lattices(result: xr.Dataset) -> NDArray[np.float64]:
     """Return the lattices of all frames as their windows have them, (time, number, vector, component), NaN for none."""
     bases = np.full((result.sizes["time"], MOST_LATTICES, 2, 2), np.nan)
     for index in np.flatnonzero(mapped_frames(result)):
-        basis = frame_lattices(_windows(result, int(index)), 1.0).basis
+        basis = frame_lattices(frame_windows(result, int(index)), 1.0).basis
         bases[index, : len(basis)] = basis
     return bases
 
 
-def _numbers(bases: NDArray[np.float64]) -> NDArray[np.int16]:
+def movie_lattice_numbers(result: xr.Dataset) -> NDArray[np.int16]:
     """Return the number through the movie of each lattice of each frame, (time, number); −1 for none."""
+    stored = "frame_basis" in result
+    bases = np.asarray(result["frame_basis"].values, float) if stored else _window_lattices(result)
     held = [frame[np.isfinite(frame).all((1, 2))] for frame in bases]
     numbers = np.full(bases.shape[:2], UNMAPPED, np.int16)
     for index, own in enumerate(followed(held)):

@@ -24,11 +24,14 @@ __all__ = [
     "read_npy",
     "read_npz",
     "read_zarr",
+    "read_zip",
     "text",
 ]
 
 #: Names that are taken first when a file holds several arrays.
 PREFERRED = ("image", "images", "movie")
+#: Files one of which lies at the root of a zarr store.
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 
 
 def read_npy(path: Path) -> list[Signal]:
@@ -113,7 +116,7 @@ def calibrated(ndim: int, size: float | None, time: float | None) -> tuple[Axis,
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder is a zarr store."""
-    return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+    return path.is_dir() and any((path / name).exists() for name in _ZARR_FILES)
 
 
 def read_zarr(path: Path) -> list[Signal]:
@@ -147,11 +150,29 @@ def read_zarr(path: Path) -> list[Signal]:
         ]
 
 
+def read_zip(path: Path) -> list[Signal]:
+    """Describe the arrays of a zarr store in one ZIP file, at its root or in a folder of it."""
+    with reading(path, "ZIP"):
+        if _root_in_zip(str(path)) is None:
+            raise InputError(f"{path}: a ZIP file without a zarr store in it; unpack it, and give what was in it")
+    return read_zarr(path)
+
+
 def _zarr_node(path: str) -> Any:
     """Open a zarr store, a folder or one ZIP file."""
     import zarr
 
-    return zarr.open(path if Path(path).is_dir() else zarr.storage.ZipStore(path, mode="r"), mode="r")
+    if Path(path).is_dir():
+        return zarr.open(path, mode="r")
+    return zarr.open(zarr.storage.ZipStore(path, mode="r"), mode="r", path=_root_in_zip(path) or "")
+
+
+def _root_in_zip(path: str) -> str | None:
+    """Return in which folder of a ZIP file a zarr store lies, "" for its root, None where there is none."""
+    with ZipFile(path) as archive:
+        places = [name.rpartition("/") for name in archive.namelist()]
+    folders = [folder for folder, _, name in places if name in _ZARR_FILES]
+    return min(folders, key=lambda folder: (folder.count("/") + bool(folder), folder), default=None)
 
 
 def _collect(group: Any, prefix: str, arrays: dict[str, Any], groups: dict[str, Any]) -> None:
@@ -229,7 +250,8 @@ def _stored(
 ) -> Signal:
     """Return the signal of the array that lies at `key` in a store."""
     load = partial(_load_zarr, str(path), key)
-    return Signal(name or key or path.stem, tuple(array.shape), np.dtype(array.dtype), load, axes, preferred)
+    label = name or key or path.stem.removesuffix(".zarr")
+    return Signal(label, tuple(array.shape), np.dtype(array.dtype), load, axes, preferred)
 
 
 def _zarr_axis(group: Any, key: str, dim: str) -> Axis:

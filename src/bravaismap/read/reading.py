@@ -38,6 +38,7 @@ FORMATS: Final = {
     "npy": "arrays.read_npy",
     "npz": "arrays.read_npz",
     **dict.fromkeys(("zarr", "zspy"), "arrays.read_zarr"),
+    **dict.fromkeys(("zip", "ozx"), "arrays.read_zip"),
     **dict.fromkeys(("mp4", "avi", "mov", "mkv"), "video.read_video"),
     "gwy": "spm.read_gwy",
     "sxm": "spm.read_sxm",
@@ -177,7 +178,8 @@ def _resolve(source: str, dataset: str | None) -> tuple[list[Path], str | None]:
     path = Path(source).expanduser()
     if path.exists():
         return (_folder(path) if path.is_dir() and not _is_store(path) else [_resolve_one(path)]), dataset
-    inner = re.fullmatch(r"(.+\.(?:h5|hdf5|nxs|nx|nc|npz|emd|zarr|zspy)):(/?[^:\\]+)", source, flags=re.IGNORECASE)
+    holds = "h5|hdf5|nxs|nx|nc|npz|emd|zarr|zspy|zip|ozx"
+    inner = re.fullmatch(rf"(.+\.(?:{holds})):(/?[^:\\]+)", source, flags=re.IGNORECASE)
     if inner and Path(inner[1]).exists():
         return [_resolve_one(Path(inner[1]))], dataset or inner[2]
     if glob.has_magic(source):
@@ -237,6 +239,7 @@ def _folder(path: Path) -> list[Path]:
     """Return the images of a folder in natural order."""
     try:
         files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and _format(p) in FORMATS]
+        files = [p for p in files if _format(p) != "zip"]  # beside images it is a copy of them, or something else
     except PermissionError as error:
         raise InputError(f"{path}: no permission to list this folder; ask its owner") from error
     if not files:

@@ -1,11 +1,13 @@
 """What the tags of a TIFF file say of its pixels: their size, the time between pages, and which grey a number shows.
 
-Read are the tags of ImageJ, OME, DigitalMicrograph, TVIPS, Olympus SIS, FEI and Zeiss. The resolution of a plain TIFF
-is that of a print, and no pixel size; nor are centimetres and inches in a file of ImageJ, taken from a print.
+Read are the tags of ImageJ, OME, DigitalMicrograph, TVIPS, Olympus SIS, FEI (as text, and as the XML of Velox) and
+Zeiss. The resolution of a plain TIFF is that of a print, and no pixel size; nor are centimetres and inches in a file of
+ImageJ, taken from a print.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
@@ -19,6 +21,11 @@ _UNKNOWN: Final[Step] = (None, "")
 _PRINTED: Final = ("inch", "inches", "in", "cm", "pixel", "pixels")
 #: Tags of DigitalMicrograph for the third axis, and for x and y: unit and step. It leaves the unit of y away.
 _DM_TIME, _DM_PIXELS = (65005, 65011), (65003, 65009, 65010)
+#: Tags in which programs of FEI and Thermo Fisher keep XML: their own, and the description of the image.
+_XML_TAGS: Final = (34683, 34682, 34680, 270)
+#: What the size of a pixel is called there, and its parts along x and y.
+_XML_PIXEL: Final = ("pixelsize", "pixelssize")
+_XML_SIDES: Final = {"x": ("x", "width"), "y": ("y", "height")}
 #: Photometric interpretations of the format.
 _WHITE_IS_ZERO, _PALETTE = 0, 3
 
@@ -37,7 +44,7 @@ def tiff_steps(tif: Any, number: int, page: Any) -> TiffSteps:
         return _of_ome(tif.ome_metadata, number)
     if tif.is_imagej:
         return _of_imagej(tif.imagej_metadata or {}, page)
-    for read in (_of_digital_micrograph, _of_tvips, _of_sis, _of_fei, _of_zeiss):
+    for read in (_of_digital_micrograph, _of_tvips, _of_sis, _of_xml, _of_fei, _of_zeiss):
         steps = read(tif, page)
         if steps is not None:
             return steps
@@ -111,6 +118,53 @@ def _of_sis(tif: Any, page: Any) -> TiffSteps | None:
     if not about or "pixelsizex" not in about:
         return None
     return TiffSteps((about["pixelsizey"], "m"), (about["pixelsizex"], "m"))
+
+
+def _of_xml(tif: Any, page: Any) -> TiffSteps | None:
+    """Return the steps of a file of Velox, and of other programs that write the same XML: ``PixelSize``, in metres."""
+    for number in _XML_TAGS:
+        for element in _xml_elements(tif, page, number):
+            if _local_name(element) not in _XML_PIXEL:
+                continue
+            parts = {_local_name(part): part for part in element}
+            steps = {}
+            for axis, names in _XML_SIDES.items():
+                part = next((parts[name] for name in names if name in parts), None)
+                steps[axis] = _UNKNOWN if part is None else (_number(part.text), part.get("unit", "m"))
+            if steps["x"][0] and steps["y"][0]:
+                return TiffSteps(steps["y"], steps["x"])
+    return None
+
+
+def _xml_elements(tif: Any, page: Any, number: int) -> list[ElementTree.Element]:
+    """Return all elements of the XML in a tag; none where there is no tag, or no XML in it."""
+    if number not in page.tags:
+        return []
+    tag = page.tags[number]
+    content = tag.value
+    if not isinstance(content, str | bytes):  # taken for the text of FEI
+        tif.filehandle.seek(tag.valueoffset)
+        content = tif.filehandle.read(tag.valuebytecount)
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+    begin, end = re.search(r"<[?A-Za-z]", text), text.rfind(">")
+    if begin is None or end < begin.start():
+        return []
+    body = re.sub(r"^<\?xml[^>]*\?>", "", text[begin.start() : end + 1])  # its encoding is not that of the text
+    try:
+        return list(ElementTree.fromstring(body).iter())
+    except ElementTree.ParseError:
+        return []
+
+
+def _local_name(element: ElementTree.Element) -> str:
+    return str(element.tag).rpartition("}")[2].casefold()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
 
 
 def _of_fei(tif: Any, page: Any) -> TiffSteps | None:

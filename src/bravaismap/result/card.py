@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 
 __all__ = ["card_difference", "card_of", "set_card"]
@@ -87,8 +88,8 @@ def _track_difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | No
         return f"drift: {'followed' if old else 'not followed'} there, {'followed' if new else 'not followed'} now"
     old_path, new_path = (np.stack([track["dy_px"], track["dx_px"]], axis=1) for track in (old, new))
     if len(old_path) != len(new_path):
-        return f"drift: {len(old_path)} frames there, {len(new_path)} now"
+        return f"drift: {counted(len(old_path), 'frame')} there, {len(new_path)} now"
     apart = float(np.hypot(*(old_path - new_path).T).max())
     bounds = [track.get("max_shift_px") for track in (old, new)]
     bound = f", largest shift {bounds[0]} px there, {bounds[1]} px now" if bounds[0] != bounds[1] else ""
-    return f"drift: {len(new_path)} frames, up to {apart:.2g} px apart{bound}"
+    return f"drift: {counted(len(new_path), 'frame')}, up to {apart:.2g} px apart{bound}"

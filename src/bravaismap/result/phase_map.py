@@ -12,7 +12,16 @@ from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 
-__all__ = ["PhaseMap", "area_table", "mapped_frames", "percent", "phase_summary", "phase_table", "with_error"]
+__all__ = [
+    "PhaseMap",
+    "aligned",
+    "area_table",
+    "mapped_frames",
+    "percent",
+    "phase_summary",
+    "phase_table",
+    "with_error",
+]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -44,7 +53,7 @@ def phase_table(result: xr.Dataset) -> str:
     For a map: the fraction ± σ of each class in the first and the last frame mapped, and the share of windows that it
     is the most probable class of. For classified images: a row per image with its most probable class.
     """
-    return _aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
+    return aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
 
 
 def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
@@ -60,16 +69,17 @@ def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
     rows = [["phase", *([] if done.size else ["state"])], *([display_name(name)] for name in names)]
     for index in sorted({int(done[0]), int(done[-1])}) if done.size else []:
         time = _time(pixels["time"].values[index], pixels["time"].attrs.get("units", "frame"))
-        rows[0] += [f"area at {time}", "mean probability"]
+        single = result.sizes["time"] == 1
+        rows[0] += ["area" if single else f"area at {time}", "mean probability"]
         for i, row in enumerate(rows[1:]):
             row.append(percent(area[index, i], error[index, i]))
             row.append(percent(float(fraction[index, i]), float(spread[index, i])))
     for row in [] if done.size else rows[1:]:
         row.append("not mapped yet")
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
     """Return rows of cells as text in columns, the first one underlined."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -95,7 +105,8 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     unit = result["time"].attrs.get("units", "frame")
     header = ["phase", "symbol"]
     for index in dict.fromkeys([first, last]):
-        header.append(f"fraction at {_time(result['time'].values[index], unit)}")
+        single = result.sizes["time"] == 1
+        header.append("fraction" if single else f"fraction at {_time(result['time'].values[index], unit)}")
     rows = [header]
     for i, name in enumerate(names):
         cells = [percent(fraction[index, i], spread[index, i]) for index in dict.fromkeys([first, last])]

@@ -118,11 +118,13 @@ def unit_of(data: xr.Dataset | xr.DataArray, dim: str) -> str:
 
 
 def stamp(result: xr.Dataset, index: int) -> str:
-    """Return the time of a frame as a title."""
+    """Return the time of a frame as a title; a single frame is an image, without a time."""
     time, mapped = np.asarray(result["time"].values, float), (result["label"].isel(time=index) >= 0).any()
     step = abs(time[1] - time[0]) if len(time) > 1 else abs(time[0])
     decimals = next((d for d in range(6) if np.isclose(step * 10**d, round(step * 10**d), atol=1e-6)), 6)
     number, unit = f"{time[index]:.{decimals}f}", unit_of(result, "time")
+    if len(time) == 1 and mapped:
+        return "image"
     return (f"frame {number}" if unit == "frame" else f"t = {number} {unit}") + ("" if mapped else " (not mapped yet)")
 
 

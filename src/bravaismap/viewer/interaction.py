@@ -15,6 +15,7 @@ import panel as pn
 import xarray as xr
 from bokeh.events import SelectionGeometry, Tap
 
+from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
@@ -251,7 +252,7 @@ class Session:
             place += f" x {r.x0:.4g} to {r.x1:.4g}, y {r.y0:.4g} to {r.y1:.4g} {self.source.unit}"
         note = " Cells: median ± standard deviation from window to window." if statistics.cell else ""
         table = table_html(region_table(statistics, self.source.unit), statistics.classes)
-        self.page.text["region"].object = f"<p>{place} {statistics.windows} windows.{note}</p>{table}"
+        self.page.text["region"].object = f"<p>{place} {counted(statistics.windows, 'window')}.{note}</p>{table}"
 
     def _draw_curves(self) -> None:
         fraction, std = self.curves.values()
@@ -268,11 +269,11 @@ class Session:
         self.page.text["message"].object = message_html(text)
         extent, pixel = source.extent, source.pixel
         sides = [round(side / pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0)]
-        frames = f"{done} of {total} frames mapped" if done < total else f"{total} frame{'s' if total > 1 else ''}"
+        frames = f"{done} of {counted(total, 'frame')} mapped" if done < total else counted(total, "frame")
         about = f"{frames} of {sides[0]} × {sides[1]} px"
         self.page.text["header"].object = header_html(source.title, source.card, about)
         left = self.curves.left()
-        self.page.text["progress"].object = f"<p>reclassifying: {left} frames left</p>" if left else ""
+        self.page.text["progress"].object = f"<p>reclassifying: {counted(left, 'frame')} left</p>" if left else ""
         self.page.text["movie"].object = f"<p>{_NO_MOVIE}</p>" if source.movie is None else ""
 
     def _connect(self) -> None:

@@ -26,6 +26,8 @@ def empty_message(done: int, total: int, *, growing: bool, mapping: bool, proble
 
 
 def time_text(times: Floats, index: int, unit: str) -> str:
-    """Return the number of a frame and its time."""
+    """Return the number of a frame and its time; of a single one that it is an image."""
+    if len(times) == 1:
+        return "an image"
     number = f"frame {index} of 0 to {len(times) - 1}"
     return number if unit == "frame" else f"{number} · t = {times[index]:.4g} {unit}"

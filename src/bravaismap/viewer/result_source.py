@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import movie_card
 from bravaismap.result.journal import JOURNAL, journal_of
@@ -284,7 +285,9 @@ def _fitting(movie: xr.DataArray, card: dict[str, Any], length: int) -> xr.DataA
         cut = "; `map --align` cut its frames" if "drift" in card else ""
         raise InputError(f"the movie has frames of {sizes[0]}, the result of {sizes[1]}{cut}; give the movie mapped")
     if len(movie) < length:
-        raise InputError(f"the movie has {len(movie)} frames, the result {length}; give the movie that was mapped")
+        raise InputError(
+            f"the movie has {counted(len(movie), 'frame')}, the result {length}; give the movie that was mapped"
+        )
     return movie
 
 
