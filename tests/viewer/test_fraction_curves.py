@@ -17,7 +17,7 @@ from bravaismap.viewer.result_source import HeldResult
 def test_curves_are_classified_anew_in_the_background(result: PhaseMap, until: Callable[..., None]) -> None:
     source = HeldResult(result)
     curves = Curves(source)
-    np.testing.assert_array_equal(curves.values()[0], result["fraction"].values)
+    np.testing.assert_array_equal(curves.values()[0], result["area_fraction"].values)
     curves.change(0.004)
     until(lambda: curves.left() == 0)
     expected = bm.reclassify(result, 0.004)
@@ -25,7 +25,7 @@ def test_curves_are_classified_anew_in_the_background(result: PhaseMap, until: C
     np.testing.assert_array_equal(curves.values()[1], expected["fraction_std"].values)
     curves.change(result.attrs["distortion"])
     assert curves.left() == 0
-    np.testing.assert_array_equal(curves.dataset()["fraction"].values, result["fraction"].values)
+    np.testing.assert_array_equal(curves.dataset()["area_fraction"].values, result["area_fraction"].values)
     curves.close()
 
 

@@ -67,9 +67,10 @@ class Page:
 
     def _make_frame_widgets(self, source: Source, variables: Iterable[str], index: int) -> None:
         last = len(source.time) - 1
-        layers = layers_of(set(variables), source.classes)
+        held = set(variables)
+        layers, first = layers_of(held, source.classes), "phase" if "phase" in held else "label"
         self.layer = pn.widgets.Select(
-            label="map", groups=layers, value="label", width=175, description="What is laid over the frame."
+            label="map", groups=layers, value=first, width=175, description="What is laid over the frame."
         )
         self.opacity = pn.widgets.FloatSlider(label="opacity", start=0, end=1, step=0.05, value=0.5,
                                               width=125)  # fmt: skip
