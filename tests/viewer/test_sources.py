@@ -141,7 +141,7 @@ def test_what_does_not_go_together_is_refused(result: PhaseMap, movie: xr.DataAr
         ((tmp_path / "film.zarr",), {"window": 64}, "mapped already"),
         ((tmp_path / "film.npy", tmp_path / "film.npy"), {}, "not a result"),
         ((tmp_path / "film.zarr", movie[:, 1:]), {}, r"frames of 159 × 160 px, the result of 160 × 160 px"),
-        ((tmp_path / "film.zarr", movie[:1]), {}, "1 frames, the result 2"),
+        ((tmp_path / "film.zarr", movie[:1]), {}, "1 frame, the result 2"),
         ((result[["a"]],), {}, "no map of phases"),
     )
     for given, options, said in wrong:
