@@ -71,22 +71,22 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def served(*arguments: object) -> Iterator[str]:
     """Start ``bravaismap view`` and end it with Ctrl-C, which must be clean."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bravaismap.cli", "view", *map(str, arguments), "--no-browser"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if "http://127.0.0.1:" not in line:
-        raise AssertionError(process.communicate(timeout=30))
-    try:
-        yield next(word for word in line.split() if word.startswith("http"))
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert (process.returncode, out.strip()) == (0, "stopped"), err
-    assert "Traceback" not in err
+    command = [sys.executable, "-m", "bravaismap.cli", "view", *map(str, arguments), "--no-browser"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if "http://127.0.0.1:" not in line:
+            raise AssertionError(process.communicate(timeout=30))
+        try:
+            yield next(word for word in line.split() if word.startswith("http"))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert (process.returncode, out.strip()) == (0, "stopped"), err
+        assert "Traceback" not in err
 
 
 @pytest.fixture(scope="module")

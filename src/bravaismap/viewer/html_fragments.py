@@ -12,7 +12,7 @@ from bravaismap.conventions import IUCR_SYMBOLS, display_name
 from bravaismap.result.phase_map import percent
 from bravaismap.show.colors import class_colors
 
-__all__ = ["STYLE", "cell_html", "header_html", "message_html", "phases_html", "table_html"]
+__all__ = ["STYLE", "cell_html", "doubt_html", "header_html", "message_html", "phases_html", "table_html"]
 
 #: Style of every pane; system fonts, dark on light.
 STYLE = """
@@ -44,6 +44,11 @@ def header_html(title: str, card: dict[str, Any], shape: str) -> str:
 def message_html(text: str) -> str:
     """Return a message to the user, nothing for an empty text."""
     return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
+
+
+def doubt_html(lines: list[str]) -> str:
+    """Return the reasons to doubt a frame, a line each."""
+    return "".join(f'<div class="message" role="note">doubt: {escape(line)}</div>' for line in lines)
 
 
 def phases_html(

@@ -18,6 +18,7 @@ from bokeh.events import SelectionGeometry, Tap
 from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
+from bravaismap.result.doubt import doubts
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
 from bravaismap.result.shares import class_shares
@@ -25,7 +26,7 @@ from bravaismap.show.colors import class_colors
 from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
 from bravaismap.viewer.fraction_curves import Curves, Fit
 from bravaismap.viewer.frame_geometry import Region, frame_at, parse_region, window_at, window_bounds
-from bravaismap.viewer.html_fragments import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.html_fragments import cell_html, doubt_html, header_html, message_html, phases_html, table_html
 from bravaismap.viewer.look import Look, nothing_to_save
 from bravaismap.viewer.messages import empty_message, time_text
 from bravaismap.viewer.movie_source import MappedMovie
@@ -272,6 +273,7 @@ class Session:
             frame_done=self._frame is not None,
         )  # fmt: skip
         self.page.text["message"].object = message_html(text)
+        self.page.text["doubt"].object = doubt_html([] if self._shown is None else doubts(self._shown))
         extent, pixel = source.extent, source.pixel
         sides = [round(side / pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0)]
         frames = f"{done} of {counted(total, 'frame')} mapped" if done < total else counted(total, "frame")

@@ -32,7 +32,7 @@ _FRAME, _CURVES, _WINDOW = (440, 470), (205, 694), 225
 #: Height in px of what stands above and below the frame: header, widgets, colour bar, time, player, phases.
 _AROUND = 400
 _PARTS = ("window", "region", "picture", "save")
-_TEXTS = ("header", "message", "time", "phases", "fit", "window", "region", "movie", "progress", "save")
+_TEXTS = ("header", "message", "doubt", "time", "phases", "fit", "window", "region", "movie", "progress", "save")
 
 
 class Page:
