@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.pixel_strain import pixel_strain
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.sites import find_sites
@@ -53,6 +54,7 @@ __all__ = [
     "motif",
     "open_result",
     "pixel_map",
+    "pixel_strain",
     "read",
     "reclassify",
     "register",
@@ -74,6 +76,7 @@ _HOMES = {
     "motif": "motif.motif",
     "open_result": "result.open",
     "pixel_map": "phases.pixels",
+    "pixel_strain": "phases.pixel_strain",
     "read": "read.reading",
     "reclassify": "phases.reclassification",
     "register": "drift.alignment",
