@@ -19,14 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from machine import machine, parser, write_figures
 
 from bravaismap.errors import InputError
 from bravaismap.evaluate.reliability import calibration_error
 from bravaismap.lattice import basis_from_cell, reciprocal, reduce_basis
-from bravaismap.measure.measurement import measure
 from bravaismap.motif.averaging import fold_pixels
+from bravaismap.motif.harmonics import lattice_of_image
 from bravaismap.motif.phase import LocalPhase
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, compatible_settings, contains
 from bravaismap.motif.structure_factors import StructureFactors, fit_pattern, structure_factors
@@ -140,18 +139,22 @@ def counted(drawn: Drawn, cells: float, counts: float, shear: float, rng: np.ran
     return image, seen, coordinates
 
 
-def truth(drawn: Drawn, factors: StructureFactors, change: np.ndarray, counts: float) -> tuple[int, float]:
+def truth(
+    drawn: Drawn, factors: StructureFactors, change: np.ndarray, counts: float, distortion: float
+) -> tuple[int, float]:
     """Return the group of the pattern that was drawn, from 0, and its breaking.
 
     Parameters
     ----------
     factors : StructureFactors
         Measured in the basis ``change @ drawn.basis``, with their errors.
+    distortion : float
+        That is allowed for: a lattice within it of a higher class may be taken for that.
     """
     exact = replace(factors, value=counts * drawn.factors(np.rint(factors.order @ np.linalg.inv(change).T).astype(int)))
-    settings = compatible_settings(change @ drawn.basis, 0.01)
+    settings = compatible_settings(change @ drawn.basis, max(4 * np.sqrt(2) * distortion, 0.01))
     fits = find_symmetry(exact, 0.001, settings=settings).settings
-    obeyed = [fit for fit in fits if fit.residual < 1e-3 and fit.chi_square < 0.05]
+    obeyed = [fit for fit in fits if fit.setting.misfit < 1e-3 and fit.residual < 1e-3 and fit.chi_square < 0.05]
     best = max(obeyed, key=lambda fit: len(fit.setting.matrices))
     above = [fit.chi_square for fit in fits if contains(fit.setting, best.setting) and fit not in obeyed]
     for shift in itertools.chain(
@@ -167,9 +170,9 @@ def truth(drawn: Drawn, factors: StructureFactors, change: np.ndarray, counts: f
 def answer(image: np.ndarray, seen: np.ndarray, distortion: float) -> tuple[Symmetry | None, float]:
     """Return what is said of an image, None where the lattice is not the one that was drawn, and the time it took."""
     started = time.perf_counter()
-    measured = measure(torch.from_numpy(image)[None])
     try:
-        fit = fit_cell(image, measured.basis[0].numpy(), np.ones(image.shape))
+        basis, _ = lattice_of_image(image, np.ones(image.shape))
+        fit = fit_cell(image, basis, np.ones(image.shape))
     except InputError:
         return None, time.perf_counter() - started
     symmetry = find_symmetry(structure_factors(fit), distortion)
@@ -201,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             place = np.einsum("ij,jyx->iyx", np.linalg.inv(change).T, coordinates)
             known = structure_factors(fit_pattern(image, reduced, np.ones(image.shape), LocalPhase(place, False, 0.0)))
             limit = find_symmetry(known, distortion)
-            label, breaking = truth(drawn, known, change, counts)
+            label, breaking = truth(drawn, known, change, counts, distortion)
             said, seconds = answer(image, seen, distortion)
             probability = np.zeros(17) if said is None else said.probability
             rows.append((group.number - 1, label, breaking, limit.probability, probability, said is not None, seconds))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bravaismap.motif.motif import motif
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
+    from bravaismap.phases.motifs import motif_map
     from bravaismap.phases.pixel_strain import pixel_strain
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
@@ -52,6 +53,7 @@ __all__ = [
     "load_model",
     "map_phases",
     "motif",
+    "motif_map",
     "open_result",
     "pixel_map",
     "pixel_strain",
@@ -74,6 +76,7 @@ _HOMES = {
     "load_model": "classify.models",
     "map_phases": "phases.map",
     "motif": "motif.motif",
+    "motif_map": "phases.motifs",
     "open_result": "result.open",
     "pixel_map": "phases.pixels",
     "pixel_strain": "phases.pixel_strain",

@@ -178,3 +178,9 @@ def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:
     quiet = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path, "-q")
     assert "wrote" not in quiet.out
     assert "rho" in quiet.out
+
+
+@pytest.mark.parametrize("option", ["--dose", "--dose-rate"])
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan"])
+def test_doses_that_cannot_be(run: Run, option: str, value: str) -> None:
+    run("beam", option, value).refused(option, "expected a positive number")

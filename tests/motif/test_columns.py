@@ -59,6 +59,39 @@ def test_errors_are_as_large_as_stated(pattern: Callable[..., Pattern]) -> None:
     assert np.sqrt(np.mean(np.square(deviations))) == pytest.approx(1, abs=0.3)
 
 
+def test_tails_of_a_bright_column_do_not_displace_a_faint_one() -> None:
+    """Each column has 30 % of itself in a Gaussian of 5 px, as a probe does; a faint one is 8 px from a bright one."""
+    basis, places, weights = np.diag([22.0, 22.0]), np.array([[0.0, 0.0], [0.0, 8 / 22]]), (1.0, 0.15)
+    y, x = np.mgrid[:132, :132].astype(float)
+    image = np.zeros((132, 132))
+    for place, weight in zip(places @ basis, weights, strict=True):
+        dy, dx = ((axis - at + 11) % 22 - 11 for axis, at in zip((y, x), place, strict=True))
+        for share, width in ((0.7, 1.8), (0.3, 5.0)):
+            for step in (-22, 0, 22):
+                for other in (-22, 0, 22):
+                    square = (dy + step) ** 2 + (dx + other) ** 2
+                    image += weight * share / (2 * np.pi * width**2) * np.exp(-square / (2 * width**2))
+    image *= 200 / image.max()
+    columns, _, _ = columns_of(Pattern(np.random.default_rng(0).poisson(image).astype(float), basis, places))
+    assert len(columns.height) == 2
+    apart = columns.position[1] - columns.position[0]
+    assert abs(np.linalg.norm((apart - np.rint(apart)) * 22) - 8) < 0.05
+    np.testing.assert_allclose(columns.width, 1.8, atol=0.1)
+    assert columns.height[0] == pytest.approx(200, rel=0.1)
+    assert columns.height[1] / columns.height[0] == pytest.approx(0.15, abs=0.01)
+
+
+def test_a_flat_top_is_one_column() -> None:
+    """Columns as broad discs, whose tops have many maxima in noise."""
+    y, x = np.mgrid[:120, :120].astype(float)
+    distance = np.hypot((y + 10) % 20 - 10, (x + 10) % 20 - 10)
+    image = 60 / (1 + np.exp((distance - 4) / 0.5)) + 2
+    drawn = Pattern(np.random.default_rng(3).poisson(image).astype(float), np.diag([20.0, 20.0]), np.zeros((1, 2)))
+    columns, _, _ = columns_of(drawn)
+    assert len(columns.height) == 1
+    assert (np.abs(columns.position - np.rint(columns.position)) < 0.005).all()
+
+
 def test_symmetry_makes_positions_surer(pattern: Callable[..., Pattern]) -> None:
     drawn = pattern("p4mm", [(0.2, 0.35)], heights=(1.0,), counts=50.0)
     columns, factors, symmetry = columns_of(drawn)

@@ -235,7 +235,7 @@ def test_command(pattern: Callable[..., Pattern], run: Callable[..., Any], tmp_p
     for part in ("plane group   p2gg", "point group   2mm", "extinct       ", "nm", "4c", "glide.cif"):
         assert part in outcome.out, outcome.out
     assert (tmp_path / "o" / "glide.png").stat().st_size > 10_000
-    run("motif", tmp_path / "glide.npy", "--frame", 3).refused("--frame 3", "1 frames")
+    run("motif", tmp_path / "glide.npy", "--frame", 3).refused("--frame 3", "1 frame")
     np.save(tmp_path / "flat.npy", np.zeros((64, 64)))
     run("motif", tmp_path / "flat.npy").refused("flat.npy", "without contrast")
 

@@ -12,7 +12,7 @@ from patterns import GENERAL, Pattern
 
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
-from bravaismap.motif.motif import extinct
+from bravaismap.motif.description import extinct
 from bravaismap.motif.plane_groups import PLANE_GROUPS, all_settings
 from bravaismap.motif.projection import both_halves, closed_orders, group_average, parts, projection
 from bravaismap.motif.structure_factors import StructureFactors, fit_pattern, structure_factors

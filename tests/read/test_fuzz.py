@@ -68,6 +68,20 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     header = tvips_header(0.03)
     tifffile.imwrite(folder / "tvips.tif", STACK[0], extratags=[(37706, "B", len(header), header, True)])
     write_sis(folder / "sis.tif", STACK[0], 3e-11)
+    pixel = '<PixelSize><X unit="m">3e-11</X><Y unit="m">3e-11</Y></PixelSize>'
+    tags = {
+        "velox": (
+            34683,
+            f'<?xml version="1.0" encoding="utf-8"?><Metadata><BinaryResult>{pixel}</BinaryResult></Metadata>',
+        ),
+        "fei": (34682, "[User]\r\nDate=1\r\n\r\n[Scan]\r\nPixelWidth=3e-011\r\nPixelHeight=3e-011\r\n"),
+        "zeiss": (34118, "\r\n0\r\n0\r\n1.0\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 30.0 pm\r\n"),
+    }
+    for name, (tag, text) in tags.items():
+        tifffile.imwrite(folder / f"{name}.tif", STACK[0], extratags=[(tag, "s", 0, text, True)])
+    steps = [(65003, "s", 3, "nm", False), (65004, "s", 3, "nm", False), (65005, "s", 2, "s", False)]
+    steps += [(number, "d", 1, 0.03, False) for number in (65009, 65010, 65011)]
+    tifffile.imwrite(folder / "dm.tif", STACK, photometric="minisblack", extratags=steps)
     with tifffile.TiffWriter(folder / "pages.tif") as file:
         for frame in (*STACK, STACK[0, ::2, ::2]):
             file.write(frame)
@@ -85,6 +99,15 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     data.to_netcdf(folder / "four.nc", engine="h5netcdf")
     with mrcfile.new(folder / "a.mrc") as file:
         file.set_data(STACK)
+    with mrcfile.new(folder / "turned.mrc") as file:
+        file.set_data(STACK.astype(np.int8))
+        file.header.mapc, file.header.mapr, file.header.maps = 2, 1, 3
+        file.header.dmin, file.header.dmax = 0, 255
+    with h5py.File(folder / "point.nxs", "w") as file:
+        group = file.create_group("entry/data")
+        group.parent.attrs["NX_class"], group.attrs["NX_class"] = "NXentry", "NXdata"
+        group.attrs["signal"], group.attrs["axes"] = "data", [".", "y", "x"]
+        group["data"], group["y"], group["x"] = STACK, 0.03 * np.arange(12), 0.03 * np.arange(17)
     (folder / "a.dm3").write_bytes(dm_bytes(3, [(STACK, (*NM, (0.5, "s")))], False))
     (folder / "a.dm4").write_bytes(dm_bytes(4, [(STACK, (*NM, (0.5, "s")))], False))
     (folder / "a.ser").write_bytes(ser_bytes(STACK, 3e-11, True, 2))
@@ -100,6 +123,9 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     write_emd_1(folder / "emd1.h5")
     axes = [("t", "second"), ("y", "nanometer"), ("x", "nanometer")]
     ome_zarr(folder / "ome.zarr", STACK, axes, [0.2, 0.03, 0.03], "0.4")
+    ome_zarr(folder / "tree" / "ome.zarr", STACK, axes, [0.2, 0.03, 0.03], "0.5")
+    shutil.make_archive(str(folder / "ome"), "zip", folder / "tree")
+    shutil.rmtree(folder / "tree")
     store = zarr.storage.ZipStore(folder / "a.zspy", mode="w")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr 2 has no specification for what is in a group of its own
@@ -230,7 +256,7 @@ def test_damaged_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     (tmp_path / "good").mkdir()
     (tmp_path / "bad").mkdir()
     seeds = write_seeds(tmp_path / "good")
-    assert len(seeds) >= 38
+    assert len(seeds) >= 45
     good = outcomes(list(seeds.values()))
     assert [one for one in good if one["what"] != "read"] == []
     paths = write_mutants(tmp_path / "bad", seeds, EXAMPLES, SEED)

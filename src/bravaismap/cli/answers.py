@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["beam_answer", "classification_answer", "growth_answer", "map_answer", "motif_answer"]
+__all__ = [
+    "beam_answer",
+    "classification_answer",
+    "growth_answer",
+    "map_answer",
+    "motif_answer",
+    "motif_map_answer",
+]
 
 _CELL = ("a", "b", "gamma", "orientation")
 _COLUMN = ("x", "y", "height", "width")
@@ -72,23 +79,30 @@ def _run(result: xr.Dataset) -> dict[str, Any]:
 
 
 def map_answer(result: PhaseMap, target: Path, written: list[Path]) -> dict[str, Any]:
-    """Return the fraction of each class in each frame, and what was written."""
+    """Return the share of each frame that each class has, beside an area the mean probability, and what was written."""
+    from bravaismap.result.shares import class_shares, mean_probabilities
+
+    shares, means = class_shares(result), mean_probabilities(result)
+    beside = {} if means is None else {"mean_probability": means.fraction, "mean_probability_std": means.std}
     return {
         "result": str(target),
         "files": [str(path) for path in written],
         "time": result["time"].values,
         "time_unit": str(result["time"].attrs.get("units", "frame")),
-        "fraction": _by_class(result["fraction"]),
-        "fraction_std": _by_class(result["fraction_std"]),
+        "of": shares.quantity,
+        "fraction": _by_class(shares.fraction),
+        "fraction_std": _by_class(shares.std),
+        **{name: _by_class(values) for name, values in beside.items()},
         **_run(result),
     }
 
 
 def growth_answer(
-    growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset, written: list[Path]
+    growth: xr.Dataset, quantity: str, physical: xr.Dataset | None, laws: xr.Dataset, written: list[Path]
 ) -> dict[str, Any]:
-    """Return the parameters of a fit, the rates in nm² if they are known, and how the laws compare."""
+    """Return what was fitted, the parameters, the rates in nm² if they are known, and how the laws compare."""
     return {
+        "of": quantity,
         "law": {key: growth.attrs[key] for key in ("law", "formula", "time_unit") if key in growth.attrs},
         "frames_fitted": growth.attrs["frames_fitted"],
         "reduced_chi_square": growth.attrs["reduced_chi_square"],
@@ -114,7 +128,16 @@ def _quantities(dataset: xr.Dataset, dim: str) -> dict[str, Any]:
 
 
 def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
-    """Return the cell of a motif, the probability of each plane group, and its columns, with what was written."""
+    """Return the plane group with probabilities, the cell, the columns and the structure factors of a motif."""
+    orders = ["h", "k", *(str(name) for name, variable in motif.data_vars.items() if variable.dims == ("order",))]
+    return {
+        **_said_of_motif(motif),
+        "structure_factors": {name: motif[name].values for name in orders},
+        "files": [str(path) for path in written],
+    }
+
+
+def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
     lengths = ("a", "b", "gamma")
     columns = [
         {
@@ -127,12 +150,23 @@ def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
     return {
         "plane_group": motif.attrs["plane_group"],
         "probability": {str(name): float(motif["probability"].sel(group=name)) for name in motif["group"].values},
+        "misfit": {str(name): float(motif["misfit"].sel(group=name)) for name in motif["group"].values},
         **{key: motif.attrs[key] for key in _ABOUT_MOTIF},
         "cell": {f"{key}{ending}": float(motif[f"{key}{ending}"]) for key in lengths for ending in ("", "_std")}
         | {"unit": str(motif["a"].attrs["units"])},
         "columns": columns,
-        "files": [str(path) for path in written],
     }
+
+
+def motif_map_answer(motifs: xr.DataTree, written: list[Path]) -> dict[str, Any]:
+    """Return what is said of each motif of a movie."""
+    table = motifs.to_dataset()
+    names = ("domain", "phase", "first_frame", "last_frame", "time")
+    rows = [
+        {name: table[name].values[i] for name in names} | _said_of_motif(motifs[str(i)].to_dataset())
+        for i in range(table.sizes["motif"])
+    ]
+    return {"motifs": rows, "files": [str(path) for path in written]}
 
 
 def beam_answer(cases: xr.Dataset, dose: float | None, dose_rate: float | None) -> dict[str, Any]:

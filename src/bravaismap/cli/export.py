@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.cli.options import BinOption, ChannelOption, CropOption, DatasetOption, FramesOption, QuietOption
+from bravaismap.cli.options import (
+    BinOption,
+    ChannelOption,
+    CropOption,
+    DatasetOption,
+    FramesOption,
+    QuietOption,
+    region_of,
+)
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
@@ -70,7 +78,7 @@ def export(
         typer.Option(
             "--domains",
             help="Connected regions of each class, followed through time, as a table, with --figures also drawn; "
-            "with --movie pixel by pixel.",
+            "pixel by pixel where the result holds pixels.",
         ),
     ] = False,
     areas: Annotated[
@@ -87,6 +95,14 @@ def export(
             "--sites",
             help="Every site of the lattice: occupied, vacant or another atom, followed through time: tables and "
             "figures; needs --movie.",
+        ),
+    ] = False,
+    motif: Annotated[
+        bool,
+        typer.Option(
+            "--motif",
+            help="What sits in the cell of each lattice, and its plane group, through time: tables, structures (.cif), "
+            "arrays and figures; needs --movie.",
         ),
     ] = False,
     report: Annotated[
@@ -133,7 +149,7 @@ def export(
     from bravaismap.show.style import style_named
 
     files = FigureFiles(style_named(style, cmap), tuple(f".{word.strip().lower()}" for word in formats.split(",")), dpi)
-    region = _region(reference)
+    region = {} if reference is None else region_of(reference, "--reference")
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
     cell = _cell(reference_cell)
@@ -148,12 +164,14 @@ def export(
         raise InputError(
             f"--areas was given without --movie, and {result} holds no pixels; name the movie that was mapped"
         )
+    if motif and movie is None:
+        raise InputError("--motif was given without --movie; name the movie that was mapped, whose cells are averaged")
     single = phases.sizes["time"] == 1
     if video and single:
         raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
-    everything = not (csv or figures or report or video or strain or domains or areas or sites or exchanged)
+    everything = not (csv or figures or report or video or strain or domains or areas or sites or motif or exchanged)
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
@@ -170,6 +188,8 @@ def export(
         written += _export_areas(phases, folder, images, files)
     if sites and images is not None:
         written += _export_sites(phases, folder, images, files)
+    if motif and images is not None:
+        written += _export_motifs(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
     if video or (everything and not single):
@@ -179,20 +199,6 @@ def export(
         written += write(phases, folder)
     for path in written:
         note(f"wrote {path}")
-
-
-def _region(text: str | None) -> dict[str, slice]:
-    """Return the region that ``y0:y1,x0:x1`` means; an end left out is that of the map."""
-    if text is None:
-        return {}
-    try:
-        ends = [[float(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
-        (y0, y1), (x0, x1) = ends
-    except ValueError:
-        raise InputError(
-            f"--reference {text} was given; expected y0:y1,x0:x1 in the unit of the result, such as 0:5,0:10"
-        ) from None
-    return {"y": slice(y0, y1), "x": slice(x0, x1)}
 
 
 def _cell(text: str | None) -> tuple[float, ...]:
@@ -249,23 +255,22 @@ def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slic
 
 
 def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
-    """Find the domains, say how the voids compare with the mean probability, and write them."""
+    """Find the domains, say how many there are and what share of the last frame is void, and write them."""
+    from bravaismap.conventions import NONE
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
-    from bravaismap.domains.void_area import last_void_share
     from bravaismap.export.figures import export_domains
+    from bravaismap.result.phase_map import percent
+    from bravaismap.result.shares import class_shares
     from bravaismap.show.axes import drawn_frames
 
-    domains = find_domains(result, movie=images)
+    domains = find_domains(result)
     frames = set(domains["frame"].values.tolist())
     out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
-    voids = last_void_share(result, domains) if images is None else None
-    if voids is not None:
-        out.print(
-            f"voids in the last frame: mean probability {100 * voids.mean_probability:.1f} %, corrected for the window "
-            f"{100 * voids.corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
-            highlight=False,
-        )
-    maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
+    if NONE in result["lattice"].values:
+        last, shares = max(frames, default=0), class_shares(result)
+        share = percent(*(float(values.sel(lattice=NONE)[last]) for values in (shares.fraction, shares.std)))
+        out.print(f"none in frame {last}: {shares.quantity} {share}", highlight=False)
+    maps = domain_maps(result, drawn_frames(result)) if draw else None
     return export_domains(domains, folder, maps=maps, images=images)
 
 
@@ -273,11 +278,12 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
     """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
-    from bravaismap.result.phase_map import area_table
+    from bravaismap.result.phase_map import phase_table
 
     with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
-    out.print(area_table(pixels, result), highlight=False)
+    areas = {str(name): pixels[name] for name in ("area_fraction", "area_fraction_std")}
+    out.print(phase_table(result.assign(areas)), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)
 
 
@@ -290,6 +296,18 @@ def _export_sites(result: PhaseMap, folder: Destination, images: xr.DataArray, f
         sites = find_sites(result, images, progress=advance)
     out.print(site_table(sites), highlight=False)
     return export_sites(sites, folder, images, files=files)
+
+
+def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray) -> list[Path]:
+    """Average the cells of each lattice, print the plane groups, and write all."""
+    from bravaismap.cli.motif import print_motifs
+    from bravaismap.export.motif import export_motif_map
+    from bravaismap.phases.motifs import motif_map
+
+    with progress("motifs", len(images), "frames") as advance:
+        motifs = motif_map(result, images, progress=advance)
+    print_motifs(motifs)
+    return export_motif_map(motifs, folder)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:

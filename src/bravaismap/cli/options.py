@@ -10,6 +10,7 @@ import typer
 
 from bravaismap.classify.settings import DEFAULTS, LARGEST_SEED
 from bravaismap.cli.terminal import be_quiet
+from bravaismap.errors import InputError
 
 __all__ = [
     "DEFAULT_NAN",
@@ -38,6 +39,7 @@ __all__ = [
     "WindowOption",
     "WorkersOption",
     "fraction_of",
+    "region_of",
 ]
 
 
@@ -177,3 +179,15 @@ WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", help="Map in so many processes of this computer.", show_default=False),
 ]
+
+
+def region_of(text: str, option: str) -> dict[str, slice]:
+    """Return the region that ``y0:y1,x0:x1`` means; an end left out is that of the map."""
+    try:
+        ends = [[float(end) if end.strip() else None for end in part.split(":")] for part in text.split(",")]
+        (y0, y1), (x0, x1) = ends
+    except ValueError:
+        raise InputError(
+            f"{option} {text} was given; expected y0:y1,x0:x1 in the unit of the result, such as 0:5,0:10"
+        ) from None
+    return {"y": slice(y0, y1), "x": slice(x0, x1)}

@@ -1,18 +1,19 @@
-"""Files of a motif: the structure as text, averaged cell and structure factors as arrays, and a figure."""
+"""Files of motifs: the structure as text, averaged cell and structure factors as arrays, tables and figures."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from bravaismap.files import made_folder, save_figure, write_atomically
+from bravaismap.files import made_folder, save_figure, texts, write_atomically, write_table
 from bravaismap.motif.structure_text import structure_text
 
-__all__ = ["export_motif"]
+__all__ = ["export_motif", "export_motif_map", "motif_rows"]
 
 _ENDINGS = (".png",)
 
@@ -49,3 +50,51 @@ def export_motif(motif: xr.Dataset, folder: str | os.PathLike[str], name: str = 
     np.savez_compressed(content, allow_pickle=False, **held)
     write_atomically(arrays, content.getvalue())
     return [text, arrays, *save_figure(plot_motif(motif), target / name, _ENDINGS)]
+
+
+def export_motif_map(motifs: xr.DataTree, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the motifs of a movie: a table, a figure of the plane groups through time, and the files of each motif.
+
+    Parameters
+    ----------
+    motifs : DataTree
+        Of :func:`bravaismap.motif_map`.
+    folder : str or path
+        Made if it does not exist; files of the same name in it are replaced.
+
+    Returns
+    -------
+    list of Path
+        ``motifs.csv``, a line per motif; ``motifs.png``; and ``motif_0000-0014_lattice0.cif``, ``.npz`` and ``.png``
+        of lattice 0 in the frames 0 to 14.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    from bravaismap.show.motif import plot_motif_map
+
+    target = made_folder(folder)
+    table = motifs.to_dataset()
+    written = [write_table(target / "motifs.csv", motif_rows(table))]
+    written += save_figure(plot_motif_map(motifs), target / "motifs", _ENDINGS)
+    for i in range(table.sizes["motif"]):
+        first, last, number = (int(table[name][i]) for name in ("first_frame", "last_frame", "domain"))
+        name = f"motif_{first:04d}-{last:04d}_lattice{number}"
+        written += export_motif(motifs[str(i)].to_dataset(), folder, name)
+    return written
+
+
+def motif_rows(table: xr.Dataset) -> Iterator[list[str]]:
+    """Yield the head and the lines of the table of motifs: what each is, the cell, and every group's probability."""
+    names = [name for name in table.data_vars if table[name].dims == ("motif",)]
+    groups = [str(group) for group in table["group"].values]
+    unit = table["a"].attrs["units"]
+    heads = [f"{name}_{unit}" if str(name).split("_")[0] in ("a", "b") else str(name) for name in names]
+    yield [*heads, *(f"probability_{group}" for group in groups)]
+    for i in range(table.sizes["motif"]):
+        yield [
+            *(str(table[name].values[i].item()) for name in names),
+            *texts(table["probability"].values[i]),
+        ]

@@ -128,13 +128,13 @@ def averaged_cell(image: Floats, weight: Floats, coordinates: Floats, basis: Flo
 
     Parameters
     ----------
-    image, weight : arrays, shape (y, x)
-        Pixels with weight 0 are left out.
-    coordinates : array, shape (2, y, x)
+    image, weight : arrays, shape (...)
+        Pixels of one or more images; those with weight 0 are left out.
+    coordinates : array, shape (2, ...)
         Fractional coordinates.
     basis : array, shape (2, 2)
         Its lengths, in px, set the grid: at most three points to a px, and at least a dozen pixels to a point.
-    residual : array, shape (y, x)
+    residual : array, shape (...)
         What the periodic pattern leaves of the image; its mean square at a point gives σ there.
     """
     pixels = float(weight.sum())

@@ -1,8 +1,10 @@
 """Columns: the atoms of the averaged cell, bright and dark, with position, height and width, each with its error.
 
-A column is a round Gaussian in the image, whose structure factor is A exp(−2π²s²k²) exp(2πi h·x). Columns are added
-where what is left of the symmetrised cell is highest, and all are fitted together to the structure factors, as long as
-that pays (Bayesian information criterion) and the new one stands out from the errors.
+A column is a round Gaussian in the image, whose structure factor is A exp(−2π²s²k²) exp(2πi h·x). A probe has tails
+besides, the same for all columns: a part of each column is spread by a second, wider Gaussian where the structure
+factors ask for it. Without them the tails of a bright column push its faint neighbours aside. Columns are added where
+what is left of the symmetrised cell is highest, and all are fitted together to the structure factors, as long as that
+pays (Bayesian information criterion) and the new one stands out from the errors.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ _STEPS = 60
 _FAINT_PEAK = 0.1
 #: Width of a column, in sides of the cell, where there is none to compare with.
 _USUAL = 0.12
+#: Tails: the share of a column and the σ, in sides of the cell, to begin with, and the limits of both.
+_TAIL = 0.3, 0.25
+_TAIL_SHARES, _TAIL_WIDTHS = (0.0, 0.9), (0.05, 1.0)
 #: Distance in widths from which two columns are two (two equal Gaussians show two peaks from 2 on).
 _SEPARATE = 1.7
 
@@ -52,9 +57,9 @@ class Columns:
         Fractional coordinates along the two vectors of the basis, from 0 to below 1.
     position_std : array, shape (n, 2)
     height, height_std : arrays, shape (n,)
-        Of the column above what is around it; negative for a dark one.
+        Of the column above what is around it, its tails included; negative for a dark one.
     width, width_std : arrays, shape (n,)
-        σ of the Gaussian in px.
+        σ of the Gaussian, without tails, in px.
     wyckoff : tuple of str
         Multiplicity in the conventional cell and letter, such as ``"4c"``.
     orbit : int array, shape (n,)
@@ -85,12 +90,22 @@ class _Target:
     area: float
 
     def model(self, parameters: Floats) -> Complexes:
-        """Return the structure factor of each column (n, orders); parameters are rows (x, y, height, ln width)."""
-        x, y, height, width = parameters.reshape(-1, 4).T
+        """Return the structure factor of each column (n, orders).
+
+        Parameters are x, y, height and ln width of each column in turn, then share and ln width of the tails, if any.
+        """
+        x, y, height, width = _rows(parameters).T
         weight = height * 2 * np.pi * np.exp(2 * width) / self.area
-        fall = np.exp(-2 * np.pi**2 * np.exp(2 * width)[:, None] * self.square)
+        fall = np.exp(-2 * np.pi**2 * np.exp(2 * width)[:, None] * self.square) * self._tails(parameters)
         turns = np.exp(2j * np.pi * (np.outer(x, self.order[:, 0]) + np.outer(y, self.order[:, 1])))
         return np.asarray(weight[:, None] * fall * turns)
+
+    def _tails(self, parameters: Floats) -> Floats:
+        """Return what tails leave of each order."""
+        tails = _tails_of(parameters)
+        if len(tails) == 0:
+            return np.ones(len(self.order))
+        return np.asarray(1 - tails[0] + tails[0] * np.exp(-2 * np.pi**2 * np.exp(2 * tails[1]) * self.square))
 
     def misses(self, parameters: Floats) -> Floats:
         rest = (self.value - self.model(parameters).sum(axis=0)) * self.worth
@@ -98,15 +113,39 @@ class _Target:
 
     def slopes(self, parameters: Floats) -> Floats:
         each = self.model(parameters)
-        height, width = parameters.reshape(-1, 4).T[2:]
+        height, width = _rows(parameters).T[2:]
         by_width = 2 - 4 * np.pi**2 * np.exp(2 * width)[:, None] * self.square
         safe = np.where(height == 0, 1e-30, height)[:, None]
         parts = np.stack(
             [2j * np.pi * self.order[:, 0] * each, 2j * np.pi * self.order[:, 1] * each, each / safe, by_width * each],
             axis=1,
-        )
-        parts = -(parts * self.worth).reshape(-1, len(self.order)).T
+        ).reshape(-1, len(self.order))
+        tails = _tails_of(parameters)
+        if len(tails):
+            spread = 2 * np.pi**2 * np.exp(2 * tails[1]) * self.square
+            whole = each.sum(axis=0) / self._tails(parameters)
+            by_tails = np.stack([np.expm1(-spread) * whole, -2 * tails[0] * spread * np.exp(-spread) * whole])
+            parts = np.concatenate([parts, by_tails])
+        parts = -(parts * self.worth).T
         return np.concatenate([parts.real, parts.imag])
+
+    def peak(self, parameters: Floats) -> Floats:
+        """Return the height of each column, tails included, over that of its Gaussian if it held all of it."""
+        width = np.exp(2 * _rows(parameters)[:, 3])
+        tails = _tails_of(parameters)
+        if len(tails) == 0:
+            return np.ones(len(width))
+        return np.asarray(1 - tails[0] + tails[0] * width / (width + np.exp(2 * tails[1])))
+
+
+def _rows(parameters: Floats) -> Floats:
+    """Return the parameters of the columns, (n, 4)."""
+    return parameters[: len(parameters) // 4 * 4].reshape(-1, 4)
+
+
+def _tails_of(parameters: Floats) -> Floats:
+    """Return share and ln width of the tails; empty where there are none."""
+    return parameters[len(parameters) // 4 * 4 :]
 
 
 def find_columns(factors: StructureFactors, fit: GroupFit) -> Columns:
@@ -122,48 +161,86 @@ def find_columns(factors: StructureFactors, fit: GroupFit) -> Columns:
     square = ((mean.order @ reciprocal(mean.basis)) ** 2).sum(axis=1)
     area = abs(float(np.linalg.det(mean.basis)))
     target = _Target(mean.order, mean.value, np.sqrt(2) / mean.std, square, area)
-    parameters, covariance = _pursued(target, mean)
-    if len(parameters) == 0:
+    fitted = _pursued(target, mean)
+    rows = _rows(fitted.parameters)
+    if len(rows) == 0:
         empty = np.zeros(0)
         return Columns(np.zeros((0, 2)), np.zeros((0, 2)), empty, empty, empty, empty, (), np.zeros(0, np.int64), 1.0)
-    order = np.argsort(-np.abs(parameters[:, 2]), kind="stable")
-    parameters = parameters[order]
-    errors = np.sqrt(np.diag(covariance).clip(0)).reshape(-1, 4)[order]
-    letters, orbit = _orbits(parameters, errors, fit)
+    rest = target.value - target.model(fitted.parameters).sum(axis=0)
+    misfit = float(np.sqrt((np.abs(rest) ** 2).sum() / (np.abs(target.value) ** 2).sum()))
+    peak = target.peak(fitted.parameters)
+    errors = _rows(np.sqrt(np.diag(_covariance(target, fitted, mean)).clip(0)))
+    order = np.argsort(-np.abs(rows[:, 2] * peak), kind="stable")
+    rows, errors, peak = rows[order], errors[order], peak[order]
+    letters, orbit = _orbits(rows, errors, fit)
     size = np.bincount(orbit)[orbit]
     errors = errors / np.sqrt(size)[:, None]  # each was averaged with its equivalents
-    width = np.exp(parameters[:, 3])
-    rest = target.value - target.model(parameters.ravel()).sum(axis=0)
-    misfit = float(np.sqrt((np.abs(rest) ** 2).sum() / (np.abs(target.value) ** 2).sum()))
+    width = np.exp(rows[:, 3])
     return Columns(
-        parameters[:, :2] % 1.0, errors[:, :2], parameters[:, 2], errors[:, 2], width, width * errors[:, 3],
+        rows[:, :2] % 1.0, errors[:, :2], peak * rows[:, 2], peak * errors[:, 2], width, width * errors[:, 3],
         letters, orbit, misfit,
     )  # fmt: skip
 
 
-def _pursued(target: _Target, factors: StructureFactors) -> tuple[Floats, Floats]:
-    """Return the columns (n, 4) that pay, with their covariance."""
+def _pursued(target: _Target, factors: StructureFactors) -> _Fitted:
+    """Return the columns that pay."""
     noise = float(np.sqrt(2 * (factors.std**2).sum()))
-    best = _fitted(target, _peaks(target, _STANDS_OUT * noise))
-    while len(best.parameters) < _MOST and 4 * len(best.parameters) + 4 < len(best.misses):
-        rest = target.value - target.model(best.parameters.ravel()).sum(axis=0)
+    best = _started(target, _peaks(target, _STANDS_OUT * noise), factors.basis)
+    while (count := len(_rows(best.parameters))) < _MOST and len(best.parameters) + 4 < len(best.misses):
+        rest = target.value - target.model(best.parameters).sum(axis=0)
         cell = synthesis(target.order, rest, (_GRID, _GRID))
         where = np.unravel_index(np.argmax(np.abs(cell)), cell.shape)
         top = float(cell[where])
-        if abs(top) < max(_STANDS_OUT * noise, _FAINTEST * np.abs(best.parameters[:, 2]).max(initial=0)):
+        rows = _rows(best.parameters)
+        if abs(top) < max(_STANDS_OUT * noise, _FAINTEST * np.abs(rows[:, 2]).max(initial=0)):
             break
-        usual = np.median(best.parameters[:, 3]) if len(best.parameters) else np.log(_USUAL * np.sqrt(target.area))
+        usual = np.median(rows[:, 3]) if count else np.log(_USUAL * np.sqrt(target.area))
         another = np.array([where[0] / _GRID, where[1] / _GRID, top, usual])
-        trial = _fitted(target, np.concatenate([best.parameters, another[None]]))
-        gained = (best.misses**2).sum() - (trial.misses**2).sum()
-        if gained < 4 * np.log(len(best.misses)) or not _distinct(trial.parameters, factors.basis):
+        trial = _fitted(target, np.concatenate([rows.ravel(), another, _tails_of(best.parameters)]))
+        if not (_pays(best, trial) and _distinct(_rows(trial.parameters), factors.basis)):
             break
-        best = trial
-    # the errors of structure factors are correlated, which the fit's weights leave out
+        best = _with_tails(target, trial)
+    return best
+
+
+def _started(target: _Target, peaks: Floats, basis: Floats) -> _Fitted:
+    """Return the fit that begins with the peaks; of those that turn out to be one column the highest is kept."""
+    fitted = _with_tails(target, _fitted(target, peaks[_apart(peaks, basis)].ravel()))
+    while len(own := _apart(rows := _rows(fitted.parameters), basis)) < len(rows):
+        fitted = _with_tails(target, _fitted(target, rows[own].ravel()))
+    return fitted
+
+
+def _apart(rows: Floats, basis: Floats) -> list[int]:
+    """Return which columns, the highest first, are no part of a higher one."""
+    own: list[int] = []
+    for i in np.argsort(-np.abs(rows[:, 2]), kind="stable").tolist():
+        if _distinct(rows[[*own, i]], basis):
+            own.append(i)
+    return own
+
+
+def _pays(fewer: _Fitted, more: _Fitted) -> bool:
+    """Tell whether further parameters are worth it, by the Bayesian information criterion."""
+    gained = (fewer.misses**2).sum() - (more.misses**2).sum()
+    return bool(gained > (len(more.parameters) - len(fewer.parameters)) * np.log(len(fewer.misses)))
+
+
+def _with_tails(target: _Target, fitted: _Fitted) -> _Fitted:
+    """Return the fit with tails, if they pay."""
+    if len(fitted.parameters) == 0 or len(_tails_of(fitted.parameters)):
+        return fitted
+    start = [_TAIL[0], np.log(_TAIL[1] * np.sqrt(target.area))]
+    tailed = _fitted(target, np.concatenate([fitted.parameters, start]))
+    return tailed if _pays(fitted, tailed) else fitted
+
+
+def _covariance(target: _Target, fitted: _Fitted, factors: StructureFactors) -> Floats:
+    """Return the covariance of the parameters; errors of structure factors are correlated, which weights leave out."""
     worth = np.tile(target.worth, 2)
-    inverse = np.linalg.pinv(best.slopes.T @ best.slopes) @ best.slopes.T
+    inverse = np.linalg.pinv(fitted.slopes.T @ fitted.slopes) @ fitted.slopes.T
     error = factors.covariance * np.outer(worth, worth)
-    return best.parameters, np.asarray(inverse @ error @ inverse.T)
+    return np.asarray(inverse @ error @ inverse.T)
 
 
 def _peaks(target: _Target, least: float) -> Floats:
@@ -185,7 +262,7 @@ def _peaks(target: _Target, least: float) -> Floats:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """Columns (n, 4) with what they leave, in σ, and its derivatives."""
+    """Parameters of columns and tails with what they leave, in σ, and its derivatives."""
 
     parameters: Floats
     misses: Floats
@@ -193,26 +270,32 @@ class _Fitted:
 
 
 def _fitted(target: _Target, started: Floats) -> _Fitted:
-    """Return the columns that fit best."""
+    """Return the columns, and tails if they are begun with, that fit best."""
     if len(started) == 0:
-        misses = target.misses(np.zeros(0))
-        return _Fitted(np.zeros((0, 4)), misses, np.zeros((len(misses), 0)))
-    side = np.sqrt(target.area)
-    low = np.tile([-np.inf, -np.inf, -np.inf, np.log(_NARROWEST * side)], len(started))
-    high = np.tile([np.inf, np.inf, np.inf, np.log(_WIDEST * side)], len(started))
+        misses = target.misses(started)
+        return _Fitted(started, misses, np.zeros((len(misses), 0)))
+    side, count = np.sqrt(target.area), len(_rows(started))
+    low = np.tile([-np.inf, -np.inf, -np.inf, np.log(_NARROWEST * side)], count)
+    high = np.tile([np.inf, np.inf, np.inf, np.log(_WIDEST * side)], count)
+    if len(_tails_of(started)):
+        low, high = (
+            np.append(columns, [share, np.log(width * side)])
+            for columns, share, width in zip((low, high), _TAIL_SHARES, _TAIL_WIDTHS, strict=True)
+        )
     solved = least_squares(
-        target.misses, np.clip(started.ravel(), low + 1e-6, high - 1e-6), target.slopes, max_nfev=_STEPS,
-        x_scale="jac", bounds=(low, high),
+        target.misses, np.clip(started, low + 1e-6, high - 1e-6), target.slopes, max_nfev=_STEPS, x_scale="jac",
+        bounds=(low, high),
     )  # fmt: skip
-    return _Fitted(solved.x.reshape(-1, 4), solved.fun, solved.jac)
+    return _Fitted(solved.x, solved.fun, solved.jac)
 
 
-def _distinct(parameters: Floats, basis: Floats) -> bool:
-    """Tell whether the last column is one of its own, and not a correction to the shape of another."""
-    apart = parameters[:-1, :2] - parameters[-1, :2]
-    distance = np.linalg.norm((apart - np.rint(apart)) @ basis, axis=1)
-    width = np.exp(parameters[:, 3])
-    return bool((distance > _SEPARATE * (width[:-1] + width[-1]) / 2).all())
+def _distinct(rows: Floats, basis: Floats) -> bool:
+    """Tell whether every column is one of its own, and none a correction to the shape of another."""
+    apart = rows[:, None, :2] - rows[:, :2]
+    distance = np.linalg.norm((apart - np.rint(apart)) @ basis, axis=-1)
+    width = np.exp(rows[:, 3])
+    far = distance > _SEPARATE * (width[:, None] + width) / 2
+    return bool((far | np.eye(len(rows), dtype=bool)).all())
 
 
 def _orbits(parameters: Floats, errors: Floats, fit: GroupFit) -> tuple[tuple[str, ...], Integers]:

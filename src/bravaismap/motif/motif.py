@@ -6,54 +6,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bravaismap.classify.settings import DEFAULTS
-from bravaismap.conventions import LATTICES
 from bravaismap.errors import InputError
-from bravaismap.lattice import deviation, reduce_basis, shape
-from bravaismap.measure.measurement import SMALLEST_SIDE, measure
-from bravaismap.motif.averaging import averaged_cell
+from bravaismap.lattice import reduce_basis
+from bravaismap.local.lattices import matched
+from bravaismap.measure.measurement import SMALLEST_SIDE
 from bravaismap.motif.belonging import belonging
-from bravaismap.motif.columns import Columns, find_columns
-from bravaismap.motif.plane_groups import PLANE_GROUPS, Setting, contains
+from bravaismap.motif.description import Sample, described
+from bravaismap.motif.harmonics import lattice_of_image, refined_lattice
 from bravaismap.motif.settings import SYSTEMATIC
-from bravaismap.motif.structure_factors import PatternFit, StructureFactors, fit_pattern, structure_factors
-from bravaismap.motif.symmetry import GroupFit, Symmetry, find_symmetry
+from bravaismap.motif.structure_factors import PatternFit, fit_pattern
 from bravaismap.motif.translations import fit_cell
 from bravaismap.movie import as_movie, finite_pixels, pixel_size
 
-__all__ = ["extinct", "motif"]
+__all__ = ["motif", "motif_of_frames"]
 
 Floats = NDArray[np.floating]
 
-_IN_UNITS_OF_THE_IMAGE = ("cell", "cell_std", "amplitude", "amplitude_std", "height", "height_std")
 #: Share of the pixels that must fall out for the rest to be fitted anew, and that must be left.
 _MATTERS, _ENOUGH = 0.005, 0.05
-#: Misfit of a group, as a fraction, below which one that was not chosen is reported as pseudosymmetry.
-_PSEUDO = 0.25
-#: Fractional coordinates are given from minus this on, so that a column at 0 is not one at 1 by its errors.
-_JUST_BELOW = 0.01
 #: Fewest cells that make an average.
 _LEAST_CELLS = 4.0
-#: Log likelihood ratio of a lattice against none below which an image is said to have none.
-_LEAST_EVIDENCE = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """A conventional cell: rows in units of the fitted basis, the basis in px with its covariance, and the origin."""
-
-    change: Floats
-    basis: Floats
-    covariance: Floats
-    origin: Floats
 
 
 def motif(
@@ -106,34 +86,95 @@ def motif(
     cells = float(weight.sum() / abs(np.linalg.det(reduced)))
     if cells < _LEAST_CELLS:
         raise InputError(f"the image holds {cells:.1f} cells of the lattice; expected {_LEAST_CELLS:.0f} or more")
-    first = fit_pattern(pixels, reduced, weight)
-    kept = belonging(first)
-    if weight.sum() - kept.sum() > _MATTERS * weight.sum() and kept.sum() > _ENOUGH * weight.sum():
-        fit = fit_cell(pixels, reduced, kept, systematic)
-    else:
-        fit = fit_cell(pixels, reduced, weight, systematic, first)
-    turn = fit.basis @ np.linalg.inv(reduced)
-    covariance = np.kron(turn, np.eye(2)) @ covariance @ np.kron(turn, np.eye(2)).T
-    factors = structure_factors(fit)
-    lattice_std = float(np.sqrt(np.diag(np.nan_to_num(covariance)).mean() / abs(np.linalg.det(fit.basis))))
-    symmetry = find_symmetry(factors, distortion, systematic, lattice_std)
-    best = symmetry.best
-    change = best.setting.group.conventional @ best.setting.change
-    whole = np.kron(change, np.eye(2))
-    cell = _Cell(change, change @ fit.basis, whole @ covariance @ whole.T, best.origin)
-    columns = find_columns(factors, best)
-    size = pixel_size(movie)
-    found = (
-        _averaged(pixels, fit, cell) | _factors(factors, best, cell) | _groups(symmetry)
-        | _columns(columns, cell, size) | _lengths(cell, size)
-    )  # fmt: skip
-    found["used"] = (("py", "px"), fit.weight > 0, {"long_name": "pixels of the average"})
-    attributes = _about(symmetry, distortion, systematic, fit, lattice_std)
-    result = xr.Dataset(found, attrs=attributes).set_coords(["u", "v", "h", "k", "group"])
-    for name in _IN_UNITS_OF_THE_IMAGE:
-        result[name].values *= contrast
-    result["cell"].values += level
+    fit = _fitted(pixels, reduced, weight, systematic)
+    turn = np.kron(fit.basis @ np.linalg.inv(reduced), np.eye(2))
+    sample = Sample((pixels,), (fit,), turn @ covariance @ turn.T, level, contrast, pixel_size(movie))
+    result = described(sample, distortion, systematic)
+    result["used"] = (("py", "px"), fit.weight > 0, {"long_name": "pixels of the average"})
     return result
+
+
+def motif_of_frames(
+    images: Sequence[Floats],
+    weights: Sequence[Floats],
+    bases: Sequence[Floats],
+    *,
+    distortion: float,
+    systematic: float,
+    size: float | None,
+) -> xr.Dataset:
+    """Return the motif of one crystal in several frames, each with its own origin and lattice.
+
+    Parameters
+    ----------
+    images : sequence of array, shape (y, x)
+        In the order of time.
+    weights : sequence of array, shape (y, x)
+        1 for the pixels of the crystal.
+    bases : sequence of array, shape (2, 2)
+        Its primitive vectors in px in each frame; the same but for drift and small strains.
+    distortion, systematic : float
+        As :func:`motif` takes them.
+    size : float or None
+        Pixel size in nm.
+
+    Returns
+    -------
+    Dataset
+        As of :func:`motif`, without ``used``. σ of a, b and γ are those of the mean over the frames.
+
+    Raises
+    ------
+    InputError
+        For fewer than four cells, or a cell too small for its spots to be seen.
+    """
+    pixels = np.array([float(weight.sum()) for weight in weights])
+    first = int(pixels.argmax())
+    cells = float(pixels.sum() / abs(np.linalg.det(bases[first])))
+    if cells < _LEAST_CELLS:
+        raise InputError(f"the frames hold {cells:.1f} cells of the lattice; expected {_LEAST_CELLS:.0f} or more")
+    level = sum(float((image * weight).sum()) for image, weight in zip(images, weights, strict=True)) / pixels.sum()
+    squares = sum(float(((image - level) ** 2 * weight).sum()) for image, weight in zip(images, weights, strict=True))
+    contrast = float(np.sqrt(squares / pixels.sum())) or 1.0
+    planes = tuple(
+        np.where(weight > 0, image - level, 0.0) / contrast for image, weight in zip(images, weights, strict=True)
+    )
+    reference = reduce_basis(bases[first])
+    own: list[Floats] = [matched(reference, basis)[0] @ basis for basis in bases]
+    refined = [refined_lattice(*each) for each in zip(planes, weights, own, strict=True)]
+    own = [basis if lattice is None else lattice.basis for basis, lattice in zip(own, refined, strict=True)]
+    fitted = _fitted(planes[first], own[first], weights[first], systematic)
+    change = fitted.basis @ np.linalg.inv(own[first])
+    fits = tuple(
+        fitted if i == first else _with_what_belongs(planes[i], change @ own[i], weights[i]) for i in range(len(images))
+    )
+    share = pixels / pixels.sum()
+    known = [np.full((4, 4), np.nan) if lattice is None else lattice.covariance for lattice in refined]
+    covariance = sum(part**2 * each for part, each in zip(share, known, strict=True))
+    turn = np.kron(change, np.eye(2))
+    sample = Sample(planes, fits, np.asarray(turn @ covariance @ turn.T), level, contrast, size)
+    return described(sample, distortion, systematic)
+
+
+def _fitted(pixels: Floats, basis: Floats, weight: Floats, systematic: float) -> PatternFit:
+    """Return the pattern in the cell whose translations it has, fitted to the pixels that show it."""
+    first = fit_pattern(pixels, basis, weight)
+    kept = _belonging(first)
+    return fit_cell(pixels, basis, kept, systematic, first if kept is first.weight else None)
+
+
+def _with_what_belongs(pixels: Floats, basis: Floats, weight: Floats) -> PatternFit:
+    """Return the pattern in a cell, fitted to the pixels that show it."""
+    first = fit_pattern(pixels, basis, weight)
+    kept = _belonging(first)
+    return first if kept is first.weight else fit_pattern(pixels, basis, kept)
+
+
+def _belonging(fit: PatternFit) -> Floats:
+    """Return the weight of the pixels that show a pattern; that of the fit where hardly any, or nearly all, do not."""
+    kept, total = belonging(fit), fit.weight.sum()
+    matters = total - kept.sum() > _MATTERS * total and kept.sum() > _ENOUGH * total
+    return kept if matters else fit.weight
 
 
 def _pixels(movie: xr.DataArray, mask: ArrayLike | None) -> tuple[Floats, Floats, float, float]:
@@ -167,138 +208,4 @@ def _lattice(pixels: Floats, weight: Floats, basis: ArrayLike | None) -> tuple[F
         if given.shape != (2, 2) or not np.isfinite(given).all():
             raise InputError(f"a basis of shape {given.shape} was given; expected two finite vectors (2, 2) in px")
         return reduce_basis(given), np.full((4, 4), np.nan)
-    mean = float((pixels * weight).sum() / weight.sum())
-    flat = np.where(weight > 0, pixels, mean)
-    measured = measure(torch.from_numpy(flat)[None])
-    found = measured.basis[0].numpy()
-    evidence = float(measured.evidence[0])
-    if not (np.isfinite(found).all() and evidence > _LEAST_EVIDENCE):
-        raise InputError(f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a mask")
-    reduced = reduce_basis(found)
-    turn = np.kron(reduced @ np.linalg.inv(found), np.eye(2))
-    return reduced, turn @ measured.covariance[0].numpy() @ turn.T
-
-
-def _averaged(pixels: Floats, fit: PatternFit, cell: _Cell) -> dict[str, Any]:
-    """Return the averaged cell with its coordinates."""
-    inverse = np.linalg.inv(cell.change)
-    moved = fit.phase.coordinates - cell.origin[:, None, None]
-    place = np.einsum("iyx,ij->jyx", moved, inverse)
-    averaged = averaged_cell(pixels - _level(fit), fit.weight, place, cell.basis, fit.residual)
-    v, u = (np.arange(points) / points for points in averaged.mean.shape)
-    dims = ("v", "u")
-    return {
-        "u": ("u", u, {"long_name": "fraction of a"}),
-        "v": ("v", v, {"long_name": "fraction of b"}),
-        "cell": (dims, averaged.mean, {"long_name": "average over all cells"}),
-        "cell_std": (dims, averaged.std, {"long_name": "σ of the average"}),
-        "cell_count": (dims, averaged.count, {"long_name": "pixels averaged"}),
-    }
-
-
-def _level(fit: PatternFit) -> Floats:
-    """Return what varies slowly, about its mean: the average keeps the level of the image."""
-    return np.asarray(
-        fit.background - np.average(fit.background, weights=np.broadcast_to(fit.weight, fit.background.shape))
-    )
-
-
-def _factors(factors: StructureFactors, best: GroupFit, cell: _Cell) -> dict[str, Any]:
-    """Return structure factors with the indices of the conventional cell and the group's origin."""
-    value = factors.value * np.exp(-2j * np.pi * factors.order @ cell.origin)
-    h, k = np.rint(factors.order @ cell.change.T).astype(int).T
-    return {
-        "h": ("order", h), "k": ("order", k),
-        "amplitude": ("order", np.abs(value), {"long_name": "amplitude of the structure factor"}),
-        "amplitude_std": ("order", factors.std / np.sqrt(2), {"long_name": "σ of the amplitude"}),
-        "phase": ("order", np.degrees(np.angle(value)), {"units": "degree", "long_name": "its phase"}),
-        "phase_std": ("order", np.degrees(factors.phase_std), {"units": "degree"}),
-        "extinct": ("order", extinct(factors, best.setting), {"long_name": "vanishes in the plane group"}),
-    }  # fmt: skip
-
-
-def extinct(factors: StructureFactors, setting: Setting) -> NDArray[np.bool_]:
-    """Return which orders a plane group wants to vanish: those that a glide takes to themselves with another phase."""
-    same = (np.einsum("ni,gij->gnj", factors.order, setting.matrices) == factors.order).all(axis=-1)
-    turns = np.einsum("ni,gi->gn", factors.order, setting.translations)
-    return np.asarray((same & (np.abs(turns - np.rint(turns)) > 1e-6)).any(axis=0))
-
-
-def _groups(symmetry: Symmetry) -> dict[str, Any]:
-    misfit = np.array([np.nan if fit is None else fit.residual for fit in symmetry.fits])
-    return {
-        "group": ("group", [group.name for group in PLANE_GROUPS]),
-        "probability": ("group", symmetry.probability, {"long_name": "probability of the plane group"}),
-        "misfit": ("group", misfit, {"long_name": "root of the share of the power that breaks the group"}),
-    }
-
-
-def _columns(columns: Columns, cell: _Cell, size: float | None) -> dict[str, Any]:
-    """Return columns in fractions of the conventional cell."""
-    inverse = np.linalg.inv(cell.change)
-    position = ((columns.position - cell.origin) @ inverse + _JUST_BELOW) % 1.0 - _JUST_BELOW
-    position_std = np.sqrt((columns.position_std**2) @ inverse**2)
-    unit, scale = ("px", 1.0) if size is None else ("nm", size)
-    found: dict[str, Any] = {"site": ("column", columns.orbit, {"long_name": "equivalent columns"})}
-    found["wyckoff"] = ("column", list(columns.wyckoff), {"long_name": "multiplicity and Wyckoff letter"})
-    for name, value, std, about in (
-        ("x", position[:, 0], position_std[:, 0], {"long_name": "fraction of a"}),
-        ("y", position[:, 1], position_std[:, 1], {"long_name": "fraction of b"}),
-        ("height", columns.height, columns.height_std, {"long_name": "height above the surroundings"}),
-        ("width", scale * columns.width, scale * columns.width_std, {"long_name": "σ of the column", "units": unit}),
-    ):
-        found[name] = ("column", value, about)
-        found[f"{name}_std"] = ("column", std, about | {"long_name": f"σ of {name}"})
-    return found
-
-
-def _lengths(cell: _Cell, size: float | None) -> dict[str, Any]:
-    """Return a, b, γ of the conventional cell with their errors, and its basis."""
-    unit, scale = ("px", 1.0) if size is None else ("nm", size)
-
-    def lengths(basis: Floats) -> Floats:
-        a, b = np.linalg.norm(basis, axis=1)
-        return np.array([a, b, np.degrees(np.arccos(np.clip(basis[0] @ basis[1] / (a * b), -1, 1)))])
-
-    flat, step = cell.basis.ravel(), 1e-5 * float(np.abs(cell.basis).max())
-    slope = np.stack(
-        [(lengths((flat + d).reshape(2, 2)) - lengths((flat - d).reshape(2, 2))) / (2 * step) for d in step * np.eye(4)]
-    )
-    std = np.sqrt(np.einsum("ik,ij,jk->k", slope, cell.covariance, slope))
-    found: dict[str, Any] = {}
-    for name, value, error in zip(("a", "b", "gamma"), lengths(cell.basis), std, strict=True):
-        factor, units = (1.0, "degree") if name == "gamma" else (scale, unit)
-        found[name] = ((), factor * value, {"units": units, "long_name": f"{name} of the conventional cell"})
-        found[f"{name}_std"] = ((), factor * error, {"units": units})
-    found["basis"] = (
-        ("vector", "component"), scale * cell.basis, {"units": unit, "long_name": "conventional vectors a, b as (y, x)"}
-    )  # fmt: skip
-    return found
-
-
-def _about(
-    symmetry: Symmetry, distortion: float, systematic: float, fit: PatternFit, lattice_std: float
-) -> dict[str, Any]:
-    group, best = symmetry.group, symmetry.best
-    tolerance = 3 * float(np.sqrt(2 * distortion**2 + lattice_std**2))
-    within = deviation(shape(fit.basis)) <= max(tolerance, 1e-6)
-    metric = next(
-        name
-        for name in ("hexagonal", "square", "rectangular", "centered_rectangular", "oblique")
-        if within[LATTICES.index(name)]
-    )
-    above = [
-        f"{other.setting.group.name} ({other.residual:.2f})"
-        for other in symmetry.fits
-        if other is not None
-        and other.setting.group is not group
-        and other.residual < _PSEUDO
-        and contains(other.setting, best.setting)
-    ]
-    return {
-        "plane_group": group.name, "point_group": group.point_group, "laue_class": group.laue_class,
-        "motif_lattice": group.lattice, "metric_lattice": metric, "pseudosymmetry": ", ".join(above),
-        "chi_square": best.chi_square, "constraints": best.constraints, "distortion": distortion,
-        "systematic": systematic, "phase_followed": int(fit.phase.followed),
-        "cells": float(fit.weight.sum() / abs(np.linalg.det(fit.basis))),
-    }  # fmt: skip
+    return lattice_of_image(pixels, weight)

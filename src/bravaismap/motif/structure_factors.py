@@ -39,6 +39,7 @@ __all__ = [
     "fit_pattern",
     "noise_variance",
     "structure_factors",
+    "telling_orders",
     "wilson",
 ]
 
@@ -210,12 +211,16 @@ def structure_factors(fit: PatternFit) -> StructureFactors:
     Orders so far out that Wilson's law expects nothing above the noise are left out.
     """
     variance, expected = fit.variance, wilson(fit, fit.orders)
-    kept = expected > _TELLING * variance
-    if kept.sum() < 6:
-        kept = np.arange(len(kept)) < 6  # they are sorted by their distance from the centre
+    kept = telling_orders(expected, variance)
     orders, values, std = fit.orders[kept], fit.factors[kept], np.sqrt(variance[kept])
     covariance = error_covariance(fit, orders, std)
     return StructureFactors(fit.basis, orders, values, std, expected[kept], covariance)
+
+
+def telling_orders(expected: Floats, variance: Floats) -> NDArray[np.bool_]:
+    """Return which orders, sorted by their distance from the centre, may stand out of the noise; six at least."""
+    kept = expected > _TELLING * variance
+    return kept if kept.sum() >= 6 else np.arange(len(kept)) < 6
 
 
 def _slow(image: Floats, weight: Floats, sigma: float) -> Floats:

@@ -51,8 +51,8 @@ _FARTHEST = 4.0
 _STARTS = 3  # highest peaks of the likelihood over the origin that are refined
 _STEPS = 6
 #: Prior share of motifs that nearly have a higher group, and the strength of what breaks it, all equally probable.
-_NEARLY = 0.1
-_BREAKING = (0.3, 0.1, 0.03)
+_NEARLY = 0.3
+_BREAKING = (1.0, 0.3, 0.1, 0.03)
 #: Prior share of crystals whose lattice has a higher symmetry than their motif asks for.
 _BY_CHANCE = 0.02
 #: Density of shapes of oblique lattices: one over the hyperbolic area π/6 of their domain, of which square and
