@@ -235,5 +235,5 @@ def test_a_movie_is_mapped_meanwhile(browser: Any, film: Path, tmp_path: Path) -
         says(page, "header", "3 frames of 192 × 192 px")  # by itself, when all are mapped
         says(page, "phases", "hexagonal")
         shares = page.evaluate(COLUMN, ["curves", "f3"])
-        expected = bm.open_result(film / "film.zarr")["fraction"].sel(lattice="hexagonal").values[:3]
+        expected = bm.open_result(film / "film.zarr")["area_fraction"].sel(lattice="hexagonal").values[:3]
         np.testing.assert_allclose(shares, expected, atol=0.02)

@@ -56,8 +56,9 @@ def test_the_slider_moves_the_cursor_and_a_click_on_a_curve_the_slider(session: 
     session.page.player.value = 2
     assert session.page.curves._cursor.location == pytest.approx(float(result["time"][2]))
     assert "frame 2 of 0 to 2" in text(session, "time")
-    share = 100 * float(result["fraction"].sel(lattice="hexagonal")[2])
+    share = 100 * float(result["area_fraction"].sel(lattice="hexagonal")[2])
     assert f"{share:.1f} ±" in text(session, "phases")
+    assert "area" in text(session, "phases")
     session._timed(type("Tap", (), {"x": 2.0}))
     assert session.page.player.value == 1
     assert session.index == 1
@@ -83,8 +84,9 @@ def test_every_map_can_be_laid_over(session: Session) -> None:
     for options in session.page.layer.groups.values():
         for key in options.values():
             session.page.layer.value = key
-            seen.add(session.page.frame._number_bar.title if key != "label" else "classes")
-    assert len(seen) == 1 + 6 + 5 + 4
+            numbers = key not in ("label", "phase")
+            seen.add(session.page.frame._number_bar.title if numbers else "classes")
+    assert len(seen) == 1 + 6 + 5 + 4 + 6
     session.page.opacity.value = 0.2
     assert session.page.frame.overlay.glyph.global_alpha == 0.2
 
@@ -97,6 +99,9 @@ def test_another_distortion(session: Session, result: PhaseMap) -> None:
     np.testing.assert_allclose(shown._bar_data.data["p"], expected["probability"].values[0, 1, 1], rtol=1e-6)
     share = 100 * float(expected["fraction"].sel(lattice="hexagonal")[0])
     assert f"{share:.1f} ±" in text(session, "phases")
+    assert "mean probability" in text(session, "phases")
+    assert session.page.layer.value == "phase"  # pixels stay those of the result
+    assert len(session.page.frame._map.data["image"]) == 1
 
 
 def test_a_region(session: Session, result: PhaseMap) -> None:

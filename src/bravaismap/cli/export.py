@@ -59,7 +59,7 @@ def export(
         typer.Option(
             "--domains",
             help="Connected regions of each class, followed through time, as a table, with --figures also drawn; "
-            "with --movie pixel by pixel.",
+            "pixel by pixel where the result holds pixels.",
         ),
     ] = False,
     areas: Annotated[
@@ -193,23 +193,22 @@ def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slic
 
 
 def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
-    """Find the domains, say how the voids compare with the mean probability, and write them."""
+    """Find the domains, say how many there are and what share of the last frame is void, and write them."""
+    from bravaismap.conventions import NONE
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
-    from bravaismap.domains.void_area import last_void_share
     from bravaismap.export.figures import export_domains
+    from bravaismap.result.phase_map import percent
+    from bravaismap.result.shares import class_shares
     from bravaismap.show.axes import drawn_frames
 
-    domains = find_domains(result, movie=images)
+    domains = find_domains(result)
     frames = set(domains["frame"].values.tolist())
     out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
-    voids = last_void_share(result, domains) if images is None else None
-    if voids is not None:
-        out.print(
-            f"voids in the last frame: mean probability {100 * voids.mean_probability:.1f} %, corrected for the window "
-            f"{100 * voids.corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
-            highlight=False,
-        )
-    maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
+    if NONE in result["lattice"].values:
+        last, shares = max(frames, default=0), class_shares(result)
+        share = percent(*(float(values.sel(lattice=NONE)[last]) for values in (shares.fraction, shares.std)))
+        out.print(f"none in frame {last}: {shares.quantity} {share}", highlight=False)
+    maps = domain_maps(result, drawn_frames(result)) if draw else None
     return export_domains(domains, folder, maps=maps, images=images)
 
 
@@ -217,11 +216,12 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
     """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
-    from bravaismap.result.phase_map import area_table
+    from bravaismap.result.phase_map import phase_table
 
     with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
-    out.print(area_table(pixels, result), highlight=False)
+    areas = {str(name): pixels[name] for name in ("area_fraction", "area_fraction_std")}
+    out.print(phase_table(result.assign(areas)), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)
 
 

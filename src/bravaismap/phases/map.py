@@ -107,7 +107,7 @@ def map_phases(
         ``frame_lattice``, ``phase_probability``, ``amplitude``, ``amplitude_std``, ``displacement``, ``exx``, ``eyy``,
         ``exy``, ``rotation``; ``frame_basis``, the lattices of each frame; and ``area_fraction``, ``area_fraction_std``
         (time, lattice), the share of the measured pixels of a frame that each class covers (see
-        :mod:`bravaismap.phases.pixels`).
+        :func:`~bravaismap.pixel_map`).
         In memory, or lazy from `output`. The attributes are the run card.
 
     Raises

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import COLORS, DIMS, NONE, UNMAPPED, display_name
 from bravaismap.errors import InputError
 from bravaismap.result.phase_map import percent
+from bravaismap.result.shares import class_shares
 from bravaismap.show.style import PAGE, Style
 
 __all__ = [
@@ -90,8 +91,8 @@ def class_handles(frame: xr.Dataset, colors: dict[str, str]) -> list[Patch]:
     The share is the area by pixels where the frame holds it, else the mean probability of its windows: the number that
     tables and curves give. A class without any is left out, `none` never.
     """
-    name = "area_fraction" if "area_fraction" in frame else "fraction"
-    shares, spreads = (np.asarray(frame[key].values, float) for key in (name, f"{name}_std"))
+    found = class_shares(frame)
+    shares, spreads = (np.asarray(values.values, float) for values in (found.fraction, found.std))
     return [
         Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(lattice)} {percent(float(share), float(spread))}")
         for (lattice, color), share, spread in zip(colors.items(), shares, spreads, strict=True)

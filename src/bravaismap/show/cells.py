@@ -64,7 +64,7 @@ def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Fi
     """Draw the maps of a, b, γ and the orientation in a frame; windows without a lattice are left grey.
 
     a, b and the orientation are those of the nearest lattice of the class of a window: in a hexagonal lattice a and b
-    are equal and a rotation by 60° is none (:func:`~bravaismap.phases.cells.symmetric_cells`). γ is as measured. a, b
+    are equal and a rotation by 60° is none (``bravaismap.phases.cells.symmetric_cells``). γ is as measured. a, b
     and γ are drawn from the 2nd to the 98th percentile of the frame, the orientation on a cyclic scale; where classes
     with different periods meet, it is drawn as a share of the period.
 

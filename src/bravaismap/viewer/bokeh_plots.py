@@ -179,8 +179,9 @@ class CurvePlot:
         plot.add_layout(self._cursor)
         plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = "#e8e8e8"
 
-    def show(self, time: Floats, fraction: Floats, std: Floats) -> None:
+    def show(self, time: Floats, fraction: Floats, std: Floats, quantity: str = "fraction") -> None:
         """Show the fractions (time, lattice) that are known, and an open circle for a frame that has none."""
+        self.plot.yaxis.axis_label = quantity
         ends = float(time[0]), float(time[-1] if len(time) > 1 else time[0] + 1)
         if ends != self._ends:
             self._ends, margin = ends, 0.03 * (ends[1] - ends[0])

@@ -12,8 +12,10 @@ import xarray as xr
 
 from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
+from bravaismap.kinetics.dose import fraction_curve
 from bravaismap.kinetics.growth import fit_growth
 from bravaismap.phases.verdict import verdict
+from bravaismap.result.shares import MEAN_PROBABILITY, Quantity, shares_dataset
 from bravaismap.viewer.distortion_trial import reclassified_frame
 from bravaismap.viewer.result_source import Source
 
@@ -47,18 +49,16 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     Parameters
     ----------
     curves : Dataset
-        ``fraction`` and ``fraction_std`` (time, lattice).
+        With the shares of :func:`bravaismap.result.shares.class_shares` (time, lattice).
     lattice, law : str
     baseline : str
         ``t0:t1``, or empty.
     """
-    curve = curves.sel(lattice=lattice)
+    curve = fraction_curve(curves, lattice)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the text says how the intervals were found
-            growth = fit_growth(
-                curve["fraction"], std=curve["fraction_std"], law=law, baseline=parse_baseline(baseline)
-            )
+            growth = fit_growth(curve.fraction, std=curve.std, law=law, baseline=parse_baseline(baseline))
     except BravaismapError as error:
         return Fit(f"{display_name(lattice)}: no fit: {error}", *_nothing(), None)
     parts = []
@@ -69,7 +69,7 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
         parts.append(
             f"{name} = {float(parameter['value']):.3g} ({low:.3g} to {high:.3g}){'' if unit == '1' else ' ' + unit}"
         )
-    equation = f"{display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
+    equation = f"{curve.quantity} of {display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
     text = f"{equation}; 68 % intervals, reduced χ² {growth.attrs['reduced_chi_square']:.2f}"
     return Fit(text, growth["time"].values, growth["curve"].values, growth)
 
@@ -121,8 +121,13 @@ class Curves:
         """Return the fractions with their axes."""
         fraction, std = (values.copy() for values in self.values())
         time = ("time", self._source.time[: len(fraction)], {"units": self._source.time_unit})
-        variables = {"fraction": (("time", "lattice"), fraction), "fraction_std": (("time", "lattice"), std)}
-        return xr.Dataset(variables, coords={"time": time, "lattice": list(self._source.classes)})
+        coords = {"time": time, "lattice": list(self._source.classes)}
+        return shares_dataset(self.quantity, fraction, std, coords)
+
+    @property
+    def quantity(self) -> Quantity:
+        """What the fractions are: reclassified windows have no pixels."""
+        return self._source.quantity if self.as_stored else MEAN_PROBABILITY
 
     def left(self) -> int:
         """Return how many mapped frames have not been reclassified yet."""

@@ -46,9 +46,11 @@ def message_html(text: str) -> str:
     return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
 
 
-def phases_html(classes: tuple[str, ...], fraction: NDArray[np.floating], std: NDArray[np.floating]) -> str:
-    """Return the fractions of a frame beside the colours of the classes."""
-    rows = []
+def phases_html(
+    classes: tuple[str, ...], fraction: NDArray[np.floating], std: NDArray[np.floating], quantity: str = ""
+) -> str:
+    """Return the share of a frame that each class has beside its colour, after what the share is."""
+    rows = [f"<span>{escape(quantity)}</span>"] if quantity else []
     for (name, color), value, spread in zip(class_colors(classes).items(), fraction, std, strict=True):
         share = "–" if np.isnan(value) else percent(value, spread)
         symbol = IUCR_SYMBOLS.get(name, "")

@@ -19,6 +19,7 @@ from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
+from bravaismap.result.shares import class_shares
 from bravaismap.show.axes import class_colors
 from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
 from bravaismap.viewer.downloads import Look, nothing_to_save, view_file
@@ -29,7 +30,7 @@ from bravaismap.viewer.messages import empty_message, time_text
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
 from bravaismap.viewer.region_statistics import region_statistics, region_table
-from bravaismap.viewer.rendering import Overlay, contrast, grey, overlay
+from bravaismap.viewer.rendering import Overlay, contrast, grey, is_of_pixels, overlay
 from bravaismap.viewer.result_source import Source
 from bravaismap.viewer.window_inspection import WindowView, cut, window_view
 
@@ -82,7 +83,8 @@ class Session:
         first = self.source.frame(self.index)
         if first is not None:
             return {str(name) for name in first.variables}
-        return {variable.name for variable in map_variables(cells="distortion" in self.source.card)}
+        card = self.source.card
+        return {variable.name for variable in map_variables(cells="distortion" in card, pixels="pixel_step" in card)}
 
     def _first(self) -> int:
         done = np.flatnonzero(self.source.done)
@@ -130,11 +132,14 @@ class Session:
             nothing = np.full(len(self.source.classes), np.nan)
             self.page.text["phases"].object = phases_html(self.source.classes, nothing, nothing)
         else:
-            values = (self._shown[name].values[0] for name in ("fraction", "fraction_std"))
-            self.page.text["phases"].object = phases_html(self.source.classes, *values)
+            shares = class_shares(self._shown)
+            fraction, std = shares.fraction.values[0], shares.std.values[0]
+            self.page.text["phases"].object = phases_html(self.source.classes, fraction, std, shares.quantity)
 
     def _layer(self) -> Overlay | None:
-        return None if self._shown is None else overlay(self._shown, self.page.layer.value)
+        key = self.page.layer.value
+        frame = self._frame if is_of_pixels(key) else self._shown
+        return None if frame is None else overlay(frame, key)
 
     def _bounds(self) -> Region | None:
         """Return the edges of the inspected window."""
@@ -211,7 +216,7 @@ class Session:
 
     def _draw_curves(self) -> None:
         fraction, std = self.curves.values()
-        self.page.curves.show(self.source.time[: len(fraction)], fraction, std)
+        self.page.curves.show(self.source.time[: len(fraction)], fraction, std, self.curves.quantity)
 
     def _tell(self) -> None:
         """Update the message, the header and the progress."""

@@ -19,6 +19,7 @@ from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.map import map_coordinates, map_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
+from bravaismap.result.shares import class_shares
 from bravaismap.viewer.result_source import HeldResult, Source, StoredResult
 
 __all__ = ["MappedMovie", "open_source"]
@@ -76,7 +77,8 @@ class MappedMovie(Source):
             self.version += 1
             return index
         self._maps[index] = PhaseMap(mapped.data_vars, coords=mapped.coords, attrs=mapped.attrs | self.card)
-        self._know(np.array([index]), mapped["fraction"].values, mapped["fraction_std"].values)
+        shares = class_shares(mapped)
+        self._know(np.array([index]), shares.fraction.values, shares.std.values)
         return index
 
     def _work(self) -> None:

@@ -61,8 +61,9 @@ class Page:
 
     def _make_frame_widgets(self, source: Source, variables: Iterable[str], index: int) -> None:
         last = len(source.time) - 1
-        layers = layers_of(set(variables), source.classes)
-        self.layer = pn.widgets.Select(label="map", groups=layers, value="label", width=230)
+        held = set(variables)
+        layers, first = layers_of(held, source.classes), "phase" if "phase" in held else "label"
+        self.layer = pn.widgets.Select(label="map", groups=layers, value=first, width=230)
         self.opacity = pn.widgets.FloatSlider(label="opacity of the map", start=0, end=1, step=0.05, value=0.5,
                                               width=150)  # fmt: skip
         self.player = pn.widgets.Player(

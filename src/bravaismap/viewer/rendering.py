@@ -11,17 +11,27 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bravaismap.conventions import LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import DIVERGING_CMAP, LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.phases.cells import symmetric_cells
 from bravaismap.result.schema import TITLES
 from bravaismap.show.axes import class_colors, map_edges
 from bravaismap.show.cells import CYCLIC_CMAP, orientation_scale
 from bravaismap.viewer.frame_geometry import Region
 
-__all__ = ["Overlay", "contrast", "grey", "layers_of", "overlay", "scale_bar"]
+__all__ = ["Overlay", "contrast", "grey", "is_of_pixels", "layers_of", "overlay", "scale_bar"]
 
 _MOST = 1024  # px along a side, more than a screen shows of a frame
 _SHADES = 256
+#: Maps of pixels: variable → title in the menu and key.
+_PIXEL_LAYERS = {
+    "phase": ("phase of every pixel", "phase"),
+    "phase_probability": ("probability of that phase", "phase_probability"),
+    "amplitude": ("amplitude of the lattice", "amplitude"),
+    "exx": ("strain along x", "exx"),
+    "eyy": ("strain along y", "eyy"),
+    "exy": ("shear strain", "exy"),
+    "rotation": ("rotation", "rotation"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,8 @@ class Overlay:
 def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Return the maps that can be laid over a frame: group → title → key, a variable or ``variable:class``."""
     groups = {"Class": {"most probable class": "label"}}
+    if "phase" in variables:
+        groups = {"Pixels": dict(_PIXEL_LAYERS.values())} | groups
     groups["Probability of"] = {display_name(name): f"probability:{name}" for name in classes}
     groups["Map of"] = {title: name for name, title in TITLES.items() if name in variables}
     if "deviation" in variables:
@@ -90,9 +102,11 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
     """
     name, _, lattice = key.partition(":")
     classes = tuple(str(item) for item in frame["lattice"].values)
+    if is_of_pixels(name):
+        return _pixel_overlay(frame, name, classes)
     data = frame[name] if not lattice else frame[name].sel(lattice=lattice)
     values = data.transpose("time", "y", "x").values[0].astype(np.float32)
-    unit = {"degree": "°", "1": ""}.get(str(data.attrs.get("units", "")), str(data.attrs.get("units", "")))
+    unit = _unit(data)
     ends = [map_edges(frame, dim) for dim in ("y", "x")]
     bounds = Region(*(float(end) for axis in ends for end in axis[[0, -1]]))
     if name == "label":
@@ -123,10 +137,44 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
     return Overlay(_regular(values, *ends), bounds, palette, low, high, title, unit)
 
 
+def is_of_pixels(key: str) -> bool:
+    """Return whether a key of :func:`layers_of` names a map of pixels, which no other distortion changes."""
+    return key in _PIXEL_LAYERS
+
+
+def _pixel_overlay(frame: xr.Dataset, name: str, classes: tuple[str, ...]) -> Overlay:
+    """Return a map of the pixels of a frame, each as large as the step between them."""
+    values = frame[name].transpose("time", "py", "px").values[0].astype(np.float32)
+    half = 0.5 * float(frame.attrs["pixel_step"]) * float(frame.attrs.get("pixel_size_nm") or 1.0)
+    y, x = (frame[dim].values for dim in ("py", "px"))
+    bounds = Region(float(y[0]) - half, float(y[-1]) + half, float(x[0]) - half, float(x[-1]) + half)
+    title = _PIXEL_LAYERS[name][0]
+    if name == "phase":
+        shown = np.where(values < 0, np.nan, values)
+        colors = list(class_colors(classes).values())
+        return Overlay(shown, bounds, colors, -0.5, len(classes) - 0.5, title, names=classes)
+    cmap, (low, high) = SEQUENTIAL_CMAP, _limits(values)
+    if name == "phase_probability":
+        cmap, low, high = PROBABILITY_CMAP, 0.0, 1.0
+    elif name == "amplitude":
+        low, high = 0.0, max(high, 1.0)
+    else:
+        cmap, high = DIVERGING_CMAP, max(abs(low), abs(high))
+        low = -high
+    palette = [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
+    unit = _unit(frame[name])
+    return Overlay(values, bounds, palette, low, high, title, unit)
+
+
 def scale_bar(width: float) -> float:
     """Return the length of a scale bar: 1, 2 or 5 times a power of ten, at most a quarter of a width."""
     power = 10.0 ** np.floor(np.log10(width / 4))
     return float(max(step * power for step in (1, 2, 5) if step * power <= width / 4))
+
+
+def _unit(data: xr.DataArray) -> str:
+    unit = str(data.attrs.get("units", ""))
+    return {"degree": "°", "1": ""}.get(unit, unit)
 
 
 def _joining(name: str) -> str:
