@@ -13,7 +13,15 @@ from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 from bravaismap.result.shares import class_shares, mean_probabilities
 
-__all__ = ["PhaseMap", "aligned", "mapped_frames", "percent", "phase_summary", "phase_table"]
+__all__ = [
+    "PhaseMap",
+    "aligned",
+    "mapped_frames",
+    "percent",
+    "phase_summary",
+    "phase_table",
+    "with_error",
+]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -106,6 +114,12 @@ def _image_rows(result: xr.Dataset) -> list[list[str]]:
 def percent(value: float, spread: float) -> str:
     """Return a probability or fraction with its standard deviation as it is printed."""
     return f"{100 * value:.1f} %" if np.isnan(spread) else f"{100 * value:.1f} ± {100 * spread:.1f} %"
+
+
+def with_error(value: float, std: float) -> str:
+    """Return a value and its standard uncertainty, which is given to two digits."""
+    decimals = int(np.clip(1 - np.floor(np.log10(std)), 0, 6)) if 0 < std < np.inf else 3
+    return f"{value:.{decimals}f} ± {std:.{decimals}f}"
 
 
 def _time(value: Any, unit: str) -> str:
