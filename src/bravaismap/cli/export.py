@@ -44,7 +44,11 @@ def export(
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
     strain: Annotated[
-        bool, typer.Option("--strain", help="Strain and rotation against a reference lattice: figures and a table.")
+        bool,
+        typer.Option(
+            "--strain",
+            help="Strain and rotation against a reference lattice: figures, a table; with --movie of pixels, too.",
+        ),
     ] = False,
     reference: Annotated[
         str | None,
@@ -52,6 +56,21 @@ def export(
             "--reference",
             help="Region of the reference lattice for --strain, y0:y1,x0:x1 in the unit of the result.",
             show_default="all windows",
+        ),
+    ] = None,
+    reference_cell: Annotated[
+        str | None,
+        typer.Option(
+            "--reference-cell",
+            help="With --strain --movie: cell that is unstrained, a,b,γ in the unit of the result and degrees.",
+        ),
+    ] = None,
+    kernel: Annotated[
+        float | None,
+        typer.Option(
+            "--kernel",
+            help="With --strain --movie: σ of the Gaussian in which the strain of a pixel is measured, in cells.",
+            show_default="of the least error",
         ),
     ] = None,
     domains: Annotated[
@@ -133,6 +152,11 @@ def export(
     region = {} if reference is None else region_of(reference, "--reference")
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
+    cell = _cell(reference_cell)
+    if (cell or kernel is not None) and (not strain or movie is None):
+        raise InputError(
+            "--reference-cell and --kernel are of the strain of pixels; give --strain and --movie with them"
+        )
     if sites and movie is None:
         raise InputError("--sites was given without --movie; name the movie that was mapped, in which atoms are sought")
     phases = open_result(result)
@@ -156,6 +180,8 @@ def export(
         written += export_figures(phases, folder, images=images, files=files)
     if strain:
         written += _export_strain(phases, folder, region, files)
+        if images is not None:
+            written += _export_pixel_strain(phases, folder, images, cell or region or None, kernel, files)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
     if areas:
@@ -173,6 +199,42 @@ def export(
         written += write(phases, folder)
     for path in written:
         note(f"wrote {path}")
+
+
+def _cell(text: str | None) -> tuple[float, ...]:
+    """Return the cell that ``a,b,γ`` means."""
+    if text is None:
+        return ()
+    try:
+        a, b, gamma = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--reference-cell {text} was given; expected a,b,γ, such as 0.316,0.316,60") from None
+    return a, b, gamma
+
+
+def _export_pixel_strain(
+    result: PhaseMap,
+    folder: Destination,
+    images: xr.DataArray,
+    reference: dict[str, slice] | tuple[float, ...] | None,
+    kernel: float | None,
+    files: FigureFiles,
+) -> list[Path]:
+    """Measure the strain of every pixel, print in what Gaussian and how well, and write it."""
+    from bravaismap.export.pixel_strain import export_pixel_strain
+    from bravaismap.phases.pixel_strain import pixel_strain
+
+    with progress("strain", len(images), "frames") as advance:
+        strain = pixel_strain(result, images, reference, kernel=kernel, progress=advance)
+    width, unit = strain["kernel"], strain["kernel"].attrs["units"]
+    typical = [float(strain[name].median()) for name in ("exx_std", "rotation_std")]
+    out.print(
+        f"pixels: Gaussian of σ = {float(width.min()):.3g} to {float(width.max()):.3g} {unit}, "
+        f"σ of ε {typical[0]:.2g} %, of the rotation {typical[1]:.2g}°",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return export_pixel_strain(strain, folder, files=files)
 
 
 def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
