@@ -16,8 +16,7 @@ from bravaismap.conventions import CLASSES, display_name
 from bravaismap.errors import InputError, OutputError
 from bravaismap.export.html_page import bullets, cell, page, table
 from bravaismap.export.report import PAPER, export_report, report
-from bravaismap.phases.verdict import with_error
-from bravaismap.result.phase_map import percent
+from bravaismap.result.phase_map import percent, with_error
 
 HOSTILE = '"><script src="http://evil.example/x.js"></script><img src=x onerror=alert(1)> $\\frac{'
 

@@ -26,8 +26,7 @@ from bravaismap.files import made_folder, replacing
 from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
 from bravaismap.kinetics.growth import compare_laws, fit_growth
 from bravaismap.phases.cells import cell_statistics
-from bravaismap.phases.verdict import with_error
-from bravaismap.result.phase_map import mapped_frames, percent
+from bravaismap.result.phase_map import mapped_frames, percent, with_error
 from bravaismap.result.shares import MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
 from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes

@@ -13,7 +13,15 @@ from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 from bravaismap.result.shares import class_shares, mean_probabilities
 
-__all__ = ["PhaseMap", "aligned", "mapped_frames", "percent", "phase_summary", "phase_table"]
+__all__ = [
+    "PhaseMap",
+    "aligned",
+    "mapped_frames",
+    "percent",
+    "phase_summary",
+    "phase_table",
+    "with_error",
+]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -27,6 +35,15 @@ class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
         return f"{phase_summary(self)}\n\n{super().__repr__()}" if _has_table(self) else super().__repr__()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the phase table with a picture of the map, then the Dataset."""
+        dataset = str(super()._repr_html_())
+        if not _has_table(self):
+            return dataset
+        from bravaismap.result.html_summary import html_summary
+
+        return html_summary(self, _rows(self)) + dataset
 
 
 def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
@@ -45,7 +62,11 @@ def phase_table(result: xr.Dataset) -> str:
     For a map: the share ± σ of the first and the last mapped frame that each class has, and beside an area the mean
     probability over the windows of the last one. For classified images: a row per image with its most probable class.
     """
-    return aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
+    return aligned(_rows(result))
+
+
+def _rows(result: xr.Dataset) -> list[list[str]]:
+    return _movie_rows(result) if "fraction" in result else _image_rows(result)
 
 
 def aligned(rows: list[list[str]]) -> str:
@@ -106,6 +127,12 @@ def _image_rows(result: xr.Dataset) -> list[list[str]]:
 def percent(value: float, spread: float) -> str:
     """Return a probability or fraction with its standard deviation as it is printed."""
     return f"{100 * value:.1f} %" if np.isnan(spread) else f"{100 * value:.1f} ± {100 * spread:.1f} %"
+
+
+def with_error(value: float, std: float) -> str:
+    """Return a value and its standard uncertainty, which is given to two digits."""
+    decimals = int(np.clip(1 - np.floor(np.log10(std)), 0, 6)) if 0 < std < np.inf else 3
+    return f"{value:.{decimals}f} ± {std:.{decimals}f}"
 
 
 def _time(value: Any, unit: str) -> str:

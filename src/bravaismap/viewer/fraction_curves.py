@@ -6,15 +6,13 @@ import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import xarray as xr
 
 from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.kinetics.dose import fraction_curve
-from bravaismap.kinetics.growth import fit_growth
-from bravaismap.phases.verdict import verdict
 from bravaismap.result.shares import MEAN_PROBABILITY, Quantity, shares_dataset
 from bravaismap.viewer.distortion_trial import reclassified_frame
 from bravaismap.viewer.result_source import Source
@@ -54,6 +52,9 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     baseline : str
         ``t0:t1``, or empty.
     """
+    from bravaismap.kinetics.dose import fraction_curve
+    from bravaismap.kinetics.growth import fit_growth
+
     curve = fraction_curve(curves, lattice)
     try:
         with warnings.catch_warnings():
@@ -97,6 +98,7 @@ class Curves:
         self._background = ThreadPoolExecutor(2, "bravaismap background")  # what does not wait for the curves
         self._lock = threading.Lock()
         self._round = 0
+        self._prepared = False
         self._fraction, self._std = source.fraction, source.fraction_std
         self._count = 0
         self.wanted = 0
@@ -160,9 +162,15 @@ class Curves:
             self._background.submit(self._source.frame, index)
             self._background.submit(self._source.pixels, index)
 
+    def prepare(self) -> None:
+        """Import in the background what the first click needs, once a page is shown: it takes seconds."""
+        if not self._prepared:
+            self._prepared = True
+            self._background.submit(import_module, "bravaismap.viewer.window_inspection")
+
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
         """Work out in the background what decides the class of a window: many distortions are tried."""
-        return self._background.submit(verdict, row)
+        return self._background.submit(_verdict, row)
 
     def close(self) -> None:
         """End what goes on in the background."""
@@ -190,6 +198,12 @@ class Curves:
                     return
                 fraction[index], std[index] = reclassified["fraction"].values[0], reclassified["fraction_std"].values[0]
                 self._count += 1
+
+
+def _verdict(row: xr.Dataset) -> str:
+    from bravaismap.phases.verdict import verdict
+
+    return verdict(row)
 
 
 def _nothing() -> tuple[Floats, Floats]:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CELL_PARAMETERS, Floats, display_name
 from bravaismap.phases.cells import cell_statistics
 from bravaismap.phases.fractions import measured_fractions
-from bravaismap.phases.verdict import with_error
-from bravaismap.result.phase_map import percent
+from bravaismap.result.phase_map import percent, with_error
 from bravaismap.viewer.frame_geometry import Region, windows_inside
 
 __all__ = ["RegionStatistics", "region_statistics", "region_table"]

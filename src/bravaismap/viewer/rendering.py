@@ -11,14 +11,21 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from bravaismap.conventions import DIVERGING_CMAP, LATTICES, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
-from bravaismap.phases.cells import symmetric_cells
+from bravaismap.conventions import (
+    CYCLIC_CMAP,
+    DIVERGING_CMAP,
+    LATTICES,
+    PROBABILITY_CMAP,
+    SEQUENTIAL_CMAP,
+    display_name,
+)
+from bravaismap.phases.cells import orientation_scale, symmetric_cells
 from bravaismap.result.schema import TITLES
-from bravaismap.show.axes import class_colors, map_edges
-from bravaismap.show.cells import CYCLIC_CMAP, orientation_scale
+from bravaismap.show.colors import class_colors
+from bravaismap.show.edges import map_edges
 from bravaismap.viewer.frame_geometry import Region
 
-__all__ = ["Overlay", "contrast", "grey", "is_of_pixels", "layers_of", "overlay", "scale_bar"]
+__all__ = ["Overlay", "contrast", "grey", "is_of_pixels", "layers_of", "overlay", "overlay_or_none", "scale_bar"]
 
 _MOST = 1024  # px along a side, more than a screen shows of a frame
 _SHADES = 256
@@ -76,22 +83,27 @@ def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, s
     return {group: options for group, options in groups.items() if options}
 
 
-def contrast(samples: list[NDArray[np.floating]]) -> tuple[float, float]:
-    """Return the limits of the grey scale: those of all but 0.5 % of the pixels at either end."""
+def contrast(
+    samples: list[NDArray[np.floating]], percentiles: tuple[float, float] = (0.5, 99.5)
+) -> tuple[float, float]:
+    """Return the limits of the grey scale, by default those of all but 0.5 % of the pixels at either end."""
     low, high = np.nanpercentile(np.concatenate([np.asarray(s, float).ravel()[:: s.size // 100_000 + 1]
-                                                 for s in samples]), (0.5, 99.5))  # fmt: skip
+                                                 for s in samples]), percentiles)  # fmt: skip
     return float(low), float(high if high > low else low + 1)
 
 
-def grey(pixels: NDArray[np.floating], limits: tuple[float, float]) -> NDArray[np.uint8]:
-    """Return a frame as grey values from 0 to 255, at most 1024 px a side (block means)."""
+def grey(pixels: NDArray[np.floating], limits: tuple[float, float], gamma: float = 1.0) -> NDArray[np.uint8]:
+    """Return a frame as grey values from 0 to 255, at most 1024 px a side (block means).
+
+    Grey is the share between the limits to the power `gamma`: below 1 what is dark becomes brighter.
+    """
     factor = -(-max(pixels.shape) // _MOST)
     shown = np.asarray(pixels, np.float32)
     if factor > 1:
         height, width = (side // factor for side in shown.shape)
         shown = shown[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
-    scaled = (np.nan_to_num(shown, nan=limits[0]) - limits[0]) * (255 / (limits[1] - limits[0]))
-    return np.asarray(np.clip(scaled, 0, 255), np.uint8)
+    scaled = ((np.nan_to_num(shown, nan=limits[0]) - limits[0]) / (limits[1] - limits[0])).clip(0, 1)
+    return np.asarray(255 * (scaled if gamma == 1 else scaled**gamma), np.uint8)
 
 
 def overlay(frame: xr.Dataset, key: str) -> Overlay:
@@ -135,6 +147,13 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
             low, high = _limits(values)
     palette = [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
     return Overlay(_regular(values, *ends), bounds, palette, low, high, title, unit)
+
+
+def overlay_or_none(frame: xr.Dataset, key: str) -> Overlay | None:
+    """Return the map that a key names, None where the frame, perhaps of another result, has none of that name."""
+    name, _, lattice = key.partition(":")
+    known = name in frame and (not lattice or lattice in frame["lattice"].values)
+    return overlay(frame, key) if known else None
 
 
 def is_of_pixels(key: str) -> bool:

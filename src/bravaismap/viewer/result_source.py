@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.phases.map import movie_card
+from bravaismap.movie import movie_card
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
