@@ -324,7 +324,7 @@ def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -
     bm.map_phases(film["image"], window=96, step=48, samples=0, output=tmp_path / "film.zarr")
     done = run("export", tmp_path / "film.zarr", "--domains")
     assert done.code == 0, done.err
-    assert "domains in 2 frames" in done.out
+    assert "1 domain in 2 frames" in done.out  # one crystal, of one class
     assert "corrected for the window" in done.out
     assert (tmp_path / "film-phases" / "film_domains.csv").exists()
     assert not (tmp_path / "film-phases" / "film_domains.png").exists()
