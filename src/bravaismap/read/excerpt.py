@@ -12,8 +12,8 @@ from bravaismap.errors import InputError
 
 __all__ = ["Part", "Region", "binned", "frame_slice", "part_of", "region", "square_pixels"]
 
-#: Reach of the interpolating kernel in px of the file, and the shape of its window: what it then adds to a wave of up to
-#: 0.3 cycles per px is below 10⁻⁴ of the wave (measured).
+#: Reach of the interpolating kernel in px of the file, and the shape of its window: what it then adds to a wave up to
+#: 0.3 cycles per px is below 10⁻⁴ of it (measured).
 _REACH = 8
 _KAISER = 8.0
 
