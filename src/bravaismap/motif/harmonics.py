@@ -42,7 +42,8 @@ _BLOCK = 24
 _DOUBTFUL, _LEAST = 100.0, 20.0
 #: Evidence of all spots below which there is no lattice (of 100 images of noise of 64 to 340 px none had more than 26),
 #: and of those beside any one line through the centre, which fringes have alone.
-_LEAST_OF_ALL, _LEAST_BESIDE = 30.0, 12.0
+#: And evidence above which it cannot be that of a faint crystal, whose bright spots would show: it is hum, or dirt.
+_LEAST_OF_ALL, _LEAST_BESIDE, _MOST_OF_ALL = 30.0, 12.0, 800.0
 #: Strain by which a refined basis is another lattice.
 _STRAYED = 0.02
 #: Factor on the covariance: counts are noisy where atoms are bright, which makes the errors of all nodes alike. From
@@ -133,7 +134,8 @@ def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
     plausible = bool(np.isfinite(basis).all()) and evidence > 0
     if not (plausible and evidence > _DOUBTFUL):
         found = lattice_of_all_spots(image, weight, [basis] if plausible else [])
-        if found is not None and found.evidence > _LEAST_OF_ALL and found.beside > _LEAST_BESIDE:
+        faint = found is not None and _LEAST_OF_ALL < found.evidence < _MOST_OF_ALL
+        if found is not None and faint and found.beside > _LEAST_BESIDE:
             return found.basis, found.covariance
     if not (plausible and evidence > _LEAST):
         raise InputError(f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a mask")
