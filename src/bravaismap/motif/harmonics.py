@@ -19,7 +19,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, zoom
 from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal, reduce_basis
 from bravaismap.lattice.sublattices import DIVIDED, kronecker_lift
+from bravaismap.measure.agreement import CommonLattice
 from bravaismap.measure.measurement import measure
+from bravaismap.measure.whole_image import has_parts, measure_whole
 from bravaismap.motif.phase import HIGHEST, half_plane
 
 __all__ = ["HarmonicLattice", "lattice_of_all_spots", "lattice_of_image", "refined_lattice"]
@@ -115,7 +117,8 @@ class _Waves:
 def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Return the lattice of an image that is one crystal: the reduced basis in px, and its covariance (4, 4).
 
-    Where the bright spots that :func:`bravaismap.measure.measurement.measure` uses leave doubt, all spots are asked.
+    Where the bright spots that :func:`bravaismap.measure.measurement.measure` uses leave doubt, the parts of a large
+    image are asked, and then all spots.
 
     Parameters
     ----------
@@ -133,6 +136,9 @@ def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
     basis, evidence = measured.basis[0].numpy(), float(measured.evidence[0])
     plausible = bool(np.isfinite(basis).all()) and evidence > 0
     if not (plausible and evidence > _DOUBTFUL):
+        common = _of_parts(image, weight)
+        if common is not None:
+            return common.basis, common.covariance
         found = lattice_of_all_spots(image, weight, [basis] if plausible else [])
         faint = found is not None and _LEAST_OF_ALL < found.evidence < _MOST_OF_ALL
         if found is not None and faint and found.beside > _LEAST_BESIDE:
@@ -142,6 +148,14 @@ def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
     reduced = reduce_basis(basis)
     turn = kronecker_lift(reduced @ np.linalg.inv(basis))
     return reduced, np.asarray(turn @ measured.covariance[0].numpy() @ turn.T)
+
+
+def _of_parts(image: Floats, weight: Floats) -> CommonLattice | None:
+    """Return the lattice that the parts of a large image have in common, if it is clear."""
+    if not has_parts(image.shape) or not weight.all():
+        return None
+    lattices = measure_whole(torch.from_numpy(image)).lattices
+    return lattices[0] if lattices and lattices[0].evidence > _DOUBTFUL else None
 
 
 def lattice_of_all_spots(image: Floats, weight: Floats, others: list[Floats] | None = None) -> HarmonicLattice | None:
