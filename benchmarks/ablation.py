@@ -110,10 +110,11 @@ _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 #: Ingredients by what the table calls their absence.
 ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     "no second look at doubtful windows": (Setting("measure.settings", "search", "doubtful_evidence", -math.inf),),
-    "second look not flattened": (Switch("measure.measurement", "flatten", _first),),
-    "slow background left in": (Switch("measure.measurement", "background", _nothing),),
-    "extra rows of nodes kept": (Switch("measure.measurement", "_coarser", _first),),
-    "hidden rows of nodes not added": (Switch("measure.measurement", "_finer", _first),),
+    "second look not flattened": (Switch("measure.search", "flatten", _first),),
+    "slow background left in": (Switch("measure.explanation", "background", _nothing),),
+    "extra rows of nodes kept": (Switch("measure.search", "_coarser", _first),),
+    "hidden rows of nodes not added": (Switch("measure.search", "_finer", _first),),
+    "every window one wave": (Setting("measure.settings", "wandering", "groups", ()),),
     "one candidate only": (Setting("measure.settings", "search", "ranked_candidates", 1),),
     "refined on weak nodes too": (Switch("measure.refinement", "_clear", _filled),),
     "no Newton refinement": (Switch("measure.refinement", "_newton", _unmoved),),

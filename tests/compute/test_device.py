@@ -17,7 +17,7 @@ from bravaismap.cli import app
 from bravaismap.compute import device
 from bravaismap.compute.device import checked_device, in_batches
 from bravaismap.errors import ModelError
-from bravaismap.measure import indexing, measurement, nodes, refinement, spots
+from bravaismap.measure import explanation, indexing, nodes, refinement, spots
 
 #: A device that tensors can pretend to be on: any step that mixes it with the processor is an error.
 ELSEWHERE = "lazy:0"
@@ -53,7 +53,7 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
     "least squares": lambda: indexing._least_squares(empty(4, 30, 2, 2), empty(4, 24, 2), empty(4, 24), 0.25),
     "evidence": lambda: nodes.evidence(spectrum(), empty(4, 6, 2, 2), empty(4)),
     "broad_power": lambda: nodes.broad_power(spectrum(), empty(4, 12, 2), rings=True),
-    "choose_nodes": lambda: measurement.choose_nodes(spectrum(), empty(4, 2, 2))[1],
+    "choose_nodes": lambda: explanation.choose_nodes(spectrum(), empty(4, 2, 2))[1],
     "refine": lambda: refinement.refine(empty(4, 128, 128), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)).covariance,
     "point": lambda: next(likelihood._point(placed(), shapes(), 1j)),
     "upright": lambda: next(likelihood._upright(placed(), shapes())),

@@ -82,6 +82,30 @@ def test_covariance_and_noise_are_those_of_repeated_measurements() -> None:
     assert float(found.noise[:, :3].mean()) == pytest.approx(2 * float(radial), rel=0.2)
 
 
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_may_have_phases_of_their_own(groups: int) -> None:
+    basis, size, count = cell_basis("oblique"), (128, 128), 120
+    true, rng = reciprocal_bins(basis, size), np.random.default_rng(4)
+    side = size[0] // groups
+    images = np.stack([plane_waves(basis, (3 * size[0], 3 * size[0]), noise=1.0, seed=i) for i in range(count)])
+    cut = np.empty((count, *size), np.float32)
+    for row in range(groups):
+        for column in range(groups):
+            # the same lattice from elsewhere, so that the phases of every wave jump between groups
+            top, left = rng.integers(0, size[0], 2) + np.array([row * side, column * side])
+            at = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
+            cut[:, *at] = images[:, top : top + side, left : left + side]
+    tensors = torch.from_numpy(cut)
+    orders, weight = ORDERS.expand(count, -1, 2), THERE.expand(count, -1)
+    found = refine(tensors, (true + 0.05).expand(count, 2, 2), orders, weight, groups=groups)
+    error = (found.basis - true).reshape(count, 4).double()
+    squared = torch.einsum("ni,nij,nj->n", error, torch.linalg.inv(found.covariance.double()), error)
+    assert float(error.abs().max()) < 0.3 * groups**2  # bins
+    assert 2.0 < float(squared.median()) < 6.0  # 3.4 for χ² of 4 degrees of freedom
+    assert float(found.signal[:, :3].median()) > 10
+    assert float(found.signal[:, 3:].median()) < 1.5  # of nodes that hold noise alone
+
+
 def test_errors_grow_with_the_noise() -> None:
     basis, size = cell_basis("hexagonal"), (128, 128)
     images = np.stack([plane_waves(basis, size, noise=noise, seed=1) for noise in (0.25, 0.5, 1.0, 2.0)])

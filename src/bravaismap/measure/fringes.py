@@ -20,6 +20,7 @@ from bravaismap.measure import settings
 from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders, node_power
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
+from bravaismap.measure.tiles import tile_spectrum
 
 __all__ = ["beyond_hum", "two_periods", "without_hum"]
 
@@ -58,7 +59,7 @@ def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
     return min(float(value) for value in shares)
 
 
-def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> Tensor:
+def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor, groups: int = 1) -> Tensor:
     """Return whether the waves at the nodes of a lattice are more than one wave of any phase in each row or column.
 
     Parameters
@@ -66,26 +67,32 @@ def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tenso
     images : tensor, shape (n, y, x)
         Standardised, without offsets.
     spectrum : Spectrum
-        Of these images.
+        Of these images, or the mean over their tiles.
     position : tensor, shape (n, nodes, 2)
         (k_y, k_x) of the nodes in bins.
     seen : bool tensor, shape (n, nodes)
         Which nodes hold a wave.
+    groups : int
+        Tiles of the spectrum side by side along each axis.
 
     Returns
     -------
     tensor, shape (n,)
         From 0 (no more) to 1.
     """
-    whole, left = _powers(images, spectrum, position, seen)
-    return _ramp(left.amin(0) / whole.clamp_min(1e-12), settings.SETTINGS.fringes.left_shares)
+    limits = settings.SETTINGS.fringes
+    whole, left = _powers(images, spectrum, position, seen, groups)
+    return _ramp(left.amin(0) / whole.clamp_min(1e-12), limits.left_shares if groups == 1 else limits.tile_left_shares)
 
 
-def _powers(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+def _powers(
+    images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor, groups: int = 1
+) -> tuple[Tensor, Tensor]:
     """Power at the nodes, (n,), and what hum along the rows, and along the columns, leaves of it, (2, n)."""
     rests = (without_hum(images), without_hum(images.transpose(1, 2).contiguous()).transpose(1, 2))
     sums = []
-    for level, power in ((spectrum.level, spectrum.power), *((r.level, r.power) for r in map(whitened_power, rests))):
+    others = (tile_spectrum(rest, groups) if groups > 1 else whitened_power(rest) for rest in rests)
+    for level, power in ((spectrum.level, spectrum.power), *((other.level, other.power) for other in others)):
         above = node_power(Spectrum(power * level / spectrum.level, spectrum.level), position)[0] - 1
         sums.append(torch.where(seen, above.clamp_min(0), 0.0).sum(-1))
     return sums[0], torch.stack(sums[1:])

@@ -89,7 +89,8 @@ def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
     ----------
     image : tensor, shape (y, x)
     widely : bool, optional
-        See :func:`~bravaismap.measurement.measure`.
+        See :func:`~bravaismap.measure.measurement.measure`. What is searched widely is taken for one wave: where parts
+        of an image are measured too, these have phases of their own.
     """
     return _of(image[None], np.zeros((1, 2), np.intp), min(image.shape), widely, whole=True)
 
@@ -132,7 +133,7 @@ def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
     """Measured parts; those of few cells have no evidence unless they are the `whole` image."""
     limits = settings.SETTINGS.parts
-    measured = measure(crops, widely=widely)
+    measured = measure(crops, widely=widely, by_tiles=not widely)
     basis, covariance, evidence, power = (
         values.cpu().numpy().astype(float)
         for values in (measured.basis, measured.covariance, measured.evidence, measured.signal.sum(-1))

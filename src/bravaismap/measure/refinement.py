@@ -9,12 +9,16 @@ and the second pass refines on the residual.
 The covariance is the sandwich H⁻¹ M H⁻¹: H is the curvature at the maximum and M the scatter of the score, summed over
 all nodes first, between the tiles of the residual. Displaced atoms turn the phases of all harmonics together, which
 errors taken node by node would miss; the scatter between tiles does not, whatever the disorder is.
+
+Where a crystal is not one wave, the tiles are taken in groups, each of which has phases of its own: what is maximised
+is the power summed over the groups.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -39,15 +43,18 @@ class Refined:
         Of the wave at each node, in units of the image.
     noise : tensor, shape (n, nodes)
         Power of the noise under each node: E|amplitude error|².
+    signal : tensor, shape (n, nodes)
+        Power of the wave at each node over that of the noise, the mean over groups; of noise alone it is 1.
     """
 
     basis: Tensor
     covariance: Tensor
     amplitude: Tensor
     noise: Tensor
+    signal: Tensor
 
 
-def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3) -> Refined:
+def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3, groups: int = 1) -> Refined:
     """Return the maximum-likelihood reciprocal basis of each window.
 
     Parameters
@@ -62,29 +69,87 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
         Probability that a node holds a wave, over the power of the noise (any unit) there.
     steps : int
         Newton steps in each pass.
+    groups : int
+        Groups of tiles along each side of a window, 1, 2 or 4: in each the waves have a phase of their own.
     """
     images, extent = _crop(images)
     basis = basis * extent
+    grouping = _grouping(settings.SETTINGS.refinement.tiles, groups, images.device)
     taper = _taper(images.shape[-2:], images.device)
     tapered, taper = _tiled(images * taper), _tiled(taper[None])[0]
     share = taper.sum(-1)
+    within = grouping.of_tiles(grouping.total(share))
     sums = _Waves(images.shape[-2:], orders @ basis).demodulate(tapered)
-    change = _newton(sums, orders, weight, steps)
+    change = _newton(sums, orders, weight, steps, grouping)
     basis = basis + change
     waves = _Waves(images.shape[-2:], orders @ basis)
-    amplitude = _turn(sums, orders @ change).sum(-1) / share.sum()
-    filled = amplitude * (weight > 0)
+    filled = _amplitude(_turn(sums, orders @ change), grouping) / within * (weight > 0)[..., None]
     left = waves.demodulate(tapered.addcmul_(taper, waves.synthesize(filled), value=-1))
-    amplitude = amplitude + left.sum(-1) / share.sum()
-    noise = _noise(left)
-    sums = left + filled[..., None] * share
-    sharp = _clear(sums, noise, weight) / noise.clamp_min(1e-20)
-    change = _newton(sums, orders, sharp, steps - 1)
-    covariance = _sandwich(sums, left, orders, sharp, change, share / share.max())
+    noise = _noise(left, grouping)
+    sums = left + filled * share
+    sharp = _clear(sums, noise, weight, grouping) / noise.clamp_min(1e-20)
+    change = _newton(sums, orders, sharp, steps - 1, grouping)
+    covariance = _sandwich(sums, left, orders, sharp, change, share / share.max(), grouping)
     scale = torch.cat([extent, extent])
     return Refined(
-        (basis + change) / extent, covariance / (scale[:, None] * scale), amplitude, noise / share.sum() ** 2
+        (basis + change) / extent,
+        covariance / (scale[:, None] * scale),
+        sums.sum(-1) / share.sum(),
+        noise / share.sum() ** 2,
+        _strength(sums, grouping) / noise.clamp_min(1e-20 * share.sum() ** 2),
     )
+
+
+@dataclass(frozen=True)
+class _Grouping:
+    """Which tiles have a phase in common.
+
+    `member` says of each tile in which group it is, (tiles, groups); `place` is its centre from that of its group, over
+    the side of the window, (tiles, 2); `kept` is the share of white noise in tiles and their neighbours, weighed as
+    `_noise` does, that is left when each group has lost its mean.
+    """
+
+    member: Tensor
+    place: Tensor
+    kept: float
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sums over the tiles of each group, (..., tiles) → (..., groups)."""
+        return values @ self.member.to(values.dtype)
+
+    def of_tiles(self, values: Tensor) -> Tensor:
+        """The value of each tile's group, (..., groups) → (..., tiles)."""
+        return values @ self.member.T.to(values.dtype)
+
+    @property
+    def lever(self) -> Tensor:
+        """Mean square extent of a group along (y, x), (2, 2)."""
+        return self.place.T @ self.place / len(self.place)
+
+
+@functools.cache
+def _grouping(tiles: int, groups: int, device: torch.device) -> _Grouping:
+    line = torch.arange(tiles, device=device) * groups // tiles
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    member = F.one_hot((y * groups + x).flatten(), groups**2).float()
+    place = torch.stack(_tile_centres(tiles, device), dim=-1)
+    side = tiles // groups  # of a group, in tiles
+    pairs = (side + (side - 1)) ** 2  # of neighbours in a group, by the weights of `_NEIGHBOURS`
+    return _Grouping(member, place - member @ (member.T @ place) / side**2, 1 - pairs / side**4)
+
+
+def _amplitude(sums: Tensor, grouping: _Grouping) -> Tensor:
+    """Fourier sum of its group at each tile, (n, nodes, tiles)."""
+    if grouping.member.shape[1] == 1:
+        return sums.sum(-1, keepdim=True)
+    return grouping.of_tiles(grouping.total(sums))
+
+
+def _strength(sums: Tensor, grouping: _Grouping) -> Tensor:
+    """Power of each node, summed over groups, (n, nodes)."""
+    if grouping.member.shape[1] == 1:
+        return sums.sum(-1).abs().square()
+    return grouping.total(sums).abs().square().sum(-1)
 
 
 class _Waves:
@@ -112,26 +177,26 @@ class _Waves:
         return _turn(torch.complex(cos, -sin), self.position)
 
     def synthesize(self, amplitude: Tensor) -> Tensor:
-        """Image of the waves and their conjugates, shape (n, tiles, pixels)."""
-        wave = _turn((2 * amplitude)[..., None].conj(), self.position).conj()
+        """Image of the waves and their conjugates, (n, tiles, pixels), of amplitudes (n, nodes, tiles or 1)."""
+        wave = _turn((2 * amplitude).conj(), self.position).conj()
         return torch.stack([wave.real, -wave.imag], dim=2).flatten(1, 2).transpose(1, 2) @ self.pattern
 
 
-def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int) -> Tensor:
+def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: _Grouping) -> Tensor:
     """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves beyond the reach."""
     limits = settings.SETTINGS.refinement
     change = orders.new_zeros(len(orders), 2, 2)
     used = (weight > 0).to(orders.dtype)
-    lever = _lever(sums.device)
+    reach = limits.reach * grouping.member.shape[1] ** 0.5  # bins of a group are as much wider
     weighted = weight[..., None] * orders
     for _ in range(steps):
-        gradient, strength = _gradient(_turn(sums, orders @ change), weighted)
-        curvature = _model_curvature(orders, weight * strength, lever)
+        gradient, strength = _gradient(_turn(sums, orders @ change), weighted, grouping)
+        curvature = _model_curvature(orders, weight * strength, grouping.lever)
         damped = curvature + torch.diag_embed(limits.damping * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
         step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
         change = torch.nan_to_num(change + step)
         moved = ((orders @ change).square().sum(-1).sqrt() * used).amax(-1)
-        change = change * (limits.reach / moved.clamp_min(limits.reach))[:, None, None]
+        change = change * (reach / moved.clamp_min(reach))[:, None, None]
     return change
 
 
@@ -141,56 +206,52 @@ def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
     return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
 
 
-def _lever(device: torch.device) -> Tensor:
-    """Mean square extent of the window along (y, x), (2, 2)."""
-    place = torch.stack(_centres(device), dim=-1)
-    return place.T @ place / len(place)
+def _moments(sums: Tensor, weight: Tensor, grouping: _Grouping) -> Tensor:
+    """Sums over the tiles of each group, each with `weight` (tiles, moments), complex, (moments, n, nodes, groups)."""
+    nodes, moments = sums.shape[1], weight.shape[1]
+    of_groups = (weight[:, :, None] * grouping.member[:, None]).flatten(1)
+    parts = torch.cat([sums.real, sums.imag], dim=1) @ of_groups
+    grouped = torch.complex(parts[:, :nodes], parts[:, nodes:]).reshape(len(sums), nodes, moments, -1)
+    return grouped.movedim(2, 0)
 
 
-def _moments(sums: Tensor, weight: Tensor) -> Tensor:
-    """Sums over tiles, each with `weight` (tiles, moments), complex, shape (moments, n, nodes)."""
-    nodes = sums.shape[1]
-    parts = torch.cat([sums.real, sums.imag], dim=1) @ weight
-    return torch.complex(parts[:, :nodes], parts[:, nodes:]).movedim(-1, 0)
-
-
-def _gradient(sums: Tensor, weighted: Tensor) -> tuple[Tensor, Tensor]:
+def _gradient(sums: Tensor, weighted: Tensor, grouping: _Grouping) -> tuple[Tensor, Tensor]:
     """Gradient of Σ weight |S|² with respect to the basis, (n, 4), and |S|²; `weighted` is weight × order."""
     y, x = _centres(sums.device)
-    s, s_y, s_x = _moments(sums, torch.stack([torch.ones_like(y), y, x], dim=-1))
+    s, s_y, s_x = _moments(sums, torch.stack([torch.ones_like(y), y, x], dim=-1), grouping)
     conj = s.conj()
-    slope = torch.stack([(conj * s_y).imag, (conj * s_x).imag], dim=-1) * (4 * torch.pi)
-    return (weighted.transpose(1, 2) @ slope).flatten(1), s.abs().square()
+    slope = torch.stack([(conj * s_y).imag.sum(-1), (conj * s_x).imag.sum(-1)], dim=-1) * (4 * torch.pi)
+    return (weighted.transpose(1, 2) @ slope).flatten(1), s.abs().square().sum(-1)
 
 
-def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor) -> Tensor:
+def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Grouping) -> Tensor:
     """Curvature, positive at a maximum, of Σ weight |S|² with respect to the basis, (n, 4, 4)."""
     y, x = _centres(sums.device)
     weight = torch.stack([torch.ones_like(y), y, x, y * y, x * y, x * x], dim=-1)
-    s, s_y, s_x, s_yy, s_xy, s_xx = _moments(sums, weight)
+    s, s_y, s_x, s_yy, s_xy, s_xx = _moments(sums, weight, grouping)
     conj = s.conj()
-    yy = (conj * s_yy).real - s_y.abs().square()
-    xy = (conj * s_xy).real - (s_y.conj() * s_x).real
-    xx = (conj * s_xx).real - s_x.abs().square()
+    yy = ((conj * s_yy).real - s_y.abs().square()).sum(-1)
+    xy = ((conj * s_xy).real - (s_y.conj() * s_x).real).sum(-1)
+    xx = ((conj * s_xx).real - s_x.abs().square()).sum(-1)
     bend = torch.stack([yy, xy, xy, xx], dim=-1).reshape(*xx.shape, 2, 2) * (8 * torch.pi**2)
     return torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(-1, 4, 4)
 
 
-def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor) -> Tensor:
+def _sandwich(
+    sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor, grouping: _Grouping
+) -> Tensor:
     """Covariance of the basis from the scatter of the score between tiles."""
-    n = len(orders)
+    n, groups = len(orders), grouping.member.shape[1]
     turned, weighted = _turn(sums, orders @ change), weight[..., None] * orders
-    strength = turned.sum(-1).abs().square()
-    curvature = _curvature(turned, orders, weighted)
-    model = _model_curvature(orders, weight * strength, _lever(sums.device))
+    curvature = _curvature(turned, orders, weighted, grouping)
+    model = _model_curvature(orders, weight * _strength(turned, grouping), grouping.lever)
     sound = torch.linalg.eigvalsh(curvature - settings.SETTINGS.refinement.sound_curvature * model)[:, 0] > 0
     curvature = torch.where(sound[:, None, None], curvature, model)
-    total = sums.sum(-1)
-    quadrature = (total.conj()[..., None] * left).imag
+    quadrature = (_amplitude(sums, grouping).conj() * left).imag
     by_order = torch.einsum("nhi,nht->nit", weighted, quadrature) * (4 * torch.pi)
     root = share.clamp_min(1e-6).sqrt()
-    level = _long_run(by_order / root)
-    place = torch.stack(_centres(sums.device), dim=-1)
+    level = _long_run(by_order / root, round(groups**0.5))
+    place = grouping.place
     lever = (place[:, :, None] * place[:, None] * share[:, None, None]).sum(0)
     scatter = (level[:, :, None, :, None] * lever[None, None, :, None, :]).reshape(n, 4, 4)
     ridge = torch.diag_embed(1e-6 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12)
@@ -198,15 +259,15 @@ def _sandwich(sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change
     return inverse @ scatter @ inverse.transpose(1, 2)
 
 
-def _long_run(field: Tensor) -> Tensor:
+def _long_run(field: Tensor, groups: int) -> Tensor:
     """Long-run covariance (of the mean, times the tiles) of a field over tiles, (n, c, tiles) → (n, c, c).
 
-    Neighbours count by a triangle of half width `correlated_tiles`; what the fit of an offset and a gradient took away
-    from white noise is put back.
+    Neighbours count by a triangle of half width `correlated_tiles`; what the fit of an offset of each group and of a
+    gradient took away from white noise is put back.
     """
     limits = settings.SETTINGS.refinement
     n, parts, tiles = field.shape
-    kernel, restore = _kernel(limits.tiles, limits.correlated_tiles, field.device)
+    kernel, restore = _kernel(limits.tiles, limits.correlated_tiles, groups, field.device)
     grid = field.reshape(n * parts, 1, limits.tiles, limits.tiles)
     spread = F.conv2d(grid, kernel[None, None], padding=limits.correlated_tiles - 1).reshape(n, parts, tiles)
     level = field @ spread.transpose(1, 2) / tiles * restore
@@ -225,36 +286,41 @@ def _bound(level: Tensor) -> Tensor:
 
 
 @functools.cache
-def _kernel(tiles: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Weights of a tile's neighbours, and the factor that makes up for the fitted offset and gradient."""
+def _kernel(tiles: int, reach: int, groups: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Weights of a tile's neighbours, and the factor that makes up for the fitted offsets and gradient."""
     line = 1 - torch.arange(-reach + 1, reach, device=device, dtype=torch.float32).abs() / reach
     kernel = line[:, None] * line
-    y, x = _tile_centres(tiles, device)
-    fitted = torch.stack([torch.ones_like(y), y, x])
+    grouping = _grouping(tiles, groups, device)
+    fitted = torch.cat([grouping.member.T, grouping.place.T])
     fitted = fitted / fitted.square().sum(-1, keepdim=True).sqrt()
-    grid = fitted.reshape(3, 1, tiles, tiles)
+    grid = fitted.reshape(len(fitted), 1, tiles, tiles)
     spread = F.conv2d(grid, kernel[None, None], padding=reach - 1).flatten(1)
-    share = (spread * fitted).sum() / len(y)
+    share = (spread * fitted).sum() / tiles**2
     return kernel, 1 / (1 - share)
 
 
-def _noise(left: Tensor) -> Tensor:
+#: Weights of the tiles beside a tile, along a line, with which correlated noise is added up.
+_NEIGHBOURS: Final = (0.5, 1.0, 0.5)
+
+
+def _noise(left: Tensor, grouping: _Grouping) -> Tensor:
     """Power of the noise in each node's sum, from the residual of its tiles, correlated over neighbours."""
     limits = settings.SETTINGS.refinement
     n, nodes, _ = left.shape
     field = left.reshape(n * nodes, 1, limits.tiles, limits.tiles)
-    kernel = torch.tensor([0.5, 1.0, 0.5], device=left.device)
+    kernel = torch.tensor(_NEIGHBOURS, device=left.device)
     kernel = (kernel[:, None] * kernel)[None, None]
     real, imag = (F.conv2d(part, kernel, padding=1) * part for part in (field.real, field.imag))
     level = (real + imag).flatten(1).sum(-1).reshape(n, nodes)
     plain = left.abs().square().sum(-1)
-    return torch.maximum(level, limits.least_noise * plain)
+    lost = _grouping(limits.tiles, 1, left.device).kept / grouping.kept
+    return torch.maximum(level, limits.least_noise * plain) * lost
 
 
-def _clear(sums: Tensor, noise: Tensor, weight: Tensor) -> Tensor:
+def _clear(sums: Tensor, noise: Tensor, weight: Tensor, grouping: _Grouping) -> Tensor:
     """Which nodes to refine on: those that stand clear of the noise, whose maxima it does not move, or the best few."""
     limits = settings.SETTINGS.refinement
-    excess = torch.where(weight > 0, 1 - noise / sums.sum(-1).abs().square().clamp_min(1e-20), -torch.inf)
+    excess = torch.where(weight > 0, 1 - noise / _strength(sums, grouping).clamp_min(1e-20), -torch.inf)
     best = excess >= excess.topk(limits.fewest_nodes, dim=-1).values[:, -1:]
     return ((weight > 0) & ((excess > limits.clear_share) | best)).to(weight.dtype)
 

@@ -18,7 +18,17 @@ from torch.nn import functional as F
 
 from bravaismap.measure import settings
 
-__all__ = ["Spectrum", "Spots", "background", "find_spots", "flatten", "significance", "standardize", "whitened_power"]
+__all__ = [
+    "Spectrum",
+    "Spots",
+    "averaged_power",
+    "background",
+    "find_spots",
+    "flatten",
+    "significance",
+    "standardize",
+    "whitened_power",
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,10 @@ class Spots:
     position: Tensor
     weight: Tensor
     error: float
+
+    def take(self, rows: Tensor) -> Spots:
+        """The spots of some of the windows."""
+        return Spots(self.position[rows], self.weight[rows], self.error)
 
 
 def standardize(images: Tensor) -> Tensor:
@@ -113,15 +127,34 @@ def whitened_power(images: Tensor) -> Spectrum:
     ----------
     images : tensor, shape (n, y, x)
     """
+    power = _power(images)
+    level = _local_level(power)
+    return Spectrum(power.div_(level), level)
+
+
+def averaged_power(tiles: Tensor) -> Spectrum:
+    """Return the mean power spectra of Hann-tapered tiles divided by their local background.
+
+    Parameters
+    ----------
+    tiles : tensor, shape (n, tiles, y, x)
+        The mean is over the tiles of each image.
+    """
+    every = _power(tiles.flatten(0, 1))
+    power = every.reshape(*tiles.shape[:2], *every.shape[1:]).mean(1)
+    level = _local_level(power)
+    return Spectrum(power.div_(level), level)
+
+
+def _power(images: Tensor) -> Tensor:
+    """Power spectra of Hann-tapered images, whose tapered mean is 0, in the order of a `Spectrum`."""
     rows, columns = images.shape[-2:]
     taper_y = torch.hann_window(rows, periodic=False, device=images.device)
     taper_x = torch.hann_window(columns, periodic=False, device=images.device)
     taper = taper_y[:, None] * taper_x
     tapered = images * taper
     tapered.addcmul_(tapered.sum((-2, -1), keepdim=True) / taper.sum(), taper, value=-1)
-    power = _centred(torch.fft.rfft2(tapered))
-    level = _local_level(power)
-    return Spectrum(power.div_(level), level)
+    return _centred(torch.fft.rfft2(tapered))
 
 
 def _centred(half: Tensor) -> Tensor:
