@@ -79,7 +79,7 @@ def classify(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
+    """Classify whole images: each class's probability ± what another image would change, the cell, what decides."""
     from bravaismap.classify.models import load_model
     from bravaismap.phases.image import classify as classify_images
 
