@@ -355,3 +355,41 @@ def test_command(run: Callable[..., Any], weights: Path, tmp_path: Path) -> None
     assert "3 frames classified" in done.out
     run("watch", *options).refused("either a folder to watch or --follow FILE")
     run("watch", source, "--alarm", "none", *options).refused("the alarm 'none' was given")
+
+
+def crystals() -> np.ndarray:
+    """Return two frames of a square crystal with a void that grows."""
+    rows, columns = np.mgrid[:96, :96]
+    clean = (2 + np.cos(2 * np.pi * rows / 9) + np.cos(2 * np.pi * columns / 9)) / 4
+    void = np.hypot(rows - 48, columns - 40)
+    frames = np.stack([np.where(void < radius, 0.0, clean) for radius in (14, 24)])
+    return np.random.default_rng(2).poisson(30 * frames + 2).astype(np.uint16)
+
+
+def test_pixels_of_live_frames_are_those_of_a_map_and_their_areas_are_told(tmp_path: Path) -> None:
+    source, movie = tmp_path / "in", crystals()
+    source.mkdir()
+    for i, frame in enumerate(movie):
+        np.save(source / f"f{i}.npy", frame)
+    options: dict[str, Any] = {"window": 48, "step": 12, "samples": 0}
+    told = list(watch(folder(source), tmp_path / "r.zarr", until_idle=0.8, **options))
+    live, mapped = open_result(tmp_path / "r.zarr").load(), map_phases(movie, **options)
+    for name in ("phase", "frame_lattice", "amplitude", "displacement", "area_fraction", "py"):
+        np.testing.assert_allclose(live[name], mapped[name], atol=0.02)
+    area = mapped["area_fraction"].sel(lattice="none").values
+    np.testing.assert_allclose(area, [np.pi * 14**2 / 96**2, np.pi * 24**2 / 96**2], atol=0.02)
+    assert [frame.line["fraction"]["none"] for frame in told] == pytest.approx(area.tolist(), abs=1e-5)
+
+
+def test_a_live_result_without_pixels_goes_on_without_them(tmp_path: Path) -> None:
+    source, movie = tmp_path / "in", crystals()
+    source.mkdir()
+    np.save(source / "f0.npy", movie[0])
+    options: dict[str, Any] = {"window": 48, "step": 24, "samples": 0, "until_idle": 0.8}
+    list(watch(folder(source), tmp_path / "r.zarr", pixels=False, **options))
+    np.save(source / "f1.npy", movie[1])
+    list(watch(folder(source), tmp_path / "r.zarr", **options))
+    live = open_result(tmp_path / "r.zarr")
+    assert live.sizes["time"] == 2
+    assert "phase" not in live
+    assert np.isfinite(live["fraction"].values).all()
