@@ -23,6 +23,7 @@ __all__ = [
     "Spots",
     "averaged_power",
     "background",
+    "clipped",
     "find_spots",
     "flatten",
     "significance",
@@ -118,6 +119,24 @@ def flatten(images: Tensor) -> Tensor:
     out = out / (spread + floor)
     out = out.clamp(-limits.contrast_limit, limits.contrast_limit)
     return out - out.mean(dim=-1, keepdim=True)
+
+
+def clipped(images: Tensor, deviations: float) -> Tensor:
+    """Return images whose values are bounded to so many standard deviations about the median of each.
+
+    The standard deviation is that of a normal distribution with the same median absolute deviation, so that outliers
+    have no part in it.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Without slow background.
+    deviations : float
+    """
+    flat = images.flatten(1)
+    middle = flat.median(1, keepdim=True).values
+    reach = deviations * 1.4826 * (flat - middle).abs().median(1, keepdim=True).values  # 1 / Φ⁻¹(3/4)
+    return torch.minimum(torch.maximum(flat, middle - reach), middle + reach).reshape(images.shape)
 
 
 def whitened_power(images: Tensor) -> Spectrum:
