@@ -1,6 +1,6 @@
 """Fit again what the measurement's settings hold as fitted: the factor on the covariance, and the odds of `none`.
 
-python benchmarks/fit_measurement.py [--windows 300] [--sides 64 128] [--seed 21] [--json FILE]
+python benchmarks/fit_measurement.py [--windows 300] [--without 1000] [--sides 64 128] [--seed 21] [--json FILE]
 
 Windows of each kind are simulated, cut to each side about their centre and measured. With d² the squared error of a
 basis over its covariance, and n the cells of the window, the factor f · (1 + c / n) is the one of the highest
@@ -8,7 +8,9 @@ likelihood if the errors scatter as the posterior takes them to: four components
 covariance six times as large. The odds of a lattice against none are exp(slope · (evidence − even)) with a floor,
 since some lattices leave no evidence; all three are those of the highest likelihood on the windows of all kinds.
 Where the evidence of no window without a lattice reaches that of one with a lattice, any odds between fit, and the
-range is printed instead.
+range is printed instead. What decides then is how often nothing may be called a lattice. Of windows without one, of
+three kinds, the evidence is printed that one in a thousand exceeds, with the rate at which that share falls with the
+evidence: even odds, and their slope, by that rule.
 """
 
 from __future__ import annotations
@@ -25,13 +27,18 @@ from scipy.special import logsumexp
 
 import bravaismap as bm
 from bravaismap.classify import posterior_settings
-from bravaismap.conventions import CLASSES
+from bravaismap.conventions import CLASSES, NONE
 from bravaismap.evaluate.scores import match_cells
 from bravaismap.measure import settings
 from bravaismap.measure.measurement import measure
 from bravaismap.measure.settings import CovarianceSettings
+from bravaismap.simulate.books import BOOKS
 
 KINDS = ("simulated", "realistic")
+#: Kinds whose windows without a lattice are measured for the rule of false alarms.
+NONE_KINDS = ("simulated", "realistic", "wide")
+_FALSE_ALARMS = 0.001  # share of the windows without a lattice that may be more probably one than none
+_TAIL = 0.03  # share of the windows, those of most evidence, whose fall with the evidence is the slope
 _BATCH = 100
 
 
@@ -76,6 +83,19 @@ def measured_windows(kind: str, windows: int, side: int, seed: int) -> Measured:
     return Measured(squares, cells, evidence, has_lattice)
 
 
+def evidence_of_none(kind: str, windows: int, side: int, seed: int) -> np.ndarray:
+    """Return the evidence of windows of a kind without a lattice."""
+    images = bm.simulate(windows, {NONE: BOOKS[kind][NONE]}, seed=seed, size=side)["image"].values.astype(np.float32)
+    parts = [measure(torch.from_numpy(images[i : i + _BATCH])).evidence for i in range(0, windows, _BATCH)]
+    return torch.cat(parts).double().numpy()
+
+
+def false_alarm_odds(evidence: np.ndarray) -> tuple[float, float]:
+    """Return the evidence that one in a thousand windows without a lattice exceeds, and the rate of the fall to it."""
+    first = np.quantile(evidence, 1 - _TAIL)
+    return float(np.quantile(evidence, 1 - _FALSE_ALARMS)), float(1 / (evidence[evidence > first] - first).mean())
+
+
 def fitted_factor(squares: np.ndarray, cells: np.ndarray) -> tuple[float, float]:
     """Return f and c of the factor f · (1 + c / n) on the covariance, of the highest likelihood."""
     shares, factors = np.array(posterior_settings.SETTINGS.errors.scales).T
@@ -106,6 +126,7 @@ def fitted_odds(evidence: np.ndarray, has_lattice: np.ndarray) -> tuple[float, f
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("--windows", type=int, default=300, help="windows of each kind")
+    options.add_argument("--without", type=int, default=1000, help="windows of each kind without a lattice")
     options.add_argument("--sides", type=int, nargs="+", default=[64, 128], help="sides that they are cut to, in px")
     options.add_argument("--seed", type=int, default=21)
     asked = options.parse_args(arguments)
@@ -131,6 +152,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             print(f"{side} px: even odds at an evidence of {odds[0]:.1f}, slope {odds[1]:.2f}, floor {odds[2]:.3f}")
             figures |= {f"{side} px: even evidence": odds[0], f"{side} px: slope": odds[1]}
+        nothing = np.concatenate([evidence_of_none(kind, asked.without, side, asked.seed) for kind in NONE_KINDS])
+        even, slope = false_alarm_odds(nothing)
+        print(
+            f"{side} px: one in a thousand of {len(nothing)} windows without a lattice has an evidence above ", end=""
+        )
+        print(f"{even:.1f}, and the share falls by {slope:.2f} per unit; above {used.even_evidence:g} are ", end="")
+        print(f"{100 * (nothing > used.even_evidence).mean():.2f} %")
+        figures |= {f"{side} px: false alarms above": even, f"{side} px: fall of false alarms": slope}
     print(f"in use: factor {covariance.factor:g} (1 + {covariance.few_cells:g}/n); ", end="")
     print(f"even odds at an evidence of {used.even_evidence:g}, slope {used.slope:g}")
     write_figures(asked.json, "fit_measurement", {"windows": asked.windows, "seed": asked.seed} | figures)

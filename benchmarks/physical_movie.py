@@ -1,6 +1,6 @@
 """Ground truth from scattering physics and not from the renderer of this package: stills of crystals, and a film.
 
-python benchmarks/physical_movie.py stills|film|sites [--convolution] [--json FILE]        (needs the extra `physics`)
+python benchmarks/physical_movie.py stills|film|sites [--frames 90] [--convolution] [--json FILE]   (extra `physics`)
 
 HAADF images at 100 kV by multislice (abTEM) of one cell of each crystal with its atoms at rest, blurred by their
 thermal motion and tiled in any orientation; where abTEM is not installed, or with --convolution, atoms are Gaussians of
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,7 @@ from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 import bravaismap as bm
-from bravaismap.domains.finding import find_domains
 from bravaismap.domains.thresholding import threshold_voids
-from bravaismap.domains.void_area import corrected_fraction
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
 
@@ -37,6 +36,8 @@ SCAN = 0.3  # Å between probes, below which the probe does not resolve
 CONVOLUTION_WIDTH = 0.45  # Å, of an atom without multislice
 DOSES = (np.inf, 100.0, 10.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # mean counts in the brightest pixel
 SMOOTHING = 0.8  # lattice parameters; a dopant is dark too, and is no void
+#: Mean counts at a tungsten atom, and windows, of the films.
+FILMS: tuple[tuple[float, int | str], ...] = ((30.0, "auto"), (30.0, 128), (3.0, "auto"), (1.0, "auto"))
 SITE_COUNTS = (30.0, 3.0, 1.0)
 SITE_FRAMES = slice(24, 44)  # of the film: single vacancies, and from frame 32 on the hole
 ROSE = 5.0  # standard deviations by which the eye tells an atom from nothing
@@ -320,7 +321,7 @@ def atom_images(pixel: float, multislice: bool) -> dict[str, np.ndarray]:
     return kernels
 
 
-def film(multislice: bool) -> list[dict]:
+def film(multislice: bool, frames: int) -> list[dict]:
     """Map the film and set what is found beside the truth."""
     rows: list[dict] = []
     kernels = atom_images(SputteredFilm.pixel, multislice)
@@ -328,29 +329,31 @@ def film(multislice: bool) -> list[dict]:
         "peak over that of tungsten:",
         {name: round(float(k.max() / kernels["W"].max()), 3) for name, k in kernels.items()},
     )
-    truths: dict[float, xr.Dataset] = {}
-    for counts, window in ((30.0, 128), (30.0, 64), (1.0, 64), (0.3, 64)):
-        if counts not in truths:
-            truths[counts] = SputteredFilm(counts=counts).movie(kernels)
-        result = bm.map_phases(truths[counts]["image"], window=window, step=window // 4, samples=0)
-        rows += report(SputteredFilm(counts=counts), truths[counts], result)
+    for counts, window in FILMS:
+        model = SputteredFilm(counts=counts, frames=frames)
+        model = replace(model, frame_time=model.frame_time * (SputteredFilm.frames - 1) / (frames - 1))
+        truth = model.movie(kernels)
+        rows += report(model, truth, bm.map_phases(truth["image"], window=window, samples=0))
     return rows
+
+
+def curves(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the void fraction of every frame, true and by each method."""
+    images = truth["image"].values
+    return {
+        "truth": truth["void_fraction"].values,
+        "the hole alone": truth["hole_fraction"].values,
+        "area": result["area_fraction"].sel(lattice="none").values,
+        "mean probability": result["fraction"].sel(lattice="none").values,
+        "intensity alone": threshold_voids(images, 3.153 / model.pixel, smoothing=SMOOTHING)[0].mean((1, 2)),
+    }
 
 
 def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> list[dict]:
     """Print and return how void fractions, their growth and the lattice parameter differ from the truth."""
     rows: list[dict] = []
     movie, true = truth["image"], truth["void_fraction"].values
-    refined = find_domains(result, draws=0, movie=movie, smoothing=SMOOTHING)
-    refined = refined.isel(row=(refined["lattice"] == "none").values)
-    methods = {
-        "truth": true,
-        "the hole alone": truth["hole_fraction"].values,
-        "mean probability": result["fraction"].sel(lattice="none").values,
-        "corrected": corrected_fraction(result, find_domains(result, draws=0)).values,
-        "by pixel": np.bincount(refined["frame"], refined["area"], model.frames) / (model.size * model.pixel / 10) ** 2,
-        "intensity alone": threshold_voids(movie.values, 3.153 / model.pixel, smoothing=SMOOTHING)[0].mean((1, 2)),
-    }
+    methods = curves(model, truth, result)
     hexagonal = result["label"].values == list(result["lattice"].values).index("hexagonal")
     a = float(np.median(result["a"].values[hexagonal])) if hexagonal.any() else np.nan
     print(
@@ -358,6 +361,9 @@ def report(model: SputteredFilm, truth: xr.Dataset, result: xr.Dataset) -> list[
         f"{100 * true[-1]:.1f} %; a {a:.5f} nm ({100 * (a / 0.3153 - 1):+.2f} %); hexagonal in the first frame: "
         f"{100 * hexagonal[0].mean():.0f} % of windows"
     )
+    std = result["area_fraction_std"].sel(lattice="none").values
+    within = [float((np.abs(methods["area"] - true) < times * std)[true > 0].mean()) for times in (1, 2)]
+    print(f"  true within σ of the area in {100 * within[0]:.0f} %, 2σ in {100 * within[1]:.0f} % of frames with voids")
     late = (true > 0.02) & (truth["time"].values > model.opened)
     for name, values in methods.items():
         ratio = values[late] / true[late] - 1
@@ -446,6 +452,7 @@ def _site_scores(truth: xr.Dataset, tables: list[xr.Dataset]) -> dict[str, float
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("what", choices=("stills", "film", "sites"))
+    options.add_argument("--frames", type=int, default=SputteredFilm.frames, help="of the film, in the same time")
     options.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
     asked = options.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -457,7 +464,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("abTEM is not installed (extra `physics`): convolution approximation instead")
             multislice = False
     print(machine(), "; multislice" if multislice else "; convolution")
-    rows = {"stills": stills, "film": film, "sites": sites_of_film}[asked.what](multislice)
+    tasks = {"stills": stills, "film": partial(film, frames=asked.frames), "sites": sites_of_film}
+    rows = tasks[asked.what](multislice)
     write_figures(asked.json, f"physical_{asked.what}", {"multislice": multislice, "rows": rows})
 
 

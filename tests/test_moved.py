@@ -48,7 +48,6 @@ DOCUMENTED = {
     "train": "train TrainingPlan",
     "uncertainty": "monte_carlo_dropout",
     "unmixing": "unmix",
-    "voidarea": "corrected_fraction",
 }
 
 

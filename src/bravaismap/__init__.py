@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bravaismap.phases.image import classify
     from bravaismap.phases.map import map_phases
     from bravaismap.phases.motifs import motif_map
+    from bravaismap.phases.pixel_strain import pixel_strain
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.sites import find_sites
@@ -55,6 +56,7 @@ __all__ = [
     "motif_map",
     "open_result",
     "pixel_map",
+    "pixel_strain",
     "read",
     "reclassify",
     "register",
@@ -77,6 +79,7 @@ _HOMES = {
     "motif_map": "phases.motifs",
     "open_result": "result.open",
     "pixel_map": "phases.pixels",
+    "pixel_strain": "phases.pixel_strain",
     "read": "read.reading",
     "reclassify": "phases.reclassification",
     "register": "drift.alignment",

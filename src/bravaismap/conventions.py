@@ -22,6 +22,7 @@ __all__ = [
     "CELL_PARAMETERS",
     "CLASSES",
     "COLORS",
+    "CYCLIC_CMAP",
     "DIMS",
     "IUCR_SYMBOLS",
     "LATTICES",
@@ -107,6 +108,8 @@ DIMS: Final = ("time", "y", "x")
 PROBABILITY_CMAP: Final = "viridis"
 #: Colour map of any other sequential quantity.
 SEQUENTIAL_CMAP: Final = "cividis"
+#: Colour map of orientations; both its ends are the same.
+CYCLIC_CMAP: Final = "twilight"
 #: Colour map of a quantity about zero.
 DIVERGING_CMAP: Final = "RdBu_r"
 

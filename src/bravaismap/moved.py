@@ -45,7 +45,6 @@ MOVED: dict[str, tuple[str, ...]] = {
     "strain": ("phases.strain",),
     "thresholding": ("domains.thresholding",),
     "uncertainty": ("classify.dropout",),
-    "voidarea": ("domains.void_area",),
 }
 _PACKAGE = "bravaismap"
 

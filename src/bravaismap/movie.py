@@ -7,6 +7,7 @@ known and in px when it is not; ``time`` is in s when the frame time is known an
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -26,6 +27,7 @@ __all__ = [
     "finite_pixels",
     "frame_time",
     "missing_pixels",
+    "movie_card",
     "pixel_size",
     "read_frames",
 ]
@@ -304,3 +306,21 @@ def _step(movie: xr.DataArray, dim: str, unit: str) -> float | None:
 
 def _text(name: Any) -> str | None:
     return None if name is None else str(name)
+
+
+def movie_card(movie: xr.DataArray) -> dict[str, Any]:
+    """Return the entries of the run card that describe a movie.
+
+    They are its source, calibration, and a hash of its shape and of its first, middle and last frame.
+    """
+    digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
+    for index in sorted({0, len(movie) // 2, len(movie) - 1}):
+        digest.update(np.ascontiguousarray(movie.data[index]).tobytes())
+    return {
+        "input": str(movie.attrs.get("source", movie.name or "array")),
+        "input_sha256": digest.hexdigest(),
+        "frame_size": [movie.sizes["y"], movie.sizes["x"]],
+        "pixel_size_nm": pixel_size(movie),
+        "frame_time_s": frame_time(movie),
+        **{name: movie.attrs[name] for name in ("drift", "frames", "crop", "bin") if name in movie.attrs},
+    }

@@ -43,9 +43,17 @@ def test_windows_that_are_separated_have_no_odds(fit: ModuleType) -> None:
     assert fit.fitted_odds(np.array([3.0, 5.0, 60.0]), np.array([False, False, True])) is None
 
 
+def test_false_alarms_of_an_exponential_tail_are_found(fit: ModuleType) -> None:
+    evidence = np.random.default_rng(3).exponential(1 / 0.4, 200_000)
+    even, slope = fit.false_alarm_odds(evidence)
+    assert even == pytest.approx(np.log(1000) / 0.4, rel=0.04)
+    assert slope == pytest.approx(0.4, rel=0.05)
+
+
 def test_it_runs_and_writes_what_it_prints(fit: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fit.main(["--windows", "24", "--sides", "64", "--json", str(tmp_path / "fit.json")])
+    fit.main(["--windows", "24", "--without", "40", "--sides", "64", "--json", str(tmp_path / "fit.json")])
     figures = json.loads((tmp_path / "fit.json").read_text(encoding="utf-8"))
     printed = capsys.readouterr().out
     assert f"simulated, 64 px: factor {figures['simulated, 64 px: factor']:.2f}" in printed
+    assert f"above {figures['64 px: false alarms above']:.1f}, and the share" in printed
     assert "in use: factor 1.1 (1 + 3/n)" in printed

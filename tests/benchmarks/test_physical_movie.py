@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import bravaismap as bm
-from bravaismap.domains.finding import find_domains
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -42,9 +41,11 @@ def test_voids_and_cell_of_the_sputtered_film(benchmark: ModuleType) -> None:
     hexagonal = result["label"].values[0] == list(result["lattice"].values).index("hexagonal")
     assert hexagonal.mean() > 0.9
     assert float(np.median(result["a"].values[0][hexagonal])) == pytest.approx(0.3153, rel=0.005)
-    found = find_domains(result, draws=0, movie=truth["image"], smoothing=benchmark.SMOOTHING)
-    voids = found.isel(row=((found["lattice"] == "none") & (found["frame"] == 5)).values)
-    assert float(voids["area"].sum()) / (256 * 0.0287) ** 2 == pytest.approx(true[-1], rel=0.15)
+    found = benchmark.curves(model, truth, result)
+    assert set(found) == {"truth", "the hole alone", "area", "mean probability", "intensity alone"}
+    np.testing.assert_array_equal(found["truth"], true)
+    assert found["area"][-1] == pytest.approx(true[-1], rel=0.07)
+    assert abs(found["area"][3] / true[3] - 1) < abs(found["mean probability"][3] / true[3] - 1)
 
 
 def test_the_eye_needs_as_many_counts_an_atom_however_fine_the_pixels(benchmark: ModuleType) -> None:

@@ -108,14 +108,14 @@ def test_shape_covariance_against_simulation() -> None:
 def test_against_an_independent_integration(distortion: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw true lattices from each prior, scatter them, and count those that come near the measured shape.
 
-    Beyond a calibrated scan half of the images are calibrated, and of lattices that nearly have a symmetry one in five
-    is drawn. The lattices are those around one that no other cell within the even priors describes.
+    Beyond a calibrated scan a quarter of the images are calibrated, and of lattices that nearly have a symmetry one in
+    five is drawn. The lattices are those around one that no other cell within the even priors describes.
     """
     even = replace(SETTINGS.prior, rectangular_shares=(1.0, 0.0), oblique_shares=(1.0, 0.0, 0.0))
     monkeypatch.setattr(posterior_settings, "SETTINGS", replace(SETTINGS, prior=even))
     rng = np.random.default_rng(4)
     n, reach, wide = 400_000, 2.5 * (distortion - 0.003), 7 * distortion
-    sigma = np.where(rng.random(n) < 0.5, 0.003, distortion)[:, None, None]
+    sigma = np.where(rng.random(n) < 0.25, 0.003, distortion)[:, None, None]
     ratio = rng.uniform(1.85 - wide, 1.85 + wide, n)
     gamma = {"rectangular": np.full(n, np.pi / 2), "oblique": np.pi / 2 - rng.uniform(0, wide, n)}
     prior = {"rectangular": 2 * wide / 1.2, "oblique": 2 * wide * wide / np.radians(40)}
@@ -244,3 +244,12 @@ def test_order_of_the_symmetry_of_points_and_lines() -> None:
         chosen, repeated = distinct_words(point)
         assert repeated == order
         assert len(WORDS) / order <= int(chosen.sum()) < len(WORDS)
+
+
+@pytest.mark.parametrize("distortion", [0.005, 0.02])
+def test_a_long_centred_cell_that_hits_its_symmetry_is_no_oblique_one(distortion: float) -> None:
+    """Centred cells of b/a from 1.7 to 2 in the reduced setting, 0.05 % from their symmetry."""
+    angles = np.radians([29.5, 31.0, 33.0, 34.5])
+    basis = basis_from_cell(12.0, 12.01, angles, 0.4)
+    p = class_probability(basis, isotropic(4, 0.005), np.full(4, 300.0), distortion)
+    assert (p[:, LATTICES.index("centered_rectangular")] > 0.9).all()

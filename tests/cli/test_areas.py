@@ -58,6 +58,11 @@ def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
     assert f"{100 * fractions[1]:.1f} ± " in line
     assert "area at 0 s" in done.out
     assert "area at 2 s" in done.out
+    assert "mean probability" in done.out
+    assert line in mapped.out  # as `map` says itself
+    with (tmp_path / "void-phases" / "void_fractions.csv").open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    np.testing.assert_allclose([float(last["none"]), float(last["none_mean_probability"])], [areas[1], fractions[1]])
     with xr.open_dataset(folder / "void_pixels.nc", engine="h5netcdf") as saved:
         np.testing.assert_array_equal(saved["phase"], pixels["phase"])
         np.testing.assert_array_equal(saved["domain"], pixels["domain"])

@@ -115,6 +115,27 @@ def test_motif_as_json(run: Run, image: Path, tmp_path: Path) -> None:
     assert sorted(answer["files"]) == sorted(str(path) for path in (tmp_path / "m").iterdir())
 
 
+def test_what_libraries_say_does_not_leak(image: Path) -> None:
+    code = """
+import logging, sys, warnings
+import bravaismap.phases.image as module
+from bravaismap.cli import main
+classify = module.classify
+def noisy(*arguments, **options):
+    warnings.warn("leak", UserWarning)
+    warnings.warn("leak", DeprecationWarning)
+    logging.getLogger("rsciio.tiff").warning("leak")
+    return classify(*arguments, **options)
+module.classify = noisy
+main()
+"""
+    command = [sys.executable, "-c", code, "classify", str(image), "--samples", "0", "--quiet"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "always"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "image.npy" in done.stdout
+
+
 # Many images
 
 

@@ -12,16 +12,13 @@ import xarray as xr
 
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, COLORS
-from bravaismap.domains.finding import domain_count, domain_maps, find_domains, pixel_votes
+from bravaismap.domains.finding import domain_count, domain_maps, find_domains
 from bravaismap.domains.regions import Plane, drawn_areas, regions_of
 from bravaismap.domains.tracking import LinkedFrame, link_frames
-from bravaismap.domains.void_area import CALIBRATED_MODEL, blur_corrected, corrected_fraction, last_void_share
 from bravaismap.errors import InputError
 from bravaismap.export.figures import export_domains
 from bravaismap.show.domains import outline_segments, plot_domains
-from bravaismap.simulate.film import Specimen
-from bravaismap.simulate.voids import VoidKinetics
-from bravaismap.windows import cut_windows, window_grid
+from bravaismap.windows import window_grid
 
 NONE, HEXAGONAL = CLASSES.index("none"), CLASSES.index("hexagonal")
 SIDE, WINDOW, STEP = 128, 32, 8
@@ -64,7 +61,6 @@ def test_a_square_void_is_measured() -> None:
     assert found.sizes["row"] == 1
     one = found.isel(row=0)
     assert float(one["area"]) == pytest.approx((4 * 0.8) ** 2)
-    assert float(one["expected_area"]) == pytest.approx(float(one["area"]))
     assert float(one["area_std"]) == 0
     assert float(one["radius"]) == pytest.approx(3.2 / np.sqrt(np.pi))
     assert float(one["y"]) == pytest.approx((15.5 + 8 * 5.5) * 0.1)
@@ -108,18 +104,9 @@ def test_perimeter_of_a_disc() -> None:
     side = np.full(200, 0.5)
     disc = np.hypot(y, x) < 60
     plane = Plane(np.arange(200.0), np.arange(200.0), side, side, 32)
-    found = regions_of(disc, disc.astype(float), plane, 0, np.random.default_rng(0))
+    found = regions_of(disc.astype(int), disc.astype(float), plane, 0, np.random.default_rng(0))
     assert found.perimeter[0] == pytest.approx(2 * np.pi * 30, rel=0.02)
     assert found.radius[0] == pytest.approx(30, rel=0.01)
-
-
-def test_votes_are_the_mean_over_the_windows_that_cover_a_pixel() -> None:
-    grid = window_grid((40, 44), 16, 8)
-    probability = np.random.default_rng(1).random((*grid.shape, 2))
-    votes = pixel_votes(probability, grid, (40, 44))
-    for y, x in ((0, 0), (39, 43), (17, 20)):
-        rows, columns = ((start <= n) & (n < start + 16) for n, start in ((y, grid.top), (x, grid.left)))
-        np.testing.assert_allclose(votes[y, x], probability[np.ix_(rows, columns)].mean(axis=(0, 1)))
 
 
 def tell(story: list[list[str]]) -> list[list[tuple[int, str, str, str]]]:
@@ -176,21 +163,72 @@ def test_the_table_of_a_movie(tmp_path: Path) -> None:
     assert float(next(row for row in rows if row["lattice"] == "none")["area_nm2"]) == pytest.approx(9 * 0.64)
 
 
-def test_pixels_follow_the_intensity_inside_windows_called_none() -> None:
-    y, x = np.mgrid[:SIDE, :SIDE] - 64.0
-    hole = np.hypot(y, x) < 24
-    image = np.where(hole, 1.0, 20.0)[None] + np.random.default_rng(0).normal(0, 0.5, (1, SIDE, SIDE))
-    image[0, :10, :10] = 1.0  # dark, but the windows there see a lattice
-    grid = window_grid((SIDE, SIDE), WINDOW, STEP)
-    none = (cut_windows(hole, grid).mean(axis=(1, 2)) > 0.5).astype(float).reshape(1, *grid.shape)
-    result = result_of(none, None)
-    coarse, fine = voids(result, draws=0), voids(result, draws=10, movie=image)
-    assert fine.sizes["row"] == 1
-    assert float(fine["area"][0]) == pytest.approx(hole.sum(), rel=0.04)
-    assert abs(float(coarse["area"][0]) / hole.sum() - 1) > 0.05
-    assert np.isnan(float(fine["corrected_area"][0]))
-    with pytest.raises(InputError, match="the one that was mapped"):
-        find_domains(result, movie=image[:, :64])
+# Pixels
+
+
+def pixels_of(grains: np.ndarray, step: int, pixel_size: float = 0.1) -> xr.Dataset:
+    """Return a result whose pixels (time, y, x) are of grain 0, 1, … of hexagonal lattices of 10 px, or −1 of none."""
+    result = result_of(empty(len(grains)), pixel_size)
+    kept = grains[:, ::step, ::step]
+    places = ("time", "py", "px")
+    basis = np.full((len(grains), 3, 2, 2), np.nan)
+    basis[:, :2] = 10 * pixel_size * np.array([[1.0, 0.0], [0.5, np.sqrt(0.75)]])
+    pixels = {
+        "phase": (places, np.where(kept < 0, NONE, HEXAGONAL).astype(np.int8)),
+        "frame_lattice": (places, kept.astype(np.int8)),
+        "phase_probability": (places, np.full(kept.shape, 1.0, np.float32)),
+        "frame_basis": (("time", "number", "vector", "component"), basis),
+    }
+    axis = np.arange(0, SIDE, step) * pixel_size
+    return result.assign(pixels).assign_coords(py=axis, px=axis).assign_attrs(pixel_step=step)
+
+
+def grown_holes() -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return np.stack([np.where(np.hypot(y - 64, x - 70) < radius, -1, 0) for radius in (14, 22, 30)])
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_pixels_are_measured_to_the_edge_of_the_frame(step: int) -> None:
+    grains = grown_holes()
+    found = find_domains(pixels_of(grains, step))
+    holes = found.isel(row=(found["lattice"] == "none").values)
+    np.testing.assert_allclose(holes["area"], (grains < 0).sum(axis=(1, 2)) * 0.01, rtol=0.05)
+    assert holes["event"].values.tolist() == ["start", "continues", "continues"]
+    np.testing.assert_allclose(holes["perimeter"], 2 * np.pi * np.array([1.4, 2.2, 3.0]), rtol=0.08)
+    for frame in range(3):
+        assert float(found["area"].values[found["frame"].values == frame].sum()) == pytest.approx(12.8**2)
+    # sure pixels: what is left is where the boundary lies, 0.15 of a cell
+    side = np.sqrt(np.sqrt(0.75))
+    np.testing.assert_allclose(holes["area_std"], 0.15 * side * holes["perimeter"])
+
+
+def test_doubtful_pixels_err_by_the_cell() -> None:
+    result = pixels_of(grown_holes()[:1], 1)
+    result["phase_probability"][:] = 0.8
+    (area,) = voids(result)["area_std"].values
+    side = np.sqrt(np.sqrt(0.75))
+    boundary = 0.15 * side * float(voids(result)["perimeter"][0])
+    cells = np.pi * (14 + 10 * side) ** 2 * 0.01 / side**2  # in the hole and one cell around
+    assert np.sqrt(area**2 - boundary**2) == pytest.approx(np.sqrt(0.16 * cells) * side**2, rel=0.05)
+
+
+def test_grains_that_touch_are_domains_of_their_own() -> None:
+    grains = np.zeros((1, SIDE, SIDE), int)
+    grains[:, :, 64:] = 1
+    found = find_domains(pixels_of(grains, 1))
+    assert found["lattice"].values.tolist() == ["hexagonal", "hexagonal"]
+    np.testing.assert_allclose(found["area"], 6.4 * 12.8)
+    np.testing.assert_allclose(found["x"], [3.15, 9.55])
+
+
+def test_specks_are_no_domains_and_single_vacancies_are() -> None:
+    grains = np.zeros((1, SIDE, SIDE), int)
+    grains[0, 20:29, 20:29] = -1  # about one cell of 87 px
+    grains[0, 60:65, 60:65] = -1
+    found = voids(pixels_of(grains, 1))
+    np.testing.assert_allclose(found["area"], 0.81)
+    assert domain_count(found) == 1
 
 
 # Where domains lie, and the figure
@@ -210,10 +248,10 @@ def sputtered_image() -> np.ndarray:
     return np.stack([np.where(np.hypot(y - 64, x - 70) < radius, 1.0, 20.0) for radius in (14, 22, 30)])
 
 
-@pytest.mark.parametrize("movie", [None, sputtered_image()])
-def test_maps_cover_the_areas_of_the_table(movie: np.ndarray | None) -> None:
-    result = growing_void()
-    found, maps = find_domains(result, draws=0, movie=movie), domain_maps(result, [2, 0], movie=movie)
+@pytest.mark.parametrize("by_pixel", [False, True])
+def test_maps_cover_the_areas_of_the_table(by_pixel: bool) -> None:
+    result = pixels_of(grown_holes(), 3) if by_pixel else growing_void()
+    found, maps = find_domains(result, draws=0), domain_maps(result, [2, 0])
     assert maps["frame"].values.tolist() == [2, 0]
     assert maps["time"].values.tolist() == [4.0, 0.0]
     for dim in ("y", "x"):
@@ -282,30 +320,6 @@ def test_public_names() -> None:
     assert {"find_domains", "compare_laws"} <= set(bm.__all__)
 
 
-def test_correction_is_that_of_the_calibration() -> None:
-    apparent = np.pi * (0.5 * 128) ** 2
-    assert blur_corrected(np.array([apparent]), 128)[0] == pytest.approx(np.pi * (128 * (0.330 + 0.865 * 0.5)) ** 2)
-    none = empty()
-    none[0, 4:8, 5:9] = 1.0
-    result = result_of(none)
-    found = find_domains(result, draws=0)
-    expected = np.nansum(found["corrected_area"]) / 12.8**2
-    assert float(corrected_fraction(result, found)[0]) == pytest.approx(expected)
-    assert expected > float(result["fraction"][0, NONE])
-    assert np.isnan(corrected_fraction(result.assign_attrs(model="dcnn-2018"), found)).all()
-
-
-@pytest.mark.slow
-def test_corrected_area_is_nearer_to_the_truth_than_the_mean_probability() -> None:
-    kinetics = VoidKinetics(runaway=1, baseline=0, final_fraction=0.35, growth_rate=0.03)
-    film = bm.simulate_film(3, 384, seed=31, kinetics=kinetics, specimen=Specimen(drift=0.0), frame_time=10.0)
-    result = bm.map_phases(film["image"], window=128, step=16, samples=0)  # what the correction is calibrated for
-    true, mean = film["void_fraction"].values, result["fraction"].sel(lattice="none").values
-    corrected = corrected_fraction(result, find_domains(result, draws=0)).values
-    assert (np.abs(corrected / true - 1) < 0.15).all(), (corrected, true)
-    assert np.abs(corrected - true).mean() < np.abs(mean - true).mean() / 2, (corrected, mean, true)
-
-
 def test_what_is_refused() -> None:
     result = result_of(empty())
     with pytest.raises(InputError, match="two rising probabilities"):
@@ -325,7 +339,9 @@ def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -
     done = run("export", tmp_path / "film.zarr", "--domains")
     assert done.code == 0, done.err
     assert "domains in 2 frames" in done.out
-    assert "corrected for the window" in done.out
+    shares = bm.open_result(tmp_path / "film.zarr")
+    share, spread = (100 * float(shares[f"area_fraction{end}"].sel(lattice="none")[1]) for end in ("", "_std"))
+    assert f"none in frame 1: area {share:.1f} ± {spread:.1f} %" in done.out
     assert (tmp_path / "film-phases" / "film_domains.csv").exists()
     assert not (tmp_path / "film-phases" / "film_domains.png").exists()
     np.save(tmp_path / "film.npy", film["image"].values)
@@ -333,18 +349,6 @@ def test_command(run: Callable[..., object], no_figures: None, tmp_path: Path) -
     assert done.code == 0, done.err
     assert (tmp_path / "film-phases" / "film_domains.png").stat().st_size > 20_000
     assert "domains.png" in done.out
-
-
-def test_count_and_last_share() -> None:
-    result = growing_void()
-    domains = voids(result)
-    assert domain_count(domains) == len(np.unique(domains["track"]))
-    share = last_void_share(result.assign_attrs(model=CALIBRATED_MODEL), domains)
-    assert share is not None
-    assert share.mean_probability == float(result["fraction"].sel(lattice="none")[-1])
-    assert share.corrected == float(corrected_fraction(result.assign_attrs(model=CALIBRATED_MODEL), domains)[-1])
-    assert last_void_share(result.assign_attrs(model="dcnn"), domains) is None
-    assert last_void_share(result.sel(lattice=["hexagonal"]), domains) is None
 
 
 def test_what_was_never_measured_belongs_to_no_domain() -> None:
@@ -362,20 +366,11 @@ def test_what_was_never_measured_belongs_to_no_domain() -> None:
     )
     seen = np.diff(np.concatenate([[0.0], (stopped["y"].values[1:] + stopped["y"].values[:-1]) / 2 + 0.05]))[:8].sum()
     assert float(last["area"].sum()) == pytest.approx(seen * SIDE * 0.1, rel=1e-3)
-    images = np.full((2, SIDE, SIDE), 100.0)
-    images[:, 24:56, 24:56] = 0.0
-    images[1, 100:] = np.nan
-    pixels = voids(stopped, movie=images)
-    assert len(pixels["row"]) == 2
-    np.testing.assert_allclose(pixels["area"], 32 * 32 * 0.01, rtol=0.2)
-
-
-def test_votes_of_windows_that_were_classified() -> None:
-    grid = window_grid((SIDE, SIDE), WINDOW, STEP)
-    probability = np.random.default_rng(0).dirichlet(np.ones(6), grid.shape)
-    probability[5:] = np.nan
-    votes = pixel_votes(probability, grid, (SIDE, SIDE))
-    seen = np.isfinite(votes).all(axis=-1)
-    assert seen[: grid.top[4] + WINDOW].all()
-    assert not seen[grid.top[4] + WINDOW :].any()
-    np.testing.assert_allclose(votes[seen].sum(axis=-1), 1)
+    grains = np.zeros((2, SIDE, SIDE), int)
+    grains[:, 24:56, 24:56] = -1
+    pixels = pixels_of(grains, 2)
+    pixels["phase"][1, 50:] = -1
+    assert len(voids(pixels)["row"]) == 2
+    np.testing.assert_allclose(voids(pixels)["area"], 32 * 32 * 0.01)
+    whole = find_domains(pixels)
+    assert float(whole["area"].values[whole["frame"].values == 1].sum()) == pytest.approx(9.95 * 12.8)

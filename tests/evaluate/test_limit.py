@@ -83,6 +83,11 @@ def test_limit_of_a_model() -> None:
     assert limit.best == pytest.approx(share.mean(), abs=0.003)
     assert limit.best_std == pytest.approx(share.std() / np.sqrt(n - 1), rel=0.2)
     assert 0.95 < limit.best < 0.999
+    assert limit.exact == 1
+    bent = limit_of(replace(answers, distortion=0.01), seed=3)
+    assert bent is not None
+    assert limit.best > bent.best
+    assert 0.9 < bent.exact < 1
     assert limit_of(replace(answers, vectors=None)) is None
     assert limit_of(replace(answers, cells=None)) is None
     assert limit_of(replace(answers, labels=np.full(n + 1, NONE_AT))) is None

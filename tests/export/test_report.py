@@ -16,8 +16,7 @@ from bravaismap.conventions import CLASSES, display_name
 from bravaismap.errors import InputError, OutputError
 from bravaismap.export.html_page import bullets, cell, page, table
 from bravaismap.export.report import PAPER, export_report, report
-from bravaismap.phases.verdict import with_error
-from bravaismap.result.phase_map import percent
+from bravaismap.result.phase_map import percent, with_error
 
 HOSTILE = '"><script src="http://evil.example/x.js"></script><img src=x onerror=alert(1)> $\\frac{'
 
@@ -188,12 +187,12 @@ def test_growth_that_is_not_determined_says_why() -> None:
     with pytest.raises(InputError) as refused:
         fit_growth(flat["fraction"].sel(lattice="none"), std=flat["fraction_std"].sel(lattice="none"))
     words = Page(report(flat, times=[])).words
-    assert f"No law of growth was fitted to the fraction of none: {refused.value}." in words
+    assert f"No law of growth was fitted to the mean probability of none: {refused.value}." in words
 
 
 def test_few_frames_are_fitted_and_the_laws_not_compared() -> None:
     page = Page(report(film(5), times=[])).words
-    assert "fitted to the fraction of none" in page
+    assert "fitted to the mean probability of none" in page
     assert "The laws were not compared: 5 frames left; expected at least 6" in page
 
 

@@ -50,6 +50,19 @@ def as_mapped(output: Path, model: NetworkClassifier, movie: np.ndarray) -> None
     assert set(found.attrs) == set(expected.attrs) - {"input_sha256"}
 
 
+@pytest.mark.parametrize("stack", [False, True])
+def test_what_is_read_is_told_once(quick: NetworkClassifier, tmp_path: Path, stack: bool) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    np.savez(source / "film.npz", image=MOVIE[:2], pixel_size_nm=0.03)
+    told: list[str] = []
+    reader = StackSource(source / "film.npz", settle=0.1) if stack else folder(source)
+    list(watch(reader, tmp_path / "r.zarr", until_idle=1.0, model=quick, tell=told.append, samples=0))
+    line, window = told
+    assert line == "film.npz: 40 × 44 px, 0.03 nm/px (from the file)"
+    assert window.startswith("window 40 px, step 10: no lattice in the image")
+
+
 def test_slow_and_half_written_files_in_natural_order(quick: NetworkClassifier, tmp_path: Path) -> None:
     names = ["f10", "f2", "f1", "f11", "f9", "f3"]  # as they appear
     order = ["f1", "f2", "f3", "f9", "f10", "f11"]

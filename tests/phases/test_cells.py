@@ -24,8 +24,9 @@ from bravaismap.export.figures import export_figures
 from bravaismap.export.tables import export_classification, export_csv
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
 from bravaismap.phases.cells import cell_statistics, independent_windows, orientation_period, symmetric_cells
-from bravaismap.phases.verdict import cell_lines, tipping_points, verdict, with_error
+from bravaismap.phases.verdict import cell_lines, tipping_points, verdict
 from bravaismap.result.open import open_result
+from bravaismap.result.phase_map import with_error
 from bravaismap.result.schema import cell_table, map_variables
 from bravaismap.show.cells import plot_cells, plot_shapes
 from bravaismap.simulate.windows import simulate

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bravaismap.classify.settings import Settings
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.movie import as_movie
-from bravaismap.phases.first_look import WindowChoice, choose_window, window_for
+from bravaismap.phases.first_look import WindowChoice, cell_side, choose_window, settled, window_for
 from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 
@@ -46,8 +47,20 @@ def test_slender_cell_has_five_of_its_long_side() -> None:
 
 def test_nothing_is_found_in_noise() -> None:
     noise = np.random.default_rng(3).standard_normal((3, 160, 160))
+    assert cell_side(as_movie(noise)) == 12.8
     assert choose_window(as_movie(noise)) == WindowChoice(128, 16, "no lattice in frames 0, 1 and 2", 12.8)
     assert choose_window(as_movie(noise[:1, :64])).window == 64
+
+
+def test_step_of_the_pixels_is_the_same_whether_the_window_is_given() -> None:
+    basis = basis_from_cell(12.5, 12.5, np.pi / 2, 0.2)
+    movie = as_movie(np.stack([crystal(basis, (128, 128), seed) for seed in range(3)]))
+    assert cell_side(movie) == pytest.approx(12.5, rel=0.02)
+    assert choose_window(movie).cell == cell_side(movie)
+    for window in ("auto", 64):
+        assert settled(Settings(window=window), movie).pixel_step == 3
+    assert settled(Settings(window=64, pixel_step=2), movie).pixel_step == 2
+    assert settled(Settings(window=64, pixels=False), movie).pixel_step is None
 
 
 def test_frame_without_a_lattice_does_not_speak() -> None:

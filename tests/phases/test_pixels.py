@@ -13,7 +13,6 @@ from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_phases
 from bravaismap.phases.pixels import pixel_map
-from bravaismap.result.phase_map import area_table
 from bravaismap.result.schema import pixel_variables
 from bravaismap.simulate.crystal import gaussian_atoms
 
@@ -229,16 +228,3 @@ def test_what_cannot_be_asked_is_refused(result: xr.Dataset, windows: xr.Dataset
         pixel_map(result, movie, frames=[])
     with pytest.raises(InputError, match="measured no"):
         pixel_map(windows.drop_vars("basis"), movie)
-
-
-def test_areas_stand_beside_the_mean_probabilities(pixels: xr.Dataset, result: xr.Dataset) -> None:
-    lines = area_table(pixels.isel(time=[INTACT, VOID]), result).splitlines()
-    assert lines[0].split("  ")[0] == "phase"
-    assert "area at 0 s" in lines[0]
-    assert "area at 2 s" in lines[0]
-    area = 100 * float(pixels["area_fraction"].isel(time=VOID, lattice=NONE))
-    mean = 100 * float(result["fraction"].isel(time=VOID, lattice=NONE))
-    assert f"{area:.1f} ± " in lines[-1]
-    assert f"{mean:.1f} ± " in lines[-1]
-    nothing = area_table(pixels.where(False), result)
-    assert nothing.splitlines()[-1].split() == ["none", "not", "mapped", "yet"]

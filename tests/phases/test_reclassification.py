@@ -30,7 +30,7 @@ def close(one: xr.Dataset, other: xr.Dataset) -> None:
 
 def test_reclassified_is_what_a_new_run_gives(film: np.ndarray, mapped: xr.Dataset) -> None:
     again = bm.reclassify(mapped, distortion=STRICT)
-    fresh = bm.map_phases(film, window=64, step=16, distortion=STRICT)
+    fresh = bm.map_phases(film, window=64, step=16, distortion=STRICT, pixels=False)
     close(again, fresh)
     assert again.attrs == fresh.attrs
     assert float(np.abs(again["probability"] - mapped["probability"]).max()) > 0.05  # or nothing is compared
@@ -50,7 +50,7 @@ def test_stored_result_is_reclassified_lazily_frame_by_frame(film: np.ndarray, t
     again = bm.reclassify(whole, STRICT)
     assert again["probability"].chunks is not None
     assert again["probability"].chunks[0] == (1, 1)
-    close(again.load(), bm.map_phases(film, window=64, step=16, distortion=STRICT))
+    close(again.load(), bm.map_phases(film, window=64, step=16, distortion=STRICT, pixels=False))
 
 
 def test_frames_not_mapped_yet_stay_so(mapped: xr.Dataset, tmp_path: Path) -> None:
@@ -75,8 +75,9 @@ def test_results_without_cells_and_wrong_distortions(
 
 def test_the_same_distortion_changes_nothing(mapped: xr.Dataset) -> None:
     again = bm.reclassify(mapped, distortion=mapped.attrs["distortion"])
-    close(again, mapped)
-    assert again.attrs == mapped.attrs
+    close(again, mapped[list(again.data_vars)])
+    assert again.attrs == {key: value for key, value in mapped.attrs.items() if key != "pixel_step"}
+    assert "phase" in mapped
 
 
 def test_covariances_are_whole_and_symmetric(mapped: xr.Dataset) -> None:

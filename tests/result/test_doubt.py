@@ -68,3 +68,35 @@ def test_a_printed_result_says_it() -> None:
     variables = {**doubtful.data_vars, "fraction": fraction, "fraction_std": fraction}
     whole = PhaseMap(variables, coords={"lattice": list(CLASSES), "time": [0]}, attrs=doubtful.attrs)
     assert repr(whole).count("doubt: a window of 64 px holds 2.9 cells") == 1
+
+
+def test_a_cell_that_is_a_multiple_of_the_others_is_doubted() -> None:
+    doubled = result(12.0)
+    doubled["b"][0, 1, 1:] = 24.0
+    (line,) = doubts(doubled)
+    assert "40 % of the windows is 2 times as large" in line
+    doubled["b"][0, 1, 1:] = 17.0  # another phase
+    assert doubts(doubled) == []
+
+
+@pytest.mark.parametrize(("distance", "said"), [(3.0, False), (6.0, True), (25.0, False)])
+def test_a_scan_that_may_distort_more_than_was_given_is_doubted(distance: float, said: bool) -> None:
+    sheared = result(12.0).assign_coords(lattice=list(CLASSES))
+    sheared.attrs["distortion"] = 0.02
+    assert doubts(sheared) == []
+    sheared["label"] = sheared["label"].where(sheared["label"] == CLASSES.index("none"), CLASSES.index("oblique"))
+    values = np.full((1, 2, 3, len(CLASSES)), 40.0)
+    values[..., CLASSES.index("hexagonal")] = distance
+    sheared["deviation"] = (("time", "y", "x", "lattice"), values)
+    lines = doubts(sheared)
+    assert len(lines) == said
+    if said:
+        assert "6.0 % from hexagonal" in lines[0]
+        assert "far above the 2 % of --distortion" in lines[0]
+
+
+@pytest.mark.parametrize(("pixel", "said"), [(None, False), (0.02, False), (2.0, True), (2e-4, True)])
+def test_cells_that_no_crystal_has_are_doubted(pixel: float | None, said: bool) -> None:
+    lines = doubts(result(12.0, pixel=pixel))
+    assert len(lines) == said
+    assert not said or "check the pixel size" in lines[0]

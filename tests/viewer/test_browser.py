@@ -39,6 +39,11 @@ PLACE = """([name, x, y]) => {
     const box = view.el.getBoundingClientRect();
     return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)];
 }"""
+#: Where a plot lies on the screen.
+BOX = """name => {
+    const box = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(name)).el.getBoundingClientRect();
+    return {left: box.left, right: box.right, top: box.top, bottom: box.bottom, width: box.width, height: box.height};
+}"""
 #: A column of the data that a plot draws.
 COLUMN = """([name, column]) => {
     const plot = Bokeh.documents[0].get_model_by_name(name);
@@ -66,28 +71,35 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def served(*arguments: object) -> Iterator[str]:
     """Start ``bravaismap view`` and end it with Ctrl-C, which must be clean."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bravaismap.cli", "view", *map(str, arguments), "--no-browser"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if "http://127.0.0.1:" not in line:
-        raise AssertionError(process.communicate(timeout=30))
-    try:
-        yield next(word for word in line.split() if word.startswith("http"))
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert (process.returncode, out.strip()) == (0, "stopped"), err
-    assert "Traceback" not in err
+    command = [sys.executable, "-m", "bravaismap.cli", "view", *map(str, arguments), "--no-browser"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if "http://127.0.0.1:" not in line:
+            raise AssertionError(process.communicate(timeout=30))
+        try:
+            yield next(word for word in line.split() if word.startswith("http"))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert (process.returncode, out.strip()) == (0, "stopped"), err
+        assert "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def shown(film: Path) -> Iterator[str]:
+    """Serve the film and return the address."""
+    with served(film / "film.zarr", "--movie", film / "film.h5", "--dataset", "image") as url:
+        yield url
 
 
 @contextmanager
-def opened(browser: Any, url: str) -> Iterator[Any]:
+def opened(browser: Any, url: str, wide: int = 1280, high: int = 800) -> Iterator[Any]:
     """Open the page; at the end nothing may have been asked of another host, nor any error reported."""
-    tab = browser.new_page(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    tab = browser.new_page(viewport={"width": wide, "height": high}, accept_downloads=True)
     asked: list[str] = []
     wrong: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
@@ -131,9 +143,49 @@ def page_fits_a_small_screen_and_says_what_to_do(page: Any) -> None:
     says(page, "header", "6 frames of 192 × 192 px")
     says(page, "window", "Click on the frame")
     says(page, "phases", "hexagonal")
-    says(page, "fit", "none")
+    says(page, "fit", "when you press fit")  # nothing is fitted that nobody asked for
     wide, high = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     assert (wide, high) == (1280, 800)
+
+
+@pytest.mark.parametrize(("wide", "high"), [(1024, 768), (1920, 1080), (2560, 1440)])
+def test_page_uses_the_window_of_the_browser(browser: Any, shown: str, tmp_path: Path, wide: int, high: int) -> None:
+    with opened(browser, shown, wide, high) as page:
+        says(page, "phases", "hexagonal")
+        page.wait_for_function("() => Bokeh.documents[0].get_model_by_name('curves').width != 694")
+        page.wait_for_timeout(500)
+        page.screenshot(path=tmp_path / f"{wide}.png")
+        assert page.evaluate("document.documentElement.scrollWidth") == wide  # nothing is cut
+        frame, curves = (page.evaluate(BOX, name) for name in ("frame", "curves"))
+        assert frame["right"] <= curves["left"]  # side by side
+        assert curves["right"] > 0.95 * wide  # nothing is left empty
+        assert frame["width"] > 0.4 * wide or frame["height"] > 0.6 * high
+        page.set_viewport_size({"width": 800, "height": 700})
+        page.wait_for_function("name => Bokeh.documents[0].get_model_by_name(name).width > 750", arg="curves")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") == 800
+        assert page.evaluate(BOX, "curves")["top"] > page.evaluate(BOX, "frame")["bottom"]  # below one another
+
+
+def test_keys_names_and_a_frame_beside(browser: Any, shown: str, film: Path) -> None:
+    with opened(browser, shown) as page:
+        says(page, "phases", "hexagonal")
+        page.keyboard.press("ArrowRight")
+        says(page, "time", "frame 1 of 0 to 5")
+        page.keyboard.press("End")
+        says(page, "time", "frame 5 of 0 to 5")
+        page.keyboard.press("Home")
+        says(page, "time", "frame 0 of 0 to 5")
+        for name in ("play", "pause", "next frame", "first frame"):
+            playwright.expect(page.get_by_role("button", name=name, exact=True)).to_have_count(1)
+        playwright.expect(page.get_by_label("frame", exact=True).first).to_have_attribute("title", "frame")
+        page.get_by_role("textbox", name="frame beside").or_(page.locator("input[type=text]").first).first.fill("5")
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => Bokeh.documents[0].get_model_by_name('beside').visible")
+        title = page.evaluate("Bokeh.documents[0].get_model_by_name('beside').title.text")
+        assert title.startswith("frame 5 of 0 to 5")
+        page.get_by_role("button", name="fit", exact=True).click()
+        says(page, "fit", "none")
 
 
 def step_by_keyboard_and_play(page: Any) -> None:
@@ -204,7 +256,8 @@ def save(page: Any, path: Path, view: str, ending: str) -> bytes:
     page.locator("select").last.select_option(view)
     with page.expect_download() as download:
         page.get_by_text(f"save {ending.upper()}").first.click()
-    assert download.value.suggested_filename == f"{view.replace(' ', '-')}.{ending}"
+    frame = "" if view == "fraction curves" else "_frame0002"
+    assert download.value.suggested_filename == f"film{frame}_{view.replace(' ', '-')}.{ending}"
     download.value.save_as(path)
     return path.read_bytes()
 
@@ -235,5 +288,5 @@ def test_a_movie_is_mapped_meanwhile(browser: Any, film: Path, tmp_path: Path) -
         says(page, "header", "3 frames of 192 × 192 px")  # by itself, when all are mapped
         says(page, "phases", "hexagonal")
         shares = page.evaluate(COLUMN, ["curves", "f3"])
-        expected = bm.open_result(film / "film.zarr")["fraction"].sel(lattice="hexagonal").values[:3]
+        expected = bm.open_result(film / "film.zarr")["area_fraction"].sel(lattice="hexagonal").values[:3]
         np.testing.assert_allclose(shares, expected, atol=0.02)

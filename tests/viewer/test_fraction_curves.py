@@ -17,7 +17,7 @@ from bravaismap.viewer.result_source import HeldResult
 def test_curves_are_classified_anew_in_the_background(result: PhaseMap, until: Callable[..., None]) -> None:
     source = HeldResult(result)
     curves = Curves(source)
-    np.testing.assert_array_equal(curves.values()[0], result["fraction"].values)
+    np.testing.assert_array_equal(curves.values()[0], result["area_fraction"].values)
     curves.change(0.004)
     until(lambda: curves.left() == 0)
     expected = bm.reclassify(result, 0.004)
@@ -25,7 +25,7 @@ def test_curves_are_classified_anew_in_the_background(result: PhaseMap, until: C
     np.testing.assert_array_equal(curves.values()[1], expected["fraction_std"].values)
     curves.change(result.attrs["distortion"])
     assert curves.left() == 0
-    np.testing.assert_array_equal(curves.dataset()["fraction"].values, result["fraction"].values)
+    np.testing.assert_array_equal(curves.dataset()["area_fraction"].values, result["area_fraction"].values)
     curves.close()
 
 
@@ -41,7 +41,7 @@ def curve(values: np.ndarray) -> xr.Dataset:
 def test_a_fit_says_its_parameters() -> None:
     noise = np.random.default_rng(1).normal(0, 0.003, 40)
     fit = fit_of(curve(0.02 * np.exp(0.025 * np.arange(40) * 2.0) + noise), "none", "exponential")
-    assert fit.text.startswith("none = A0 exp(rho t) + C: A0 = ")
+    assert fit.text.startswith("mean probability of none = A0 exp(rho t) + C: A0 = ")
     rate = float(fit.growth["value"].sel(parameter="rho"))
     assert rate == pytest.approx(0.025, rel=0.1)
     assert f"rho = {rate:.3g} (" in fit.text

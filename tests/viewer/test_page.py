@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import socket
 import subprocess
@@ -22,9 +23,10 @@ from bravaismap.result.phase_map import PhaseMap
 pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 
 from bravaismap.classify.settings import Settings  # noqa: E402
-from bravaismap.viewer.downloads import VIEWS, view_file  # noqa: E402
+from bravaismap.viewer.downloads import view_file  # noqa: E402
 from bravaismap.viewer.html_fragments import header_html, table_html  # noqa: E402
 from bravaismap.viewer.interaction import Session  # noqa: E402
+from bravaismap.viewer.look import VIEWS  # noqa: E402
 from bravaismap.viewer.movie_source import MappedMovie  # noqa: E402
 from bravaismap.viewer.result_source import HeldResult  # noqa: E402
 from bravaismap.viewer.server import free_port, is_local, origins  # noqa: E402
@@ -56,8 +58,9 @@ def test_the_slider_moves_the_cursor_and_a_click_on_a_curve_the_slider(session: 
     session.page.player.value = 2
     assert session.page.curves._cursor.location == pytest.approx(float(result["time"][2]))
     assert "frame 2 of 0 to 2" in text(session, "time")
-    share = 100 * float(result["fraction"].sel(lattice="hexagonal")[2])
+    share = 100 * float(result["area_fraction"].sel(lattice="hexagonal")[2])
     assert f"{share:.1f} ±" in text(session, "phases")
+    assert "area" in text(session, "phases")
     session._timed(type("Tap", (), {"x": 2.0}))
     assert session.page.player.value == 1
     assert session.index == 1
@@ -83,8 +86,9 @@ def test_every_map_can_be_laid_over(session: Session) -> None:
     for options in session.page.layer.groups.values():
         for key in options.values():
             session.page.layer.value = key
-            seen.add(session.page.frame._number_bar.title if key != "label" else "classes")
-    assert len(seen) == 1 + 6 + 5 + 4
+            numbers = key not in ("label", "phase")
+            seen.add(session.page.frame._number_bar.title if numbers else "classes")
+    assert len(seen) == 1 + 6 + 5 + 4 + 6
     session.page.opacity.value = 0.2
     assert session.page.frame.overlay.glyph.global_alpha == 0.2
 
@@ -97,6 +101,9 @@ def test_another_distortion(session: Session, result: PhaseMap) -> None:
     np.testing.assert_allclose(shown._bar_data.data["p"], expected["probability"].values[0, 1, 1], rtol=1e-6)
     share = 100 * float(expected["fraction"].sel(lattice="hexagonal")[0])
     assert f"{share:.1f} ±" in text(session, "phases")
+    assert "mean probability" in text(session, "phases")
+    assert session.page.layer.value == "phase"  # pixels stay those of the result
+    assert len(session.page.frame._map.data["image"]) == 1
 
 
 def test_a_region(session: Session, result: PhaseMap) -> None:
@@ -118,6 +125,8 @@ def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) 
     if view == "fit":
         assert session.page.downloads["png"].disabled
         assert "no fit" in text(session, "save")
+        session.page.fit.clicks += 1  # nothing is fitted that nobody asked for
+        assert "fitting" in text(session, "fit")
         with pytest.raises(InputError, match="no fit"):
             session.file("png")
         return
@@ -132,6 +141,75 @@ def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) 
         assert len(table) == 1 + result.sizes["time"]
     if view == "frame with map":
         assert len(table) == 1 + result.sizes["y"] * result.sizes["x"]
+
+
+def test_files_are_named_after_the_result_and_the_frame(session: Session) -> None:
+    session.page.player.value = 2
+    assert session.page.downloads["csv"].filename == "result_frame0002_frame-with-map.csv"
+    session.page.view.value = "fraction curves"
+    assert session.page.downloads["png"].filename == "result_fraction-curves.png"
+
+
+def test_tables_have_a_column_for_each_error(session: Session) -> None:
+    session.choose_window(1, 1)
+    session.page.view.value = "region"
+    header, *rows = csv.reader(session.file("csv").read().decode().splitlines())
+    assert {"fraction", "fraction_std", "a_nm", "a_std_nm", "gamma_deg", "gamma_std_deg"} <= set(header)
+    hexagonal = dict(zip(header, next(row for row in rows if row[0] == "hexagonal"), strict=True))
+    assert 0 < float(hexagonal["a_std_nm"]) < float(hexagonal["a_nm"])
+    session.page.view.value = "window"
+    cells = {row[0]: row for row in csv.reader(session.file("csv").read().decode().splitlines()) if row}
+    assert float(cells["γ"][1]) == pytest.approx(60, abs=2)
+    assert cells["γ"][2].startswith("0.")
+
+
+def test_a_saved_frame_has_outlines_only_where_they_were_asked_for(session: Session) -> None:
+    session.choose_window(1, 1)
+    session.page.view.value = "frame with map"
+    assert session._look().window is None
+    session.page.outlined.value = True
+    assert session._look().window is not None
+
+
+def test_brightness_gamma_and_the_ends_of_a_scale(session: Session) -> None:
+    before = session.page.frame._grey.data["image"][0].astype(int)
+    session.page.gamma.value = 0.5
+    assert (session.page.frame._grey.data["image"][0] >= before).all()
+    session.page.brightness.value = (10, 90)
+    after = session.page.frame._grey.data["image"][0]
+    assert (after == 255).mean() == pytest.approx(0.1, abs=0.02)
+    session.page.layer.value = "a"
+    session.page.limits.value = "0.2:0.4"
+    assert (session.page.frame._mapper.low, session.page.frame._mapper.high) == (0.2, 0.4)
+
+
+def test_another_frame_or_another_result_beside_the_first(
+    session: Session, result: PhaseMap, movie: xr.DataArray
+) -> None:
+    assert not session.page.beside.plot.visible
+    session.page.other.value = 2
+    assert session.page.beside.plot.visible
+    assert session.page.beside.plot.title.text.startswith("frame 2")
+    assert session.page.beside._map.data["image"]
+    session.page.other.value = None
+    assert not session.page.beside.plot.visible
+    coarse = HeldResult(bm.map_phases(movie[:2], window=64, step=64), title="coarse")
+    two = Session(HeldResult(result, movie), coarse)
+    two.page.player.value = 2
+    assert two.page.beside.plot.title.text.startswith("coarse · frame 1")
+    assert two.page.beside._grey.data["image"]
+    two.page.layer.value = "probability:hexagonal"
+    assert two.page.beside._map.data["image"][0].max() <= 1
+    two.curves.close()
+
+
+def test_the_page_of_a_result_needs_neither_torch_nor_a_fit() -> None:
+    code = (
+        "import sys, bravaismap.viewer.server, bravaismap.viewer.movie_source; "
+        "print([name for name in ('torch', 'lmfit', 'scipy.stats', 'matplotlib.figure') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_fit_can_be_saved(session: Session) -> None:

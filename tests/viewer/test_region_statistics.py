@@ -25,7 +25,16 @@ def test_region_statistics(result: PhaseMap) -> None:
     assert found.cell["a"][best] == pytest.approx(np.median(chosen), rel=1e-6)
     assert found.spread["a"][best] == pytest.approx(chosen.std(ddof=1), rel=1e-4)
     table = region_table(found, "nm")
-    assert table[0][:4] == ["phase", "windows", "fraction", "a (nm)"]
+    assert table[0][:5] == ["phase", "area", "windows", "mean probability", "a (nm)"]
+    chosen = frame["phase"].values[0][
+        np.ix_(*((frame[f"p{dim}"] >= low) & (frame[f"p{dim}"] <= high) for dim, low, high in (
+            ("y", region.y0, region.y1), ("x", region.x0, region.x1),
+        )))
+    ]  # fmt: skip
+    assert found.area is not None
+    np.testing.assert_allclose(found.area, [(chosen == i).mean() for i in range(len(CLASSES))])
+    windows = frame.drop_vars([name for name in frame.data_vars if "px" in frame[name].dims])
+    assert region_table(region_statistics(windows, region), "nm")[0][:3] == ["phase", "windows", "mean probability"]
     assert len(table) == 1 + len(CLASSES)
 
 
@@ -33,6 +42,7 @@ def test_region_of_the_whole_frame_is_the_frame(result: PhaseMap) -> None:
     found = region_statistics(result.isel(time=[0]), None)
     np.testing.assert_allclose(found.fraction, result["fraction"][0], atol=1e-6)
     np.testing.assert_allclose(found.fraction_std, result["fraction_std"][0], atol=1e-6)
+    np.testing.assert_array_equal(found.area, result["area_fraction"][0])
 
 
 def test_orientations_about_the_end_of_their_period_have_a_median(result: PhaseMap) -> None:

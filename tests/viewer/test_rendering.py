@@ -36,9 +36,19 @@ def test_overlays(result: PhaseMap) -> None:
     assert (probability.low, probability.high) == (0, 1)
     assert overlay(frame, "entropy").high == pytest.approx(np.log(6))
     assert overlay(frame, "deviation:square").unit == "%"
+    phase = overlay(frame, "phase")
+    np.testing.assert_array_equal(phase.values, frame["phase"].values[0])
+    assert phase.names == CLASSES
+    half = float(result.attrs["pixel_step"] * result.attrs["pixel_size_nm"]) / 2
+    ends = [float(end) for dim in ("py", "px") for end in (result[dim][0] - half, result[dim][-1] + half)]
+    assert [phase.bounds.y0, phase.bounds.y1, phase.bounds.x0, phase.bounds.x1] == pytest.approx(ends)
+    stretched = overlay(frame, "exx")
+    assert stretched.low == -stretched.high
+    assert stretched.unit == "%"
+    assert overlay(frame, "amplitude").high >= 1
     turned = overlay(frame, "orientation")
     assert np.nanmax(turned.values) <= turned.high
     keys = [key for group in layers_of(set(result.variables), CLASSES).values() for key in group.values()]
-    assert len(keys) == 1 + 6 + 5 + 4
+    assert len(keys) == 7 + 1 + 6 + 5 + 4
     for key in keys:
         assert np.isfinite(overlay(frame, key).low)

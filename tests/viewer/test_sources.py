@@ -13,7 +13,7 @@ import xarray as xr
 from bravaismap.classify.settings import Settings
 from bravaismap.errors import InputError
 from bravaismap.result.phase_map import PhaseMap
-from bravaismap.result.schema import variables_of
+from bravaismap.result.schema import AXES, variables_of
 from bravaismap.result.store import ResultStore
 from bravaismap.viewer.movie_source import MappedMovie, open_source
 from bravaismap.viewer.result_source import HeldResult, StoredResult
@@ -23,7 +23,7 @@ SIZE, WINDOW, STEP, PIXEL = 160, 64, 40, 0.05
 
 def store_of(result: PhaseMap, path: Path, frames: int) -> ResultStore:
     """Write the first frames of a result as `map` does."""
-    coords = {dim: result[dim] for dim in ("time", "y", "x", "lattice")}
+    coords = {dim: result[dim] for dim in AXES if dim in result.coords}
     store = ResultStore(path, coords, result.attrs, variables=variables_of(result))
     for index in range(frames):
         write(store, result, index)
@@ -52,7 +52,7 @@ def test_a_growing_result(result: PhaseMap, movie: xr.DataArray, tmp_path: Path)
     write(store, result, 0)
     source.update()
     assert source.done.all()
-    np.testing.assert_array_equal(source.fraction, result["fraction"].values)
+    np.testing.assert_array_equal(source.fraction, result["area_fraction"].values)
     store.close()
 
 
@@ -79,13 +79,13 @@ def test_a_live_result_grows_longer(result: PhaseMap, tmp_path: Path) -> None:
     store.append(result.isel(time=[1]), "b.tif")
     source.update()
     np.testing.assert_allclose(source.time, [0, 1.5])
-    np.testing.assert_allclose(source.fraction, result["fraction"].values)
+    np.testing.assert_allclose(source.fraction, result["area_fraction"].values)
     store.close()
 
 
 def test_a_result_is_read_frame_by_frame(result: PhaseMap, tmp_path: Path) -> None:
     store_of(result, tmp_path / "film.zarr", 2).close()
-    for name in ("probability", "basis", "label"):
+    for name in ("probability", "basis", "label", "phase"):
         shutil.rmtree(tmp_path / "film.zarr" / name / "c" / "1")
     source = StoredResult(tmp_path / "film.zarr")
     assert source.frame(0) is not None
@@ -141,7 +141,7 @@ def test_what_does_not_go_together_is_refused(result: PhaseMap, movie: xr.DataAr
         ((tmp_path / "film.zarr",), {"window": 64}, "mapped already"),
         ((tmp_path / "film.npy", tmp_path / "film.npy"), {}, "not a result"),
         ((tmp_path / "film.zarr", movie[:, 1:]), {}, r"frames of 159 × 160 px, the result of 160 × 160 px"),
-        ((tmp_path / "film.zarr", movie[:1]), {}, "1 frames, the result 2"),
+        ((tmp_path / "film.zarr", movie[:1]), {}, "1 frame, the result 2"),
         ((result[["a"]],), {}, "no map of phases"),
     )
     for given, options, said in wrong:

@@ -17,10 +17,10 @@ oblique              γ uniform over 50°–90°, b/a uniform over 1–2 (89 %),
 These are the ranges of the paper's training set, with tails so that no lattice is impossible. The angle of a centred
 cell begins at 35° there; at 28° the reduced cell has b = 2a, as the longest oblique ones.
 
-Most scans are straighter than the worst. A distortion beyond that of a calibrated scan is therefore one of two: half of
-the images are calibrated ones, half have all of it. And few crystals nearly have a symmetry that they lack: lattices
-that miss one by less than 2.5 times what the distortion is beyond a calibrated one count one fifth of what the table
-says.
+Most scans are straighter than the worst. A distortion beyond that of a calibrated scan is therefore one of two: a
+quarter of the images are calibrated ones, the others have all of it. And few crystals nearly have a symmetry that they
+lack: lattices that miss one by less than 2.5 times what the distortion is beyond a calibrated one count one fifth of
+what the table says.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class DistortionSettings:
     calibrated: float = 0.003
     #: Share of the images that are as straight as that, or as a part of what is allowed for if that is more; the others
     #: have the whole distortion.
-    calibrated_share: float = 0.5
+    calibrated_share: float = 0.25
     straightest_part: float = 0.1
     #: A lattice that misses a symmetry by less than so many times the distortion beyond the calibrated one is a near
     #: miss: four of five distorted images of a symmetric lattice lie within that of it.

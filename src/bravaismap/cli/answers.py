@@ -79,23 +79,30 @@ def _run(result: xr.Dataset) -> dict[str, Any]:
 
 
 def map_answer(result: PhaseMap, target: Path, written: list[Path]) -> dict[str, Any]:
-    """Return the fraction of each class in each frame, and what was written."""
+    """Return the share of each frame that each class has, beside an area the mean probability, and what was written."""
+    from bravaismap.result.shares import class_shares, mean_probabilities
+
+    shares, means = class_shares(result), mean_probabilities(result)
+    beside = {} if means is None else {"mean_probability": means.fraction, "mean_probability_std": means.std}
     return {
         "result": str(target),
         "files": [str(path) for path in written],
         "time": result["time"].values,
         "time_unit": str(result["time"].attrs.get("units", "frame")),
-        "fraction": _by_class(result["fraction"]),
-        "fraction_std": _by_class(result["fraction_std"]),
+        "of": shares.quantity,
+        "fraction": _by_class(shares.fraction),
+        "fraction_std": _by_class(shares.std),
+        **{name: _by_class(values) for name, values in beside.items()},
         **_run(result),
     }
 
 
 def growth_answer(
-    growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset, written: list[Path]
+    growth: xr.Dataset, quantity: str, physical: xr.Dataset | None, laws: xr.Dataset, written: list[Path]
 ) -> dict[str, Any]:
-    """Return the parameters of a fit, the rates in nm² if they are known, and how the laws compare."""
+    """Return what was fitted, the parameters, the rates in nm² if they are known, and how the laws compare."""
     return {
+        "of": quantity,
         "law": {key: growth.attrs[key] for key in ("law", "formula", "time_unit") if key in growth.attrs},
         "frames_fitted": growth.attrs["frames_fitted"],
         "reduced_chi_square": growth.attrs["reduced_chi_square"],

@@ -44,7 +44,11 @@ def export(
     csv: Annotated[bool, typer.Option("--csv", help="Fractions as a table.")] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Label map, probability maps, fraction curves.")] = False,
     strain: Annotated[
-        bool, typer.Option("--strain", help="Strain and rotation against a reference lattice: figures and a table.")
+        bool,
+        typer.Option(
+            "--strain",
+            help="Strain and rotation against a reference lattice: figures, a table; with --movie of pixels, too.",
+        ),
     ] = False,
     reference: Annotated[
         str | None,
@@ -54,12 +58,27 @@ def export(
             show_default="all windows",
         ),
     ] = None,
+    reference_cell: Annotated[
+        str | None,
+        typer.Option(
+            "--reference-cell",
+            help="With --strain --movie: cell that is unstrained, a,b,γ in the unit of the result and degrees.",
+        ),
+    ] = None,
+    kernel: Annotated[
+        float | None,
+        typer.Option(
+            "--kernel",
+            help="With --strain --movie: σ of the Gaussian in which the strain of a pixel is measured, in cells.",
+            show_default="of the least error",
+        ),
+    ] = None,
     domains: Annotated[
         bool,
         typer.Option(
             "--domains",
             help="Connected regions of each class, followed through time, as a table, with --figures also drawn; "
-            "with --movie pixel by pixel.",
+            "pixel by pixel where the result holds pixels.",
         ),
     ] = False,
     areas: Annotated[
@@ -133,6 +152,11 @@ def export(
     region = {} if reference is None else region_of(reference, "--reference")
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
+    cell = _cell(reference_cell)
+    if (cell or kernel is not None) and (not strain or movie is None):
+        raise InputError(
+            "--reference-cell and --kernel are of the strain of pixels; give --strain and --movie with them"
+        )
     if sites and movie is None:
         raise InputError("--sites was given without --movie; name the movie that was mapped, in which atoms are sought")
     phases = open_result(result)
@@ -156,6 +180,8 @@ def export(
         written += export_figures(phases, folder, images=images, files=files)
     if strain:
         written += _export_strain(phases, folder, region, files)
+        if images is not None:
+            written += _export_pixel_strain(phases, folder, images, cell or region or None, kernel, files)
     if domains:
         written += _export_domains(phases, folder, images, draw=figures)
     if areas:
@@ -173,6 +199,42 @@ def export(
         written += write(phases, folder)
     for path in written:
         note(f"wrote {path}")
+
+
+def _cell(text: str | None) -> tuple[float, ...]:
+    """Return the cell that ``a,b,γ`` means."""
+    if text is None:
+        return ()
+    try:
+        a, b, gamma = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--reference-cell {text} was given; expected a,b,γ, such as 0.316,0.316,60") from None
+    return a, b, gamma
+
+
+def _export_pixel_strain(
+    result: PhaseMap,
+    folder: Destination,
+    images: xr.DataArray,
+    reference: dict[str, slice] | tuple[float, ...] | None,
+    kernel: float | None,
+    files: FigureFiles,
+) -> list[Path]:
+    """Measure the strain of every pixel, print in what Gaussian and how well, and write it."""
+    from bravaismap.export.pixel_strain import export_pixel_strain
+    from bravaismap.phases.pixel_strain import pixel_strain
+
+    with progress("strain", len(images), "frames") as advance:
+        strain = pixel_strain(result, images, reference, kernel=kernel, progress=advance)
+    width, unit = strain["kernel"], strain["kernel"].attrs["units"]
+    typical = [float(strain[name].median()) for name in ("exx_std", "rotation_std")]
+    out.print(
+        f"pixels: Gaussian of σ = {float(width.min()):.3g} to {float(width.max()):.3g} {unit}, "
+        f"σ of ε {typical[0]:.2g} %, of the rotation {typical[1]:.2g}°",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return export_pixel_strain(strain, folder, files=files)
 
 
 def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
@@ -193,23 +255,22 @@ def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slic
 
 
 def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
-    """Find the domains, say how the voids compare with the mean probability, and write them."""
+    """Find the domains, say how many there are and what share of the last frame is void, and write them."""
+    from bravaismap.conventions import NONE
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
-    from bravaismap.domains.void_area import last_void_share
     from bravaismap.export.figures import export_domains
+    from bravaismap.result.phase_map import percent
+    from bravaismap.result.shares import class_shares
     from bravaismap.show.axes import drawn_frames
 
-    domains = find_domains(result, movie=images)
+    domains = find_domains(result)
     frames = set(domains["frame"].values.tolist())
     out.print(f"{counted(domain_count(domains), 'domain')} in {counted(len(frames), 'frame')}", highlight=False)
-    voids = last_void_share(result, domains) if images is None else None
-    if voids is not None:
-        out.print(
-            f"voids in the last frame: mean probability {100 * voids.mean_probability:.1f} %, corrected for the window "
-            f"{100 * voids.corrected:.1f} % (compact voids of more than 0.4 windows in radius)",
-            highlight=False,
-        )
-    maps = domain_maps(result, drawn_frames(result), movie=images) if draw else None
+    if NONE in result["lattice"].values:
+        last, shares = max(frames, default=0), class_shares(result)
+        share = percent(*(float(values.sel(lattice=NONE)[last]) for values in (shares.fraction, shares.std)))
+        out.print(f"none in frame {last}: {shares.quantity} {share}", highlight=False)
+    maps = domain_maps(result, drawn_frames(result)) if draw else None
     return export_domains(domains, folder, maps=maps, images=images)
 
 
@@ -217,11 +278,12 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
     """Print the areas of the first and the last frame beside the mean probabilities, and write all; ask every pixel."""
     from bravaismap.export.figures import export_pixels
     from bravaismap.phases.pixels import pixel_map
-    from bravaismap.result.phase_map import area_table
+    from bravaismap.result.phase_map import phase_table
 
     with progress("pixels", result.sizes["time"], "frames") as advance:
         pixels = pixel_map(result, images, progress=advance)
-    out.print(area_table(pixels, result), highlight=False)
+    areas = {str(name): pixels[name] for name in ("area_fraction", "area_fraction_std")}
+    out.print(phase_table(result.assign(areas)), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)
 
 

@@ -41,6 +41,9 @@ def fit(
     ] = "exponential",
     onset: Annotated[bool, typer.Option("--onset", help="Fit the time before which nothing grows too.")] = False,
     lattice: Annotated[str, typer.Option("--lattice", help="The class that grows.")] = "none",
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Fit the mean probability over windows, as the paper, and not the area.")
+    ] = False,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -79,13 +82,14 @@ def fit(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit a law of growth to a fraction: parameters with intervals, in nm² where the pixel size is known."""
+    """Fit a law of growth to an area: parameters with intervals, in nm² where the pixel size is known."""
     from bravaismap.export.growth import export_growth
     from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
     from bravaismap.kinetics.doubt import growth_doubts
     from bravaismap.kinetics.growth import best_law, compare_laws, fit_growth
     from bravaismap.kinetics.laws import LAWS, growth_law
     from bravaismap.result.open import open_result
+    from bravaismap.result.shares import AREA, MEAN_PROBABILITY, Quantity
 
     if law != "auto":
         growth_law(law, onset)
@@ -97,7 +101,9 @@ def fit(
     calibrated = pixel_size is not None or phases.attrs.get("pixel_size_nm") is not None
     area = frame_area(phases.attrs, pixel_size) if calibrated or beam_current is not None or voids is not None else None
     rate = _rate(dose_rate, beam_current, area)
-    curve = fraction_curve(phases, lattice, frame_time=frame_time, rate=rate)
+    quantity: Quantity | None = MEAN_PROBABILITY if windows else None
+    curve = fraction_curve(phases, lattice, quantity=quantity, frame_time=frame_time, rate=rate)
+    means = fraction_curve(phases, lattice, quantity=MEAN_PROBABILITY, frame_time=frame_time, rate=rate)
     times = _interval(baseline)
     interval = None if times is None else curve.interval(*times)
     laws = compare_laws(curve.fraction, laws=LAWS, baseline=interval, std=curve.std)
@@ -108,13 +114,16 @@ def fit(
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
     read = Reading(dataset, channel, frames, crop, bin)
-    curves = {} if movie is None else {"thresholded": _thresholded(movie, read, phases, threshold, curve.fraction)}
+    curves = {} if curve.quantity != AREA else {"mean probability": means.fraction}
+    if movie is not None:
+        curves["thresholded"] = _thresholded(movie, read, phases, threshold, curve.fraction)
     folder = destination(result, output)
     written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
     doubts = growth_doubts(growth, physical, laws)
     if json:
-        print_json(growth_answer(growth, physical, laws, written) | {"doubt": doubts})
+        print_json(growth_answer(growth, curve.quantity, physical, laws, written) | {"doubt": doubts})
         return
+    out.print(f"{curve.quantity} of {curve.fraction['lattice'].item()}", highlight=False)
     _print_growth(growth, physical, laws)
     for doubt in doubts:
         out.print(f"doubt: {doubt}", highlight=False, markup=False, soft_wrap=True)

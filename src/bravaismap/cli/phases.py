@@ -206,7 +206,6 @@ def demo(
     from bravaismap.phases.first_look import settled
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.read.reading import read
-    from bravaismap.result.phase_map import area_table
     from bravaismap.simulate.film import simulate_film
     from bravaismap.simulate.writing import write_film
 
@@ -221,12 +220,9 @@ def demo(
     written = _write_tables_and_figures(result, place, movie, truth["void_fraction"])
     with progress("video", frames, "frames") as advance:
         written += export_video(result, place / "probabilities.mp4", images=movie, progress=advance)
-    out.print(_table_of(result), highlight=False)
     ends = sorted({0, frames - 1})
-    with progress("pixels", len(ends), "frames") as advance:
-        pixels = pixel_map(result, movie, frames=ends, progress=advance)
-    written += export_pixels(pixels, place, result, movie.isel(time=ends))
-    out.print(f"\nby pixels, not windows:\n\n{area_table(pixels, result)}", highlight=False)
+    written += export_pixels(pixel_map(result, frames=ends), place, result, movie.isel(time=ends))
+    out.print(_table_of(result), highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
     names = ", ".join(sorted(path.name for path in written))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 import warnings
 from typing import Annotated
@@ -49,6 +50,8 @@ def main() -> None:
     """Run the command line; errors become one line and exit code 2."""
     write_unicode()
     warnings.showwarning = show_warning
+    if not logging.root.handlers:  # what libraries log is not for the user, as their warnings are not
+        logging.root.addHandler(logging.NullHandler())
     try:
         app(standalone_mode=True)
     except BravaismapError as error:

@@ -37,6 +37,9 @@ def view(
     movie: Annotated[
         str | None, typer.Option("--movie", help="The movie that was mapped, to see its frames with a result.")
     ] = None,
+    beside: Annotated[
+        Path | None, typer.Option("--beside", help="Another result of the same frames, shown beside the first.")
+    ] = None,
     port: Annotated[int, typer.Option("--port", help="Port to listen on.", show_default="a free one")] = 0,
     address: Annotated[
         str, typer.Option("--address", help="Address to listen on; this computer alone by default.")
@@ -91,6 +94,7 @@ def view(
         source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
         frame_time=frame_time, nan=None if nan is None else nan.value, reader=read,
     )  # fmt: skip
+    other = None if beside is None else open_source(beside)
     if not is_local(address):
         text = f"warning: everyone who can reach this computer at {address} can see this page; there is no password"
         err.print(text, style="yellow", highlight=False, soft_wrap=True)
@@ -98,7 +102,7 @@ def view(
     def ready(url: str) -> None:
         out.print(f"{source} is at {url} (Ctrl-C ends it)", highlight=False, soft_wrap=True)
 
-    ended = serve(shown, address=address, port=port, browser=browser, ready=ready)
+    ended = serve(shown, other=other, address=address, port=port, browser=browser, ready=ready)
     note("stopped")
     if not ended:  # a frame is still being mapped, for nobody: nothing is lost
         out.file.flush()

@@ -1,27 +1,25 @@
 """The connected regions of a class in one frame: their area, shape and place, with the uncertainty of the area.
 
-The uncertainty of an area comes from draws of the posterior. In each draw every window either is of the class or is
-not, with its probability; the draws of overlapping windows correlate by the share of their area that they have in
-common.
+The uncertainty of an area of windows comes from draws of the posterior. In each draw every window either is of the
+class or is not, with its probability; the draws of overlapping windows correlate by the share of their area that they
+have in common. That of an area of pixels is what :mod:`bravaismap.local.area` says of a frame: pixels of one cell err
+together, and all of a boundary errs the same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, label, sum_labels, uniform_filter, zoom
+from scipy.ndimage import distance_transform_edt, find_objects, sum_labels, uniform_filter, zoom
 from scipy.special import ndtr
-from skimage.measure import perimeter_crofton
+from skimage.measure import label, perimeter_crofton
 
 from bravaismap.conventions import Floats
+from bravaismap.local.area import BOUNDARY
 
-__all__ = ["Plane", "Regions", "drawn_areas", "regions_of"]
-
-
-_NEIGHBOURS: Final = np.ones((3, 3), bool)  # across corners too, since the windows there overlap
+__all__ = ["Plane", "Regions", "drawn_areas", "regions_of", "without_small"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Plane:
     height, width : arrays, shapes (ny,) and (nx,)
         Sides of the cells.
     window : float
-        Side of a window in cells.
+        Side in cells of the square in which cells err together: a window; of pixels, a primitive cell.
     """
 
     y: Floats
@@ -59,9 +57,7 @@ class Regions:
     numbers : int array, shape (y, x)
         Region of each cell, from 1; 0 for none.
     area, area_std : arrays, shape (region,)
-        Area and its standard deviation over the draws.
-    expected_area : array, shape (region,)
-        Sum of probability times area of the cells in and around the region.
+        Area and its standard deviation.
     y, x : arrays, shape (region,)
         Centroid.
     perimeter : array, shape (region,)
@@ -74,7 +70,6 @@ class Regions:
     numbers: NDArray[np.intp]
     area: Floats
     area_std: Floats
-    expected_area: Floats
     y: Floats
     x: Floats
     perimeter: Floats
@@ -84,53 +79,64 @@ class Regions:
 
 
 def regions_of(
-    where: NDArray[np.bool_],
-    probability: Floats,
-    plane: Plane,
-    draws: int,
-    rng: np.random.Generator,
-    allowed: NDArray[np.bool_] | None = None,
+    lattice: NDArray[np.integer], probability: Floats, plane: Plane, draws: int | None, rng: np.random.Generator
 ) -> Regions:
-    """Return the connected regions of a mask with their measures.
+    """Return the connected regions of a class with their measures.
 
     Parameters
     ----------
-    where : bool array, shape (y, x)
-        Cells of the regions.
+    lattice : int array, shape (y, x)
+        Number of the lattice of each cell of the class, from 1; 0 for other cells. Those of a region are equal.
     probability : array, shape (y, x)
         Probability of the class in each cell.
     plane : Plane
-    draws : int
-        Number of draws of the posterior; 0 for none, with NaN for every standard deviation.
+    draws : int or None
+        Number of draws of the posterior; 0 for none, with NaN for every standard deviation; None for cells that are
+        pixels, which need no draws.
     rng : Generator
         Source of the draws.
-    allowed : bool array, shape (y, x), optional
-        Cells that can be of the class at all; every cell when not given.
     """
-    numbers, count = label(where, _NEIGHBOURS)
+    numbers, count = label(lattice, return_num=True, connectivity=2)  # type: ignore[no-untyped-call]
     numbers = np.asarray(numbers, np.intp)
     cells = plane.area
     area = _sums(cells, numbers, count)
     y, x = (_sums(cells * centres, numbers, count) / area for centres in (plane.y[:, None], plane.x))
-    basin = _basins(numbers, plane.window)
-    weight = cells if allowed is None else cells * allowed
+    perimeter = _perimeters(numbers, count, plane)
     spread = np.full(count, np.nan)
-    if draws and count:
-        spread = drawn_areas(probability, basin, weight, plane.window, draws, rng).std(axis=0, ddof=1)
+    if count and draws is None:
+        spread = _pixel_spread(probability, numbers, perimeter, plane)
+    elif count and draws:
+        basin = _basins(numbers, plane.window)
+        spread = drawn_areas(probability, basin, cells, plane.window, draws, rng).std(axis=0, ddof=1)
     radius = np.sqrt(area / np.pi)
     border = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
     return Regions(
         numbers=numbers,
         area=area,
         area_std=spread,
-        expected_area=_sums(weight * probability, basin, count),
         y=y,
         x=x,
-        perimeter=_perimeters(numbers, count, plane),
+        perimeter=perimeter,
         radius=radius,
         radius_std=spread / (2 * np.pi * np.maximum(radius, 1e-300)),
         edge=np.isin(np.arange(1, count + 1), border),
     )
+
+
+def without_small(lattice: NDArray[np.integer], fewest: float) -> NDArray[np.intp]:
+    """Return the numbers of the lattices of cells (y, x), with 0 in regions of fewer cells."""
+    numbers = np.asarray(label(lattice, connectivity=2), np.intp)  # type: ignore[no-untyped-call]
+    kept = np.bincount(numbers.ravel()) >= fewest
+    return np.where(kept[numbers], lattice, 0).astype(np.intp)
+
+
+def _pixel_spread(probability: Floats, numbers: NDArray[np.intp], perimeter: Floats, plane: Plane) -> Floats:
+    """Return the standard deviation of the area of each region of pixels."""
+    basin = _basins(numbers, plane.window)
+    doubt = plane.area**2 * probability * (1 - probability)
+    spread = np.bincount(basin.ravel(), doubt.ravel(), len(perimeter) + 1)[1:] * plane.window**2
+    side = plane.window * float(np.sqrt(np.median(plane.area)))
+    return np.asarray(np.hypot(np.sqrt(spread), BOUNDARY * side * perimeter))
 
 
 def drawn_areas(
@@ -184,8 +190,20 @@ def _overlapping_noise(shape: tuple[int, ...], window: float, rng: np.random.Gen
 
 
 def _perimeters(numbers: NDArray[np.intp], count: int, plane: Plane) -> Floats:
-    """Return the perimeter of each region by Crofton's formula, on cells divided into equal squares."""
-    unit = min(float(plane.height.min()), float(plane.width.min()))
-    rows, columns = (np.maximum(np.rint(side / unit), 1).astype(int) for side in (plane.height, plane.width))
-    fine = np.pad(np.repeat(np.repeat(numbers, rows, axis=0), columns, axis=1), 1)
-    return np.array([unit * perimeter_crofton(fine == n, 4) for n in range(1, count + 1)])  # type: ignore[no-untyped-call]
+    """Return the perimeter of each region by Crofton's formula, on equal squares of the usual side of a cell."""
+    unit = min(float(np.median(plane.height)), float(np.median(plane.width)))
+    rows, columns = (_squares(side, unit) for side in (plane.height, plane.width))
+    squares = numbers[np.ix_(rows, columns)]
+    perimeters = np.zeros(count)
+    for n, place in enumerate(find_objects(squares, count)):
+        if place is not None:
+            inside = np.pad(squares[place] == n + 1, 1)
+            perimeters[n] = unit * perimeter_crofton(inside, 4)  # type: ignore[no-untyped-call]
+    return perimeters
+
+
+def _squares(side: Floats, unit: float) -> NDArray[np.intp]:
+    """Return which cell along an axis the middle of each square of side `unit` lies in."""
+    edges = np.cumsum(side)
+    middles = (np.arange(max(1, round(float(edges[-1]) / unit))) + 0.5) * unit
+    return np.minimum(np.searchsorted(edges, middles), len(side) - 1)

@@ -174,6 +174,7 @@ def full_report(compared: Compared, title: str) -> str:
             f"  best possible with these errors, on the {limit.windows} windows whose lattice was found",
             f"    a right posterior          {100 * limit.best:.1f} ± {100 * limit.best_std:.1f} %",
             f"    this model                 {100 * limit.reached:.1f} %",
+            f"    without errors of the cell {100 * limit.exact:.1f} %",
         ]
     if compared.visible is not None:
         lines.append(visible_table(compared.visible))

@@ -20,6 +20,7 @@ from bravaismap.evaluate.scores import match_cells
 __all__ = ["Limit", "information_limit", "limit_of"]
 
 _CERTAIN = 1e4  # evidence of a lattice beyond doubt
+_NEXT_TO_NOTHING = 1e-6  # of a covariance, which must not be singular
 _BATCH = 4096  # cells classified together, for memory
 
 
@@ -35,12 +36,16 @@ class Limit:
         Share of scattered true cells that their posterior classifies right, and its standard error over windows.
     reached : float
         Share of these windows that the model classifies right.
+    exact : float
+        Share of the true cells that their posterior classifies right: what the distortion of the scan leaves to a
+        measurement without errors.
     """
 
     windows: int
     best: float
     best_std: float
     reached: float
+    exact: float
 
 
 def information_limit(
@@ -105,6 +110,14 @@ def limit_of(answers: Answers, seed: int = 0) -> Limit | None:
     if not len(rows):
         return None
     labels = answers.labels[rows]
-    share = information_limit(match.true, match.covariance, labels, answers.distortion or 0.0, seed=seed)
+    distortion = answers.distortion or 0.0
+    share = information_limit(match.true, match.covariance, labels, distortion, seed=seed)
     reached = answers.probability[rows].argmax(axis=1) == labels
-    return Limit(len(rows), float(share.mean()), float(share.std() / np.sqrt(len(share))), float(reached.mean()))
+    exact = information_limit(match.true, _NEXT_TO_NOTHING * match.covariance, labels, distortion, draws=1, seed=seed)
+    return Limit(
+        len(rows),
+        float(share.mean()),
+        float(share.std() / np.sqrt(len(share))),
+        float(reached.mean()),
+        float(exact.mean()),
+    )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bravaismap.files import made_folder, replacing
 from bravaismap.result.schema import FIXED_SIZES
 
-__all__ = ["export_hspy", "export_netcdf", "export_ome_tiff", "signal_dictionary", "uniform_step"]
+__all__ = ["export_hspy", "export_netcdf", "export_ome_tiff", "signal_dictionary", "uniform_step", "write_netcdf"]
 
 #: Largest deviation from equal steps, in steps, of coordinates that count as uniform: rounding.
 _ROUNDING = 1e-6
@@ -145,7 +145,7 @@ def export_netcdf(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Pa
         If the folder or the file cannot be written.
     """
     path = made_folder(folder) / "result.nc"
-    _write_netcdf(path, result, "label")
+    write_netcdf(path, result, "label")
     return [path]
 
 
@@ -171,11 +171,11 @@ def export_pixel_netcdf(pixels: xr.Dataset, folder: str | os.PathLike[str]) -> l
     """
     path = made_folder(folder) / "pixels.nc"
     packed = {str(name): {"zlib": True, "complevel": 1} for name in pixels.data_vars}
-    _write_netcdf(path, pixels, "phase", packed)
+    write_netcdf(path, pixels, "phase", packed)
     return [path]
 
 
-def _write_netcdf(path: Path, data: xr.Dataset, label: str, encoding: dict[str, Any] | None = None) -> None:
+def write_netcdf(path: Path, data: xr.Dataset, label: str, encoding: dict[str, Any] | None = None) -> None:
     """Write a Dataset whose variable `label` holds classes; names become flags, as NetCDF has them."""
     names = [str(name) for name in data["lattice"].values]
     flags = {"flag_values": np.arange(len(names), dtype=np.int8), "flag_meanings": " ".join(names)}

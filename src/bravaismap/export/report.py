@@ -23,11 +23,11 @@ from bravaismap.conventions import IUCR_SYMBOLS, NONE, counted, display_name
 from bravaismap.errors import InputError
 from bravaismap.export.html_page import bullets, cell, heading, page, paragraph, picture, png_of, table
 from bravaismap.files import made_folder, replacing
-from bravaismap.kinetics.dose import frame_area, physical_growth
+from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
 from bravaismap.kinetics.growth import compare_laws, fit_growth
 from bravaismap.phases.cells import cell_statistics
-from bravaismap.phases.verdict import with_error
-from bravaismap.result.phase_map import mapped_frames, percent
+from bravaismap.result.phase_map import mapped_frames, percent, with_error
+from bravaismap.result.shares import MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
 from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
 from bravaismap.show.drift import plot_drift
@@ -141,7 +141,8 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
 
 
 def _phases(result: xr.Dataset, done: np.ndarray) -> list[str]:
-    fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
+    shares, means = class_shares(result), mean_probabilities(result)
+    fraction, std = shares.fraction.values, shares.std.values
     ends = list(dict.fromkeys([int(done[0]), int(done[-1])]))
     names = [str(name) for name in result["lattice"].values]
     rows = []
@@ -150,15 +151,28 @@ def _phases(result: xr.Dataset, done: np.ndarray) -> list[str]:
         cells = [cell(display_name(name), number=False, color=color), cell(IUCR_SYMBOLS.get(name, ""), number=False)]
         cells += [cell(percent(fraction[index, i], std[index, i])) for index in ends]
         low, high = 100 * curve.min(), 100 * curve.max()
-        mean = cell(f"{100 * curve.mean():.1f} %", (f"{low:.1f} to {high:.1f} %", ""))
-        rows.append([*cells, mean] if done.size > 1 else cells)
+        if done.size > 1:
+            cells.append(cell(f"{100 * curve.mean():.1f} %", (f"{low:.1f} to {high:.1f} %", "")))
+        if means is not None:
+            cells.append(cell(percent(*(float(values[ends[-1], i]) for values in (means.fraction, means.std)))))
+        rows.append(cells)
     several = [f"mean of {done.size} frames"] if done.size > 1 else []
     head = ["phase", "symbol", *(stamp(result, index) for index in ends), *several]
-    text = (
-        "The fraction of a phase is the mean of its probability over the windows of a frame, ± 1 σ; what all windows "
-        "share, such as the distortion of the scan, is not in σ."
-    ) + (" Small print: lowest and highest frame." if done.size > 1 else "")
-    curves = picture(png_of(plot_fractions(result)), "Fraction of each phase, frame by frame; bands are ± 1 σ.")
+    of_windows = (
+        "the mean of its probability over the windows of a frame, ± 1 σ; what all windows share, such as the "
+        "distortion of the scan, is not in σ"
+    )
+    if means is None:
+        text = f"The fraction of a phase is {of_windows}."
+    else:
+        head.append(f"mean probability, {stamp(result, ends[-1])}")
+        text = (
+            "The area of a phase is the share of the frame that its pixels cover, ± 1 σ. The mean probability, as in "
+            f"the paper, is {of_windows}; doubt between two classes shows there, and the blur of the windows."
+        )
+    text += " Small print: lowest and highest frame." if done.size > 1 else ""
+    what = "Fraction" if means is None else "Area"
+    curves = picture(png_of(plot_fractions(result)), f"{what} of each phase, frame by frame; bands are ± 1 σ.")
     return [table(head, rows), paragraph(text), *([curves] if done.size > 1 else [])]
 
 
@@ -170,15 +184,16 @@ def _kinetics(result: xr.Dataset) -> list[str]:
     if NONE not in names:
         return [*parts, paragraph("No class is called none, whose growth would be fitted; fit another one with "
                                   "bravaismap fit --lattice.")]  # fmt: skip
-    curves = result[["fraction", "fraction_std"]].sel(lattice=NONE).load()
+    curve = fraction_curve(result, NONE)
+    what = f"{'mean probability' if curve.quantity == MEAN_PROBABILITY else 'area'} of none"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            growth = fit_growth(curves["fraction"], std=curves["fraction_std"])
+            growth = fit_growth(curve.fraction, std=curve.std)
         except InputError as error:
-            return [*parts, paragraph(f"No law of growth was fitted to the fraction of none: {error}.")]
+            return [*parts, paragraph(f"No law of growth was fitted to the {what}: {error}.")]
         try:
-            laws = compare_laws(curves["fraction"], std=curves["fraction_std"])
+            laws = compare_laws(curve.fraction, std=curve.std)
             choice = [paragraph(_choice(laws)), _law_table(laws)]
         except InputError as error:  # the longest law needs more frames than this one
             choice = [paragraph(f"The laws were not compared: {error}.")]
@@ -187,16 +202,17 @@ def _kinetics(result: xr.Dataset) -> list[str]:
     physical = physical_growth(growth, frame_area(result.attrs)) if calibrated else None
     about = growth.attrs
     text = (
-        f"{about['formula']} fitted to the fraction of none, t in {about['time_unit']}, C from all frames; intervals: "
+        f"{about['formula']} fitted to the {what}, t in {about['time_unit']}, C from all frames; intervals: "
         f"{about['interval_method']}; reduced χ² {about['reduced_chi_square']:.2f}; residuals of neighbouring frames "
-        f"correlate at {about['residual_autocorrelation']:.2f}. Windows blur small holes, so a rate of this fraction "
-        "can be too high; a baseline, other laws and doses: bravaismap fit."
+        f"correlate at {about['residual_autocorrelation']:.2f}. "
+        + ("Windows blur small holes, so this rate can be too high; a" if curve.quantity == MEAN_PROBABILITY else "A")
+        + " baseline, other laws and doses: bravaismap fit."
     )
     notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     parts += [paragraph(text), *bullets(list(dict.fromkeys(notes))), _growth_table(growth, physical)]
     if physical is None:
         parts.append(paragraph("Areas in nm² need the pixel size, which is not known."))
-    figure = picture(png_of(plot_growth(growth)), "Fraction of none with the fitted law, and the residuals over σ.")
+    figure = picture(png_of(plot_growth(growth)), f"The {what} with the fitted law, and the residuals over σ.")
     return [*parts, figure, *choice]
 
 

@@ -13,6 +13,7 @@ from bravaismap.conventions import CELL_PARAMETERS
 from bravaismap.files import made_folder, texts, write_table
 from bravaismap.phases.besides import besides_lines
 from bravaismap.result.schema import WINDOWS
+from bravaismap.result.shares import class_shares, mean_probabilities
 
 __all__ = ["area_rows", "column_of", "domain_rows", "export_classification", "export_csv", "strain_rows"]
 
@@ -34,7 +35,8 @@ def export_csv(result: xr.Dataset, folder: str | os.PathLike[str], *, windows: b
     -------
     list of Path
         ``fractions.csv``, with the columns ``time_s`` (or ``frame``), and ``<class>`` and ``<class>_std`` for each
-        class; and ``windows.csv``. Unknown values are left empty.
+        class, the share of the frame that the class has (:func:`bravaismap.result.shares.class_shares`); where that is
+        an area, then ``<class>_mean_probability`` and its ``_std``; and ``windows.csv``. Unknown values are left empty.
 
     Raises
     ------
@@ -96,10 +98,15 @@ def export_classification(rows: Iterable[tuple[str, xr.Dataset]], path: str | os
 
 def _fraction_rows(result: xr.Dataset) -> Iterator[list[str]]:
     names = [str(name) for name in result["lattice"].values]
-    yield [column_of(result, "time"), *(column for name in names for column in (name, f"{name}_std"))]
-    fraction, std = (result[name].transpose("time", "lattice").values for name in ("fraction", "fraction_std"))
-    pairs = np.stack([fraction, std], axis=-1).reshape(len(fraction), -1)
-    for time, row in zip(texts(result["time"].values), pairs, strict=True):
+    columns = {"": class_shares(result)}
+    means = mean_probabilities(result)
+    if means is not None:
+        columns["_mean_probability"] = means
+    header = (f"{name}{what}{ending}" for what in columns for name in names for ending in ("", "_std"))
+    yield [column_of(result, "time"), *header]
+    pairs = [np.stack([shares.fraction.values, shares.std.values], axis=-1) for shares in columns.values()]
+    table = np.stack(pairs, axis=1).reshape(result.sizes["time"], -1)
+    for time, row in zip(texts(result["time"].values), table, strict=True):
         yield [time, *texts(row)]
 
 

@@ -16,6 +16,7 @@ from scipy.constants import elementary_charge
 
 from bravaismap.conventions import ALIASES, Floats, nearest_names
 from bravaismap.errors import InputError
+from bravaismap.result.shares import MEAN_PROBABILITY, Quantity, class_shares
 
 __all__ = [
     "DOSE_UNIT",
@@ -51,11 +52,14 @@ class FractionCurve:
         The fraction and its standard deviation.
     rate : float
         Dose rate in e⁻/(Å² s) by which the time was multiplied; 1 for a curve over time.
+    quantity : {"area", "mean probability"}
+        What the fraction is.
     """
 
     fraction: xr.DataArray
     std: xr.DataArray
     rate: float = 1.0
+    quantity: Quantity = MEAN_PROBABILITY
 
     def interval(self, first: float, last: float) -> tuple[float, float]:
         """Return an interval of time on the axis of the curve."""
@@ -63,9 +67,14 @@ class FractionCurve:
 
 
 def fraction_curve(
-    result: xr.Dataset, lattice: str, *, frame_time: float | None = None, rate: float | None = None
+    result: xr.Dataset,
+    lattice: str,
+    *,
+    quantity: Quantity | None = None,
+    frame_time: float | None = None,
+    rate: float | None = None,
 ) -> FractionCurve:
-    """Return the fraction of a class of a result over time, or over dose.
+    """Return the share of each frame that a class has, over time or over dose.
 
     Parameters
     ----------
@@ -73,6 +82,8 @@ def fraction_curve(
         Of :func:`~bravaismap.map_phases`.
     lattice : str
         A class of the result, or another name of it.
+    quantity : {"area", "mean probability"}, optional
+        The area where the result holds it, when not given; see :func:`bravaismap.result.shares.class_shares`.
     frame_time : float, optional
         Time between frames in s, for a result that counts frames.
     rate : float, optional
@@ -88,14 +99,16 @@ def fraction_curve(
     if name not in names:
         raise InputError(f"no class of the result is called {lattice!r}; the nearest names are "
                          f"{nearest_names(lattice, names)}")  # fmt: skip
-    curves = result[["fraction", "fraction_std"]].sel(lattice=name).load()
+    shares = class_shares(result, quantity)
+    fraction, std = (values.sel(lattice=name).load() for values in (shares.fraction, shares.std))
     if frame_time is not None:
         if result["time"].attrs.get("units", "frame") != "frame":
             raise InputError("--frame-time was given, but the result has its time in s already")
-        curves = curves.assign_coords(time=("time", result["time"].values * frame_time, {"units": "s"}))
+        time = ("time", result["time"].values * frame_time, {"units": "s"})
+        fraction, std = fraction.assign_coords(time=time), std.assign_coords(time=time)
     if rate is None:
-        return FractionCurve(curves["fraction"], curves["fraction_std"])
-    return FractionCurve(over_dose(curves["fraction"], rate), curves["fraction_std"], rate)
+        return FractionCurve(fraction, std, quantity=shares.quantity)
+    return FractionCurve(over_dose(fraction, rate), std, rate, shares.quantity)
 
 
 def dose_rate(current: float, area: float) -> float:

@@ -20,9 +20,10 @@ import numpy as np
 import xarray as xr
 from scipy.stats import f as f_distribution
 
-from bravaismap.conventions import Floats
+from bravaismap.conventions import NONE, Floats
 from bravaismap.errors import InputError, warn
 from bravaismap.kinetics.curve import Curve, curve_of, growth_problem
+from bravaismap.kinetics.dose import fraction_curve
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
 
@@ -81,7 +82,7 @@ class Growth(xr.Dataset):  # type: ignore[no-untyped-call]
 
 
 def fit_growth(
-    fraction: xr.DataArray,
+    fraction: xr.DataArray | xr.Dataset,
     *,
     law: str = "exponential",
     baseline: tuple[float, float] | None = None,
@@ -94,9 +95,10 @@ def fit_growth(
 
     Parameters
     ----------
-    fraction : DataArray (time,)
-        For example ``result.fraction.sel(lattice="none")``. NaN, a frame not mapped yet, is left out. Over dose: of
-        :func:`bravaismap.kinetics.dose.over_dose`.
+    fraction : DataArray (time,) or Dataset
+        For example ``result.area_fraction.sel(lattice="none")``; of a result of :func:`~bravaismap.map_phases`, the
+        share of none with its σ (:func:`bravaismap.result.shares.class_shares`). NaN, a frame not mapped yet, is left
+        out. Over dose: of :func:`bravaismap.kinetics.dose.over_dose`.
     law : str
         ``"exponential"``, the paper's A₀ exp(ρ t) + C; ``"linear"``, ``"power"``, ``"logistic"`` or ``"avrami"``
         (Johnson–Mehl–Avrami–Kolmogorov). See :data:`bravaismap.kinetics.laws.LAWS`.
@@ -104,7 +106,7 @@ def fit_growth(
         Begin and end (excluded) of the time whose mean fraction gives C; frames before the end are not fitted one by
         one. Without it C is fitted from all frames.
     std : DataArray (time,), optional
-        Standard deviation of each fraction, such as ``fraction_std``. The scatter from frame to frame is added in
+        Standard deviation of each fraction, such as ``area_fraction_std``. The scatter from frame to frame is added in
         quadrature for the weights; the intervals follow from the misfit.
     onset : bool
         Whether to fit the time ``t0`` before which nothing grows, too.
@@ -134,12 +136,15 @@ def fit_growth(
 
     Examples
     --------
-    >>> growth = fit_growth(result.fraction.sel(lattice="none"), baseline=(0, 100), std=...)
+    >>> growth = fit_growth(result, baseline=(0, 100))
     >>> growth["value"].sel(parameter="rho")
     """
     formula = growth_law(law, onset)
     if bootstrap < 0 or bootstrap in range(1, 20):
         raise InputError(f"a bootstrap of {bootstrap} draws was asked for; expected at least 20, or 0 for none")
+    if isinstance(fraction, xr.Dataset):
+        share = fraction_curve(fraction, NONE)
+        fraction, std = share.fraction, share.std if std is None else std
     curve = curve_of(fraction, std)
     problem = growth_problem(formula, curve, baseline)
     fit = _fit(problem)

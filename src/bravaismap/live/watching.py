@@ -44,7 +44,8 @@ class Frame:
     Attributes
     ----------
     line : dict
-        Its line of the journal: ``frame`` (number), ``source`` (where it came from), ``fraction`` (by class).
+        Its line of the journal: ``frame`` (number), ``source`` (where it came from), ``fraction`` (by class, see
+        :func:`bravaismap.result.shares.class_shares`).
     seconds : float
         Time that its classification and storage took.
     alarms : tuple of RaisedAlarm

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 
-__all__ = ["AreaFraction", "area_fraction"]
+__all__ = ["BOUNDARY", "AreaFraction", "area_fraction"]
 
 #: Standard deviation, in cells, with which the position of a whole boundary is known: where an edge of atoms ends is a
 #: convention to that much, and all of a boundary errs the same way.
-_BOUNDARY = 0.15
+BOUNDARY = 0.15
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,5 @@ def area_fraction(
     down = torch.nn.functional.pad(torch.diff(everywhere, dim=1) * counted[1:] * counted[:-1], (0, 0, 0, 1))
     right = torch.nn.functional.pad(torch.diff(everywhere, dim=2) * counted[:, 1:] * counted[:, :-1], (0, 1))
     length = torch.hypot(down, right).sum((1, 2))  # in points of the grid, as the area is
-    shifted = length * _BOUNDARY * cell / step / total
+    shifted = length * BOUNDARY * cell / step / total
     return AreaFraction(fraction, (spread + shifted**2).sqrt())

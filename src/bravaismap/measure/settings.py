@@ -292,9 +292,12 @@ class RefinementSettings:
 class OddsSettings:
     """From the evidence to the probability of `none` (``odds``).
 
-    The first two are fitted on simulated windows of 128 px. ``benchmarks/fit_measurement.py`` fits them again: of 1200
-    such windows those without a lattice have an evidence of 19 at most and the others of 74 or more, so that any even
-    odds between fit; windows of 64 px, where the two meet, have even odds at 16, with a slope of 0.3.
+    The first two by a rule of false alarms: one window in a thousand without a lattice may be more probably one. By
+    ``benchmarks/fit_measurement.py --without 2000`` that is an evidence of 20 in windows of 128 px and of 28 in those
+    of 64 px, and the share falls by 0.39 and 0.28 per unit; with the values in use it is 0.07 and 0.27 %. The highest
+    likelihood does not decide: at 128 px `simulated` and `realistic` windows without a lattice have an evidence of 19
+    at most and the others of 74 or more, and where the two meet it has even odds at 16 (64 px), with false alarms of
+    more than one in a hundred.
     """
 
     #: Evidence at which a lattice and none are as likely.

@@ -14,7 +14,14 @@ from bravaismap.conventions import CELL_PARAMETERS, CLASSES, LATTICES, TURNS, Fl
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deviation import nearest_basis
 
-__all__ = ["SymmetricCells", "cell_statistics", "independent_windows", "orientation_period", "symmetric_cells"]
+__all__ = [
+    "SymmetricCells",
+    "cell_statistics",
+    "independent_windows",
+    "orientation_period",
+    "orientation_scale",
+    "symmetric_cells",
+]
 
 
 @dataclass(frozen=True)
@@ -120,3 +127,15 @@ def independent_windows(size: Iterable[int], window: int, windows: int) -> float
     """Return the number of windows of a frame with independent errors: as many as fit side by side, at most all."""
     height, width = size
     return min(float(windows), max(1.0, height * width / window**2))
+
+
+def orientation_scale(cells: SymmetricCells) -> tuple[NDArray[np.floating], float, str]:
+    """Return orientations to be drawn on a cyclic scale from 0, the end of the scale, and the text of its bar.
+
+    Where all lattices have one period the values are degrees, else shares of the period of each.
+    """
+    periods = np.unique(cells.period[np.isfinite(cells.orientation)])
+    if len(periods) <= 1:
+        return cells.orientation, float(periods.max(initial=60.0)), "°"
+    names = "° or ".join(f"{period:g}" for period in periods)
+    return cells.orientation / cells.period, 1.0, f"share of {names}°"

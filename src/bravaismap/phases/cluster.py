@@ -7,6 +7,7 @@ its task. If a worker dies nothing is lost: another one maps its frames.
 from __future__ import annotations
 
 import importlib
+import logging
 import signal
 import threading
 import uuid
@@ -138,7 +139,8 @@ def local_cluster(workers: int) -> Iterator[Any]:
     import dask
 
     given_back = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
-    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    options: dict[str, Any] = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    options["silence_logs"] = logging.CRITICAL  # a worker that dies is seen by its frames, which say so
     with dask.config.set({given_back: None}), _dask.LocalCluster(n_workers=workers, **options) as cluster:
         yield cluster
 

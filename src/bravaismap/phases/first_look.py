@@ -25,6 +25,7 @@ __all__ = [
     "CELLS_ALONG_WINDOW",
     "WINDOW_LIMITS",
     "WindowChoice",
+    "cell_side",
     "choose_window",
     "grid_of",
     "settled",
@@ -53,7 +54,7 @@ class WindowChoice:
     reason : str
         Why, in one line.
     cell : float
-        Side in px of the smallest cell; of the one that such a window suits where no frame shows a lattice.
+        Side of a cell in px, see :func:`cell_side`.
     """
 
     window: int
@@ -95,18 +96,36 @@ def choose_window(movie: xr.DataArray, device: str = "cpu") -> WindowChoice:
         shows a lattice. The same movie gives the same choice.
     """
     smallest_side = min(movie.sizes["y"], movie.sizes["x"])
-    numbers = sorted({0, len(movie) // 2, len(movie) - 1})[:_FRAMES]
+    numbers = _looked_at(movie)
     bases = [basis for number in numbers if (basis := _lattice_of(movie, number, device)) is not None]
     if not bases:
-        window = min(PAPER_WINDOW, smallest_side)
-        return _choice(window, f"no lattice in {_frames(numbers)}", window / CELLS_ALONG_WINDOW)
+        return _choice(min(PAPER_WINDOW, smallest_side), f"no lattice in {_frames(numbers)}", _unknown_cell(movie))
     windows = [window_for(basis, smallest_side) for basis in bases]
     typical = int(np.argsort(windows, kind="stable")[(len(windows) - 1) // 2])
     sides = [np.sqrt(abs(np.linalg.det(basis))) for basis in bases]
     a, b = np.linalg.norm(bases[typical], axis=1)
     cells = windows[typical] / sides[typical]
     reason = f"{cells:.0f} cells of {a:.1f} × {b:.1f} px, found in {_frames(numbers)}"
-    return _choice(windows[typical], reason, float(min(sides)))
+    return _choice(windows[typical], reason, float(sides[0]))
+
+
+def cell_side(movie: xr.DataArray, device: str = "cpu") -> float:
+    """Return the side in px of a square as large as the cell of a movie, by the first of its frames that shows one.
+
+    Parameters
+    ----------
+    movie : DataArray, dims (time, y, x)
+    device : str
+        Where the frames are measured.
+
+    Returns
+    -------
+    float
+        Of the first, the middle or the last frame; of a cell for which 128 px are ten, where none shows a lattice.
+    """
+    bases = (_lattice_of(movie, number, device) for number in _looked_at(movie))
+    basis = next((basis for basis in bases if basis is not None), None)
+    return _unknown_cell(movie) if basis is None else float(np.sqrt(abs(np.linalg.det(basis))))
 
 
 def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = STEPS_ALONG_WINDOW) -> Settings:
@@ -125,12 +144,13 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
         The step of the pixels stays open if they are not to be mapped, or cannot be by the model.
     """
     asked = settings.pixels and settings.pixel_step is None and chosen_model(settings).record.measures_cells
-    if asked or not isinstance(settings.window, int):
+    if not isinstance(settings.window, int):
         choice = choose_window(movie, settings.device)
-        if not isinstance(settings.window, int):
-            settings = replace(settings, window=choice.window, window_reason=choice.reason)
-        if asked:
-            settings = replace(settings, pixel_step=pixel_step_for(choice.cell))
+        settings, cell = replace(settings, window=choice.window, window_reason=choice.reason), choice.cell
+    elif asked:
+        cell = cell_side(movie, settings.device)
+    if asked:
+        settings = replace(settings, pixel_step=pixel_step_for(cell))
     assert isinstance(settings.window, int)
     step = _step(settings.window, steps_along_window)
     return replace(settings, step=step) if settings.step is None else settings
@@ -154,6 +174,14 @@ def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
     step = _step(window) if settings.step is None else settings.step
     least = chosen_model(settings).record.smallest_side
     return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
+
+
+def _looked_at(movie: xr.DataArray) -> list[int]:
+    return sorted({0, len(movie) // 2, len(movie) - 1})[:_FRAMES]
+
+
+def _unknown_cell(movie: xr.DataArray) -> float:
+    return min(PAPER_WINDOW, movie.sizes["y"], movie.sizes["x"]) / CELLS_ALONG_WINDOW
 
 
 def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.float64] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +18,7 @@ from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError
-from bravaismap.movie import NanPolicy, as_movie, finite_pixels, frame_time, pixel_size, read_frames
+from bravaismap.movie import NanPolicy, as_movie, finite_pixels, movie_card, pixel_size, read_frames
 from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.result.open import open_result
@@ -28,7 +27,7 @@ from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
 from bravaismap.windows import WindowGrid
 
-__all__ = ["map_coordinates", "map_movie", "map_phases", "movie_card", "pixel_coordinates"]
+__all__ = ["map_coordinates", "map_movie", "map_phases", "pixel_coordinates"]
 
 _CHECKED_TOGETHER = 32  # frames checked for NaN at once
 _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
@@ -107,7 +106,7 @@ def map_phases(
         ``frame_lattice``, ``phase_probability``, ``amplitude``, ``amplitude_std``, ``displacement``, ``exx``, ``eyy``,
         ``exy``, ``rotation``; ``frame_basis``, the lattices of each frame; and ``area_fraction``, ``area_fraction_std``
         (time, lattice), the share of the measured pixels of a frame that each class covers (see
-        :mod:`bravaismap.phases.pixels`).
+        :func:`~bravaismap.pixel_map`).
         In memory, or lazy from `output`. The attributes are the run card.
 
     Raises
@@ -254,21 +253,3 @@ def pixel_coordinates(movie: xr.DataArray, step: int) -> dict[str, xr.DataArray]
         attributes = {"units": length_unit(size), "long_name": f"{dim} of the pixel"}
         coords[f"p{dim}"] = xr.DataArray(places, dims=f"p{dim}", attrs=attributes)
     return coords
-
-
-def movie_card(movie: xr.DataArray) -> dict[str, Any]:
-    """Return the entries of the run card that describe a movie.
-
-    They are its source, calibration, and a hash of its shape and of its first, middle and last frame.
-    """
-    digest = hashlib.sha256(repr((movie.shape, str(movie.dtype))).encode())
-    for index in sorted({0, len(movie) // 2, len(movie) - 1}):
-        digest.update(np.ascontiguousarray(movie.data[index]).tobytes())
-    return {
-        "input": str(movie.attrs.get("source", movie.name or "array")),
-        "input_sha256": digest.hexdigest(),
-        "frame_size": [movie.sizes["y"], movie.sizes["x"]],
-        "pixel_size_nm": pixel_size(movie),
-        "frame_time_s": frame_time(movie),
-        **{name: movie.attrs[name] for name in ("drift", "frames", "crop", "bin") if name in movie.attrs},
-    }

@@ -1,6 +1,6 @@
 """Pixel map: to which lattice each pixel of a mapped movie belongs, and what share of the frame each class covers.
 
-The windows of a map say which lattices there are; :mod:`bravaismap.local` asks each pixel whether one of them passes
+The windows of a map say which lattices there are; ``bravaismap.local`` asks each pixel whether one of them passes
 through it, a frame at a time (:mod:`bravaismap.phases.frame_pixels`). What is known of a frame lies in the result of a
 map; here the lattices of all frames are followed, whichever frames are asked for, so that a grain has the same number
 in each call.
@@ -19,7 +19,7 @@ from bravaismap.conventions import UNMAPPED, length_unit
 from bravaismap.errors import InputError
 from bravaismap.local.lattices import followed
 from bravaismap.movie import as_movie, missing_pixels, read_frames
-from bravaismap.phases.first_look import choose_window
+from bravaismap.phases.first_look import cell_side
 from bravaismap.phases.frame_pixels import frame_lattices, frame_pixels, hidden_pixels, pixel_step_for
 from bravaismap.phases.map import pixel_coordinates
 from bravaismap.phases.reclassification import check_cells
@@ -135,7 +135,7 @@ def _measured(
 ) -> xr.Dataset:
     """Return the pixels of some frames of a result that holds none; nothing is known of a frame that is not mapped."""
     size = result.attrs.get("pixel_size_nm")
-    step = int(result.attrs.get("pixel_step") or pixel_step_for(choose_window(images).cell))
+    step = int(result.attrs.get("pixel_step") or pixel_step_for(cell_side(images)))
     mapped = mapped_frames(result)
     measured: list[dict[str, NDArray[Any]]] = []
     for index, frame in read_frames(images, chosen):

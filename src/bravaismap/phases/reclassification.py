@@ -58,7 +58,8 @@ def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> P
         again = xr.map_blocks(_reclassified, result, kwargs=options, template=result)
     else:
         again = _reclassified(result, distortion)
-    return PhaseMap(again.data_vars, coords=result.coords, attrs=dict(result.attrs) | {"distortion": distortion})
+    card = {key: value for key, value in result.attrs.items() if key != "pixel_step"}
+    return PhaseMap(again.data_vars, coords=result.coords, attrs=card | {"distortion": distortion})
 
 
 def check_cells(result: xr.Dataset, needed: Iterable[str]) -> None:

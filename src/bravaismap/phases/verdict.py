@@ -12,8 +12,9 @@ from bravaismap.measure import settings
 from bravaismap.phases.besides import besides_lines
 from bravaismap.phases.reclassification import covariance_of
 from bravaismap.result.doubt import doubts
+from bravaismap.result.phase_map import with_error
 
-__all__ = ["cell_lines", "deviations", "tipping_points", "verdict", "with_error"]
+__all__ = ["cell_lines", "deviations", "tipping_points", "verdict"]
 
 #: Distortions at which the class is computed: 0, then 0.03 % to 20 %.
 _DISTORTIONS = np.concatenate([[0.0], np.geomspace(3e-4, 0.2, 140)])
@@ -96,9 +97,3 @@ def _tipping_point(labels: NDArray[np.intp], nearest: NDArray[np.intp], towards:
 def _places(sigma: float) -> int:
     """Return the decimals of a deviation in %, which give one digit of its σ."""
     return int(np.clip(np.ceil(-np.log10(2 * max(sigma, 1e-9))), 1, 3))
-
-
-def with_error(value: float, std: float) -> str:
-    """Return a value and its standard uncertainty, which is given to two digits."""
-    decimals = int(np.clip(1 - np.floor(np.log10(std)), 0, 6)) if 0 < std < np.inf else 3
-    return f"{value:.{decimals}f} ± {std:.{decimals}f}"

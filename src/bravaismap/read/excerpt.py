@@ -12,6 +12,11 @@ from bravaismap.errors import InputError
 
 __all__ = ["Part", "Region", "binned", "frame_slice", "part_of", "region", "square_pixels"]
 
+#: Reach of the interpolating kernel in px of the file, and the shape of its window: what it then adds to a wave up to
+#: 0.3 cycles per px is below 10⁻⁴ of it (measured).
+_REACH = 8
+_KAISER = 8.0
+
 
 class Part(NamedTuple):
     """Frames of a movie, which of its frames they are, and what was left out, in words."""
@@ -186,7 +191,9 @@ def _means(frames: np.ndarray, count: int) -> np.ndarray:
 def square_pixels(frames: Any, aspect: float) -> Any:
     """Return frames whose pixels are as wide and as high as the shorter side of those given.
 
-    The longer side is interpolated by cubic convolution, which is local: a missing pixel (NaN) stays near its place.
+    The longer side is interpolated by a windowed sinc. What it adds to a wave of up to 0.3 cycles per px is below
+    10⁻⁴ of its amplitude: a shorter kernel leaves replicas of the diffraction spots, which look like a superlattice. A
+    pixel is missing (NaN) where the nearest one is; others are taken from what was measured.
 
     Parameters
     ----------
@@ -201,7 +208,8 @@ def square_pixels(frames: Any, aspect: float) -> Any:
 
     References
     ----------
-    R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29, 1153 (1981), doi:10.1109/TASSP.1981.1163711, eq. 15.
+    The window: J. F. Kaiser, R. W. Schafer, IEEE Trans. Acoust. Speech Signal Process. 28, 105 (1980),
+    doi:10.1109/TASSP.1980.1163349.
     """
     height, width = frames.shape[1:]
     axis, ratio = (1, aspect) if aspect > 1 else (2, 1 / aspect)
@@ -211,21 +219,34 @@ def square_pixels(frames: Any, aspect: float) -> Any:
 
 
 def _stretched(frames: np.ndarray, axis: int, length: int) -> np.ndarray:
-    from scipy.sparse import csr_array
-
     size = frames.shape[axis]
     centres = (np.arange(length) + 0.5) * size / length - 0.5
-    below = np.floor(centres).astype(int)
-    away = np.abs(centres[:, None] - (below[:, None] + np.arange(-1, 3)))
-    near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
-    weights = np.where(away <= 1, near, np.where(away < 2, far, 0))
-    sources = np.clip(below[:, None] + np.arange(-1, 3), 0, size - 1)
-    rows = np.repeat(np.arange(length), 4)
-    matrix = csr_array((weights.ravel(), (rows, sources.ravel())), shape=(length, size))
-    matrix.eliminate_zeros()  # a weight of zero would still spread a NaN
+    matrix = _interpolation(centres, size)
     lines = np.moveaxis(frames, axis, 0).reshape(size, -1).astype(np.float64)
-    stretched = (matrix @ lines).reshape(length, *np.delete(frames.shape, axis))
+    measured = np.isfinite(lines)
+    stretched = matrix @ np.where(measured, lines, 0)
+    if not measured.all():
+        with np.errstate(invalid="ignore", divide="ignore"):
+            stretched /= matrix @ measured.astype(np.float64)
+        stretched[~measured[np.clip(np.rint(centres).astype(int), 0, size - 1)]] = np.nan
+    stretched = stretched.reshape(length, *np.delete(frames.shape, axis))
     return np.ascontiguousarray(np.moveaxis(stretched, 0, axis), dtype=np.float32)
+
+
+def _interpolation(centres: np.ndarray, size: int) -> Any:
+    """Return the sparse matrix that takes `size` pixels to places between them, mirrored at the edges."""
+    from scipy.sparse import csr_array
+
+    below = np.floor(centres).astype(int)
+    sources = below[:, None] + np.arange(1 - _REACH, _REACH + 1)
+    away = centres[:, None] - sources
+    window = np.i0(_KAISER * np.sqrt(np.clip(1 - (away / _REACH) ** 2, 0, None))) / np.i0(_KAISER)
+    weights = np.sinc(away) * window
+    weights /= weights.sum(axis=1, keepdims=True)
+    mirrored = np.mod(sources, 2 * size)
+    mirrored = np.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)
+    rows = np.repeat(np.arange(len(centres)), 2 * _REACH)
+    return csr_array((weights.ravel(), (rows, mirrored.ravel())), shape=(len(centres), size))
 
 
 def _by_block(frames: Any, change: Any, shape: tuple[int, int], *options: int) -> Any:

@@ -18,6 +18,15 @@ __all__ = ["FEWEST_CELLS", "cells_along_image", "cells_along_window", "doubts"]
 #: Primitive cells along the side of a window below which its class is in doubt: with three, the errors of the cell
 #: exceed the strain between neighbouring classes.
 FEWEST_CELLS: Final = 4.0
+#: Share of the windows from which on a second size of cells is worth a word, and how nearly equal areas are to count as
+#: the same: errors of a cell are about 1 %, those of its neighbours at a boundary larger.
+_SHARE, _SAME_AREA = 0.05, 0.05
+#: Distance from a class, as a fraction, beyond which a lattice is of its own rather than distorted: scans of STM with
+#: strong drift shear by up to a tenth.
+_LARGEST_SUSPECTED = 0.12
+#: Lengths of primitive vectors in nm within which lattices of atoms lie, seen along an axis: below are distances of
+#: projected columns (0.14 nm in silicon along [110]), above those of moiré lattices.
+_SHORTEST, _LONGEST = 0.1, 20.0
 _FRAMES = [0, -1]  # looked at, as for the phase table: a long movie is not read whole to be printed
 
 
@@ -95,4 +104,66 @@ def doubts(result: xr.Dataset) -> list[str]:
                 f"a window of {result.attrs['window']} px holds {cells:.1f} cells along its side; below "
                 f"{FEWEST_CELLS:g} the class is in doubt: give a larger --window"
             )
-    return lines
+        if result.sizes.get("time", 0) > len(_FRAMES):
+            result = result.isel(time=_FRAMES)
+        lines += _several_sizes(result)
+    return [*lines, *_distorted(result), *_implausible_scale(result)]
+
+
+def _several_sizes(result: xr.Dataset) -> list[str]:
+    """Windows of which some have a whole multiple of the cell of the others."""
+    areas = _areas(result)
+    areas = areas[np.isfinite(areas)]
+    if not areas.size:
+        return []
+    smallest = float(np.percentile(areas, 100 * _SHARE / 2))
+    smallest = float(np.median(areas[np.abs(areas / smallest - 1) < _SAME_AREA]))
+    ratio = areas / smallest
+    for multiple in (2, 3, 4):
+        share = float((np.abs(ratio / multiple - 1) < _SAME_AREA).mean())
+        if share >= _SHARE and (np.abs(ratio - 1) < _SAME_AREA).mean() >= _SHARE:
+            return [
+                f"the cell of {100 * share:.0f} % of the windows is {multiple} times as large as that of others: a "
+                "superlattice in part of the sample, or a doubled cell where spots are weak; look at the spectra"
+            ]
+    return []
+
+
+def _distorted(result: xr.Dataset) -> list[str]:
+    """Lattices of low symmetry near a high one, farther than the distortion that was given."""
+    given = result.attrs.get("distortion")
+    if "deviation" not in result or given is None:
+        return []
+    label = np.asarray(result["label"].values)
+    lattice = (label >= 0) & (label != CLASSES.index(NONE))
+    if not lattice.any():
+        return []
+    code = int(np.bincount(label[lattice]).argmax())
+    if CLASSES[code] not in ("oblique", "centered_rectangular", "rectangular"):
+        return []
+    own = (label == code) & lattice
+    for name in ("hexagonal", "square"):
+        deviation = np.asarray(result["deviation"].sel(lattice=name).values, float)[own]
+        distance = float(np.nanmedian(deviation)) if np.isfinite(deviation).any() else np.inf
+        if 200 * given < distance < 100 * _LARGEST_SUSPECTED:
+            return [
+                f"the lattice is {distance:.1f} % from {name}: a scan that distorts by that much, far above the "
+                f"{100 * given:g} % of --distortion, would show a {name} sample so"
+            ]
+    return []
+
+
+def _implausible_scale(result: xr.Dataset) -> list[str]:
+    """Cells that no crystal has, which come from a wrong pixel size."""
+    if not result.attrs.get("pixel_size_nm"):
+        return []
+    label = result["label"]
+    lattice = (label >= 0) & (label != CLASSES.index(NONE))
+    sides = np.asarray(result["a"].where(lattice).values, float)
+    side = float(np.nanmedian(sides)) if np.isfinite(sides).any() else np.nan
+    if not (side < _SHORTEST or side > _LONGEST):
+        return []
+    return [
+        f"the primitive vector a is {side:.3g} nm; those of atoms are {_SHORTEST:g} to {_LONGEST:g} nm long: check the "
+        "pixel size"
+    ]

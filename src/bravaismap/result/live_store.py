@@ -23,6 +23,7 @@ from bravaismap.result.card import card_difference, card_of
 from bravaismap.result.journal import JOURNAL, journal_line, journal_of
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import AXES, DONE, variables_of
+from bravaismap.result.shares import class_shares
 from bravaismap.result.zarr_store import CONTINUED, array_of, create_store, dims_of, locked, open_group, put, writing
 
 __all__ = ["LiveStore"]
@@ -57,10 +58,10 @@ class LiveStore:
             self._open(card)
 
     def append(self, phases: PhaseMap, source: str) -> dict[str, Any]:
-        """Add the map of one more frame and return its line of the journal."""
+        """Add the map of one more frame and return its line of the journal, with the share of each class."""
         index = len(self.frames)
         names = [str(name) for name in phases["lattice"].values]
-        fraction = [round(float(value), 6) for value in phases["fraction"].values[0]]
+        fraction = [round(float(value), 6) for value in class_shares(phases).fraction.values[0]]
         line = {"frame": index, "source": source, "fraction": dict(zip(names, fraction, strict=True))}
         with writing(self.path, CONTINUED):
             if index >= self._room:

@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
+from bravaismap.result.shares import class_shares, mean_probabilities
 
-__all__ = ["PhaseMap", "aligned", "area_table", "mapped_frames", "percent", "phase_summary", "phase_table"]
+__all__ = [
+    "PhaseMap",
+    "aligned",
+    "mapped_frames",
+    "percent",
+    "phase_summary",
+    "phase_table",
+    "with_error",
+]
 
 
 class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -41,33 +50,10 @@ def phase_summary(result: xr.Dataset) -> str:
 def phase_table(result: xr.Dataset) -> str:
     """Return the phase table of a result, as text.
 
-    For a map: the fraction ± σ of each class in the first and the last frame mapped, and the share of windows that it
-    is the most probable class of. For classified images: a row per image with its most probable class.
+    For a map: the share ± σ of the first and the last mapped frame that each class has, and beside an area the mean
+    probability over the windows of the last one. For classified images: a row per image with its most probable class.
     """
     return aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
-
-
-def area_table(pixels: xr.Dataset, result: xr.Dataset) -> str:
-    """Return the areas of a pixel map beside the mean probabilities of the map that it was made of, as text.
-
-    The first and the last mapped frame: the share of the frame ± σ that each class covers, and the mean probability ± σ
-    over the windows.
-    """
-    fraction, spread = (result[name].isel(time=pixels["frame"].values) for name in ("fraction", "fraction_std"))
-    area, error = pixels["area_fraction"].values, pixels["area_fraction_std"].values
-    done = np.flatnonzero(np.isfinite(area).all(axis=-1))
-    names = [str(name) for name in pixels["lattice"].values]
-    rows = [["phase", *([] if done.size else ["state"])], *([display_name(name)] for name in names)]
-    for index in sorted({int(done[0]), int(done[-1])}) if done.size else []:
-        time = _time(pixels["time"].values[index], pixels["time"].attrs.get("units", "frame"))
-        single = result.sizes["time"] == 1
-        rows[0] += ["area" if single else f"area at {time}", "mean probability"]
-        for i, row in enumerate(rows[1:]):
-            row.append(percent(area[index, i], error[index, i]))
-            row.append(percent(float(fraction[index, i]), float(spread[index, i])))
-    for row in [] if done.size else rows[1:]:
-        row.append("not mapped yet")
-    return aligned(rows)
 
 
 def aligned(rows: list[list[str]]) -> str:
@@ -91,16 +77,21 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     names = [str(name) for name in result["lattice"].values]
     if done.size == 0:
         return [["phase", "state"], *[[display_name(name), "not mapped yet"] for name in names]]
-    first, last = int(done[0]), int(done[-1])
-    fraction, spread = result["fraction"].values, result["fraction_std"].values
+    ends = list(dict.fromkeys([int(done[0]), int(done[-1])]))
+    shares, means = class_shares(result), mean_probabilities(result)
     unit = result["time"].attrs.get("units", "frame")
-    header = ["phase", "symbol"]
-    for index in dict.fromkeys([first, last]):
-        single = result.sizes["time"] == 1
-        header.append("fraction" if single else f"fraction at {_time(result['time'].values[index], unit)}")
-    rows = [header]
+    what = "fraction" if means is None else shares.quantity
+    joint = "," if unit == "frame" and means is not None else " at"  # within 80 columns
+    titles = [f"{what}{joint} {_time(result['time'].values[index], unit)}" for index in ends]
+    columns = [
+        (what if result.sizes["time"] == 1 else title, shares, index) for title, index in zip(titles, ends, strict=True)
+    ]
+    if means is not None:
+        columns.append((means.quantity, means, ends[-1]))
+    rows = [["phase", "symbol", *(title for title, _, _ in columns)]]
+    values = [(column.fraction.values[index], column.std.values[index]) for _, column, index in columns]
     for i, name in enumerate(names):
-        cells = [percent(fraction[index, i], spread[index, i]) for index in dict.fromkeys([first, last])]
+        cells = [percent(float(fraction[i]), float(spread[i])) for fraction, spread in values]
         rows.append([display_name(name), IUCR_SYMBOLS.get(name, ""), *cells])
     return rows
 
@@ -123,6 +114,12 @@ def _image_rows(result: xr.Dataset) -> list[list[str]]:
 def percent(value: float, spread: float) -> str:
     """Return a probability or fraction with its standard deviation as it is printed."""
     return f"{100 * value:.1f} %" if np.isnan(spread) else f"{100 * value:.1f} ± {100 * spread:.1f} %"
+
+
+def with_error(value: float, std: float) -> str:
+    """Return a value and its standard uncertainty, which is given to two digits."""
+    decimals = int(np.clip(1 - np.floor(np.log10(std)), 0, 6)) if 0 < std < np.inf else 3
+    return f"{value:.{decimals}f} ± {std:.{decimals}f}"
 
 
 def _time(value: Any, unit: str) -> str:

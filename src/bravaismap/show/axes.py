@@ -7,26 +7,26 @@ without coordinates; frame −1 is the last one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import cycle
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import color_sequences
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from bravaismap.conventions import COLORS, DIMS, NONE, UNMAPPED, display_name
+from bravaismap.conventions import DIMS, NONE, UNMAPPED, display_name
 from bravaismap.errors import InputError
 from bravaismap.result.phase_map import percent
+from bravaismap.result.shares import class_shares
+from bravaismap.show.colors import class_colors
+from bravaismap.show.edges import edges, map_edges
 from bravaismap.show.style import PAGE, Style
 
 __all__ = [
@@ -74,24 +74,14 @@ _LEAST_SHARE = 0.0005
 _PANEL_TEXT = 0.3  # in, title and labels of a panel
 
 
-def class_colors(names: Iterable[str]) -> dict[str, str]:
-    """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next free Okabe–Ito colour."""
-    names = [str(name) for name in names]
-    palette = [to_hex(color).upper() for key in ("okabe_ito", "petroff10") for color in color_sequences[key]]
-    taken = {COLORS[NONE], *(COLORS[name] for name in names if name in COLORS)}
-    order = (palette[2], *COLORS.values(), palette[0], palette[4], *palette[8:])  # yellow late: faint on white
-    free = cycle([color for color in order if color not in taken])
-    return {name: COLORS[name] if name in COLORS else next(free) for name in names}
-
-
 def class_handles(frame: xr.Dataset, colors: dict[str, str]) -> list[Patch]:
     """Return the entries of a legend: each class with its colour and the share ± σ of the frame that it has.
 
     The share is the area by pixels where the frame holds it, else the mean probability of its windows: the number that
     tables and curves give. A class without any is left out, `none` never.
     """
-    name = "area_fraction" if "area_fraction" in frame else "fraction"
-    shares, spreads = (np.asarray(frame[key].values, float) for key in (name, f"{name}_std"))
+    found = class_shares(frame)
+    shares, spreads = (np.asarray(values.values, float) for values in (found.fraction, found.std))
     return [
         Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(lattice)} {percent(float(share), float(spread))}")
         for (lattice, color), share, spread in zip(colors.items(), shares, spreads, strict=True)
@@ -102,13 +92,6 @@ def class_handles(frame: xr.Dataset, colors: dict[str, str]) -> list[Patch]:
 def legend_height(entries: int, columns: int, style: Style) -> float:
     """Return the height of a legend below the panels in inches."""
     return 1.8 * style.text / 72 * (-(-entries // columns) + 0.5)
-
-
-def edges(centers: Any) -> NDArray[np.float64]:
-    """Return the edges of the areas of windows along an axis, n + 1 for n centres; a single window begins at 0."""
-    centers = np.asarray(centers, float)
-    half = (centers[1] - centers[0]) / 2 if centers.size > 1 else abs(centers[0]) or 0.5
-    return np.concatenate([centers[:1] - half, (centers[1:] + centers[:-1]) / 2, centers[-1:] + half])
 
 
 def frame_number(result: xr.Dataset, time: int) -> int:
@@ -144,17 +127,6 @@ def stamp(result: xr.Dataset, index: int) -> str:
     if len(time) == 1 and mapped:
         return "image"
     return (f"frame {number}" if unit == "frame" else f"t = {number} {unit}") + ("" if mapped else " (not mapped yet)")
-
-
-def map_edges(result: xr.Dataset, dim: str) -> NDArray[np.float64]:
-    """Return the edges of the areas of windows along an axis, of which the outer ones end at the edge of the frame."""
-    centers = np.asarray(result[dim].values, float)
-    ends = edges(centers)
-    window, size = result.attrs.get("window"), result.attrs.get("pixel_size_nm", np.nan)
-    if isinstance(window, int) and (size is None or (isinstance(size, float) and size > 0)):
-        half = 0.5 * window * (size or 1.0)
-        ends[[0, -1]] = centers[0] - half, centers[-1] + half
-    return ends
 
 
 def panel_grid(result: xr.Dataset, panels: int, style: Style = PAGE, *, beside: float = 0.0) -> tuple[int, int]:

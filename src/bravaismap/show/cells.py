@@ -19,12 +19,13 @@ from bravaismap.conventions import (
     CELL_PARAMETERS,
     CLASSES,
     COLORS,
+    CYCLIC_CMAP,
     DIVERGING_CMAP,
     LATTICES,
     display_name,
 )
 from bravaismap.lattice.shape import CENTER, shape
-from bravaismap.phases.cells import SymmetricCells, symmetric_cells
+from bravaismap.phases.cells import orientation_scale, symmetric_cells
 from bravaismap.result.schema import TITLES
 from bravaismap.show.axes import (
     draw_map,
@@ -38,18 +39,14 @@ from bravaismap.show.axes import (
 from bravaismap.show.style import PAGE, Style
 
 __all__ = [
-    "CYCLIC_CMAP",
     "WITHOUT_LATTICE",
     "draw_domain",
     "holds_cells",
-    "orientation_scale",
     "plot_cells",
     "plot_shapes",
     "plot_strain",
 ]
 
-#: Colour map of orientations; both its ends are the same.
-CYCLIC_CMAP: Final = "twilight"
 #: Grey of what has no lattice, in maps whose colour maps hold white.
 WITHOUT_LATTICE: Final = "0.6"
 _STRAINS = {"exx": "ε$_{xx}$", "eyy": "ε$_{yy}$", "exy": "ε$_{xy}$", "rotation": "rotation, counter-clockwise"}
@@ -64,7 +61,7 @@ def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Fi
     """Draw the maps of a, b, γ and the orientation in a frame; windows without a lattice are left grey.
 
     a, b and the orientation are those of the nearest lattice of the class of a window: in a hexagonal lattice a and b
-    are equal and a rotation by 60° is none (:func:`~bravaismap.phases.cells.symmetric_cells`). γ is as measured. a, b
+    are equal and a rotation by 60° is none (``bravaismap.phases.cells.symmetric_cells``). γ is as measured. a, b
     and γ are drawn from the 2nd to the 98th percentile of the frame, the orientation on a cyclic scale; where classes
     with different periods meet, it is drawn as a share of the period.
 
@@ -101,18 +98,6 @@ def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Fi
         label_axes(ax, result, left=i % columns == 0, bottom=i >= 4 - columns)
     figure.suptitle(stamp(result, index))
     return sized(figure, style.text)
-
-
-def orientation_scale(cells: SymmetricCells) -> tuple[NDArray[np.floating], float, str]:
-    """Return orientations to be drawn on a cyclic scale from 0, the end of the scale, and the text of its bar.
-
-    Where all lattices have one period the values are degrees, else shares of the period of each.
-    """
-    periods = np.unique(cells.period[np.isfinite(cells.orientation)])
-    if len(periods) <= 1:
-        return cells.orientation, float(periods.max(initial=60.0)), "°"
-    names = "° or ".join(f"{period:g}" for period in periods)
-    return cells.orientation / cells.period, 1.0, f"share of {names}°"
 
 
 def plot_shapes(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:

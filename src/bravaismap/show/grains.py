@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, NONE, TURNS, display_name
+from bravaismap.conventions import CLASSES, CYCLIC_CMAP, NONE, TURNS, display_name
 from bravaismap.phases.cells import symmetric_cells
 from bravaismap.show.axes import (
     draw_image,
@@ -30,7 +30,7 @@ from bravaismap.show.axes import (
     sized,
     stamp,
 )
-from bravaismap.show.cells import CYCLIC_CMAP, WITHOUT_LATTICE
+from bravaismap.show.cells import WITHOUT_LATTICE
 from bravaismap.show.pixels import draw_domains, draw_field, frame_beside
 from bravaismap.show.style import PAGE, Style
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bravaismap.conventions import NOT_MEASURED, display_name
+from bravaismap.result.shares import class_shares, mean_probabilities
 from bravaismap.show.axes import (
     HATCHING,
     WIDTH,
@@ -148,12 +149,12 @@ def plot_uncertainty(result: xr.Dataset, time: int = -1, *, style: Style = PAGE)
 
 
 def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None, *, style: Style = PAGE) -> Figure:
-    """Draw the fraction of every class over time with bands of ±1 σ.
+    """Draw the share of every class over time with bands of ±1 σ, beside an area the mean probability as a thin line.
 
     Parameters
     ----------
     result : Dataset
-        With ``fraction`` and ``fraction_std`` (time, lattice); no band is drawn where σ is NaN.
+        With the shares of :func:`bravaismap.result.shares.class_shares`; no band is drawn where σ is NaN.
     void : DataArray (time,), optional
         True fraction of void, drawn as a dashed line.
     style : Style
@@ -161,16 +162,23 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None, *, styl
     figure = Figure(figsize=(style.width, 0.35 * style.width + 1.6), layout="constrained")
     ax = figure.subplots()
     time, unit = np.asarray(result["time"].values, float), unit_of(result, "time")
-    fraction, std = (np.asarray(result[name].values, float) for name in ("fraction", "fraction_std"))
+    shares, means = class_shares(result), mean_probabilities(result)
+    fraction, std = (np.asarray(values.values, float) for values in (shares.fraction, shares.std))
     interval = max(1, len(time) // 8)
     for i, (name, color) in enumerate(class_colors(result["lattice"].values).items()):
         ax.fill_between(time, fraction[:, i] - std[:, i], fraction[:, i] + std[:, i], color=color, alpha=0.25, lw=0)
         (curve,) = ax.plot(time, fraction[:, i], color=color, lw=1.4, label=display_name(name))
         curve.set(marker="osD^vPX*"[i % 8], markersize=4, markevery=(i * interval // fraction.shape[1], interval))
+        if means is not None:
+            ax.plot(time, means.fraction.values[:, i], color=color, lw=0.8, ls=":")
+    if means is not None:
+        ax.plot([], [], color="0.3", lw=0.8, ls=":", label=means.quantity)
     if void is not None:
         void_time = void["time"].values if "time" in void.coords else time[: void.size]
         ax.plot(void_time, void.values, color="black", ls="--", lw=1.2, label="void (true)")
-    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction")
+    ax.set(
+        xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction" if means is None else shares.quantity
+    )
     ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
     ax.grid(color="0.9", lw=0.6)
     ax.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.models import (
@@ -25,10 +25,12 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import COLORS, Floats, display_name
 from bravaismap.lattice.shape import CENTER
-from bravaismap.show.axes import class_colors
+from bravaismap.show.colors import class_colors
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.rendering import Overlay, scale_bar
-from bravaismap.viewer.window_inspection import WindowView
+
+if TYPE_CHECKING:
+    from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["CurvePlot", "FramePlot", "WindowPlots"]
 
@@ -57,10 +59,14 @@ class FramePlot:
         Edges of the frame.
     unit : str
     room : (int, int)
-        Height and width in screen px that the frame may take.
+        Height and width in screen px that the frame may take before the browser says how large it is.
+    name : str
+        Of the plot, in the page.
     """
 
-    def __init__(self, classes: tuple[str, ...], extent: Region, unit: str, room: tuple[int, int]) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], extent: Region, unit: str, room: tuple[int, int], name: str = "frame"
+    ) -> None:
         size = extent.y1 - extent.y0, extent.x1 - extent.x0
         scale = min(room[0] / size[0], room[1] / size[1])
         wheel, box = WheelZoomTool(), BoxSelectTool(persistent=False, renderers=[])
@@ -68,7 +74,7 @@ class FramePlot:
             frame_width=round(size[1] * scale), frame_height=round(size[0] * scale),
             x_range=Range1d(extent.x0, extent.x1), y_range=Range1d(extent.y1, extent.y0),
             tools=[box, PanTool(), wheel, ResetTool()], active_drag=box, active_scroll=wheel,
-            name="frame", toolbar_location="right", x_axis_label=f"x ({unit})", y_axis_label=f"y ({unit})",
+            name=name, toolbar_location="right", x_axis_label=f"x ({unit})", y_axis_label=f"y ({unit})",
         )  # fmt: skip
         _plain(plot)
         plot.background_fill_color = "#ececec"
@@ -82,7 +88,7 @@ class FramePlot:
         self.overlay: Any = plot.image(
             "image", source=self._map, x="x", y="y", dw="dw", dh="dh", color_mapper=self._mapper, level="glyph"
         )
-        self._add_color_bars(classes, round(size[1] * scale) - 20)
+        self._add_color_bars(classes)
         self._hover = HoverTool(renderers=[self.overlay], tooltips=[("", "@image{custom}")])
         plot.add_tools(self._hover)
         self._window, self._region = (ColumnDataSource({k: [] for k in ("x0", "x1", "y0", "y1")}) for _ in range(2))
@@ -107,10 +113,10 @@ class FramePlot:
         self.overlay.glyph.global_alpha = opacity
         self._label(layer)
 
-    def _add_color_bars(self, classes: tuple[str, ...], width: int) -> None:
+    def _add_color_bars(self, classes: tuple[str, ...]) -> None:
         """Add a bar for classes and one for numbers, of which one is shown at a time."""
         style: dict[str, Any] = {
-            "height": 10, "width": width, "padding": 2, "title_text_font_size": "11px", "title_standoff": 3,
+            "height": 10, "width": "auto", "padding": 2, "title_text_font_size": "11px", "title_standoff": 3,
             "major_label_text_font_size": "11px", "background_fill_color": None, "visible": False,
         }  # fmt: skip
         colors = list(class_colors(classes).values())
@@ -179,8 +185,9 @@ class CurvePlot:
         plot.add_layout(self._cursor)
         plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = "#e8e8e8"
 
-    def show(self, time: Floats, fraction: Floats, std: Floats) -> None:
+    def show(self, time: Floats, fraction: Floats, std: Floats, quantity: str = "fraction") -> None:
         """Show the fractions (time, lattice) that are known, and an open circle for a frame that has none."""
+        self.plot.yaxis.axis_label = quantity
         ends = float(time[0]), float(time[-1] if len(time) > 1 else time[0] + 1)
         if ends != self._ends:
             self._ends, margin = ends, 0.03 * (ends[1] - ends[0])

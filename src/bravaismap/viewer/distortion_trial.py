@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import xarray as xr
 
-from bravaismap.phases.reclassification import reclassify
 from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["reclassified_frame", "reclassified_window"]
@@ -17,6 +16,8 @@ def reclassified_frame(frame: PhaseMap, distortion: float) -> PhaseMap:
     """
     if distortion == frame.attrs.get("distortion") or "basis" not in frame:
         return frame
+    from bravaismap.phases.reclassification import reclassify
+
     result = reclassify(frame.assign_attrs(samples=0), distortion)
     return PhaseMap(result.data_vars, coords=result.coords, attrs=result.attrs | {"samples": frame.attrs["samples"]})
 
@@ -25,5 +26,7 @@ def reclassified_window(frame: PhaseMap, row: int, column: int, distortion: floa
     """Return one window of a frame (not yet reclassified) at a distortion, with all σ."""
     window = frame.isel(y=[row], x=[column])
     if distortion != frame.attrs.get("distortion") and "basis" in window:
+        from bravaismap.phases.reclassification import reclassify
+
         window = reclassify(window, distortion)
     return window.isel(time=0, y=0, x=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -20,78 +19,22 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
 from bravaismap.export.tables import export_csv
-from bravaismap.files import TEXT_AS_TEXT
-from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, label_axes, sized
+from bravaismap.files import TEXT_AS_TEXT, texts
+from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, label_axes, scale_bar, sized
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
+from bravaismap.show.style import PAGE
 from bravaismap.viewer.frame_geometry import Region
-from bravaismap.viewer.region_statistics import region_statistics, region_table
+from bravaismap.viewer.look import Look, nothing_to_save
+from bravaismap.viewer.region_statistics import region_statistics
 from bravaismap.viewer.rendering import Overlay
 from bravaismap.viewer.window_inspection import WindowView
 
-__all__ = ["VIEWS", "Look", "nothing_to_save", "view_file"]  # fmt: skip
+__all__ = ["view_file"]
 
-#: Views that can be saved.
-VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes")
 
 _DPI = 200
-
-
-@dataclass(frozen=True)
-class Look:
-    """The current view of a page.
-
-    Attributes
-    ----------
-    frame : Dataset or None
-        The map of the frame.
-    pixels : array (y, x) or None
-    layer : Overlay or None
-        The map that is laid over it.
-    opacity : float
-    window, region : Region or None
-        The outlines that are drawn.
-    whole : Region
-        Edges of the frame.
-    unit : str
-    pixel : float
-        Side of a pixel in that unit.
-    curves : Dataset
-        ``fraction`` and ``fraction_std``.
-    growth : Dataset or None
-        The fit, if there is one.
-    view : WindowView or None
-        The window.
-    title : str
-    """
-
-    frame: xr.Dataset | None
-    pixels: NDArray[Any] | None
-    layer: Overlay | None
-    opacity: float
-    window: Region | None
-    region: Region | None
-    whole: Region
-    unit: str
-    pixel: float
-    curves: xr.Dataset
-    growth: xr.Dataset | None
-    view: WindowView | None
-    title: str
-
-
-def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | None, view: WindowView | None) -> str:
-    """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
-    if what == "window" and view is None:
-        return "No window is selected: click on the frame first."
-    if what == "fit" and growth is None:
-        return "There is no fit to save: choose a class that grows, or a longer movie."
-    if what in ("frame with map", "region", "shapes") and frame is None:
-        return "This frame is not mapped yet."
-    if what == "shapes" and frame is not None and "basis" not in frame:
-        return "This model measures no cells, so there are no shapes: map with the model lattice."
-    return ""
 
 
 def view_file(look: Look, what: str, ending: str) -> BytesIO:
@@ -131,7 +74,9 @@ def window_table(look: Look) -> BytesIO:
     rows = [["quantity", "value", "std"]]
     for name, p, std in zip(view.classes, view.probability, view.probability_std, strict=True):
         rows.append([f"probability of {name}", f"{p:.6g}", "" if np.isnan(std) else f"{std:.3g}"])
-    rows += [[name, text, ""] for name, text in view.lines]
+    for name, text in view.lines:
+        value, plus, std = text.partition(" ± ")
+        rows.append([name, value, std] if plus and "," not in text else [name, text, ""])
     if view.spots is not None:
         rows += [[], [f"k_x_1/{unit}", f"k_y_1/{unit}", "h", "k", "log_likelihood_ratio"]]
         for x, y, h, k, weight in zip(*_columns(view, pixel), strict=True):
@@ -158,7 +103,9 @@ def frame_figure(look: Look) -> Figure:
             for width, ink, dash in ((2.6, "black", "-"), (1.3, color, style)):
                 ax.add_patch(Rectangle((region.x0, region.y0), *size, fill=False, ec=ink, lw=width, ls=dash))
     ax.set(xlim=(whole.x0, whole.x1), ylim=(whole.y1, whole.y0), title=look.title)
-    label_axes(ax, xr.Dataset(coords={dim: (dim, [0.0], {"units": look.unit}) for dim in ("y", "x")}))
+    units = xr.Dataset(coords={dim: (dim, [0.0], {"units": look.unit}) for dim in ("y", "x")})
+    label_axes(ax, units)
+    scale_bar(ax, units, PAGE.text)
     return sized(figure)
 
 
@@ -261,7 +208,18 @@ def _fit_table(look: Look) -> BytesIO:
 
 def _region_rows(look: Look) -> BytesIO:
     assert look.frame is not None
-    return table_file(region_table(region_statistics(look.frame, look.region), look.unit))
+    statistics = region_statistics(look.frame, look.region)
+    columns = {
+        "windows": statistics.count, "fraction": statistics.fraction, "fraction_std": statistics.fraction_std,
+    }  # fmt: skip
+    for name, median in statistics.cell.items():
+        of = look.unit if name in ("a", "b") else "deg"
+        columns |= {f"{name}_{of}": median, f"{name}_std_{of}": statistics.error[name]}
+        columns[f"{name}_scatter_{of}"] = statistics.spread[name]
+    rows = [["phase", *columns]]
+    for i, name in enumerate(statistics.classes):
+        rows.append([name, *texts(np.array([float(column[i]) for column in columns.values()]))])
+    return table_file(rows)
 
 
 def _frame_rows(look: Look) -> BytesIO:

@@ -6,14 +6,14 @@ import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import xarray as xr
 
 from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.kinetics.growth import fit_growth
-from bravaismap.phases.verdict import verdict
+from bravaismap.result.shares import MEAN_PROBABILITY, Quantity, shares_dataset
 from bravaismap.viewer.distortion_trial import reclassified_frame
 from bravaismap.viewer.result_source import Source
 
@@ -47,18 +47,19 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     Parameters
     ----------
     curves : Dataset
-        ``fraction`` and ``fraction_std`` (time, lattice).
+        With the shares of :func:`bravaismap.result.shares.class_shares` (time, lattice).
     lattice, law : str
     baseline : str
         ``t0:t1``, or empty.
     """
-    curve = curves.sel(lattice=lattice)
+    from bravaismap.kinetics.dose import fraction_curve
+    from bravaismap.kinetics.growth import fit_growth
+
+    curve = fraction_curve(curves, lattice)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the text says how the intervals were found
-            growth = fit_growth(
-                curve["fraction"], std=curve["fraction_std"], law=law, baseline=parse_baseline(baseline)
-            )
+            growth = fit_growth(curve.fraction, std=curve.std, law=law, baseline=parse_baseline(baseline))
     except BravaismapError as error:
         return Fit(f"{display_name(lattice)}: no fit: {error}", *_nothing(), None)
     parts = []
@@ -69,7 +70,7 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
         parts.append(
             f"{name} = {float(parameter['value']):.3g} ({low:.3g} to {high:.3g}){'' if unit == '1' else ' ' + unit}"
         )
-    equation = f"{display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
+    equation = f"{curve.quantity} of {display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
     text = f"{equation}; 68 % intervals, reduced χ² {growth.attrs['reduced_chi_square']:.2f}"
     return Fit(text, growth["time"].values, growth["curve"].values, growth)
 
@@ -97,6 +98,7 @@ class Curves:
         self._background = ThreadPoolExecutor(2, "bravaismap background")  # what does not wait for the curves
         self._lock = threading.Lock()
         self._round = 0
+        self._prepared = False
         self._fraction, self._std = source.fraction, source.fraction_std
         self._count = 0
         self.wanted = 0
@@ -121,8 +123,13 @@ class Curves:
         """Return the fractions with their axes."""
         fraction, std = (values.copy() for values in self.values())
         time = ("time", self._source.time[: len(fraction)], {"units": self._source.time_unit})
-        variables = {"fraction": (("time", "lattice"), fraction), "fraction_std": (("time", "lattice"), std)}
-        return xr.Dataset(variables, coords={"time": time, "lattice": list(self._source.classes)})
+        coords = {"time": time, "lattice": list(self._source.classes)}
+        return shares_dataset(self.quantity, fraction, std, coords)
+
+    @property
+    def quantity(self) -> Quantity:
+        """What the fractions are: reclassified windows have no pixels."""
+        return self._source.quantity if self.as_stored else MEAN_PROBABILITY
 
     def left(self) -> int:
         """Return how many mapped frames have not been reclassified yet."""
@@ -155,9 +162,15 @@ class Curves:
             self._background.submit(self._source.frame, index)
             self._background.submit(self._source.pixels, index)
 
+    def prepare(self) -> None:
+        """Import in the background what the first click needs, once a page is shown: it takes seconds."""
+        if not self._prepared:
+            self._prepared = True
+            self._background.submit(import_module, "bravaismap.viewer.window_inspection")
+
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
         """Work out in the background what decides the class of a window: many distortions are tried."""
-        return self._background.submit(verdict, row)
+        return self._background.submit(_verdict, row)
 
     def close(self) -> None:
         """End what goes on in the background."""
@@ -185,6 +198,12 @@ class Curves:
                     return
                 fraction[index], std[index] = reclassified["fraction"].values[0], reclassified["fraction_std"].values[0]
                 self._count += 1
+
+
+def _verdict(row: xr.Dataset) -> str:
+    from bravaismap.phases.verdict import verdict
+
+    return verdict(row)
 
 
 def _nothing() -> tuple[Floats, Floats]:

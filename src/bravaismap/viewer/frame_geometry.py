@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
-from bravaismap.show.axes import edges
+from bravaismap.show.edges import edges
 
 __all__ = ["Region", "frame_at", "frame_extent", "parse_region", "window_at", "window_bounds", "windows_inside"]
 

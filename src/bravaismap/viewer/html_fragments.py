@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import IUCR_SYMBOLS, display_name
 from bravaismap.result.phase_map import percent
-from bravaismap.show.axes import class_colors
+from bravaismap.show.colors import class_colors
 
-__all__ = ["STYLE", "cell_html", "header_html", "message_html", "phases_html", "table_html"]
+__all__ = ["STYLE", "cell_html", "doubt_html", "header_html", "message_html", "phases_html", "table_html"]
 
 #: Style of every pane; system fonts, dark on light.
 STYLE = """
@@ -24,7 +24,7 @@ td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-
 td.wide { white-space: normal; }
 p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
-.phases { display: grid; grid-template-columns: repeat(3, max-content); column-gap: 14px; row-gap: 1px;
+.phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(195px, max-content)); row-gap: 1px;
   font-size: 12px; }
 .message { background: #fff4ce; border-left: 4px solid #E69F00; padding: 4px 8px; }
 h1 { font-size: 16px; margin: 0; display: inline; }
@@ -46,9 +46,16 @@ def message_html(text: str) -> str:
     return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
 
 
-def phases_html(classes: tuple[str, ...], fraction: NDArray[np.floating], std: NDArray[np.floating]) -> str:
-    """Return the fractions of a frame beside the colours of the classes."""
-    rows = []
+def doubt_html(lines: list[str]) -> str:
+    """Return the reasons to doubt a frame, a line each."""
+    return "".join(f'<div class="message" role="note">doubt: {escape(line)}</div>' for line in lines)
+
+
+def phases_html(
+    classes: tuple[str, ...], fraction: NDArray[np.floating], std: NDArray[np.floating], quantity: str = ""
+) -> str:
+    """Return the share of a frame that each class has beside its colour, after what the share is."""
+    rows = [f"<span>{escape(quantity)}</span>"] if quantity else []
     for (name, color), value, spread in zip(class_colors(classes).items(), fraction, std, strict=True):
         share = "–" if np.isnan(value) else percent(value, spread)
         symbol = IUCR_SYMBOLS.get(name, "")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from html import escape
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import panel as pn
@@ -17,21 +18,25 @@ from bokeh.events import SelectionGeometry, Tap
 from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError
 from bravaismap.lattice.shape import shape
+from bravaismap.result.doubt import doubts
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import map_variables
-from bravaismap.show.axes import class_colors
+from bravaismap.result.shares import class_shares
+from bravaismap.show.colors import class_colors
 from bravaismap.viewer.distortion_trial import reclassified_frame, reclassified_window
-from bravaismap.viewer.downloads import Look, nothing_to_save, view_file
 from bravaismap.viewer.fraction_curves import Curves, Fit
 from bravaismap.viewer.frame_geometry import Region, frame_at, parse_region, window_at, window_bounds
-from bravaismap.viewer.html_fragments import cell_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.html_fragments import cell_html, doubt_html, header_html, message_html, phases_html, table_html
+from bravaismap.viewer.look import Look, nothing_to_save
 from bravaismap.viewer.messages import empty_message, time_text
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
 from bravaismap.viewer.region_statistics import region_statistics, region_table
-from bravaismap.viewer.rendering import Overlay, contrast, grey, overlay
+from bravaismap.viewer.rendering import Overlay, contrast, grey, is_of_pixels, overlay, overlay_or_none
 from bravaismap.viewer.result_source import Source
-from bravaismap.viewer.window_inspection import WindowView, cut, window_view
+
+if TYPE_CHECKING:
+    from bravaismap.viewer.window_inspection import WindowView
 
 __all__ = ["Session"]
 
@@ -51,9 +56,12 @@ class Session:
     ----------
     source : Source
         May be shared by several pages.
+    other : Source, optional
+        Another result, whose frames are shown beside those of the first.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, other: Source | None = None) -> None:
+        self._other = other
         self.source, self.curves = source, Curves(source)
         self.index, self.distortion = self._first(), source.card.get("distortion")
         self.window: tuple[int, int] | None = None
@@ -64,7 +72,7 @@ class Session:
         self._fit = Fit("", np.empty(0), np.empty(0), None)
         self._fitting: Future[Fit] | None = None
         self._row: xr.Dataset | None = None  # of the window that is looked at
-        self._stale = True  # the fit
+        self._stale = self._asked = False  # whether the fit is to be made again; whether one was asked for
         self._judging: Future[str] | None = None
         self._verdict = ""
         self._looked: Any = None
@@ -73,6 +81,10 @@ class Session:
         self._limits: tuple[float, float] | None = None
         self.page = Page(source, self._variables(), self.index)
         self._connect()
+        if len(source.time) > 1:
+            self.page.text[
+                "fit"
+            ].object = "<p>A law of growth is fitted to the fraction of a class when you press fit.</p>"
         self.draw()
 
     # What is shown
@@ -82,7 +94,8 @@ class Session:
         first = self.source.frame(self.index)
         if first is not None:
             return {str(name) for name in first.variables}
-        return {variable.name for variable in map_variables(cells="distortion" in self.source.card)}
+        card = self.source.card
+        return {variable.name for variable in map_variables(cells="distortion" in card, pixels="pixel_step" in card)}
 
     def _first(self) -> int:
         done = np.flatnonzero(self.source.done)
@@ -99,9 +112,13 @@ class Session:
         pixels = self._pixels()
         if pixels is None:
             return None
+        return self._grey(pixels)
+
+    def _grey(self, pixels: Any) -> Any:
         if self._limits is None:
-            self._limits = contrast([pixels])
-        return grey(pixels, self._limits)
+            low, high = self.page.brightness.value
+            self._limits = contrast([pixels], (low, high))
+        return grey(pixels, self._limits, self.page.gamma.value)
 
     # Drawing
 
@@ -114,9 +131,11 @@ class Session:
         self.page.curves.mark_time(float(self.source.time[self.index]))
         self.page.text["time"].object = time_text(self.source.time, self.index, self.source.time_unit)
         self._draw_frame(self._picture())
+        self._draw_beside()
         self._draw_window()
         self._draw_region()
         self._tell()
+        self.page.name_files(self.source.title, self.index)
 
     def _classify(self) -> None:
         self._shown = self._frame
@@ -130,11 +149,41 @@ class Session:
             nothing = np.full(len(self.source.classes), np.nan)
             self.page.text["phases"].object = phases_html(self.source.classes, nothing, nothing)
         else:
-            values = (self._shown[name].values[0] for name in ("fraction", "fraction_std"))
-            self.page.text["phases"].object = phases_html(self.source.classes, *values)
+            shares = class_shares(self._shown)
+            fraction, std = shares.fraction.values[0], shares.std.values[0]
+            self.page.text["phases"].object = phases_html(self.source.classes, fraction, std, shares.quantity)
+
+    def _draw_beside(self) -> None:
+        """Draw the frame beside the current one: another frame, or the same of another result."""
+        page, number = self.page, self.page.other.value
+        if number is None and self._other is None:
+            page.beside.plot.visible = False
+            return
+        source = self._other or self.source
+        index = min(self.index if number is None else int(number), len(source.time) - 1)
+        frame, pixels = source.frame(index), source.pixels(index)
+        if pixels is None and self._other is not None:
+            pixels = self.source.pixels(min(index, len(self.source.time) - 1))  # the movie of both
+        layer = None if frame is None else self._scaled(overlay_or_none(frame, page.layer.value))
+        page.beside.show(
+            None if pixels is None else self._grey(pixels), layer, 1.0 if pixels is None else page.opacity.value
+        )
+        title = "" if self._other is None else f"{source.title} · "
+        page.beside.plot.title.text = title + time_text(source.time, index, source.time_unit)
+        page.beside.plot.visible = True
 
     def _layer(self) -> Overlay | None:
-        return None if self._shown is None else overlay(self._shown, self.page.layer.value)
+        key = self.page.layer.value
+        frame = self._frame if is_of_pixels(key) else self._shown
+        return None if frame is None else self._scaled(overlay(frame, key))
+
+    def _scaled(self, layer: Overlay | None) -> Overlay | None:
+        """Return a map with the ends of its scale that were typed."""
+        try:
+            low, high = (float(end) for end in self.page.limits.value.split(":"))
+        except ValueError:
+            return layer
+        return layer if layer is None or layer.names or not low < high else replace(layer, low=low, high=high)
 
     def _bounds(self) -> Region | None:
         """Return the edges of the inspected window."""
@@ -147,6 +196,8 @@ class Session:
         source, view, place = self.source, None, _NO_CLICK
         self._row = None
         if self.window is not None:
+            from bravaismap.viewer.window_inspection import cut, window_view
+
             row, column = self.window
             place = f"window in row {row}, column {column}, centre at x {source.x[column]:.4g}, y {source.y[row]:.4g} "
             place += source.unit
@@ -211,7 +262,7 @@ class Session:
 
     def _draw_curves(self) -> None:
         fraction, std = self.curves.values()
-        self.page.curves.show(self.source.time[: len(fraction)], fraction, std)
+        self.page.curves.show(self.source.time[: len(fraction)], fraction, std, self.curves.quantity)
 
     def _tell(self) -> None:
         """Update the message, the header and the progress."""
@@ -222,6 +273,7 @@ class Session:
             frame_done=self._frame is not None,
         )  # fmt: skip
         self.page.text["message"].object = message_html(text)
+        self.page.text["doubt"].object = doubt_html([] if self._shown is None else doubts(self._shown))
         extent, pixel = source.extent, source.pixel
         sides = [round(side / pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0)]
         frames = f"{done} of {counted(total, 'frame')} mapped" if done < total else counted(total, "frame")
@@ -241,12 +293,13 @@ class Session:
             (page.distortion, self._distorted), (page.fit_class, self._refit), (page.law, self._refit),
             (page.baseline, self._refit), (page.row, self._chosen), (page.column, self._chosen),
             (page.region, self._ranged), (page.view, self._named),
-            (page.part, lambda _: page.show_part()),
+            (page.part, lambda _: page.show_part()), (page.other, self._compared), (page.gamma, self._brightened),
+            (page.brightness, self._brightened), (page.limits, self._relayed),
         )  # fmt: skip
         for widget, call in watched:
             widget.param.watch(call, "value")
         self.page.whole.on_click(lambda _: setattr(self.page.region, "value", ""))
-        self.page.name_files()
+        self.page.fit.on_click(lambda _: self._ask_fit())
         self.page.give_files(self.file)
 
     # Events
@@ -303,7 +356,16 @@ class Session:
 
     def _relayed(self, _: Any) -> None:
         self._draw_frame(self._picture())
+        self._draw_beside()
         self._push()
+
+    def _compared(self, _: Any) -> None:
+        self._draw_beside()
+        self._push()
+
+    def _brightened(self, _: Any) -> None:
+        self._limits = None
+        self._relayed(None)
 
     def _distorted(self, event: Any) -> None:
         self.distortion = round(event.new / 100, 6)
@@ -316,7 +378,7 @@ class Session:
         self._push()
 
     def _named(self, _: Any) -> None:
-        self.page.name_files()
+        self.page.name_files(self.source.title, self.index)
         self._offer()
 
     def _offer(self) -> None:
@@ -324,8 +386,12 @@ class Session:
         reason = nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
         self.page.offer_files(reason)
 
+    def _ask_fit(self) -> None:
+        self._asked = self._stale = True
+        self.page.text["fit"].object = "<p>fitting …</p>"
+
     def _refit(self, _: Any = None) -> None:
-        self._stale = True
+        self._stale = self._asked  # nothing is fitted that nobody has asked for
 
     def _take_fit(self) -> None:
         """Show a finished fit, and begin another if its input has changed."""
@@ -341,6 +407,8 @@ class Session:
 
     def tick(self) -> None:
         """Show what has changed in the background."""
+        if self._seen is not None:
+            self.curves.prepare()
         length = len(self.source.time)
         if self.page.player.end != max(length - 1, 1):
             self.page.player.param.update(end=max(length - 1, 1), disabled=length == 1)
@@ -364,13 +432,18 @@ class Session:
 
     def file(self, ending: str) -> BytesIO:
         """Return the chosen view as a file."""
+        from bravaismap.viewer.downloads import view_file
+
         return view_file(self._look(), self.page.view.value, ending)
 
     def _look(self) -> Look:
         source = self.source
         where = time_text(source.time, self.index, source.time_unit)
+        outlined = self.page.outlined.value
         return Look(
-            self._shown, self._pixels(), self._layer(), self.page.opacity.value, self._bounds(), self.region,
+            self._shown, self._pixels(), self._layer(), self.page.opacity.value,
+            self._bounds() if outlined or self.page.view.value == "window" else None,
+            self.region if outlined or self.page.view.value == "region" else None,
             source.extent, source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
         )  # fmt: skip
 
@@ -382,6 +455,7 @@ class Session:
             asyncio.get_running_loop()
             pn.state.add_periodic_callback(self.tick, period=_TICK)
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+            self.page.fit_to_browser(pn.state.curdoc)
             pn.state.on_session_destroyed(lambda _: self.curves.close())
         return page
 

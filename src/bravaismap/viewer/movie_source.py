@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.movie import as_movie
-from bravaismap.phases.first_look import grid_of, settled
-from bravaismap.phases.map import map_coordinates, map_movie, movie_card
+from bravaismap.movie import as_movie, movie_card
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import DONE
+from bravaismap.result.shares import class_shares
 from bravaismap.viewer.result_source import HeldResult, Source, StoredResult
 
 __all__ = ["MappedMovie", "open_source"]
@@ -38,6 +36,10 @@ class MappedMovie(Source):
     growing = True
 
     def __init__(self, movie: Any, title: str = "movie", settings: Settings = DEFAULTS) -> None:
+        from bravaismap.classify.models import chosen_model
+        from bravaismap.phases.first_look import grid_of, settled
+        from bravaismap.phases.map import map_coordinates
+
         classifier = chosen_model(settings)
         calibrated = as_movie(movie)
         record = classifier.record
@@ -66,6 +68,8 @@ class MappedMovie(Source):
         remaining = remaining[~np.isin(remaining, list(self._failed))]
         if not remaining.size or self.movie is None:
             return None
+        from bravaismap.phases.map import map_movie
+
         index = int(next(iter(remaining[remaining >= self._wanted]), remaining[0]))
         try:
             mapped = map_movie(self.movie.isel(time=[index]), self._settings)
@@ -76,7 +80,8 @@ class MappedMovie(Source):
             self.version += 1
             return index
         self._maps[index] = PhaseMap(mapped.data_vars, coords=mapped.coords, attrs=mapped.attrs | self.card)
-        self._know(np.array([index]), mapped["fraction"].values, mapped["fraction_std"].values)
+        shares = class_shares(mapped)
+        self._know(np.array([index]), shares.fraction.values, shares.std.values)
         return index
 
     def _work(self) -> None:

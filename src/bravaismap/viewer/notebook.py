@@ -10,7 +10,7 @@ from bravaismap.errors import InputError
 __all__ = ["need_panel", "view"]
 
 
-def view(result: Any, *, movie: Any = None, dataset: str | None = None, **options: Any) -> Any:
+def view(result: Any, *, movie: Any = None, dataset: str | None = None, beside: Any = None, **options: Any) -> Any:
     """Show a result, or a movie while it is mapped, in a notebook.
 
     Parameters
@@ -22,6 +22,8 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, **option
         The movie that was mapped: a result does not hold its frames.
     dataset : str, optional
         Which array of a movie file that holds several.
+    beside : Dataset, str or path, optional
+        Another result of the same frames, shown beside the first.
     options
         How to map a movie: ``window``, ``step``, ``model``, ``distortion``, ``nan``, ``pixel_size``, ``frame_time``, as
         for :func:`bravaismap.map_phases`.
@@ -49,7 +51,11 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, **option
     pn.extension(inline=True)
     source = open_source(result, movie, dataset, **options)
     source.start()
-    return Session(source).panel()
+    if beside is None:
+        return Session(source).panel()
+    other = open_source(beside)
+    other.start()
+    return Session(source, other).panel()
 
 
 def need_panel() -> None:

@@ -16,8 +16,9 @@ import panel as pn
 from bravaismap.conventions import display_name
 from bravaismap.kinetics.laws import LAWS
 from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
-from bravaismap.viewer.downloads import VIEWS
+from bravaismap.viewer.fitting import fit_to_browser
 from bravaismap.viewer.html_fragments import STYLE
+from bravaismap.viewer.look import VIEWS
 from bravaismap.viewer.rendering import layers_of
 from bravaismap.viewer.result_source import Source
 
@@ -26,11 +27,12 @@ __all__ = ["INTERVAL", "Page"]
 #: Time from one frame to the next while the movie plays, in ms.
 INTERVAL = 400
 
-_LEFT, _RIGHT = 562, 694  # px
-_CURVES, _WINDOW = 205, 225  # px
-_FRAME = (440, 470)  # px
-_PARTS = ("window", "region", "save")
-_TEXTS = ("header", "message", "time", "phases", "fit", "window", "region", "movie", "progress", "save")
+#: Sizes in screen px before the browser says how large it is: of a frame, of the curves, of the plots of a window.
+_FRAME, _CURVES, _WINDOW = (440, 470), (205, 694), 225
+#: Height in px of what stands above and below the frame: header, widgets, colour bar, time, player, phases.
+_AROUND = 400
+_PARTS = ("window", "region", "picture", "save")
+_TEXTS = ("header", "message", "doubt", "time", "phases", "fit", "window", "region", "movie", "progress", "save")
 
 
 class Page:
@@ -47,64 +49,102 @@ class Page:
 
     def __init__(self, source: Source, variables: Iterable[str], index: int) -> None:
         self.frame = FramePlot(source.classes, source.extent, source.unit, _FRAME)
-        self.curves = CurvePlot(source.classes, source.time_unit, (_CURVES, _RIGHT))
+        self.beside = FramePlot(source.classes, source.extent, source.unit, _FRAME, "beside")
+        self.beside.plot.visible = False
+        self.curves = CurvePlot(source.classes, source.time_unit, _CURVES)
         self.window = WindowPlots(source.classes, _WINDOW)
         self.text: dict[str, Any] = {
             name: pn.pane.HTML("", stylesheets=[STYLE], margin=(1, 5), sizing_mode="stretch_width",
                                css_classes=[f"bravaismap-{name}"]) for name in _TEXTS
         }  # fmt: skip
+        self._extent = source.extent
         self._make_frame_widgets(source, variables, index)
         self._make_curve_widgets(source)
         self._make_part_widgets(source)
+        self._make_picture_widgets()
         self.panes: list[Any] = []
         self._parts: dict[str, Any] = {}
 
     def _make_frame_widgets(self, source: Source, variables: Iterable[str], index: int) -> None:
         last = len(source.time) - 1
-        layers = layers_of(set(variables), source.classes)
-        self.layer = pn.widgets.Select(label="map", groups=layers, value="label", width=230)
-        self.opacity = pn.widgets.FloatSlider(label="opacity of the map", start=0, end=1, step=0.05, value=0.5,
-                                              width=150)  # fmt: skip
+        held = set(variables)
+        layers, first = layers_of(held, source.classes), "phase" if "phase" in held else "label"
+        self.layer = pn.widgets.Select(
+            label="map", groups=layers, value=first, width=175, description="What is laid over the frame."
+        )
+        self.opacity = pn.widgets.FloatSlider(label="opacity", start=0, end=1, step=0.05, value=0.5,
+                                              width=125)  # fmt: skip
+        self.other = pn.widgets.IntInput(
+            label="frame beside", start=0, end=max(last, 0), value=None, width=95, visible=last > 0,
+            description="Number of a frame that is shown beside this one, with the same map; empty for none.",
+        )  # fmt: skip
         self.player = pn.widgets.Player(
             label="", start=0, end=max(last, 1), value=index, interval=INTERVAL, loop_policy="once",
-            width=_LEFT - 30, show_loop_controls=False, show_value=False, height=52, disabled=last == 0,
-            scale_buttons=0.9,
+            sizing_mode="stretch_width", min_width=300, show_loop_controls=False, show_value=False, height=52,
+            disabled=last == 0, visible=last > 0, scale_buttons=0.9,
         )  # fmt: skip
         distortion = source.card.get("distortion")
         percent = 100 * float(distortion or 0.0)
         self.distortion = pn.widgets.FloatSlider(
             label="scan distortion (%)" if distortion is not None else "no scan distortion: a network's result",
-            start=0, end=max(10.0, percent), step=0.1, value=percent, disabled=distortion is None, width=230,
+            start=0, end=max(10.0, percent), step=0.1, value=percent, disabled=distortion is None, width=200,
         )  # fmt: skip
 
     def _make_curve_widgets(self, source: Source) -> None:
         names = {display_name(name): name for name in source.classes}
         grows = "none" if "none" in source.classes else source.classes[-1]
-        self.fit_class = pn.widgets.Select(label="fit the growth of", options=names, value=grows, width=150)
-        self.law = pn.widgets.Select(label="law", options=list(LAWS), value="exponential", width=110)
-        self.baseline = pn.widgets.TextInput(label="baseline t0:t1", placeholder="fitted", width=100)
+        shown = len(source.time) > 1
+        self.fit_class = pn.widgets.Select(label="growth of", options=names, value=grows, width=140, visible=shown)
+        self.law = pn.widgets.Select(
+            label="law", options=list(LAWS), value="exponential", width=130, visible=shown,
+            description="Law of growth above a constant.",
+        )  # fmt: skip
+        self.baseline = pn.widgets.TextInput(
+            label="baseline t0:t1", placeholder="fitted", width=120, visible=shown,
+            description="Times before the growth, whose mean gives the constant; fitted when empty.",
+        )  # fmt: skip
+        self.fit = pn.widgets.Button(label="fit", width=60, align="end", visible=shown,
+                                     description="Fit the law to the fraction of the class.")  # fmt: skip
+        self.curves.plot.visible = shown
 
     def _make_part_widgets(self, source: Source) -> None:
-        self.part = pn.widgets.RadioButtonGroup(label="shown below", options=list(_PARTS), width=240)
+        self.part = pn.widgets.RadioButtonGroup(label="shown below", options=list(_PARTS), width=300)
         self.row = pn.widgets.IntInput(label="row", start=0, end=len(source.y) - 1, value=None, width=75)
         self.column = pn.widgets.IntInput(label="column", start=0, end=len(source.x) - 1, value=None, width=75)
-        self.region = pn.widgets.TextInput(label=f"y0:y1,x0:x1 ({source.unit})", placeholder="whole frame", width=230)
+        self.region = pn.widgets.TextInput(
+            label=f"y0:y1,x0:x1 ({source.unit})", placeholder="whole frame", width=230,
+            description="Drag over the frame, or type the ends of the region.",
+        )  # fmt: skip
         self.whole = pn.widgets.Button(label="whole frame", width=110, align="end")
         self.view = pn.widgets.Select(label="what to save", options=list(VIEWS), width=170)
+        self.outlined = pn.widgets.Checkbox(label="with outlines", value=False, align="end", width=110)
         self.downloads = {ending: pn.widgets.FileDownload(
-            filename=f"view.{ending}", label=f"save {ending.upper()}", color="default", width=120, align="end",
+            filename=f"view.{ending}", label=f"save {ending.upper()}", color="default", width=110, align="end",
             embed=False, callback=lambda: None,
         ) for ending in ("png", "svg", "csv")}  # fmt: skip
+
+    def _make_picture_widgets(self) -> None:
+        self.brightness = pn.widgets.RangeSlider(
+            label="black to white (percentiles of the frames)", start=0, end=100, step=0.5, value=(0.5, 99.5), width=300
+        )
+        self.gamma = pn.widgets.FloatSlider(label="gamma", start=0.2, end=3, step=0.05, value=1, width=180)
+        self.limits = pn.widgets.TextInput(
+            label="ends of the map's scale, low:high", placeholder="automatic", width=230,
+            description="Not for classes; automatic when empty.",
+        )  # fmt: skip
 
     def give_files(self, file: Callable[[str], Any]) -> None:
         """Have the downloads call a function of the ending for their content."""
         for ending, button in self.downloads.items():
             button.callback = partial(file, ending)
 
-    def name_files(self) -> None:
-        """Name the downloads after what is to be saved."""
+    def name_files(self, title: str, index: int) -> None:
+        """Name the downloads after the result, the frame, and what is to be saved."""
+        view = self.view.value
+        stem = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in title.removesuffix(".zarr"))
+        frame = "" if view in ("fraction curves", "fit") else f"_frame{index:04d}"
         for ending, button in self.downloads.items():
-            button.filename = f"{self.view.value.replace(' ', '-')}.{ending}"
+            button.filename = f"{stem}{frame}_{view.replace(' ', '-')}.{ending}"
 
     def offer_files(self, reason: str) -> None:
         """Enable the downloads, or say why there is nothing to save."""
@@ -120,31 +160,39 @@ class Page:
         self.row.visible = self.column.visible = self.part.value == "window"
 
     def arranged(self) -> Any:
-        """Return the page."""
+        """Return the page: the frame and what belongs to it, and beside or below it, as there is room, the rest."""
         text, plots = self.text, self.window
-        frame, curves = _pane(self.frame.plot), _pane(self.curves.plot)
+        frame, beside, curves = (_pane(plot) for plot in (self.frame.plot, self.beside.plot, self.curves.plot))
         looks = [_pane(plot) for plot in (plots.pixels, plots.spectrum, plots.bars, plots.shape)]
-        self.panes = [frame, curves, *looks]
+        self.panes = [frame, beside, curves, *looks]
         left = pn.Column(
-            pn.Row(self.layer, self.opacity), frame, text["time"], self.player, text["phases"],
-            text["movie"], width=_LEFT, margin=0,
+            pn.FlexBox(self.layer, self.opacity, self.other), pn.Row(frame, beside, margin=0), text["time"],
+            self.player, text["phases"], text["movie"], margin=0, name="left",
+            styles={"width": f"{_FRAME[1] + 92}px"},
         )  # fmt: skip
         self._parts = {
-            "window": pn.Column(
-                text["window"],
-                pn.Row(*looks, margin=0),
-                margin=0,
-            ),
+            "window": pn.Column(text["window"], pn.FlexBox(*looks, margin=0), margin=0),
             "region": pn.Column(pn.Row(self.region, self.whole), text["region"], margin=0),
-            "save": pn.Column(pn.Row(self.view, *self.downloads.values()), text["save"], margin=0),
-        }  # fmt: skip
+            "picture": pn.Column(pn.FlexBox(self.brightness, self.gamma, self.limits), margin=0),
+            "save": pn.Column(pn.FlexBox(self.view, self.outlined, *self.downloads.values()), text["save"], margin=0),
+        }
         right = pn.Column(
-            pn.Row(self.distortion, self.fit_class, self.law, self.baseline, margin=0), text["progress"],
-            curves, text["fit"], pn.Row(self.part, self.row, self.column, margin=0),
-            *self._parts.values(), width=_RIGHT, margin=0,
+            pn.FlexBox(self.distortion, self.fit_class, self.law, self.baseline, self.fit, margin=0),
+            text["progress"], curves, text["fit"], pn.FlexBox(self.part, self.row, self.column, margin=0),
+            *self._parts.values(), margin=0, name="right", styles={"width": f"{_CURVES[1]}px"},
         )  # fmt: skip
         self.show_part()
-        return pn.Column(text["header"], text["message"], pn.Row(left, right, margin=0), width=_LEFT + _RIGHT + 10)
+        return pn.Column(
+            text["header"],
+            text["message"],
+            pn.FlexBox(left, right, gap="8px", margin=0, name="halves"),
+            sizing_mode="stretch_width",
+        )
+
+    def fit_to_browser(self, document: Any) -> None:
+        """Have the page of a server use all of the window of the browser."""
+        e = self._extent
+        fit_to_browser(document, e.y1 - e.y0, e.x1 - e.x0, _AROUND)
 
 
 def _pane(plot: Any) -> Any:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CELL_PARAMETERS, Floats, display_name
 from bravaismap.phases.cells import cell_statistics
 from bravaismap.phases.fractions import measured_fractions
-from bravaismap.phases.verdict import with_error
-from bravaismap.result.phase_map import percent
+from bravaismap.result.phase_map import percent, with_error
 from bravaismap.viewer.frame_geometry import Region, windows_inside
 
 __all__ = ["RegionStatistics", "region_statistics", "region_table"]
@@ -30,6 +29,8 @@ class RegionStatistics:
         Windows of each class.
     fraction, fraction_std : arrays, shape (lattice,)
         Mean probability of each class and its standard deviation, as for a whole frame.
+    area : array, shape (lattice,), optional
+        Share of the measured pixels that each class covers, where the frame holds pixels.
     cell, spread, error : dict of str to array, shape (lattice,)
         Median, standard deviation from window to window, and median σ of one window, of a, b, gamma and orientation of
         each class: see :func:`bravaismap.phases.cells.cell_statistics`. Empty where no cells are measured.
@@ -43,10 +44,11 @@ class RegionStatistics:
     cell: dict[str, Floats]
     spread: dict[str, Floats]
     error: dict[str, Floats]
+    area: Floats | None = None
 
 
 def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatistics:
-    """Return the statistics of the windows whose centres lie in a region; of all windows for None."""
+    """Return the statistics of the windows whose centres, and the pixels that, lie in a region; of all for None."""
     ys, xs = frame["y"].values, frame["x"].values
     inside = np.ones((len(ys), len(xs)), bool) if region is None else windows_inside(region, ys, xs)
     classes = tuple(str(name) for name in frame["lattice"].values)
@@ -63,8 +65,20 @@ def region_statistics(frame: xr.Dataset, region: Region | None) -> RegionStatist
     )
     return RegionStatistics(
         int((label >= 0).sum()), classes, np.array([int((label == i).sum()) for i in range(len(classes))]), fraction,
-        fraction_std, cell, spread, error,
+        fraction_std, cell, spread, error, _areas(frame, region, len(classes)),
     )  # fmt: skip
+
+
+def _areas(frame: xr.Dataset, region: Region | None, count: int) -> Floats | None:
+    """Return the share of the measured pixels of a region that each class covers, None without pixels."""
+    if "phase" not in frame:
+        return None
+    if region is None:
+        return np.asarray(frame["area_fraction"].transpose("time", "lattice").values[0], float)
+    ys, xs = frame["py"].values, frame["px"].values
+    phase = frame["phase"].transpose("time", "py", "px").values[0][windows_inside(region, ys, xs)]
+    total = int((phase >= 0).sum())
+    return np.array([(phase == i).sum() for i in range(count)]) / total if total else np.full(count, np.nan)
 
 
 def _windows_of_region(frame: xr.Dataset, inside: NDArray[np.bool_]) -> xr.Dataset:
@@ -76,13 +90,15 @@ def _windows_of_region(frame: xr.Dataset, inside: NDArray[np.bool_]) -> xr.Datas
 
 def region_table(statistics: RegionStatistics, unit: str) -> list[list[str]]:
     """Return the phase table and cell statistics of a region as text, the header first."""
-    header = ["phase", "windows", "fraction"]
+    areas = statistics.area
+    header = ["phase", *([] if areas is None else ["area"]), "windows", "mean probability"]
     if statistics.cell:
         header += [f"a ({unit})", f"b ({unit})", "γ (°)", "orientation (°)"]
     rows = [header]
     for i, name in enumerate(statistics.classes):
         row = [
             display_name(name),
+            *([] if areas is None else ["" if np.isnan(areas[i]) else percent(float(areas[i]), float("nan"))]),
             str(statistics.count[i]),
             percent(statistics.fraction[i], statistics.fraction_std[i]),
         ]

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError, InputError
-from bravaismap.phases.map import movie_card
+from bravaismap.movie import movie_card
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
-from bravaismap.result.schema import DONE
+from bravaismap.result.schema import AXES, DONE
+from bravaismap.result.shares import Quantity, class_shares, quantity_of
 from bravaismap.result.zarr_store import array_of, open_group
 from bravaismap.viewer.frame_geometry import Region, frame_extent
 
@@ -54,7 +55,9 @@ class Source:
     time_unit, unit : str
         Units of time and of lengths.
     fraction, fraction_std : arrays, shape (time, lattice)
-        NaN for a frame that is not mapped, or not read yet.
+        Share of each class; NaN for a frame that is not mapped, or not read yet.
+    quantity : {"area", "mean probability"}
+        What the share is.
     done : bool array, shape (time,)
         Which frames are known to be mapped.
     version : int
@@ -84,6 +87,7 @@ class Source:
         self.time, self.y, self.x = (np.asarray(result[dim].values, float) for dim in ("time", "y", "x"))
         self.time_unit = str(result["time"].attrs.get("units", "frame"))
         self.unit = str(result["x"].attrs.get("units", "px"))
+        self.quantity: Quantity = quantity_of(result)
         shape = (len(self.time), len(self.classes))
         self.fraction, self.fraction_std = np.full(shape, np.nan), np.full(shape, np.nan)
         self.done = np.zeros(len(self.time), bool)
@@ -154,8 +158,8 @@ class HeldResult(Source):
         super().__init__(result, movie, title)
         self._result = result
         done = mapped_frames(result)
-        names = ("fraction", "fraction_std")
-        self._know(np.arange(len(done)), *(result[n].transpose("time", "lattice").values for n in names))
+        shares = class_shares(result)
+        self._know(np.arange(len(done)), shares.fraction.values, shares.std.values)
 
     def frame(self, index: int) -> PhaseMap | None:
         """Return the map of a frame."""
@@ -205,7 +209,8 @@ class StoredResult(Source):
             name: (result[name].dims, np.asarray(array[index])[None], result[name].attrs)
             for name, array in self._arrays.items()
         }
-        coords = {dim: result[dim] for dim in ("y", "x", "lattice")} | {"time": result["time"][index : index + 1]}
+        coords = {dim: result[dim] for dim in AXES if dim in result.coords}
+        coords |= {"time": result["time"][index : index + 1]}
         return PhaseMap(variables, coords=coords, attrs=result.attrs)
 
     def update(self) -> bool:
@@ -219,9 +224,9 @@ class StoredResult(Source):
         if not unread.size:
             return False
         first, last = int(unread[0]), int(unread[-1]) + 1
-        names = ("fraction", "fraction_std")
-        part = result[list(names)].isel(time=slice(first, last)).transpose("time", "lattice").load()
-        values = [part[name].values[unread - first] for name in names]
+        shares = class_shares(result)
+        part = slice(first, last)
+        values = [data.isel(time=part).values[unread - first] for data in (shares.fraction, shares.std)]
         self._read[unread] = True
         self._know(unread, *values)
         return bool((self._marked & ~self._read).any())

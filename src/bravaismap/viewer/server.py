@@ -67,6 +67,7 @@ def origins(address: str, port: int) -> list[str]:
 def serve(
     source: Source,
     *,
+    other: Source | None = None,
     address: str = "127.0.0.1",
     port: int = 0,
     browser: bool = False,
@@ -79,6 +80,8 @@ def serve(
     ----------
     source : Source
         Shared by all pages that are opened.
+    other : Source, optional
+        Another result, shown beside the first.
     address : str
         On which the server listens.
     port : int
@@ -98,22 +101,23 @@ def serve(
     port = free_port(address, port)
     host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    source.start()
+    for one in (source, *([] if other is None else [other])):
+        one.start()
     options: dict[str, Any] = {
         "title": f"bravaismap · {source.title}", "port": port, "address": address, "show": browser, "verbose": False,
         "websocket_origin": origins(address, port),
     }  # fmt: skip
     if not wait:
-        return pn.serve(lambda: Session(source).panel(), threaded=True, **options)
+        return pn.serve(lambda: Session(source, other).panel(), threaded=True, **options)
     try:
-        server = pn.serve(lambda: Session(source).panel(), start=False, **options)
+        server = pn.serve(lambda: Session(source, other).panel(), start=False, **options)
         server.start()
         if ready is not None:
             ready(url)
         server.io_loop.start()
         server.stop()
     finally:
-        ended = source.close()
+        ended = source.close() and (other is None or other.close())
     return ended
 
 

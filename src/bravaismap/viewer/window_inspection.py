@@ -13,7 +13,8 @@ from bravaismap.conventions import NONE, Floats, display_name
 from bravaismap.lattice.shape import shape
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.measure.spots import find_spots, standardize, whitened_power
-from bravaismap.phases.verdict import deviations, with_error
+from bravaismap.phases.verdict import deviations
+from bravaismap.result.phase_map import with_error
 from bravaismap.show.axes import whole_plane
 from bravaismap.spectrum import amplitude
 from bravaismap.viewer.frame_geometry import Region

@@ -1,0 +1,23 @@
+"""Colours of classes: those of the conventions, and free ones for the classes of users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import cycle
+
+from matplotlib import color_sequences
+from matplotlib.colors import to_hex
+
+from bravaismap.conventions import COLORS, NONE
+
+__all__ = ["class_colors"]
+
+
+def class_colors(names: Iterable[str]) -> dict[str, str]:
+    """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next free Okabe–Ito colour."""
+    names = [str(name) for name in names]
+    palette = [to_hex(color).upper() for key in ("okabe_ito", "petroff10") for color in color_sequences[key]]
+    taken = {COLORS[NONE], *(COLORS[name] for name in names if name in COLORS)}
+    order = (palette[2], *COLORS.values(), palette[0], palette[4], *palette[8:])  # yellow late: faint on white
+    free = cycle([color for color in order if color not in taken])
+    return {name: COLORS[name] if name in COLORS else next(free) for name in names}
