@@ -70,13 +70,19 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
 def _clipped(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
     """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
     limits = settings.SETTINGS.second_look
+    rows = rows[answers.shown[rows] < limits.drowned_evidence]
     bounded = clipped(windows.smooth[rows], limits.outlier)
     lost = 1 - bounded.var((1, 2)) / windows.smooth[rows].var((1, 2)).clamp_min(1e-12)
     uneven = torch.nonzero(lost > limits.outlier_share).squeeze(1)
     if len(uneven) == 0:
         return answers, windows
-    rows, even = rows[uneven], view_of_windows(standardize(bounded[uneven]))
-    best = search(even).best
+    even = view_of_windows(standardize(bounded[uneven]))
+    spots = find_spots(even.spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, even) > 0).squeeze(1)
+    if len(clear) == 0:
+        return answers, windows
+    rows, even = rows[uneven[clear]], even.take(clear)
+    best = search(even, spots=spots.take(clear)).best
     least = limits.gain * answers.shown[rows] + limits.least_gain
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
