@@ -109,6 +109,7 @@ def test_names_of_results(film: Path) -> None:
         ("run [1]/*.npy", "run [1]"),
         ("run.2", "run.2"),
         ("a.zarr", "a"),
+        ("b.zarr.zip", "b"),
         ("film.npz", "film"),
     ):
         assert default_output(source) == Path(f"{name}-phases") / f"{name}.zarr"

@@ -70,7 +70,14 @@ def test_result_is_read_lazily(store: Path) -> None:
     by_name = {about["name"]: (data, about, kind) for data, about, kind in layers}
     assert {f"probability {name.replace('_', ' ')}" for name in CLASSES} < set(by_name)
     assert {"entropy", "a", "b", "gamma", "orientation"} < set(by_name)
-    for data, about, kind in layers:
+    pixels = [layer for layer in layers if "pixel" in layer[1]["name"]]
+    np.testing.assert_array_equal(pixels[0][0].compute(), result["phase"] + 1)
+    assert {about["name"] for _, about, _ in pixels} >= {"phase of each pixel", "pixels: amplitude"}
+    for data, about, _ in pixels:
+        for i, dim in enumerate(("time", "py", "px")):
+            placed = about["translate"][i] + about["scale"][i] * np.arange(data.shape[i])
+            np.testing.assert_allclose(placed, result[dim], rtol=1e-9)
+    for data, about, kind in layers[len(pixels) :]:
         assert hasattr(data, "dask")
         assert kind in ("labels", "image")
         assert about["units"] == ["s", "nm", "nm"]
@@ -101,7 +108,8 @@ def test_other_paths_are_left_to_others(store: Path, tmp_path: Path, small: xr.D
 def test_frames_that_are_not_mapped_are_not_drawn(store: Path) -> None:
     result = bm.open_result(store).load()
     result["label"][1] = -1
-    labels = plugin.result_layers(result)[0][0]
+    layers = plugin.result_layers(result)
+    labels = next(data for data, about, _ in layers if about["name"] == "lattice phase")
     assert (labels[1] == 0).all()
     assert (labels[0] > 0).all()
 
@@ -129,7 +137,12 @@ def test_maps_lie_over_the_layer(small: xr.Dataset, about: dict[str, Any], axes:
     movie = plugin.layer_movie(layer)
     assert (movie["x"].attrs["units"], movie["time"].attrs["units"]) == axes
     layers = plugin.map_layer(layer, window=32, step=8)
+    phase = next(placed for _, placed, _ in layers if placed["name"] == "film: phase of each pixel")
+    assert (np.array(phase["scale"]) / layer.scale % 1 == 0).all()
+    np.testing.assert_allclose(phase["translate"], layer.translate)
     for data, placed, _ in layers:
+        if "pixel" in placed["name"]:
+            continue
         assert data.shape == (3, 3, 3)
         np.testing.assert_allclose(placed["scale"], np.array(layer.scale) * (1, 8, 8))
         np.testing.assert_allclose(placed["translate"], np.array((0, 5, 7)) + np.array(layer.scale) * (0, 15.5, 15.5))

@@ -82,3 +82,17 @@ def test_noise_and_fringes_have_no_lattice(side: int) -> None:
         for mean in (np.full((side, side), 1.5), fringes):
             with pytest.raises(InputError, match="no lattice was found"):
                 lattice_of_image(rng.poisson(mean).astype(float), np.ones((side, side)))
+
+
+def test_parts_of_a_large_image_with_phases_of_their_own(pattern: Callable[..., Pattern]) -> None:
+    """Sixteen squares of one crystal, displaced against each other, are no wave through the image."""
+    rng = np.random.default_rng(2)
+    squares = [
+        [
+            pattern("p4mm", [(0.0, 0.0)], heights=(1.0,), counts=20.0, size=72, origin=tuple(rng.random(2)))
+            for _ in "abcd"
+        ]
+        for _ in "abcd"
+    ]
+    image = np.block([[square.image.astype(float) for square in row] for row in squares])
+    assert is_lattice(lattice_of_image(image, np.ones(image.shape))[0], squares[0][0].basis)

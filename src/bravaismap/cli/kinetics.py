@@ -182,8 +182,8 @@ def beam(
         out.print(f"T_d of {names}{kind}: {source}", highlight=False)
     if not bool(displacements["confirmed"].all()):
         out.print(
-            "?: not compared with the printed page; look it up before you publish, and give it with "
-            "--displacement-energy if it differs",
+            "?: taken from data of others, not compared with the page of the source. Good for planning; before you "
+            "publish a rate, read T_d in the source named above, and give it with --displacement-energy if it differs",
             highlight=False,
             soft_wrap=True,
         )

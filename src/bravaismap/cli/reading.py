@@ -117,4 +117,4 @@ def _name_of(movie: str) -> str:
         path = path.parent
     if path.is_dir() and path.suffix not in (".zarr", ".zspy"):
         return path.resolve().name or "movie"
-    return path.resolve().stem if path.exists() else path.stem or "movie"
+    return (path.resolve().stem if path.exists() else path.stem or "movie").removesuffix(".zarr")  # of film.zarr.zip

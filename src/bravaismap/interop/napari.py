@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
-from bravaismap.conventions import PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
+from bravaismap.conventions import DIVERGING_CMAP, PROBABILITY_CMAP, SEQUENTIAL_CMAP, display_name
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import as_movie, pixel_size
 from bravaismap.read.signal import nanometres, seconds
@@ -32,6 +32,16 @@ __all__ = [
 
 LayerData = tuple[Any, dict[str, Any], str]
 
+#: Variables of pixels that are layers, with their colour maps.
+_PIXEL_MAPS = {
+    "phase": "",
+    "phase_probability": PROBABILITY_CMAP,
+    "amplitude": SEQUENTIAL_CMAP,
+    "exx": DIVERGING_CMAP,
+    "eyy": DIVERGING_CMAP,
+    "exy": DIVERGING_CMAP,
+    "rotation": DIVERGING_CMAP,
+}
 _UNITS = {"px": "pixel", "frame": "pixel"}
 
 
@@ -69,7 +79,8 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
     -------
     list of (data, attributes, type)
         Labels (the number of the class plus 1; 0, which napari does not draw, where there is none yet) in the colours
-        of the classes; hidden, an image for the probability of each class in its colour; and entropy, a, b, γ and
+        of the classes: of a result that holds pixels the phase of each, with what else is known of it, and hidden that
+        of each window. Hidden, an image for the probability of each class in its colour; and entropy, a, b, γ and
         orientation, as far as the result has them. Axes (time, y, x), with the step between windows as scale and the
         centre of the first window as translation, in nm or pixels; the run card is in the layer's metadata. A last row
         or column of windows that lies closer than the others is drawn one step away.
@@ -86,6 +97,7 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
             | {
                 "name": "lattice phase",
                 "opacity": 0.6,
+                "visible": "phase" not in result,
                 "colormap": {None: "transparent", 0: "transparent"}
                 | {i: colors[name] for i, name in enumerate(names, 1)},
                 "features": {"index": list(range(1, len(names) + 1)), "class": [display_name(name) for name in names]},
@@ -106,6 +118,24 @@ def result_layers(result: xr.Dataset) -> list[LayerData]:
         maps = result[variable].transpose("time", "y", "x").data
         cmap = PROBABILITY_CMAP if variable == "entropy" else SEQUENTIAL_CMAP
         layers.append((maps, hidden | {"name": variable, "colormap": cmap, "blending": "translucent"}, "image"))
+    return _pixel_layers(result, colors) + layers if "phase" in result else layers
+
+
+def _pixel_layers(result: xr.Dataset, colors: dict[str, str]) -> list[LayerData]:
+    """Return the layers of the pixels of a result: the phase of each, and hidden what else is known of it."""
+    fields = result[[name for name in _PIXEL_MAPS if name in result]].rename(py="y", px="x")
+    place = _placement(fields)
+    palette: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    palette |= dict(enumerate(colors.values(), 1))
+    phase = (fields["phase"].transpose("time", "y", "x") + 1).astype(np.uint8).data
+    named = {"index": list(range(1, len(colors) + 1)), "class": [display_name(name) for name in colors]}
+    about = {"name": "phase of each pixel", "opacity": 0.5, "colormap": palette, "features": named}
+    layers: list[LayerData] = [(phase, place | about, "labels")]
+    hidden = place | {"visible": False, "blending": "translucent"}
+    for name, cmap in _PIXEL_MAPS.items():
+        if name in fields and name != "phase":
+            maps = fields[name].transpose("time", "y", "x").data
+            layers.append((maps, hidden | {"name": f"pixels: {name}", "colormap": cmap}, "image"))
     return layers
 
 

@@ -19,7 +19,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, zoom
 from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal, reduce_basis
 from bravaismap.lattice.sublattices import DIVIDED, kronecker_lift
+from bravaismap.measure.agreement import CommonLattice
 from bravaismap.measure.measurement import measure
+from bravaismap.measure.whole_image import has_parts, measure_whole
 from bravaismap.motif.phase import HIGHEST, half_plane
 
 __all__ = ["HarmonicLattice", "lattice_of_all_spots", "lattice_of_image", "refined_lattice"]
@@ -42,7 +44,8 @@ _BLOCK = 24
 _DOUBTFUL, _LEAST = 100.0, 20.0
 #: Evidence of all spots below which there is no lattice (of 100 images of noise of 64 to 340 px none had more than 26),
 #: and of those beside any one line through the centre, which fringes have alone.
-_LEAST_OF_ALL, _LEAST_BESIDE = 30.0, 12.0
+#: And evidence above which it cannot be that of a faint crystal, whose bright spots would show: it is hum, or dirt.
+_LEAST_OF_ALL, _LEAST_BESIDE, _MOST_OF_ALL = 30.0, 12.0, 800.0
 #: Strain by which a refined basis is another lattice.
 _STRAYED = 0.02
 #: Factor on the covariance: counts are noisy where atoms are bright, which makes the errors of all nodes alike. From
@@ -114,7 +117,8 @@ class _Waves:
 def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Return the lattice of an image that is one crystal: the reduced basis in px, and its covariance (4, 4).
 
-    Where the bright spots that :func:`bravaismap.measure.measurement.measure` uses leave doubt, all spots are asked.
+    Where the bright spots that :func:`bravaismap.measure.measurement.measure` uses leave doubt, the parts of a large
+    image are asked, and then all spots.
 
     Parameters
     ----------
@@ -132,14 +136,26 @@ def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
     basis, evidence = measured.basis[0].numpy(), float(measured.evidence[0])
     plausible = bool(np.isfinite(basis).all()) and evidence > 0
     if not (plausible and evidence > _DOUBTFUL):
+        common = _of_parts(image, weight)
+        if common is not None:
+            return common.basis, common.covariance
         found = lattice_of_all_spots(image, weight, [basis] if plausible else [])
-        if found is not None and found.evidence > _LEAST_OF_ALL and found.beside > _LEAST_BESIDE:
+        faint = found is not None and _LEAST_OF_ALL < found.evidence < _MOST_OF_ALL
+        if found is not None and faint and found.beside > _LEAST_BESIDE:
             return found.basis, found.covariance
     if not (plausible and evidence > _LEAST):
         raise InputError(f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a mask")
     reduced = reduce_basis(basis)
     turn = kronecker_lift(reduced @ np.linalg.inv(basis))
     return reduced, np.asarray(turn @ measured.covariance[0].numpy() @ turn.T)
+
+
+def _of_parts(image: Floats, weight: Floats) -> CommonLattice | None:
+    """Return the lattice that the parts of a large image have in common, if it is clear."""
+    if not has_parts(image.shape) or not weight.all():
+        return None
+    lattices = measure_whole(torch.from_numpy(image)).lattices
+    return lattices[0] if lattices and lattices[0].evidence > _DOUBTFUL else None
 
 
 def lattice_of_all_spots(image: Floats, weight: Floats, others: list[Floats] | None = None) -> HarmonicLattice | None:

@@ -17,8 +17,8 @@ prior of each group is for such motifs, whose structure factors are drawn within
 within the lower one. They keep a group that is not contradicted from being certain.
 
 Any image breaks the symmetries of its crystal a little: by a probe or a tip that is not round, and by all else that is
-not ideal. Such errors do not shrink with the dose; they are proportional to the structure factors, and C holds
-`systematic` times their size beside the noise.
+not ideal. Such errors do not shrink with the dose; they are proportional to the structure factors, and to k beyond the
+strong ones, and C holds `systematic` times their size beside the noise.
 
 References
 ----------
@@ -36,6 +36,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
 from bravaismap.errors import InputError
+from bravaismap.lattice import reciprocal
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings, contains
 from bravaismap.motif.projection import GroupAverage, both_halves, closed_orders, group_average, parts, projection
 from bravaismap.motif.structure_factors import StructureFactors
@@ -279,7 +280,7 @@ def symmetrized(factors: StructureFactors, fit: GroupFit) -> StructureFactors:
 
 def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
     full, value = both_halves(factors)
-    strength = (np.abs(factors.value) ** 2 + factors.expected) / 2
+    strength = (np.abs(factors.value) ** 2 + factors.expected) / 2 * _farther_out(factors)
     variance = factors.std**2 + systematic**2 * strength
     twice = [np.concatenate([part, part]) / 2 for part in (systematic**2 * strength, factors.expected)]
     error = factors.covariance + np.diag(twice[0])
@@ -296,6 +297,16 @@ def _weighed(factors: StructureFactors, systematic: float) -> _Evidence:
         full, value, np.concatenate([weight, weight]), error, twice[1], precision, precision - large, chance,
         float(variance.sum()),
     )  # fmt: skip
+
+
+def _farther_out(factors: StructureFactors) -> Floats:
+    """Return the square of how much more systematic errors change each order than the strong ones, 1 or more.
+
+    The phase that an aberration or a fault of the scan gives to a structure factor grows in proportion to k at least.
+    """
+    square = ((factors.order @ reciprocal(factors.basis)) ** 2).sum(axis=1)
+    power = np.maximum(np.abs(factors.value) ** 2 - factors.std**2, 0) + 1e-300
+    return np.asarray(np.maximum(square / np.average(square, weights=power), 1.0))
 
 
 def _log_normal(values: Floats, covariance: Floats) -> float:

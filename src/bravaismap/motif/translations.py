@@ -3,7 +3,8 @@
 Which cell a lattice has is a matter of its weakest spots: a motif that nearly repeats in half the cell makes every
 second row of them faint. Once the phase is followed they can be weighed with all the cells together. A row of orders is
 real if structure factors drawn from Wilson's law, scaled by a common factor that is not known, explain it better than
-noise alone.
+noise alone; or from that law times k², as atoms make them that are displaced a little from where the smaller cell would
+have them.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ Integers = NDArray[np.int64]
 
 #: Strength of a row of orders in units of Wilson's law, all equally probable.
 _SCALES = np.array([1.0, 0.3, 0.1, 0.03, 0.01, 0.003])
-#: Log odds against a larger cell than was measured, and for the smaller one where both are as likely.
-_AGAINST_LARGER, _AGAINST_FAINT = 5.0, 2.0
+#: Log odds against a larger cell than was measured (of 47 motifs in their cell none had more than 1), and for the
+#: smaller one where both are as likely.
+_AGAINST_LARGER, _AGAINST_FAINT = 2.5, 2.0
 #: Orders of a row that are weighed at most, and Wilson's strength over the noise below which one says nothing.
 _MOST, _TELLING = 90, 0.02
 _LARGEST_SIDE = 40  # orders to each side, beyond which a larger cell is not looked for
@@ -90,20 +92,27 @@ def _sublattices() -> Iterator[tuple[Integers, int]]:
 
 
 def _evidence(fit: PatternFit, orders: Integers | Floats, values: Complexes, variance: Floats) -> float:
-    """Return the log evidence of structure factors against noise alone."""
-    expected = wilson(fit, orders)
+    """Return the log evidence of structure factors against noise alone, the mean over both laws and all strengths."""
+    law = wilson(fit, orders)
+    power = np.maximum(np.abs(fit.factors) ** 2 - fit.variance, 0) + 1e-300
+    displaced = law * fit.square_of(orders) / np.average(fit.square_of(fit.orders), weights=power)
+    gains = [_gains(fit, orders, values, variance, expected) for expected in (law, displaced)]
+    return float(logsumexp(gains) - np.log(np.size(gains)))
+
+
+def _gains(fit: PatternFit, orders: Integers | Floats, values: Complexes, variance: Floats, expected: Floats) -> Floats:
+    """Return the log likelihood ratio of structure factors of an expected strength to noise, for each of the scales."""
     telling = np.sort(np.argsort(-expected / variance, kind="stable")[:_MOST])
     telling = telling[expected[telling] > _TELLING * variance[telling]]
     if len(telling) == 0:
-        return 0.0
+        return np.zeros(len(_SCALES))
     scale = np.sqrt(np.tile(expected[telling] / 2, 2))
     error = error_covariance(fit, orders[telling], np.sqrt(variance[telling])) / np.outer(scale, scale)
     noise, direction = np.linalg.eigh(error)
     noise = np.maximum(noise, 1e-6 * noise[-1])
     along = (direction.T @ (np.concatenate([values[telling].real, values[telling].imag]) / scale)) ** 2
     strength = _SCALES[:, None]
-    gain = (along / noise * strength / (strength + noise) - np.log1p(strength / noise)).sum(axis=1) / 2
-    return float(logsumexp(gain) - np.log(len(_SCALES)))
+    return np.asarray((along / noise * strength / (strength + noise) - np.log1p(strength / noise)).sum(axis=1) / 2)
 
 
 def _smaller(fit: PatternFit) -> Floats | None:

@@ -36,6 +36,15 @@ class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
     def __repr__(self) -> str:
         return f"{phase_summary(self)}\n\n{super().__repr__()}" if _has_table(self) else super().__repr__()
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the phase table with a picture of the map, then the Dataset."""
+        dataset = str(super()._repr_html_())
+        if not _has_table(self):
+            return dataset
+        from bravaismap.result.html_summary import html_summary
+
+        return html_summary(self, _rows(self)) + dataset
+
 
 def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
     """Return whether each frame of a result is mapped."""
@@ -53,7 +62,11 @@ def phase_table(result: xr.Dataset) -> str:
     For a map: the share ± σ of the first and the last mapped frame that each class has, and beside an area the mean
     probability over the windows of the last one. For classified images: a row per image with its most probable class.
     """
-    return aligned(_movie_rows(result) if "fraction" in result else _image_rows(result))
+    return aligned(_rows(result))
+
+
+def _rows(result: xr.Dataset) -> list[list[str]]:
+    return _movie_rows(result) if "fraction" in result else _image_rows(result)
 
 
 def aligned(rows: list[list[str]]) -> str:

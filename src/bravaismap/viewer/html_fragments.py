@@ -24,8 +24,9 @@ td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-
 td.wide { white-space: normal; }
 p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
-.phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(195px, max-content)); row-gap: 1px;
+.phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, max-content)); gap: 1px 12px;
   font-size: 12px; }
+.phases .what { grid-column: 1 / -1; }
 .message { background: #fff4ce; border-left: 4px solid #E69F00; padding: 4px 8px; }
 h1 { font-size: 16px; margin: 0; display: inline; }
 .about { color: #555; margin-left: 12px; }
@@ -55,7 +56,7 @@ def phases_html(
     classes: tuple[str, ...], fraction: NDArray[np.floating], std: NDArray[np.floating], quantity: str = ""
 ) -> str:
     """Return the share of a frame that each class has beside its colour, after what the share is."""
-    rows = [f"<span>{escape(quantity)}</span>"] if quantity else []
+    rows = [f'<span class="what">{escape(quantity)}</span>'] if quantity else []
     for (name, color), value, spread in zip(class_colors(classes).items(), fraction, std, strict=True):
         share = "–" if np.isnan(value) else percent(value, spread)
         symbol = IUCR_SYMBOLS.get(name, "")
