@@ -71,6 +71,8 @@ def _clipped(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, 
     """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
     limits = settings.SETTINGS.second_look
     rows = rows[answers.shown[rows] < limits.drowned_evidence]
+    if len(rows) == 0:
+        return answers, windows
     bounded = clipped(windows.smooth[rows], limits.outlier)
     lost = 1 - bounded.var((1, 2)) / windows.smooth[rows].var((1, 2)).clamp_min(1e-12)
     uneven = torch.nonzero(lost > limits.outlier_share).squeeze(1)

@@ -200,7 +200,7 @@ class SecondLookSettings:
     outlier: float = 4.0
     outlier_share: float = 0.1
     #: Evidence below which a lattice may be drowned by outliers.
-    drowned_evidence: float = 45.0
+    drowned_evidence: float = 70.0
     #: Tiles side by side along an axis, and the smallest tile in px.
     groups: tuple[int, ...] = (2, 4)
     smallest_tile: int = 24
