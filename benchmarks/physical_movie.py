@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -330,9 +330,8 @@ def film(multislice: bool, frames: int) -> list[dict]:
         {name: round(float(k.max() / kernels["W"].max()), 3) for name, k in kernels.items()},
     )
     for counts, window in FILMS:
-        model = SputteredFilm(counts=counts, frames=frames)
-        model = replace(model, frame_time=model.frame_time * (SputteredFilm.frames - 1) / (frames - 1))
-        truth = model.movie(kernels)
+        model = SputteredFilm(counts=counts)
+        truth = model.movie(kernels).isel(time=np.linspace(0, model.frames - 1, frames).round().astype(int))
         rows += report(model, truth, bm.map_phases(truth["image"], window=window, samples=0))
     return rows
 
@@ -452,7 +451,7 @@ def _site_scores(truth: xr.Dataset, tables: list[xr.Dataset]) -> dict[str, float
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("what", choices=("stills", "film", "sites"))
-    options.add_argument("--frames", type=int, default=SputteredFilm.frames, help="of the film, in the same time")
+    options.add_argument("--frames", type=int, default=SputteredFilm.frames, help="of those of the film, evenly spread")
     options.add_argument("--convolution", action="store_true", help="Z^1.7 instead of multislice")
     asked = options.parse_args(arguments)
     warnings.simplefilter("ignore")

@@ -10,11 +10,11 @@ import bravaismap as bm
 film = bm.simulate_film(6, 256, seed=1)
 result = bm.map_phases(film["image"], window=128, step=32)
 print(result)
-none = result["fraction"].sel(lattice="none")
+none = result["area_fraction"].sel(lattice="none")
 print("share of voids, found:", none.values.round(3), " true:", film["void_fraction"].values.round(3))
 
 # %%
-# The fractions of all frames:
+# The areas of all frames, and the mean probabilities over windows as thin lines:
 
 from bravaismap.show.maps import plot_fractions
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bravaismap.phases.pixels import pixel_map
     from bravaismap.phases.reclassification import reclassify
     from bravaismap.phases.sites import find_sites
+    from bravaismap.phases.straightening import straighten
     from bravaismap.phases.strain import strain_map
     from bravaismap.read.reading import read
     from bravaismap.result.open import open_result
@@ -62,6 +63,7 @@ __all__ = [
     "register",
     "simulate",
     "simulate_film",
+    "straighten",
     "strain_map",
     "view",
 ]
@@ -85,6 +87,7 @@ _HOMES = {
     "register": "drift.alignment",
     "simulate": "simulate.windows",
     "simulate_film": "simulate.film",
+    "straighten": "phases.straightening",
     "strain_map": "phases.strain",
     "view": "viewer",
 }

@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+import bravaismap as bm
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, OutputError
 from bravaismap.export.figures import FigureFiles, export_figures
@@ -221,3 +222,12 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(
         export_figures(result, tmp_path, times=[0])
     assert [path.name for path in tmp_path.iterdir()] == ["fractions.csv"]
     assert (tmp_path / "fractions.csv").read_text() == "old"
+
+
+def test_pixels_are_drawn_of_a_result_that_holds_them(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:96, :96]
+    image = np.cos(2 * np.pi * rows / 9) + np.cos(2 * np.pi * columns / 9)
+    mapped = bm.map_phases(image, window=48, step=24, samples=0)
+    names = {path.name for path in export_figures(mapped, tmp_path, image[None])}
+    assert names >= {"labels_0000.png", "pixels_0000.png"}
+    assert (tmp_path / "pixels_0000.png").stat().st_size > 5_000

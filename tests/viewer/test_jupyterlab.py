@@ -81,9 +81,10 @@ def test_view_in_a_notebook(address: str) -> None:
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
         page.goto(address)
         page.locator(".jp-Notebook").first.wait_for(timeout=90_000)
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)  # the kernel has started
         page.get_by_role("menuitem", name="Run").first.click()
         page.get_by_text("Run All Cells", exact=True).click()
-        page.locator(".bravaismap-time").filter(has_text="frame 0").wait_for(timeout=120_000)
+        page.locator(".bravaismap-time").filter(has_text="frame 0").wait_for(timeout=180_000)
         page.locator('img[alt="map of the last frame"]').wait_for(timeout=10_000)
         page.mouse.click(*page.evaluate(PLACE))
         page.locator(".bravaismap-window").filter(has_text="window in row").wait_for(timeout=60_000)

@@ -105,6 +105,14 @@ def export(
             "arrays and figures; needs --movie.",
         ),
     ] = False,
+    straighten: Annotated[
+        bool,
+        typer.Option(
+            "--straighten",
+            help="For a crystal that is known to be straight: its images without scan distortion and drift, and how "
+            "large the distortion is; needs --movie.",
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
@@ -159,6 +167,8 @@ def export(
         )
     if sites and movie is None:
         raise InputError("--sites was given without --movie; name the movie that was mapped, in which atoms are sought")
+    if straighten and movie is None:
+        raise InputError("--straighten was given without --movie; name the movie that was mapped, which it straightens")
     phases = open_result(result)
     if areas and movie is None and "phase" not in phases:
         raise InputError(
@@ -171,7 +181,9 @@ def export(
         raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
-    everything = not (csv or figures or report or video or strain or domains or areas or sites or motif or exchanged)
+    everything = not (
+        csv or figures or report or video or strain or domains or areas or sites or straighten or motif or exchanged
+    )
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
@@ -190,6 +202,8 @@ def export(
         written += _export_sites(phases, folder, images, files)
     if motif and images is not None:
         written += _export_motifs(phases, folder, images)
+    if straighten and images is not None:
+        written += _export_straight(phases, folder, images)
     if report:
         written += export_report(phases, folder, images=images)
     if video or (everything and not single):
@@ -285,6 +299,17 @@ def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | 
     areas = {str(name): pixels[name] for name in ("area_fraction", "area_fraction_std")}
     out.print(phase_table(result.assign(areas)), highlight=False)
     return export_pixels(pixels, folder, result, images, files=files)
+
+
+def _export_straight(result: PhaseMap, folder: Destination, images: xr.DataArray) -> list[Path]:
+    """Straighten the images, print how large the distortion is, and write them."""
+    from bravaismap.export.straight import export_straight
+    from bravaismap.phases.straightening import distortion_text, straighten
+
+    with progress("straighten", len(images), "frames") as advance:
+        straight = straighten(result, images, progress=advance)
+    out.print(distortion_text(straight), highlight=False, soft_wrap=True)
+    return export_straight(straight, folder)
 
 
 def _export_sites(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:

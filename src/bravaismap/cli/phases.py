@@ -79,7 +79,7 @@ def classify(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Classify whole images: each class's probability ± σ, the primitive cell, and what decides."""
+    """Classify whole images: each class's probability ± what another image would change, the cell, what decides."""
     from bravaismap.classify.models import load_model
     from bravaismap.phases.image import classify as classify_images
 
@@ -225,7 +225,7 @@ def demo(
     out.print(_table_of(result), highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)
-    names = ", ".join(sorted(path.name for path in written))
+    names = ", ".join(sorted({path.name for path in written}))
     note(f"wrote film.h5 and film.zarr to {output} and, to {place.folder}, {names}")
     note(
         f"next: look at {place / 'fractions.png'}, {place / f'pixels_{frames - 1:04d}.png'} and "

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import xarray as xr
 
 from bravaismap.errors import InputError
 from bravaismap.export.tables import area_rows, domain_rows, strain_rows
 from bravaismap.files import FIGURE_DPI, made_folder, replacing, save_figure, write_table
+from bravaismap.phases.pixels import pixel_map
 from bravaismap.show.style import PAGE, Style
 
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ def export_figures(
     -------
     list of Path
         ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of a model that measures
-        cells ``cells_0012.png`` and ``shapes_0012.png`` too; and, of more than one frame, ``fractions.png``.
+        cells ``cells_0012.png`` and ``shapes_0012.png`` too, and ``pixels_0012.png`` of a result that holds pixels;
+        and, of more than one frame, ``fractions.png``.
 
     Raises
     ------
@@ -113,6 +116,7 @@ def export_figures(
     from bravaismap.show.axes import drawn_frames
     from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
     from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
+    from bravaismap.show.pixels import plot_pixels
 
     indices = drawn_frames(result, times)
     folder = made_folder(folder)
@@ -124,6 +128,10 @@ def export_figures(
         if holds_cells(result):
             written += files.save(plot_cells(result, index, style=style), folder / f"cells_{index:04d}")
             written += files.save(plot_shapes(result, index, style=style), folder / f"shapes_{index:04d}")
+        if "phase" in result:
+            image = images[index] if np.ndim(images) == 3 else images
+            pixels = pixel_map(result, frames=[index])
+            written += files.save(plot_pixels(pixels, 0, image, style=style), folder / f"pixels_{index:04d}")
     if result.sizes["time"] > 1:
         written += files.save(plot_fractions(result, void, style=style), folder / "fractions")
     return written

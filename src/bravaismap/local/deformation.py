@@ -39,6 +39,8 @@ _QUANTILE, _OVER_MEAN = 0.8, 1.497
 #: Smallest smoothed share of a crystal for which its centre is looked for, and the least that the centre moves with the
 #: point: it is 1 inside and 0.36 at a straight edge.
 _LEAST_SHARE, _NARROWEST = 0.02, 0.2
+#: Share of the crystal from which a pixel is a part of it.
+_OWN = 0.5
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def _reach(share: Tensor, sigma: float, step: int) -> Tensor:
     """
     y, x = (torch.arange(length, device=share.device, dtype=torch.float64) for length in share.shape)
     y, x = y[:, None] / sigma, x[None] / sigma
-    one = share.double()
+    one = (share > _OWN).double()
     planes = torch.stack([one, one * y, one * x, one * y * y, one * y * x, one * x * x])
     total, *moments = smoothed(planes, sigma, step)
     down, right, down2, both, right2 = (moment / total.clamp_min(_LEAST_SHARE) for moment in moments)

@@ -85,7 +85,10 @@ def plot_labels(
         label_axes(ax, result, left=i % columns == 0, bottom=i >= panels - columns)
     if unmeasured:
         handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4,
+        title=f"{class_shares(result).quantity} of the frame" if mean_probabilities(result) is not None else None,
+    )  # fmt: skip
     return sized(figure, style.text)
 
 
