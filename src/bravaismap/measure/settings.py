@@ -294,7 +294,8 @@ class RefinementSettings:
 class OddsSettings:
     """From the evidence to the probability of `none` (``odds``).
 
-    The first two by a rule of false alarms: one window in a thousand without a lattice may be more probably one. By
+    The first two are fitted to a rule of false alarms: one window in a thousand without a lattice may be more probably
+    one. By
     ``benchmarks/fit_measurement.py --without 2000`` that is an evidence of 20 in windows of 128 px and of 28 in those
     of 64 px, and the share falls by 0.39 and 0.28 per unit; with the values in use it is 0.07 and 0.27 %. The highest
     likelihood does not decide: at 128 px `simulated` and `realistic` windows without a lattice have an evidence of 19
