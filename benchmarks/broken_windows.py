@@ -103,8 +103,9 @@ def looks() -> Iterator[tuple[str, settings.MeasurementSettings]]:
     """Yield ways to look at a window."""
     every = settings.SETTINGS
     yield "all", every
-    yield "− tiles: every window one wave", replace(every, wandering=replace(every.wandering, groups=()))
-    yield "− tiles of a quarter", replace(every, wandering=replace(every.wandering, groups=(2,)))
+    yield "− tiles: every window one wave", replace(every, second_look=replace(every.second_look, groups=()))
+    yield "− outliers bounded", replace(every, second_look=replace(every.second_look, outlier_share=1.0))
+    yield "− tiles of a quarter", replace(every, second_look=replace(every.second_look, groups=(2,)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

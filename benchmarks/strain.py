@@ -27,7 +27,7 @@ from bravaismap.simulate.crystal import gaussian_atoms
 SIZE, A, WIDTH, BACKGROUND = 320, 10.0, 1.7, 0.1  # px; the background over the height of a column
 BURGERS = A  # px, along x
 FIXED = 2.2  # cells, of the Gaussian that is given
-EDGE, CORE = 40, 60  # px at the edges, and around the core of the dislocation, that are left out
+EDGE, CORE = 60, 60  # px at the edges, and around the core of the dislocation, that are left out
 
 
 def displacement(name: str, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
-from bravaismap.measure.enlargement import is_enlarged, native
+from bravaismap.measure.enlargement import enlarged, is_enlarged, native
+from bravaismap.measure.measurement import measure
 from bravaismap.measure.whole_image import measure_whole
 
 
@@ -38,3 +39,31 @@ def test_the_cell_is_that_of_the_enlarged_image(crystal: Callable[..., np.ndarra
     a, b, gamma, _ = cell_from_basis(measure_whole(torch.from_numpy(shown)).lattices[0].basis)
     assert (a, b) == pytest.approx((6.0 * times, 6.0 * times), rel=0.01)
     assert np.degrees(gamma) == pytest.approx(60, abs=1)
+
+
+@pytest.mark.parametrize(("times", "start"), [((2, 2), (0, 0)), ((3, 2), (1, 1))])
+def test_windows_of_an_enlarged_scan_are_measured_in_their_own_resolution(
+    crystal: Callable[..., np.ndarray], times: tuple[int, int], start: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(4)
+    basis = basis_from_cell(6.0, 8.0, np.radians(75.0), 0.3)
+    small = crystal((64, 64), basis, width=1.0) + 0.3 * rng.standard_normal((64, 64))
+    shown = np.kron(small, np.ones(times))[start[0] :, start[1] :][:120, :120]
+    plain = crystal((120, 120), basis, width=1.0) + 0.3 * rng.standard_normal((120, 120))
+    images = torch.from_numpy(np.stack([plain, shown, plain[::-1].copy()]).astype(np.float32))
+    assert enlarged(images).tolist() == [1]
+    found, alone = measure(images), measure(images[[0, 2]])
+    torch.testing.assert_close(found.basis[[0, 2]], alone.basis)
+    true = basis * np.array(times)
+    change = found.basis[1].numpy() @ np.linalg.inv(true)
+    np.testing.assert_allclose(change, np.rint(change), atol=0.01)
+    assert abs(np.linalg.det(change)) == pytest.approx(1, abs=0.01)
+    error = (found.basis[1].numpy() - np.rint(change) @ true).ravel()
+    assert error @ np.linalg.solve(found.covariance[1].numpy(), error) < 25  # χ² of 4 degrees of freedom
+    first = found.order[1, 0].numpy() @ np.linalg.inv(found.basis[1].numpy()).T
+    np.testing.assert_allclose(found.frequency[1, 0], first, atol=1e-5)
+
+
+def test_a_window_that_is_too_small_in_its_own_resolution_is_measured_as_it_is() -> None:
+    shown = np.kron(np.random.default_rng(5).standard_normal((20, 20)), np.ones((4, 4))).astype(np.float32)
+    assert torch.isfinite(measure(torch.from_numpy(shown)[None]).evidence).all()

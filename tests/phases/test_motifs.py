@@ -14,6 +14,7 @@ from patterns import draw
 
 from bravaismap.errors import InputError
 from bravaismap.export.motif import export_motif_map
+from bravaismap.export.report import report
 from bravaismap.motif.plane_groups import PLANE_GROUPS
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_phases
@@ -107,6 +108,13 @@ def test_files_and_figure(motifs: xr.DataTree, tmp_path: Path) -> None:
     curves = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
     np.testing.assert_allclose(curves["p3m1"], 100 * motifs["probability"].sel(group="p3m1"))
     assert [ax.get_title() for ax in figure.axes[1:]] == ["frames 0 to 1", "frames 2 to 3"]
+
+
+def test_report_has_a_section(result: xr.Dataset, movie: xr.DataArray) -> None:
+    text = report(result, movie, times=[0])
+    assert "<h2>Motifs</h2>" in text
+    assert "p6mm" in text
+    assert "<h2>Motifs</h2>" not in report(result, times=[0])
 
 
 def test_commands(movie: xr.DataArray, run: Callable[..., Any], tmp_path: Path) -> None:

@@ -202,9 +202,11 @@ def demo(
 ) -> None:
     """Run the whole pipeline on a simulated film that decomposes under the beam."""
     from bravaismap.export.figures import export_pixels
+    from bravaismap.export.sites import export_sites
     from bravaismap.export.video import export_video
     from bravaismap.phases.first_look import settled
     from bravaismap.phases.pixels import pixel_map
+    from bravaismap.phases.sites import find_sites
     from bravaismap.read.reading import read
     from bravaismap.simulate.film import simulate_film
     from bravaismap.simulate.writing import write_film
@@ -222,6 +224,7 @@ def demo(
         written += export_video(result, place / "probabilities.mp4", images=movie, progress=advance)
     ends = sorted({0, frames - 1})
     written += export_pixels(pixel_map(result, frames=ends), place, result, movie.isel(time=ends))
+    written += export_sites(find_sites(result, movie, frames=ends[-1:]), place, movie)
     out.print(_table_of(result), highlight=False)
     true = 100 * truth["void_fraction"].values
     out.print(f"\ntrue share of voids: {true[0]:.1f} % at the start, {true[-1]:.1f} % at the end", highlight=False)

@@ -25,7 +25,9 @@ from bravaismap.export.html_page import bullets, cell, heading, page, paragraph,
 from bravaismap.files import made_folder, replacing
 from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
 from bravaismap.kinetics.growth import compare_laws, fit_growth
+from bravaismap.motif.structure_text import number_text
 from bravaismap.phases.cells import cell_statistics
+from bravaismap.phases.motifs import motif_map
 from bravaismap.result.phase_map import mapped_frames, percent, with_error
 from bravaismap.result.shares import MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
@@ -33,6 +35,7 @@ from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
 from bravaismap.show.drift import plot_drift
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
+from bravaismap.show.motif import plot_motif_map
 
 __all__ = ["PAPER", "export_report", "report"]
 
@@ -55,7 +58,7 @@ def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None =
     result : Dataset
         As :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it; it may be unfinished.
     images : movie (time, y, x), optional
-        Drawn beside the label maps.
+        Drawn beside the label maps; and the cells of each lattice in it are averaged.
     times : sequence of int, optional
         Numbers of the frames whose maps are shown; the first, middle and last mapped one when not given.
 
@@ -82,6 +85,8 @@ def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None =
             body += [heading("Phases"), *_phases(result, done), *_kinetics(result)]
         for index in indices:
             body += _frame(result, index, images)
+        if done.size and images is not None:
+            body += _motifs(result, images)
         body += _drift(result)
     return page(title, [*body, *_provenance(result)])
 
@@ -303,6 +308,35 @@ def _cell_table(frame: xr.Dataset) -> str:
         return paragraph("No window of this frame has a lattice.")
     head = ["phase", "windows", *(f"{'γ' if name == 'gamma' else name} ({unit})" for name, unit in units.items())]
     return table(head, rows)
+
+
+def _motifs(result: xr.Dataset, images: Any) -> list[str]:
+    """Return the plane groups of the lattices through time; nothing where no lattice has cells enough."""
+    if not holds_cells(result):
+        return []
+    try:
+        motifs = motif_map(result, images)
+    except InputError:
+        return []
+    found = motifs.to_dataset()
+    unit = str(found["a"].attrs["units"])
+    rows = []
+    for i in range(found.sizes["motif"]):
+        motif = found.isel(motif=i)
+        first, last = int(motif["first_frame"]), int(motif["last_frame"])
+        numbers = [number_text(float(motif[key]), float(motif[f"{key}_std"])) for key in ("a", "b", "gamma")]
+        group = str(motif["plane_group"].item())
+        probability = f"{100 * float(motif['probability'].sel(group=group)):.0f} %"
+        lattice = f"{int(motif['domain'])}, {display_name(str(motif['phase'].item()))}"
+        names = [f"{first} to {last}", lattice, group]
+        rows.append([*(cell(name, number=False) for name in names), *(cell(text) for text in (probability, *numbers))])
+    head = ["Frames", "Lattice", "Plane group", "Probability", f"a ({unit})", f"b ({unit})", "γ (°)"]
+    return [
+        heading("Motifs"),
+        picture(png_of(plot_motif_map(motifs)), "Plane groups through time, and the first and last averaged cell."),
+        table(head, rows),
+        paragraph("All pixels of a lattice in a group of frames are averaged; the cell is that of the plane group."),
+    ]
 
 
 def _drift(result: xr.Dataset) -> list[str]:

@@ -218,7 +218,10 @@ def best_kernel(
     cell = float(torch.linalg.det(locked.waves.basis).abs().sqrt())
     step = max(1, int(min(kernels) * cell / 2))
     fields = [local_deformation(flat, share, locked, noise, level, s * cell, step) for s in kernels]
-    inside = fields[0].locked.waves.weight > _INSIDE
+    weights = torch.stack([field.locked.waves.weight for field in fields])
+    inside = weights.amin(0) > _INSIDE  # far from edges, which are no blur
+    if int(inside.sum()) < _FEWEST:
+        inside = weights[0] > _INSIDE
     if int(inside.sum()) < _FEWEST:
         return float(sorted(kernels)[len(kernels) // 2])
     values = [strain(field.gradient)[inside] for field in fields]

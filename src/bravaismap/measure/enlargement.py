@@ -7,6 +7,7 @@ found. Such an image is brought back to its own resolution, and what is measured
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 
-__all__ = ["Native", "is_enlarged", "native"]
+__all__ = ["Native", "enlarged", "is_enlarged", "native"]
+
+#: Lines of an image that are compared first: where noise makes these differ, none are repeated.
+_FIRST_LINES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,16 @@ class Native:
 def is_enlarged(image: NDArray[np.floating]) -> bool:
     """Return whether the pixels of an image (y, x) are repeated evenly."""
     return native(torch.from_numpy(np.ascontiguousarray(image, np.float32))).repeated != (1.0, 1.0)
+
+
+def enlarged(images: Tensor) -> Tensor:
+    """Return the indices of the images (n, y, x) whose pixels are repeated evenly."""
+    least = 1 - 1 / settings.SETTINGS.enlargement.least_repetition
+    down = (images[:, 1:, :_FIRST_LINES] == images[:, :-1, :_FIRST_LINES]).all(2).float().mean(1)
+    across = (images[:, :_FIRST_LINES, 1:] == images[:, :_FIRST_LINES, :-1]).all(1).float().mean(1)
+    rows = torch.nonzero(torch.maximum(down, across) >= 0.5 * least).squeeze(1)
+    repeated = [row for row in rows.tolist() if native(images[row]).repeated != (1.0, 1.0)]
+    return torch.tensor(repeated, dtype=torch.long, device=images.device)
 
 
 def native(image: Tensor) -> Native:

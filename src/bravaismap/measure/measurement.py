@@ -1,11 +1,13 @@
 """Measurement: an image window in, its primitive cell with covariance and the evidence for a lattice out; no training.
 
-The lattice of the whole window as one wave; where that leaves a doubt, of its tiles, each with phases of its own.
+The lattice of the whole window as one wave; where that leaves a doubt, of its tiles, each with phases of its own. A
+window of a scan that was shown enlarged, its pixels repeated, is measured in its own resolution.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import torch
@@ -14,11 +16,12 @@ from torch import Tensor
 from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
+from bravaismap.measure.enlargement import enlarged, native
 from bravaismap.measure.explanation import Explanation, explained, view_of_windows
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.search import search
+from bravaismap.measure.second_look import second_look
 from bravaismap.measure.spots import standardize
-from bravaismap.measure.wandering import wandering
 from bravaismap.measure.worth import worth
 
 __all__ = ["SMALLEST_SIDE", "Measurement", "measure", "measure_from"]
@@ -56,8 +59,29 @@ class Measurement:
     frequency_std: Tensor
     signal: Tensor
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Measurement]) -> Measurement:
+        """Return the measurements of all pieces, in their order."""
+        return cls(*(torch.cat([getattr(piece, part.name) for piece in pieces]) for part in fields(cls)))
 
-def measure(images: Tensor, widely: bool | None = None, by_tiles: bool = True) -> Measurement:
+    def take(self, rows: Tensor) -> Measurement:
+        """Return the measurements of some of the windows, in the order of `rows`."""
+        return Measurement(*(getattr(self, part.name)[rows] for part in fields(self)))
+
+    def stretched(self, factor: Tensor) -> Measurement:
+        """Return the measurements of windows enlarged by factors (n, 2) along (y, x)."""
+        twice = torch.cat([factor, factor], dim=1)
+        single = factor[:, None].to(self.frequency.dtype)
+        return replace(
+            self,
+            basis=self.basis * factor[:, None],
+            covariance=self.covariance * twice[:, :, None] * twice[:, None],
+            frequency=self.frequency / single,
+            frequency_std=self.frequency_std / single,
+        )
+
+
+def measure(images: Tensor, widely: bool | None = None, again: bool = True) -> Measurement:
     """Measure the lattice of each window.
 
     Parameters
@@ -67,8 +91,8 @@ def measure(images: Tensor, widely: bool | None = None, by_tiles: bool = True) -
     widely : bool, optional
         Whether many candidates are tried for each window, which takes twice as long; if not given, they are for large
         images.
-    by_tiles : bool
-        Whether doubtful windows are asked for the lattice of their tiles too, each with phases of its own.
+    again : bool
+        Whether doubtful windows are looked at without their outliers, and as tiles with phases of their own, too.
 
     Returns
     -------
@@ -79,14 +103,37 @@ def measure(images: Tensor, widely: bool | None = None, by_tiles: bool = True) -
     InputError
         If the windows are smaller than 32 px.
     """
+    if images.ndim == 3 and len(rows := enlarged(images)):
+        return _with_enlarged(images, rows, widely, again)
+    return _measured(images, widely, again)
+
+
+def _measured(images: Tensor, widely: bool | None, again: bool) -> Measurement:
+    """The measurements of windows as they are."""
     view = view_of_windows(_leveled(images))
     pixels = images.shape[-2] * images.shape[-1]
     wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
     searched = search(view, wide)
     best, shown = searched.best, worth(searched.best, view)
-    if by_tiles:
-        best, shown = wandering(searched, shown, view)
+    if again:
+        best, shown = second_look(searched, shown, view)
     return _in_pixels(best, shown, _size(images))
+
+
+def _with_enlarged(images: Tensor, rows: Tensor, widely: bool | None, again: bool) -> Measurement:
+    """The measurements of all windows, those in `rows` in their own resolution if that is large enough."""
+    own = {row: native(images[row]) for row in rows.tolist()}
+    kept = {row: part for row, part in own.items() if min(part.image.shape) >= SMALLEST_SIDE}
+    others = [row for row in range(len(images)) if row not in kept]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row, part in kept.items():
+        groups.setdefault(tuple(part.image.shape), []).append(row)
+    pieces = [_measured(images[others], widely, again)] if others else []
+    for group in groups.values():
+        factor = torch.tensor([kept[row].repeated for row in group], dtype=torch.float64, device=images.device)
+        pieces.append(_measured(torch.stack([kept[row].image for row in group]), widely, again).stretched(factor))
+    place = torch.tensor([*others, *(row for group in groups.values() for row in group)], device=images.device)
+    return Measurement.joined(pieces).take(place.argsort())
 
 
 def measure_from(images: Tensor, basis: Tensor) -> Measurement:

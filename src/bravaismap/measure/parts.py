@@ -133,7 +133,7 @@ def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
     """Measured parts; those of few cells have no evidence unless they are the `whole` image."""
     limits = settings.SETTINGS.parts
-    measured = measure(crops, widely=widely, by_tiles=not widely)
+    measured = measure(crops, widely=widely, again=not widely)
     basis, covariance, evidence, power = (
         values.cpu().numpy().astype(float)
         for values in (measured.basis, measured.covariance, measured.evidence, measured.signal.sum(-1))

@@ -42,9 +42,9 @@ def search(view: View, wide: bool = False, spots: Spots | None = None) -> Search
     wide : bool
         Whether everything is tried; else only where the first lattice is doubtful.
     spots : Spots, optional
-        Those that stand out most, if they are there already.
+        Those to search among, without another look at doubtful windows; if not given, those that stand out most.
     """
-    limits = settings.SETTINGS.search
+    limits, given = settings.SETTINGS.search, spots is not None
     spots = find_spots(view.spectrum, brightest=False) if spots is None else spots
     band = _band(spots)
     indexed = index_spots(spots, limits.indexed_candidates)[0]
@@ -58,7 +58,7 @@ def search(view: View, wide: bool = False, spots: Spots | None = None) -> Search
     margin = limits.wide_margin if wide else limits.margin
     best = _others(best, view, candidates, score, score[:, 0], margin)
     rows = torch.nonzero(best.evidence < limits.doubtful_evidence).squeeze(1)
-    if len(rows) and not wide and view.groups == 1:
+    if len(rows) and not wide and not given:
         own = view.take(rows)
         flat = whitened_power(flatten(own.plain))
         indexed = index_spots(find_spots(flat, brightest=False), limits.second_look_candidates)[0]

@@ -173,16 +173,16 @@ class SublatticeSettings:
 
 
 @dataclass(frozen=True)
-class WanderingSettings:
-    """Windows that are looked at as tiles with phases of their own (``wandering``).
+class SecondLookSettings:
+    """Windows that are looked at without outliers, and as tiles with phases of their own (``second_look``).
 
     By judgement on windows of 96, 128 and 192 px cut from simulated broken crystals. Of `simulated` and `realistic`
     windows 3 % are asked.
     """
 
-    #: Evidence of the one wave below which the tiles are asked.
+    #: Evidence of the one wave below which a window is looked at again.
     doubtful_evidence: float = 100.0
-    #: What the spots beside the nodes say, over what those at the nodes say, from which on the tiles are asked: in
+    #: What the spots beside the nodes say, over what those at the nodes say, from which on it is: in
     #: `simulated` and `realistic` windows it is at most 0.3 in 95 %, in broken ones of which the one wave is wrong 0.7
     #: and more in 75 %.
     unexplained_share: float = 0.5
@@ -195,14 +195,20 @@ class WanderingSettings:
     #: three rows of cells; and the share of the evidence of such a lattice that the evidence of the tiles must exceed.
     split_distance: float = 3.0
     split_gain: float = 0.35
+    #: Outliers, in standard deviations that they have no part in, and the share of the variance that they must hold for
+    #: a look at the window without them.
+    outlier: float = 4.0
+    outlier_share: float = 0.1
+    #: Evidence below which a lattice may be drowned by outliers.
+    drowned_evidence: float = 70.0
     #: Tiles side by side along an axis, and the smallest tile in px.
     groups: tuple[int, ...] = (2, 4)
     smallest_tile: int = 24
-    #: How far the second clearest spot of the tiles must stand above the evidence of the highest maximum of noise for
+    #: How far the second clearest spot must stand above the evidence of the highest maximum of noise for
     #: a search among them.
     clear_spot: float = 6.0
-    #: What the evidence of the tiles must exceed: that of the one wave by a factor and a sum, and the least that
-    #: counts (of right ones 98 % have 50 and more).
+    #: What the evidence must exceed: that of before by a factor and a sum; and the least evidence of tiles that counts
+    #: (of right ones 98 % have 50 and more).
     gain: float = 1.1
     least_gain: float = 5.0
     least_evidence: float = 45.0
@@ -288,7 +294,8 @@ class RefinementSettings:
 class OddsSettings:
     """From the evidence to the probability of `none` (``odds``).
 
-    The first two by a rule of false alarms: one window in a thousand without a lattice may be more probably one. By
+    The first two are fitted to a rule of false alarms: one window in a thousand without a lattice may be more probably
+    one. By
     ``benchmarks/fit_measurement.py --without 2000`` that is an evidence of 20 in windows of 128 px and of 28 in those
     of 64 px, and the share falls by 0.39 and 0.28 per unit; with the values in use it is 0.07 and 0.27 %. The highest
     likelihood does not decide: at 128 px `simulated` and `realistic` windows without a lattice have an evidence of 19
@@ -447,8 +454,8 @@ class MeasurementSettings:
         Of which lattice of a window is refined, and which wins.
     refinement, covariance : settings
         Of its basis and the error of that.
-    wandering : settings
-        Of windows that are no single wave.
+    second_look : settings
+        Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
     scan_lines, fringes, enlargement : settings
@@ -464,7 +471,7 @@ class MeasurementSettings:
     sublattices: SublatticeSettings = field(default_factory=SublatticeSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
     covariance: CovarianceSettings = field(default_factory=CovarianceSettings)
-    wandering: WanderingSettings = field(default_factory=WanderingSettings)
+    second_look: SecondLookSettings = field(default_factory=SecondLookSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     odds: OddsSettings = field(default_factory=OddsSettings)
     scan_lines: ScanLineSettings = field(default_factory=ScanLineSettings)

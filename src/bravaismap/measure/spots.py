@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -23,12 +24,16 @@ __all__ = [
     "Spots",
     "averaged_power",
     "background",
+    "clipped",
     "find_spots",
     "flatten",
     "significance",
     "standardize",
     "whitened_power",
 ]
+
+#: Of so many pixels along each axis one is used for the median of an image.
+_SAMPLED: Final = 3
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,25 @@ def flatten(images: Tensor) -> Tensor:
     out = out / (spread + floor)
     out = out.clamp(-limits.contrast_limit, limits.contrast_limit)
     return out - out.mean(dim=-1, keepdim=True)
+
+
+def clipped(images: Tensor, deviations: float) -> Tensor:
+    """Return images whose values are bounded to so many standard deviations about the median of each.
+
+    The standard deviation is that of a normal distribution with the same median absolute deviation, so that outliers
+    have no part in it.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Without slow background.
+    deviations : float
+    """
+    every = images[:, ::_SAMPLED, ::_SAMPLED].flatten(1)
+    middle = every.median(1).values[:, None, None]
+    spread = (every - middle[:, 0]).abs().median(1).values[:, None, None]
+    reach = deviations * 1.4826 * spread  # 1 / Φ⁻¹(3/4)
+    return torch.minimum(torch.maximum(images, middle - reach), middle + reach)
 
 
 def whitened_power(images: Tensor) -> Spectrum:

@@ -45,6 +45,8 @@ _TAIL = 0.3, 0.25
 _TAIL_SHARES, _TAIL_WIDTHS = (0.0, 0.9), (0.05, 1.0)
 #: Distance in widths from which two columns are two (two equal Gaussians show two peaks from 2 on).
 _SEPARATE = 1.7
+#: Width of a column, in widths of the highest, below which it is a fault of the shape of another.
+_NARROWER = 0.5
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def _pursued(target: _Target, factors: StructureFactors) -> _Fitted:
         usual = np.median(rows[:, 3]) if count else np.log(_USUAL * np.sqrt(target.area))
         another = np.array([where[0] / _GRID, where[1] / _GRID, top, usual])
         trial = _fitted(target, np.concatenate([rows.ravel(), another, _tails_of(best.parameters)]))
-        if not (_pays(best, trial) and _distinct(_rows(trial.parameters), factors.basis)):
+        after = _rows(trial.parameters)
+        if not (_pays(best, trial) and _distinct(after, factors.basis) and _as_wide(after)):
             break
         best = _with_tails(target, trial)
     return best
@@ -218,6 +221,11 @@ def _apart(rows: Floats, basis: Floats) -> list[int]:
         if _distinct(rows[[*own, i]], basis):
             own.append(i)
     return own
+
+
+def _as_wide(rows: Floats) -> bool:
+    """Tell whether no column is much narrower than the highest: the probe is the same for all."""
+    return bool(rows[:, 3].min() > rows[np.argmax(np.abs(rows[:, 2])), 3] + np.log(_NARROWER))
 
 
 def _pays(fewer: _Fitted, more: _Fitted) -> bool:

@@ -166,7 +166,7 @@ def count_sites(sites: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     sites : Dataset
-        Of :func:`find_sites`.
+        Of ``find_sites``.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def site_events(sites: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     sites : Dataset
-        Of :func:`find_sites`.
+        Of ``find_sites``.
 
     Returns
     -------

@@ -87,7 +87,7 @@ class Page:
         percent = 100 * float(distortion or 0.0)
         self.distortion = pn.widgets.FloatSlider(
             label="scan distortion (%)" if distortion is not None else "no scan distortion: a network's result",
-            start=0, end=max(10.0, percent), step=0.1, value=percent, disabled=distortion is None, width=200,
+            start=0, end=max(10.0, percent), step=0.1, value=percent, disabled=distortion is None, width=165,
         )  # fmt: skip
 
     def _make_curve_widgets(self, source: Source) -> None:
@@ -96,7 +96,7 @@ class Page:
         shown = len(source.time) > 1
         self.fit_class = pn.widgets.Select(label="growth of", options=names, value=grows, width=140, visible=shown)
         self.law = pn.widgets.Select(
-            label="law", options=list(LAWS), value="exponential", width=130, visible=shown,
+            label="law", options=list(LAWS), value="exponential", width=120, visible=shown,
             description="Law of growth above a constant.",
         )  # fmt: skip
         self.baseline = pn.widgets.TextInput(

@@ -1,8 +1,10 @@
-"""Windows in which the crystal is not one wave, and those in which it is."""
+"""A second look: windows with outliers, windows in which the crystal is not one wave, and those in which it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,8 +17,8 @@ from bravaismap.measure import settings
 from bravaismap.measure.explanation import view_of_windows
 from bravaismap.measure.measurement import Measurement, measure
 from bravaismap.measure.search import search
+from bravaismap.measure.second_look import second_look
 from bravaismap.measure.spots import standardize
-from bravaismap.measure.wandering import wandering
 from bravaismap.measure.worth import worth
 
 SIDE = 128
@@ -31,7 +33,7 @@ def measured(*images: np.ndarray) -> Measurement:
 
 def as_one_wave(*images: np.ndarray) -> Measurement:
     with torch.inference_mode():
-        return measure(torch.from_numpy(np.stack(images).astype(np.float32)), by_tiles=False)
+        return measure(torch.from_numpy(np.stack(images).astype(np.float32)), again=False)
 
 
 def strain_from(true: np.ndarray, basis: torch.Tensor) -> float:
@@ -77,6 +79,23 @@ def test_as_one_wave_it_does_not() -> None:
     )
 
 
+def test_adsorbates_do_not_hide_a_lattice() -> None:
+    rng, y, x = np.random.default_rng(8), *np.mgrid[:SIDE, :SIDE]
+    images, spots = [], np.zeros((SIDE, SIDE))
+    for seed in range(6):
+        spots = sum(
+            np.exp(-0.5 * ((y - top) ** 2 + (x - left) ** 2) / 3.0**2) for top, left in rng.uniform(0, SIDE, (6, 2))
+        )
+        images.append(atoms(CELL, noise=1.5, seed=seed) / 2 + 12 * spots)
+    with_outliers = replace(settings.SETTINGS.second_look, outlier_share=1.0)
+    with mock.patch.object(settings, "SETTINGS", replace(settings.SETTINGS, second_look=with_outliers)):
+        before = measured(*images)
+    found = measured(*images)
+    assert float(found.evidence.median()) > 1.2 * float(before.evidence.median())
+    assert float(found.evidence.min()) > LEAST
+    assert np.median([strain_from(CELL, basis) for basis in found.basis]) < 0.05
+
+
 def test_tiles_win_only_with_more_evidence() -> None:
     images = np.stack(
         [displaced(boundaries, 1), atoms(CELL, noise=0.5), np.random.default_rng(2).normal(size=(128, 128))]
@@ -84,7 +103,7 @@ def test_tiles_win_only_with_more_evidence() -> None:
     view = view_of_windows(standardize(torch.from_numpy(images.astype(np.float32))))
     first = search(view)
     shown = worth(first.best, view)
-    best, evidence = wandering(first, shown, view)
+    best, evidence = second_look(first, shown, view)
     moved = (best.basis != first.best.basis).any(2).any(1)
     assert moved.tolist() == [True, False, False]
     assert (evidence >= shown).all()

@@ -1,0 +1,153 @@
+"""Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
+
+Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded. Antiphase
+boundaries, strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a
+lattice and leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still
+show the lattice. Either is believed where its evidence is the larger. In a perfect crystal that of the tiles is the
+smaller, because every tile has to show phases of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bravaismap.measure import settings
+from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.search import Searched, search
+from bravaismap.measure.spots import Spots, clipped, find_spots, standardize
+from bravaismap.measure.worth import worth
+
+__all__ = ["second_look"]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The lattice of each window so far, in bins of the window, its evidence, and of which the nodes may be split."""
+
+    best: Explanation
+    shown: Tensor
+    split: Tensor
+
+    def put(self, other: Explanation, evidence: Tensor, rows: Tensor) -> _Answers:
+        """Return the answers with those of the windows `rows` replaced."""
+        return _Answers(
+            self.best.put(other, rows),
+            self.shown.index_copy(0, rows, evidence),
+            self.split.index_fill(0, rows, False),
+        )
+
+
+def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanation, Tensor]:
+    """Return the lattice of each window and its evidence, as it was or, where that shows more, another.
+
+    Parameters
+    ----------
+    first : Searched
+        The lattices of the windows as one wave, and the spots.
+    shown : tensor, shape (n,)
+        Their evidence.
+    windows : View
+        Of whole windows.
+    """
+    limits = settings.SETTINGS.second_look
+    split = first.best.basis.square().sum(-1).amin(1) < limits.split_distance**2
+    doubtful = (shown < limits.doubtful_evidence) | (_unexplained(first, windows) > limits.unexplained_share) | split
+    rows = torch.nonzero(doubtful).squeeze(1)
+    answers = _Answers(first.best, shown, split)
+    if len(rows) and limits.outlier_share < 1:
+        answers, windows = _clipped(answers, rows, windows)
+    for groups in limits.groups:
+        if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
+            break
+        answers, rows = _tiled(answers, rows, windows, groups)
+    return answers.best, answers.shown
+
+
+def _clipped(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
+    """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
+    limits = settings.SETTINGS.second_look
+    rows = rows[answers.shown[rows] < limits.drowned_evidence]
+    if len(rows) == 0:
+        return answers, windows
+    bounded = clipped(windows.smooth[rows], limits.outlier)
+    lost = 1 - bounded.var((1, 2)) / windows.smooth[rows].var((1, 2)).clamp_min(1e-12)
+    uneven = torch.nonzero(lost > limits.outlier_share).squeeze(1)
+    if len(uneven) == 0:
+        return answers, windows
+    even = view_of_windows(standardize(bounded[uneven]))
+    spots = find_spots(even.spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, even) > 0).squeeze(1)
+    if len(clear) == 0:
+        return answers, windows
+    rows, even = rows[uneven[clear]], even.take(clear)
+    best = search(even, spots=spots.take(clear)).best
+    least = limits.gain * answers.shown[rows] + limits.least_gain
+    evidence = worth(best, even, least)
+    won = torch.nonzero(evidence > least).squeeze(1)
+    plain, smooth = (
+        whole.index_copy(0, rows[won], part[won])
+        for whole, part in ((windows.plain, even.plain), (windows.smooth, even.smooth))
+    )
+    return answers.put(best.take(won), evidence[won], rows[won]), replace(windows, plain=plain, smooth=smooth)
+
+
+def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:
+    """The answers with those of windows of which tiles show more, and the windows to ask for smaller tiles."""
+    limits = settings.SETTINGS.second_look
+    tiles = view_of_tiles(windows.take(rows), groups)
+    spots = find_spots(tiles.spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, tiles) > 0).squeeze(1)
+    rows = rows[clear]
+    if len(rows) == 0:
+        return answers, rows
+    tiles = tiles.take(clear)
+    searched = search(tiles, spots=spots.take(clear))
+    best = searched.best.scaled(tiles.scale)
+    gain = torch.where(answers.split[rows], limits.split_gain, limits.gain)
+    least = (gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_evidence)
+    evidence = worth(searched.best, tiles, least)
+    explains = _unexplained(searched, tiles) < limits.tile_unexplained_share
+    won = torch.nonzero((evidence > least) & explains).squeeze(1)
+    won = won[_wanders(best.take(won), evidence[won], windows.take(rows[won]), answers.split[rows[won]])]
+    answers = answers.put(best.take(won), evidence[won], rows[won])
+    return answers, rows[answers.shown[rows] < limits.certain_evidence]
+
+
+def _wanders(tiled: Explanation, evidence: Tensor, windows: View, asked: Tensor) -> Tensor:
+    """Whether the lattice of the tiles has less evidence as one wave; those not `asked` are taken to.
+
+    Tiles are blind to the close nodes of a large cell. If the waves that they see run through the window, nothing
+    wanders, and the large cell is right.
+    """
+    limits, wanders = settings.SETTINGS.second_look, torch.ones_like(asked)
+    rows = torch.nonzero(asked).squeeze(1)
+    if len(rows) == 0:
+        return wanders
+    own = windows.take(rows)
+    as_wave = worth(explained(own, tiled.basis[rows]), own)
+    return wanders.index_copy(0, rows, evidence[rows] > limits.gain * as_wave + limits.least_gain)
+
+
+def _unexplained(searched: Searched, view: View) -> Tensor:
+    """What the spots beside the nodes of the lattice say over what those at the nodes say, (n,)."""
+    spots, basis = searched.spots, searched.best.basis
+    index = spots.position @ torch.linalg.inv_ex(basis)[0]
+    beside = ((index - index.round()) @ basis).square().sum(-1) > settings.SETTINGS.second_look.node_radius**2
+    says = _excess(spots, view).log1p()
+    share: Tensor = (says * beside).sum(1) / (says * ~beside).sum(1).clamp_min(1e-3)
+    return share
+
+
+def _clear(spots: Spots, view: View) -> Tensor:
+    """Whether a lattice can be among the spots: how far the second one stands above what chance makes, (n,)."""
+    return _excess(spots, view).topk(2, dim=1).values[:, 1] - settings.SETTINGS.second_look.clear_spot
+
+
+def _excess(spots: Spots, view: View) -> Tensor:
+    """Evidence of each spot above that of the highest maximum of noise."""
+    rows, columns = view.spectrum.power.shape[1:]
+    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)
