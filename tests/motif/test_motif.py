@@ -177,7 +177,9 @@ def test_general_positions_read_as_in_the_tables(group: Any) -> None:
 def test_structure_text(perovskite: xr.Dataset) -> None:
     text = structure_text(perovskite, "two columns")
     assert text.startswith("data_two_columns\n# lengths in Å\n_cell_length_a 3.85")
-    assert "_space_group_name_H-M_alt 'p 4 m m'" in text
+    assert "_plane_group_name_H-M 'p 4 m m'\n_plane_group_IT_number 11\n" in text
+    assert "_plane_group_symop_operation_xy\n1 'x, y'" in text
+    assert "_space_group" not in text  # whose numbers and operations are of three dimensions
     assert text.count("\n1 'x, y'\n") == 1
     assert text.count("\ncolumn") == 2
     assert "a 0.385" in cell_text(perovskite)
