@@ -189,7 +189,10 @@ def test_lengths_stay_in_px_where_the_pixel_is_unknown(pattern: Callable[..., Pa
     found = motif(pattern("p4mm", [(0.0, 0.0)], heights=(1.0,), counts=30.0).image, **PERFECT)
     assert found["a"].attrs["units"] == found["width"].attrs["units"] == "px"
     assert float(found["a"]) == pytest.approx(22, abs=0.2)
-    assert "px: the size of a pixel is not known" in structure_text(found)
+    text = structure_text(found)
+    assert "px: the size of a pixel is not known" in text
+    assert "_plane_cell_length_a_px 2" in text
+    assert "_cell_length_a " not in text  # whose unit is Å
 
 
 def test_files(perovskite: xr.Dataset, tmp_path: Path) -> None:

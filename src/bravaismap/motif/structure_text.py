@@ -1,8 +1,9 @@
 """A motif as text: a two-dimensional structure in the manner of a Crystallographic Information File.
 
 Cell and atomic columns have the names of the CIF core dictionary as far as it has any; a plane has no c, α and β, and a
-column no element. It has no names for plane groups: the items ``_plane_group_…`` are this package's own, because number 14
-among space groups is P2₁/c and among plane groups p3m1. Standard deviations stand in parentheses in units of the last digit.
+column no element. It has no names for plane groups: the items ``_plane_group_…`` are this package's own, because
+number 14 among space groups is P2₁/c and among plane groups p3m1. Standard deviations stand in parentheses in units of
+the last digit.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ def structure_text(motif: xr.Dataset, name: str = "motif") -> str:
     Returns
     -------
     str
-        One column for each site of the asymmetric unit. ``_cell_length_a`` and ``_b`` in Å where the pixel size is known;
-        where it is not, ``_plane_cell_length_a_px`` and ``_b_px``, widths in px, too, as a comment says.
+        One column for each site of the asymmetric unit. ``_cell_length_a`` and ``_b`` are in Å where the pixel size is
+        known; where it is not there are ``_plane_cell_length_a_px`` and ``_b_px``, and widths are in px, too, as a
+        comment says.
     """
     known = motif["a"].attrs["units"] == "nm"
     scale = 10.0 if known else 1.0
