@@ -27,9 +27,11 @@ _LARGEST_SUSPECTED = 0.12
 #: Lengths of primitive vectors in nm within which lattices of atoms lie, seen along an axis: below are distances of
 #: projected columns (0.14 nm in silicon along [110]), above those of moiré lattices.
 _SHORTEST, _LONGEST = 0.1, 20.0
-#: Difference of two shares that are asked in two ways from which on it is worth a word: the edges of holes that windows
-#: do not resolve, and classes of nearly equal share, stay below. For void in full and for the order of classes.
-_APART, _ORDER_APART = 0.35, 0.1
+#: By how much the area of none may be above and below its mean probability over windows: they do not see holes smaller
+#: than themselves, and near holes and in noise they see a few percent more none than there is.
+_ABOVE, _BELOW = 0.35, 0.2
+#: Difference between the shares of two classes from which on they are not nearly equal.
+_UNEQUAL = 0.1
 _FRAMES = [0, -1]  # looked at, as for the phase table: a long movie is not read whole to be printed
 
 
@@ -166,7 +168,7 @@ def _frame_apart(
     none = CLASSES.index(NONE)
     lines: dict[str, str] = {}
     void = float(probability[:, none].mean())
-    if abs(area[none] - void) > _APART:
+    if not -_BELOW < area[none] - void < _ABOVE:
         lines["void"] = (
             f"the area of none is {100 * area[none]:.0f} %, its mean probability over windows {100 * void:.0f} %: more "
             "apart than voids smaller than a window explain; look at the figure of the pixels before either is believed"
@@ -178,7 +180,7 @@ def _frame_apart(
     mean = np.delete(showing.mean(0), none)
     mean = mean / mean.sum()
     most, likely = int(lattices.argmax()), int(mean.argmax())
-    if lattices[most] - lattices[likely] > _ORDER_APART and mean[likely] - mean[most] > _ORDER_APART:
+    if lattices[most] - lattices[likely] > _UNEQUAL and mean[likely] - mean[most] > _UNEQUAL:
         names = [name.replace("_", " ") for name in np.delete(CLASSES, none)]
         lines["class"] = (
             f"most of the area is {names[most]}, but the windows that show a lattice say {names[likely]} with "
