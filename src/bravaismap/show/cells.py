@@ -34,7 +34,7 @@ from bravaismap.show.axes import (
     label_axes,
     panel_grid,
     sized,
-    stamp,
+    stamp_figure,
 )
 from bravaismap.show.style import PAGE, Style
 
@@ -96,7 +96,7 @@ def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Fi
         ax.set_title("orientation" if name == "orientation" else TITLES[name])
         ax.set_facecolor(WITHOUT_LATTICE)
         label_axes(ax, result, left=i % columns == 0, bottom=i >= 4 - columns)
-    figure.suptitle(stamp(result, index))
+    stamp_figure(figure, result, index)
     return sized(figure, style.text)
 
 
@@ -133,7 +133,8 @@ def plot_shapes(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
         xlabel="τ, part along a  (a·b / a²)",
         ylabel="τ, part across  (|a × b| / a²)",
     )
-    ax.set_title(stamp(result, index))
+    ax.set_title("shape of the lattice of every window")
+    stamp_figure(figure, result, index)
     marks = [
         Line2D([], [], color=COLORS[name], marker="o", ls="", ms=5, label=f"{display_name(name)} {(label == i).sum()}")
         for i, name in enumerate(LATTICES)
@@ -170,7 +171,7 @@ def plot_strain(strain: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
         ax.set_title(title)
         ax.set_facecolor(WITHOUT_LATTICE)  # white is no strain
         label_axes(ax, strain, left=i % columns == 0, bottom=i >= 4 - columns)
-    figure.suptitle(stamp(strain, index))
+    stamp_figure(figure, strain, index)
     return sized(figure, style.text)
 
 
