@@ -181,7 +181,7 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None, *, styl
         if means is not None:
             ax.plot(time, means.fraction.values[:, i], color=color, lw=0.8, ls=":")
     if means is not None:
-        ax.plot([], [], color="0.3", lw=0.8, ls=":", label=f"{means.quantity} over windows")
+        ax.plot([], [], color="0.3", lw=0.8, ls=":", label=means.quantity)
     if void is not None:
         void_time = void["time"].values if "time" in void.coords else time[: void.size]
         ax.plot(void_time, void.values, color="black", ls="--", lw=1.2, label="void (true)")

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
+from bravaismap.phases.sites import count_sites, count_text
 from bravaismap.show.axes import (
     draw_image,
     figure_for_maps,
@@ -66,7 +67,7 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     marks = (
         (missing == 1, _SINGLE, "single vacancies"),
         (missing > 1, _VOID, "sites of voids"),
-        (other, _OTHER, "other atoms"),
+        (other, _OTHER, f"other atoms marked, {_expected(sites, frame)} by their probabilities"),
     )
     y, x = rows["y"].values, rows["x"].values
     for chosen, color, _ in marks:
@@ -88,6 +89,14 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     handles = [
         Line2D([], [], ls="", marker="o", mfc="none", mec=color, label=f"{int(chosen.sum())} {name}")
         for chosen, color, name in marks
+        if chosen.any()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 + grid[1], frameon=False)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=grid[1], frameon=False)
     return sized(figure, style.text)
+
+
+def _expected(sites: xr.Dataset, frame: int) -> str:
+    """Return the number of other atoms of a frame, the sum of their probabilities, with its σ."""
+    counts = count_sites(sites).sel(measured_frame=frame)
+    return count_text(float(counts["substituted"]), float(counts["substituted_std"]))
