@@ -179,12 +179,12 @@ def export(
     single = phases.sizes["time"] == 1
     if video and single:
         raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
+    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False, result=phases)
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (
         csv or figures or report or video or strain or domains or areas or sites or straighten or motif or exchanged
     )
-    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
