@@ -79,4 +79,4 @@ def test_strain_that_a_void_blurs_is_hatched_and_sets_no_scale() -> None:
     assert len(figure.legends) == 1
     windows = plot_strain(strain().drop_vars("kernel"))
     assert not windows.legends
-    assert [artist for artist in windows.axes[0].collections if isinstance(artist, QuadMesh)][0].get_clim()[1] == 9
+    assert next(artist for artist in windows.axes[0].collections if isinstance(artist, QuadMesh)).get_clim()[1] == 9
