@@ -65,8 +65,9 @@ def pixel_map(
         and 0 where there is none of it, and ``amplitude_std``, NaN in a frame without a lattice; ``displacement``
         (component) from the mean lattice ``frame_basis`` (time, number, vector, component) of the frame, and from it
         ``exx``, ``eyy``, ``exy`` in % and ``rotation`` in degrees, NaN where there is none. ``area_fraction`` and
-        ``area_fraction_std`` (time, lattice): the share of the measured pixels that each class covers. A frame in which
-        no window shows a lattice is ``none`` everywhere, with the mean probability of its windows. Of a frame that is
+        ``area_fraction_std`` (time, lattice): the share of the measured pixels that each class covers. A frame of
+        which no lattice is known, since no window shows one or a single one of many, is ``none`` everywhere, with the
+        mean probability of its windows. Of a frame that is
         not mapped, and of pixels that were not measured, nothing is known: −1 and NaN.
 
     Raises
