@@ -240,7 +240,7 @@ def _slope(result: xr.Dataset) -> float:
 def sized(figure: Figure, text: float = TEXT) -> Figure:
     """Set titles and labels to the size `text` in pt, legends and numbers on axes to one less; return the figure."""
     for legend in figure.legends:
-        for entry in legend.get_texts():
+        for entry in (*legend.get_texts(), legend.get_title()):
             entry.set_fontsize(text - 1)
     for ax in figure.axes:
         ax.tick_params(labelsize=text - 1)

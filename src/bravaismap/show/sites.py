@@ -55,7 +55,7 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     rows = sites.isel(site=(sites["frame"] == frame).values)
     view = picture.to_dataset(name="image")
     grid = panel_grid(view, 2, style, beside=_COLOR_BAR)
-    figure = figure_for_maps(view, *grid, style=style, beside=_COLOR_BAR, below=legend_height(3, 1, style))
+    figure = figure_for_maps(view, *grid, style=style, beside=_COLOR_BAR, below=legend_height(3, grid[1], style))
     axes = figure.subplots(*grid, sharex=True, sharey=True, squeeze=False).ravel()
     for i, ax in enumerate(axes):
         draw_image(ax, picture)
