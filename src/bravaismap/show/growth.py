@@ -16,6 +16,14 @@ from bravaismap.show.axes import WIDTH, sized
 __all__ = ["plot_growth"]
 
 _POINTS = 400  # at which the curve is drawn, more than dots across the figure can tell apart
+#: What the laws of growth are called.
+_IN_WORDS = {
+    "exponential": "exponential growth",
+    "linear": "linear growth",
+    "power": "power law",
+    "logistic": "logistic growth",
+    "avrami": "Avrami law",
+}
 
 
 def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = None) -> Figure:
@@ -76,4 +84,6 @@ def _axis_label(unit: str) -> str:
 
 def _legend(growth: xr.Dataset) -> str:
     values = [f"{name} = {float(v):.3g}" for name, v in zip(growth["parameter"].values, growth["value"], strict=True)]
-    return f"{growth.attrs['formula']}\n{', '.join(values)}"
+    law = str(growth.attrs["law"])
+    onset = " with onset" if growth.attrs["onset"] == "fitted" else ""
+    return f"{_IN_WORDS.get(law, law)}{onset}: {growth.attrs['formula']}\n{', '.join(values)}"
