@@ -35,6 +35,8 @@ def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
     assert mapped.code == 0, mapped.err
     done = run("export", store, "--areas", "--movie", movie, "-o", folder)
     assert done.code == 0, done.err
+    assert "2 frames of 128 × 128 px, 0.03 nm/px, 2 s a frame (from the result)" in done.err
+    assert "unknown" not in done.err
     assert sorted(path.name for path in folder.iterdir()) == [
         "void_areas.csv", "void_pixels.nc", "void_pixels_0000.png", "void_pixels_0001.png",
     ]  # fmt: skip
@@ -58,7 +60,7 @@ def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
     assert f"{100 * fractions[1]:.1f} ± " in line
     assert "area at 0 s" in done.out
     assert "area at 2 s" in done.out
-    assert "mean probability" in done.out
+    assert "mean probability at 2 s" in done.out  # of the last frame, as its area
     assert line in mapped.out  # as `map` says itself
     with (tmp_path / "void-phases" / "void_fractions.csv").open(encoding="utf-8", newline="") as file:
         last = list(csv.DictReader(file))[-1]
@@ -79,6 +81,16 @@ def test_areas_of_a_result_with_and_without_pixels(run: Run, movie: Path, tmp_pa
     without = tmp_path / "without.zarr"
     run("export", without, "--areas").refused("--areas", "--movie")
     run("export", without, "--areas", "--movie", movie, "--crop", "0:100,0:100").refused("the one that was mapped")
+    for wrong, size in (("wide", (2, 128, 160)), ("long", (3, 128, 128))):
+        np.save(tmp_path / f"{wrong}.npy", np.zeros(size, np.float32))
+        refused = run(
+            "export", tmp_path / "with.zarr", "--areas", "--movie", tmp_path / f"{wrong}.npy", "-o", tmp_path / wrong
+        )
+        refused.refused(f"{wrong}.npy", "the one that was mapped", "2 frames of 128 × 128 px")
+        assert refused.out == ""
+        assert not (tmp_path / wrong).exists()
+    with pytest.raises(bm.errors.InputError, match="the one that was mapped"):
+        bm.pixel_map(bm.open_result(tmp_path / "with.zarr"), np.load(movie)[:1])
     tables = []
     for name, options in (("with", []), ("without", ["--movie", movie])):
         done = run("export", tmp_path / f"{name}.zarr", "--areas", *options, "-o", tmp_path / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 import os
 import re
 import signal
@@ -145,6 +146,33 @@ def test_classify(run: Run, quick: NetworkClassifier, weights: Path, windows: np
         line = next(line for line in done.out.splitlines() if row["image"] in line)
         shares = [float(value) for value in re.findall(r"(\d+\.\d) ± \d+\.\d %", line)]
         np.testing.assert_allclose(shares, 100 * expected["probability"][i], atol=0.051)
+
+
+def test_a_file_that_cannot_be_classified_does_not_take_the_others_along(
+    run: Run, weights: Path, windows: np.ndarray, tmp_path: Path
+) -> None:
+    good, tiny, table = tmp_path / "good.npy", tmp_path / "tiny.npy", tmp_path / "t.csv"
+    np.save(good, windows[0])
+    np.save(tiny, windows[0][:6, :6])
+    options = "--model", weights, "--samples", 2, "--csv", table
+    done = run("classify", good, tiny, tmp_path / "none.npy", good, *options)
+    assert done.code == 2
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert "none.npy" in errors[0]
+    assert "tiny.npy" in errors[1]
+    assert done.out.count("good.npy") >= 2
+    with table.open(encoding="utf-8", newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["good.npy", "good.npy"]
+    answer = run("classify", good, tiny, *options, "--json")
+    assert answer.code == 2
+    assert [image["image"] for image in json.loads(answer.out)["images"]] == ["good.npy"]
+    table.unlink()
+    for several in ((tiny,), (tiny, tmp_path / "none.npy")):
+        refused = run("classify", *several, *options)
+        assert refused.code == 2
+        assert (refused.out, len(refused.err.splitlines())) == ("", len(several))
+        assert not table.exists()
 
 
 def test_classify_without_samples_and_with_a_preprocessing(

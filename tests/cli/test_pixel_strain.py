@@ -31,7 +31,10 @@ def test_strain_of_the_pixels_of_a_movie(run: Run, tmp_path: Path, crystal: Call
     done = run("export", store, "--strain", "--movie", movie, *cell, "-o", folder)
     assert done.code == 0, done.err
     assert {"film_strain_pixels.nc", "film_strain_pixels_0000.png"} <= {path.name for path in folder.iterdir()}
-    assert "σ = 0.54 to 0.54 nm" in done.out
+    assert "σ = 0.54 nm" in done.out
+    edge = run("export", store, "--strain", "--reference", "0:0.6,0:0.6", "-o", tmp_path / "edge")
+    assert edge.code == 0, edge.err
+    assert "from 1 window nearest to the region, in which no centre of one lies" in edge.out
     with xr.open_dataset(folder / "film_strain_pixels.nc", engine="h5netcdf") as strain:
         inside = strain["exx"].isel(time=0).sel(px=slice(0.9, 2.9), py=slice(0.9, 2.9))
         assert float(np.abs(inside).max()) < 0.5

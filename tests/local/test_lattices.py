@@ -95,6 +95,55 @@ def test_coincidence_lattice_of_two_grains_is_no_third(gamma: float, degrees: fl
     assert len(gathered(np.concatenate([*grains, jittered(other, 12, 2)])).basis) == 3
 
 
+def test_a_crystal_whose_weak_order_is_missed_in_places_is_one() -> None:
+    fine = basis_from_cell(10.0, 10.0, np.pi / 2, 0.3)
+    along, across = np.diag([1.0, 2.0]) @ fine, np.diag([2.0, 1.0]) @ fine
+    lattices = gathered(np.concatenate([jittered(along, 40), jittered(across, 20, 1), jittered(fine, 25, 2)]))
+    assert len(lattices.basis) == 2
+    np.testing.assert_allclose(np.abs(np.linalg.det(lattices.basis)), 200, rtol=0.02)
+    assert lattices.window[-25:].tolist() == [0] * 25
+    np.testing.assert_allclose(lattices.share, np.array([65, 20]) / 85)
+    # far from all of it, and a small part of the windows
+    oblique = basis_from_cell(20.0, 41.0, np.radians(82.0), 0.0)
+    sixth = np.linalg.inv(np.array([[2.0, 0.0], [0.0, 3.0]])) @ oblique @ np.diag([1.06, 0.98])
+    assert len(gathered(np.concatenate([jittered(oblique, 40), jittered(sixth, 4, 1)])).basis) == 1
+    assert len(gathered(np.concatenate([jittered(oblique, 40), jittered(sixth, 14, 1)])).basis) == 2
+
+
+def test_finer_cells_that_are_no_part_of_the_others_or_of_most_windows_stay() -> None:
+    fine = basis_from_cell(10.0, 10.0, np.pi / 2, 0.3)
+    double = np.diag([1.0, 2.0]) @ fine
+    for cells in (turned(fine, 20.0), 1.15 * fine):
+        assert len(gathered(np.concatenate([jittered(double, 60), jittered(cells, 20, 1)])).basis) == 2
+    lattices = gathered(np.concatenate([jittered(fine, 60), jittered(double, 40, 1)]))  # order in a part of the sample
+    assert len(lattices.basis) == 2
+    assert np.bincount(lattices.window).tolist() == [60, 40]
+
+
+def test_a_coarse_lattice_is_not_one_of_two_grains_because_its_order_is_missed_twice() -> None:
+    fine = basis_from_cell(10.0, 10.0, np.pi / 2, 0.3)
+    whole, half = np.diag([2.0, 2.0]) @ fine, np.diag([1.0, 2.0]) @ fine
+    lattices = gathered(np.concatenate([jittered(whole, 60), jittered(half, 9, 1), jittered(fine, 8, 2)]))
+    np.testing.assert_allclose(np.abs(np.linalg.det(lattices.basis)), [400], rtol=0.02)
+    assert (lattices.window == 0).all()
+
+
+def test_a_lattice_of_one_window_is_known_only_where_windows_are_few() -> None:
+    missing = np.full((20, 2, 2), np.nan)
+    assert len(gathered(jittered(HEX, 1)).basis) == 1
+    probability = np.zeros((21, 6))
+    probability[:, 5] = 1
+    probability[0] = [0, 0, 0, 0.9, 0, 0.1]
+    for windows, count in ((21, 0), (5, 1)):
+        cells = np.concatenate([HEX[None], missing])[:windows]
+        covariance = np.broadcast_to(1e-4 * np.eye(4), (windows, 4, 4))
+        lattices = gathered_lattices(cells, covariance, probability[:windows])
+        assert len(lattices.basis) == count
+        assert (lattices.window == -1).sum() == windows - count
+    different = np.concatenate([jittered(turned(HEX, 5.0 * i), 1) for i in range(11)])
+    assert len(gathered(different).basis) == 0
+
+
 def test_a_frame_without_lattices_has_none() -> None:
     lattices = gathered(jittered(HEX, 10), none=0.9)
     assert lattices.basis.shape == (0, 2, 2)

@@ -177,7 +177,9 @@ def test_general_positions_read_as_in_the_tables(group: Any) -> None:
 def test_structure_text(perovskite: xr.Dataset) -> None:
     text = structure_text(perovskite, "two columns")
     assert text.startswith("data_two_columns\n# lengths in Å\n_cell_length_a 3.85")
-    assert "_space_group_name_H-M_alt 'p 4 m m'" in text
+    assert "_plane_group_name_H-M 'p 4 m m'\n_plane_group_IT_number 11\n" in text
+    assert "_plane_group_symop_operation_xy\n1 'x, y'" in text
+    assert "_space_group" not in text  # whose numbers and operations are of three dimensions
     assert text.count("\n1 'x, y'\n") == 1
     assert text.count("\ncolumn") == 2
     assert "a 0.385" in cell_text(perovskite)
@@ -187,7 +189,10 @@ def test_lengths_stay_in_px_where_the_pixel_is_unknown(pattern: Callable[..., Pa
     found = motif(pattern("p4mm", [(0.0, 0.0)], heights=(1.0,), counts=30.0).image, **PERFECT)
     assert found["a"].attrs["units"] == found["width"].attrs["units"] == "px"
     assert float(found["a"]) == pytest.approx(22, abs=0.2)
-    assert "px: the size of a pixel is not known" in structure_text(found)
+    text = structure_text(found)
+    assert "px: the size of a pixel is not known" in text
+    assert "_plane_cell_length_a_px 2" in text
+    assert "_cell_length_a " not in text  # whose unit is Å
 
 
 def test_files(perovskite: xr.Dataset, tmp_path: Path) -> None:

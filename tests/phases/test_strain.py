@@ -304,6 +304,23 @@ def test_references_that_are_none() -> None:
         bm.strain_map(result)
 
 
+def test_a_region_at_the_edge_of_the_frame_takes_the_nearest_windows() -> None:
+    basis = np.tile(cell_basis("hexagonal"), (*SHAPE, 1, 1))
+    basis[:, 0, 0] *= 1.02
+    result = result_of(basis, window=128, step=8)  # the centres begin at 64 px, the frame at 0
+    corner = {"y": slice(0, 40), "x": slice(0, 40)}
+    found = bm.strain_map(result, corner)
+    assert (found.attrs["reference_windows"], found.attrs["reference_nearest"]) == (2, 1)
+    np.testing.assert_allclose(found["exx"][:, 0, 0], 0, atol=1e-4)
+    np.testing.assert_allclose(found["exx"][:, 3, 3], 100 * (1 / 1.02 - 1), atol=1e-3)
+    result["label"][:, 0, 0] = CLASSES.index("none")  # the nearest with a lattice
+    moved = bm.strain_map(result, corner)
+    np.testing.assert_allclose(moved["exx"][:, 3, 3], 0, atol=1e-4)
+    assert bm.strain_map(result, {"x": slice(60, 80)}).attrs["reference_nearest"] == 0
+    with pytest.raises(InputError, match="no window with a lattice"):
+        bm.strain_map(result, {"y": slice(-40, -1), "x": slice(0, 40)})
+
+
 # figures and tables
 
 

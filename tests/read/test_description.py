@@ -37,6 +37,12 @@ def test_what_is_unknown_says_how_to_give_it() -> None:
     assert "frame time unknown; --frame-time S sets it" in line
 
 
+def test_scale_of_a_result_is_told_and_cannot_be_given() -> None:
+    of = {"pixel_size_from": "result", "frame_time_from": "result"}
+    assert movie_line(movie(**of)).endswith("0.0287 nm/px, 2.25 s a frame (from the result)")
+    assert movie_line(movie(3, None, None, **of)) == "film.dm4: 3 frames of 16 × 20 px, lengths in px, as in the result"
+
+
 def test_part_of_a_movie_is_told() -> None:
     line = movie_line(movie().assign_attrs(frames="0:9", crop="0:16,0:20", bin=2))
     assert "px, frames 0:9, crop 0:16,0:20, bin 2, 0.0287" in line

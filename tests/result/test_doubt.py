@@ -100,3 +100,40 @@ def test_cells_that_no_crystal_has_are_doubted(pixel: float | None, said: bool) 
     lines = doubts(result(12.0, pixel=pixel))
     assert len(lines) == said
     assert not said or "check the pixel size" in lines[0]
+
+
+def with_areas(area: list[float], probability: list[float], *, showing: int = 3) -> xr.Dataset:
+    """A frame of three windows, of which some show a lattice with these probabilities."""
+    one = result(12.0).isel(y=[1])
+    shares = np.tile(np.eye(6)[CLASSES.index("none")], (1, 1, 3, 1))
+    shares[..., :showing, :] = probability
+    one["probability"] = (("time", "y", "x", "lattice"), shares)
+    return one.assign(area_fraction=(("time", "lattice"), [area]))
+
+
+def test_areas_of_another_class_than_the_windows_are_doubted() -> None:
+    oblique = [0.0, 0.0, 0.2, 0.1, 0.7, 0.0]
+    (line,) = doubts(with_areas([0, 0, 0, 0.9, 0.1, 0], oblique))
+    assert "most of the area is hexagonal, but" in line
+    assert "oblique with 70 % and hexagonal with 10 %" in line
+    assert doubts(with_areas([0, 0, 0, 0.1, 0.9, 0], oblique)) == []
+    assert doubts(with_areas([0, 0, 0, 0.9, 0.1, 0], [0, 0, 0, 0.48, 0.5, 0.02])) == []  # nearly equal
+    assert doubts(with_areas([0, 0, 0, 0.48, 0.52, 0], [0, 0, 0, 0.7, 0.2, 0.1])) == []
+
+
+@pytest.mark.parametrize(
+    ("void", "probability", "said"), [(0.1, 0.02, 0), (0.3, 0.02, 0), (0.6, 0.02, 1), (0.3, 0.45, 0), (0.2, 0.45, 1)]
+)
+def test_areas_that_voids_do_not_explain_are_doubted(void: float, probability: float, said: int) -> None:
+    lines = doubts(with_areas([0, 0, 0, 1 - void, 0, void], [0, 0, 0, 1 - probability, 0, probability]))
+    start = f"the area of none is {100 * void:.0f} %, its mean probability over windows {100 * probability:.0f} %"
+    assert len(lines) == said
+    assert all(line.startswith(start) for line in lines)
+
+
+def test_a_frame_whose_lattice_is_not_known_is_doubted() -> None:
+    (line,) = doubts(with_areas([0, 0, 0, 0, 0, 1], [0, 0, 0, 0.9, 0, 0.1], showing=1))
+    assert "no lattice of a frame is known, though a single window shows one" in line
+    assert "not that there is void" in line
+    assert doubts(with_areas([0, 0, 0, 0, 0, 1], [0] * 5 + [1])) == []
+    assert doubts(with_areas([np.nan] * 6, [np.nan] * 6)) == []

@@ -21,7 +21,7 @@ from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
 from bravaismap.conventions import counted
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, warn
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -179,19 +179,24 @@ def export(
     single = phases.sizes["time"] == 1
     if video and single:
         raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
+    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False, result=phases)
     folder = destination(result, output)
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (
         csv or figures or report or video or strain or domains or areas or sites or straighten or motif or exchanged
     )
-    images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False)
     written: list[Path] = []
     if csv or everything:
         written += export_csv(phases, folder)
     if figures or everything:
         written += export_figures(phases, folder, images=images, files=files)
     if strain:
-        written += _export_strain(phases, folder, region, files)
+        try:
+            written += _export_strain(phases, folder, region, files)
+        except InputError as error:  # of the windows; a pixel may show a lattice where none of them does
+            if images is None:
+                raise
+            warn(f"no strain of the windows: {error}")
         if images is not None:
             written += _export_pixel_strain(phases, folder, images, cell or region or None, kernel, files)
     if domains:
@@ -242,8 +247,9 @@ def _export_pixel_strain(
         strain = pixel_strain(result, images, reference, kernel=kernel, progress=advance)
     width, unit = strain["kernel"], strain["kernel"].attrs["units"]
     typical = [float(strain[name].median()) for name in ("exx_std", "rotation_std")]
+    ends = dict.fromkeys(f"{float(end):.3g}" for end in (width.min(), width.max()))
     out.print(
-        f"pixels: Gaussian of σ = {float(width.min()):.3g} to {float(width.max()):.3g} {unit}, "
+        f"pixels: Gaussian of σ = {' to '.join(ends)} {unit}, "
         f"σ of ε {typical[0]:.2g} %, of the rotation {typical[1]:.2g}°",
         highlight=False,
         soft_wrap=True,
@@ -260,7 +266,8 @@ def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slic
     reference = reference_lattice(strain)
     out.print(
         f"reference: {display_name(reference.lattice)}, a {reference.a:.5g} {reference.unit}, "
-        f"b {reference.b:.5g} {reference.unit}, γ {reference.gamma:.2f}°, from {reference.windows} windows; "
+        f"b {reference.b:.5g} {reference.unit}, γ {reference.gamma:.2f}°, from {counted(reference.windows, 'window')}"
+        f"{' nearest to the region, in which no centre of one lies' if reference.nearest else ''}; "
         f"its own error: ε {reference.strain_std:.2g} %, rotation {reference.rotation_std:.2g}°",
         highlight=False,
         soft_wrap=True,

@@ -161,7 +161,7 @@ def _motifs(
     mapped = str(result.attrs.get("input", ""))
     if movie is None and not Path(mapped).exists():
         raise InputError(f"the movie of {source} is no longer at {mapped}; give it with --movie")
-    images = reading(movie or mapped, timed=False)
+    images = reading(movie or mapped, timed=False, result=result)
     inside = None if region is None else region_of(region, "--region")
     with progress("motifs", len(images), "frames") as advance:
         return motif_map(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -40,8 +40,8 @@ from bravaismap.cli.options import (
 )
 from bravaismap.cli.reading import Reading, default_output, destination
 from bravaismap.cli.start import app
-from bravaismap.cli.terminal import note, opening, out, print_classification, print_json, progress
-from bravaismap.errors import InputError
+from bravaismap.cli.terminal import note, opening, out, print_classification, print_error, print_json, progress
+from bravaismap.errors import BravaismapError, InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,20 +86,29 @@ def classify(
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
     read = Reading(dataset, channel, frames, crop, bin, pixel_size)
-    count = sum(read.count(source) for source in images)
+    refused: dict[str, BravaismapError | OSError] = {}  # by the file; the others are classified all the same
+    count, readable = 0, []
+    for source in images:
+        with _refusing(source, refused):
+            count += read.count(source)
+            readable.append(source)
     with _naming(images[0]):
-        samples = Settings(samples=samples).image_samples(classifier.record, count)
+        samples = Settings(samples=samples).image_samples(classifier.record, max(count, 1))
     with progress("classify", count, "images") as advance:
-        for source in images:
-            movie = read(source, timed=False)
-            with _naming(source):
+        for source in readable:
+            with _refusing(source, refused):
+                movie = read(source, timed=False)
                 result = classify_images(
                     movie, model=classifier, samples=samples, seed=seed, preprocessing=preprocessing.value,
                     nan=nan.value, progress=partial(_advance_by, advance, len(rows)),
                 )  # fmt: skip
-            name = Path(source).name
-            several = result.sizes["image"] > 1
-            rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+                name = Path(source).name
+                several = result.sizes["image"] > 1
+                rows += [(f"{name} [{i}]" if several else name, result, i) for i in range(result.sizes["image"])]
+    if not rows and len(refused) == 1:
+        raise next(iter(refused.values()))
+    if not rows:
+        _end_with(refused)
     if csv is not None:
         from bravaismap.export.tables import export_classification
 
@@ -110,6 +119,15 @@ def classify(
         print_classification(rows)
     if csv is not None:
         note(f"wrote {csv}")
+    if refused:
+        _end_with(refused)
+
+
+def _end_with(refused: dict[str, BravaismapError | OSError]) -> NoReturn:
+    """Print why files were refused, and end as an error does."""
+    for error in refused.values():
+        print_error(str(error))
+    raise typer.Exit(2)
 
 
 def _advance_by(advance: Callable[[int], object], before: int, done: int, _: int) -> None:
@@ -315,6 +333,16 @@ def _table_of(result: PhaseMap) -> str:
     from bravaismap.result.phase_map import phase_summary
 
     return phase_summary(result)
+
+
+@contextmanager
+def _refusing(source: str, refused: dict[str, BravaismapError | OSError]) -> Iterator[None]:
+    """Note an error about a file instead of raising it."""
+    try:
+        with _naming(source):
+            yield
+    except (BravaismapError, OSError) as error:
+        refused[source] = error
 
 
 @contextmanager

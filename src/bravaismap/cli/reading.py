@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bravaismap.files import Destination
+    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["Reading", "default_output", "destination"]
 
@@ -36,7 +37,7 @@ class Reading:
     pixel_size: float | None = None
     frame_time: float | None = None
 
-    def __call__(self, source: str, *, timed: bool = True) -> xr.DataArray:
+    def __call__(self, source: str, *, timed: bool = True, result: PhaseMap | None = None) -> xr.DataArray:
         """Read a source and say what it is.
 
         Parameters
@@ -44,14 +45,23 @@ class Reading:
         source : str
         timed : bool
             Whether the command needs the time of a frame, so that one which is only a playback rate is warned of.
+        result : Dataset, optional
+            A map of this movie, which has its scale and time; `InputError` if it is a map of another.
         """
-        from bravaismap.errors import warn
+        from bravaismap.errors import InputError, warn
         from bravaismap.read.description import movie_line, playback_warning
         from bravaismap.read.reading import read
 
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             movie = read(source, **asdict(self))
+            if result is not None:
+                from bravaismap.phases.pixels import mapped_movie
+
+                try:
+                    movie = mapped_movie(result, movie)
+                except InputError as error:
+                    raise InputError(f"{source}: {error}") from error
         opening(movie_line(movie))
         for one in said:  # after the line that says what they are about
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.cli.terminal import be_quiet, err, out, show_warning, write_unicode
+from bravaismap.cli.terminal import be_quiet, out, print_error, show_warning, write_unicode
 from bravaismap.errors import BravaismapError
 
 __all__ = ["app", "main"]
@@ -81,5 +81,5 @@ def _interruption() -> str:
 def _fail(message: str, error: BaseException, code: int = 2) -> None:
     if _debug:
         raise error
-    err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
+    print_error(message)
     sys.exit(code)

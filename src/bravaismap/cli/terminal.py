@@ -26,6 +26,7 @@ __all__ = [
     "opening",
     "out",
     "print_classification",
+    "print_error",
     "print_json",
     "print_table",
     "progress",
@@ -117,6 +118,11 @@ def show_warning(message: Warning | str, category: type[Warning], *_: object, **
         _say_held()
         text = f"warning: {' '.join(str(message).split())}"
         err.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_error(message: str) -> None:
+    """Print an error for the user in one line."""
+    err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:

@@ -31,6 +31,11 @@ _LEAST_SHARE, _FEWEST = 0.03, 2
 _ROUNDS = 3
 #: A lattice of so much fewer windows is taken for the larger one, badly measured, if it is so many times as far off.
 _MINOR, _WIDER = 0.2, 2.5
+#: A lattice whose cell is a part of the cell of others is these with weak order missed, if they have so many times
+#: as many windows together. With more of its own it may be a part of the sample without that order.
+_ORDERED = 2.0
+#: Windows of a frame below which one of them alone tells its lattice.
+_FEW_WINDOWS = 10
 #: Largest strain of a lattice of windows across a boundary against the lattices on both sides, and cells of theirs that
 #: its own may hold: coincidence lattices up to Σ5 of square and Σ7 of hexagonal grains.
 _COMMON_STRAIN, _MOST_CELLS = 0.03, 7
@@ -50,9 +55,9 @@ class FrameLattices:
     probability : array, shape (n, 6)
         Mean probability of each class over the windows, in the order of :data:`~bravaismap.conventions.CLASSES`.
     share : array, shape (n,)
-        Of the windows with a lattice.
+        Of the windows with a lattice, by their probability of any.
     window : int array, shape (windows,)
-        Which lattice each window shows; −1 for none.
+        Which lattice each window shows, in full or without its weak order; −1 for none.
     """
 
     basis: Floats
@@ -109,7 +114,8 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     Returns
     -------
     FrameLattices
-        None at all (n = 0) if no window shows a lattice.
+        None at all (n = 0) if no lattice is known: one that fewer than 3 % of the windows with a lattice show, or only
+        one of ten windows or more, is not.
 
     Raises
     ------
@@ -129,22 +135,34 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     shown = shown[none[shown] < 0.5]
     shown = shown[np.abs(np.linalg.det(basis[shown])) > 1e-9]
     if len(shown) == 0:
-        return FrameLattices(np.empty((0, 2, 2)), np.empty((0, 4, 4)), np.empty((0, len(CLASSES))), np.empty(0), window)
+        return _no_lattice(window)
     cells = reduce_basis(basis[shown])
     error = np.sqrt(np.trace(covariance[shown], axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(cells)))
     weight = 1 - none[shown]
     member = _clusters(cells, error, weight)
     count = np.bincount(member[member >= 0], minlength=1)
     kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= max(_FEWEST, _LEAST_SHARE * len(shown))]
-    kept = kept or [int(count.argmax())]
+    if not kept and np.isfinite(none).sum() < _FEW_WINDOWS:
+        kept = [int(count.argmax())]
+    if not kept:
+        return _no_lattice(window)
     rows = [_mean(cells, covariance[shown], weight, np.flatnonzero(member == k)) for k in kept]
-    places = _own([r[0] for r in rows], [int(count[k]) for k in kept])
-    rows, kept = [rows[i] for i in places], [kept[i] for i in places]
-    for number, k in enumerate(kept):
-        window[shown[member == k]] = number
+    centres, counts = [r[0] for r in rows], [int(count[k]) for k in kept]
+    places = _own(centres, counts)
+    ordered = _ordered([centres[i] for i in places], [counts[i] for i in places])
+    complete = [i for i, whole in enumerate(ordered) if i == whole]
+    for i, whole in enumerate(ordered):
+        window[shown[member == kept[places[i]]]] = complete.index(whole)
+    kept = [kept[places[i]] for i in complete]
+    rows = [rows[places[i]] for i in complete]
+    # a window that misses the weak order says nothing of the cell and its class
     classes = np.stack([np.average(probability[shown[member == k]], axis=0) for k in kept])
-    share = np.array([weight[member == k].sum() for k in kept]) / weight.sum()
+    share = np.bincount(window[shown] + 1, weight, len(kept) + 1)[1:] / weight.sum()
     return FrameLattices(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]), classes, share, window)
+
+
+def _no_lattice(window: NDArray[np.int64]) -> FrameLattices:
+    return FrameLattices(np.empty((0, 2, 2)), np.empty((0, 4, 4)), np.empty((0, len(CLASSES))), np.empty(0), window)
 
 
 def _own(centres: list[Floats], count: list[int]) -> list[int]:
@@ -159,7 +177,41 @@ def _own(centres: list[Floats], count: list[int]) -> list[int]:
         if not minor:
             own.append(i)
     # a window across a boundary shows the nodes of both sides: those of a lattice that both contain
-    return [i for i in own if sum(_contains(centres[j], centres[i]) for j in own if j != i) < 2]
+    return [i for i in own if not _shared([centres[j] for j in own if j != i], centres[i])]
+
+
+def _shared(centres: list[Floats], coarser: Floats) -> bool:
+    """Whether two lattices, of which neither contains the other, both contain a coarser one."""
+    finer = [centre for centre in centres if _contains(centre, coarser)]
+    return any(
+        not _contains(one, other) and not _contains(other, one)
+        for i, one in enumerate(finer)
+        for other in finer[i + 1 :]
+    )
+
+
+def _ordered(centres: list[Floats], count: list[int]) -> list[int]:
+    """For each lattice, the largest first, the one that it is when weak order that its windows missed is seen."""
+    ordered = list(range(len(centres)))
+    for i, centre in enumerate(centres):
+        for wider, times in ((1.0, _ORDERED), (_WIDER, 1 / _MINOR)):
+            larger = [j for j in range(len(centres)) if _subcell(centre, centres[j], wider)]
+            if larger and sum(count[j] for j in larger) > times * count[i]:
+                ordered[i] = larger[0]
+    # the one of most windows that holds a lattice may itself be a part of a coarser one
+    for i in range(len(ordered)):
+        while ordered[i] != ordered[ordered[i]]:
+            ordered[i] = ordered[ordered[i]]
+    return ordered
+
+
+def _subcell(finer: Floats, coarser: Floats, wider: float) -> bool:
+    """Whether the coarser basis is an integer combination of the finer one, within the strain of one lattice."""
+    change = np.rint(coarser @ np.linalg.inv(finer))
+    if not 1.5 < abs(np.linalg.det(change)) < _MOST_CELLS + 0.5:
+        return False
+    _, strain, rotation = matched(coarser, change @ finer)
+    return bool(strain < wider * _STRAIN and rotation < wider * _ROTATION)
 
 
 def _contains(finer: Floats, coarser: Floats) -> bool:

@@ -1,7 +1,9 @@
 """A motif as text: a two-dimensional structure in the manner of a Crystallographic Information File.
 
-Cell, plane group and atomic columns have the names of the CIF core dictionary as far as it has any; a plane has no c, α
-and β, and a column no element. Standard deviations stand in parentheses in units of the last digit.
+Cell and atomic columns have the names of the CIF core dictionary as far as it has any; a plane has no c, α and β, and a
+column no element. It has no names for plane groups: the items ``_plane_group_…`` are this package's own, because
+number 14 among space groups is P2₁/c and among plane groups p3m1. Standard deviations stand in parentheses in units of
+the last digit.
 """
 
 from __future__ import annotations
@@ -77,8 +79,9 @@ def structure_text(motif: xr.Dataset, name: str = "motif") -> str:
     Returns
     -------
     str
-        One column for each site of the asymmetric unit. Lengths are in Å where the pixel size is known, and in px,
-        which a comment says, where it is not.
+        One column for each site of the asymmetric unit. ``_cell_length_a`` and ``_b`` are in Å where the pixel size is
+        known; where it is not there are ``_plane_cell_length_a_px`` and ``_b_px``, and widths are in px, too, as a
+        comment says.
     """
     known = motif["a"].attrs["units"] == "nm"
     scale = 10.0 if known else 1.0
@@ -88,12 +91,12 @@ def structure_text(motif: xr.Dataset, name: str = "motif") -> str:
     for entry, variable in (("length_a", "a"), ("length_b", "b"), ("angle_gamma", "gamma")):
         factor = 1.0 if variable == "gamma" else scale
         number = number_text(factor * float(motif[variable]), factor * float(motif[f"{variable}_std"]))
-        lines.append(f"_cell_{entry} {number}")
+        lines.append(f"_cell_{entry} {number}" if known or variable == "gamma" else f"_plane_cell_{entry}_px {number}")
     probability = float(motif["probability"].sel(group=group.name))
     lines += [
-        f"_space_group_name_H-M_alt '{' '.join(group.name)}'", f"_space_group_IT_number {group.number}",
-        f"# plane group; probability {probability:.3f}",
-        "loop_", "_space_group_symop_id", "_space_group_symop_operation_xyz",
+        f"_plane_group_name_H-M '{' '.join(group.name)}'", f"_plane_group_IT_number {group.number}",
+        f"_plane_group_probability {probability:.3f}",
+        "loop_", "_plane_group_symop_id", "_plane_group_symop_operation_xy",
     ]  # fmt: skip
     lines += [f"{i} '{triplet}'" for i, triplet in enumerate(coordinate_triplets(group), 1)]
     lines += [

@@ -94,7 +94,7 @@ class AskedFrame:
 def asked_frame(
     frame: NDArray[Any], windows: Mapping[str, NDArray[Any]], step: int, pixel_size: float | None
 ) -> AskedFrame | None:
-    """Ask the pixels of a frame to which of its lattices they belong; None if no window shows a lattice.
+    """Ask the pixels of a frame to which of its lattices they belong; None if no lattice is known.
 
     The parameters are those of :func:`frame_pixels`.
     """

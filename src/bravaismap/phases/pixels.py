@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import UNMAPPED, length_unit
+from bravaismap.conventions import UNMAPPED, counted, length_unit
 from bravaismap.errors import InputError
 from bravaismap.local.lattices import followed
 from bravaismap.movie import as_movie, missing_pixels, read_frames
@@ -26,7 +26,7 @@ from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import MOST_LATTICES, as_variables, pixel_variables
 
-__all__ = ["checked_frames", "frame_windows", "mapped_images", "movie_lattice_numbers", "pixel_map"]
+__all__ = ["checked_frames", "frame_windows", "mapped_images", "mapped_movie", "movie_lattice_numbers", "pixel_map"]
 
 _NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 _DOMAIN = "number of the lattice of the pixel, kept through the movie; −1 for none"
@@ -65,8 +65,9 @@ def pixel_map(
         and 0 where there is none of it, and ``amplitude_std``, NaN in a frame without a lattice; ``displacement``
         (component) from the mean lattice ``frame_basis`` (time, number, vector, component) of the frame, and from it
         ``exx``, ``eyy``, ``exy`` in % and ``rotation`` in degrees, NaN where there is none. ``area_fraction`` and
-        ``area_fraction_std`` (time, lattice): the share of the measured pixels that each class covers. A frame in which
-        no window shows a lattice is ``none`` everywhere, with the mean probability of its windows. Of a frame that is
+        ``area_fraction_std`` (time, lattice): the share of the measured pixels that each class covers. A frame of
+        which no lattice is known, since no window shows one or a single one of many, is ``none`` everywhere, with the
+        mean probability of its windows. Of a frame that is
         not mapped, and of pixels that were not measured, nothing is known: −1 and NaN.
 
     Raises
@@ -89,7 +90,8 @@ def pixel_map(
     if not stored:
         check_cells(result, _NEEDED)
     chosen = checked_frames(result, frames)
-    if stored:
+    images = None if stored and movie is None else mapped_images(result, movie)
+    if images is None:
         names = [variable.name for variable in pixel_variables()]
         held = result[names].isel(time=chosen).drop_vars(("y", "x"), errors="ignore")
         pixels = xr.Dataset(held.data_vars, held.coords, held.attrs)
@@ -110,11 +112,30 @@ def mapped_images(result: xr.Dataset, movie: Any) -> xr.DataArray:
     """Return the movie that was mapped with the pixel size of the result; `InputError` for another."""
     if movie is None:
         raise InputError("the result holds no pixels; give the movie that was mapped, or map it again with pixels")
-    images = as_movie(movie)
-    expected = (result.sizes["time"], *(int(side) for side in result.attrs["frame_size"]))
-    if images.shape != expected:
-        raise InputError(f"a movie of {images.shape} was given; expected {expected}, the one that was mapped")
+    images = _checked(result, as_movie(movie))
     return as_movie(images.data, pixel_size=result.attrs.get("pixel_size_nm"))
+
+
+def mapped_movie(result: xr.Dataset, movie: xr.DataArray) -> xr.DataArray:
+    """Return the movie that was mapped with the scale and the times of the result; `InputError` for another.
+
+    Its attributes are kept, but for those that say where its scale is from: "result".
+    """
+    size, time = (result.attrs.get(name) for name in ("pixel_size_nm", "frame_time_s"))
+    about = movie.attrs | {"pixel_size_from": "result", "frame_time_from": "result"}
+    name = str(movie.name or "image")
+    return as_movie(_checked(result, movie).data, pixel_size=size, frame_time=time, name=name, attrs=about)
+
+
+def _checked(result: xr.Dataset, images: xr.DataArray) -> xr.DataArray:
+    """Return a movie of as many frames, and as large ones, as a result has; `InputError` for another."""
+    frame = tuple(int(side) for side in result.attrs.get("frame_size", images.shape[1:]))
+    given, expected = images.shape, (result.sizes["time"], *frame)
+    if given != expected:
+        sizes = [f"{counted(count, 'frame')} of {rows} × {columns} px" for count, rows, columns in (given, expected)]
+        cut = "; `map --align` cut its frames" if "drift" in result.attrs else ""
+        raise InputError(f"a movie of {sizes[0]} was given; expected {sizes[1]}, the one that was mapped{cut}")
+    return images
 
 
 def checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[int]:

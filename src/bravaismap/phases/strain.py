@@ -92,8 +92,9 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     reference : mapping of str to slice, optional
         Region that is taken as unstrained, in the coordinates of the result, ends included, such as
         ``{"y": slice(0, 5), "x": slice(0, 5)}``; an axis (``time``, ``y``, ``x``) that is not named is taken whole. All
-        windows when not given. The reference lattice is a robust weighted mean over the windows of the region that have
-        the commonest class in it.
+        windows when not given. Where the centre of no window with a lattice lies in the region, as at the edge of a
+        frame, the nearest ones that reach into it are taken. The reference lattice is a robust weighted mean over the
+        windows of the region that have the commonest class in it.
 
     Returns
     -------
@@ -101,9 +102,10 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
         ``exx``, ``eyy``, ``exy`` in % and ``rotation`` in degrees (time, y, x), each with its ``_std`` from the
         covariance of the window alone; ``label``; ``reference_basis`` (vector, component), rows the vectors, columns
         (y, x). NaN where there is no lattice, or none within 15 % of the reference. The attributes are the run card of
-        the result, ``reference_class``, ``reference_windows`` (their number), and ``reference_exx_std``,
-        ``reference_eyy_std``, ``reference_exy_std``, ``reference_rotation_std``: σ of the reference, which all windows
-        share. Signs and axes are those of :mod:`bravaismap.phases.strain`.
+        the result, ``reference_class``, ``reference_windows`` (their number), ``reference_nearest`` (1 where these are
+        the nearest to the region instead of in it), and ``reference_exx_std``, ``reference_eyy_std``,
+        ``reference_exy_std``, ``reference_rotation_std``: σ of the reference, which all windows share. Signs and axes
+        are those of :mod:`bravaismap.phases.strain`.
 
     Raises
     ------
@@ -129,7 +131,8 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     shown = (label >= 0) & (label < len(LATTICES)) & np.isfinite(basis).all(axis=(-2, -1))
     covariance = covariance_of(held)
     windows = _Windows(*reduce_measured(basis[shown], covariance[shown]))
-    chosen, name = _majority(label[shown], _region(held, reference)[shown], reference)
+    inside, nearest = _region(held, reference, shown)
+    chosen, name = _majority(label[shown], inside[shown], reference)
     lattice, lattice_covariance = _mean_lattice(
         _Windows(windows.basis[chosen], windows.covariance[chosen]), name, _independent_share(result)
     )
@@ -147,6 +150,7 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     slope = _jacobian(np.eye(2)[None])[0] @ kronecker_lift(np.linalg.inv(lattice))
     reference_std = units * np.sqrt(np.diagonal(slope @ lattice_covariance @ slope.T).clip(0))
     card: dict[str, Any] = {"reference_class": name, "reference_windows": int(chosen.sum())}
+    card["reference_nearest"] = int(nearest)
     card |= {f"reference_{component}_std": float(std) for component, std in zip(COMPONENTS, reference_std, strict=True)}
     coords = {dim: result[dim] for dim in _DIMS}
     return xr.Dataset(variables, coords=coords, attrs=dict(result.attrs) | card)
@@ -165,6 +169,8 @@ class ReferenceLattice:
     unit : str
     windows : int
         Number of windows whose mean it is.
+    nearest : bool
+        Whether these are the windows nearest to a region in which the centre of none with a lattice lies.
     strain_std, rotation_std : float
         Largest σ of its strain components in %, and σ of its rotation in degrees.
     """
@@ -175,6 +181,7 @@ class ReferenceLattice:
     gamma: float
     unit: str
     windows: int
+    nearest: bool
     strain_std: float
     rotation_std: float
 
@@ -191,7 +198,8 @@ def reference_lattice(strain: xr.Dataset) -> ReferenceLattice:
     card = strain.attrs
     return ReferenceLattice(
         card["reference_class"], a, b, float(np.degrees(gamma)), strain["reference_basis"].attrs["units"],
-        card["reference_windows"], max(card[f"reference_{name}_std"] for name in ("exx", "eyy", "exy")),
+        card["reference_windows"], bool(card["reference_nearest"]),
+        max(card[f"reference_{name}_std"] for name in ("exx", "eyy", "exy")),
         card["reference_rotation_std"],
     )  # fmt: skip
 
@@ -295,9 +303,17 @@ def _strain(windows: _Windows, reference: Floats, name: str) -> tuple[Floats, Fl
     return values, errors
 
 
-def _region(result: xr.Dataset, reference: Mapping[str, slice] | None) -> NDArray[np.bool_]:
-    """Return whether each window (time, y, x) lies in a region."""
-    inside = xr.ones_like(result["label"], bool)
+def _region(
+    result: xr.Dataset, reference: Mapping[str, slice] | None, shown: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], bool]:
+    """Return which windows (time, y, x) the reference is taken of, and whether they are the nearest to the region.
+
+    It is of those with their centre in the region, or, where none of these shows a lattice, of the nearest that show
+    one and reach into the region.
+    """
+    reach = 0.5 * float(result.attrs.get("window", 0)) * float(result.attrs.get("pixel_size_nm") or 1.0)
+    inside = near = xr.ones_like(result["label"], bool)
+    distance = xr.zeros_like(result["label"], float)
     for dim, part in (reference or {}).items():
         if dim not in _DIMS or not isinstance(part, slice) or part.step is not None:
             raise InputError(
@@ -306,8 +322,16 @@ def _region(result: xr.Dataset, reference: Mapping[str, slice] | None) -> NDArra
             )
         at = result[dim]
         low, high = part.start, part.stop
-        inside = inside & (True if low is None else at >= low) & (True if high is None else at <= high)
-    return np.asarray(inside.transpose(*_DIMS).values)
+        outside = (0.0 if low is None else (low - at).clip(min=0)) + (0.0 if high is None else (at - high).clip(min=0))
+        inside = inside & (outside == 0)
+        near = near & (outside <= (0.0 if dim == "time" else reach))
+        distance = distance + outside**2
+    centred, near = (np.asarray(part.transpose(*_DIMS).values) for part in (inside, near))
+    reaching = near & shown
+    if (centred & shown).any() or not reaching.any():
+        return centred, False
+    squared = np.asarray(distance.transpose(*_DIMS).values)
+    return reaching & (squared <= squared[reaching].min() * (1 + 1e-9)), True
 
 
 def _majority(

@@ -12,7 +12,12 @@ from bravaismap.movie import frame_time, pixel_size
 __all__ = ["movie_line", "playback_warning"]
 
 #: Where a calibration is from, by the attributes that `read` gives.
-_SOURCES: Final = {"file": "from the file", "given": "as given", "playback rate": "the rate at which it plays"}
+_SOURCES: Final = {
+    "file": "from the file",
+    "given": "as given",
+    "playback rate": "the rate at which it plays",
+    "result": "from the result",
+}
 _LISTED: Final = 4  # names of other images
 
 
@@ -66,14 +71,15 @@ def _scale(movie: xr.DataArray) -> list[str]:
     single = len(movie) == 1
     if size is not None and time is not None and not single and origins[0] == origins[1]:
         said[0] = ""
+    mapped = movie.attrs.get("pixel_size_from") == "result"  # its scale cannot be given any more
     words = [
-        "pixel size unknown: lengths in px; --pixel-size NM sets it"
+        ("lengths in px, as in the result" if mapped else "pixel size unknown: lengths in px; --pixel-size NM sets it")
         if size is None
         else f"{size:.4g} nm/px {said[0]}".strip()
     ]
     if not single and time is not None:
         words.append(f"{time:.4g} s a frame {said[1]}".strip())
-    elif not single:
+    elif not single and not mapped:
         words.append("frame time unknown; --frame-time S sets it")
     return words
 

@@ -27,6 +27,11 @@ _LARGEST_SUSPECTED = 0.12
 #: Lengths of primitive vectors in nm within which lattices of atoms lie, seen along an axis: below are distances of
 #: projected columns (0.14 nm in silicon along [110]), above those of moiré lattices.
 _SHORTEST, _LONGEST = 0.1, 20.0
+#: By how much the area of none may be above and below its mean probability over windows: they do not see holes smaller
+#: than themselves, and near holes and in noise they see a few percent more none than there is.
+_ABOVE, _BELOW = 0.35, 0.2
+#: Difference between the shares of two classes from which on they are not nearly equal.
+_UNEQUAL = 0.1
 _FRAMES = [0, -1]  # looked at, as for the phase table: a long movie is not read whole to be printed
 
 
@@ -106,7 +111,7 @@ def doubts(result: xr.Dataset) -> list[str]:
             )
         if result.sizes.get("time", 0) > len(_FRAMES):
             result = result.isel(time=_FRAMES)
-        lines += _several_sizes(result)
+        lines += [*_several_sizes(result), *_area_apart(result)]
     return [*lines, *_distorted(result), *_implausible_scale(result)]
 
 
@@ -127,6 +132,61 @@ def _several_sizes(result: xr.Dataset) -> list[str]:
                 "superlattice in part of the sample, or a doubled cell where spots are weak; look at the spectra"
             ]
     return []
+
+
+def _area_apart(result: xr.Dataset) -> list[str]:
+    """Areas that say something else than the windows do, more than windows that are coarser than voids explain."""
+    if not {"area_fraction", "probability"} <= set(result.variables):
+        return []
+    every = result["area_fraction"].transpose(..., "lattice").values.reshape(-1, len(CLASSES))
+    windows = result["probability"].transpose(..., "y", "x", "lattice").values.astype(float)
+    windows = windows.reshape(len(every), -1, len(CLASSES))
+    none = CLASSES.index(NONE)
+    lines: dict[str, str] = {}
+    for area, probability in zip(every, windows, strict=True):
+        probability = probability[np.isfinite(probability).all(1)]
+        if not np.isfinite(area).all() or not len(probability):
+            continue
+        showing = probability[probability[:, none] < 0.5]
+        if len(showing) and area[none] == 1:
+            count = (
+                f"{len(showing)} of {len(probability)} windows show" if len(showing) > 1 else "a single window shows"
+            )
+            lines["unknown"] = (
+                f"no lattice of a frame is known, though {count} one: its area of none says that, and not that there "
+                "is void"
+            )
+            continue
+        lines |= _frame_apart(area, probability, showing)
+    return list(lines.values())
+
+
+def _frame_apart(
+    area: NDArray[np.floating], probability: NDArray[np.floating], showing: NDArray[np.floating]
+) -> dict[str, str]:
+    """Lines, by their kind, about the areas (lattice) and windows (windows, lattice) of one frame."""
+    none = CLASSES.index(NONE)
+    lines: dict[str, str] = {}
+    void = float(probability[:, none].mean())
+    if not -_BELOW < area[none] - void < _ABOVE:
+        lines["void"] = (
+            f"the area of none is {100 * area[none]:.0f} %, its mean probability over windows {100 * void:.0f} %: more "
+            "apart than voids smaller than a window explain; look at the figure of the pixels before either is believed"
+        )
+    lattices = np.delete(area, none)
+    if not len(showing) or not lattices.sum():
+        return lines
+    lattices = lattices / lattices.sum()
+    mean = np.delete(showing.mean(0), none)
+    mean = mean / mean.sum()
+    most, likely = int(lattices.argmax()), int(mean.argmax())
+    if lattices[most] - lattices[likely] > _UNEQUAL and mean[likely] - mean[most] > _UNEQUAL:
+        names = [name.replace("_", " ") for name in np.delete(CLASSES, none)]
+        lines["class"] = (
+            f"most of the area is {names[most]}, but the windows that show a lattice say {names[likely]} with "
+            f"{100 * mean[likely]:.0f} % and {names[most]} with {100 * mean[most]:.0f} %: do not rely on the area"
+        )
+    return lines
 
 
 def _distorted(result: xr.Dataset) -> list[str]:
