@@ -231,6 +231,31 @@ def test_fraction_curves_and_bands() -> None:
     assert heights.max() == pytest.approx(float((fraction + std).max()))
 
 
+def test_legend_of_the_label_map_lists_what_is_drawn() -> None:
+    result = make_result(frames=1)
+    result["label"][:] = 0
+    result["label"][0, 0, 0] = 2
+    result["fraction"][:] = [0.99, 0.0, 0.0001, 0.0, 0.0099, 0.0]
+    legend = plot_labels(result).legends[0]
+    words = [text.get_text() for text in legend.get_texts()]
+    assert [word.split(" ")[0] for word in words] == ["square", "centered", "oblique", "none"]
+    assert words[1] == "centered rectangular < 0.1 %"
+    assert legend.get_title().get_text() == "mean probability over windows"
+    area = {"area_fraction": result["fraction"], "area_fraction_std": result["fraction_std"]}
+    legend = plot_labels(result.assign(area)).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["square", "centered rectangular"]
+    assert legend.get_title().get_text() == ""
+
+
+def test_panels_say_what_they_show_and_an_image_has_no_time() -> None:
+    result = make_result(frames=1)
+    figure = plot_labels(result, 0, make_movie(result))
+    assert [ax.get_title() for ax in figure.axes] == ["image, a window", "class of every window"]
+    assert not figure.texts
+    curves = plot_fractions(make_result()).axes[0]
+    assert curves.get_ylabel() == "mean probability over windows"
+
+
 @pytest.mark.filterwarnings("error")
 def test_frames_not_mapped_are_blank() -> None:
     result = make_result(mapped=2)
@@ -238,13 +263,13 @@ def test_frames_not_mapped_are_blank() -> None:
     figure = plot_labels(result)
     centre = float(result["x"][3]), float(result["y"][2])
     np.testing.assert_array_equal(colour_at(figure, figure.axes[0], *centre), 1)
-    assert "not mapped" in figure.axes[0].get_title()
+    assert "not mapped" in figure.texts[0].get_text()
     figure = plot_probabilities(result, std=True)
     np.testing.assert_array_equal(colour_at(figure, figure.axes[3], *centre), 1)
     assert "not mapped" in figure.texts[0].get_text()
     rendered(plot_uncertainty(result))
     rendered(plot_fractions(result))
-    assert "not mapped" not in plot_labels(result, 1).axes[0].get_title()
+    assert "not mapped" not in plot_labels(result, 1).texts[0].get_text()
 
 
 @pytest.mark.filterwarnings("error")

@@ -77,11 +77,13 @@ def test_legend_gives_areas_with_their_errors(pixels: xr.Dataset) -> None:
 
 
 def test_grains_carry_their_numbers_and_the_scale_its_unit(pixels: xr.Dataset) -> None:
-    (ax,) = plot_pixels(pixels, 0).axes
+    figure = plot_pixels(pixels, 0)
+    (ax,) = figure.axes
     places = {text.get_text(): text.get_position() for text in ax.texts}
     assert {"0", "1", "1 nm"} == set(places)
     assert places["0"][0] < 40 * NM < places["1"][0]
-    assert ax.get_title() == "t = 0 s"
+    assert ax.get_title() == "phase of every pixel"
+    assert figure.texts[0].get_text() == "t = 0 s"
     alone = pixels.assign(domain=pixels["domain"].where(pixels["domain"] < 0, 0).astype(np.int16))
     assert [text.get_text() for text in plot_pixels(alone, 0).axes[0].texts] == ["1 nm"]
 

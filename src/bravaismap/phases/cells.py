@@ -130,12 +130,13 @@ def independent_windows(size: Iterable[int], window: int, windows: int) -> float
 
 
 def orientation_scale(cells: SymmetricCells) -> tuple[NDArray[np.floating], float, str]:
-    """Return orientations to be drawn on a cyclic scale from 0, the end of the scale, and the text of its bar.
+    """Return orientations in degrees for a cyclic scale from 0, the end of the scale, and the text of its bar.
 
-    Where all lattices have one period the values are degrees, else shares of the period of each.
+    The scale ends at the period of most lattices; those of other periods are taken modulo this one, too, which the text
+    then says.
     """
-    periods = np.unique(cells.period[np.isfinite(cells.orientation)])
+    periods, counts = np.unique(cells.period[np.isfinite(cells.orientation)], return_counts=True)
     if len(periods) <= 1:
         return cells.orientation, float(periods.max(initial=60.0)), "°"
-    names = "° or ".join(f"{period:g}" for period in periods)
-    return cells.orientation / cells.period, 1.0, f"share of {names}°"
+    period = float(periods[counts.argmax()])
+    return cells.orientation % period, period, f"° (all modulo {period:g}°)"

@@ -28,7 +28,7 @@ from bravaismap.phases.pixels import checked_frames, frame_windows, mapped_image
 from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import aligned, mapped_frames
 
-__all__ = ["STATES", "count_sites", "find_sites", "site_events", "site_table"]
+__all__ = ["STATES", "count_sites", "count_text", "find_sites", "site_events", "site_table"]
 
 #: States of a site, in the order of their numbers.
 STATES = ("vacant", "occupied", "substituted")
@@ -242,6 +242,11 @@ def _missing(sites: SiteTable, spacing: float) -> NDArray[np.int64]:
     return missing
 
 
+def count_text(number: float, std: float) -> str:
+    """Return a number of sites ± σ in whole sites; σ below half a site is given as < 1."""
+    return f"{number:.0f} ± {f'{std:.0f}' if std >= 0.5 else '< 1'}"
+
+
 def site_table(sites: xr.Dataset) -> str:
     """Return the numbers of sites in the first and the last frame with any, and of what happened between, as text."""
     counts = count_sites(sites)
@@ -256,10 +261,12 @@ def site_table(sites: xr.Dataset) -> str:
         header.append(f"frame {int(frame['measured_frame'])}")
         share, error = (100 * float(frame[name]) for name in ("void_fraction", "void_fraction_std"))
         rows[0].append(f"{int(frame['sites'])}")
-        rows[1].append(f"{float(frame['vacant']):.0f} ± {float(frame['vacant_std']):.0f}, {share:.1f} ± {error:.1f} %")
+        margin = f"{error:.1f}" if error >= 0.05 else "< 0.1"
+        vacant = count_text(float(frame["vacant"]), float(frame["vacant_std"]))
+        rows[1].append(f"{vacant}, {share:.1f} ± {margin} %")
         rows[2].append(f"{int(frame['single'])}")
         rows[3].append(f"{float(frame['single_density']):.3g}")
-        rows[4].append(f"{float(frame['substituted']):.0f} ± {float(frame['substituted_std']):.0f}")
+        rows[4].append(count_text(float(frame["substituted"]), float(frame["substituted_std"])))
     text = aligned([header, *rows])
     if known.size > 1:
         kinds, times = np.unique(np.array(site_events(sites)["kind"].values, str), return_counts=True)

@@ -50,12 +50,14 @@ __all__ = [
     "legend_height",
     "leveled_picture",
     "map_edges",
+    "name_handles",
     "outline",
     "panel_grid",
     "scale_bar",
     "show_frame",
     "sized",
     "stamp",
+    "stamp_figure",
     "unit_of",
     "whole_plane",
 ]
@@ -69,24 +71,49 @@ _TILT = 0.8
 #: neighbouring rows over the variance of the levels from which on they are no picture: 2 of independent levels, 0 of
 #: what varies slowly.
 _LEVELS, _UNORDERED = 0.5, 0.5
-#: What the legend leaves out, as a share of the frame, unless it is none: it would be shown as 0.0 %.
+#: What the legend leaves out where it is not drawn, as a share of the frame: it would be shown as 0.0 %.
 _LEAST_SHARE = 0.0005
+_IMAGE = "image"  # instead of the time of a single frame
 _PANEL_TEXT = 0.3  # in, title and labels of a panel
 
 
-def class_handles(frame: xr.Dataset, colors: dict[str, str]) -> list[Patch]:
+def class_handles(frame: xr.Dataset, colors: dict[str, str], drawn: NDArray[Any]) -> list[Patch]:
     """Return the entries of a legend: each class with its colour and the share ± σ of the frame that it has.
 
     The share is the area by pixels where the frame holds it, else the mean probability of its windows: the number that
-    tables and curves give. A class without any is left out, `none` never.
+    tables and curves give. A class that is not drawn and has next to no share is left out, `none` never.
+
+    Parameters
+    ----------
+    frame : Dataset
+        One frame of a result or of a pixel map.
+    colors : dict of str to str
+        Colour of each class.
+    drawn : array of int
+        Numbers of the classes of a map, in any shape; others are passed over.
     """
     found = class_shares(frame)
     shares, spreads = (np.asarray(values.values, float) for values in (found.fraction, found.std))
+    shown = (shares >= _LEAST_SHARE) | np.isin(np.arange(len(shares)), drawn)
     return [
-        Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(lattice)} {percent(float(share), float(spread))}")
-        for (lattice, color), share, spread in zip(colors.items(), shares, spreads, strict=True)
-        if share >= _LEAST_SHARE or (lattice == NONE and np.isfinite(share))
+        Patch(fc=color, ec="0.3", lw=0.5, label=f"{display_name(lattice)} {_share_text(float(share), float(spread))}")
+        for (lattice, color), share, spread, listed in zip(colors.items(), shares, spreads, shown, strict=True)
+        if listed or (lattice == NONE and np.isfinite(share))
     ]
+
+
+def name_handles(colors: dict[str, str], drawn: NDArray[Any]) -> list[Patch]:
+    """Return the entries of a legend without shares: each class that is drawn, with its colour."""
+    return [
+        Patch(fc=color, ec="0.3", lw=0.5, label=display_name(lattice))
+        for number, (lattice, color) in enumerate(colors.items())
+        if (drawn == number).any()
+    ]
+
+
+def _share_text(share: float, spread: float) -> str:
+    """Return a share in %; one that would be shown as 0.0 % although there is some says so."""
+    return "< 0.1 %" if 0 < share < _LEAST_SHARE else percent(share, spread)
 
 
 def legend_height(entries: int, columns: int, style: Style) -> float:
@@ -125,8 +152,15 @@ def stamp(result: xr.Dataset, index: int) -> str:
     decimals = next((d for d in range(6) if np.isclose(step * 10**d, round(step * 10**d), atol=1e-6)), 6)
     number, unit = f"{time[index]:.{decimals}f}", unit_of(result, "time")
     if len(time) == 1 and mapped:
-        return "image"
+        return _IMAGE
     return (f"frame {number}" if unit == "frame" else f"t = {number} {unit}") + ("" if mapped else " (not mapped yet)")
+
+
+def stamp_figure(figure: Figure, result: xr.Dataset, index: int) -> None:
+    """Write the time of a frame above the panels; an image alone has none."""
+    text = stamp(result, index)
+    if text != _IMAGE:
+        figure.suptitle(text)
 
 
 def panel_grid(result: xr.Dataset, panels: int, style: Style = PAGE, *, beside: float = 0.0) -> tuple[int, int]:
@@ -206,7 +240,7 @@ def _slope(result: xr.Dataset) -> float:
 def sized(figure: Figure, text: float = TEXT) -> Figure:
     """Set titles and labels to the size `text` in pt, legends and numbers on axes to one less; return the figure."""
     for legend in figure.legends:
-        for entry in legend.get_texts():
+        for entry in (*legend.get_texts(), legend.get_title()):
             entry.set_fontsize(text - 1)
     for ax in figure.axes:
         ax.tick_params(labelsize=text - 1)

@@ -5,15 +5,18 @@ The conventions are those of :mod:`bravaismap.show.axes`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from bravaismap.conventions import (
     CELL_PARAMETERS,
@@ -22,19 +25,22 @@ from bravaismap.conventions import (
     CYCLIC_CMAP,
     DIVERGING_CMAP,
     LATTICES,
+    NONE,
     display_name,
 )
 from bravaismap.lattice.shape import CENTER, shape
 from bravaismap.phases.cells import orientation_scale, symmetric_cells
 from bravaismap.result.schema import TITLES
 from bravaismap.show.axes import (
+    HATCHING,
     draw_map,
     figure_for_maps,
     frame_number,
     label_axes,
+    map_edges,
     panel_grid,
     sized,
-    stamp,
+    stamp_figure,
 )
 from bravaismap.show.style import PAGE, Style
 
@@ -49,6 +55,8 @@ __all__ = [
 
 #: Grey of what has no lattice, in maps whose colour maps hold white.
 WITHOUT_LATTICE: Final = "0.6"
+#: σ of a pixel's strain that is large, over the median of the frame; least σ of a window, over the median of its class.
+_LARGE, _LEAST_SIGMA = 3.0, 0.25
 _STRAINS = {"exx": "ε$_{xx}$", "eyy": "ε$_{yy}$", "exy": "ε$_{xy}$", "rotation": "rotation, counter-clockwise"}
 
 
@@ -62,8 +70,9 @@ def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Fi
 
     a, b and the orientation are those of the nearest lattice of the class of a window: in a hexagonal lattice a and b
     are equal and a rotation by 60° is none (``bravaismap.phases.cells.symmetric_cells``). γ is as measured. a, b
-    and γ are drawn from the 2nd to the 98th percentile of the frame, the orientation on a cyclic scale; where classes
-    with different periods meet, it is drawn as a share of the period.
+    and γ are drawn from the 2nd to the 98th percentile of the frame, in which a window weighs with 1/σ² among those of
+    its class: windows at a boundary do not set the scale. The orientation has a cyclic scale that ends at the period of
+    most windows; those of other periods are taken modulo this one.
 
     Parameters
     ----------
@@ -88,15 +97,17 @@ def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Fi
             values, high, text = orientation_scale(cells)
             mesh: QuadMesh = draw_map(ax, result, values, CYCLIC_CMAP, high)
         else:
-            low, high = _limits(values)
+            std = result[f"{name}_std"].isel(time=index).values if f"{name}_std" in result else np.ones(values.shape)
+            low, high = _limits(values, np.asarray(std, float), label)
             mesh = draw_map(ax, result, values, style.sequential, high)
             mesh.set_clim(low, high)
             text = "°" if unit == "degree" else unit
-        figure.colorbar(mesh, ax=ax, label=text, shrink=0.85, aspect=18)
+        extend: Any = "neither" if name == "orientation" else "both"
+        figure.colorbar(mesh, ax=ax, label=text, shrink=0.85, aspect=18, extend=extend)
         ax.set_title("orientation" if name == "orientation" else TITLES[name])
         ax.set_facecolor(WITHOUT_LATTICE)
         label_axes(ax, result, left=i % columns == 0, bottom=i >= 4 - columns)
-    figure.suptitle(stamp(result, index))
+    stamp_figure(figure, result, index)
     return sized(figure, style.text)
 
 
@@ -133,7 +144,8 @@ def plot_shapes(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
         xlabel="τ, part along a  (a·b / a²)",
         ylabel="τ, part across  (|a × b| / a²)",
     )
-    ax.set_title(stamp(result, index))
+    ax.set_title("shape of the lattice of every window")
+    stamp_figure(figure, result, index)
     marks = [
         Line2D([], [], color=COLORS[name], marker="o", ls="", ms=5, label=f"{display_name(name)} {(label == i).sum()}")
         for i, name in enumerate(LATTICES)
@@ -145,33 +157,74 @@ def plot_shapes(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
 def plot_strain(strain: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:
     """Draw the maps of the strain and the rotation in a frame; windows without the reference lattice are left blank.
 
-    The scales are symmetric about zero and end at the 98th percentile of the frame; the three strains share one.
+    The scales are symmetric about zero and end at the 98th percentile of the frame; the three strains share one. Of the
+    strain of pixels, what is within the Gaussian's σ of a pixel without lattice, or has a σ of several times the usual
+    one, is hatched and does not count for the scales, and neither does what is as near to the edge of the frame.
 
     Parameters
     ----------
     strain : Dataset
-        Of :func:`bravaismap.strain_map`.
+        Of :func:`bravaismap.strain_map`, or of :func:`bravaismap.pixel_strain` with its axes named y and x.
     time : int
         Number of the frame.
     style : Style
     """
     index = frame_number(strain, time)
     rows, columns = panel_grid(strain, 4, style, beside=0.6)
-    figure = figure_for_maps(strain, rows, columns, style=style, beside=0.6, below=0.2)
+    figure = figure_for_maps(strain, rows, columns, style=style, beside=0.6, below=0.4)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     maps = {name: np.asarray(strain[name].isel(time=index).values, float) for name in _STRAINS}
-    rotation = _reach(maps["rotation"])
-    stretch = _reach(np.stack([values for name, values in maps.items() if name != "rotation"]))
+    doubtful, inner = _doubtful_pixels(strain.isel(time=index))
+    rotation = _reach(maps["rotation"][inner])
+    stretch = _reach(np.stack([values[inner] for name, values in maps.items() if name != "rotation"]))
     for i, (ax, (name, title)) in enumerate(zip(axes.flat, _STRAINS.items(), strict=True)):
         limit = rotation if name == "rotation" else stretch
         mesh = draw_map(ax, strain, maps[name], DIVERGING_CMAP, limit)
         mesh.set_clim(-limit, limit)
-        figure.colorbar(mesh, ax=ax, label="°" if name == "rotation" else "%", shrink=0.85, aspect=18)
+        figure.colorbar(mesh, ax=ax, label="°" if name == "rotation" else "%", shrink=0.85, aspect=18, extend="both")
         ax.set_title(title)
         ax.set_facecolor(WITHOUT_LATTICE)  # white is no strain
+        _hatch(ax, strain, doubtful)
         label_axes(ax, strain, left=i % columns == 0, bottom=i >= 4 - columns)
-    figure.suptitle(stamp(strain, index))
+    stamp_figure(figure, strain, index)
+    if doubtful.any():
+        text = f"within the Gaussian's σ of {display_name(NONE)}, or σ large"
+        patch = Patch(fc="white", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=text)
+        figure.legend(handles=[patch], loc="outside lower center", frameon=False)
     return sized(figure, style.text)
+
+
+def _doubtful_pixels(frame: xr.Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pixels of a frame of strain are doubtful, and which of the others lie inside the frame.
+
+    Windows, which have no Gaussian, are never doubtful.
+    """
+    known = np.isfinite(frame["exx"].values)
+    if "kernel" not in frame or not np.isfinite(frame["kernel"]):
+        return np.zeros(known.shape, bool), np.ones(known.shape, bool)
+    width = float(frame["kernel"])
+    steps = [float(np.diff(frame[dim].values[:2]).sum()) or 1.0 for dim in ("y", "x")]
+    spread = np.sqrt(sum(np.asarray(frame[f"{name}_std"].values, float) ** 2 for name in ("exx", "eyy", "exy")))
+    large = spread > _LARGE * np.nanmedian(spread) if known.any() else ~known
+    beside = distance_transform_edt(known, sampling=steps) <= width if not known.all() else ~known
+    doubtful = known & (beside | large)
+    border = np.pad(np.ones(np.subtract(known.shape, 2).clip(0), bool), 1)[: known.shape[0], : known.shape[1]]
+    inner = known & ~doubtful & (distance_transform_edt(border, sampling=steps) > width)
+    return doubtful, inner if inner.any() else known
+
+
+def _hatch(ax: Axes, strain: xr.Dataset, doubtful: NDArray[np.bool_]) -> None:
+    """Cover the doubtful pixels of a map with white and hatch them."""
+    if not doubtful.any() or min(doubtful.shape) < 2:
+        return
+    blank = np.ma.masked_where(~doubtful, np.ones(doubtful.shape))
+    ends = (map_edges(strain, "x"), map_edges(strain, "y"))
+    ax.pcolormesh(*ends, blank, cmap=ListedColormap(["white"]), rasterized=True)
+    hatched = ax.contourf(
+        strain["x"].values, strain["y"].values, doubtful.astype(float), levels=[0.5, 1.5], colors="none",
+        hatches=[HATCHING["hatch"]],
+    )  # fmt: skip
+    hatched.set(edgecolor=HATCHING["edgecolor"], linewidth=0)
 
 
 def draw_domain(ax: Axes, top: float) -> None:
@@ -189,9 +242,22 @@ def _reach(values: NDArray[np.floating]) -> float:
     return max(float(np.nanpercentile(np.abs(values), 98)), 1e-3) if np.isfinite(values).any() else 1.0
 
 
-def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Return the ends of a scale, the 2nd and the 98th percentile."""
-    if not np.isfinite(values).any():
+def _limits(values: NDArray[np.floating], std: NDArray[np.floating], label: NDArray[np.integer]) -> tuple[float, float]:
+    """Return the ends of a scale, the 2nd and the 98th percentile, windows of a class weighed by 1/σ² among them."""
+    known = np.isfinite(values)
+    if not known.any():
         return 0.0, 1.0
-    low, high = np.nanpercentile(values, (2, 98))
+    weight = np.zeros(values.shape)
+    for number in np.unique(label[known]):
+        own = known & (label == number)
+        spread = np.where(np.isfinite(std[own]), std[own], np.inf)
+        usual = float(np.median(spread))
+        if not 0 < usual < np.inf:  # σ is not known
+            weight[own] = 1
+            continue
+        weight[own] = np.maximum(spread, _LEAST_SIGMA * usual) ** -2.0
+        weight[own] *= own.sum() / weight[own].sum()
+    order = np.argsort(values[known])
+    share = np.cumsum(weight[known][order])
+    low, high = np.interp((0.02, 0.98), (share - 0.5 * weight[known][order]) / share[-1], values[known][order])
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)

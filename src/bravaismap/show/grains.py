@@ -28,7 +28,7 @@ from bravaismap.show.axes import (
     panel_grid,
     scale_bar,
     sized,
-    stamp,
+    stamp_figure,
 )
 from bravaismap.show.cells import WITHOUT_LATTICE
 from bravaismap.show.pixels import draw_domains, draw_field, frame_beside
@@ -119,7 +119,8 @@ def plot_grains(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
     draw_field(axes[-1], view, _colors(grains, domain, phase, alpha), phase < 0)
     draw_domains(axes[-1], view, domain, phase)
-    axes[-1].set_title(stamp(view, index))
+    axes[-1].set_title("grains")
+    stamp_figure(figure, view, index)
     scale_bar(axes[0], view, style.text)
     for i, ax in enumerate(axes):
         label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)

@@ -14,6 +14,15 @@ from bravaismap.show.axes import WIDTH, sized
 
 __all__ = ["plot_growth"]
 
+#: What the laws of growth are called.
+_IN_WORDS = {
+    "exponential": "exponential growth",
+    "linear": "linear growth",
+    "power": "power law",
+    "logistic": "logistic growth",
+    "avrami": "Avrami law",
+}
+
 
 def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = None) -> Figure:
     """Draw a fraction with ± σ and the law fitted to it, and the residuals over σ.
@@ -58,4 +67,6 @@ def _axis_label(unit: str) -> str:
 
 def _legend(growth: xr.Dataset) -> str:
     values = [f"{name} = {float(v):.3g}" for name, v in zip(growth["parameter"].values, growth["value"], strict=True)]
-    return f"{growth.attrs['formula']}\n{', '.join(values)}"
+    law = str(growth.attrs["law"])
+    onset = " with onset" if growth.attrs["onset"] == "fitted" else ""
+    return f"{_IN_WORDS.get(law, law)}{onset}: {growth.attrs['formula']}\n{', '.join(values)}"

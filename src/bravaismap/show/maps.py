@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bravaismap.conventions import NOT_MEASURED, display_name
-from bravaismap.result.shares import class_shares, mean_probabilities
+from bravaismap.result.shares import AREA, MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import (
     HATCHING,
     WIDTH,
@@ -29,11 +29,12 @@ from bravaismap.show.axes import (
     hatch_unmeasured,
     label_axes,
     legend_height,
+    name_handles,
     outline,
     panel_grid,
     scale_bar,
     sized,
-    stamp,
+    stamp_figure,
     unit_of,
     whole_plane,
 )
@@ -45,7 +46,10 @@ __all__ = ["plot_classification", "plot_fractions", "plot_labels", "plot_probabi
 def plot_labels(
     result: xr.Dataset, time: int = -1, image: Any = None, *, overlay: bool = False, style: Style = PAGE
 ) -> Figure:
-    """Draw the label map of a frame, with the share ± σ of the frame that each class has.
+    """Draw the most probable class of every window of a frame.
+
+    Of a result with pixels the legend names the classes, whose areas are those of pixels and not of windows; of one
+    without it gives the mean probability ± σ of each class over windows.
 
     Parameters
     ----------
@@ -65,7 +69,8 @@ def plot_labels(
     panels, alpha = (1 if image is None or overlay else 2), (1.0 if image is None else 0.45)
     table = np.array([to_rgba(color, alpha) for color in colors.values()] + [(1, 1, 1, 0)])  # the last for label −1
     rows, columns = panel_grid(result, panels, style)
-    handles = class_handles(result.isel(time=index), colors)
+    by_pixels = class_shares(result).quantity == AREA
+    handles = name_handles(colors, label) if by_pixels else class_handles(result.isel(time=index), colors, label)
     below = legend_height(len(handles) + 1, 1 + columns, style)
     figure = figure_for_maps(result, rows, columns, style=style, below=below)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -79,7 +84,8 @@ def plot_labels(
         axes[0].set_title("image, a window")
     draw_map(axes[-1], result, table[label])
     unmeasured = hatch_unmeasured(axes[-1], result, label)
-    axes[-1].set_title(stamp(result, index))
+    axes[-1].set_title("class of every window")
+    stamp_figure(figure, result, index)
     scale_bar(axes[0], result, style.text)
     for i, ax in enumerate(axes):
         label_axes(ax, result, left=i % columns == 0, bottom=i >= panels - columns)
@@ -87,7 +93,7 @@ def plot_labels(
         handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
     figure.legend(
         handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4,
-        title=f"{class_shares(result).quantity} of the frame" if mean_probabilities(result) is not None else None,
+        title=None if by_pixels else f"{MEAN_PROBABILITY} over windows",
     )  # fmt: skip
     return sized(figure, style.text)
 
@@ -120,7 +126,7 @@ def plot_probabilities(result: xr.Dataset, time: int = -1, *, std: bool = False,
     if "label" in result:
         for ax in axes.ravel()[: len(names)]:
             hatch_unmeasured(ax, result, np.asarray(result["label"].isel(time=index).values))
-    figure.suptitle(stamp(result, index))
+    stamp_figure(figure, result, index)
     return sized(figure, style.text)
 
 
@@ -147,7 +153,7 @@ def plot_uncertainty(result: xr.Dataset, time: int = -1, *, style: Style = PAGE)
         panel = np.array([[ax]])
         draw_maps(panel, result, values[None], [display_name(variable)], style.sequential, limit, "nat")
         label_axes(ax, result, left=ax in axes[:, 0], bottom=ax in axes[-1])
-    figure.suptitle(stamp(result, index))
+    stamp_figure(figure, result, index)
     return sized(figure, style.text)
 
 
@@ -179,9 +185,8 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None, *, styl
     if void is not None:
         void_time = void["time"].values if "time" in void.coords else time[: void.size]
         ax.plot(void_time, void.values, color="black", ls="--", lw=1.2, label="void (true)")
-    ax.set(
-        xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="fraction" if means is None else shares.quantity
-    )
+    quantity = f"{MEAN_PROBABILITY} over windows" if means is None else "share of the frame"
+    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel=quantity)
     ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
     ax.grid(color="0.9", lw=0.6)
     ax.spines[["top", "right"]].set_visible(False)

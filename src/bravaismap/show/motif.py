@@ -10,14 +10,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from scipy.ndimage import map_coordinates
 
 from bravaismap.conventions import COLORS, SEQUENTIAL_CMAP, display_name
 from bravaismap.motif.structure_text import cell_text
-from bravaismap.show.axes import sized
+from bravaismap.show.axes import SMALL_TEXT, sized
 
-__all__ = ["plot_motif", "plot_motif_map"]
+__all__ = ["aligned_cell", "plot_motif", "plot_motif_map"]
 
-_CELLS = 2  # drawn along a and along b
+_CELLS, _BEGIN = 2, -0.5  # drawn along a and along b, and where they begin, in cells
 _SHOWN_GROUPS, _LEAST = 6, 0.005
 _LARGEST_SPOT = 120.0  # pt²
 #: Lattices of a movie that are drawn, and the probability from which a plane group has a curve.
@@ -56,18 +58,56 @@ def plot_motif_map(motifs: xr.DataTree) -> Figure:
     grid = figure.add_gridspec(len(numbers), 3, width_ratios=(2, 1, 1))
     for row, number in enumerate(numbers):
         own = np.flatnonzero(table["domain"].values == number)
-        _draw_curves(figure.add_subplot(grid[row, 0]), table.isel(motif=own), number)
-        for place, i in enumerate(dict.fromkeys([int(own[0]), int(own[-1])]), 1):
-            ax = figure.add_subplot(grid[row, place])
-            motif = motifs[str(i)].to_dataset()
-            _draw_patches(ax, motif)
-            ax.set(xticks=[], yticks=[], aspect="equal")
-            ax.set_title(f"frames {int(table['first_frame'][i])} to {int(table['last_frame'][i])}", size=8)
-            ax.invert_yaxis()
+        ax = figure.add_subplot(grid[row, 0])
+        ax.set_title(f"lattice {number}: {display_name(str(table['phase'].values[own[0]]))}")
+        first, last = (motifs[str(own[end])].to_dataset() for end in (0, -1))
+        if len(own) > 1:
+            _draw_curves(ax, table.isel(motif=own))
+            pictures = [first, aligned_cell(last, first)]
+        else:
+            _draw_bars(ax, first)
+            pictures = [first]
+        axes = [figure.add_subplot(grid[row, place]) for place in range(1, 1 + len(pictures))]
+        meshes = [_draw_patches(ax, motif) for ax, motif in zip(axes, pictures, strict=True)]
+        low, high = (end(mesh.get_clim()[i] for mesh in meshes) for i, end in enumerate((min, max)))
+        reach = [axes[0].get_xlim(), axes[0].get_ylim()[::-1]]
+        for ax, mesh, i in zip(axes, meshes, (own[0], own[-1]), strict=False):
+            mesh.set_clim(low, high)
+            ax.set(xticks=[], yticks=[], xlim=reach[0], ylim=reach[1], aspect="equal")
+            ax.set_title(_frames_text(int(table["first_frame"][i]), int(table["last_frame"][i])), size=8)
     return sized(figure)
 
 
-def _draw_curves(ax: Axes, table: xr.Dataset, number: int) -> None:
+def aligned_cell(motif: xr.Dataset, model: xr.Dataset) -> xr.Dataset:
+    """Return the averaged cell and the basis of a motif in the setting, the sampling and the origin of another.
+
+    Of the bases of its lattice the one nearest to that of `model` is taken, and the origin at which the cells agree
+    best. A motif of another lattice, whose cell is not the same times whole numbers, is returned as it is.
+    """
+    basis, wanted = np.asarray(motif["basis"].values, float), np.asarray(model["basis"].values, float)
+    setting = np.rint(wanted @ np.linalg.inv(basis))
+    if round(abs(float(np.linalg.det(setting)))) != 1:
+        return motif
+    cell, target = (np.asarray(data["cell"].values, float) for data in (motif, model))
+    filled, shown = (np.where(np.isfinite(values), values, np.nanmean(values)) for values in (cell, target))
+    v, u = (np.arange(count) / count for count in target.shape)
+    places = np.stack(np.meshgrid(u, v), axis=-1) @ setting  # in cells along the old u and v
+    rows, columns = places[..., 1] * cell.shape[0], places[..., 0] * cell.shape[1]
+    drawn = map_coordinates(filled, [rows, columns], order=1, mode="grid-wrap")
+    spectra = [np.fft.rfft2(values - values.mean()) for values in (shown, drawn)]
+    agreement = np.fft.irfft2(spectra[0] * spectra[1].conj(), s=drawn.shape)
+    shift = np.unravel_index(int(agreement.argmax()), drawn.shape)
+    values = np.roll(drawn, shift, axis=(0, 1))
+    return xr.Dataset(
+        {"cell": (("v", "u"), values), "basis": (("vector", "component"), setting @ basis)}, attrs=dict(motif.attrs)
+    )
+
+
+def _frames_text(first: int, last: int) -> str:
+    return f"frame {first}" if first == last else f"frames {first} to {last}"
+
+
+def _draw_curves(ax: Axes, table: xr.Dataset) -> None:
     """Draw the probability of each plane group that is ever probable."""
     probability, time = table["probability"].values, table["time"].values
     colors = [color for name, color in COLORS.items() if name != "none"]
@@ -77,9 +117,8 @@ def _draw_curves(ax: Axes, table: xr.Dataset, number: int) -> None:
         name = str(table["group"].values[group])
         ax.plot(time, 100 * probability[:, group], line, marker="o", ms=3, color=colors[i % len(colors)], label=name)
     unit = table["time"].attrs.get("units", "frame")
-    title = f"lattice {number}: {display_name(str(table['phase'].values[0]))}"
-    ax.set(ylim=(-3, 103), xlabel=f"time ({unit})", ylabel="probability (%)", title=title)
-    ax.legend(fontsize=7, loc="center left")
+    ax.set(ylim=(-3, 103), xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="probability (%)")
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=1.2)
 
 
 def _draw_cell(ax: Axes, motif: xr.Dataset) -> None:
@@ -88,16 +127,18 @@ def _draw_cell(ax: Axes, motif: xr.Dataset) -> None:
     mesh = _draw_patches(ax, motif)
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ basis
     ax.plot(corners[:, 1], corners[:, 0], color="white", lw=1.2)
+    edge = [withStroke(linewidth=2, foreground="black")]
     for x, y, height, letter in zip(
         motif["x"].values, motif["y"].values, motif["height"].values, motif["wyckoff"].values, strict=True
     ):
-        for step in np.stack(np.meshgrid(*[np.arange(_CELLS + 1)] * 2), axis=-1).reshape(-1, 2):
+        for step in np.stack(np.meshgrid(*[np.arange(-1, _CELLS + 1)] * 2), axis=-1).reshape(-1, 2):
             place = np.array([x, y]) + step
-            if (place <= _CELLS - 0.5 / np.array([motif.sizes["u"], motif.sizes["v"]])).all():
+            if ((place > _BEGIN) & (place < _BEGIN + _CELLS)).all():
                 cy, cx = place @ basis
                 ax.plot(cx, cy, marker="o" if height > 0 else "s", mfc="none", mec="#D55E00", ms=5)
                 if not step.any():
-                    ax.annotate(str(letter), (cx, cy), (4, 3), textcoords="offset points", color="white", size=7)
+                    text = ax.annotate(str(letter), (cx, cy), (5, 4), textcoords="offset points", color="white")
+                    text.set(size=SMALL_TEXT, weight="bold", path_effects=edge)
     unit = motif["a"].attrs["units"]
     ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})", aspect="equal", title="averaged cell")
     ax.invert_yaxis()
@@ -105,12 +146,15 @@ def _draw_cell(ax: Axes, motif: xr.Dataset) -> None:
 
 
 def _draw_patches(ax: Axes, motif: xr.Dataset) -> QuadMesh:
-    """Draw the averaged cell twice along a and b."""
+    """Draw the averaged cell twice along a and b, with the cell from its origin in the middle."""
     basis = motif["basis"].values
-    v, u = (np.arange(_CELLS * motif.sizes[dim] + 1) / motif.sizes[dim] for dim in ("v", "u"))
-    half = 0.5 / motif.sizes["u"], 0.5 / motif.sizes["v"]  # a value belongs to the middle of its patch
-    places = (u[None, :, None] - half[0]) * basis[0] + (v[:, None, None] - half[1]) * basis[1]
-    values = np.tile(motif["cell"].values, (_CELLS, _CELLS))
+    begins = [round(_BEGIN * motif.sizes[dim]) for dim in ("v", "u")]
+    v, u = (
+        (begin + np.arange(_CELLS * motif.sizes[dim] + 1) - 0.5) / motif.sizes[dim]  # a value: the middle of its patch
+        for begin, dim in zip(begins, ("v", "u"), strict=True)
+    )
+    places = u[None, :, None] * basis[0] + v[:, None, None] * basis[1]
+    values = np.roll(np.tile(motif["cell"].transpose("v", "u").values, (_CELLS, _CELLS)), np.negative(begins), (0, 1))
     return ax.pcolormesh(
         places[..., 1], places[..., 0], np.ma.masked_invalid(values), cmap=SEQUENTIAL_CMAP, rasterized=True
     )
@@ -125,14 +169,21 @@ def _draw_factors(ax: Axes, motif: xr.Dataset) -> None:
         ax.scatter(sign * places[:, 1], sign * places[:, 0], _LARGEST_SPOT * size, color=COLORS["square"], lw=0)
         gone = sign * places[motif["extinct"].values]
         ax.plot(gone[:, 1], gone[:, 0], "x", color=COLORS["oblique"], ms=5)
-    ax.set(title="amplitudes; × extinct", aspect="equal", xlabel=f"k (1/{motif['a'].attrs['units']})")
+    unit = motif["a"].attrs["units"]
+    ax.set(title="amplitudes; × extinct", aspect="equal", xlabel=f"k$_x$ (1/{unit})", ylabel=f"k$_y$ (1/{unit})")
     ax.invert_yaxis()
 
 
 def _draw_groups(ax: Axes, motif: xr.Dataset) -> None:
     """Draw the probabilities of the most probable groups."""
+    _draw_bars(ax, motif)
+    ax.set(title="plane group")
+
+
+def _draw_bars(ax: Axes, motif: xr.Dataset) -> None:
+    """Draw the probability of each of the most probable groups as a bar."""
     order = np.argsort(-motif["probability"].values, kind="stable")[:_SHOWN_GROUPS]
     shown = [i for i in order if motif["probability"].values[i] > _LEAST]
     names = [str(motif["group"].values[i]) for i in shown]
     ax.barh(names[::-1], 100 * motif["probability"].values[shown[::-1]], color=COLORS["hexagonal"])
-    ax.set(xlim=(0, 100), xlabel="probability (%)", title="plane group")
+    ax.set(xlim=(0, 100), xlabel="probability (%)")

@@ -35,7 +35,7 @@ from bravaismap.show.axes import (
     panel_grid,
     scale_bar,
     sized,
-    stamp,
+    stamp_figure,
 )
 from bravaismap.show.style import PAGE, Style
 
@@ -67,7 +67,8 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     frame = None if image is None else frame_beside(image, view, index)
     panels = 1 if frame is None else 2
     rows, columns = panel_grid(view, panels, style)
-    handles = class_handles(pixels.isel(time=index), colors)
+    phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
+    handles = class_handles(pixels.isel(time=index), colors, phase)
     below = legend_height(len(handles) + 1, 1 + columns, style)
     figure = figure_for_maps(view, rows, columns, style=style, below=below)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -75,13 +76,13 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
         for ax in axes:
             draw_image(ax, frame)
         axes[0].set_title("image")
-    phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
     alphas = [1.0] * len(names) if frame is None else [_NONE_ALPHA if n == NONE else _LATTICE_ALPHA for n in names]
     table = [to_rgba(color, alpha) for color, alpha in zip(colors.values(), alphas, strict=True)]
     missing = draw_field(axes[-1], view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
     draw_domains(axes[-1], view, domain, phase)
     scale_bar(axes[0], view, style.text)
-    axes[-1].set_title(stamp(view, index))
+    axes[-1].set_title("phase of every pixel")
+    stamp_figure(figure, view, index)
     for i, ax in enumerate(axes):
         label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)
     if missing:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
+from bravaismap.phases.sites import count_sites, count_text
 from bravaismap.show.axes import (
     draw_image,
     figure_for_maps,
@@ -54,7 +55,7 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     rows = sites.isel(site=(sites["frame"] == frame).values)
     view = picture.to_dataset(name="image")
     grid = panel_grid(view, 2, style, beside=_COLOR_BAR)
-    figure = figure_for_maps(view, *grid, style=style, beside=_COLOR_BAR, below=legend_height(3, 1, style))
+    figure = figure_for_maps(view, *grid, style=style, beside=_COLOR_BAR, below=legend_height(3, grid[1], style))
     axes = figure.subplots(*grid, sharex=True, sharey=True, squeeze=False).ravel()
     for i, ax in enumerate(axes):
         draw_image(ax, picture)
@@ -66,7 +67,7 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     marks = (
         (missing == 1, _SINGLE, "single vacancies"),
         (missing > 1, _VOID, "sites of voids"),
-        (other, _OTHER, "other atoms"),
+        (other, _OTHER, f"other atoms marked, {_expected(sites, frame)} by their probabilities"),
     )
     y, x = rows["y"].values, rows["x"].values
     for chosen, color, _ in marks:
@@ -88,6 +89,14 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     handles = [
         Line2D([], [], ls="", marker="o", mfc="none", mec=color, label=f"{int(chosen.sum())} {name}")
         for chosen, color, name in marks
+        if chosen.any()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 + grid[1], frameon=False)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=grid[1], frameon=False)
     return sized(figure, style.text)
+
+
+def _expected(sites: xr.Dataset, frame: int) -> str:
+    """Return the number of other atoms of a frame, the sum of their probabilities, with its σ."""
+    counts = count_sites(sites).sel(measured_frame=frame)
+    return count_text(float(counts["substituted"]), float(counts["substituted_std"]))

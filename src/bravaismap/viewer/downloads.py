@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bravaismap.errors import InputError
 from bravaismap.export.tables import export_csv
 from bravaismap.files import TEXT_AS_TEXT, texts
+from bravaismap.result.shares import class_shares
 from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, label_axes, scale_bar, sized
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
@@ -168,8 +169,11 @@ def _draw_layer(figure: Figure, ax: Any, layer: Overlay, opacity: float, frame: 
         figure.colorbar(drawn, ax=ax, label=label, shrink=0.8, aspect=22)
         return
     if frame is not None:
-        handles = class_handles(frame.isel(time=0), class_colors(layer.names))
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=1.4)
+        handles = class_handles(frame.isel(time=0), class_colors(layer.names), layer.values)
+        quantity = f"{class_shares(frame).quantity} of the frame"
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=1.4, title=quantity
+        )
 
 
 def _columns(view: WindowView, pixel: float) -> tuple[Any, ...]:

@@ -1,0 +1,21 @@
+"""The figure of a growth law: its legend names the law in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bravaismap.kinetics.growth import fit_growth
+from bravaismap.kinetics.laws import LAWS
+from bravaismap.show.growth import plot_growth
+
+
+@pytest.mark.parametrize(("law", "words"), [("linear", "linear growth"), ("power", "power law")])
+def test_law_in_words(law: str, words: str) -> None:
+    time = np.arange(1.0, 30.0)
+    noise = 0.002 * np.random.default_rng(0).normal(size=time.size)
+    values = xr.DataArray(0.01 * time + noise, dims="time", coords={"time": ("time", time, {"units": "s"})})
+    figure = plot_growth(fit_growth(values, law=law))
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert any(text.startswith(f"{words}: {LAWS[law].formula}") for text in texts)
