@@ -36,14 +36,9 @@ from bravaismap.result.store import ResultStore
 MAP = """
 import sys
 import bravaismap as bm
-from bravaismap.errors import OutputError
 movie, output, window, step = sys.argv[1:]
-try:
-    bm.map_phases(bm.read(movie + ":/image"), window=int(window), step=int(step), output=output)
-except OutputError as error:
-    sys.exit(3 if "complete" in str(error) else str(error))
+bm.map_phases(bm.read(movie + ":/image"), window=int(window), step=int(step), output=output)
 """
-COMPLETE = 3
 
 
 def started(movie: Path, output: Path, asked: argparse.Namespace) -> subprocess.Popen:
@@ -51,12 +46,12 @@ def started(movie: Path, output: Path, asked: argparse.Namespace) -> subprocess.
     return subprocess.Popen([sys.executable, "-c", MAP, *map(str, (movie, output, asked.window, asked.step))])
 
 
-def seconds_to_end(movie: Path, output: Path, asked: argparse.Namespace, code: int = 0) -> float:
+def seconds_to_end(movie: Path, output: Path, asked: argparse.Namespace) -> float:
     """Map a movie, or what is missing of it, and return the wall time."""
     begin = time.perf_counter()
     process = started(movie, output, asked)
-    if process.wait() != code:
-        raise SystemExit(f"mapping {movie} ended with code {process.returncode}, expected {code}")
+    if process.wait():
+        raise SystemExit(f"mapping {movie} ended with code {process.returncode}")
     return time.perf_counter() - begin
 
 
@@ -140,7 +135,7 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
             killed.append(seconds)
             done.append(frames)
             continued.append(seconds_to_end(movie, second, asked))
-            again.append(seconds_to_end(movie, first, asked, COMPLETE))
+            again.append(seconds_to_end(movie, first, asked))
             equal = bm.open_result(first).load().equals(bm.open_result(second).load())
             if not equal:
                 raise SystemExit("the continued result differs from the uninterrupted one")

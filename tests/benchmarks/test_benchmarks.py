@@ -42,7 +42,7 @@ def test_cost_of_being_killed(
     assert found["lost"] == pytest.approx(found["until_killed"] + found["continued"] - found["uninterrupted"])
     assert 0 < found["checksum_per_frame"] < found["check_per_frame"]
     assert 0 < found["open"] < found["checked_again"]
-    assert found["files_per_frame"] == 22  # twenty variables, the checksum and the mark
+    assert found["files_per_frame"] == 35  # thirty-three variables, the checksum and the mark
     printed = capsys.readouterr().out
     for what in (f"{found['lost']:.2f} s", f"{1e3 * found['check_per_frame']:.1f} ms", "Python"):
         assert what in printed

@@ -84,7 +84,7 @@ def test_typing_errors_are_not_swallowed(tmp_path: Path) -> None:
 def test_every_signature_shows_the_same_defaults(function: Callable[..., object]) -> None:
     parameters = inspect.signature(function).parameters
     expected = {name: getattr(DEFAULTS, name) for name in Settings.__dataclass_fields__}
-    if function in (unmix, map_layer):  # of the paper: nothing is measured before
+    if function is unmix:  # of the paper: nothing is measured before
         expected |= {"window": PAPER_WINDOW, "step": PAPER_STEP}
     if function is scores.evaluate:  # one answer without draws is what is scored
         del expected["model"], expected["samples"]
@@ -100,7 +100,8 @@ def test_options_of_the_view_command_say_the_defaults() -> None:
     for name in ("window", "model", "distortion", "nan"):
         (option,) = inspect.signature(view, eval_str=True).parameters[name].annotation.__metadata__
         assert isinstance(option, typer.models.OptionInfo)
-        assert option.show_default == str(getattr(DEFAULTS, name))
+        default = getattr(DEFAULTS, name)
+        assert option.show_default == (f"{100 * default:g}%" if name == "distortion" else str(default))
 
 
 def test_model_by_name_or_as_it_is(quick: NetworkClassifier) -> None:

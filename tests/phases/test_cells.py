@@ -142,7 +142,7 @@ def test_verdicts() -> None:
     assert " % from " in verdict(strict) or "within" in verdict(strict)
     assert "if your scan distortion is above" in verdict(strict)
     lines = cell_lines(strict)
-    assert [line.split()[0] for line in lines] == ["cell", "deviation", "verdict"]
+    assert [line.split()[0] for line in lines] == ["cell", "deviation", "verdict", "doubt"]
     assert f"a {float(strict['a']):.4f} ± " in lines[0]
 
 

@@ -96,7 +96,7 @@ def test_table_of_a_map() -> None:
 
 def test_table_of_an_image_and_of_one_without_spread() -> None:
     lines = phase_table(mapped(1, spread=np.nan, unit="frame")).splitlines()
-    assert lines[0] == "phase                 symbol  fraction at frame 0"
+    assert lines[0] == "phase                 symbol  fraction"
     assert lines[5] == "hexagonal             hp      60.0 %"
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import lmfit
 import numpy as np
 import xarray as xr
 from scipy.stats import f as f_distribution
@@ -236,6 +235,8 @@ def _fit(problem: Problem) -> _Fit:
 
 def _minimise(problem: Problem, start: Floats) -> _Fit:
     """Return the least-squares fit of lmfit."""
+    import lmfit
+
     parameters = lmfit.Parameters()
     for name, value in zip(("amplitude", *problem.law.parameters[1:]), start, strict=True):
         parameters.add(name, value=float(value))
