@@ -326,8 +326,8 @@ def _region(
         inside = inside & (outside == 0)
         near = near & (outside <= (0.0 if dim == "time" else reach))
         distance = distance + outside**2
-    centred, near = (np.asarray(part.transpose(*_DIMS).values) for part in (inside, near))
-    reaching = near & shown
+    centred, touched = (np.asarray(part.transpose(*_DIMS).values) for part in (inside, near))
+    reaching = touched & shown
     if (centred & shown).any() or not reaching.any():
         return centred, False
     squared = np.asarray(distance.transpose(*_DIMS).values)
