@@ -65,10 +65,21 @@ def test_case_and_separator_do_not_matter(name: str, separator: str, upper: bool
     assert class_name(written.upper() if upper else written) == name
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("hexgonal", "hexagonal"), ("sqare", "square"), ("nois", "noise")])
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("hexgonal", "hexagonal"), ("sqare", "square"), ("nois", "none"), ("non", "none")]
+)
 def test_unknown_class_names_its_neighbours(name: str, nearest: str) -> None:
     with pytest.raises(InputError, match=f"{name!r}.*nearest names.*{nearest}"):
         class_name(name)
+
+
+def test_neighbours_are_names_of_classes_and_no_aliases() -> None:
+    with pytest.raises(InputError) as refusal:
+        class_name("nois")
+    names = str(refusal.value).partition("nearest names are ")[2].split(", ")
+    assert names[0] == "none"
+    assert set(names) <= set(CLASSES)
+    assert len(set(names)) == len(names)
 
 
 def test_empty_name_is_no_class() -> None:

@@ -141,7 +141,9 @@ def class_name(name: str) -> str:
     words = name.strip().lower().replace("_", " ").replace("-", " ")
     canonical = ALIASES.get(words, words.replace(" ", "_"))
     if canonical not in CLASSES:
-        nearest = nearest_names(words, [*CLASSES, *ALIASES])
+        spellings = {**{name: name for name in CLASSES}, **ALIASES}
+        close = get_close_matches(words, spellings, n=3, cutoff=0.4)  # an alias stands for the name that it means
+        nearest = ", ".join(dict.fromkeys(spellings[word] for word in close)) or ", ".join(CLASSES)
         raise InputError(f"no lattice class is called {name!r}; the nearest names are {nearest}")
     return canonical
 

@@ -60,7 +60,7 @@ def test_areas_of_a_mapped_movie(run: Run, movie: Path, tmp_path: Path) -> None:
     assert f"{100 * fractions[1]:.1f} ± " in line
     assert "area at 0 s" in done.out
     assert "area at 2 s" in done.out
-    assert "mean probability at 2 s" in done.out  # of the last frame, as its area
+    assert "mean p at 2 s" in done.out  # of the last frame, as its area
     assert line in mapped.out  # as `map` says itself
     with (tmp_path / "void-phases" / "void_fractions.csv").open(encoding="utf-8", newline="") as file:
         last = list(csv.DictReader(file))[-1]

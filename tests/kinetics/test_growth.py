@@ -266,3 +266,18 @@ def test_saturation_that_is_not_reached_is_refused() -> None:
     with pytest.raises(InputError, match=r"A of the law 'avrami' is not determined: the curve does not come near"):
         fit_growth(paper_curve(), law="avrami")
     assert growth_law("power").parameters == ("k", "n", "C")
+
+
+def test_the_curve_is_drawn_between_the_frames() -> None:
+    from bravaismap.show.growth import plot_growth
+
+    time = np.arange(0.0, 60.0, 4.0)
+    true = 0.001 * np.exp(0.1 * time) + 0.02
+    values = true + np.random.default_rng(4).normal(0, 1e-3, len(time))
+    growth = fit_growth(xr.DataArray(values, {"time": time}, ("time",)))
+    lines = [line.get_data() for line in plot_growth(growth).axes[0].lines]
+    drawn, curve = (np.asarray(part, float) for part in max(lines, key=lambda line: len(line[0])))
+    assert len(drawn) > 10 * len(time)
+    np.testing.assert_allclose(curve[np.isin(drawn, time)], growth["curve"], rtol=1e-9)
+    a, rate, constant = growth["value"].values
+    np.testing.assert_allclose(curve, a * np.exp(rate * drawn) + constant, rtol=1e-9)

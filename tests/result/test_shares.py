@@ -61,7 +61,7 @@ def test_without_areas_the_mean_probability_is_alone(result: xr.Dataset) -> None
 def test_table_file_and_fit_show_the_same_number(result: xr.Dataset, tmp_path: Path) -> None:
     area, mean = (100 * float(result[name][-1, 5]) for name in ("area_fraction", "fraction"))
     lines = phase_table(result).splitlines()
-    assert lines[0].split("  ")[-3:] == ["area, frame 0", "area, frame 39", "mean probability"]
+    assert lines[0].split("  ")[-3:] == ["area, frame 0", "area, frame 39", "mean p, frame 39"]
     assert f"{area:.1f} ± 0.0 %" in lines[-1]
     assert lines[-1].endswith(f"{mean:.1f} ± 0.0 %")
     assert max(map(len, lines)) <= 80

@@ -170,9 +170,11 @@ class Settings:
 def checked_distortion(distortion: float) -> float:
     """Validate a distortion and return it as a float; `InputError` if it is not from 0 to `LARGEST_DISTORTION`."""
     if not 0 <= distortion <= LARGEST_DISTORTION:
+        percent = distortion if 0 < distortion <= 100 * LARGEST_DISTORTION else 2  # what was meant, perhaps
         raise InputError(
             f"a distortion of {distortion} ({100 * distortion:g} %) was given; expected a fraction between 0 and "
-            f"{LARGEST_DISTORTION} (0.02 is 2 %; on the command line --distortion 2%)"
+            f"{LARGEST_DISTORTION}; {percent:g} % is written {percent / 100:g}, or --distortion {percent:g}% on the "
+            "command line"
         )
     return float(distortion)
 

@@ -194,7 +194,7 @@ def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fr
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
     from bravaismap.domains.thresholding import thresholded_fraction
 
-    dark = thresholded_fraction(phases, read(movie, timed=False, result=phases), fraction, level)
+    dark = thresholded_fraction(phases, read(movie, timed=False), fraction, level)
     agreement = dark.agreement
     relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
     note(

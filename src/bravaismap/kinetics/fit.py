@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 from bravaismap.conventions import Floats
 from bravaismap.kinetics.laws import LOG_LARGEST, GrowthLaw
@@ -273,7 +273,7 @@ def profile_intervals(problem: Problem, best: Floats, error: Floats) -> Floats:
     """
     size, freedom = len(best), max(problem.count - len(best), 1)
     least = float((problem.misfit(best) ** 2).sum())
-    roots = np.sqrt(np.array([f_distribution.ppf(level, 1, freedom) for level in LEVELS]))
+    roots = np.sqrt(np.array([fdtri(1, freedom, level) for level in LEVELS]))
     shape = (size, len(LEVELS), 2)
     profiled = np.broadcast_to(np.arange(size)[:, None, None], shape).ravel()
     goal = np.broadcast_to(roots[None, :, None], shape).ravel()

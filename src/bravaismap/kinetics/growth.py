@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from bravaismap.conventions import NONE, Floats
 from bravaismap.errors import InputError, warn
@@ -263,7 +263,7 @@ def _refuse_undetermined(problem: Problem, start: Floats) -> None:
     extra = len(problem.law.parameters) - 1
     freedom = max(len(data) - extra - 1, 1)
     gain = (flat - remaining) / extra / max(remaining / freedom, 1e-300)
-    if not np.isfinite(gain) or f_distribution.sf(gain, extra, freedom) > _SIGNIFICANCE:
+    if not np.isfinite(gain) or fdtrc(extra, freedom, max(gain, 0.0)) > _SIGNIFICANCE:
         rate = next((name for name in problem.law.parameters if name in ("rho", "k")), problem.law.parameters[0])
         raise InputError(
             f"{rate} is not determined: the fraction never leaves its baseline of {constant:.3g} by more than its "

@@ -55,8 +55,8 @@ def parse_rule(text: str, classes: Collection[str] | None = None) -> Rule:
             raise ValueError
     except ValueError:
         raise InputError(
-            f"the alarm {text!r} was given; expected a class, > or <, and a fraction, such as none>0.05 or "
-            "hexagonal<80%"
+            f"the alarm {text!r} was given; expected a class, > or <, and a share of the frame, from 0 to 1 or "
+            "in percent, such as none>0.05 or none>5%, which are the same"
         ) from None
     lattice = parts[1] if parts[1] in (classes or ()) else class_name(parts[1])
     return Rule(lattice, parts[2] == ">", threshold)

@@ -242,5 +242,5 @@ def distortion_text(straight: xr.Dataset) -> str:
     total = float(np.sqrt(np.nansum([mean**2, varying**2])))
     return (
         f"distortion: {known}, and varies within a frame by {100 * varying:.2g} %; lines are displaced by "
-        f"{jitter:.2g} px. If the specimen is not strained, this is --distortion {total:.2g}"
+        f"{jitter:.2g} px. If the specimen is not strained, this is --distortion {100 * total:.2g}%"
     )

@@ -100,7 +100,7 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
         (what if result.sizes["time"] == 1 else title, shares, index) for title, index in zip(titles, ends, strict=True)
     ]
     if means is not None:
-        last = f"{means.quantity}{joint} {_time(result['time'].values[ends[-1]], unit)}"
+        last = f"mean p{joint} {_time(result['time'].values[ends[-1]], unit)}"
         columns.append((means.quantity if result.sizes["time"] == 1 else last, means, ends[-1]))
     rows = [["phase", "symbol", *(title for title, _, _ in columns)]]
     values = [(column.fraction.values[index], column.std.values[index]) for _, column, index in columns]

@@ -9,11 +9,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from bravaismap.conventions import COLORS, NONE
+from bravaismap.conventions import COLORS, NONE, Floats
+from bravaismap.kinetics.laws import growth_law
 from bravaismap.show.axes import WIDTH, sized
 
 __all__ = ["plot_growth"]
 
+_POINTS = 400  # at which the curve is drawn, more than dots across the figure can tell apart
 #: What the laws of growth are called.
 _IN_WORDS = {
     "exponential": "exponential growth",
@@ -39,11 +41,18 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     time, unit = growth["time"].values, str(growth.attrs["time_unit"])
     color = COLORS["hexagonal"]
     upper.errorbar(
-        time, growth["fraction"], growth["sigma"], fmt="o", ms=3, lw=0.7, color=COLORS[NONE], label="fraction ± σ"
+        time,
+        growth["fraction"],
+        growth["sigma"],
+        fmt="o",
+        ms=3,
+        lw=0.7,
+        color=COLORS[NONE],
+        label="fraction ± σ of the fit",
     )
     for marker, (name, other) in zip("sd^v", (others or {}).items(), strict=False):
         upper.plot(other["time"], other, marker, ms=3, mfc="none", color=COLORS["rectangular"], label=name)
-    upper.plot(time, growth["curve"], color=color, lw=1.6, label=_legend(growth))
+    upper.plot(*_fine_curve(growth), color=color, lw=1.6, label=_legend(growth))
     baseline = growth.attrs["baseline"]
     for ax in (upper, lower) if not isinstance(baseline, str) else ():
         ax.axvspan(max(baseline[0], time[0]), baseline[1], color="0.93", zorder=0, label="baseline")
@@ -57,6 +66,14 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
         ax.grid(color="0.9", lw=0.6)
         ax.spines[["top", "right"]].set_visible(False)
     return sized(figure)
+
+
+def _fine_curve(growth: xr.Dataset) -> tuple[Floats, Floats]:
+    """Return the fitted law at many times between the frames, and at those of the frames."""
+    time, values = growth["time"].values, growth["value"].values
+    law = growth_law(growth.attrs["law"], growth.attrs["onset"] == "fitted")
+    fine = np.union1d(np.linspace(time.min(), time.max(), _POINTS), time)
+    return fine, values[0] * law.relative(fine, None, tuple(values[1:-1])) + values[-1]
 
 
 def _axis_label(unit: str) -> str:
