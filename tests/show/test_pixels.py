@@ -105,6 +105,11 @@ def test_image_lies_beside_and_under_the_map(pixels: xr.Dataset, calibrated: boo
     assert beside.get_xlim() == on.get_xlim()
 
 
+def test_wide_frame_leaves_no_empty_band(pixels: xr.Dataset) -> None:
+    wide = pixels.isel(py=slice(0, 4)).assign_attrs(frame_size=[12, WIDTH], window=32)
+    assert plot_pixels(wide, 0).get_figheight() < 2.5
+
+
 def test_images_of_something_else_are_refused(pixels: xr.Dataset) -> None:
     with pytest.raises(InputError, match="3 images"):
         plot_pixels(pixels, 0, np.zeros((3, HEIGHT, WIDTH)))

@@ -31,7 +31,7 @@ from bravaismap.show.axes import (
     stamp_figure,
 )
 from bravaismap.show.cells import WITHOUT_LATTICE
-from bravaismap.show.pixels import draw_domains, draw_field, frame_beside
+from bravaismap.show.pixels import draw_domains, draw_field, frame_beside, pixel_view
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["Grain", "grains_of", "plot_grains"]
@@ -102,7 +102,7 @@ def plot_grains(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     style : Style
     """
     index = frame_number(pixels, time)
-    view = pixels.rename(py="y", px="x", phase="label")
+    view = pixel_view(pixels)
     grains = grains_of(pixels, time)
     listed = sorted((grain for grain in grains if grain.share >= _LISTED), key=lambda grain: grain.number)
     panels = 1 if image is None else 2

@@ -39,7 +39,7 @@ from bravaismap.show.axes import (
 )
 from bravaismap.show.style import PAGE, Style
 
-__all__ = ["draw_domains", "draw_field", "frame_beside", "plot_pixels"]
+__all__ = ["draw_domains", "draw_field", "frame_beside", "pixel_view", "plot_pixels"]
 
 #: Opacity of the colour of a lattice and of none on an image: what is none is to be seen at a glance, and so are atoms.
 _LATTICE_ALPHA, _NONE_ALPHA = 0.38, 0.6
@@ -61,7 +61,7 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     style : Style
     """
     index = frame_number(pixels, time)
-    view = pixels.rename(py="y", px="x", phase="label")
+    view = pixel_view(pixels)
     names = [str(name) for name in pixels["lattice"].values]
     colors = class_colors(names)
     frame = None if image is None else frame_beside(image, view, index)
@@ -89,6 +89,13 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
         handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
     figure.legend(handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4)
     return sized(figure, style.text)
+
+
+def pixel_view(pixels: xr.Dataset) -> xr.Dataset:
+    """Return a pixel map with the names of a map of windows, of which each is a pixel."""
+    view = pixels.rename(py="y", px="x", phase="label")
+    view.attrs = {key: value for key, value in pixels.attrs.items() if key != "window"}
+    return view
 
 
 def frame_beside(image: Any, view: xr.Dataset, index: int) -> xr.DataArray:
