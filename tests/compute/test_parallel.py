@@ -29,6 +29,19 @@ def test_answers_in_the_order_of_the_parts_and_threads_as_before(threads: int) -
         torch.set_num_threads(before)
 
 
+def test_one_thread_and_those_of_before() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert parallel.one_thread()(torch.get_num_threads)() == 1
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError):
+            parallel.one_thread()(lambda: 1 // 0)()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_next_item_is_made_while_one_is_in_use() -> None:
     made = [threading.Event() for _ in range(3)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bravaismap.compute.parallel import one_thread
 from bravaismap.errors import InputError
 from bravaismap.local.amplitude import LocalFit, Noise, amplitude_std, fit_amplitude, frame_noise, row_offsets
 from bravaismap.local.demodulation import Demodulated, Locked, demodulate, lattice_nodes, lock, locked_basis, predicted
@@ -176,6 +177,7 @@ class _Turn:
     crystals: tuple[Crystal, ...]
 
 
+@one_thread()
 def pixel_phases(
     image: Tensor, lattices: Tensor, settings: PixelSettings | None = None, mask: Tensor | None = None
 ) -> PixelPhases:
