@@ -62,7 +62,7 @@ class Candidates:
     spots : Tensor, shape (n, count)
         Number of spots on its nodes, those that lie between counted by how near they are.
     misfit : Tensor, shape (n, count)
-        Mean squared distance of these from their nodes, over that expected; 1 for a perfect crystal.
+        Mean squared distance of these from their nodes, over that expected; at most about 1 for a perfect crystal.
     """
 
     basis: Tensor
@@ -205,9 +205,12 @@ def _fitted(node: Tensor, precision: Tensor, position: Tensor, basis: Tensor) ->
     one = torch.eye(2, device=node.device, dtype=node.dtype)
     normal = normal + one
     determinant = (normal[..., 0, 0] * normal[..., 1, 1] - normal[..., 0, 1].square()).clamp_min(1e-6)
-    inverse = torch.stack(
-        [normal[..., 1, 1], -normal[..., 0, 1], -normal[..., 1, 0], normal[..., 0, 0]], dim=-1
-    ).reshape(normal.shape) / determinant[..., None, None]
+    inverse = (
+        torch.stack([normal[..., 1, 1], -normal[..., 0, 1], -normal[..., 1, 0], normal[..., 0, 0]], dim=-1).reshape(
+            normal.shape
+        )
+        / determinant[..., None, None]
+    )
     return inverse @ (weighted @ position[:, None] + basis), inverse
 
 

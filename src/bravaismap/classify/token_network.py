@@ -8,6 +8,7 @@ component of a mixture of normal distributions for each candidate, from which th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,7 +63,7 @@ class CellMixture:
         """Return the negative logarithm of the density (n,) at cells (n, 3)."""
         error = (self.whitening @ (cell[:, None] - self.mean)[..., None])[..., 0]
         diagonal = torch.diagonal(self.whitening, dim1=-2, dim2=-1)
-        density = diagonal.log().sum(-1) - 0.5 * error.square().sum(-1) - 1.5 * torch.log(torch.tensor(2 * torch.pi))
+        density = diagonal.log().sum(-1) - 0.5 * error.square().sum(-1) - 1.5 * math.log(2 * math.pi)
         return -(self.logit.log_softmax(-1) + density).logsumexp(-1)
 
 
@@ -83,7 +84,7 @@ class _Attention(nn.Module):
         normed = self.norm(elements)
         query = self.query(normed)
         key, value = self.key_value(normed if others is None else self.norm_others(others)).chunk(2, dim=-1)
-        split = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value)]
+        split = [part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in (query, key, value)]
         attended = functional.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
         elements = elements + self.out(attended)
         result: Tensor = elements + self.dense(elements)
@@ -100,8 +101,8 @@ class _Correlation(nn.Module):
         self.read = nn.Sequential(
             nn.Conv2d(channels, 32, 4, stride=2, padding=1), nn.GELU(),
             nn.Conv2d(32, 64, 4, stride=2, padding=1), nn.GELU(),
-            nn.Conv2d(64, 64, 3, padding=1), nn.GELU(), nn.Flatten(),
-            nn.Linear(64 * (ANGLES // 4) * (_SHIFTS // 4), _POLAR * width),
+            nn.Conv2d(64, 32, 3, padding=1), nn.GELU(), nn.Flatten(),
+            nn.Linear(32 * (ANGLES // 4) * (_SHIFTS // 4), _POLAR * width),
         )  # fmt: skip
 
     def forward(self, polar: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class _Correlation(nn.Module):
             correlation = torch.fft.irfft2(transformed.real**2 + transformed.imag**2, s=size)[..., :_SHIFTS]
             correlation = correlation / (correlation[..., :1, :1] + 1e-3)
         read: Tensor = self.read(correlation.roll(polar.shape[-2] // 4, dims=2))
-        return read.unflatten(1, (_POLAR, -1))
+        return read.reshape(len(read), _POLAR, -1)
 
 
 def _embedding(features: int, width: int) -> nn.Sequential:
@@ -149,7 +150,12 @@ class TokenStem(nn.Module):
         """Length of the vector."""
         return 2 * self.norm.normalized_shape[0]
 
-    def forward(self, tokens: Tokens) -> tuple[Tensor, CellMixture]:
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return the vector (n, outputs) of each window."""
+        return self.read(tokens)[0]
+
+    def read(self, tokens: Tokens) -> tuple[Tensor, CellMixture]:
+        """Return the vector (n, outputs) of each window, and the mixture of its cell."""
         spots = self.spots(tokens.spots) + self.spot_view.repeat_interleave(SPOTS, 0)
         lattices = torch.cat([self.cells(tokens.cells), self.refined(tokens.refined)], 1)
         summary = self.place[-1].expand(len(lattices), 1, -1)

@@ -9,7 +9,8 @@ grid of angle and logarithm of the spatial frequency in cycles per pixel.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 import torch
@@ -27,7 +28,19 @@ from bravaismap.classify.candidates import (
 from bravaismap.measure.explanation import View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.spots import find_spots, flatten, standardize
 
-__all__ = ["ANGLES", "CELLS", "CELL_FEATURES", "RADII", "REFINED", "REFINED_FEATURES", "SPOTS", "SPOT_FEATURES", "VIEWS", "Tokens", "window_tokens"]
+__all__ = [
+    "ANGLES",
+    "CELLS",
+    "CELL_FEATURES",
+    "RADII",
+    "REFINED",
+    "REFINED_FEATURES",
+    "SPOTS",
+    "SPOT_FEATURES",
+    "VIEWS",
+    "Tokens",
+    "window_tokens",
+]
 
 VIEWS: Final = 4
 #: Spots and candidate lattices of each view.
@@ -60,6 +73,22 @@ class Tokens:
     refined: Tensor
     polar: Tensor
     shapes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.spots)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tokens:
+        """Return the tokens of some of the windows."""
+        return Tokens(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Tokens]) -> Tokens:
+        """Return the tokens of several batches of windows, one batch after the other."""
+        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def to(self, dtype: torch.dtype) -> Tokens:
+        """Return the tokens in another precision."""
+        return Tokens(*(getattr(self, field.name).to(dtype) for field in fields(self)))
 
 
 def window_tokens(images: Tensor) -> Tokens:
@@ -168,7 +197,9 @@ def _spots(view: View, period: int) -> tuple[Tensor, Tensor, Tensor]:
     absolute = (height * spectrum.level.flatten(1).gather(1, where)).clamp_min(1e-30).log()
     level = absolute.amax(1, keepdim=True)
     around = torch.stack([flat.gather(1, where + step) for step in (1, -1, columns, -columns)], dim=-1)
-    corners = torch.stack([flat.gather(1, where + s) for s in (columns + 1, columns - 1, 1 - columns, -1 - columns)], -1)
+    corners = torch.stack(
+        [flat.gather(1, where + s) for s in (columns + 1, columns - 1, 1 - columns, -1 - columns)], -1
+    )
     sides = (around / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
     skew = (corners / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
     position = _unbiased(position)
@@ -217,8 +248,8 @@ def _cells(candidates: Candidates, period: int, side: int) -> tuple[Tensor, Tens
         [
             candidates.score / 20, candidates.score.clamp_min(0).log1p(), candidates.explained,
             candidates.spots / 10, (candidates.misfit + 0.01).log(), error.log(),
-            real, area.log() / 3, x * 2, y.log(), math.log(side) * torch.ones_like(x) - 4.8, math.log(period) - real - 2,
-            valid,
+            real, area.log() / 3, x * 2, y.log(), math.log(side) * torch.ones_like(x) - 4.8,
+            math.log(period) - real - 2, valid,
         ],
         dim=-1,
     )  # fmt: skip
