@@ -134,7 +134,8 @@ def _strongest_frequency(tapered: Tensor) -> Tensor:
     padded = torch.cat([correlation[:, :width], correlation.new_zeros(len(mean), 2 * width), correlation[:, width:]], 1)
     finer = torch.fft.rfft(padded).real
     finer[:, : int(4 * settings.SETTINGS.fringes.lowest_frequency)] = 0
-    return finer.argmax(1) / (4 * width)
+    frequency: Tensor = finer.argmax(1) / (4 * width)
+    return frequency
 
 
 def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
