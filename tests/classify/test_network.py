@@ -134,7 +134,7 @@ def test_dcnn_fits_into_three_megabytes() -> None:
     assert len(network.blocks) == 3
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["dcnn-2018", "dcnn"])
 def test_folded_network_gives_the_same_scores(architecture: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(2)

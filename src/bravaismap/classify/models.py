@@ -18,7 +18,7 @@ from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predict
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, reads_tokens
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.classify.tokens import Tokens, window_tokens
-from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches
+from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.lattice.sublattices import reduce_measured
@@ -46,7 +46,7 @@ WHOLE_IMAGE_SIDE = 256
 LARGEST_SIDE = 384
 
 _PART_SIDE = 256  # px, of the parts of a larger image
-_SPECTRA_PER_BATCH = 256
+_SPECTRA_PER_BATCH, _SPECTRA_ON_GPU = 256, 8192
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
 _DRAWS = 60  # for a window of a movie: evenly spread, they are worth hundreds of random ones
 
@@ -86,25 +86,23 @@ class NetworkClassifier:
             settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
         )
 
-    def inputs(self, images: Floats) -> torch.Tensor | Tokens:
+    def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
         """Return the spectra (n, 64, 32) or the tokens of images (n, size, size), whichever the network reads."""
         if reads_tokens(self.network):
 
             def part(rows: slice) -> Tokens:
                 with torch.inference_mode():
-                    return window_tokens(self._on_device(images[rows]))
+                    return window_tokens(on_device(images[rows], self.device))
 
             return Tokens.concatenate(in_batches(part, images.shape, self.device))
+        together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
         batches = [
-            spectrum(self._on_device(images[i : i + _SPECTRA_PER_BATCH]), self.preprocessing or "window")
-            for i in range(0, len(images), _SPECTRA_PER_BATCH)
+            spectrum(on_device(images[i : i + together], self.device), self.preprocessing or "window")
+            for i in range(0, len(images), together)
         ]
         return torch.cat(batches)
 
-    def _on_device(self, images: Floats) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(self.device)
-
-    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+    def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for square images.
 
         A network that reads tokens answers an image larger than it was trained on from overlapping parts, whose
@@ -112,7 +110,8 @@ class NetworkClassifier:
 
         Parameters
         ----------
-        images : array, shape (n, size, size)
+        images : array or tensor, shape (n, size, size)
+            A tensor may be on the device already.
         samples : int
             Number of passes of Monte-Carlo dropout; 0 for a single pass without dropout, whose spread is NaN.
         seed : int
@@ -126,7 +125,7 @@ class NetworkClassifier:
             return _mean_over_parts([self._of_windows(_parts(image), samples, seed) for image in images])
         return self._of_windows(images, samples, seed)
 
-    def _of_windows(self, images: Floats, samples: int, seed: int) -> Answer:
+    def _of_windows(self, images: Floats | torch.Tensor, samples: int, seed: int) -> Answer:
         with full_precision():
             inputs = self.inputs(images)
             if samples:
@@ -143,11 +142,12 @@ class NetworkClassifier:
         )
 
 
-def _parts(image: Floats) -> Floats:
-    """Return the overlapping square parts (n, side, side) of a large square image, at least half a part apart."""
+def _parts(image: Floats | torch.Tensor) -> torch.Tensor:
+    """Return the square parts (n, side, side) of a large square image, at most half a part apart."""
     size, side = image.shape[-1], _PART_SIDE
     starts = np.linspace(0, size - side, -(-2 * (size - side) // side) + 1).round().astype(int)
-    return np.stack([image[y : y + side, x : x + side] for y in starts for x in starts])
+    whole = torch.as_tensor(image)
+    return torch.stack([whole[y : y + side, x : x + side] for y in starts for x in starts])
 
 
 def _mean_over_parts(answers: list[Answer]) -> Answer:
@@ -196,12 +196,13 @@ class LatticeClassifier:
             settings={"distortion": self.distortion},
         )
 
-    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+    def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for images, with their measured cells.
 
         Parameters
         ----------
-        images : array, shape (n, y, x)
+        images : array or tensor, shape (n, y, x)
+            A tensor may be on the device already; whole images are an array.
         samples : int
             Number of draws of repeated measurements; 0 for none, with NaN for every spread.
         seed : int
@@ -212,11 +213,12 @@ class LatticeClassifier:
         Answer
             With `cells`.
         """
-        if self.whole and (has_parts(images.shape[1:]) or any(is_enlarged(image) for image in images)):
-            return self._of_whole_images(images, samples, seed)
+        whole = self.whole and not isinstance(images, torch.Tensor)
+        if whole and (has_parts(images.shape[1:]) or any(is_enlarged(image) for image in images)):
+            return self._of_whole_images(np.asarray(images), samples, seed)
 
         def part(rows: slice) -> Answer:
-            batch = torch.from_numpy(np.ascontiguousarray(images[rows], np.float32)).to(self.device)
+            batch = on_device(images[rows], self.device)
             with torch.inference_mode():
                 measured = measure(batch)
             basis, covariance, evidence = (
@@ -233,7 +235,7 @@ class LatticeClassifier:
         looks = []
         for i, image in enumerate(images):
             cells.evidence[i] = least_evidence(image.size)
-            pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+            pixels = on_device(image, self.device)
             with torch.inference_mode():
                 looks.append(measure_whole(pixels))
             for lattice in looks[-1].lattices[:1]:

@@ -1,4 +1,4 @@
-"""The networks, which map a spectrum to a score per class, with their weights and model cards.
+"""The networks, which map a spectrum or tokens to a score per class, with their weights and model cards.
 
 Every network is a *stem* below the first dropout and a list of *blocks* with a dropout before each:
 ``stem → dropout → block → dropout → block → …``. Monte-Carlo dropout then runs the stem once and the blocks many times.

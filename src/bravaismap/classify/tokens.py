@@ -96,7 +96,7 @@ def window_tokens(images: Tensor) -> Tokens:
     side = images.shape[-1]
     plain = standardize(images)
     whole = view_of_windows(plain)
-    views = [whole, view_of_windows(flatten(plain)), *(view_of_tiles(whole, groups) for groups in _TILES)]
+    views = [whole, view_of_windows(flatten(plain)), *(view_of_tiles(plain, whole.smooth, groups) for groups in _TILES)]
     periods = [side // view.groups for view in views]
     spots = [_spots(view, period) for view, period in zip(views, periods, strict=True)]
     found = [find_candidates(position, weight, CELLS) for position, weight, _ in spots]
