@@ -10,7 +10,10 @@ from matplotlib.colors import to_hex
 
 from bravaismap.conventions import COLORS, NONE
 
-__all__ = ["class_colors"]
+__all__ = ["OTHER_ATOM", "OWN_ATOM", "SINGLE_VACANCY", "VOID_SITE", "class_colors"]
+
+#: Colours of sites (Okabe and Ito): a vacancy alone, a vacant site of a void, another atom, the usual atom.
+SINGLE_VACANCY, VOID_SITE, OTHER_ATOM, OWN_ATOM = "#D55E00", "#E69F00", "#56B4E9", "#FFFFFF"
 
 
 def class_colors(names: Iterable[str]) -> dict[str, str]:
