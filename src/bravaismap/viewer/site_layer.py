@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bravaismap.errors import BravaismapError
-from bravaismap.show.colors import OTHER_ATOM, OWN_ATOM, SINGLE_VACANCY, VOID_SITE
+from bravaismap.show.colors import site_marks
 from bravaismap.viewer.fraction_curves import Curves
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.look import ShownFrame
@@ -109,14 +109,11 @@ def site_columns(sites: xr.Dataset) -> dict[str, Any]:
     of the mark and of the dark ring around it, and what is said of it.
     """
     spacing = float(sites.attrs["spacing"])
-    missing, other = sites["missing"].values, sites["state"].values == "substituted"
-    color = np.full(len(missing), OWN_ATOM, dtype=object)
-    color[missing == 1], color[missing > 1], color[other] = SINGLE_VACANCY, VOID_SITE, OTHER_ATOM
-    marked = (missing > 0) | other
+    marked, color = site_marks(sites)
     amplitude = zip(sites["amplitude"].values, sites["amplitude_std"].values, strict=True)
     return {
         "x": sites["x"].values, "y": sites["y"].values,
-        "radius": spacing * np.where(marked, _MARKED, _DOT), "color": color.tolist(),
+        "radius": spacing * np.where(marked, _MARKED, _DOT), "color": color,
         "alpha": np.where(marked, 1.0, _FAINT), "ring": np.where(marked, 1.0, 0.0),
         "state": [str(state) for state in sites["state"].values],
         "amplitude": [f"{value:.2f} ± {std:.2f}" for value, std in amplitude],
