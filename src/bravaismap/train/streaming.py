@@ -29,6 +29,7 @@ from bravaismap.classify.network import (
     Ensemble,
     ModelCard,
     build_ensemble,
+    cell_of,
     load_network,
     members_of,
     save_network,
@@ -49,7 +50,7 @@ _SEED_OF_VALIDATION: Final = 1_000_003  # added to the seed of the training, so 
 _WARM_UP: Final = 0.04  # share of the budget in which the learning rate rises
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
-_LONGEST_CALIBRATION: Final = 600.0  # seconds for simulating its windows
+_LONGEST_SIMULATION: Final = 20.0  # seconds, for the windows of validation and of calibration beside a budget of time
 _VALIDATED_AT_ONCE: Final = 2048  # windows, for memory
 
 
@@ -93,10 +94,10 @@ class StreamPlan:
     architecture: str = "tokens"
     kinds: tuple[str, ...] = ("simulated", "realistic", "wide", "broken", "laboratory")
     sides: tuple[int, ...] = (48, 64, 64, 96, 96, 128, 128, 128, 128, 128, 192, 192, 256, 384)
-    windows: int = 2_000_000
-    draw: int = 4096
-    pool: int = 65536
-    repeats: int = 4
+    windows: int = 1_500_000
+    draw: int = 2048
+    pool: int = 131072
+    repeats: int = 2
     batch: int = 4096
     members: int = 3
     learning_rate: float = 1.5e-3
@@ -104,8 +105,8 @@ class StreamPlan:
     dropout: float = 0.2
     averaging: float = 0.998
     cell_weight: float = 0.1
-    validation: int = 8
-    calibration: int = 10
+    validation: int = 16
+    calibration: int = 20
     description: str = "ensemble of networks that read spots and candidate lattices, trained on a stream of windows"
 
     def __post_init__(self) -> None:
@@ -247,11 +248,7 @@ class _Run:
         path = self.output / f"{self.name}.safetensors"
         network = load_network(path)[0].to(self.device)
         seed = self.seed + 2 * _SEED_OF_VALIDATION
-        stream, begun = self._draws(seed, 0), time.perf_counter()
-        parts: list[Lessons] = []
-        while len(parts) < self.plan.calibration and time.perf_counter() - begun < _LONGEST_CALIBRATION:
-            parts.append(lessons(next(stream)))
-        windows = Lessons.concatenate(parts)
+        windows = self._held_out(seed, self.plan.calibration)
         by_kind = {kind: windows[windows.kind == i] for i, kind in enumerate(self.plan.kinds)}
         held_out = {kind: (part.tokens, part.label) for kind, part in by_kind.items()}
         calibration, figures = calibrate(network, held_out, self.classes, seed)
@@ -273,8 +270,15 @@ class _Run:
         return batches(seed, [_source(kind) for kind in plan.kinds], plan.sides, plan.draw, str(self.device), start)
 
     def _validation_windows(self) -> Lessons:
-        stream = self._draws(self.seed + _SEED_OF_VALIDATION, 0)
-        return Lessons.concatenate([lessons(next(stream)) for _ in range(self.plan.validation)])
+        return self._held_out(self.seed + _SEED_OF_VALIDATION, self.plan.validation)
+
+    def _held_out(self, seed: int, draws: int) -> Lessons:
+        """Return so many draws of another seed, fewer if they take long and time is what counts."""
+        stream, begun = self._draws(seed, 0), time.perf_counter()
+        parts = [lessons(next(stream))]
+        while len(parts) < draws and (self.minutes is None or time.perf_counter() - begun < _LONGEST_SIMULATION):
+            parts.append(lessons(next(stream)))
+        return Lessons.concatenate(parts)
 
     def _learn(self, share: float) -> Tensor:
         """One step of every network; return their mean losses of class and cell."""
@@ -426,14 +430,25 @@ def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:
 _UNLIKELY: Final = 50.0
 
 
+#: Largest error of a component of a cell that is still the same lattice.
+_SAME_CELL: Final = 0.1
+#: Squared error, over its covariance, below which 68.3 % lie in three dimensions.
+_ONE_SIGMA: Final = 3.527
+
+
 def _judged(network: DropoutNetwork | Ensemble, windows: Lessons, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Return accuracy and negative log likelihood of the mean of an ensemble: of all windows, and by kind and side."""
-    parts = []
+    parts, cells = [], []
     with torch.no_grad():
         for start in range(0, len(windows), _VALIDATED_AT_ONCE):
             tokens = windows[start : start + _VALIDATED_AT_ONCE].to(torch.float32).tokens
             parts.append(network(tokens).double().softmax(-1))
+            cells.append(cell_of(network, tokens))
     probability = torch.cat(parts)
+    error = torch.cat([cell.mean for cell in cells]) - windows.cell
+    near = (error.abs().amax(-1) < _SAME_CELL) & windows.cell.isfinite().all(-1)
+    covariance = torch.cat([cell.covariance for cell in cells])
+    squared = (error[:, None] @ torch.linalg.inv_ex(covariance)[0] @ error[..., None]).flatten()
     right = (probability.argmax(-1) == windows.label).double()
     surprise = -probability.gather(1, windows.label[:, None])[:, 0].clamp_min(1e-12).log()
 
@@ -445,6 +460,8 @@ def _judged(network: DropoutNetwork | Ensemble, windows: Lessons, kinds: tuple[s
     return {
         "accuracy": round(float(right.mean()), 4),
         "negative log likelihood": round(float(surprise.mean()), 5),
+        "cells found": round(float(near.sum() / windows.cell.isfinite().all(-1).sum().clamp_min(1)), 4),
+        "of these within one sigma": round(float((squared[near] < _ONE_SIGMA).double().mean()), 4),
         "accuracy and likelihood by kind": by_kind,
         "accuracy and likelihood by side": by_side,
     }
