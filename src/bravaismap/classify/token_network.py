@@ -1,10 +1,10 @@
 """A network that reads tokens: spots, candidate lattices and the log-polar correlation of a window's spectra.
 
-Candidate lattices are what the network thinks in: each is one element of a set, attends to the others, and looks at all
-spots for what it does not explain. Elements of another kind need no spot: on a grid of angle and logarithm of the radius,
-turning and scaling a lattice are shifts, which the autocorrelation of its spectrum does not see; two spots at an angle Δθ
-with radii of ratio r give a peak at (Δθ, ln r). The set ends in one vector, from which the class is read, and in one
-component of a mixture of normal distributions for each candidate, from which the cell is read.
+Candidate lattices are what the network thinks in: each is one element of a set, attends to the others, and looks at
+all spots for what it does not explain. Elements of another kind need no spot: on a grid of angle and logarithm of the
+radius, turning and scaling a lattice are shifts, which the autocorrelation of its spectrum does not see; two spots at
+an angle Δθ with radii of ratio r give a peak at (Δθ, ln r). The set ends in one vector, from which the class is read,
+and in one component of a mixture of normal distributions for each candidate, from which the cell is read.
 """
 
 from __future__ import annotations
