@@ -343,6 +343,26 @@ class ScanLineSettings:
 
 
 @dataclass(frozen=True)
+class InterlaceSettings:
+    """Odd rows that are displaced against the even ones (``interlace``), by judgement."""
+
+    #: Frequency along the rows, in cycles per image, below which what varies is background.
+    lowest_frequency: int = 4
+    #: Largest displacement that is looked for, its resolution, and the least that matters, in px.
+    reach: float = 12.0
+    resolution: float = 0.25
+    least: float = 0.25
+    #: Share of the highest agreement of the fields that makes a displacement as good as the best.
+    equal_share: float = 0.95
+    #: Sum of the pairs of waves over its scatter by chance from which on they say so: it is 2.8 and more in crystals
+    #: that are displaced.
+    clear_pairs: float = 2.5
+    #: What the rows say, over its standard error, from which on they say so: in images whose odd rows are not displaced
+    #: it is 2 at most, in displaced ones 5 and more but for some whose rows wander.
+    clear_rows: float = 5.0
+
+
+@dataclass(frozen=True)
 class FringeSettings:
     """Waves of one period (``fringes``), set between simulated lattices and fringes or hum."""
 
@@ -458,7 +478,7 @@ class MeasurementSettings:
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
-    scan_lines, fringes, enlargement : settings
+    scan_lines, interlace, fringes, enlargement : settings
         Of what an instrument adds.
     parts, agreement, whole_image : settings
         Of images that are larger than a window.
@@ -475,6 +495,7 @@ class MeasurementSettings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     odds: OddsSettings = field(default_factory=OddsSettings)
     scan_lines: ScanLineSettings = field(default_factory=ScanLineSettings)
+    interlace: InterlaceSettings = field(default_factory=InterlaceSettings)
     fringes: FringeSettings = field(default_factory=FringeSettings)
     enlargement: EnlargementSettings = field(default_factory=EnlargementSettings)
     parts: PartSettings = field(default_factory=PartSettings)

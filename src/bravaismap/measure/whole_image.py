@@ -12,6 +12,7 @@ from bravaismap.measure import settings
 from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice
 from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
+from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordering import finer_lattice
@@ -47,6 +48,8 @@ class WholeImage:
         Whether offsets of the rows, and of the columns, were removed.
     aligned : bool
         Whether displaced rows were shifted into place.
+    displaced : float
+        By how many px the odd rows were displaced to the right of the even ones, which was undone; 0 if they were not.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
@@ -55,6 +58,7 @@ class WholeImage:
     repeated: tuple[float, float] = (1.0, 1.0)
     leveled: tuple[bool, bool] = (False, False)
     aligned: bool = False
+    displaced: float = 0.0
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -74,6 +78,7 @@ def measure_whole(image: Tensor) -> WholeImage:
     if min(own.image.shape) < SMALLEST_SIDE:
         own = Native(image, (1.0, 1.0))
     plain, lines, varies = _leveled(own.image)
+    plain, displaced = interleaved(plain)
     shape = tuple(plain.shape)
     if has_parts(shape):
         straight, lattices = _of_parts(plain)
@@ -91,6 +96,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         own.repeated,
         lines,
         straight is not plain,
+        displaced * own.repeated[1],
     )
 
 
@@ -104,9 +110,11 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
     plain, lines, varies = _leveled(image)
+    plain, displaced = interleaved(plain)
     if basis is None:
-        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines)
-    return WholeImage(order=finer_lattice([plain[None]], np.asarray(basis, float)), leveled=lines)
+        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced)
+    order = finer_lattice([plain[None]], np.asarray(basis, float))
+    return WholeImage(order=order, leveled=lines, displaced=displaced)
 
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:

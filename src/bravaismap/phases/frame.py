@@ -6,18 +6,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
 from bravaismap.conventions import NONE, UNMAPPED, counted
 from bravaismap.errors import warn
+from bravaismap.measure.interlace import interleaved
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import frame_pixels, hidden_pixels
 from bravaismap.windows import WindowGrid, cut_windows, missing_share, window_parts
 
-__all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict", "warn_constant", "warn_missing"]
+__all__ = [
+    "MOST_MISSING",
+    "FrameMapper",
+    "MappedFrame",
+    "hidden",
+    "predict",
+    "warn_constant",
+    "warn_displaced",
+    "warn_missing",
+]
 
 #: A window of which more than this share was never measured is not classified.
 MOST_MISSING = 0.5
@@ -36,11 +47,14 @@ class MappedFrame:
         Whether all pixels are equal.
     missing : int
         Number of windows that are mostly not measured, and so not classified.
+    displaced : float
+        By how many px the odd rows were displaced to the right of the even ones, which was undone.
     """
 
     variables: dict[str, NDArray[Any]]
     constant: bool
     missing: int = 0
+    displaced: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,10 @@ class FrameMapper:
         """Map frame number `index`, whose pixels are (y, x)."""
         frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
         missing = missing_pixels(pixels)
+        displaced = 0.0
+        if self.classifier.record.measures_cells:
+            frame, displaced = _interleaved(frame)
+            pixels = pixels if displaced == 0 else np.where(missing, np.nan, frame)
         seen = missing_share(missing, self.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden below
         # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
@@ -90,7 +108,7 @@ class FrameMapper:
             variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
         variables |= self._pixels(pixels, variables, measured=bool(seen.any()))
         constant = bool(frame.max() == frame.min()) and not missing.all()
-        return MappedFrame(variables, constant, int((~seen).sum()))
+        return MappedFrame(variables, constant, int((~seen).sum()), displaced)
 
     def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """Return the variables of a frame from the answer for its measured windows."""
@@ -113,6 +131,13 @@ class FrameMapper:
         if not measured:
             return hidden_pixels(pixels.shape, self.pixel_step, self.pixel_size)
         return frame_pixels(pixels, windows, self.pixel_step, self.pixel_size)
+
+
+def _interleaved(frame: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Return a frame whose odd rows continue the even ones, and by how many px they were displaced."""
+    plain = np.ascontiguousarray(frame, np.float32)
+    moved, displaced = interleaved(torch.from_numpy(plain))
+    return (frame, 0.0) if displaced == 0 else (moved.numpy(), displaced)
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
@@ -148,6 +173,18 @@ def warn_constant(indices: list[int], what: str = "frame") -> None:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
         warn(f"{count} constant ({what} {named}): classified none")
+
+
+def warn_displaced(displaced: dict[int, float]) -> None:
+    """Say which frames had odd rows that were displaced, and by how many px."""
+    if displaced:
+        named = ", ".join(map(str, sorted(displaced)[:5])) + (", …" if len(displaced) > 5 else "")
+        low, high = min(displaced.values()), max(displaced.values())
+        size = f"{low:.2f} px" if len(displaced) == 1 else f"{low:.2f} to {high:.2f} px"
+        warn(
+            f"the odd rows of {counted(len(displaced), 'frame')} (frame {named}) were displaced by {size} along x: "
+            "moved back"
+        )
 
 
 def warn_missing(missing: dict[int, int], windows: int) -> None:
