@@ -1,13 +1,13 @@
 """Interlace: images of two fields, the even and the odd rows, of which one is displaced along the rows.
 
 A scan that records on its way forth and back shows the rows of its way back displaced by the lag of the scanner; a
-video camera exposes the odd rows after the even ones, while the image moves. A wave of amplitude G of which the odd rows are
-displaced by d is two waves in the image: one at k of amplitude G (1 + e^{−iφ})/2, and one half a cycle per row away, at
-k + (½, 0), of amplitude G (1 − e^{−iφ})/2, where φ = 2π k_x d. With L and H the amplitudes there, L + H is that of the
-even field, L − H that of the odd one, and 2 Im L* H = G² sin φ, which two waves that do not belong together have in no
-one direction. The displacement is where the fields agree best. It is believed if the pairs of waves say so, and if
-every part of the image does: rows that are displaced at random agree with their neighbours at none. Displacements along
-y are not looked for.
+video camera exposes the odd rows after the even ones, while the image moves. A wave of amplitude G of which the odd
+rows are displaced by d is two waves in the image: one at k of amplitude G (1 + e^{−iφ})/2, and one half a cycle per
+row away, at k + (½, 0), of amplitude G (1 − e^{−iφ})/2, where φ = 2π k_x d. With L and H the amplitudes there, L + H
+is that of the even field, L − H that of the odd one, and 2 Im L* H = G² sin φ, which two waves that do not belong
+together have in no one direction. The displacement is where the fields agree best. It is believed if the pairs of
+waves say so, and if every part of the image does: rows that are displaced at random agree with their neighbours at
+none. Displacements along y are not looked for.
 """
 
 from __future__ import annotations
