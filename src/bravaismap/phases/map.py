@@ -167,7 +167,7 @@ def map_movie(
         displaced: dict[int, float] = {}
         pixels = read_frames(movie, numbers)
         if scheduler is None and workers is None:
-            mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
+            mapped = one_ahead(mapper.mapped(pixels))
         else:
             from bravaismap.phases.cluster import mapped_on_cluster
 
