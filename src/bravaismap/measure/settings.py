@@ -458,6 +458,8 @@ class LayerSettings:
     #: Share of the parts that must show the second lattice for it to lie upon or beneath the first: in images of broken
     #: crystals what is left is the same in half of them at most.
     least_share: float = 0.6
+    #: Least evidence of the second lattice: in what is left of broken crystals it is 30 at most.
+    least_evidence: float = 35.0
     #: Departure of a vector from whole numbers of those of the first lattice up to which what is left is that lattice
     #: itself, bent, and the fewest rows of cells in a part.
     same_tolerance: float = 0.06

@@ -147,19 +147,20 @@ def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
 def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
     """A second lattice in the same parts of an image as the first; None if there is none."""
     limits = settings.SETTINGS.layers
-    left = measure_beneath(image, first.side, first.basis)
+    least = settings.SETTINGS.agreement.suited_share * first.strength
+    suited = [part for part, value in first.strengths.items() if value >= least]
+    # parts that must agree say more than one
+    side = max((part for part in suited if part < min(image.shape)), default=first.side)
+    left = measure_beneath(image, side, first.basis)
     for other in common_lattices(left, tuple(image.shape))[:1]:
         relation = other.basis @ np.linalg.inv(first.basis)
         shared = np.abs(relation - np.rint(relation)).max(axis=1).min() < limits.same_tolerance
         rows = other.side * np.linalg.norm(np.linalg.inv(other.basis), axis=0).min()
         everywhere = other.share >= limits.least_share and rows >= limits.fewest_cells
-        if everywhere and not shared and not _related(other, first) and _is_clear(other):
+        clear = other.evidence > limits.least_evidence
+        if everywhere and clear and not shared and not _related(other, first):
             return other
     return None
-
-
-def _is_clear(other: CommonLattice) -> bool:
-    return other.evidence > settings.SETTINGS.agreement.second_evidence
 
 
 def _related(one: CommonLattice, other: CommonLattice) -> bool:
@@ -171,7 +172,8 @@ def _is_second(other: CommonLattice, first: CommonLattice, side: int) -> bool:
     """Whether a lattice shows in parts that suit the first one."""
     least = settings.SETTINGS.agreement.suited_share * first.strength
     suited = [part for part, value in first.strengths.items() if part < side and value >= least]
-    return _is_clear(other) and any(other.strengths[part] > 0 for part in suited)
+    clear = other.evidence > settings.SETTINGS.agreement.second_evidence
+    return clear and any(other.strengths[part] > 0 for part in suited)
 
 
 def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, image: Tensor) -> bool:
