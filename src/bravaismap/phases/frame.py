@@ -41,7 +41,7 @@ MOST_MISSING = 0.5
 #: Bytes of windows cut from a frame at a time, on a processor and on a GPU.
 _WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
 #: Frames whose windows a GPU classifies at once, at most: with more, progress would come in jumps.
-_MOST_TOGETHER = 16
+_MOST_TOGETHER = 24
 
 
 @dataclass(frozen=True)
