@@ -16,7 +16,7 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.network import Ensemble, ModelCard
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
-from bravaismap.simulate.stream import batches
+from bravaismap.simulate.stream import Batch, batches
 from bravaismap.simulate.windows import simulate
 from bravaismap.train import streaming
 from bravaismap.train.plan import StreamPlan
@@ -36,7 +36,7 @@ class Interrupted(Exception):
 
 def interrupt_at(draw: int) -> Any:
     def progress(stage: str, done: int, _: int) -> None:
-        if stage == "train" and done == draw:
+        if stage == "train" and done == draw * TINY.draw:
             raise Interrupted
 
     return progress
@@ -121,6 +121,24 @@ def test_checkpoint_of_another_training(tmp_path: Path) -> None:
         train_on_stream(TINY, tmp_path, seed=4, device="cpu", checkpoints=tmp_path / "kept", progress=interrupt_at(2))
     with pytest.raises(InputError, match="another plan, recipes or seed"):
         train_on_stream(TINY, tmp_path, seed=5, device="cpu", checkpoints=tmp_path / "kept")
+
+
+def test_a_draw_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def faulty(batch: Batch) -> Lessons:
+        calls.append(1)
+        if len(calls) in (1, 3):
+            raise torch.OutOfMemoryError
+        return lessons(batch)
+
+    monkeypatch.setattr(streaming, "lessons", faulty)
+    card = train_on_stream(replace(TINY, windows=48), tmp_path, seed=4, device="cpu")
+    assert (card.training["lost draws"], card.training["steps"] <= 4) == (2, True)
+    monkeypatch.setattr(streaming, "_MOST_LOST", 0)
+    calls.clear()
+    with pytest.raises(torch.OutOfMemoryError):
+        train_on_stream(replace(TINY, windows=48), tmp_path, name="other", seed=4, device="cpu")
 
 
 def test_a_budget_of_time(tmp_path: Path) -> None:

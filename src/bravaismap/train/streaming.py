@@ -45,6 +45,7 @@ __all__ = ["train_on_stream"]
 
 _WARM_UP: Final = 0.04  # share of the budget in which the learning rate rises
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
+_MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes has hundreds
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
 
 
@@ -86,7 +87,7 @@ def train_on_stream(
     command : str
         Command recorded on the card.
     progress : callable, optional
-        Called with ``("train", windows done, of)``.
+        Called with ``("train", windows done, of)``, or thousandths of the time.
 
     Returns
     -------
@@ -131,7 +132,7 @@ class _Run:
             self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98)
         )
         self.pool = Pool(plan.pool)
-        self.draw, self.step, self.skipped, self.seconds = 0, 0, 0, 0.0
+        self.draw, self.lost, self.step, self.skipped, self.seconds = 0, 0, 0, 0, 0.0
         self.log: list[dict[str, Any]] = []
         self.best = math.inf
         self.card: ModelCard | None = None
@@ -143,23 +144,34 @@ class _Run:
 
     def train(self, progress: Progress | None) -> ModelCard:
         """Train up to the end of the budget."""
-        held_out = self._validation_windows()
+        unseen = held_out(
+            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes is not None
+        )
         stream, begun, written = self._stream(), time.perf_counter() - self.seconds, time.perf_counter()
         losses: list[Tensor] = []
         while (share := self._share_done(time.perf_counter() - begun)) < 1:
-            self.pool.put(lessons(next(stream)))
+            try:
+                self.pool.put(lessons(next(stream)))
+            except RuntimeError:  # of PyTorch: memory that a draw asked for in vain, a matrix without eigenvalues
+                self.lost += 1
+                if self.lost > _MOST_LOST:
+                    raise
+                stream = draws_of(self.plan, self.seed, str(self.device), self.draw + 1)
             self.draw += 1
+            if self.pool.count == 0:
+                continue
             for _ in range(self.plan.repeats):
                 losses.append(self._learn(share))
                 self.step += 1
             if progress is not None:
-                progress("train", min(self.draw, self.plan.draws), self.plan.draws)
+                of = self.plan.windows if self.minutes is None else 1000
+                progress("train", min(of, round(of * self._share_done(time.perf_counter() - begun))), of)
             if time.perf_counter() - written > _WRITTEN_EVERY:
                 self.seconds = time.perf_counter() - begun
-                self._write(held_out, losses, share)
+                self._write(unseen, losses, share)
                 losses, written = [], time.perf_counter()
         self.seconds = time.perf_counter() - begun
-        self._write(held_out, losses, 1.0)
+        self._write(unseen, losses, 1.0)
         if self.card is None:
             raise InputError("the training never came to finite scores; give a lower learning rate")
         if self.plan.calibration:
@@ -182,11 +194,6 @@ class _Run:
         stream = draws_of(self.plan, self.seed, str(self.device), self.draw - kept)
         self.pool.refill(kept, (self.draw - kept) * self.plan.draw, (lessons(next(stream)) for _ in range(kept)))
         return stream
-
-    def _validation_windows(self) -> Lessons:
-        return held_out(
-            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes is not None
-        )
 
     def _learn(self, share: float) -> Tensor:
         """One step of every network; return their mean losses of class and cell."""
@@ -216,10 +223,10 @@ class _Run:
             torch._foreach_lerp_(self.averages, list(self.network.parameters()), 1 - decay)
         return torch.stack(losses).mean(0)
 
-    def _write(self, held_out: Lessons, losses: list[Tensor], share: float) -> None:
-        """Judge the averaged weights, keep them if they are the best so far, and write log and checkpoint."""
+    def _write(self, unseen: Lessons, losses: list[Tensor], share: float) -> None:
+        """Judge the averaged weights on windows of another seed, keep them if they are the best so far, and write log and checkpoint."""
         averaged = self._averaged()
-        figures = judged(averaged, held_out, self.plan.kinds)
+        figures = judged(averaged, unseen, self.plan.kinds)
         loss = torch.stack(losses).nanmean(0).tolist() if losses else [math.nan, math.nan]
         self.log.append(
             {
@@ -228,6 +235,7 @@ class _Run:
                 "windows": self.draw * self.plan.draw,
                 "steps": self.step,
                 "skipped": self.skipped,
+                "lost draws": self.lost,
                 "loss of class": round(loss[0], 4),
                 "loss of cell": round(loss[1], 3),
                 **figures,
@@ -268,6 +276,7 @@ class _Run:
                 "seconds": round(self.seconds, 1),
                 "steps": self.step,
                 "skipped steps": self.skipped,
+                "lost draws": self.lost,
                 "machine": f"{machine}, {os.cpu_count()} cores, torch {torch.__version__}",
             },
             accuracy={"validation": figures["accuracy"], "of held-out windows of the stream": figures},
@@ -280,7 +289,7 @@ class _Run:
         tensors |= {f"average.{i}": value for i, value in enumerate(self.averages)}
         for index, values in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
-        names = ("draw", "step", "skipped", "seconds", "log", "best")
+        names = ("draw", "lost", "step", "skipped", "seconds", "log", "best")
         state = {name: getattr(self, name) for name in names}
         write_checkpoint(
             self.checkpoint, tensors, state | {"card": asdict(self.card) if self.card else None}, self.fingerprint
@@ -291,7 +300,7 @@ class _Run:
         if not self.checkpoint.exists():
             return
         tensors, state = read_checkpoint(self.checkpoint, self.fingerprint)
-        for name in ("draw", "step", "skipped", "seconds", "log", "best"):
+        for name in ("draw", "lost", "step", "skipped", "seconds", "log", "best"):
             setattr(self, name, state[name])
         self.card = ModelCard(**{**state["card"], "classes": self.classes}) if state["card"] else None
         self.network.load_state_dict(section(tensors, "network."))
