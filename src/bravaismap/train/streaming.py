@@ -17,7 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,13 +32,13 @@ from bravaismap.classify.network import (
     members_of,
     save_network,
 )
-from bravaismap.classify.token_network import TokenStem
+from bravaismap.classify.token_network import SMALLEST_DISTORTION, TokenStem
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
 from bravaismap.simulate.stream import Batch
 from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
 from bravaismap.train.judgement import calibrate_on_stream, judged
-from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, draws_of, held_out
+from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, distortions_of, draws_of, held_out
 from bravaismap.train.pool import Lessons, Pool, lessons
 
 __all__ = ["train_on_stream"]
@@ -124,6 +124,7 @@ class _Run:
         self.plan, self.seed, self.device, self.minutes = plan, seed, device, minutes
         self.checkpoint, self.output, self.name, self.command = checkpoint, output, name, ""
         self.classes = classes_of(plan)
+        self.distortions = torch.tensor(distortions_of(plan), device=device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = build_ensemble(plan.architecture, len(self.classes), plan.dropout, plan.members).to(device)
@@ -207,7 +208,7 @@ class _Run:
             torch.manual_seed(_number(self.seed + 1, self.step))
             self.optimiser.zero_grad()
             for member in members_of(self.network):
-                windows = self.pool.drawn(plan.batch, generator)
+                windows = _told(self.pool.drawn(plan.batch, generator), self.distortions)
                 of_class, of_cell = _losses(member, windows)
                 (of_class + plan.cell_weight * of_cell).backward()  # type: ignore[no-untyped-call]
                 losses.append(torch.stack([of_class.detach(), of_cell.detach()]))
@@ -224,7 +225,7 @@ class _Run:
         return torch.stack(losses).mean(0)
 
     def _write(self, unseen: Lessons, losses: list[Tensor], share: float) -> None:
-        """Judge the averaged weights on windows of another seed, keep them if they are the best so far, and write log and checkpoint."""
+        """Judge the averaged weights, keep them if they are the best so far, and write log and checkpoint."""
         averaged = self._averaged()
         figures = judged(averaged, unseen, self.plan.kinds)
         loss = torch.stack(losses).nanmean(0).tolist() if losses else [math.nan, math.nan]
@@ -310,6 +311,18 @@ class _Run:
             index, field = key.split(".", 1)
             adam.setdefault(int(index), {})[field] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": adam})
+
+
+def _told(windows: Lessons, distortions: Tensor) -> Lessons:
+    """Tell the network of half of the windows how far their instrument distorts, as roughly as a user knows it."""
+    true = distortions[windows.kind].clamp_min(SMALLEST_DISTORTION)
+    rough = true * (_ROUGHNESS * torch.randn_like(true)).exp()
+    known = torch.rand_like(true) < _TOLD
+    return replace(windows, tokens=replace(windows.tokens, distortion=torch.where(known, rough, torch.nan)))
+
+
+_ROUGHNESS: Final = 0.35  # standard deviation of the logarithm
+_TOLD: Final = 0.5  # share of the windows
 
 
 def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:
