@@ -8,16 +8,40 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.rendering import Overlay
 
 if TYPE_CHECKING:
     from bravaismap.viewer.window_inspection import WindowView
 
-__all__ = ["VIEWS", "Look", "nothing_to_save"]
+__all__ = ["VIEWS", "Look", "ShownFrame", "nothing_to_save"]
 
 #: Views that can be saved.
-VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes")
+VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "sites", "shapes")
+
+
+@dataclass(frozen=True)
+class ShownFrame:
+    """The frame that a page shows.
+
+    Attributes
+    ----------
+    index : int
+    pixels : array (y, x) or None
+    stored : PhaseMap or None
+        Its map as it is in the result, with a time axis of length 1; None if it is not mapped yet.
+    phases : PhaseMap or None
+        The same at the distortion of the slider.
+    distortion : float or None
+        That of the slider; None for a model whose result does not depend on it.
+    """
+
+    index: int
+    pixels: NDArray[Any] | None
+    stored: PhaseMap | None
+    phases: PhaseMap | None
+    distortion: float | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,8 @@ class Look:
         The fit, if there is one.
     view : WindowView or None
         The window.
+    sites : Dataset or None
+        The sites of the frame.
     title : str
     """
 
@@ -60,10 +86,17 @@ class Look:
     curves: xr.Dataset
     growth: xr.Dataset | None
     view: WindowView | None
+    sites: xr.Dataset | None
     title: str
 
 
-def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | None, view: WindowView | None) -> str:
+def nothing_to_save(
+    what: str,
+    frame: xr.Dataset | None,
+    growth: xr.Dataset | None,
+    view: WindowView | None,
+    sites: xr.Dataset | None,
+) -> str:
     """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
     if what == "window" and view is None:
         return "No window is selected: click on the frame first."
@@ -71,6 +104,8 @@ def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | No
         return "There is no fit to save: choose a class that grows, or a longer movie."
     if what in ("frame with map", "region", "shapes") and frame is None:
         return "This frame is not mapped yet."
+    if what == "sites" and sites is None:
+        return "No sites are known: tick “sites” above the frame first."
     if what == "shapes" and frame is not None and "basis" not in frame:
         return "This model measures no cells, so there are no shapes: map with the model lattice."
     return ""
