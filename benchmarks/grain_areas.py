@@ -143,15 +143,15 @@ def draw(sample: Grains, renamed: dict[str, Labels], path: Path) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.3 * (2 + len(renamed)), 2.6), layout="constrained")
+    figure = Figure(figsize=(2.1 * (2 + len(renamed)), 2.7), layout="constrained")
     axes = figure.subplots(1, 2 + len(renamed))
     axes[0].imshow(sample.image, cmap="gray")
-    axes[0].set_title(f"{sample.counts:.0f} counts at an atom", size=9)
+    axes[0].set_title(f"{sample.counts:.0f} counts at an atom", size=10)
     colours = ListedColormap(["black", *COLOURS])
     for ax, (name, labels) in zip(axes[1:], {"truth": sample.truth, **renamed}.items(), strict=True):
         ax.imshow(labels, cmap=colours, vmin=-1, vmax=CRYSTALS, interpolation="nearest")
         right = f"\n{100 * (labels == sample.truth).mean():.1f} % right" if name != "truth" else ""
-        ax.set_title(f"{name}{right}", size=9)
+        ax.set_title(f"{name}{right}", size=10)
     for ax in axes:
         ax.set(xticks=[], yticks=[])
     path.parent.mkdir(parents=True, exist_ok=True)
