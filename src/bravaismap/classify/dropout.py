@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.network import DropoutNetwork, Ensemble, folded, members_of
 from bravaismap.classify.tokens import Tokens
+from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
 __all__ = ["dropout_scores", "evaluating", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
-_SAMPLES_PER_BATCH = 50  # windows, or passes of one window, computed at once: what fits the cache of a processor
+#: Windows, or passes of one window, computed at once: what fits the cache of a processor, and what fills a GPU.
+_SAMPLES_PER_BATCH, _SAMPLES_ON_GPU = 50, 8192
 
 
 @contextmanager
@@ -153,16 +155,17 @@ def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> It
     A batch holds many passes of one window, or many windows in one pass, whichever there are more of.
     """
     passes = len(masks[0])
+    together = _SAMPLES_PER_BATCH if hidden.device.type == PROCESSOR else _SAMPLES_ON_GPU
     if len(hidden) < passes:
         for window in range(len(hidden)):
             row = slice(window, window + 1)
-            for batch in _slices(passes):
+            for batch in _slices(passes, together):
                 yield row, batch, _scores(network, hidden[row], [mask[batch] for mask in masks])[None]
         return
     for number in range(passes):
         single = slice(number, number + 1)
         thinned = [mask[single] for mask in masks]
-        for batch in _slices(len(hidden)):
+        for batch in _slices(len(hidden), together):
             yield batch, single, _scores(network, hidden[batch], thinned)[:, None]
 
 
@@ -173,9 +176,9 @@ def _scores(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Ten
     return hidden.to(torch.float64)
 
 
-def _slices(count: int) -> Iterator[slice]:
-    for start in range(0, count, _SAMPLES_PER_BATCH):
-        yield slice(start, min(start + _SAMPLES_PER_BATCH, count))
+def _slices(count: int, together: int) -> Iterator[slice]:
+    for start in range(0, count, together):
+        yield slice(start, min(start + together, count))
 
 
 def _thinned_networks(

@@ -23,6 +23,7 @@ from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.lattice.sublattices import reduce_measured
 from bravaismap.measure.enlargement import is_enlarged
+from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.measure.odds import least_evidence
 from bravaismap.measure.whole_image import has_parts, measure_whole
@@ -220,6 +221,8 @@ class LatticeClassifier:
         def part(rows: slice) -> Answer:
             batch = on_device(images[rows], self.device)
             with torch.inference_mode():
+                if self.whole:
+                    batch = torch.stack([interleaved(image)[0] for image in batch])
                 measured = measure(batch)
             basis, covariance, evidence = (
                 getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
@@ -260,7 +263,7 @@ def prepared(
     """
     if isinstance(classifier, LatticeClassifier):
         return replace(classifier, whole=True)
-    if not isinstance(classifier, NetworkClassifier):
+    if not isinstance(classifier, NetworkClassifier) or reads_tokens(classifier.network):
         return classifier
     if preprocessing == "auto":
         suited: Preprocessing = "window" if images.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"

@@ -33,7 +33,7 @@ from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 from bravaismap.train.calibration import calibrate
 from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
-from bravaismap.train.streaming import StreamPlan
+from bravaismap.train.plan import StreamPlan
 
 __all__ = ["PRESETS", "TrainingPlan", "recipe_books", "simulated_spectra", "train", "training_plan"]
 
