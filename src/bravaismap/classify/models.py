@@ -88,9 +88,7 @@ class NetworkClassifier:
             smallest_side=SMALLEST_WINDOW,
             movie_samples=_PASSES,
             measures_cells=False,
-            settings={
-                name: value for name in ("preprocessing", "distortion") if (value := getattr(self, name)) is not None
-            },
+            settings={name: value for name, value in settings.items() if value is not None},
         )
 
     def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
