@@ -47,7 +47,7 @@ def session(result: PhaseMap, movie: xr.DataArray) -> Any:
     opened = Session(HeldResult(result, movie))
     opened.panel()
     yield opened
-    opened.curves.close()
+    opened.close()
 
 
 def text(session: Session, name: str) -> str:
@@ -130,6 +130,10 @@ def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) 
         with pytest.raises(InputError, match="no fit"):
             session.file("png")
         return
+    if view == "motif":
+        assert "find the motif" in text(session, "save")
+        session.page.motif.find.clicks += 1
+        session.page.motif.wait()
     session.choose_window(0, 1)
     session.tick()
     assert not session.page.downloads["png"].disabled
@@ -200,7 +204,7 @@ def test_another_frame_or_another_result_beside_the_first(
     assert two.page.beside._grey.data["image"]
     two.page.layer.value = "probability:hexagonal"
     assert two.page.beside._map.data["image"][0].max() <= 1
-    two.curves.close()
+    two.close()
 
 
 def test_the_page_of_a_result_needs_neither_torch_nor_a_fit() -> None:

@@ -29,6 +29,7 @@ from bravaismap.viewer.frame_geometry import Region, frame_at, parse_region, win
 from bravaismap.viewer.html_fragments import cell_html, doubt_html, header_html, message_html, phases_html, table_html
 from bravaismap.viewer.look import Look, nothing_to_save
 from bravaismap.viewer.messages import empty_message, time_text
+from bravaismap.viewer.motif_panel import Place
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
 from bravaismap.viewer.region_statistics import region_statistics, region_table
@@ -300,6 +301,7 @@ class Session:
             widget.param.watch(call, "value")
         self.page.whole.on_click(lambda _: setattr(self.page.region, "value", ""))
         self.page.fit.on_click(lambda _: self._ask_fit())
+        self.page.motif.find.on_click(lambda _: self._ask_motif())
         self.page.give_files(self.file)
 
     # Events
@@ -326,7 +328,7 @@ class Session:
         self._choosing = True
         self.page.row.value, self.page.column.value = row, column
         self._choosing = False
-        self.page.part.value = "window"
+        self.page.turn_to("window")
         self._draw_window()
         self._push()
 
@@ -349,7 +351,7 @@ class Session:
         except BravaismapError as error:
             self.page.text["message"].object = message_html(str(error))
             return
-        self.page.part.value = "region"
+        self.page.turn_to("region", selected=self.region is not None)
         self._draw_region()
         self._tell()
         self._push()
@@ -383,12 +385,18 @@ class Session:
 
     def _offer(self) -> None:
         """Enable the downloads, or say why there is nothing to save."""
-        reason = nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view)
+        reason = nothing_to_save(self.page.view.value, self._shown, self._fit.growth, self._view, self.page.motif.motif)
         self.page.offer_files(reason)
 
     def _ask_fit(self) -> None:
         self._asked = self._stale = True
         self.page.text["fit"].object = "<p>fitting …</p>"
+
+    def _ask_motif(self) -> None:
+        where = time_text(self.source.time, self.index, self.source.time_unit)
+        self.page.motif.ask(
+            Place(self._frame, self._pixels(), self.region, self._bounds(), where, self.distortion)
+        )  # fmt: skip
 
     def _refit(self, _: Any = None) -> None:
         self._stale = self._asked  # nothing is fitted that nobody has asked for
@@ -414,6 +422,8 @@ class Session:
             self.page.player.param.update(end=max(length - 1, 1), disabled=length == 1)
         self.index = min(self.index, length - 1)
         self._take_fit()
+        if self.page.motif.take():
+            self._push()
         self._offer()
         self._judge()
         if self.curves.version == self._seen:
@@ -445,6 +455,7 @@ class Session:
             self._bounds() if outlined or self.page.view.value == "window" else None,
             self.region if outlined or self.page.view.value == "region" else None,
             source.extent, source.unit, source.pixel, self.curves.dataset(), self._fit.growth, self._view, where,
+            self.page.motif.motif,
         )  # fmt: skip
 
     def panel(self) -> Any:
@@ -456,8 +467,13 @@ class Session:
             pn.state.add_periodic_callback(self.tick, period=_TICK)
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             self.page.fit_to_browser(pn.state.curdoc)
-            pn.state.on_session_destroyed(lambda _: self.curves.close())
+            pn.state.on_session_destroyed(lambda _: self.close())
         return page
+
+    def close(self) -> None:
+        """End what goes on in the background for this page."""
+        self.curves.close()
+        self.page.motif.close()
 
     def _push(self) -> None:
         """Send what has changed to a notebook; a server does so itself."""

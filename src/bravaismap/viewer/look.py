@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["VIEWS", "Look", "nothing_to_save"]
 
 #: Views that can be saved.
-VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes")
+VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes", "motif")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Look:
     view : WindowView or None
         The window.
     title : str
+    motif : Dataset or None
+        The motif that is shown.
     """
 
     frame: xr.Dataset | None
@@ -61,12 +63,21 @@ class Look:
     growth: xr.Dataset | None
     view: WindowView | None
     title: str
+    motif: xr.Dataset | None = None
 
 
-def nothing_to_save(what: str, frame: xr.Dataset | None, growth: xr.Dataset | None, view: WindowView | None) -> str:
+def nothing_to_save(
+    what: str,
+    frame: xr.Dataset | None,
+    growth: xr.Dataset | None,
+    view: WindowView | None,
+    motif: xr.Dataset | None = None,
+) -> str:
     """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
     if what == "window" and view is None:
         return "No window is selected: click on the frame first."
+    if what == "motif" and motif is None:
+        return "No motif is shown: press “find the motif” first."
     if what == "fit" and growth is None:
         return "There is no fit to save: choose a class that grows, or a longer movie."
     if what in ("frame with map", "region", "shapes") and frame is None:
