@@ -198,14 +198,24 @@ def _monte_carlo(data: Figures) -> list[str]:
 
 
 def _gpu(data: Figures | None) -> list[str]:
-    header = ["device", "windows/s", "on the processor", "largest difference of a probability"]
+    header = ["on a GPU", "windows/s"]
     if data is None:
-        return [_table(header, [["GPU", "not measured here", "", ""]])]
-    speeds = [f"{data[key]:.0f}" for key in ("windows_per_second", "cpu_windows_per_second")]
+        return [_table(header, [["all parts", "not measured here"]])]
+    speeds = [
+        (f"`default` alone, {part}", value) for part, value in data.get("classifier", {}).items() if "draws" in part
+    ]
+    speeds += [
+        (f"`map`, {part}", value["windows_per_second"])
+        for part, value in data.get("map", {}).items()
+        if isinstance(value, dict)
+    ]
+    speeds += [(part, value) for part, value in data.get("networks", {}).items() if "passes" in part]
+    apart = [found["largest_difference"] for found in data.get("answers", {}).values() if isinstance(found, dict)]
+    said = f" No probability differs from the processor's by more than {max(apart):.1g}." if apart else ""
     return [
         _source("gpu", data),
-        f"{data['windows']} windows of 128², default model without draws.",
-        _table(header, [[data["device"], *speeds, f"{data['largest_difference']:.1g}"]]),
+        f"On one {data['device']}.{said}",
+        _table(header, [[part, f"{value:.0f}"] for part, value in speeds]),
     ]
 
 

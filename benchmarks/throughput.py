@@ -36,6 +36,7 @@ STAGES = {
     "measurement": "bravaismap.classify.models.measure",
     "posterior": "bravaismap.classify.models.classified",
     "cells": "bravaismap.classify.answer.Cells.variables",
+    "pixels": "bravaismap.phases.frame.frame_pixels",
     "write": "bravaismap.result.store.ResultStore.write_frame",
 }
 

@@ -1,16 +1,25 @@
-"""Time what the viewer does in Python when the frame changes: a film of 512² at step 16, a window open.
+"""Time the viewer on a film of 512² at step 16: until the first picture is there, and what Python does for a frame.
+
+The first picture is timed by the clock of a real Chromium, which runs already, if there is one and Playwright is
+installed.
 
 python benchmarks/viewer.py
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 from machine import machine
 
 import bravaismap as bm
@@ -36,6 +45,50 @@ def report(what: str, times: list[float]) -> None:
     print(f"{what:<58} median {np.median(times):5.0f} ms, largest {max(times):5.0f} ms")
 
 
+#: When the browser drew something first, in s since 1970, as it says itself.
+PAINTED = """() => performance.getEntriesByName('first-contentful-paint').map(
+    entry => (performance.timeOrigin + entry.startTime) / 1000)[0]"""
+
+
+def opening(store: Path, film: Path) -> None:
+    """Print how long it takes from the command to the first picture and to the whole page, five times over."""
+    browser = next((path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        browser = None
+    if browser is None:
+        print("no Chromium or no Playwright: the first picture is not timed")
+        return
+    command = [sys.executable, "-m", "bravaismap.cli", "view", str(store), "--movie", str(film), "--dataset", "image"]
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        times = np.array([opened(started, [*command, "--no-browser", "--quiet"]) for _ in range(5)])
+        started.close()
+    for what, column in zip(("the address", "the first picture", "the whole page", "CPU of the server until then"),
+                            times.T, strict=True):  # fmt: skip
+        print(f"from the command to {what:<38} median {np.median(column):5.2f} s, largest {column.max():5.2f} s")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def opened(browser: object, command: list[str]) -> tuple[float, float, float, float]:
+    """Return the seconds until the address, the first picture and the whole page, and those of the processor."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    start = time.time()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "300"}) as process:
+        url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+        address = time.time() - start
+        page.goto(url, wait_until="commit")
+        page.wait_for_selector("#first-picture", state="attached", timeout=60_000)
+        page.wait_for_selector("#first-picture", state="detached", timeout=60_000)
+        whole, painted = time.time() - start, page.evaluate(PAINTED) - start
+        used = psutil.Process(process.pid).cpu_times()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    page.close()
+    return address, painted, whole, used.user + used.system
+
+
 def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
@@ -43,19 +96,20 @@ def main() -> None:
         write_film(bm.simulate_film(FRAMES, SIZE, seed=0), film)
         movie = bm.read(film, dataset="image")
         bm.map_phases(movie, step=STEP, output=store)
+        opening(store, film)
         source = StoredResult(store, movie)
         while source.update():
             pass
         session = Session(source)
         report(f"a frame of {SIZE}² not read before", frame_changes(session, range(1, FRAMES // 2)))
-        session.choose_window(12, 12)
+        session.window.choose(12, 12)
         report("the same with a window open", frame_changes(session, range(FRAMES // 2, FRAMES)))
         report("a frame read before", frame_changes(session, range(FRAMES - 2, 0, -1)))
         report("another distortion", [
             timed(lambda d=d: setattr(session.page.distortion, "value", d)) for d in (1.5, 1.0, 0.5, 0.3)
         ])  # fmt: skip
         session.curves.close()
-        report("a click on a window", [timed(lambda i=i: session.choose_window(i, i)) for i in range(2, 12)])
+        report("a click on a window", [timed(lambda i=i: session.window.choose(i, i)) for i in range(2, 12)])
         source.close()
 
 

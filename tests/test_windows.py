@@ -6,11 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bravaismap.errors import InputError
-from bravaismap.windows import cut_windows, missing_share, window_grid, window_parts
+from bravaismap.windows import cut_on_device, cut_windows, missing_share, window_grid, window_parts
 
 
 @settings(deadline=None)
@@ -76,6 +77,14 @@ def test_cut_windows_row_by_row() -> None:
     np.testing.assert_array_equal(windows, expected)
     assert windows.dtype == frame.dtype
     assert len(windows) == grid.shape[0] * grid.shape[1]
+
+
+def test_windows_of_several_frames_follow_one_another_on_any_device() -> None:
+    frames = np.random.default_rng(1).random((3, 37, 52))
+    grid = window_grid((37, 52), 20, 9)
+    expected = np.concatenate([cut_windows(frame, grid) for frame in frames])
+    np.testing.assert_array_equal(cut_windows(frames, grid), expected)
+    np.testing.assert_array_equal(cut_on_device(torch.from_numpy(frames), grid), expected)
 
 
 def test_window_as_large_as_the_frame() -> None:

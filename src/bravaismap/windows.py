@@ -12,12 +12,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError, warn
 
-__all__ = ["SMALLEST_WINDOW", "WindowGrid", "cut_windows", "missing_share", "window_grid", "window_parts"]
+__all__ = [
+    "SMALLEST_WINDOW",
+    "WindowGrid",
+    "cut_on_device",
+    "cut_windows",
+    "missing_share",
+    "window_grid",
+    "window_parts",
+]
 
 
 #: Side in px of the smallest window: four of the smallest spacings that can be measured.
@@ -101,10 +111,22 @@ def window_grid(shape: tuple[int, int], window: int, step: int, least: int = SMA
     return WindowGrid(window, step, _origins(shape[0], window, step), _origins(shape[1], window, step))
 
 
-def cut_windows(frame: NDArray[Any], grid: WindowGrid) -> NDArray[Any]:
-    """Return the windows of a frame, row by row: an array (ny · nx, window, window)."""
-    views = np.lib.stride_tricks.sliding_window_view(frame, (grid.window, grid.window))
-    return views[np.ix_(grid.top, grid.left)].reshape(-1, grid.window, grid.window)
+def cut_windows(frames: NDArray[Any], grid: WindowGrid) -> NDArray[Any]:
+    """Return the windows of a frame (y, x), or of several (frames, y, x), row by row.
+
+    Returns
+    -------
+    array, shape (frames · ny · nx, window, window)
+    """
+    views = np.lib.stride_tricks.sliding_window_view(frames, (grid.window, grid.window), axis=(-2, -1))
+    return views[..., grid.top[:, None], grid.left, :, :].reshape(-1, grid.window, grid.window)
+
+
+def cut_on_device(frames: Tensor, grid: WindowGrid) -> Tensor:
+    """Return the windows of frames (frames, y, x) as :func:`cut_windows` does, on the device that the frames are on."""
+    views = frames.unfold(1, grid.window, 1).unfold(2, grid.window, 1)
+    top, left = (torch.from_numpy(at).to(frames.device) for at in (grid.top, grid.left))
+    return views[:, top[:, None], left].flatten(0, 2)
 
 
 def missing_share(missing: NDArray[np.bool_], grid: WindowGrid) -> NDArray[np.float64]:

@@ -88,14 +88,28 @@ def test_where_there_is_no_card_none_is_measured(
     assert not (tmp_path / "gpu.json").exists()
 
 
-def test_two_classifiers_are_compared(benchmark: Callable[[str], ModuleType], windows: np.ndarray) -> None:
-    from bravaismap.classify.models import load_model
-
-    same = benchmark("gpu").compared(load_model(), load_model(), windows, 1)
-    assert same["largest_difference"] == 0
-    assert same["windows"] == 12
-    assert same["windows_per_second"] > 0 < same["cpu_windows_per_second"]
-    assert benchmark("gpu").compared(load_model(), load_model(distortion=0.1), windows, 1)["largest_difference"] > 0
+@pytest.mark.slow
+def test_all_sections_of_a_device_are_measured_and_one_that_fails_is_named(
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = benchmark("gpu")
+    size = ("--windows", "8", "--frames", "1", "--size", "144", "--json", str(tmp_path / "gpu.json"))
+    monkeypatch.setattr(module, "DIFFERENT", 1)
+    monkeypatch.setattr(module, "batches", lambda *_, **__: 1 / 0)
+    module.main(["--device", "cpu:0", *size])  # a processor that does not go by the name of one
+    found = written(tmp_path / "gpu.json")
+    assert {name: "error" in found[name] for name in module.SECTIONS} == dict.fromkeys(module.SECTIONS, False) | {
+        "simulation": True
+    }
+    assert found["answers"]["film"]["largest_difference"] < 1e-6
+    assert found["answers"]["wide"]["windows"] == 12
+    assert found["pixels"]["pixels of another phase"] == 0
+    assert all(part["windows_per_second"] > 0 for part in found["map"].values() if isinstance(part, dict))
+    assert found["kernels"]["pixels"]["launches"] == 0
+    assert "ZeroDivisionError" in capsys.readouterr().out
 
 
 def test_even_draws_are_worth_more_than_as_many_random_ones(

@@ -114,7 +114,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "A frame takes 0.24 s (median), 0.4 s at most, classified and stored.",
         "| in batches, as `classify` does | 0.93 s |",
         "| ratio (lowest of the repeats) | 6.1 (5.9) |",
-        "| GPU | not measured here |  |  |",
+        "| all parts | not measured here |",
     ],
 )
 def test_figures_stand_in_the_page(module: ModuleType, line: str) -> None:
@@ -149,9 +149,21 @@ def test_what_is_missing_is_said(module: ModuleType) -> None:
 
 
 def test_gpu(module: ModuleType) -> None:
-    gpu = ABOUT | {"device": "A card", "windows_per_second": 9000.0, "cpu_windows_per_second": 700.0}
-    text = module.page({"gpu": gpu | {"largest_difference": 3.2e-5, "windows": 5000}})
-    assert "| A card | 9000 | 700 | 3e-05 |" in text.splitlines()
+    gpu = ABOUT | {
+        "device": "A card",
+        "classifier": {"5000 windows, 60 draws": 9000.0, "5000 windows, bytes per pixel": 80.0, "section seconds": 3.0},
+        "map": {"default, all outputs": {"windows_per_second": 700.0}, "section seconds": 3.0},
+        "networks": {"error": "none", "section seconds": 0.0},
+        "answers": {
+            "film": {"largest_difference": 3.2e-5},
+            "wide": {"largest_difference": 1e-6},
+            "section seconds": 1.0,
+        },
+    }
+    text = module.page({"gpu": gpu})
+    assert "| `default` alone, 5000 windows, 60 draws | 9000 |" in text.splitlines()
+    assert "| `map`, default, all outputs | 700 |" in text.splitlines()
+    assert "On one A card. No probability differs from the processor's by more than 3e-05." in text.splitlines()
     assert "not measured here |" not in text
 
 

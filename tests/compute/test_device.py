@@ -15,7 +15,7 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.tiling import images, words_on
 from bravaismap.cli import app
 from bravaismap.compute import device
-from bravaismap.compute.device import checked_device, in_batches
+from bravaismap.compute.device import checked_device, images_together, in_batches, on_device, own_stream
 from bravaismap.errors import ModelError
 from bravaismap.measure import explanation, indexing, nodes, refinement, spots
 
@@ -104,8 +104,8 @@ def test_a_card_gets_what_its_memory_holds_and_less_when_that_was_too_much() -> 
         return rows
 
     found = in_batches(work, (100, 64, 64), "cuda", free=2 * 80 * 64 * 64 * device._BYTES_PER_PIXEL)
-    assert asked[:3] == [80, 40, 20]
-    assert [rows.start for rows in found] == [0, 20, 40, 60, 80]
+    assert asked[:2] == [50, 25]  # two equal ones, since 80 fit
+    assert [rows.start for rows in found] == [0, 25, 50, 75]
     assert found[-1].stop == 100
 
     def never(_: slice) -> slice:
@@ -113,6 +113,28 @@ def test_a_card_gets_what_its_memory_holds_and_less_when_that_was_too_much() -> 
 
     with pytest.raises(torch.OutOfMemoryError):
         in_batches(never, (4, 64, 64), "cuda", free=2**30)
+
+
+def test_images_are_taken_to_a_device_once() -> None:
+    images = np.random.default_rng(0).random((3, 8, 8))
+    there = on_device(images, "cpu")
+    assert there.dtype == torch.float32
+    np.testing.assert_array_equal(there, images.astype(np.float32))
+    assert on_device(there, "cpu") is there
+    assert images_together(64 * 64, "cpu") == 1
+    assert images_together(2**60, "cpu:0") == 1
+    assert images_together(64 * 64, "cpu:0") == 4 * images_together(128 * 128, "cpu:0") > 4
+    with own_stream("cpu"):
+        assert on_device(there, "cpu") is there
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_memory_that_is_kept_for_the_next_batch_is_free() -> None:
+    first = images_together(128 * 128, "cuda")
+    kept = torch.empty(2**28, dtype=torch.float32, device="cuda")
+    assert images_together(128 * 128, "cuda") <= first
+    del kept  # PyTorch keeps the memory
+    assert images_together(128 * 128, "cuda") >= 0.99 * first
 
 
 def test_the_answer_does_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def test_hyperspy_there_and_back(ran: dict[str, Any]) -> None:
 
 def test_napari_layers(ran: dict[str, Any]) -> None:
     assert [kind for _, _, kind in ran["layers"][:3]] == ["image", "labels", "image"]
+    assert ran["layers"][-1][2] == "points"
 
 
 def test_scikit_learn_in_three_lines(ran: dict[str, Any]) -> None:

@@ -150,6 +150,31 @@ def test_maps_lie_over_the_layer(small: xr.Dataset, about: dict[str, Any], axes:
         assert placed["name"].startswith("film: ")
 
 
+def test_sites_are_points_that_lie_on_the_layer(small: xr.Dataset) -> None:
+    about = {"units": ("second", "nanometer", "nanometer"), "scale": (0.5, 0.02, 0.02), "translate": (0.0, 5.0, 7.0)}
+    counts: list[tuple[int, int]] = []
+    layers = plugin.map_layer(
+        image_layer(small["image"].values, **about), window=32, step=8, sites=True,
+        progress=lambda done, total: counts.append((done, total)),
+    )  # fmt: skip
+    assert counts[-1] == (6, 6)
+    data, placed, kind = layers[-1]
+    assert (kind, placed["name"]) == ("points", "film: sites")
+    movie = as_movie(small["image"].values, pixel_size=0.02, frame_time=0.5)
+    sites = bm.find_sites(bm.map_phases(movie, window=32, step=8), movie)
+    expected = np.column_stack([sites["time"], sites["y"] + 5, sites["x"] + 7])
+    np.testing.assert_allclose(data * placed["scale"] + placed["translate"], expected, atol=1e-9)
+    np.testing.assert_array_equal(placed["features"]["state"], sites["state"].values)
+    vacant = sites["missing"].values > 0
+    assert (placed["size"][vacant] > placed["size"].min()).all() or vacant.all()
+
+
+def test_sites_of_one_image_are_flat_points(small: xr.Dataset) -> None:
+    layers = plugin.map_layer(image_layer(small["image"].values[0]), window=32, step=8, sites=True)
+    assert layers[-1][0].shape[1] == 2
+    assert len(layers[-1][1]["scale"]) == 2
+
+
 def test_one_image_gives_flat_layers(small: xr.Dataset) -> None:
     layers = plugin.map_layer(image_layer(small["image"].values[0]), window=48, step=48, model="dcnn")
     for data, placed, _ in layers:
@@ -182,7 +207,7 @@ import sys, time
 import numpy as np
 import napari, npe2
 import napari.viewer, napari._vispy
-from napari.layers import Labels
+from napari.layers import Labels, Points
 from qtpy.QtWidgets import QApplication
 
 answers = {"get_gl_extensions": lambda: "texture_float", "get_max_texture_sizes": lambda: (4096, 512)}
@@ -242,13 +267,20 @@ until(lambda: widget.start.enabled)
 assert widget.message.value == "stopped; nothing was added", widget.message.value
 assert len(viewer.layers) == 1
 
-widget.window.value, widget.step.value = "128", 64
+widget.window.value, widget.step.value, widget.sites.value = "128", 64, True
 widget.start.native.click()
 until(lambda: widget.start.enabled and len(viewer.layers) > 1)
 mapped = viewer.layers["simulated film: lattice phase"]
 assert isinstance(mapped, Labels)
 assert mapped.data.shape == (6, 3, 3), mapped.data.shape
 np.testing.assert_allclose(mapped.scale, film.scale * (1, 64, 64))
+points = viewer.layers["simulated film: sites"]
+assert isinstance(points, Points)
+assert points.visible
+assert set(points.features["state"]) >= {"occupied", "vacant"}
+low, high = points.extent.world
+np.testing.assert_allclose(low, film.extent.world[0], atol=0.5)
+np.testing.assert_allclose(high, film.extent.world[1], atol=0.5)
 viewer.layers.clear()
 assert widget.layer.value == "select an image layer"
 widget.start.native.click()

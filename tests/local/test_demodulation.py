@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from bravaismap.local import smoothing
 from bravaismap.local.amplitude import fit_amplitude, frame_noise, row_offsets
 from bravaismap.local.area import area_fraction
 from bravaismap.local.demodulation import demodulate, lattice_nodes, lock, locked_basis, predicted
@@ -33,7 +34,9 @@ def locked_of(image: torch.Tensor, basis: torch.Tensor = BASIS):
 
 
 @pytest.mark.parametrize("step", [1, 3, 7])
-def test_smoothing_is_a_gaussian_filter(step: int) -> None:
+@pytest.mark.parametrize("copied", [1, 4000, 2**24])
+def test_smoothing_is_a_gaussian_filter(step: int, copied: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoothing, "_COPIED", copied)
     image = torch.rand(2, 61, 90, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     said = smoothed(image, 3.0, step)
     expected = gaussian_filter(image.numpy(), (0, 3.0, 3.0), mode="constant", truncate=4.0)[:, ::step, ::step]

@@ -13,8 +13,9 @@ from lattice_images import atoms, cell_basis
 from scipy.ndimage import gaussian_filter
 
 from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.measure import second_look as second_look_module
 from bravaismap.measure import settings
-from bravaismap.measure.explanation import view_of_windows
+from bravaismap.measure.explanation import view_of_tiles, view_of_windows
 from bravaismap.measure.measurement import Measurement, measure
 from bravaismap.measure.search import search
 from bravaismap.measure.second_look import second_look
@@ -152,3 +153,24 @@ def test_hum_has_no_lattice_in_tiles_either() -> None:
         wave = 2 * np.pi * np.arange(SIDE) / period + phase
         images.append(np.sin(wave) + 0.5 * np.sin(2 * wave) + 0.3 * rng.normal(size=(SIDE, SIDE)))
     assert float(measured(*images).evidence.max()) < LEAST
+
+
+def test_a_lattice_that_is_certain_and_explains_its_spots_is_not_looked_at_again() -> None:
+    bright, faint = (displaced(lambda y, x: np.zeros((*y.shape, 2)), 3, noise) for noise in (2.0, 6.0))
+    limits = settings.SETTINGS.second_look
+    view = view_of_windows(standardize(torch.from_numpy(np.stack([bright, faint]).astype(np.float32))))
+    first = search(view)
+    with mock.patch.object(second_look_module, "view_of_tiles", wraps=view_of_tiles) as asked:
+        second_look(first, torch.tensor([limits.sound_evidence + 1, limits.sound_evidence - 1]), view)
+    assert len(asked.call_args_list[0].args[0]) == 1
+
+
+def test_without_outliers_nothing_is_searched_that_shows_no_more() -> None:
+    """A crystal beside a void: the bright atoms are the outliers."""
+    image = np.random.default_rng(4).normal(size=(SIDE, SIDE))
+    image[:90, :90] += 8 * atoms(CELL, noise=0.1)[:90, :90].clip(0)
+    view = view_of_windows(standardize(torch.from_numpy(image[None].astype(np.float32))))
+    first = search(view)
+    with mock.patch.object(second_look_module, "search", wraps=search) as searched:
+        second_look(first, torch.tensor([0.0]), view)
+    assert all(call.args[0].groups > 1 for call in searched.call_args_list)

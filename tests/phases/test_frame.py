@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,31 @@ def test_parts_of_a_frame_do_not_matter(
         np.testing.assert_allclose(parts.variables[variable], values, rtol=2e-4, atol=1e-5, err_msg=variable)
     assert whole.variables["probability"].shape == (5, 4, 6)
     assert not whole.constant
+
+
+@pytest.mark.parametrize("name", ["lattice", "quick"])
+def test_frames_together_on_a_device_are_mapped_as_one_by_one(
+    frame: np.ndarray, quick: NetworkClassifier, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    frames = np.stack([frame, frame[::-1], np.full_like(frame, 7), frame[:, ::-1]])
+    frames[1, :90, :90] = np.nan
+    frames[3] = np.nan
+    grid = window_grid(frame.shape, 64, 16)
+    one_by_one = FrameMapper(grid, quick if name == "quick" else load_model(name), 20, 3, 0.05)
+    # a name that is not that of the processor, though it computes there
+    together = replace(one_by_one, classifier=replace(one_by_one.classifier, device="cpu:0"))
+    monkeypatch.setattr("bravaismap.phases.frame.images_together", lambda pixels, device: 3)
+    numbers = [4, 9, 2, 3]
+    mapped = list(together.mapped(zip(numbers, frames, strict=True)))
+    assert [index for index, _ in mapped] == numbers
+    for (index, found), pixels in zip(mapped, frames, strict=True):
+        expected = one_by_one(index, pixels)
+        assert (found.constant, found.missing) == (expected.constant, expected.missing)
+        for variable, values in expected.variables.items():
+            if variable != "basis":  # of equivalent bases either may be chosen
+                np.testing.assert_allclose(
+                    found.variables[variable], values, rtol=2e-4, atol=1e-5, err_msg=f"{variable} of {index}"
+                )
 
 
 def test_frames_are_checked_and_filled(frame: np.ndarray) -> None:

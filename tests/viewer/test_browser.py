@@ -107,7 +107,9 @@ def opened(browser: Any, url: str, wide: int = 1280, high: int = 800) -> Iterato
     tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.set_default_timeout(60_000)
-    tab.goto(url)
+    tab.goto(url, wait_until="commit")
+    tab.wait_for_selector("#first-picture img", state="attached")  # before the plots
+    tab.wait_for_selector("#first-picture", state="detached")  # away when they are drawn
     text(tab, "time").filter(has_text="frame 0 of 0 to").wait_for(timeout=60_000)
     yield tab
     tab.close()
@@ -181,11 +183,13 @@ def test_keys_names_and_a_frame_beside(browser: Any, shown: str, film: Path) -> 
         playwright.expect(page.get_by_label("frame", exact=True).first).to_have_attribute("title", "frame")
         page.get_by_role("textbox", name="frame beside").or_(page.locator("input[type=text]").first).first.fill("5")
         page.keyboard.press("Enter")
-        page.wait_for_function("() => Bokeh.documents[0].get_model_by_name('beside').visible")
+        page.wait_for_function("() => Bokeh.documents[0].get_model_by_name('beside')?.visible")
         title = page.evaluate("Bokeh.documents[0].get_model_by_name('beside').title.text")
         assert title.startswith("frame 5 of 0 to 5")
         page.get_by_role("button", name="fit", exact=True).click()
         says(page, "fit", "none")
+        page.locator("input[type=checkbox]").first.check()
+        says(page, "sites", " vacant (")
 
 
 def step_by_keyboard_and_play(page: Any) -> None:

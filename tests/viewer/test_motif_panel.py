@@ -18,6 +18,7 @@ from bravaismap.viewer.frame_geometry import Region
 pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 
 from bravaismap.viewer.interaction import Session
+from bravaismap.viewer.look import ShownFrame
 from bravaismap.viewer.motif_panel import Place, motifs_of
 from bravaismap.viewer.result_source import HeldResult
 
@@ -85,7 +86,7 @@ def test_a_region_and_a_window(session: Session, result: PhaseMap, movie: xr.Dat
     session.page.region.value = str(Region(y[0] - 0.2, y[-1], x[0] - 0.2, x[1]))
     assert (session.page.part.value, session.page.motif.of.value) == ("motif", "region")
     assert "region" in find(session)
-    r = session.region
+    r = session.region.region
     assert r is not None
     part = {"y": slice(r.y0, r.y1), "x": slice(r.x0, r.x1)}
     expected = motif_map(result, movie, frames=[0], region=part)["0"].to_dataset()
@@ -94,7 +95,7 @@ def test_a_region_and_a_window(session: Session, result: PhaseMap, movie: xr.Dat
     assert float(expected.attrs["cells"]) < 0.8 * whole
     session.page.whole.clicks += 1
     assert session.page.motif.of.value == "whole frame"
-    session._tapped(type("Tap", (), {"x": float(x[0]), "y": float(y[0])}))
+    session.window.choose_at(float(y[0]), float(x[0]))
     assert (session.page.part.value, session.page.motif.of.value) == ("motif", "window")
     assert "window" in find(session)
     assert session.page.motif.motif is not None
@@ -123,7 +124,7 @@ def test_without_pixels_the_lattice_is_that_of_the_image(result: PhaseMap, movie
     coarse = bm.map_phases(movie[:1], window=80, step=40, pixels=False)
     region = Region(0.0, 3.0, 0.0, 4.0)
     pixels = movie.values[0]
-    place = Place(coarse, pixels, region, None, "frame 0", 0.02)
+    place = Place(ShownFrame(0, pixels, coarse, coarse, 0.02), region, None, "frame 0")
     [(name, motif)] = motifs_of(place, region)
     assert name == "crystal"
     size = float(result.attrs["pixel_size_nm"])

@@ -47,7 +47,7 @@ def session(result: PhaseMap, movie: xr.DataArray) -> Any:
     opened = Session(HeldResult(result, movie))
     opened.panel()
     yield opened
-    opened.close()
+    opened.curves.close()
 
 
 def text(session: Session, name: str) -> str:
@@ -69,16 +69,16 @@ def test_the_slider_moves_the_cursor_and_a_click_on_a_curve_the_slider(session: 
 def test_a_click_shows_the_window(session: Session, result: PhaseMap) -> None:
     assert "Click on the frame" in text(session, "window")
     x, y = float(result["x"][1]), float(result["y"][2])
-    session._tapped(type("Tap", (), {"x": x, "y": y}))
-    assert session.window == (2, 1)
+    session.window.choose_at(y, x)
+    assert session.window.place == (2, 1)
     assert (session.page.row.value, session.page.column.value) == (2, 1)
     assert "row 2, column 1" in text(session, "window")
     shown = session.page.window._bar_data.data["p"]
     np.testing.assert_allclose(shown, result["probability"].values[0, 2, 1], rtol=1e-6)
     session.page.column.value = 0  # by keyboard
-    assert session.window == (2, 0)
-    session._tapped(type("Tap", (), {"x": -9.0, "y": 0.0}))
-    assert session.window == (2, 0)
+    assert session.window.place == (2, 0)
+    session.window.choose_at(0.0, -9.0)
+    assert session.window.place == (2, 0)
 
 
 def test_every_map_can_be_laid_over(session: Session) -> None:
@@ -94,7 +94,7 @@ def test_every_map_can_be_laid_over(session: Session) -> None:
 
 
 def test_another_distortion(session: Session, result: PhaseMap) -> None:
-    session.choose_window(1, 1)
+    session.window.choose(1, 1)
     session.page.distortion.value = 0.4
     expected = bm.reclassify(result, 0.004)
     shown = session.page.window
@@ -119,8 +119,59 @@ def test_a_region(session: Session, result: PhaseMap) -> None:
     assert text(session, "message") == ""
 
 
+def show_sites(session: Session, until: Callable[..., None]) -> None:
+    """Tick the box of the sites, and wait until they are found."""
+    session.page.sites.value = True
+
+    def shown() -> bool:
+        session.tick()
+        return session.sites.sites is not None
+
+    until(shown)
+
+
+def test_sites_are_found_when_they_are_asked_for(
+    session: Session, result: PhaseMap, movie: xr.DataArray, until: Callable[..., None]
+) -> None:
+    session.page.player.value = 2
+    session.tick()
+    assert session.sites.sites is None  # nothing is looked for that nobody asked for
+    show_sites(session, until)
+    expected = bm.find_sites(result, movie, frames=[2])
+    marks = session.page.frame._sites.data
+    np.testing.assert_allclose(marks["x"], expected["x"].values)
+    large = np.asarray(marks["radius"]) > 0.3 * float(expected.attrs["spacing"])
+    marked = (expected["missing"].values > 0) | (expected["state"].values == "substituted")
+    np.testing.assert_array_equal(large, marked)
+    assert f"{expected.sizes['site']} sites: " in text(session, "sites")
+    table = list(csv.DictReader(session_file(session, "sites", "csv")))
+    assert {row["frame"] for row in table} == {"2"}
+    half = float(movie["x"][-1]) / 2
+    session.page.region.value = f":,:{half}"
+    region = session.region.region
+    y, x = expected["y"].values, expected["x"].values
+    inside = int(((x >= region.x0) & (x <= region.x1) & (y >= region.y0) & (y <= region.y1)).sum())
+    assert f"{inside} sites: " in text(session, "region")
+    session.page.sites.value = False
+    assert not session.page.frame._sites.data["x"]
+
+
+def session_file(session: Session, view: str, ending: str) -> list[str]:
+    """Return the lines of a view that is saved."""
+    session.page.view.value = view
+    return str(session.file(ending).read().decode("utf-8")).splitlines()
+
+
+def test_sites_say_what_they_need(result: PhaseMap) -> None:
+    alone = Session(HeldResult(result))
+    alone.page.sites.value = True
+    alone.tick()
+    assert "give the movie" in text(alone, "sites")
+    alone.curves.close()
+
+
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) -> None:
+def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap, until: Callable[..., None]) -> None:
     session.page.view.value = view
     if view == "fit":
         assert session.page.downloads["png"].disabled
@@ -134,8 +185,11 @@ def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap) 
         assert "find the motif" in text(session, "save")
         session.page.motif.find.clicks += 1
         session.page.motif.wait()
-    session.choose_window(0, 1)
+    session.window.choose(0, 1)
     session.tick()
+    if view == "sites":
+        assert "tick" in text(session, "save")
+        show_sites(session, until)
     assert not session.page.downloads["png"].disabled
     assert session.file("png").read(4) == b"\x89PNG"
     assert b"<svg" in session.file("svg").read()
@@ -155,7 +209,7 @@ def test_files_are_named_after_the_result_and_the_frame(session: Session) -> Non
 
 
 def test_tables_have_a_column_for_each_error(session: Session) -> None:
-    session.choose_window(1, 1)
+    session.window.choose(1, 1)
     session.page.view.value = "region"
     header, *rows = csv.reader(session.file("csv").read().decode().splitlines())
     assert {"fraction", "fraction_std", "a_nm", "a_std_nm", "gamma_deg", "gamma_std_deg"} <= set(header)
@@ -168,7 +222,7 @@ def test_tables_have_a_column_for_each_error(session: Session) -> None:
 
 
 def test_a_saved_frame_has_outlines_only_where_they_were_asked_for(session: Session) -> None:
-    session.choose_window(1, 1)
+    session.window.choose(1, 1)
     session.page.view.value = "frame with map"
     assert session._look().window is None
     session.page.outlined.value = True
@@ -190,7 +244,7 @@ def test_brightness_gamma_and_the_ends_of_a_scale(session: Session) -> None:
 def test_another_frame_or_another_result_beside_the_first(
     session: Session, result: PhaseMap, movie: xr.DataArray
 ) -> None:
-    assert not session.page.beside.plot.visible
+    assert session.page.beside is None  # not made before it is needed
     session.page.other.value = 2
     assert session.page.beside.plot.visible
     assert session.page.beside.plot.title.text.startswith("frame 2")
@@ -204,7 +258,7 @@ def test_another_frame_or_another_result_beside_the_first(
     assert two.page.beside._grey.data["image"]
     two.page.layer.value = "probability:hexagonal"
     assert two.page.beside._map.data["image"][0].max() <= 1
-    two.close()
+    two.curves.close()
 
 
 def test_the_page_of_a_result_needs_neither_torch_nor_a_fit() -> None:
@@ -225,7 +279,7 @@ def test_a_fit_can_be_saved(session: Session) -> None:
         "fraction": (("time", "lattice"), values[:, None]),
         "fraction_std": (("time", "lattice"), values[:, None] / 9),
     }
-    session._fit = fit_of(xr.Dataset(data, coords={"time": time, "lattice": ["none"]}), "none", "exponential")
+    session.growth.fit = fit_of(xr.Dataset(data, coords={"time": time, "lattice": ["none"]}), "none", "exponential")
     look = session._look()
     assert view_file(look, "fit", "png").read(4) == b"\x89PNG"
     table = view_file(look, "fit", "csv").read().decode().splitlines()
@@ -234,7 +288,7 @@ def test_a_fit_can_be_saved(session: Session) -> None:
 
 def test_a_result_without_its_movie_says_how_to_give_it(result: PhaseMap) -> None:
     session = Session(HeldResult(result))
-    session.choose_window(0, 0)
+    session.window.choose(0, 0)
     assert "--movie" in text(session, "movie")
     assert session.page.frame._map.data["image"]
     assert not session.page.frame._grey.data["image"]
@@ -264,7 +318,7 @@ def test_a_network_measures_no_cells(movie: xr.DataArray, weights: Path) -> None
     session = Session(HeldResult(bm.map_phases(movie[:1], window=64, step=32, model=weights, samples=3), movie[:1]))
     assert session.page.distortion.disabled
     assert set(session.page.layer.groups) == {"Class", "Probability of", "Map of"}
-    session.choose_window(0, 0)
+    session.window.choose(0, 0)
     assert "this model measures none" in text(session, "window")
     session.page.view.value = "shapes"
     assert "no shapes" in text(session, "save")
@@ -380,7 +434,7 @@ def test_a_single_image(movie: xr.DataArray) -> None:
     session.tick()
     assert session.page.player.disabled
     assert "1 frame of 128 × 128 px" in text(session, "header")
-    session.choose_window(1, 1)
+    session.window.choose(1, 1)
     assert session.file("png").read(4) == b"\x89PNG"
 
 

@@ -12,7 +12,8 @@ from bravaismap.conventions import CLASSES, NONE
 
 __all__ = ["classified"]
 
-_BATCH = 4096  # windows whose probabilities are computed together
+#: Windows whose probabilities are computed together, on a processor and on a GPU.
+_BATCH, _BATCH_ON_GPU = 4096, 16384
 
 
 def classified(cells: Cells, distortion: float, samples: int, seed: int, device: str = PROCESSOR) -> Answer:
@@ -27,8 +28,9 @@ def classified(cells: Cells, distortion: float, samples: int, seed: int, device:
     if not samples:
         std[:], information[:] = np.nan, np.nan
     measured = np.flatnonzero(np.isfinite(cells.basis).all(axis=(1, 2)) & np.isfinite(cells.evidence))
-    for first in range(0, len(measured), _BATCH):
-        rows = measured[first : first + _BATCH]
+    together = _BATCH if device == PROCESSOR else _BATCH_ON_GPU
+    for first in range(0, len(measured), together):
+        rows = measured[first : first + together]
         measurement = cells.basis[rows], cells.covariance[rows], cells.evidence[rows]
         probability[rows] = class_probability(*measurement, distortion, device)
         if samples:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bravaismap.classify.answer import Answer
 from bravaismap.conventions import Floats
@@ -81,5 +82,8 @@ class Classifier(Protocol):
     def record(self) -> ModelRecord:
         """Description of the model."""
 
-    def predict(self, images: Floats, *, samples: int, seed: int) -> Answer:
-        """Return the answer for images (n, y, x) of the shape that `ModelRecord.frame` gives."""
+    def predict(self, images: Floats | Tensor, *, samples: int, seed: int) -> Answer:
+        """Return the answer for images (n, y, x) of the shape that `ModelRecord.frame` gives.
+
+        They are a tensor only if the model has an attribute `device`, which says where, and that is not the processor.
+        """

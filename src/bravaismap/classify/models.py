@@ -17,7 +17,7 @@ from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
-from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches
+from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.lattice.sublattices import reduce_measured
@@ -41,7 +41,7 @@ __all__ = [
 #: Images of a larger side (px) are classified by the paper's preprocessing for whole images, if a network does it.
 WHOLE_IMAGE_SIDE = 256
 
-_SPECTRA_PER_BATCH = 256
+_SPECTRA_PER_BATCH, _SPECTRA_ON_GPU = 256, 8192
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
 _DRAWS = 60  # for a window of a movie: evenly spread, they are worth hundreds of random ones
 
@@ -81,23 +81,25 @@ class NetworkClassifier:
             settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
         )
 
-    def spectra(self, images: Floats) -> torch.Tensor:
+    def spectra(self, images: Floats | torch.Tensor) -> torch.Tensor:
         """Return the spectra (n, 64, 32) of images (n, size, size) as the network takes them."""
+        together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
         batches = [
             spectrum(
-                torch.from_numpy(np.ascontiguousarray(images[i : i + _SPECTRA_PER_BATCH], np.float32)).to(self.device),
+                on_device(images[i : i + together], self.device),
                 self.preprocessing or "window",
             )
-            for i in range(0, len(images), _SPECTRA_PER_BATCH)
+            for i in range(0, len(images), together)
         ]
         return torch.cat(batches)
 
-    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+    def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for square images.
 
         Parameters
         ----------
-        images : array, shape (n, size, size)
+        images : array or tensor, shape (n, size, size)
+            A tensor may be on the device already.
         samples : int
             Number of passes of Monte-Carlo dropout; 0 for a single pass without dropout, whose spread is NaN.
         seed : int
@@ -158,12 +160,13 @@ class LatticeClassifier:
             settings={"distortion": self.distortion},
         )
 
-    def predict(self, images: Floats, *, samples: int, seed: int = 0) -> Answer:
+    def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for images, with their measured cells.
 
         Parameters
         ----------
-        images : array, shape (n, y, x)
+        images : array or tensor, shape (n, y, x)
+            A tensor may be on the device already; whole images are an array.
         samples : int
             Number of draws of repeated measurements; 0 for none, with NaN for every spread.
         seed : int
@@ -174,11 +177,12 @@ class LatticeClassifier:
         Answer
             With `cells`.
         """
-        if self.whole and (has_parts(images.shape[1:]) or any(is_enlarged(image) for image in images)):
-            return self._of_whole_images(images, samples, seed)
+        whole = self.whole and not isinstance(images, torch.Tensor)
+        if whole and (has_parts(images.shape[1:]) or any(is_enlarged(image) for image in images)):
+            return self._of_whole_images(np.asarray(images), samples, seed)
 
         def part(rows: slice) -> Answer:
-            batch = torch.from_numpy(np.ascontiguousarray(images[rows], np.float32)).to(self.device)
+            batch = on_device(images[rows], self.device)
             with torch.inference_mode():
                 measured = measure(batch)
             basis, covariance, evidence = (
@@ -195,7 +199,7 @@ class LatticeClassifier:
         looks = []
         for i, image in enumerate(images):
             cells.evidence[i] = least_evidence(image.size)
-            pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
+            pixels = on_device(image, self.device)
             with torch.inference_mode():
                 looks.append(measure_whole(pixels))
             for lattice in looks[-1].lattices[:1]:

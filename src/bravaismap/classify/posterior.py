@@ -40,8 +40,9 @@ __all__ = [
     "shape_covariance",
 ]
 
-#: Draws of all images of all windows whose likelihoods are computed at once, which bounds the memory.
-_DRAWN_TOGETHER = 360_000
+#: Draws of all images of all windows whose likelihoods are computed at once, on a processor and on a GPU: some 150
+#: bytes for each of them.
+_DRAWN_TOGETHER, _DRAWN_ON_GPU = 360_000, 30_000_000
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,8 @@ def _moments(shapes: Shapes, related: Tensor, evidence: ArrayLike, draws: Tensor
     middle = _lattice_probability(likelihood(shapes), related, evidence).to(torch.float32)
     total = root.new_zeros(len(tau), 5)
     square, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
-    for batch in torch.split(draws, max(1, _DRAWN_TOGETHER // max(len(shapes.window), 1))):
+    together = _DRAWN_TOGETHER if draws.device.type == PROCESSOR else _DRAWN_ON_GPU
+    for batch in torch.split(draws, max(1, together // max(len(shapes.window), 1))):
         right, up = torch.einsum("nij,sj->ins", root, batch)
         moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
         p = _lattice_probability(likelihood(shapes, moved), related, evidence)

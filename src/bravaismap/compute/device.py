@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bravaismap.compute.parallel import side_by_side
 from bravaismap.errors import ModelError
 
-__all__ = ["PROCESSOR", "SMALLEST_EXPONENT", "checked_device", "full_precision", "in_batches"]
+__all__ = [
+    "PROCESSOR",
+    "SMALLEST_EXPONENT",
+    "checked_device",
+    "full_precision",
+    "images_together",
+    "in_batches",
+    "on_device",
+    "own_stream",
+]
 
 Answer = TypeVar("Answer")
 
@@ -69,8 +81,8 @@ def in_batches(
 ) -> list[Answer]:
     """Apply a function to images in batches that suit a device.
 
-    On a processor batches run side by side on all cores. On a GPU they run one after another, as large as its free
-    memory allows, and smaller if that was too much.
+    On a processor batches run side by side on all cores. On a GPU they run one after another, equal in size and as
+    large as its free memory allows, and smaller if that was too much.
 
     Parameters
     ----------
@@ -93,11 +105,11 @@ def in_batches(
         threads = min(torch.get_num_threads(), max(1, count // fewest))
         most = _PIXELS_ON_PROCESSOR if pixels < _LARGE else _PIXELS_OF_LARGE
         return side_by_side(function, _slices(count, _even_batch(count, max(1, most // pixels), threads)))
-    batch = _fitting_pixels(device, free) // pixels
+    batch = _even_batch(count, max(1, _fitting_pixels(device, free) // pixels), 1)
     answers: list[Answer] = []
     start = 0
     while start < count:
-        batch = min(max(1, batch), count - start)
+        batch = min(batch, count - start)
         try:
             with full_precision():
                 answers.append(function(slice(start, start + batch)))
@@ -110,6 +122,29 @@ def in_batches(
     return answers
 
 
+def images_together(pixels: int, device: str) -> int:
+    """Return how many images of so many pixels each a GPU takes at once; one if a processor is asked for."""
+    return 1 if device == PROCESSOR else max(1, _fitting_pixels(device, None) // max(1, pixels))
+
+
+def on_device(images: NDArray[Any] | Tensor, device: str) -> Tensor:
+    """Return images in single precision on a device, without a copy if they are that already."""
+    tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images, np.float32))
+    return tensor.to(device, torch.float32)
+
+
+@contextmanager
+def own_stream(device: str) -> Iterator[None]:
+    """Let a GPU work on what this thread asks for beside what other threads ask for; nothing changes on a processor."""
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
+
+
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Keep a GPU from rounding the factors of products to ten bits (TF32), as its convolutions do by default."""
@@ -120,8 +155,13 @@ def full_precision() -> Iterator[None]:
 def _fitting_pixels(device: str, free: int | None) -> int:
     """Return the number of pixels of images that fit into the memory of a GPU."""
     if free is None:
-        free = torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else 2**31
+        free = _free_memory(device) if torch.device(device).type == "cuda" else 2**31
     return int(min(_MOST_PIXELS, _SHARE * free / _BYTES_PER_PIXEL))
+
+
+def _free_memory(device: str) -> int:
+    """Return the free memory of a GPU in bytes, what PyTorch keeps of it for the next batch included."""
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -28,6 +28,7 @@ __all__ = [
     "map_layer",
     "movie_layer",
     "result_layers",
+    "site_layer",
 ]
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -42,6 +43,10 @@ _PIXEL_MAPS = {
     "exy": DIVERGING_CMAP,
     "rotation": DIVERGING_CMAP,
 }
+#: What is known of each site, beside its place.
+_OF_A_SITE = ("state", "amplitude", "amplitude_std", "vacant", "occupied", "substituted", "missing", "track", "lattice")
+#: Diameter of the mark of a vacancy or of another atom, and of an atom where it should be, over the distance of sites.
+_MARKED, _DOT = 0.8, 0.25
 _UNITS = {"px": "pixel", "frame": "pixel"}
 
 
@@ -139,6 +144,45 @@ def _pixel_layers(result: xr.Dataset, colors: dict[str, str]) -> list[LayerData]
     return layers
 
 
+def site_layer(sites: xr.Dataset) -> LayerData:
+    """Return the sites of a movie as a layer of points.
+
+    Parameters
+    ----------
+    sites : Dataset
+        Of :func:`~bravaismap.find_sites`.
+
+    Returns
+    -------
+    (data, attributes, type)
+        Points (time, y, x): rings around single vacancies (vermilion), vacant sites of voids (orange) and other atoms
+        (blue), dots where the usual atom is. State, amplitude ± σ, probabilities and track are features of each point.
+    """
+    from bravaismap.show.colors import site_marks
+
+    marked, color = site_marks(sites)
+    frame, time = sites["frame"].values, sites["time"].values
+    first, last = (int(index(frame)) if len(frame) else 0 for index in (np.argmin, np.argmax))
+    many = len(frame) > 0 and frame[last] > frame[first]
+    step = float((time[last] - time[first]) / (frame[last] - frame[first])) if many else 1.0
+    start = float(time[first] - step * frame[first]) if len(frame) else 0.0
+    units = [str(sites[name].attrs.get("units", "pixel")) for name in ("time", "y", "x")]
+    attributes = {
+        "name": "sites",
+        "size": float(sites.attrs["spacing"]) * np.where(marked, _MARKED, _DOT),
+        "border_color": color,
+        "border_width": 0.15,
+        "face_color": "transparent",
+        "scale": [step, 1.0, 1.0],
+        "translate": [start, 0.0, 0.0],
+        "units": [_UNITS.get(name, name) for name in units],
+        "axis_labels": ["time", "y", "x"],
+        "features": {name: sites[name].values for name in _OF_A_SITE},
+        "metadata": {"run_card": dict(sites.attrs)},
+    }
+    return np.column_stack([frame, sites["y"].values, sites["x"].values]).astype(float), attributes, "points"
+
+
 def movie_layer(movie: xr.DataArray) -> LayerData:
     """Return the image layer of a movie (time, y, x), with its pixel size and frame time as scale."""
     place = {key: value for key, value in _placement(movie).items() if key != "metadata"}
@@ -191,6 +235,7 @@ def map_layer(
     model: str = DEFAULT_MODEL,
     distortion: float = DEFAULTS.distortion,
     *,
+    sites: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[LayerData]:
     """Map the phases of an image layer and return the layers of the result, which lie over it.
@@ -199,8 +244,12 @@ def map_layer(
     ----------
     layer : napari.layers.Image
         See :func:`layer_movie`.
-    window, step, model, distortion, progress
+    window, step, model, distortion
         See :func:`bravaismap.map_phases`.
+    sites : bool
+        Add the sites as points, which takes about as long again.
+    progress : callable, optional
+        Called with the number of frames done and their total; with sites every frame counts twice.
 
     Raises
     ------
@@ -210,10 +259,21 @@ def map_layer(
     from bravaismap.phases.map import map_phases
 
     movie = layer_movie(layer)
-    result = map_phases(movie, window=window, step=step, model=model, distortion=distortion, progress=progress)
+    total = len(movie) * (2 if sites else 1)
+
+    def done(count: int, _: int | None = None) -> None:
+        if progress is not None:
+            progress(count, total)
+
+    result = map_phases(movie, window=window, step=step, model=model, distortion=distortion, progress=done)
     scale, start = (np.asarray(values, float) for values in (layer.scale, layer.translate))
+    over = result_layers(result)
+    if sites:
+        from bravaismap.phases.sites import find_sites
+
+        over.append(site_layer(find_sites(result, movie, progress=lambda count: done(len(movie) + count))))
     layers: list[LayerData] = []
-    for data, about, kind in result_layers(result):
+    for data, about, kind in over:
         pixels = np.array(about["scale"][1:]) / (pixel_size(movie) or 1.0)
         first = np.array(about["translate"][1:]) / (pixel_size(movie) or 1.0)
         placed = {
@@ -223,7 +283,8 @@ def map_layer(
             "units": [str(unit) for unit in layer.units],
             "axis_labels": list(about["axis_labels"][-layer.ndim :]),
         }
-        layers.append((data if layer.ndim == 3 else data[0], about | placed, kind))
+        flat = data[:, 1:] if kind == "points" else data[0]
+        layers.append((data if layer.ndim == 3 else flat, about | placed, kind))
     return layers
 
 

@@ -6,6 +6,7 @@ from threading import Event
 from typing import Any, Final
 
 from magicgui.widgets import (
+    CheckBox,
     ComboBox,
     Container,
     FloatSpinBox,
@@ -48,6 +49,8 @@ class MapWidget(Container):
     window, step, model, distortion
         Settings of the map: see :func:`bravaismap.map_phases`. A step of 0 stands for an eighth of the window, and the
         distortion is in percent.
+    sites : CheckBox
+        Whether every site is looked at, too, which takes about as long again.
     start, stop : PushButton
         Of which one can be pressed at a time.
     progress : ProgressBar
@@ -71,14 +74,15 @@ class MapWidget(Container):
             max=_PERCENT * LARGEST_DISTORTION, step=0.5,
             tooltip="how much the scan stretches and shears the sample, as one standard deviation",
         )  # fmt: skip
+        self.sites = CheckBox(name="sites", value=False, tooltip="mark vacancies and other atoms; takes as long again")
         self.start = PushButton(text="Map the selected layer", name="start")
         self.stop = PushButton(text="Stop", name="stop", enabled=False)
         self.progress = ProgressBar(name="progress", label="frames", min=0, max=1, value=0, visible=False)
         self.message = Label(name="message", label="")
         super().__init__(
             widgets=[
-                self.layer, self.window, self.step, self.model, self.distortion, self.start, self.stop, self.progress,
-                self.message,
+                self.layer, self.window, self.step, self.model, self.distortion, self.sites, self.start, self.stop,
+                self.progress, self.message,
             ]
         )  # fmt: skip
         self.start.changed.connect(self._start)
@@ -104,14 +108,15 @@ class MapWidget(Container):
             return
         self._stopping.clear()
         self._run(True)
-        self.progress.max, self.progress.value = frames, 0
+        sites = bool(self.sites.value)
+        self.progress.max, self.progress.value = frames * (2 if sites else 1), 0
         settings = (self.window.value, self.step.value or None, self.model.value, self.distortion.value / _PERCENT)
         create_worker(
-            self._mapped, layer, settings, _progress={"desc": f"map {layer.name}"}, _ignore_errors=True,
+            self._mapped, layer, settings, sites, _progress={"desc": f"map {layer.name}"}, _ignore_errors=True,
             _connect={"returned": self._show, "errored": self._explain, "finished": lambda: self._run(False)},
         )  # fmt: skip
 
-    def _mapped(self, layer: Any, settings: tuple[str, int | None, str, float]) -> list[LayerData]:
+    def _mapped(self, layer: Any, settings: tuple[str, int | None, str, float], sites: bool) -> list[LayerData]:
         """Map the layer; called in a thread of its own."""
         from superqt.utils import ensure_main_thread
 
@@ -124,14 +129,15 @@ class MapWidget(Container):
                 raise _Stopped
             show_progress(done)
 
-        return map_layer(layer, *settings, progress=progress)
+        return map_layer(layer, *settings, sites=sites, progress=progress)
 
     def _show(self, layers: list[LayerData]) -> None:
         from napari.layers import Layer
 
         for layer in layers:
             self._viewer.add_layer(Layer.create(*layer))
-        self.message.value = f"{len(layers)} layers added; all but the first are hidden"
+        shown = sum(bool(about.get("visible", True)) for _, about, _ in layers)
+        self.message.value = f"{len(layers)} layers added; {shown} shown, the others hidden"
 
     def _explain(self, error: Exception) -> None:
         if isinstance(error, _Stopped):

@@ -26,6 +26,8 @@ _REACH = 4.0
 #: Results worked out together: more of them waste work on the empty corners of the band matrix, fewer are products too
 #: small to be fast.
 _BLOCK = 16
+#: Values of windows that are copied for one product, which bounds the memory.
+_COPIED = 2**24
 
 
 def bell(sigma: float, like: Tensor) -> Tensor:
@@ -65,7 +67,7 @@ def convolved(lines: Tensor, kernel: Tensor, step: int = 1) -> Tensor:
     tensor, shape (..., m)
         With m of :func:`grid_length`.
     """
-    return _windows(lines, kernel, step, lambda windows, band: windows @ band.mT)
+    return convolved_with_each(lines, kernel[None], step)[0]
 
 
 def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor:
@@ -79,8 +81,11 @@ def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor
     """
 
     def product(windows: Tensor, band: Tensor) -> Tensor:
-        out: Tensor = windows @ band.flatten(0, 1).mT
-        return out.reshape(*out.shape[:-1], *band.shape[:2]).movedim(-2, 0)
+        each = windows.reshape(-1, *windows.shape[-2:])  # (lines, windows, width)
+        # as they lie in memory, overlapping, the windows of each line would be copied and multiplied on their own
+        parts = each.split(max(1, _COPIED // each[0].numel()))
+        out = torch.cat([part.reshape(-1, part.shape[-1]) @ band.flatten(0, 1).mT for part in parts])
+        return out.reshape(*windows.shape[:-1], *band.shape[:2]).movedim(-2, 0)
 
     return _windows(lines, kernels, step, product)
 

@@ -63,14 +63,13 @@ def view_of_windows(plain: Tensor, spectrum: Spectrum | None = None) -> View:
     return View(plain, smooth, spectrum, spectrum, 1, plain.new_ones(2))
 
 
-def view_of_tiles(windows: View, groups: int) -> View:
-    """Return the view of the same windows as tiles, of which there are `groups` side by side along each axis."""
-    mean = tile_spectrum(windows.smooth, groups)
-    count = independent_tiles(windows.smooth, groups)
-    size = windows.plain.shape[1:]
-    scale = torch.tensor([side / (side // groups) for side in size], device=windows.plain.device)
+def view_of_tiles(plain: Tensor, smooth: Tensor, groups: int) -> View:
+    """Return the view of windows as tiles, of which there are `groups` side by side along each axis."""
+    mean = tile_spectrum(smooth, groups)
+    count = independent_tiles(smooth, groups)
+    scale = torch.tensor([side / (side // groups) for side in plain.shape[1:]], device=plain.device)
     single = Spectrum(as_single(mean.power, count), mean.level)
-    return View(windows.plain, windows.smooth, mean, single, groups, scale)
+    return View(plain, smooth, mean, single, groups, scale)
 
 
 @dataclass(frozen=True)

@@ -108,23 +108,34 @@ def without_hum(images: Tensor) -> Tensor:
     """
     fringes, width = settings.SETTINGS.fringes, images.shape[2]
     taper = torch.hann_window(width, periodic=False, device=images.device)
-    spectrum = torch.fft.rfft(images * taper, n=4 * width, dim=2)
-    mean = spectrum.abs().square().mean(1)
-    mean[:, : int(4 * fringes.lowest_frequency)] = 0
-    frequency = mean.argmax(1) / (4 * width)
+    frequency = _strongest_frequency(images * taper)
+    harmonic = torch.arange(1, fringes.harmonics + 1, device=images.device)
     x = torch.arange(width, device=images.device) - (width - 1) / 2
-    weighted = (images * (taper / taper.sum())).to(torch.complex64)
-    left, turn = images, torch.ones_like(weighted[:, :, 0])
-    for harmonic in range(1, fringes.harmonics + 1):
-        phase = 2 * torch.pi * harmonic * frequency[:, None] * x
-        wave = torch.complex(phase.cos(), -phase.sin())
-        rows = torch.einsum("nyx,nx->ny", weighted, wave)
-        if harmonic == 1:
-            turn = rows / rows.abs().clamp_min(1e-12)
-        turned = turn**harmonic
-        strength = (rows * turned.conj()).mean(1) * (harmonic * frequency < 0.5)
-        left = left - 2 * ((strength[:, None] * turned)[:, :, None] * wave.conj()[:, None]).real
-    return left
+    phase = 2 * torch.pi * frequency[:, None, None] * x[:, None] * harmonic
+    cos, sin = phase.cos(), phase.sin()
+    sums = images @ torch.cat([cos, -sin], dim=2).mul_((taper / taper.sum())[:, None])
+    rows = torch.complex(*sums.chunk(2, dim=2))
+    turn = rows[:, :, :1] / rows[:, :, :1].abs().clamp_min(1e-12)
+    turned = turn.expand_as(rows).cumprod(2)
+    strength = (rows * turned.conj()).mean(1, keepdim=True) * (harmonic * frequency[:, None] < 0.5)[:, None]
+    wave = turned * strength
+    return torch.baddbmm(
+        images, torch.cat([wave.real, -wave.imag], dim=2), torch.cat([cos, sin], dim=2).transpose(1, 2), alpha=-2
+    )
+
+
+def _strongest_frequency(tapered: Tensor) -> Tensor:
+    """Frequency of most power along the rows of each image, all its rows together, in cycles per px, (n,)."""
+    width = tapered.shape[2]
+    sums = torch.fft.rfft(tapered, n=2 * width, dim=2)
+    mean = sums.real.square().addcmul_(sums.imag, sums.imag).mean(1)
+    # twice as many frequencies hold no more than the correlation of the rows does
+    correlation = torch.fft.irfft(mean, n=2 * width)
+    padded = torch.cat([correlation[:, :width], correlation.new_zeros(len(mean), 2 * width), correlation[:, width:]], 1)
+    finer = torch.fft.rfft(padded).real
+    finer[:, : int(4 * settings.SETTINGS.fringes.lowest_frequency)] = 0
+    frequency: Tensor = finer.argmax(1) / (4 * width)
+    return frequency
 
 
 def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:

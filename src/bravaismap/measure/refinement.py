@@ -134,7 +134,7 @@ def _grouping(tiles: int, groups: int, device: torch.device) -> _Grouping:
     member = F.one_hot((y * groups + x).flatten(), groups**2).float()
     place = torch.stack(_tile_centres(tiles, device), dim=-1)
     side = tiles // groups  # of a group, in tiles
-    pairs = (side + (side - 1)) ** 2  # of neighbours in a group, by the weights of `_NEIGHBOURS`
+    pairs = (side + (side - 1)) ** 2  # of neighbours in a group, by the weights of `_noise`
     return _Grouping(member, place - member @ (member.T @ place) / side**2, 1 - pairs / side**4)
 
 
@@ -266,11 +266,9 @@ def _long_run(field: Tensor, groups: int) -> Tensor:
     gradient took away from white noise is put back.
     """
     limits = settings.SETTINGS.refinement
-    n, parts, tiles = field.shape
-    kernel, restore = _kernel(limits.tiles, limits.correlated_tiles, groups, field.device)
-    grid = field.reshape(n * parts, 1, limits.tiles, limits.tiles)
-    spread = F.conv2d(grid, kernel[None, None], padding=limits.correlated_tiles - 1).reshape(n, parts, tiles)
-    level = field @ spread.transpose(1, 2) / tiles * restore
+    tiles = field.shape[2]
+    weight, restore = _neighbours(limits.tiles, limits.correlated_tiles, groups, field.device)
+    level = field @ weight @ field.transpose(1, 2) / tiles * restore
     level = 0.5 * (level + level.transpose(1, 2))
     floor = limits.least_scatter * field.square().mean(-1)
     level = level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
@@ -286,35 +284,34 @@ def _bound(level: Tensor) -> Tensor:
 
 
 @functools.cache
-def _kernel(tiles: int, reach: int, groups: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Weights of a tile's neighbours, and the factor that makes up for the fitted offsets and gradient."""
-    line = 1 - torch.arange(-reach + 1, reach, device=device, dtype=torch.float32).abs() / reach
-    kernel = line[:, None] * line
+def _neighbours(tiles: int, reach: int, groups: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Weights of pairs of tiles, (tiles, tiles), and the factor that makes up for the fitted offsets and gradient.
+
+    The weights fall along each axis as a triangle of half width `reach`. A product with them is a convolution over a
+    grid of tiles, which a GPU takes a hundred times as long for.
+    """
+    line = torch.arange(tiles, device=device)
+    along = (1 - (line[:, None] - line).abs() / reach).clamp_min(0)
+    weight = torch.kron(along, along)
     grouping = _grouping(tiles, groups, device)
     fitted = torch.cat([grouping.member.T, grouping.place.T])
     fitted = fitted / fitted.square().sum(-1, keepdim=True).sqrt()
-    grid = fitted.reshape(len(fitted), 1, tiles, tiles)
-    spread = F.conv2d(grid, kernel[None, None], padding=reach - 1).flatten(1)
-    share = (spread * fitted).sum() / tiles**2
-    return kernel, 1 / (1 - share)
+    share = ((fitted @ weight) * fitted).sum() / tiles**2
+    return weight, 1 / (1 - share)
 
 
-#: Weights of the tiles beside a tile, along a line, with which correlated noise is added up.
-_NEIGHBOURS: Final = (0.5, 1.0, 0.5)
+#: Half width, in tiles, of the triangle with which correlated noise is added up.
+_CORRELATED: Final = 2
 
 
 def _noise(left: Tensor, grouping: _Grouping) -> Tensor:
     """Power of the noise in each node's sum, from the residual of its tiles, correlated over neighbours."""
     limits = settings.SETTINGS.refinement
-    n, nodes, _ = left.shape
-    field = left.reshape(n * nodes, 1, limits.tiles, limits.tiles)
-    kernel = torch.tensor(_NEIGHBOURS, device=left.device)
-    kernel = (kernel[:, None] * kernel)[None, None]
-    real, imag = (F.conv2d(part, kernel, padding=1) * part for part in (field.real, field.imag))
-    level = (real + imag).flatten(1).sum(-1).reshape(n, nodes)
+    weight, _ = _neighbours(limits.tiles, _CORRELATED, 1, left.device)
+    real, imag = ((part @ weight).mul_(part).sum(-1) for part in (left.real, left.imag))
     plain = left.abs().square().sum(-1)
     lost = _grouping(limits.tiles, 1, left.device).kept / grouping.kept
-    return torch.maximum(level, limits.least_noise * plain) * lost
+    return torch.maximum(real + imag, limits.least_noise * plain) * lost
 
 
 def _clear(sums: Tensor, noise: Tensor, weight: Tensor, grouping: _Grouping) -> Tensor:

@@ -55,11 +55,13 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     """
     limits = settings.SETTINGS.second_look
     split = first.best.basis.square().sum(-1).amin(1) < limits.split_distance**2
-    doubtful = (shown < limits.doubtful_evidence) | (_unexplained(first, windows) > limits.unexplained_share) | split
-    rows = torch.nonzero(doubtful).squeeze(1)
+    share = _unexplained(first.best.basis, first.spots, windows)
+    sound = (shown > limits.sound_evidence) & (share < limits.sound_share)
+    doubtful = (shown < limits.doubtful_evidence) & ~sound
+    rows = torch.nonzero(doubtful | (share > limits.unexplained_share) | split).squeeze(1)
     answers = _Answers(first.best, shown, split)
     if len(rows) and limits.outlier_share < 1:
-        answers, windows = _clipped(answers, rows, windows)
+        answers, windows = _clipped(answers, first.spots, rows, windows)
     for groups in limits.groups:
         if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
             break
@@ -67,20 +69,23 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     return answers.best, answers.shown
 
 
-def _clipped(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
+def _clipped(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> tuple[_Answers, View]:
     """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
     limits = settings.SETTINGS.second_look
     rows = rows[answers.shown[rows] < limits.drowned_evidence]
     if len(rows) == 0:
         return answers, windows
-    bounded = clipped(windows.smooth[rows], limits.outlier)
-    lost = 1 - bounded.var((1, 2)) / windows.smooth[rows].var((1, 2)).clamp_min(1e-12)
+    smooth = windows.smooth[rows]
+    bounded = clipped(smooth, limits.outlier)
+    lost = 1 - _variance(bounded) / _variance(smooth).clamp_min(1e-12)
     uneven = torch.nonzero(lost > limits.outlier_share).squeeze(1)
     if len(uneven) == 0:
         return answers, windows
     even = view_of_windows(standardize(bounded[uneven]))
     spots = find_spots(even.spectrum, brightest=False)
-    clear = torch.nonzero(_clear(spots, even) > 0).squeeze(1)
+    says, said = (_excess(part, even).sum(1) for part in (spots, before.take(rows[uneven])))
+    more = says > limits.gain * said + limits.least_gain
+    clear = torch.nonzero((_clear(spots, even) > 0) & more).squeeze(1)
     if len(clear) == 0:
         return answers, windows
     rows, even = rows[uneven[clear]], even.take(clear)
@@ -98,7 +103,7 @@ def _clipped(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, 
 def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:
     """The answers with those of windows of which tiles show more, and the windows to ask for smaller tiles."""
     limits = settings.SETTINGS.second_look
-    tiles = view_of_tiles(windows.take(rows), groups)
+    tiles = view_of_tiles(windows.plain[rows], windows.smooth[rows], groups)
     spots = find_spots(tiles.spectrum, brightest=False)
     clear = torch.nonzero(_clear(spots, tiles) > 0).squeeze(1)
     rows = rows[clear]
@@ -109,9 +114,10 @@ def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple
     best = searched.best.scaled(tiles.scale)
     gain = torch.where(answers.split[rows], limits.split_gain, limits.gain)
     least = (gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_evidence)
+    explains = _unexplained(searched.best.basis, searched.spots, tiles) < limits.tile_unexplained_share
+    least = torch.where(explains, least, torch.inf)
     evidence = worth(searched.best, tiles, least)
-    explains = _unexplained(searched, tiles) < limits.tile_unexplained_share
-    won = torch.nonzero((evidence > least) & explains).squeeze(1)
+    won = torch.nonzero(evidence > least).squeeze(1)
     won = won[_wanders(best.take(won), evidence[won], windows.take(rows[won]), answers.split[rows[won]])]
     answers = answers.put(best.take(won), evidence[won], rows[won])
     return answers, rows[answers.shown[rows] < limits.certain_evidence]
@@ -132,9 +138,13 @@ def _wanders(tiled: Explanation, evidence: Tensor, windows: View, asked: Tensor)
     return wanders.index_copy(0, rows, evidence[rows] > limits.gain * as_wave + limits.least_gain)
 
 
-def _unexplained(searched: Searched, view: View) -> Tensor:
-    """What the spots beside the nodes of the lattice say over what those at the nodes say, (n,)."""
-    spots, basis = searched.spots, searched.best.basis
+def _variance(images: Tensor) -> Tensor:
+    """Variance of each image, (n,)."""
+    return images.square().mean((1, 2)) - images.mean((1, 2)).square()
+
+
+def _unexplained(basis: Tensor, spots: Spots, view: View) -> Tensor:
+    """What the spots beside the nodes of a lattice say over what those at the nodes say, (n,)."""
     index = spots.position @ torch.linalg.inv_ex(basis)[0]
     beside = ((index - index.round()) @ basis).square().sum(-1) > settings.SETTINGS.second_look.node_radius**2
     says = _excess(spots, view).log1p()

@@ -19,9 +19,9 @@ from bravaismap.lattice import reduce_basis
 from bravaismap.local.lattices import matched
 from bravaismap.measure.measurement import SMALLEST_SIDE
 from bravaismap.motif.belonging import belonging
+from bravaismap.motif.cell_scatter import covariance_with_scatter
 from bravaismap.motif.description import Sample, described
 from bravaismap.motif.harmonics import lattice_of_image, refined_lattice
-from bravaismap.motif.mean_lattice import with_mean_lattice
 from bravaismap.motif.settings import SYSTEMATIC
 from bravaismap.motif.structure_factors import PatternFit, fit_pattern
 from bravaismap.motif.translations import fit_cell
@@ -90,7 +90,7 @@ def motif(
         raise InputError(f"the image holds {cells:.1f} cells of the lattice; expected {_LEAST_CELLS:.0f} or more")
     fit = _fitted(pixels, reduced, weight, systematic)
     turn = np.kron(fit.basis @ np.linalg.inv(reduced), np.eye(2))
-    fit, covariance = with_mean_lattice(fit, turn @ covariance @ turn.T)
+    covariance = covariance_with_scatter(fit, turn @ covariance @ turn.T)
     sample = Sample((pixels,), (fit,), covariance, level, contrast, pixel_size(movie))
     result = described(sample, distortion, systematic)
     result["used"] = (("py", "px"), fit.weight > 0, {"long_name": "pixels of the average"})
@@ -155,9 +155,9 @@ def motif_of_frames(
     )
     share, turn = pixels / pixels.sum(), np.kron(change @ again, np.eye(2))
     noise = [np.full((4, 4), np.nan) if lattice is None else turn @ lattice.covariance @ turn.T for lattice in refined]
-    means = [with_mean_lattice(*each) for each in zip(fits, noise, strict=True)]
-    covariance = sum(part**2 * each for part, (_, each) in zip(share, means, strict=True))
-    sample = Sample(planes, tuple(fit for fit, _ in means), np.asarray(covariance), level, contrast, size)
+    errors = [covariance_with_scatter(*each) for each in zip(fits, noise, strict=True)]
+    covariance = sum(part**2 * each for part, each in zip(share, errors, strict=True))
+    sample = Sample(planes, fits, np.asarray(covariance), level, contrast, size)
     return described(sample, distortion, systematic)
 
 

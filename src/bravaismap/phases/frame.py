@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
+from bravaismap.compute.device import PROCESSOR, images_together, on_device, own_stream
+from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import NONE, UNMAPPED, counted
 from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import frame_pixels, hidden_pixels
-from bravaismap.windows import WindowGrid, cut_windows, missing_share, window_parts
+from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
 
 __all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict", "warn_constant", "warn_missing"]
 
 #: A window of which more than this share was never measured is not classified.
 MOST_MISSING = 0.5
-_WINDOW_BYTES = 2**27  # of windows cut from a frame at a time
+#: Bytes of windows cut from a frame at a time, on a processor and on a GPU.
+_WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
+#: Frames whose windows a GPU classifies at once, at most: with more, progress would come in jumps.
+_MOST_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,40 @@ class MappedFrame:
     variables: dict[str, NDArray[Any]]
     constant: bool
     missing: int = 0
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame that is to be mapped.
+
+    Attributes
+    ----------
+    index : int
+    pixels : array, shape (y, x)
+        As they were read.
+    image : array, shape (y, x)
+        All of them finite.
+    seen, measured : bool arrays, shape (windows,)
+        Which windows are not mostly missing, and which are classified: these, or the first one if there are none.
+    constant : bool
+        Whether all pixels are equal.
+    """
+
+    index: int
+    pixels: NDArray[Any]
+    image: NDArray[Any]
+    seen: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
+    constant: bool
+
+    @classmethod
+    def prepared(cls, index: int, pixels: NDArray[Any], mapper: FrameMapper) -> _Frame:
+        """Return frame number `index` as a mapper takes it."""
+        image = finite_pixels(pixels[None], nan=mapper.nan, first=index)[0]
+        missing = missing_pixels(pixels)
+        seen = missing_share(missing, mapper.grid) <= MOST_MISSING
+        measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden later
+        return cls(index, pixels, image, seen, measured, bool(image.max() == image.min()) and not missing.all())
 
 
 @dataclass(frozen=True)
@@ -71,26 +115,71 @@ class FrameMapper:
     nan: NanPolicy = "missing"
     pixel_step: int | None = None
 
+    @property
+    def device(self) -> str:
+        """Where the classifier computes; a classifier that does not say, on the processor."""
+        return str(getattr(self.classifier, "device", PROCESSOR))
+
     def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index`, whose pixels are (y, x)."""
-        frame = finite_pixels(pixels[None], nan=self.nan, first=index)[0]
-        missing = missing_pixels(pixels)
-        seen = missing_share(missing, self.grid) <= MOST_MISSING
-        measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden below
+        return self._finished(*next(self._classified([_Frame.prepared(index, pixels, self)])))
+
+    def mapped(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[tuple[int, MappedFrame]]:
+        """Map numbered frames (y, x) one after another, all of one size.
+
+        A GPU classifies the windows of several frames at once, and those of the next ones, in another thread, while the
+        pixels of these are asked.
+
+        Parameters
+        ----------
+        frames : iterable of (int, array)
+        """
+        groups = self._groups(frames)
+        with closing(groups if self.device == PROCESSOR else one_ahead(groups)) as groups:
+            for group in groups:
+                for frame, answer in group:
+                    yield frame.index, self._finished(frame, answer)
+
+    def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[Iterable[tuple[_Frame, Answer]]]:
+        """Yield frames with the answers for their windows, as many at a time as the device takes."""
+        prepared = (_Frame.prepared(index, pixels, self) for index, pixels in frames)
+        together = 1
+        # a network sums over the windows of a frame in each of its passes, so that it takes one at a time
+        if self.device != PROCESSOR and self.classifier.record.measures_cells:
+            together = images_together(self.grid.count * self.grid.window**2, self.device)
+        while group := list(islice(prepared, min(together, _MOST_TOGETHER))):
+            yield list(self._classified(group))
+
+    def _classified(self, frames: Sequence[_Frame]) -> Iterator[tuple[_Frame, Answer]]:
+        """Yield frames with the answers for their measured windows."""
+        answer = self._answer(np.stack([f.image for f in frames]), np.stack([f.measured for f in frames]))
+        ends = np.cumsum([f.measured.sum() for f in frames])
+        for frame, last in zip(frames, ends, strict=True):
+            own = answer if len(frames) == 1 else answer[np.arange(last - frame.measured.sum(), last)]
+            yield frame, own
+
+    def _answer(self, frames: NDArray[Any], measured: NDArray[np.bool_]) -> Answer:
+        """Return the answer for the measured windows (frames, windows) of frames, frame by frame."""
         # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
-        most = max(1, _WINDOW_BYTES // (4 * self.grid.window**2))
+        on_processor = self.device == PROCESSOR
+        most = max(1, (_WINDOW_BYTES if on_processor else _WINDOW_BYTES_ON_GPU) // (4 * self.grid.window**2))
+        whole = frames if on_processor else on_device(frames, self.device)
         answers, first = [], 0
-        for part in window_parts(self.grid, most):
-            chosen = measured[first : first + part.shape[0] * part.shape[1]]
-            first += len(chosen)
+        for part in window_parts(self.grid, most if len(frames) == 1 else self.grid.count):
+            chosen = measured[:, first : first + part.count].ravel()
+            first += part.count
             if chosen.any():
-                answers.append(predict(self.classifier, cut_windows(frame, part)[chosen], self.samples, self.seed))
-        variables = self._variables(Answer.concatenate(answers), frame.shape, measured)
-        if not seen.any():
+                windows = cut_on_device(whole, part) if isinstance(whole, Tensor) else cut_windows(whole[0], part)
+                answers.append(predict(self.classifier, _chosen(windows, chosen), self.samples, self.seed))
+        return Answer.concatenate(answers)
+
+    def _finished(self, frame: _Frame, answer: Answer) -> MappedFrame:
+        """Return the map of a frame from the answer for its measured windows."""
+        variables = self._variables(answer, frame.pixels.shape, frame.measured)
+        if not frame.seen.any():
             variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
-        variables |= self._pixels(pixels, variables, measured=bool(seen.any()))
-        constant = bool(frame.max() == frame.min()) and not missing.all()
-        return MappedFrame(variables, constant, int((~seen).sum()))
+        variables |= self._pixels(frame.pixels, variables, measured=bool(frame.seen.any()))
+        return MappedFrame(variables, frame.constant, int((~frame.seen).sum()))
 
     def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """Return the variables of a frame from the answer for its measured windows."""
@@ -112,7 +201,8 @@ class FrameMapper:
             return {}
         if not measured:
             return hidden_pixels(pixels.shape, self.pixel_step, self.pixel_size)
-        return frame_pixels(pixels, windows, self.pixel_step, self.pixel_size)
+        with own_stream(self.device):
+            return frame_pixels(pixels, windows, self.pixel_step, self.pixel_size, self.device)
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
@@ -129,17 +219,31 @@ def _placed(values: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[Any]:
     return whole
 
 
-def predict(classifier: Classifier, images: NDArray[Any], samples: int, seed: int) -> Answer:
+def predict(classifier: Classifier, images: NDArray[Any] | Tensor, samples: int, seed: int) -> Answer:
     """Return the answer of a classifier for images; constant ones are none, which no network has to tell."""
     record = classifier.record
-    constant = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    constant = _constant(images)
     if not constant.any() or NONE not in record.classes:
         return classifier.predict(images, samples=samples, seed=seed)
     of_constant = Answer.of_constant(int(constant.sum()), record.classes, samples, measures_cells=record.measures_cells)
     if constant.all():
         return of_constant
-    of_others = classifier.predict(images[~constant], samples=samples, seed=seed)
+    of_others = classifier.predict(_chosen(images, ~constant), samples=samples, seed=seed)
     return Answer.interleave(of_others, of_constant, constant)
+
+
+def _constant(images: NDArray[Any] | Tensor) -> NDArray[np.bool_]:
+    """Return which images are constant."""
+    if isinstance(images, Tensor):
+        return np.asarray((images.amax((1, 2)) == images.amin((1, 2))).cpu().numpy())
+    return np.asarray(images.max(axis=(1, 2)) == images.min(axis=(1, 2)))
+
+
+def _chosen(images: NDArray[Any] | Tensor, chosen: NDArray[np.bool_]) -> NDArray[Any] | Tensor:
+    """Return the chosen images, without a copy if these are all."""
+    if chosen.all():
+        return images
+    return images[torch.from_numpy(chosen).to(images.device)] if isinstance(images, Tensor) else images[chosen]
 
 
 def warn_constant(indices: list[int], what: str = "frame") -> None:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bravaismap.classify.answer import symmetric_matrix
+from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats
 from bravaismap.local.area import area_fraction
 from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
@@ -46,7 +47,11 @@ def pixel_step_for(cell: float) -> int:
 
 
 def frame_pixels(
-    frame: NDArray[Any], windows: Mapping[str, NDArray[Any]], step: int, pixel_size: float | None
+    frame: NDArray[Any],
+    windows: Mapping[str, NDArray[Any]],
+    step: int,
+    pixel_size: float | None,
+    device: str = PROCESSOR,
 ) -> dict[str, NDArray[Any]]:
     """Return the variables of the pixels of a frame; see :func:`bravaismap.result.schema.pixel_variables`.
 
@@ -61,8 +66,10 @@ def frame_pixels(
         Distance in px between the points.
     pixel_size : float or None
         In nm, if that is what the lengths of the windows are in.
+    device : str
+        Where it is computed.
     """
-    asked = asked_frame(frame, windows, step, pixel_size)
+    asked = asked_frame(frame, windows, step, pixel_size, device)
     if asked is None:
         missing = missing_pixels(frame)
         return _stored(_without_lattice(missing, windows["fraction"], step), missing.shape, step, pixel_size)
@@ -92,7 +99,11 @@ class AskedFrame:
 
 
 def asked_frame(
-    frame: NDArray[Any], windows: Mapping[str, NDArray[Any]], step: int, pixel_size: float | None
+    frame: NDArray[Any],
+    windows: Mapping[str, NDArray[Any]],
+    step: int,
+    pixel_size: float | None,
+    device: str = PROCESSOR,
 ) -> AskedFrame | None:
     """Ask the pixels of a frame to which of its lattices they belong; None if no lattice is known.
 
@@ -104,8 +115,8 @@ def asked_frame(
         return None
     side = float(np.sqrt(np.abs(np.linalg.det(lattices.basis))).min())
     settings = PixelSettings(step=_own_step(step, side))
-    basis = torch.from_numpy(lattices.basis).float()
-    image, mask = _standardised(frame, missing), torch.from_numpy(~missing)
+    basis = torch.from_numpy(lattices.basis).float().to(device)
+    image, mask = _standardised(frame, missing).to(device), torch.from_numpy(~missing).to(device)
     return AskedFrame(image, mask, lattices, pixel_phases(image, basis, settings, mask))
 
 
@@ -157,13 +168,14 @@ def _with_lattices(
     """Return what is known of each pixel of the grid of a frame with lattices."""
     label = np.append(lattices.label, _NONE)
     area = area_fraction(
-        pixels.probability, pixels.seen, torch.from_numpy(label), len(CLASSES), pixels.cell, pixels.fine, pixels.step
-    )
+        pixels.probability, pixels.seen, torch.from_numpy(label).to(pixels.probability.device), len(CLASSES),
+        pixels.cell, pixels.fine, pixels.step,
+    )  # fmt: skip
     every = step // pixels.step
 
     def coarse(field: torch.Tensor) -> NDArray[Any]:
         """Return a field (lattices, rows, columns, ...) at the points that are kept."""
-        return field[:, ::every, ::every].numpy()
+        return np.asarray(field[:, ::every, ::every].cpu().numpy())
 
     phase = coarse(pixels.phase[None])[0].astype(np.intp)
     probability = coarse(pixels.probability)
@@ -183,9 +195,9 @@ def _with_lattices(
         "amplitude_std": np.where(measured, of_strongest(pixels.amplitude_std), np.nan),
         "displacement": np.where((measured & ~none)[..., None], of_strongest(pixels.displacement) * length, np.nan),
         **{name: strain[..., i] * unit for i, (name, unit) in enumerate(_STRAIN_UNITS.items())},
-        "frame_basis": pixels.basis.numpy() * length,
-        "area_fraction": area.fraction.numpy(),
-        "area_fraction_std": area.fraction_std.numpy(),
+        "frame_basis": pixels.basis.cpu().numpy() * length,
+        "area_fraction": area.fraction.cpu().numpy(),
+        "area_fraction_std": area.fraction_std.cpu().numpy(),
     }
 
 

@@ -166,7 +166,7 @@ def map_movie(
         missing: dict[int, int] = {}
         pixels = read_frames(movie, numbers)
         if scheduler is None and workers is None:
-            mapped = one_ahead((index, mapper(index, frame)) for index, frame in pixels)
+            mapped = one_ahead(mapper.mapped(pixels))
         else:
             from bravaismap.phases.cluster import mapped_on_cluster
 

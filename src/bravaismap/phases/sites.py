@@ -28,7 +28,7 @@ from bravaismap.phases.pixels import checked_frames, frame_windows, mapped_image
 from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import aligned, mapped_frames
 
-__all__ = ["STATES", "count_sites", "count_text", "find_sites", "site_events", "site_table"]
+__all__ = ["STATES", "count_sites", "count_text", "find_sites", "share_text", "site_events", "site_table"]
 
 #: States of a site, in the order of their numbers.
 STATES = ("vacant", "occupied", "substituted")
@@ -247,6 +247,11 @@ def count_text(number: float, std: float) -> str:
     return f"{number:.0f} ± {f'{std:.0f}' if std >= 0.5 else '< 1'}"
 
 
+def share_text(share: float, std: float) -> str:
+    """Return a share of sites ± σ in percent; σ below half a tenth is given as < 0.1."""
+    return f"{100 * share:.1f} ± {f'{100 * std:.1f}' if std >= 0.0005 else '< 0.1'} %"
+
+
 def site_table(sites: xr.Dataset) -> str:
     """Return the numbers of sites in the first and the last frame with any, and of what happened between, as text."""
     counts = count_sites(sites)
@@ -259,11 +264,10 @@ def site_table(sites: xr.Dataset) -> str:
     for index in sorted({int(known[0]), int(known[-1])}):
         frame = counts.isel(measured_frame=index)
         header.append(f"frame {int(frame['measured_frame'])}")
-        share, error = (100 * float(frame[name]) for name in ("void_fraction", "void_fraction_std"))
+        share, error = (float(frame[name]) for name in ("void_fraction", "void_fraction_std"))
         rows[0].append(f"{int(frame['sites'])}")
-        margin = f"{error:.1f}" if error >= 0.05 else "< 0.1"
         vacant = count_text(float(frame["vacant"]), float(frame["vacant_std"]))
-        rows[1].append(f"{vacant}, {share:.1f} ± {margin} %")
+        rows[1].append(f"{vacant}, {share_text(share, error)}")
         rows[2].append(f"{int(frame['single'])}")
         rows[3].append(f"{float(frame['single_density']):.3g}")
         rows[4].append(count_text(float(frame["substituted"]), float(frame["substituted_std"])))

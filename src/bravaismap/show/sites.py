@@ -22,12 +22,11 @@ from bravaismap.show.axes import (
     scale_bar,
     sized,
 )
+from bravaismap.show.colors import OTHER_ATOM, SINGLE_VACANCY, VOID_SITE
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["plot_sites"]
 
-#: Colours of Okabe and Ito: a single vacancy, a site of a void, another atom.
-_SINGLE, _VOID, _OTHER = "#D55E00", "#E69F00", "#56B4E9"
 #: Diameter of a mark, over the distance between neighbouring sites.
 _MARK = 0.8
 #: Highest amplitude of the colour scale: the usual atom is in its middle.
@@ -65,9 +64,9 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     across = _MARK * float(sites.attrs["spacing"]) / abs(right - left) * 72 * panel  # pt
     missing, other = rows["missing"].values, rows["state"].values == "substituted"
     marks = (
-        (missing == 1, _SINGLE, "single vacancies"),
-        (missing > 1, _VOID, "sites of voids"),
-        (other, _OTHER, f"other atoms marked, {_expected(sites, frame)} by their probabilities"),
+        (missing == 1, SINGLE_VACANCY, "single vacancies"),
+        (missing > 1, VOID_SITE, "sites of voids"),
+        (other, OTHER_ATOM, f"other atoms marked, {_expected(sites, frame)} by their probabilities"),
     )
     y, x = rows["y"].values, rows["x"].values
     for chosen, color, _ in marks:

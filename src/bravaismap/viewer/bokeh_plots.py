@@ -20,6 +20,7 @@ from bokeh.models import (
     Span,
     WheelZoomTool,
 )
+from bokeh.models.glyphs import Circle, HBar, Image, Line, Quad, Scatter, Segment, Text, VArea
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -81,21 +82,23 @@ class FramePlot:
         self.plot = plot
         self._kind: tuple[tuple[str, ...], str] | None = None
         self._grey = ColumnDataSource({"image": []})
-        plot.image("image", source=self._grey, x=extent.x0, y=extent.y0, dw=size[1], dh=size[0],
-                   color_mapper=LinearColorMapper(_GREYS, low=0, high=255), level="image")  # fmt: skip
+        greys = LinearColorMapper(_GREYS, low=0, high=255)
+        plot.add_glyph(self._grey, Image(x=extent.x0, y=extent.y0, dw=size[1], dh=size[0], color_mapper=greys),
+                       level="image")  # fmt: skip
         self._map = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._mapper = LinearColorMapper(_GREYS, low=0, high=1, nan_color="rgba(0, 0, 0, 0)")
-        self.overlay: Any = plot.image(
-            "image", source=self._map, x="x", y="y", dw="dw", dh="dh", color_mapper=self._mapper, level="glyph"
-        )
+        self.overlay: Any = plot.add_glyph(self._map, Image(color_mapper=self._mapper))
         self._add_color_bars(classes)
         self._hover = HoverTool(renderers=[self.overlay], tooltips=[("", "@image{custom}")])
         plot.add_tools(self._hover)
         self._window, self._region = (ColumnDataSource({k: [] for k in ("x0", "x1", "y0", "y1")}) for _ in range(2))
         for source, color, dash in ((self._region, "#ffffff", "dashed"), (self._window, _MARK, "solid")):
             for width, ink in ((4, "#000000"), (2, color)):
-                plot.quad("x0", "x1", "y0", "y1", source=source, fill_alpha=0, line_color=ink, line_width=width,
-                          line_dash=dash if width == 2 else "solid")  # fmt: skip
+                plot.add_glyph(source, Quad(
+                    left="x0", right="x1", top="y0", bottom="y1", fill_alpha=0, line_color=ink, line_width=width,
+                    line_dash=dash if width == 2 else "solid",
+                ))  # fmt: skip
+        self._add_sites()
         self._add_scale_bar(extent, unit)
 
     def show(self, grey: NDArray[np.uint8] | None, layer: Overlay | None, opacity: float) -> None:
@@ -147,16 +150,31 @@ class FramePlot:
         """Outline the selected region."""
         self._region.data = _corners(bounds)
 
+    def mark_sites(self, columns: dict[str, Any] | None) -> None:
+        """Mark the sites of the frame: see :func:`bravaismap.viewer.site_layer.site_columns`; None for none."""
+        self._sites.data = {name: [] for name in self._sites.data} if columns is None else columns
+
+    def _add_sites(self) -> None:
+        names = ("x", "y", "radius", "color", "alpha", "ring", "state", "amplitude")
+        self._sites = ColumnDataSource({name: [] for name in names})
+        for ink, alpha, width in (("#000000", "ring", 3), ("color", "alpha", 1.5)):
+            circle = Circle(radius="radius", fill_alpha=0, line_color=ink, line_alpha=alpha, line_width=width)
+            marks = self.plot.add_glyph(self._sites, circle)
+        self.plot.add_tools(HoverTool(renderers=[marks], tooltips=[("", "@state, amplitude @amplitude")]))
+
     def _add_scale_bar(self, extent: Region, unit: str) -> None:
         height, width = extent.y1 - extent.y0, extent.x1 - extent.x0
         length = scale_bar(width)
         x, y = extent.x0 + 0.04 * width, extent.y0 + 0.955 * height
+        ends = ColumnDataSource({"x": [x, x + length], "y": [y, y]})
         for thickness, color in ((7, "#000000"), (4, "#ffffff")):
-            self.plot.line([x, x + length], [y, y], line_color=color, line_width=thickness, level="overlay")
+            self.plot.add_glyph(ends, Line(line_color=color, line_width=thickness), level="overlay")
+        middle = ColumnDataSource({"x": [x + length / 2], "y": [y - 0.012 * height], "text": [f"{length:g} {unit}"]})
         for color, shift in (("#000000", 1), ("#ffffff", 0)):
-            self.plot.text([x + length / 2], [y - 0.012 * height], text=[f"{length:g} {unit}"], text_color=color,
-                           text_align="center", text_font_size="13px", text_font_style="bold", level="overlay",
-                           x_offset=shift, y_offset=shift)  # fmt: skip
+            self.plot.add_glyph(middle, Text(
+                text_color=color, text_align="center", text_font_size="13px", text_font_style="bold", x_offset=shift,
+                y_offset=shift,
+            ), level="overlay")  # fmt: skip
 
 
 class CurvePlot:
@@ -176,11 +194,14 @@ class CurvePlot:
         self._fit, self._open = ColumnDataSource({"time": [], "curve": []}), ColumnDataSource({"time": []})
         self._ends = (np.nan, np.nan)
         for i, color in enumerate(class_colors(classes).values()):
-            plot.varea("time", f"low{i}", f"high{i}", source=self._bands, fill_color=color, fill_alpha=0.22)
-            plot.line("time", f"f{i}", source=self._line, line_color=color, line_width=2, line_dash=_DASHES[i % 6])
-            plot.scatter("time", f"f{i}", source=self._line, color=color, size=5, marker=_MARKERS[i % 6])
-        plot.scatter("time", 0, source=self._open, marker="circle", size=5, fill_alpha=0, line_color="#888888")
-        plot.line("time", "curve", source=self._fit, line_color="#000000", line_width=2.5, line_dash=[2, 2])
+            spread = VArea(x="time", y1=f"low{i}", y2=f"high{i}", fill_color=color, fill_alpha=0.22)
+            line = Line(x="time", y=f"f{i}", line_color=color, line_width=2, line_dash=_DASHES[i % 6])
+            points = Scatter(x="time", y=f"f{i}", line_color=color, fill_color=color, size=5, marker=_MARKERS[i % 6])
+            plot.add_glyph(self._bands, spread)
+            plot.add_glyph(self._line, line)
+            plot.add_glyph(self._line, points)
+        plot.add_glyph(self._open, Scatter(x="time", y=0, size=5, fill_alpha=0, line_color="#888888"))
+        plot.add_glyph(self._fit, Line(x="time", y="curve", line_color="#000000", line_width=2.5, line_dash=[2, 2]))
         self._cursor = Span(location=0, dimension="height", line_color=_INK, line_width=2)
         plot.add_layout(self._cursor)
         plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = "#e8e8e8"
@@ -222,7 +243,9 @@ class WindowPlots:
         self.pixels.axis.visible = self.spectrum.axis.visible = False
         self.bars, self.shape = self._bar_plot(side), self._shape_plot(side)
 
-    def show(self, view: WindowView | None, others: tuple[Floats, list[str]], unit: str, pixel: float) -> None:
+    def show(
+        self, view: WindowView | None, others: tuple[NDArray[np.complexfloating], list[str]], unit: str, pixel: float
+    ) -> None:
         """Show a window, and the shapes (complex) and colours of the windows of its frame."""
         self._points.data = {"x": others[0].real, "y": others[0].imag, "color": others[1]}
         if view is None:
@@ -283,16 +306,15 @@ class WindowPlots:
         mapper = LinearColorMapper(_GREYS, low=0, high=255)
         if title == "window":
             self._window = ColumnDataSource({"image": [], "dw": [], "dh": []})
-            plot.image("image", source=self._window, x=0, y=0, dw="dw", dh="dh", color_mapper=mapper)
+            plot.add_glyph(self._window, Image(x=0, y=0, color_mapper=mapper))
             return plot
         self._plane = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        plot.image("image", source=self._plane, x="x", y="y", dw="dw", dh="dh", color_mapper=mapper)
+        plot.add_glyph(self._plane, Image(color_mapper=mapper))
         self._spots = ColumnDataSource(_no_spots())
-        plot.scatter("x", "y", source=self._spots, marker="marker", size=9, fill_alpha=0, line_color="color",
-                     line_width=1.5)  # fmt: skip
+        plot.add_glyph(self._spots, Scatter(marker="marker", size=9, fill_alpha=0, line_color="color", line_width=1.5))
         for color, shift in (("#000000", 1), ("#ffffff", 0)):
-            plot.text("x", "y", "text", source=self._spots, text_color=color, text_font_size="11px",
-                      x_offset=5 + shift, y_offset=shift - 3)  # fmt: skip
+            indices = Text(text_color=color, text_font_size="11px", x_offset=5 + shift, y_offset=shift - 3)
+            plot.add_glyph(self._spots, indices)
         return plot
 
     def _bar_plot(self, side: int) -> Any:
@@ -304,8 +326,10 @@ class WindowPlots:
         plot.xaxis.ticker = FixedTicker(ticks=[0, 0.5, 1])
         self._bar_data = ColumnDataSource({"name": [], "p": [], "color": []})
         self._error = ColumnDataSource({"name": [], "low": [], "high": []})
-        plot.hbar("name", right="p", height=0.7, source=self._bar_data, color="color")
-        plot.segment("low", "name", "high", "name", source=self._error, line_color=_INK, line_width=2)
+        plot.add_glyph(self._bar_data, HBar(y="name", right="p", height=0.7, line_color="color", fill_color="color"))
+        plot.add_glyph(self._error, Segment(
+            x0="low", y0="name", x1="high", y1="name", line_color=_INK, line_width=2
+        ))  # fmt: skip
         return plot
 
     def _shape_plot(self, side: int) -> Any:
@@ -316,16 +340,22 @@ class WindowPlots:
         _plain(plot)
         plot.xaxis.ticker = FixedTicker(ticks=[0, 0.5])
         turn = np.linspace(np.pi / 3, np.pi / 2, 40)
-        plot.line([0, 0], [1, 9], line_color=COLORS["rectangular"], line_width=3)
-        for x, y in ((np.cos(turn), np.sin(turn)), ([0.5, 0.5], [np.sqrt(0.75), 9])):
-            plot.line(x, y, line_color=COLORS["centered_rectangular"], line_width=3)
+        for name, x, y in (
+            ("rectangular", [0, 0], [1, 9]), ("centered_rectangular", np.cos(turn), np.sin(turn)),
+            ("centered_rectangular", [0.5, 0.5], [np.sqrt(0.75), 9]),
+        ):  # fmt: skip
+            plot.add_glyph(ColumnDataSource({"x": x, "y": y}), Line(line_color=COLORS[name], line_width=3))
         for name, corner in CENTER.items():
-            plot.scatter([np.real(corner)], [np.imag(corner)], marker="diamond", size=13, color=COLORS[name])
+            place = ColumnDataSource({"x": [np.real(corner)], "y": [np.imag(corner)]})
+            color = COLORS[name]
+            plot.add_glyph(place, Scatter(marker="diamond", size=13, line_color=color, fill_color=color))
         self._points = ColumnDataSource({"x": [], "y": [], "color": []})
-        plot.scatter("x", "y", source=self._points, size=4, color="color", alpha=0.35)
+        plot.add_glyph(self._points, Scatter(
+            size=4, line_color="color", fill_color="color", line_alpha=0.35, fill_alpha=0.35
+        ))  # fmt: skip
         self._ring, self._point = ColumnDataSource({"x": [], "y": []}), ColumnDataSource({"x": [], "y": []})
-        plot.line("x", "y", source=self._ring, line_color=_INK, line_width=1.5)
-        plot.scatter("x", "y", source=self._point, marker="x", size=11, line_color=_INK, line_width=2.5)
+        plot.add_glyph(self._ring, Line(line_color=_INK, line_width=1.5))
+        plot.add_glyph(self._point, Scatter(marker="x", size=11, line_color=_INK, line_width=2.5))
         plot.xaxis.axis_label, plot.yaxis.axis_label = "a·b / a²", "|a × b| / a²"
         return plot
 

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bravaismap.errors import InputError
+from bravaismap.export.sites import site_rows
 from bravaismap.export.tables import export_csv
 from bravaismap.files import TEXT_AS_TEXT, texts
 from bravaismap.result.shares import class_shares
@@ -26,6 +27,7 @@ from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
 from bravaismap.show.motif import plot_motif
+from bravaismap.show.sites import plot_sites
 from bravaismap.show.style import PAGE
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.look import Look, nothing_to_save
@@ -47,7 +49,7 @@ def view_file(look: Look, what: str, ending: str) -> BytesIO:
     InputError
         If there is nothing to save, with what to do.
     """
-    reason = nothing_to_save(what, look.frame, look.growth, look.view, look.motif)
+    reason = nothing_to_save(what, look.frame, look.growth, look.view, look.sites, look.motif)
     if reason:
         raise InputError(reason)
     return _TABLES[what](look) if ending == "csv" else figure_file(_FIGURES[what](look), ending)
@@ -175,6 +177,12 @@ def window_figure(look: Look) -> Figure:
     return figure
 
 
+def sites_figure(look: Look) -> Figure:
+    """Draw the vacancies and the other atoms of the frame on it, and the amplitude of every site beside it."""
+    assert look.sites is not None
+    return plot_sites(look.sites, int(look.sites["measured_frame"][0]), look.pixels)
+
+
 def _draw_layer(figure: Figure, ax: Any, layer: Overlay, opacity: float, frame: xr.Dataset | None) -> None:
     b = layer.bounds
     cmap = ListedColormap(layer.palette)
@@ -255,8 +263,9 @@ _FIGURES: dict[str, Callable[[Look], Figure]] = {
     "fit": lambda look: plot_growth(look.growth),  # type: ignore[arg-type]
     "window": window_figure,
     "region": region_figure,
-    "shapes": lambda look: plot_shapes(look.frame, 0),  # type: ignore[arg-type]
+    "sites": sites_figure,
     "motif": lambda look: plot_motif(look.motif),  # type: ignore[arg-type]
+    "shapes": lambda look: plot_shapes(look.frame, 0),  # type: ignore[arg-type]
 }
 _TABLES: dict[str, Callable[[Look], BytesIO]] = {
     "frame with map": _frame_rows,
@@ -264,6 +273,7 @@ _TABLES: dict[str, Callable[[Look], BytesIO]] = {
     "fit": _fit_table,
     "window": window_table,
     "region": _region_rows,
-    "shapes": _frame_rows,
     "motif": motif_table,
+    "sites": lambda look: table_file(site_rows(look.sites)),  # type: ignore[arg-type]
+    "shapes": _frame_rows,
 }

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from bokeh.models import CustomJS
 
+from bravaismap.viewer.first_picture import MARK
+
 __all__ = ["NARROW", "fit_to_browser"]
 
 #: Width of the browser's window in px below which the parts of the page lie below one another.
@@ -24,7 +26,7 @@ function fit() {
   const wide = document.documentElement.clientWidth, high = window.innerHeight
   const frames = ['frame', 'beside'].map(plot).filter(one => one != null && one.visible)
   const columns = wide < narrow ? 1 : 2
-  const bars = 95, left = columns == 1 ? wide - 30 : Math.round((frames.length == 2 ? 0.6 : 0.45) * wide)
+  const [bars, taken] = around, left = columns == 1 ? wide - 30 : Math.round((frames.length == 2 ? 0.6 : 0.45) * wide)
   const across = frames.length == 2 && columns == 1 ? left / 2 : left
   const shown = plot('frame')
   const room = frames.length == 2 && columns == 2 ? left / 2 : across
@@ -38,8 +40,11 @@ function fit() {
   plot('halves').styles = {...plot('halves').styles, 'flex-wrap': columns == 1 ? 'wrap' : 'nowrap'}
   plot('left').styles = {width: (columns == 1 ? right : taking) + 'px', 'flex-shrink': '0'}
   plot('right').styles = {width: right + 'px', 'min-width': '0'}
-  plot('curves').width = right
-  plot('curves').height = Math.round(Math.max(190, Math.min(0.3 * high, 420)))
+  if (plot('curves') != null) {
+    plot('curves').width = right
+    plot('curves').height = Math.round(Math.max(190, Math.min(0.3 * high, 420)))
+  }
+  if (plot('bars') == null) return
   const small = right < 620
   plot('bars').width = small ? 140 : 165
   plot('shape').width = small ? 112 : 135
@@ -47,6 +52,9 @@ function fit() {
   const side = Math.round(Math.max(90, Math.min(rest / 2, 0.5 * high - 60)))
   for (const name of ['window', 'spectrum']) {
     plot(name).frame_width = plot(name).frame_height = side
+  }
+  for (const one of plot('spectrum').renderers) {
+    if (one.glyph.type == 'Text') one.visible = side > 150 // indices would cover one another
   }
   for (const name of ['bars', 'shape']) plot(name).height = Math.max(220, Math.min(side + 45, 420))
 }
@@ -67,8 +75,17 @@ function name_buttons() {
   if (slider) { slider.setAttribute('aria-label', 'frame'); slider.title = 'frame' }
 }
 
+// plots are made when they are first needed
+let present = ''
+function fit_new() {
+  const names = ['beside', 'bars', 'curves'].filter(name => plot(name) != null && plot(name).visible).join()
+  if (names == present) return
+  present = names
+  fit()
+}
+
 window.addEventListener('resize', fit)
-plot('beside').on_change(plot('beside').properties.visible, fit)
+doc.on_change(() => setTimeout(fit_new, 0))
 document.addEventListener('keydown', event => {
   const focus = event.composedPath()[0]
   const typing = ['INPUT', 'SELECT', 'TEXTAREA', 'BUTTON'].includes(focus.tagName)
@@ -84,6 +101,7 @@ document.addEventListener('keydown', event => {
 })
 fit()
 name_buttons()
+document.getElementById(mark)?.remove()
 """
 
 _BUTTONS: Final = {
@@ -99,7 +117,7 @@ _BUTTONS: Final = {
 }
 
 
-def fit_to_browser(document: Any, height: float, width: float, taken: int) -> None:
+def fit_to_browser(document: Any, height: float, width: float, around: tuple[int, int]) -> None:
     """Have a page fit its plots to the window of the browser, name its buttons, and listen to keys.
 
     Parameters
@@ -107,8 +125,9 @@ def fit_to_browser(document: Any, height: float, width: float, taken: int) -> No
     document : bokeh.document.Document
     height, width : float
         Sides of a frame, in any unit.
-    taken : int
-        Height in px that the widgets above and below the frame take.
+    around : (int, int)
+        Width and height in px that the widgets around the frame take.
     """
-    code = CustomJS(args={"extent": [height, width], "taken": taken, "narrow": NARROW, "names": _BUTTONS}, code=_CODE)
+    args = {"extent": [height, width], "around": list(around), "narrow": NARROW, "names": _BUTTONS, "mark": MARK}
+    code = CustomJS(args=args, code=_CODE)
     document.js_on_event("document_ready", code)

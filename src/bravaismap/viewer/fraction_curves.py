@@ -7,9 +7,11 @@ import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats, display_name
 from bravaismap.errors import BravaismapError, InputError
@@ -168,6 +170,10 @@ class Curves:
             self._prepared = True
             self._background.submit(import_module, "bravaismap.viewer.window_inspection")
 
+    def submit_sites(self, frame: xr.Dataset, pixels: NDArray[Any]) -> Future[xr.Dataset]:
+        """Find the sites of a frame in the background."""
+        return self._background.submit(_sites, frame, pixels)
+
     def submit_verdict(self, row: xr.Dataset) -> Future[str]:
         """Work out in the background what decides the class of a window: many distortions are tried."""
         return self._background.submit(_verdict, row)
@@ -204,6 +210,12 @@ def _verdict(row: xr.Dataset) -> str:
     from bravaismap.phases.verdict import verdict
 
     return verdict(row)
+
+
+def _sites(frame: xr.Dataset, pixels: NDArray[Any]) -> xr.Dataset:
+    from bravaismap.phases.sites import find_sites
+
+    return find_sites(frame, pixels[None])
 
 
 def _nothing() -> tuple[Floats, Floats]:

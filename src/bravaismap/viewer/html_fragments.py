@@ -21,12 +21,12 @@ STYLE = """
 table { border-collapse: collapse; width: 100%; font-size: 12px; }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #999; padding: 1px 8px 1px 0; }
 td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.wide { white-space: normal; }
 p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
 .phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, max-content)); gap: 1px 12px;
   font-size: 12px; }
 .phases .what { grid-column: 1 / -1; }
+.cell span { margin-right: 14px; white-space: nowrap; }
 .message { background: #fff4ce; border-left: 4px solid #E69F00; padding: 4px 8px; }
 h1 { font-size: 16px; margin: 0; display: inline; }
 .about { color: #555; margin-left: 12px; }
@@ -67,14 +67,11 @@ def phases_html(
 
 def cell_html(where: str, lines: list[tuple[str, str]]) -> str:
     """Return the cell of a window."""
-    short = [line for line in lines if line[0] not in ("deviation", "verdict")]
-    first = "".join(f"<td><b>{escape(name)}</b> {escape(text)}</td>" for name, text in short)
-    rest = "".join(
-        f'<tr><td class="wide" colspan="{len(short)}"><b>{escape(name)}</b> {escape(text)}</td></tr>'
-        for name, text in lines
-        if name in ("deviation", "verdict")
-    )
-    return f"<p>{escape(where)}</p><table><tr>{first}</tr>{rest}</table>"
+    long = ("deviation", "verdict")
+    short, rest = ([line for line in lines if (line[0] in long) is chosen] for chosen in (False, True))
+    text = "".join(f"<span><b>{escape(name)}</b> {escape(value)}</span> " for name, value in short)
+    sentences = "".join(f"<p><b>{escape(name)}</b> {escape(value)}</p>" for name, value in rest)
+    return f'<p>{escape(where)}</p><p class="cell">{text}</p>{sentences}'
 
 
 def table_html(rows: list[list[str]], classes: tuple[str, ...]) -> str:

@@ -8,16 +8,40 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from numpy.typing import NDArray
 
+from bravaismap.result.phase_map import PhaseMap
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.rendering import Overlay
 
 if TYPE_CHECKING:
     from bravaismap.viewer.window_inspection import WindowView
 
-__all__ = ["VIEWS", "Look", "nothing_to_save"]
+__all__ = ["VIEWS", "Look", "ShownFrame", "nothing_to_save"]
 
 #: Views that can be saved.
-VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "shapes", "motif")
+VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "motif", "sites", "shapes")
+
+
+@dataclass(frozen=True)
+class ShownFrame:
+    """The frame that a page shows.
+
+    Attributes
+    ----------
+    index : int
+    pixels : array (y, x) or None
+    stored : PhaseMap or None
+        Its map as it is in the result, with a time axis of length 1; None if it is not mapped yet.
+    phases : PhaseMap or None
+        The same at the distortion of the slider.
+    distortion : float or None
+        That of the slider; None for a model whose result does not depend on it.
+    """
+
+    index: int
+    pixels: NDArray[Any] | None
+    stored: PhaseMap | None
+    phases: PhaseMap | None
+    distortion: float | None
 
 
 @dataclass(frozen=True)
@@ -45,9 +69,11 @@ class Look:
         The fit, if there is one.
     view : WindowView or None
         The window.
-    title : str
+    sites : Dataset or None
+        The sites of the frame.
     motif : Dataset or None
         The motif that is shown.
+    title : str
     """
 
     frame: xr.Dataset | None
@@ -62,8 +88,9 @@ class Look:
     curves: xr.Dataset
     growth: xr.Dataset | None
     view: WindowView | None
+    sites: xr.Dataset | None
+    motif: xr.Dataset | None
     title: str
-    motif: xr.Dataset | None = None
 
 
 def nothing_to_save(
@@ -71,17 +98,20 @@ def nothing_to_save(
     frame: xr.Dataset | None,
     growth: xr.Dataset | None,
     view: WindowView | None,
-    motif: xr.Dataset | None = None,
+    sites: xr.Dataset | None,
+    motif: xr.Dataset | None,
 ) -> str:
     """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
     if what == "window" and view is None:
         return "No window is selected: click on the frame first."
-    if what == "motif" and motif is None:
-        return "No motif is shown: press “find the motif” first."
     if what == "fit" and growth is None:
         return "There is no fit to save: choose a class that grows, or a longer movie."
     if what in ("frame with map", "region", "shapes") and frame is None:
         return "This frame is not mapped yet."
+    if what == "sites" and sites is None:
+        return "No sites are known: tick “sites” above the frame first."
+    if what == "motif" and motif is None:
+        return "No motif is shown: press “find the motif” first."
     if what == "shapes" and frame is not None and "basis" not in frame:
         return "This model measures no cells, so there are no shapes: map with the model lattice."
     return ""

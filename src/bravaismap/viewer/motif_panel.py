@@ -21,11 +21,10 @@ from bravaismap.conventions import display_name
 from bravaismap.errors import BravaismapError
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.html_fragments import STYLE, doubt_html, message_html
+from bravaismap.viewer.look import ShownFrame
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["WHOLE", "MotifPanel", "Place", "motif_html", "motifs_of"]
 
@@ -48,23 +47,17 @@ class Place:
 
     Attributes
     ----------
-    frame : PhaseMap or None
-        The map of the frame, if it is mapped.
-    pixels : array (y, x) or None
+    frame : ShownFrame
     region, window : Region or None
         As they are selected, in the unit of the result.
     time : str
         Which frame it is, in words.
-    distortion : float or None
-        That of the slider; None where the model measures no cells.
     """
 
-    frame: PhaseMap | None
-    pixels: NDArray[Any] | None
+    frame: ShownFrame
     region: Region | None
     window: Region | None
     time: str
-    distortion: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +88,12 @@ def motifs_of(place: Place, part: Region | None) -> list[tuple[str, xr.Dataset]]
     from bravaismap.movie import as_movie
     from bravaismap.phases.motifs import motif_map
 
-    frame, pixels = place.frame, place.pixels
+    frame, pixels = place.frame.stored, place.frame.pixels
     assert frame is not None
     assert pixels is not None
     size = frame.attrs.get("pixel_size_nm")
     image = as_movie(np.asarray(pixels)[None], pixel_size=size)
-    distortion = DEFAULTS.distortion if place.distortion is None else place.distortion
+    distortion = DEFAULTS.distortion if place.frame.distortion is None else place.frame.distortion
     if "phase" not in frame:
         inside = _inside(pixels.shape, part, float(size or 1.0))
         return [("crystal", motif(image, mask=inside, distortion=distortion))]
@@ -189,7 +182,8 @@ class MotifPanel:
             return
         part = {WHOLE: None, _REGION: place.region, _WINDOW: place.window}[self.of.value]
         missing = "" if self.of.value == WHOLE or part is not None else _NOT_CHOSEN[self.of.value]
-        reason = _NO_PIXELS if place.pixels is None else _NOT_MAPPED if place.frame is None else missing
+        unmapped = _NOT_MAPPED if place.frame.stored is None else missing
+        reason = _NO_PIXELS if place.frame.pixels is None else unmapped
         if reason:
             self._say(message_html(reason))
             return

@@ -30,14 +30,17 @@ INTERVAL = 400
 
 #: Sizes in screen px before the browser says how large it is: of a frame, of the curves, of the plots of a window.
 _FRAME, _CURVES, _WINDOW = (440, 470), (205, 694), 225
-#: Height in px of what stands above and below the frame: header, widgets, colour bar, time, player, phases.
-_AROUND = 400
+#: Width and height in px of what stands around the frame: axis and tools; header, widgets, colour bar, time, player,
+#: phases.
+_AROUND = (95, 400)
 _PARTS = ("window", "region", "motif", "picture", "save")
-_TEXTS = ("header", "message", "doubt", "time", "phases", "fit", "window", "region", "movie", "progress", "save")
+_TEXTS = (
+    "header", "message", "doubt", "time", "phases", "sites", "fit", "window", "region", "movie", "progress", "save",
+)  # fmt: skip
 
 
 class Page:
-    """The plots, widgets and texts of one page.
+    """The plots, widgets and texts of one page; plots that nobody looks at yet are not made.
 
     Parameters
     ----------
@@ -49,22 +52,23 @@ class Page:
     """
 
     def __init__(self, source: Source, variables: Iterable[str], index: int) -> None:
+        self._source, self.around = source, _AROUND
         self.frame = FramePlot(source.classes, source.extent, source.unit, _FRAME)
-        self.beside = FramePlot(source.classes, source.extent, source.unit, _FRAME, "beside")
-        self.beside.plot.visible = False
-        self.curves = CurvePlot(source.classes, source.time_unit, _CURVES)
-        self.window = WindowPlots(source.classes, _WINDOW)
+        self.beside: FramePlot | None = None
+        self.curves: CurvePlot | None = None
+        self.window: WindowPlots | None = None
         self.motif = MotifPanel()
         self.text: dict[str, Any] = {
             name: pn.pane.HTML("", stylesheets=[STYLE], margin=(1, 5), sizing_mode="stretch_width",
                                css_classes=[f"bravaismap-{name}"]) for name in _TEXTS
         }  # fmt: skip
-        self._extent = source.extent
         self._make_frame_widgets(source, variables, index)
         self._make_curve_widgets(source)
         self._make_part_widgets(source)
         self._make_picture_widgets()
-        self.panes: list[Any] = []
+        self.panes: list[Any] = [_pane(self.frame.plot)]
+        self._frames = pn.Row(*self.panes, margin=0)
+        self._curves, self._looks = pn.Column(margin=0), pn.FlexBox(margin=0)
         self._parts: dict[str, Any] = {}
 
     def _make_frame_widgets(self, source: Source, variables: Iterable[str], index: int) -> None:
@@ -76,6 +80,7 @@ class Page:
         )
         self.opacity = pn.widgets.FloatSlider(label="opacity", start=0, end=1, step=0.05, value=0.5,
                                               width=125)  # fmt: skip
+        self.sites = pn.widgets.Checkbox(label="sites", value=False, align="end", width=60)
         self.other = pn.widgets.IntInput(
             label="frame beside", start=0, end=max(last, 0), value=None, width=95, visible=last > 0,
             description="Number of a frame that is shown beside this one, with the same map; empty for none.",
@@ -107,7 +112,6 @@ class Page:
         )  # fmt: skip
         self.fit = pn.widgets.Button(label="fit", width=60, align="end", visible=shown,
                                      description="Fit the law to the fraction of the class.")  # fmt: skip
-        self.curves.plot.visible = shown
 
     def _make_part_widgets(self, source: Source) -> None:
         self.part = pn.widgets.RadioButtonGroup(label="shown below", options=list(_PARTS), width=300)
@@ -134,6 +138,33 @@ class Page:
             label="ends of the map's scale, low:high", placeholder="automatic", width=230,
             description="Not for classes; automatic when empty.",
         )  # fmt: skip
+
+    def beside_plot(self) -> FramePlot:
+        """Return the plot of the frame beside the first, made when it is first needed."""
+        if self.beside is None:
+            source = self._source
+            self.beside = FramePlot(source.classes, source.extent, source.unit, _FRAME, "beside")
+            self._add(self._frames, self.beside.plot)
+        return self.beside
+
+    def curve_plot(self) -> CurvePlot:
+        """Return the plot of the curves, made when there are several frames."""
+        if self.curves is None:
+            self.curves = CurvePlot(self._source.classes, self._source.time_unit, _CURVES)
+            self._add(self._curves, self.curves.plot)
+        return self.curves
+
+    def window_plots(self) -> WindowPlots:
+        """Return the plots of a window, made for the first one."""
+        if self.window is None:
+            plots = self.window = WindowPlots(self._source.classes, _WINDOW)
+            self._add(self._looks, plots.pixels, plots.spectrum, plots.bars, plots.shape)
+        return self.window
+
+    def _add(self, box: Any, *plots: Any) -> None:
+        panes = [_pane(plot) for plot in plots]
+        self.panes += panes
+        box.extend(panes)
 
     def give_files(self, file: Callable[[str], Any]) -> None:
         """Have the downloads call a function of the ending for their content."""
@@ -169,17 +200,14 @@ class Page:
 
     def arranged(self) -> Any:
         """Return the page: the frame and what belongs to it, and beside or below it, as there is room, the rest."""
-        text, plots = self.text, self.window
-        frame, beside, curves = (_pane(plot) for plot in (self.frame.plot, self.beside.plot, self.curves.plot))
-        looks = [_pane(plot) for plot in (plots.pixels, plots.spectrum, plots.bars, plots.shape)]
-        self.panes = [frame, beside, curves, *looks]
+        text = self.text
         left = pn.Column(
-            pn.FlexBox(self.layer, self.opacity, self.other), pn.Row(frame, beside, margin=0), text["time"],
-            self.player, text["phases"], text["movie"], margin=0, name="left",
+            pn.FlexBox(self.layer, self.opacity, self.other, self.sites, align_items="end"), self._frames, text["time"],
+            self.player, text["phases"], text["sites"], text["movie"], margin=0, name="left",
             styles={"width": f"{_FRAME[1] + 92}px"},
         )  # fmt: skip
         self._parts = {
-            "window": pn.Column(text["window"], pn.FlexBox(*looks, margin=0), margin=0),
+            "window": pn.Column(text["window"], self._looks, margin=0),
             "region": pn.Column(pn.Row(self.region, self.whole), text["region"], margin=0),
             "motif": self.motif.layout(),
             "picture": pn.Column(pn.FlexBox(self.brightness, self.gamma, self.limits), margin=0),
@@ -187,7 +215,7 @@ class Page:
         }
         right = pn.Column(
             pn.FlexBox(self.distortion, self.fit_class, self.law, self.baseline, self.fit, margin=0),
-            text["progress"], curves, text["fit"], pn.FlexBox(self.part, self.row, self.column, margin=0),
+            text["progress"], self._curves, text["fit"], pn.FlexBox(self.part, self.row, self.column, margin=0),
             *self._parts.values(), margin=0, name="right", styles={"width": f"{_CURVES[1]}px"},
         )  # fmt: skip
         self.show_part()
@@ -198,10 +226,15 @@ class Page:
             sizing_mode="stretch_width",
         )
 
+    @property
+    def aspect(self) -> float:
+        """Width of a frame over its height."""
+        e = self._source.extent
+        return (e.x1 - e.x0) / (e.y1 - e.y0)
+
     def fit_to_browser(self, document: Any) -> None:
         """Have the page of a server use all of the window of the browser."""
-        e = self._extent
-        fit_to_browser(document, e.y1 - e.y0, e.x1 - e.x0, _AROUND)
+        fit_to_browser(document, 1.0, self.aspect, self.around)
 
 
 def _pane(plot: Any) -> Any:

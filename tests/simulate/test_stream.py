@@ -1,0 +1,58 @@
+"""Streams of windows: what a batch holds, and what it depends on."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from bravaismap.conventions import CLASSES, NONE
+from bravaismap.errors import InputError
+from bravaismap.lattice.basis import reciprocal
+from bravaismap.simulate.stream import Batch, batches
+
+KINDS = ("simulated", "realistic", "wide", "broken")
+
+
+def drawn(count: int = 1, **options: object) -> list[Batch]:
+    return list(islice(batches(3, KINDS, **{"sides": (32, 48), "batch_size": 24, **options}), count))
+
+
+def test_batch_has_every_class_of_every_kind() -> None:
+    (batch,) = drawn()
+    assert batch.image.dtype == batch.basis.dtype == torch.float32
+    assert batch.image.shape in {(24, 32, 32), (24, 48, 48)}
+    assert len({(int(k), int(c)) for k, c in zip(batch.kind, batch.label, strict=True)}) == len(KINDS) * len(CLASSES)
+    low, high = torch.aminmax(batch.image.flatten(1), dim=1)
+    assert bool((low == 0).all())
+    assert bool(((high - 255).abs() < 1e-3).all())
+
+
+def test_vectors_are_reduced_and_only_of_lattices() -> None:
+    (batch,) = drawn()
+    with_lattice = batch.label != CLASSES.index(NONE)
+    assert torch.equal(batch.basis.isnan().all(dim=-1).all(dim=-1), ~with_lattice)
+    first, second = batch.basis[with_lattice].unbind(1)
+    product = (first * second).sum(-1)
+    assert bool((first.norm(dim=-1) <= second.norm(dim=-1) + 1e-4).all())
+    assert bool(((product > -1e-4) & (product <= first.square().sum(-1) / 2 + 1e-3)).all())
+    np.testing.assert_allclose(batch.reciprocal[with_lattice], reciprocal(batch.basis[with_lattice]), rtol=1e-4)
+
+
+def test_stream_goes_on_where_it_was_left() -> None:
+    whole, resumed = drawn(3), drawn(1, start=2)
+    assert torch.equal(whole[2].image, resumed[0].image)
+    assert torch.equal(whole[2].label, resumed[0].label)
+    assert not torch.equal(whole[0].image[:, :32, :32], whole[1].image[:, :32, :32])
+
+
+def test_sides_are_drawn() -> None:
+    assert {batch.image.shape[-1] for batch in drawn(12, batch_size=1)} == {32, 48}
+
+
+@pytest.mark.parametrize("options", [{"sides": (8,)}, {"sides": ()}, {"batch_size": 0}, {"start": -1}])
+def test_stream_says_what_it_needs(options: dict) -> None:
+    with pytest.raises(InputError, match="expected at least 1 window of at least 16 px"):
+        drawn(1, **options)
