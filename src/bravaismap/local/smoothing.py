@@ -83,7 +83,7 @@ def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor
     def product(windows: Tensor, band: Tensor) -> Tensor:
         each = windows.reshape(-1, *windows.shape[-2:])  # (lines, windows, width)
         # as they lie in memory, overlapping, the windows of each line would be copied and multiplied on their own
-        parts = each.split(max(1, _COPIED // each[0].numel()))
+        parts = torch.split(each, max(1, _COPIED // each[0].numel()))
         out = torch.cat([part.reshape(-1, part.shape[-1]) @ band.flatten(0, 1).mT for part in parts])
         return out.reshape(*windows.shape[:-1], *band.shape[:2]).movedim(-2, 0)
 
