@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from machine import machine, parser, write_figures
+from scipy.special import expit
 
 from bravaismap.errors import InputError
 from bravaismap.evaluate.reliability import calibrated_error, calibration_error
@@ -275,13 +276,12 @@ def calibration(sure: np.ndarray, right: np.ndarray, part: str) -> dict:
 
 
 def exact_posterior(cases: int = 100_000, spread: float = 10.0, seed: int = 0) -> dict:
-    """Return the calibration error of an exact posterior over all cases, and over those below `CLEAR` by their truth."""
+    """Return the calibration error of an exact posterior: of all cases, and of those below `CLEAR` by their truth."""
     rng = np.random.default_rng(seed)
     broken = rng.random(cases) < 0.5
     truth = np.where(broken, spread * rng.normal(size=cases), 0.0)
     seen = truth + rng.normal(size=cases)
-    odds = np.exp(seen**2 / 2 * (spread**2 / (1 + spread**2))) / np.sqrt(1 + spread**2)
-    p = odds / (1 + odds)
+    p = expit(seen**2 / 2 * spread**2 / (1 + spread**2) - np.log(1 + spread**2) / 2)
     sure, right = np.maximum(p, 1 - p), (p > 0.5) == broken
     chosen = broken & (np.abs(truth) < CLEAR)
     return {"all": calibration_error(sure, right), "chosen": calibration_error(sure[chosen], right[chosen])}
