@@ -33,6 +33,7 @@ from bravaismap.classify.network import (
     save_network,
 )
 from bravaismap.classify.token_network import TokenStem
+from bravaismap.compute.device import checked_device
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
 from bravaismap.simulate.stream import Batch
@@ -100,7 +101,7 @@ def train_on_stream(
     OutputError
         If a folder cannot be written to.
     """
-    target = torch.empty(0, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+    target = torch.empty(0, device=checked_device(device or "auto")).device
     run = _Run(plan, seed, target, minutes, Path(checkpoints or output) / f"{name}.checkpoint", Path(output), name)
     run.command = command
     run.restore()
