@@ -16,10 +16,12 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.network import Ensemble, ModelCard
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
+from bravaismap.simulate.stream import batches
 from bravaismap.simulate.windows import simulate
 from bravaismap.train import streaming
+from bravaismap.train.plan import StreamPlan
 from bravaismap.train.pool import Lessons, Pool, lessons
-from bravaismap.train.streaming import StreamPlan, train_on_stream
+from bravaismap.train.streaming import train_on_stream
 from bravaismap.train.training import PRESETS, training_plan
 
 TINY = StreamPlan(
@@ -143,7 +145,7 @@ def test_steps_without_finite_gradient_are_left_out(tmp_path: Path, monkeypatch:
 
 
 def draws(count: int) -> list[Lessons]:
-    stream = streaming.batches(1, ("simulated",), (32,), 6, "cpu", 0)
+    stream = batches(1, ("simulated",), (32,), 6, "cpu", 0)
     return [lessons(next(stream)) for _ in range(count)]
 
 
@@ -163,7 +165,7 @@ def test_pool_keeps_the_latest() -> None:
 
 
 def test_cells_of_lessons() -> None:
-    stream = streaming.batches(1, ("simulated",), (32,), 12, "cpu", 0)
+    stream = batches(1, ("simulated",), (32,), 12, "cpu", 0)
     batch = next(stream)
     cell = lessons(batch).cell
     assert torch.equal(cell.isfinite().all(1), batch.label < 5)

@@ -263,7 +263,7 @@ def prepared(
     """
     if isinstance(classifier, LatticeClassifier):
         return replace(classifier, whole=True)
-    if not isinstance(classifier, NetworkClassifier):
+    if not isinstance(classifier, NetworkClassifier) or reads_tokens(classifier.network):
         return classifier
     if preprocessing == "auto":
         suited: Preprocessing = "window" if images.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"
