@@ -32,8 +32,8 @@ def poisson_counts(mean: Tensor, unit: Tensor) -> Tensor:
 
     Parameters
     ----------
-    mean : float32 tensor
-        Expected counts, not negative.
+    mean : float32 tensor, shape (n, ...)
+        Expected counts of the pixels of n images, not negative.
     unit : float32 tensor of the same shape
         Uniform numbers between −1 and 1.
 
@@ -43,18 +43,25 @@ def poisson_counts(mean: Tensor, unit: Tensor) -> Tensor:
     """
     deviate = unit.erfinv().mul_(math.sqrt(2))
     counts = deviate.square().sub_(1).mul_(1 / 6).addcmul_(mean.sqrt(), deviate).add_(mean).round_().clamp_min_(0)
-    few = mean < EXACT_BELOW
-    if not bool(few.any()):
-        return counts
-    rate = mean.clamp_max(EXACT_BELOW)
-    # u e^μ, less the terms μ^k / k! one after another: the count is the number of them that leave a positive rest
-    rest = unit.add(1).mul_(0.5).clamp_max_(_HIGHEST).mul_(rate.exp()).sub_(1)
-    power, sign, total = rate.clone(), torch.empty_like(rest), torch.zeros_like(rest)
+    low = (mean.flatten(1).amin(dim=1) < EXACT_BELOW).nonzero()[:, 0]
+    if len(low) < len(mean):
+        mean, unit = mean[low], unit[low]
+    exact = torch.where(mean < EXACT_BELOW, _inverted(mean.clamp_max(EXACT_BELOW), unit), counts[low])
+    return exact if len(low) == len(counts) else counts.index_copy_(0, low, exact)
+
+
+def _inverted(mean: Tensor, unit: Tensor) -> Tensor:
+    """Return counts of a mean up to `EXACT_BELOW`, by inversion of their distribution function.
+
+    It is u e^μ, less the terms μ^k / k! one after another: the count is the number of them that leave a positive rest.
+    """
+    rest = unit.add(1).mul_(0.5).clamp_max_(_HIGHEST).mul_(mean.exp()).sub_(1)
+    power, sign, total = mean.clone(), torch.empty_like(rest), torch.zeros_like(rest)
     for k in range(1, _MOST_COUNTS + 1):
         total += torch.sign(rest, out=sign)
         rest.add_(power, alpha=-1 / math.factorial(k))
-        power *= rate
-    return torch.where(few, total.add_(_MOST_COUNTS).mul_(0.5).floor_(), counts)
+        power *= mean
+    return total.add_(_MOST_COUNTS).mul_(0.5).floor_()
 
 
 def correlated_lines(steps: Tensor, memory: Tensor) -> Tensor:
