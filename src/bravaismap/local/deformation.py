@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked, demodulate
+from bravaismap.local.demodulation import Locked, demodulate, phase_factor
 from bravaismap.local.sites import averaged_motif, continued
 from bravaismap.local.smoothing import interpolation, smoothed
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
@@ -96,7 +96,7 @@ def likely_displacement(locked: Locked, noise: Noise, level: float) -> Locked:
     turn = 2 * torch.pi * locked.waves.order
     shift = locked.shift.reshape(-1, 2)
     for _ in range(_NEWTON_STEPS):
-        aligned = product * torch.exp(1j * (turn @ shift.mT))
+        aligned = product * phase_factor(locked.waves.order @ shift.mT)
         slope = torch.einsum("ki,kr->ri", turn, aligned.imag)
         curve = torch.einsum("ki,kj,kr->rij", turn, turn, aligned.abs())
         ridge = 1e-6 * curve.diagonal(dim1=-2, dim2=-1).sum(-1) + 1e-30
@@ -121,7 +121,7 @@ def _template(locked: Locked, noise: Noise, level: float) -> tuple[Tensor, Tenso
     spectrum = torch.fft.fft2(likelihood) / _MOTIF_POINTS**2
     index = order.long() % _MOTIF_POINTS
     template = torch.where(locked.structure.abs() > 0, spectrum[index[:, 0], index[:, 1]], 0)
-    wave = torch.exp(2j * torch.pi * torch.einsum("yxi,ki->yxk", places, order))
+    wave = phase_factor(torch.einsum("yxi,ki->yxk", places, order))
     of_motif, of_template = (
         -2 * torch.einsum("yxk,ki->yxi", (wave * factors).imag, frequency) for factors in (locked.structure, template)
     )
@@ -159,7 +159,7 @@ def local_deformation(
         interpolation(step * torch.arange(count).to(flat), rough.waves.step, rough.shift.shape[axis])
         for axis, count in enumerate(waves.weight.shape)
     )
-    turns = torch.exp(2j * torch.pi * rough.shift).movedim(-1, 0)
+    turns = phase_factor(rough.shift).movedim(-1, 0)
     turns = (down.to(turns.dtype) @ turns @ right.mT.to(turns.dtype)).movedim(0, -1)
     start = replace(
         locked, waves=waves, shift=(torch.angle(turns) / (2 * torch.pi)) % 1.0, coherence=torch.ones_like(waves.weight)
