@@ -14,18 +14,22 @@ from bravaismap.cli.options import (
     ChannelOption,
     CropOption,
     DatasetOption,
+    DpiOption,
+    FormatOption,
     FramesOption,
     FrameTimeOption,
     JsonOption,
     PixelOption,
     QuietOption,
     SeedOption,
+    StyleOption,
 )
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json, print_table
 from bravaismap.conventions import counted
 from bravaismap.errors import InputError
+from bravaismap.files import FIGURE_DPI
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,10 +83,14 @@ def fit(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases")
     ] = None,
+    formats: FormatOption = "png",
+    dpi: DpiOption = FIGURE_DPI,
+    style: StyleOption = "page",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fit a law of growth to an area: parameters with intervals, in nm² where the pixel size is known."""
+    from bravaismap.export.figure_files import figure_files
     from bravaismap.export.growth import export_growth
     from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
     from bravaismap.kinetics.doubt import growth_doubts
@@ -91,6 +99,7 @@ def fit(
     from bravaismap.result.open import open_result
     from bravaismap.result.shares import AREA, MEAN_PROBABILITY, Quantity
 
+    files = figure_files(style, None, formats, dpi)
     if law != "auto":
         growth_law(law, onset)
     if threshold is not None and movie is None:
@@ -118,7 +127,7 @@ def fit(
     if movie is not None:
         curves["thresholded"] = _thresholded(movie, read, phases, threshold, curve.fraction)
     folder = destination(result, output)
-    written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    written = export_growth(growth, folder, physical=physical, laws=laws, others=curves, files=files)
     doubts = growth_doubts(growth, physical, laws)
     if json:
         print_json(growth_answer(growth, curve.quantity, physical, laws, written) | {"doubt": doubts})
