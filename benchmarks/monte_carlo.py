@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{machine()}; load before the run {before}")
     model = bm.load_model("dcnn-2018")
     windows = bm.simulate(6, "simulated", seed=11)["image"].values
-    spectra = model.spectra(windows[4:5])
+    spectra = model.inputs(windows[4:5])
     monte_carlo_dropout(model.network, spectra, 100)
     loop(model.network, spectra, 100)
     batched, looped = [], []

@@ -34,7 +34,7 @@ def test_wheel_holds_the_package_and_nothing_else(built: dict[str, Path]) -> Non
     with zipfile.ZipFile(built[".whl"]) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     files = {name for name in names if ".dist-info/" not in name}
-    wanted = {".py", ".typed", ".yaml", ".json", ".safetensors"}
+    wanted = {".py", ".typed", ".yaml", ".json", ".safetensors", ".toml"}
     source = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix in wanted]
     assert files == {f"bravaismap/{path.relative_to(PACKAGE).as_posix()}" for path in source}
     assert {"bravaismap/py.typed", "bravaismap/interop/napari.yaml", "bravaismap/weights/dcnn.safetensors"} < files

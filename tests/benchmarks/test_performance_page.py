@@ -114,7 +114,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "A frame takes 0.24 s (median), 0.4 s at most, classified and stored.",
         "| in batches, as `classify` does | 0.93 s |",
         "| ratio (lowest of the repeats) | 6.1 (5.9) |",
-        "| GPU | not measured here |  |  |",
+        "| all parts | not measured here |",
     ],
 )
 def test_figures_stand_in_the_page(module: ModuleType, line: str) -> None:

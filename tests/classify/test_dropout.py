@@ -21,7 +21,7 @@ FIELDS = ("probability", "probability_std", "entropy", "mutual_information", "pa
 
 @pytest.fixture(scope="module")
 def spectra(quick: NetworkClassifier, windows: np.ndarray) -> Tensor:
-    return quick.spectra(windows)
+    return quick.inputs(windows)
 
 
 @pytest.fixture(scope="module")

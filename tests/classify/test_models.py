@@ -202,7 +202,7 @@ def test_dcnn_2018_is_as_published() -> None:
     assert (card.temperature(), card.temperature(passes=True)) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["dcnn", "dcnn-2018-wide"])
+@pytest.mark.parametrize("name", ["dcnn-2018-wide"])
 def test_card_of_a_calibrated_network(name: str) -> None:
     card = load_model(name).card
     plan, curve = card.training["plan"], card.training["curve"]

@@ -123,7 +123,7 @@ def test_images_are_taken_to_a_device_once() -> None:
     assert on_device(there, "cpu") is there
     assert images_together(64 * 64, "cpu") == 1
     assert images_together(2**60, "cpu:0") == 1
-    assert images_together(64 * 64, "cpu:0") == 4 * images_together(128 * 128, "cpu:0") > 4
+    assert images_together(64 * 64, "cpu:0") // 4 == images_together(128 * 128, "cpu:0") > 1
     with own_stream("cpu"):
         assert on_device(there, "cpu") is there
 

@@ -15,7 +15,7 @@ from bravaismap.simulate.books import BOOKS, recipe_book
 from bravaismap.simulate.counts import poisson_counts
 from bravaismap.simulate.crystal import draw_lattice, gaussian_atoms, lattice_sites
 from bravaismap.simulate.recipe import Recipe
-from bravaismap.simulate.windows import _JITTER_MARGIN, _displace_lines, simulate, simulate_window, to_uint8
+from bravaismap.simulate.windows import JITTER_MARGIN, _displace_lines, simulate, simulate_window, to_uint8
 
 QUIET = {"disorder": (0.0, 0.0), "noise": (0.0, 0.0)}
 
@@ -221,7 +221,7 @@ def test_displaced_lines_have_no_seam() -> None:
         for jitter in (0.0, 0.3)
     )
     # The margin of a jittered window begins where a still one does.
-    error = np.abs(moved[:, :-_JITTER_MARGIN] - still[:, _JITTER_MARGIN:]).mean(axis=0)
+    error = np.abs(moved[:, :-JITTER_MARGIN] - still[:, JITTER_MARGIN:]).mean(axis=0)
     assert error.max() < 2.5 * error.mean()
     assert 0.01 < error.mean() < 0.1
 

@@ -15,14 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from bravaismap.classify.answer import Answer
-from bravaismap.classify.network import DropoutNetwork, folded
+from bravaismap.classify.network import DropoutNetwork, Ensemble, folded, members_of
+from bravaismap.classify.tokens import Tokens
+from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
 __all__ = ["dropout_scores", "evaluating", "monte_carlo_dropout", "predictive_entropy"]
 
 _PASSES_PER_BLOCK = 100  # one random stream per block of passes, whatever the batch
-_SAMPLES_PER_BATCH = 50  # windows, or passes of one window, computed at once: what fits the cache of a processor
+#: Windows, or passes of one window, computed at once: what fits the cache of a processor, and what fills a GPU.
+_SAMPLES_PER_BATCH, _SAMPLES_ON_GPU = 50, 8192
 
 
 @contextmanager
@@ -39,17 +42,22 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def monte_carlo_dropout(
-    network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0, temperature: float = 1.0
+    network: DropoutNetwork | Ensemble,
+    inputs: Tensor | Tokens,
+    passes: int,
+    seed: int = 0,
+    temperature: float = 1.0,
 ) -> Answer:
-    """Return the answer of a network for spectra, over many passes with dropout.
+    """Return the answer of a network over many passes with dropout; the members of an ensemble take turns.
 
     The part of the network below its first dropout is computed once; passes and windows are batched together.
 
     Parameters
     ----------
-    network : DropoutNetwork
+    network : DropoutNetwork or Ensemble
         Its modes of training or evaluation stay as they are.
-    spectra : Tensor, shape (n, 64, 32)
+    inputs : Tensor, shape (n, 64, 32), or Tokens
+        Spectra, or tokens for a network that reads these.
     passes : int
         Number of passes; at least 2.
     seed : int
@@ -72,39 +80,73 @@ def monte_carlo_dropout(
     """
     if passes < 2:
         raise InputError(f"{passes} samples were asked for; expected at least 2 (or 0 for none)")
-    fast = folded(network)
     with torch.inference_mode():
-        hidden = _channels_last(fast.stem(spectra[:, None]))
-        classes = _shapes(fast, hidden[:1])[-1][0]
-        total = torch.zeros(len(hidden), classes, dtype=torch.float64, device=hidden.device)
-        squares, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
-        pass_total = torch.zeros(passes, classes, dtype=torch.float64, device=hidden.device)
-        for first, masks in _thinned_networks(fast, hidden[:1], passes, seed):
-            for windows, thinned, scores in _answers(fast, hidden, masks):
-                probability = (scores / temperature).softmax(dim=-1)
-                total[windows] += probability.sum(dim=1)
-                squares[windows] += probability.square().sum(dim=1)
-                entropy[windows] += torch.special.entr(probability).sum(dim=(1, 2))
-                pass_total[first + thinned.start : first + thinned.stop] += probability.sum(dim=0)
-    return _summarise(total.cpu(), squares.cpu(), entropy.cpu(), pass_total.cpu(), passes)
+        totals: _Totals | None = None
+        for windows, numbers, scores in _passes(network, inputs, passes, seed):
+            totals = totals or _Totals(len(inputs), passes, scores)
+            totals.add(windows, numbers, (scores / temperature).softmax(dim=-1))
+    if totals is None:
+        return _summarise(_Totals(0, passes, torch.empty(0, 0, _classes(network))), passes)
+    return _summarise(totals, passes)
 
 
-def dropout_scores(network: DropoutNetwork, spectra: Tensor, passes: int, seed: int = 0) -> Tensor:
+def dropout_scores(network: DropoutNetwork | Ensemble, inputs: Tensor | Tokens, passes: int, seed: int = 0) -> Tensor:
     """Return the scores (n, passes, classes) before the softmax, in the passes of :func:`monte_carlo_dropout`."""
-    fast = folded(network)
     with torch.inference_mode():
-        hidden = _channels_last(fast.stem(spectra[:, None]))
-        classes = _shapes(fast, hidden[:1])[-1][0]
-        result = torch.empty(len(hidden), passes, classes, dtype=torch.float64, device=hidden.device)
-        for first, masks in _thinned_networks(fast, hidden[:1], passes, seed):
-            for windows, thinned, scores in _answers(fast, hidden, masks):
-                result[windows, first + thinned.start : first + thinned.stop] = scores
-    return result
+        result: Tensor | None = None
+        for windows, numbers, scores in _passes(network, inputs, passes, seed):
+            if result is None:
+                result = scores.new_empty(len(inputs), passes, scores.shape[-1])
+            result[windows, numbers] = scores
+    return torch.empty(0, passes, _classes(network), dtype=torch.float64) if result is None else result
 
 
 def predictive_entropy(probability: Floats) -> Floats:
     """Return the entropy of class probabilities (..., classes) in nats: from 0 for certainty to ln(classes)."""
     return np.asarray(torch.special.entr(torch.as_tensor(np.asarray(probability, np.float64))).sum(dim=-1).numpy())
+
+
+class _Totals:
+    """Sums over passes of probabilities, their squares and entropies, by window, and over windows by pass."""
+
+    def __init__(self, windows: int, passes: int, example: Tensor) -> None:
+        classes = example.shape[-1]
+        self.probability = torch.zeros(windows, classes, dtype=torch.float64, device=example.device)
+        self.squares, self.entropy = torch.zeros_like(self.probability), torch.zeros_like(self.probability[:, 0])
+        self.passes = torch.zeros(passes, classes, dtype=torch.float64, device=example.device)
+
+    def add(self, windows: slice, numbers: slice, probability: Tensor) -> None:
+        """Add the probabilities (windows, passes, classes) of some windows in some passes."""
+        self.probability[windows] += probability.sum(dim=1)
+        self.squares[windows] += probability.square().sum(dim=1)
+        self.entropy[windows] += torch.special.entr(probability).sum(dim=(1, 2))
+        self.passes[numbers] += probability.sum(dim=0)
+
+
+def _classes(network: DropoutNetwork | Ensemble) -> int:
+    last = members_of(network)[0].blocks[-1]
+    return int(last.out_features) if isinstance(last, nn.Linear) else 0
+
+
+def _passes(
+    network: DropoutNetwork | Ensemble, inputs: Tensor | Tokens, passes: int, seed: int
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yield windows, numbers of passes, and the scores (windows, passes, classes) of those windows in those passes.
+
+    Pass p is one of member p modulo the number of members.
+    """
+    members = members_of(network)
+    for number, member in enumerate(members):
+        count = len(range(number, passes, len(members)))
+        if count == 0 or len(inputs) == 0:
+            continue
+        fast = folded(member)
+        hidden = _channels_last(fast.hidden(inputs))
+        for first, masks in _thinned_networks(fast, hidden[:1], count, (seed, number) if number else (seed,)):
+            for windows, thinned, scores in _answers(fast, hidden, masks):
+                begin, end = first + thinned.start, first + thinned.stop - 1
+                numbers = slice(number + begin * len(members), number + end * len(members) + 1, len(members))
+                yield windows, numbers, scores
 
 
 def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -113,16 +155,17 @@ def _answers(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> It
     A batch holds many passes of one window, or many windows in one pass, whichever there are more of.
     """
     passes = len(masks[0])
+    together = _SAMPLES_PER_BATCH if hidden.device.type == PROCESSOR else _SAMPLES_ON_GPU
     if len(hidden) < passes:
         for window in range(len(hidden)):
             row = slice(window, window + 1)
-            for batch in _slices(passes):
+            for batch in _slices(passes, together):
                 yield row, batch, _scores(network, hidden[row], [mask[batch] for mask in masks])[None]
         return
     for number in range(passes):
         single = slice(number, number + 1)
         thinned = [mask[single] for mask in masks]
-        for batch in _slices(len(hidden)):
+        for batch in _slices(len(hidden), together):
             yield batch, single, _scores(network, hidden[batch], thinned)[:, None]
 
 
@@ -133,13 +176,13 @@ def _scores(network: DropoutNetwork, hidden: Tensor, masks: list[Tensor]) -> Ten
     return hidden.to(torch.float64)
 
 
-def _slices(count: int) -> Iterator[slice]:
-    for start in range(0, count, _SAMPLES_PER_BATCH):
-        yield slice(start, min(start + _SAMPLES_PER_BATCH, count))
+def _slices(count: int, together: int) -> Iterator[slice]:
+    for start in range(0, count, together):
+        yield slice(start, min(start + together, count))
 
 
 def _thinned_networks(
-    network: DropoutNetwork, example: Tensor, passes: int, seed: int
+    network: DropoutNetwork, example: Tensor, passes: int, seed: tuple[int, ...]
 ) -> Iterator[tuple[int, list[Tensor]]]:
     """Yield the dropout masks of a block of passes, with the number of its first pass."""
     shapes = _shapes(network, example)[:-1]
@@ -153,9 +196,9 @@ def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
-def _masks(shapes: list[tuple[int, ...]], dropout: float, seed: int, block: int) -> list[Tensor]:
+def _masks(shapes: list[tuple[int, ...]], dropout: float, seed: tuple[int, ...], block: int) -> list[Tensor]:
     """Return the factors of each dropout in one block of passes: 0, or 1 / (1 − dropout)."""
-    rng = np.random.Generator(np.random.SFC64([seed, block]))
+    rng = np.random.Generator(np.random.SFC64([seed[0], block, *seed[1:]]))
     threshold, kept = round(dropout * 65536), np.float32(1 / (1 - dropout))
     masks = []
     for shape in shapes:
@@ -173,9 +216,10 @@ def _shapes(network: DropoutNetwork, example: Tensor) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _summarise(total: Tensor, squares: Tensor, entropy: Tensor, pass_total: Tensor, passes: int) -> Answer:
+def _summarise(totals: _Totals, passes: int) -> Answer:
+    total, squares, entropy = totals.probability.cpu(), totals.squares.cpu(), totals.entropy.cpu()
     mean = total / passes
     variance = (squares / passes - mean.square()).clamp_min(0) * (passes / (passes - 1))
     predictive = predictive_entropy(mean.numpy())
     information = np.maximum(predictive - (entropy / passes).numpy(), 0)
-    return Answer(mean.numpy(), variance.sqrt().numpy(), predictive, information, pass_total.numpy())
+    return Answer(mean.numpy(), variance.sqrt().numpy(), predictive, information, totals.passes.cpu().numpy())

@@ -15,13 +15,15 @@ from bravaismap.classify.answer import Answer, Cells
 from bravaismap.classify.cells import classified
 from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
-from bravaismap.classify.network import DropoutNetwork, ModelCard, load_network
+from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, reads_tokens
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
+from bravaismap.classify.tokens import Tokens, window_tokens
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.lattice.sublattices import reduce_measured
 from bravaismap.measure.enlargement import is_enlarged
+from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.measure.odds import least_evidence
 from bravaismap.measure.whole_image import has_parts, measure_whole
@@ -41,6 +43,10 @@ __all__ = [
 #: Images of a larger side (px) are classified by the paper's preprocessing for whole images, if a network does it.
 WHOLE_IMAGE_SIDE = 256
 
+#: Side in px of the largest image that a network of tokens takes as one window, the largest that it was trained on.
+LARGEST_SIDE = 384
+
+_PART_SIDE = 256  # px, of the parts of a larger image
 _SPECTRA_PER_BATCH, _SPECTRA_ON_GPU = 256, 8192
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
 _DRAWS = 60  # for a window of a movie: evenly spread, they are worth hundreds of random ones
@@ -52,7 +58,7 @@ class NetworkClassifier:
 
     Attributes
     ----------
-    network : DropoutNetwork
+    network : DropoutNetwork or Ensemble
     card : ModelCard
     device : str
         Device that it computes on; see :func:`load_model`.
@@ -60,7 +66,7 @@ class NetworkClassifier:
         How far the spectrum reaches (see :mod:`bravaismap.spectrum`); ``window``, as in training, when not given.
     """
 
-    network: DropoutNetwork
+    network: DropoutNetwork | Ensemble
     card: ModelCard
     device: str = PROCESSOR
     preprocessing: Preprocessing | None = None
@@ -81,20 +87,27 @@ class NetworkClassifier:
             settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
         )
 
-    def spectra(self, images: Floats | torch.Tensor) -> torch.Tensor:
-        """Return the spectra (n, 64, 32) of images (n, size, size) as the network takes them."""
+    def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
+        """Return the spectra (n, 64, 32) or the tokens of images (n, size, size), whichever the network reads."""
+        if reads_tokens(self.network):
+
+            def part(rows: slice) -> Tokens:
+                with torch.inference_mode():
+                    return window_tokens(on_device(images[rows], self.device))
+
+            return Tokens.concatenate(in_batches(part, images.shape, self.device))
         together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
         batches = [
-            spectrum(
-                on_device(images[i : i + together], self.device),
-                self.preprocessing or "window",
-            )
+            spectrum(on_device(images[i : i + together], self.device), self.preprocessing or "window")
             for i in range(0, len(images), together)
         ]
         return torch.cat(batches)
 
     def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for square images.
+
+        A network that reads tokens answers an image larger than it was trained on from overlapping parts, whose
+        probabilities it averages.
 
         Parameters
         ----------
@@ -109,12 +122,17 @@ class NetworkClassifier:
         -------
         Answer
         """
+        if reads_tokens(self.network) and images.shape[-1] > LARGEST_SIDE:
+            return _mean_over_parts([self._of_windows(_parts(image), samples, seed) for image in images])
+        return self._of_windows(images, samples, seed)
+
+    def _of_windows(self, images: Floats | torch.Tensor, samples: int, seed: int) -> Answer:
         with full_precision():
-            spectra = self.spectra(images)
+            inputs = self.inputs(images)
             if samples:
-                return monte_carlo_dropout(self.network, spectra, samples, seed, self.card.temperature(passes=True))
+                return monte_carlo_dropout(self.network, inputs, samples, seed, self.card.temperature(passes=True))
             with evaluating(self.network):
-                scores = self.network(spectra).to(torch.float64)
+                scores = self.network(inputs).to(torch.float64)
         probability = (scores / self.card.temperature()).softmax(dim=-1).cpu().numpy()
         return Answer(
             probability,
@@ -123,6 +141,25 @@ class NetworkClassifier:
             np.full(len(probability), np.nan),
             probability.sum(axis=0, keepdims=True),
         )
+
+
+def _parts(image: Floats | torch.Tensor) -> torch.Tensor:
+    """Return the square parts (n, side, side) of a large square image, at most half a part apart."""
+    size, side = image.shape[-1], _PART_SIDE
+    starts = np.linspace(0, size - side, -(-2 * (size - side) // side) + 1).round().astype(int)
+    whole = torch.as_tensor(image)
+    return torch.stack([whole[y : y + side, x : x + side] for y in starts for x in starts])
+
+
+def _mean_over_parts(answers: list[Answer]) -> Answer:
+    """Return one answer for each image from those for its parts."""
+    probability = np.stack([answer.probability.mean(axis=0) for answer in answers])
+    predictive = predictive_entropy(probability)
+    within = np.stack([(answer.entropy - answer.mutual_information).mean() for answer in answers])
+    totals = [answer.pass_total for answer in answers if answer.pass_total is not None]
+    passes = np.stack([total / len(answer.probability) for total, answer in zip(totals, answers, strict=True)])
+    spread = passes.std(axis=1, ddof=1) if passes.shape[1] > 1 else np.full_like(probability, np.nan)
+    return Answer(probability, spread, predictive, np.maximum(predictive - within, 0), passes.sum(axis=0))
 
 
 @dataclass(frozen=True)
@@ -184,6 +221,8 @@ class LatticeClassifier:
         def part(rows: slice) -> Answer:
             batch = on_device(images[rows], self.device)
             with torch.inference_mode():
+                if self.whole:
+                    batch = torch.stack([interleaved(image)[0] for image in batch])
                 measured = measure(batch)
             basis, covariance, evidence = (
                 getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
@@ -224,7 +263,7 @@ def prepared(
     """
     if isinstance(classifier, LatticeClassifier):
         return replace(classifier, whole=True)
-    if not isinstance(classifier, NetworkClassifier):
+    if not isinstance(classifier, NetworkClassifier) or reads_tokens(classifier.network):
         return classifier
     if preprocessing == "auto":
         suited: Preprocessing = "window" if images.shape[-1] <= WHOLE_IMAGE_SIDE else "paper"

@@ -1,4 +1,4 @@
-"""The networks, which map a spectrum to a score per class, with their weights and model cards.
+"""The networks, which map a spectrum or tokens to a score per class, with their weights and model cards.
 
 Every network is a *stem* below the first dropout and a list of *blocks* with a dropout before each:
 ``stem → dropout → block → dropout → block → …``. Monte-Carlo dropout then runs the stem once and the blocks many times.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bravaismap.classify.correlation import LogPolarCorrelation
+from bravaismap.classify.token_network import CellEstimate, TokenStem, most_probable_cell
+from bravaismap.classify.tokens import Tokens
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import ModelError
 from bravaismap.files import write_atomically
@@ -29,10 +32,15 @@ from bravaismap.spectrum import COLUMNS, ROWS
 __all__ = [
     "ARCHITECTURES",
     "DropoutNetwork",
+    "Ensemble",
     "ModelCard",
+    "build_ensemble",
     "build_network",
+    "cell_of",
     "folded",
     "load_network",
+    "members_of",
+    "reads_tokens",
     "save_network",
 ]
 
@@ -56,20 +64,77 @@ class DropoutNetwork(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.dropout = dropout
 
-    def forward(self, spectra: Tensor) -> Tensor:
-        """Return scores (n, classes) before the softmax, for spectra (n, 64, 32)."""
-        hidden: Tensor = self.stem(spectra[:, None])
+    def hidden(self, inputs: Tensor | Tokens) -> Tensor:
+        """Return what lies below the first dropout, for spectra (n, 64, 32) or tokens of n windows."""
+        hidden: Tensor = self.stem(inputs[:, None] if isinstance(inputs, Tensor) else inputs)
+        return hidden
+
+    def forward(self, inputs: Tensor | Tokens) -> Tensor:
+        """Return scores (n, classes) before the softmax, for spectra (n, 64, 32) or tokens of n windows."""
+        return self.scores(self.hidden(inputs))
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Return scores (n, classes) before the softmax, from what lies below the first dropout."""
         for block in self.blocks:
             hidden = block(nn.functional.dropout(hidden, self.dropout, self.training))
         return hidden
 
     @torch.no_grad()
-    def features(self, spectra: Tensor) -> Tensor:
-        """Return the output of the dense layer of 128 (n, 128), without dropout."""
-        hidden: Tensor = self.stem(spectra[:, None])
+    def features(self, inputs: Tensor | Tokens) -> Tensor:
+        """Return the output of the last dense layer but one, (n, features), without dropout."""
+        hidden = self.hidden(inputs)
         for block in list(self.blocks)[:-1]:
             hidden = block(hidden)
         return hidden
+
+
+class Ensemble(nn.Module):
+    """Networks of one architecture that were trained apart, whose probabilities are averaged.
+
+    Parameters
+    ----------
+    members : list of DropoutNetwork
+    """
+
+    def __init__(self, members: list[DropoutNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, inputs: Tensor | Tokens) -> Tensor:
+        """Return the logarithm of the mean probability of each class (n, classes)."""
+        log_probability = torch.stack([member(inputs).log_softmax(-1) for member in self.members])
+        return log_probability.logsumexp(0) - math.log(len(self.members))
+
+    def features(self, inputs: Tensor | Tokens) -> Tensor:
+        """Return the features of all members side by side."""
+        return torch.cat([member.features(inputs) for member in members_of(self)], dim=-1)
+
+
+def members_of(network: DropoutNetwork | Ensemble) -> list[DropoutNetwork]:
+    """Return the members of an ensemble, or the network itself as the only one."""
+    if isinstance(network, Ensemble):
+        return [member for member in network.members if isinstance(member, DropoutNetwork)]
+    return [network]
+
+
+def reads_tokens(network: DropoutNetwork | Ensemble) -> bool:
+    """Whether a network reads tokens of windows, and not spectra."""
+    return isinstance(members_of(network)[0].stem, TokenStem)
+
+
+def cell_of(network: DropoutNetwork | Ensemble, tokens: Tokens) -> CellEstimate:
+    """Return the cells that a network which reads tokens sees, whether its lattice was indexed or not.
+
+    Raises
+    ------
+    ModelError
+        If the network reads spectra.
+    """
+    stems = [member.stem for member in members_of(network)]
+    mixtures = [stem.read(tokens)[1] for stem in stems if isinstance(stem, TokenStem)]
+    if not mixtures:
+        raise ModelError("a network that reads spectra was asked for cells; expected one that reads tokens, like dcnn")
+    return most_probable_cell(mixtures)
 
 
 def _dcnn_2018(classes: int, dropout: float) -> DropoutNetwork:
@@ -123,8 +188,28 @@ def _halving(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
 
 _ANGLES, _SHIFTS = 64, 24
 
+
+def _tokens(classes: int, dropout: float) -> DropoutNetwork:
+    """Build the network that reads tokens, with two dense layers above the first dropout."""
+    stem = TokenStem()
+    blocks: list[nn.Module] = [
+        nn.Sequential(nn.Linear(stem.outputs, _DENSE), nn.GELU()),
+        nn.Sequential(nn.Linear(_DENSE, 128), nn.GELU()),
+        nn.Linear(128, classes),
+    ]
+    return DropoutNetwork(stem, blocks, dropout)
+
+
+_DENSE = 256
+
 #: Architectures by name, as model cards cite them.
-ARCHITECTURES = {"dcnn-2018": _dcnn_2018, "dcnn": _dcnn}
+ARCHITECTURES = {"dcnn-2018": _dcnn_2018, "dcnn": _dcnn, "tokens": _tokens}
+
+
+def build_ensemble(architecture: str, classes: int, dropout: float, members: int) -> DropoutNetwork | Ensemble:
+    """Return an ensemble of fresh networks of a registered architecture, or one network for one member."""
+    networks = [build_network(architecture, classes, dropout) for _ in range(members)]
+    return networks[0] if members == 1 else Ensemble(networks)
 
 
 def build_network(architecture: str, classes: int, dropout: float) -> DropoutNetwork:
@@ -156,6 +241,7 @@ def folded(network: DropoutNetwork) -> DropoutNetwork:
     return copied
 
 
+_MOST_MEMBERS = 100
 #: Names on a model card of the temperature of a single pass, and of the passes of Monte-Carlo dropout.
 TEMPERATURES = ("temperature", "temperature_of_passes")
 
@@ -180,6 +266,8 @@ class ModelCard:
         Measured figures, each with the command that measures it.
     licence : str
     description : str
+    members : int
+        Number of networks whose probabilities are averaged.
     calibration : dict
         ``temperature`` of a single pass and ``temperature_of_passes`` of Monte-Carlo dropout, and what they were fitted
         on; empty for a network that is not calibrated.
@@ -196,12 +284,15 @@ class ModelCard:
     licence: str = "GPL-3.0-or-later"
     description: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
+    members: int = 1
 
     def __post_init__(self) -> None:
         for name in TEMPERATURES:
             value = self.calibration.get(name, 1.0)
             if not (isinstance(value, int | float) and 0 < value < float("inf")):
                 raise ValueError(f"{name} = {value!r}; expected a number above 0")
+        if not (isinstance(self.members, int) and 0 < self.members <= _MOST_MEMBERS):
+            raise ValueError(f"members = {self.members!r}; expected a number from 1 to {_MOST_MEMBERS}")
 
     def temperature(self, *, passes: bool = False) -> float:
         """Return the divisor of the scores in a single pass, or in many; 1 for a network that is not calibrated."""
@@ -209,9 +300,10 @@ class ModelCard:
         return float(self.calibration.get(TEMPERATURES[1], single) if passes else single)
 
 
-def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
+def save_network(network: nn.Module, card: ModelCard, path: Path, precision: torch.dtype = torch.float32) -> ModelCard:
     """Write weights (safetensors) and card (same name, ``.json``) of a network; return the card with the hash."""
-    weights = save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()})
+    stored = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    weights = save({name: v.to(precision) if v.is_floating_point() else v for name, v in stored.items()})
     card = ModelCard(**{**asdict(card), "weights_sha256": hashlib.sha256(weights).hexdigest()})
     text = json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n"
     for target, content in ((path, weights), (path.with_suffix(".json"), text.encode())):
@@ -219,7 +311,7 @@ def save_network(network: nn.Module, card: ModelCard, path: Path) -> ModelCard:
     return card
 
 
-def load_network(path: Path) -> tuple[DropoutNetwork, ModelCard]:
+def load_network(path: Path) -> tuple[DropoutNetwork | Ensemble, ModelCard]:
     """Return a network and its card, read from the file of its weights and the card beside it.
 
     Raises
@@ -238,7 +330,7 @@ def load_network(path: Path) -> tuple[DropoutNetwork, ModelCard]:
             f"{path}: the weights (sha256 {digest[:12]}…) are not those of their card ({card.weights_sha256[:12]}…); "
             "fetch both files again, or train anew"
         )
-    network = build_network(card.architecture, len(card.classes), card.dropout)
+    network = build_ensemble(card.architecture, len(card.classes), card.dropout, card.members)
     try:
         network.load_state_dict(load(content))
     except (SafetensorError, RuntimeError) as error:

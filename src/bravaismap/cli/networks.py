@@ -63,8 +63,18 @@ def train(
         str | None,
         typer.Option("--name", help="Name of the model.", show_default="the preset's"),
     ] = None,
-    images: Annotated[int | None, typer.Option(help="Number of simulated windows.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    images: Annotated[
+        int | None, typer.Option(help="Number of simulated windows.", show_default="the preset's")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Number of epochs of a preset that has them.", show_default="the preset's")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time to train for, instead of a number of windows: dcnn only.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Folder of the checkpoint.", show_default="that of the output")
+    ] = None,
     seed: SeedOption = 0,
     device: Annotated[
         str | None,
@@ -75,24 +85,38 @@ def train(
     """Train a network on simulated windows; the same command continues an interrupted training."""
     from dataclasses import replace
 
-    from bravaismap.train.training import train as train_network
+    from bravaismap.errors import InputError
+    from bravaismap.train.plan import StreamPlan
+    from bravaismap.train.streaming import train_on_stream
+    from bravaismap.train.training import train as train_in_epochs
     from bravaismap.train.training import training_plan
 
-    changes: dict[str, Any] = {"recipes": recipes, "images": images, "epochs": epochs}
-    plan = replace(training_plan(preset), **{key: value for key, value in changes.items() if value is not None})
+    plan = training_plan(preset)
     called = name or (Path(recipes).stem if recipes else preset)
-    command = " ".join(
-        ["bravaismap train", f"--preset {preset}"]
-        + [f"--{key} {value}" for key, value in changes.items() if value is not None]
-        + [f"--name {called}", f"--seed {seed}"]
-    )
+    given = {"recipes": recipes, "images": images, "epochs": epochs, "minutes": minutes}
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    settings = {"preset": preset, **changes, "name": called, "seed": seed}
+    command = " ".join(["bravaismap train", *(f"--{key} {value}" for key, value in settings.items())])
     with stages() as advance:
-        card = train_network(
-            plan, output, name=called, seed=seed, device=device, command=command, progress=advance
-        )  # fmt: skip
+        if isinstance(plan, StreamPlan):
+            if epochs is not None:
+                raise InputError(f"--epochs {epochs}: {preset} sees no window twice; give --images or --minutes")
+            kinds = tuple(recipes.split("+")) if recipes else plan.kinds
+            plan = replace(plan, kinds=kinds, windows=plan.windows if images is None else images)
+            card = train_on_stream(
+                plan, output, name=called, seed=seed, device=device, minutes=minutes, checkpoints=checkpoints,
+                command=command, progress=advance,
+            )  # fmt: skip
+        else:
+            if minutes is not None or checkpoints is not None:
+                raise InputError(f"{preset} is trained in epochs; give --epochs instead of --minutes or --checkpoints")
+            card = train_in_epochs(
+                replace(plan, **changes), output, name=called, seed=seed, device=device, command=command,
+                progress=advance,
+            )  # fmt: skip
     note(f"wrote {output / called}.safetensors and .json")
-    accuracy = card.accuracy["validation"]
-    out.print(f"validation accuracy {100 * accuracy:.1f} % ({card.training['kept']})", highlight=False)
+    kept = card.training.get("kept", f"{card.training.get('windows', 0)} windows")
+    out.print(f"validation accuracy {100 * card.accuracy['validation']:.1f} % ({kept})", highlight=False)
     note(f"next: bravaismap map MOVIE --model {output / called}.safetensors")
 
 

@@ -45,6 +45,8 @@ class CommonLattice:
         Rank among the lattices: the mean evidence times the root of the number of independent parts.
     strengths : mapping
         The mean evidence of a part by the side of the parts in px.
+    members : int array
+        Which of the parts show it.
     """
 
     basis: Floats
@@ -55,6 +57,7 @@ class CommonLattice:
     strength: float
     weight: float
     strengths: Mapping[int, float]
+    members: NDArray[np.intp]
 
     def stretched(self, along_y: float, along_x: float) -> CommonLattice:
         """Return the lattice in an image enlarged by these factors."""
@@ -176,6 +179,7 @@ def _common(
         max(strength.values()),
         max(rank.values()),
         strength,
+        members,
     )
 
 

@@ -16,11 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
 from bravaismap.lattice.sublattices import reduce_measured
 from bravaismap.measure import settings
-from bravaismap.measure.measurement import measure
+from bravaismap.measure.layers import beneath
+from bravaismap.measure.measurement import Measurement, measure
 
-__all__ = ["Parts", "cut_parts", "measure_parts", "measure_window", "part_sizes"]
+__all__ = ["Parts", "cut_parts", "measure_beneath", "measure_parts", "measure_window", "part_sizes"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,24 @@ def measure_window(image: Tensor, widely: bool | None = None) -> Parts:
     return _of(image[None], np.zeros((1, 2), np.intp), min(image.shape), widely, whole=True)
 
 
+def measure_beneath(image: Tensor, side: int, basis: Floats) -> Parts:
+    """Measure what the parts of a side show once a lattice is taken out of them.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    side : int
+        The shorter side of the image for the image itself.
+    basis : array, shape (2, 2)
+        Of the lattice that is taken out, rows, columns (y, x), in px.
+    """
+    whole = side >= min(image.shape)
+    origin = np.zeros((1, 2), np.intp) if whole else _origins(tuple(image.shape), side)
+    crops = torch.cat(list(cut_parts(image, side)))
+    bases = torch.from_numpy(basis).to(image.device).expand(len(crops), 2, 2)
+    return _of_measured(beneath(crops, bases), origin, side, whole)
+
+
 def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
     """Yield the parts of a side, (n, side, side), in batches; the image itself where that is its shorter side.
 
@@ -132,8 +152,11 @@ def _crops(image: Tensor, side: int, origin: NDArray[np.intp]) -> Iterator[tuple
 
 def _of(crops: Tensor, origin: NDArray[np.intp], side: int, widely: bool | None, whole: bool = False) -> Parts:
     """Measured parts; those of few cells have no evidence unless they are the `whole` image."""
+    return _of_measured(measure(crops, widely=widely, again=not widely), origin, side, whole)
+
+
+def _of_measured(measured: Measurement, origin: NDArray[np.intp], side: int, whole: bool) -> Parts:
     limits = settings.SETTINGS.parts
-    measured = measure(crops, widely=widely, again=not widely)
     basis, covariance, evidence, power = (
         values.cpu().numpy().astype(float)
         for values in (measured.basis, measured.covariance, measured.evidence, measured.signal.sum(-1))

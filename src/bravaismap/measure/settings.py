@@ -348,6 +348,26 @@ class ScanLineSettings:
 
 
 @dataclass(frozen=True)
+class InterlaceSettings:
+    """Odd rows that are displaced against the even ones (``interlace``), by judgement."""
+
+    #: Frequency along the rows, in cycles per image, below which what varies is background.
+    lowest_frequency: int = 4
+    #: Largest displacement that is looked for, its resolution, and the least that matters, in px.
+    reach: float = 12.0
+    resolution: float = 0.25
+    least: float = 0.25
+    #: Share of the highest agreement of the fields that makes a displacement as good as the best.
+    equal_share: float = 0.95
+    #: Sum of the pairs of waves over its scatter by chance from which on they say so: it is 2.8 and more in crystals
+    #: that are displaced.
+    clear_pairs: float = 2.5
+    #: What the rows say, over its standard error, from which on they say so: in images whose odd rows are not displaced
+    #: it is 2 at most, in displaced ones 5 and more but for some whose rows wander.
+    clear_rows: float = 5.0
+
+
+@dataclass(frozen=True)
 class FringeSettings:
     """Waves of one period (``fringes``), set between simulated lattices and fringes or hum."""
 
@@ -423,6 +443,27 @@ class AgreementSettings:
     ordered_evidence: float = 30.0
     #: Share of its own most evidence that a lattice has in parts that suit it.
     suited_share: float = 0.5
+    #: Evidence of a second lattice that is listed: in 72 images of broken crystals without one false ones have 42 at
+    #: most, grains 286 and more.
+    second_evidence: float = 50.0
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """A second lattice in the same parts as the first (``layers``), by judgement."""
+
+    #: Evidence of a wave of the first lattice from which on it is taken out, and how much around it, in bins.
+    wave_evidence: float = 1.0
+    radius: float = 2.6
+    #: Share of the parts that must show the second lattice for it to lie upon or beneath the first: in images of broken
+    #: crystals what is left is the same in half of them at most.
+    least_share: float = 0.6
+    #: Least evidence of the second lattice: in what is left of broken crystals it is 30 at most.
+    least_evidence: float = 35.0
+    #: Departure of a vector from whole numbers of those of the first lattice up to which what is left is that lattice
+    #: itself, bent, and the fewest rows of cells in a part.
+    same_tolerance: float = 0.06
+    fewest_cells: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -463,9 +504,9 @@ class MeasurementSettings:
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
-    scan_lines, fringes, enlargement : settings
+    scan_lines, interlace, fringes, enlargement : settings
         Of what an instrument adds.
-    parts, agreement, whole_image : settings
+    parts, agreement, layers, whole_image : settings
         Of images that are larger than a window.
     """
 
@@ -480,10 +521,12 @@ class MeasurementSettings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     odds: OddsSettings = field(default_factory=OddsSettings)
     scan_lines: ScanLineSettings = field(default_factory=ScanLineSettings)
+    interlace: InterlaceSettings = field(default_factory=InterlaceSettings)
     fringes: FringeSettings = field(default_factory=FringeSettings)
     enlargement: EnlargementSettings = field(default_factory=EnlargementSettings)
     parts: PartSettings = field(default_factory=PartSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
+    layers: LayerSettings = field(default_factory=LayerSettings)
     whole_image: WholeImageSettings = field(default_factory=WholeImageSettings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,10 +13,11 @@ from bravaismap.measure import settings
 from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice
 from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
-from bravaismap.measure.measurement import SMALLEST_SIDE
+from bravaismap.measure.interlace import interleaved
+from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordering import finer_lattice
-from bravaismap.measure.parts import cut_parts, measure_parts, measure_window
+from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
 
@@ -47,6 +49,8 @@ class WholeImage:
         Whether offsets of the rows, and of the columns, were removed.
     aligned : bool
         Whether displaced rows were shifted into place.
+    displaced : float
+        By how many px the odd rows were displaced to the right of the even ones, which was undone; 0 if they were not.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
@@ -55,6 +59,7 @@ class WholeImage:
     repeated: tuple[float, float] = (1.0, 1.0)
     leveled: tuple[bool, bool] = (False, False)
     aligned: bool = False
+    displaced: float = 0.0
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -74,6 +79,7 @@ def measure_whole(image: Tensor) -> WholeImage:
     if min(own.image.shape) < SMALLEST_SIDE:
         own = Native(image, (1.0, 1.0))
     plain, lines, varies = _leveled(own.image)
+    plain, displaced = interleaved(plain)
     shape = tuple(plain.shape)
     if has_parts(shape):
         straight, lattices = _of_parts(plain)
@@ -91,6 +97,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         own.repeated,
         lines,
         straight is not plain,
+        displaced * own.repeated[1],
     )
 
 
@@ -104,9 +111,11 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
     plain, lines, varies = _leveled(image)
+    plain, displaced = interleaved(plain)
     if basis is None:
-        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines)
-    return WholeImage(order=finer_lattice([plain[None]], np.asarray(basis, float)), leveled=lines)
+        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced)
+    order = finer_lattice([plain[None]], np.asarray(basis, float))
+    return WholeImage(order=order, leveled=lines, displaced=displaced)
 
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:
@@ -121,35 +130,85 @@ def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:
 
 def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
     """The image as it is or with its rows aligned, and its lattices."""
-    straight, lattices = _explained(plain)
+    straight, parts, lattices = _explained(plain)
     if not lattices:
         return straight, []
     first = lattices[0]
     worth = two_periods(cut_parts(straight, first.side), first.basis)
-    others = [other for other in lattices[1:] if _is_second(other, first, min(straight.shape))]
-    return straight, [replace(first, evidence=worth * first.evidence), *others]
+    chosen = [replace(first, evidence=worth * first.evidence)]
+    for other in lattices[1:]:
+        if _is_second(other, first, min(straight.shape)) and _is_new(other, chosen, parts, straight):
+            chosen.append(other)
+    if len(chosen) == 1 and (layer := _layer(first, straight)) is not None:
+        chosen.append(layer)
+    return straight, chosen
+
+
+def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
+    """A second lattice in the same parts of an image as the first; None if there is none."""
+    limits = settings.SETTINGS.layers
+    least = settings.SETTINGS.agreement.suited_share * first.strength
+    suited = [part for part, value in first.strengths.items() if value >= least]
+    # parts that must agree say more than one
+    side = max((part for part in suited if part < min(image.shape)), default=first.side)
+    left = measure_beneath(image, side, first.basis)
+    for other in common_lattices(left, tuple(image.shape))[:1]:
+        relation = other.basis @ np.linalg.inv(first.basis)
+        shared = np.abs(relation - np.rint(relation)).max(axis=1).min() < limits.same_tolerance
+        rows = other.side * np.linalg.norm(np.linalg.inv(other.basis), axis=0).min()
+        everywhere = other.share >= limits.least_share and rows >= limits.fewest_cells
+        clear = other.evidence > limits.least_evidence
+        if everywhere and clear and not shared and not _related(other, first):
+            return other
+    return None
+
+
+def _related(one: CommonLattice, other: CommonLattice) -> bool:
+    """Whether either of two lattices is a superlattice of the other."""
+    return superlattice(one.basis, other.basis) is not None or superlattice(other.basis, one.basis) is not None
 
 
 def _is_second(other: CommonLattice, first: CommonLattice, side: int) -> bool:
-    """Whether a lattice is one of its own: it shows in parts that suit the first, and neither is a superlattice."""
+    """Whether a lattice shows in parts that suit the first one."""
     least = settings.SETTINGS.agreement.suited_share * first.strength
     suited = [part for part, value in first.strengths.items() if part < side and value >= least]
-    shown = other.evidence > settings.SETTINGS.odds.even_evidence and any(other.strengths[part] > 0 for part in suited)
-    related = superlattice(other.basis, first.basis) is not None or superlattice(first.basis, other.basis) is not None
-    return shown and not related
+    clear = other.evidence > settings.SETTINGS.agreement.second_evidence
+    return clear and any(other.strengths[part] > 0 for part in suited)
 
 
-def _explained(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
-    """The image, as it is or with its rows aligned, whichever explains more, and its lattices."""
+def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, image: Tensor) -> bool:
+    """Whether a lattice explains its parts better than the lattices before it do together.
+
+    Spots that a domain boundary splits, and parts that hold the edge between two grains, let a search find cells that
+    are no lattice of the crystal: what it has seen there the lattices before explain as well.
+    """
+    if any(_related(other, lattice) for lattice in chosen):
+        return False
+    least = settings.SETTINGS.agreement.resolved_share * other.strength
+    side = min(part for part, value in other.strengths.items() if value >= least)
+    rows = other.members[parts.side[other.members] == side]
+    pieces = [image[top : top + side, left : left + side] for top, left in parts.origin[rows].tolist()]
+    crops = torch.stack(pieces) if side < min(image.shape) else image[None]
+
+    def evidence(lattice: CommonLattice) -> float:
+        bases = torch.from_numpy(lattice.basis).to(image.device).expand(len(crops), 2, 2)
+        return float(measure_from(crops, bases).evidence.mean())
+
+    gain = evidence(other) - sum(evidence(lattice) for lattice in chosen)
+    return gain > settings.SETTINGS.odds.even_evidence
+
+
+def _explained(plain: Tensor) -> tuple[Tensor, Parts, list[CommonLattice]]:
+    """The image, as it is or with its rows aligned, whichever explains more, its parts and its lattices."""
     limits, shape = settings.SETTINGS.whole_image, tuple(plain.shape)
     parts = measure_parts(plain)
     lattices = common_lattices(parts, shape)
     strength = lattices[0].strength if lattices else 0.0
     if strength >= limits.clear_evidence:
-        return plain, lattices
+        return plain, parts, lattices
     straight = aligned(plain)
     again = measure_parts(straight)
     displaced = np.mean(np.log1p(again.power) - np.log1p(parts.power)) > limits.displaced_gain
     others = common_lattices(again, shape)
     gained = bool(others) and others[0].strength > max(limits.evidence_gain * strength, limits.aligned_evidence)
-    return (straight, others) if displaced or gained else (plain, lattices)
+    return (straight, again, others) if displaced or gained else (plain, parts, lattices)

@@ -19,19 +19,29 @@ from bravaismap.compute.device import PROCESSOR, images_together, on_device, own
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import NONE, UNMAPPED, counted
 from bravaismap.errors import warn
+from bravaismap.measure.interlace import interleaved
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import frame_pixels, hidden_pixels
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
 
-__all__ = ["MOST_MISSING", "FrameMapper", "MappedFrame", "hidden", "predict", "warn_constant", "warn_missing"]
+__all__ = [
+    "MOST_MISSING",
+    "FrameMapper",
+    "MappedFrame",
+    "hidden",
+    "predict",
+    "warn_constant",
+    "warn_displaced",
+    "warn_missing",
+]
 
 #: A window of which more than this share was never measured is not classified.
 MOST_MISSING = 0.5
 #: Bytes of windows cut from a frame at a time, on a processor and on a GPU.
 _WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
 #: Frames whose windows a GPU classifies at once, at most: with more, progress would come in jumps.
-_MOST_TOGETHER = 16
+_MOST_TOGETHER = 24
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,14 @@ class MappedFrame:
         Whether all pixels are equal.
     missing : int
         Number of windows that are mostly not measured, and so not classified.
+    displaced : float
+        By how many px the odd rows were displaced to the right of the even ones, which was undone.
     """
 
     variables: dict[str, NDArray[Any]]
     constant: bool
     missing: int = 0
+    displaced: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,8 @@ class _Frame:
         Which windows are not mostly missing, and which are classified: these, or the first one if there are none.
     constant : bool
         Whether all pixels are equal.
+    displaced : float
+        By how many px the odd rows were displaced to the right of the even ones, which was undone in both.
     """
 
     index: int
@@ -76,15 +91,21 @@ class _Frame:
     seen: NDArray[np.bool_]
     measured: NDArray[np.bool_]
     constant: bool
+    displaced: float
 
     @classmethod
     def prepared(cls, index: int, pixels: NDArray[Any], mapper: FrameMapper) -> _Frame:
         """Return frame number `index` as a mapper takes it."""
         image = finite_pixels(pixels[None], nan=mapper.nan, first=index)[0]
         missing = missing_pixels(pixels)
+        displaced = 0.0
+        if mapper.classifier.record.measures_cells:
+            image, displaced = _interleaved(image)
+            pixels = pixels if displaced == 0 else np.where(missing, np.nan, image)
         seen = missing_share(missing, mapper.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden later
-        return cls(index, pixels, image, seen, measured, bool(image.max() == image.min()) and not missing.all())
+        constant = bool(image.max() == image.min()) and not missing.all()
+        return cls(index, pixels, image, seen, measured, constant, displaced)
 
 
 @dataclass(frozen=True)
@@ -179,7 +200,7 @@ class FrameMapper:
         if not frame.seen.any():
             variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
         variables |= self._pixels(frame.pixels, variables, measured=bool(frame.seen.any()))
-        return MappedFrame(variables, frame.constant, int((~frame.seen).sum()))
+        return MappedFrame(variables, frame.constant, int((~frame.seen).sum()), frame.displaced)
 
     def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """Return the variables of a frame from the answer for its measured windows."""
@@ -203,6 +224,13 @@ class FrameMapper:
             return hidden_pixels(pixels.shape, self.pixel_step, self.pixel_size)
         with own_stream(self.device):
             return frame_pixels(pixels, windows, self.pixel_step, self.pixel_size, self.device)
+
+
+def _interleaved(frame: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Return a frame whose odd rows continue the even ones, and by how many px they were displaced."""
+    plain = np.ascontiguousarray(frame, np.float32)
+    moved, displaced = interleaved(torch.from_numpy(plain))
+    return (frame, 0.0) if displaced == 0 else (moved.numpy(), displaced)
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
@@ -252,6 +280,18 @@ def warn_constant(indices: list[int], what: str = "frame") -> None:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
         warn(f"{count} constant ({what} {named}): classified none")
+
+
+def warn_displaced(displaced: dict[int, float]) -> None:
+    """Say which frames had odd rows that were displaced, and by how many px."""
+    if displaced:
+        named = ", ".join(map(str, sorted(displaced)[:5])) + (", …" if len(displaced) > 5 else "")
+        low, high = min(displaced.values()), max(displaced.values())
+        size = f"{low:.2f} px" if len(displaced) == 1 else f"{low:.2f} to {high:.2f} px"
+        warn(
+            f"the odd rows of {counted(len(displaced), 'frame')} (frame {named}) were displaced by {size} along x: "
+            "moved back"
+        )
 
 
 def warn_missing(missing: dict[int, int], windows: int) -> None:

@@ -71,7 +71,7 @@ def features_of(
     """Return the features (n, number) of images, and the shape τ (n,) where a lattice is measured, else NaN."""
     tau = np.full(len(images), complex(np.nan, np.nan))
     if isinstance(classifier, NetworkClassifier):
-        return classifier.network.features(classifier.spectra(images)).numpy().astype(float), tau
+        return classifier.network.features(classifier.inputs(images)).numpy().astype(float), tau
     cells = classifier.predict(images, samples=0, seed=0).cells
     if cells is None:
         raise ModelError(f"the model {classifier.record.name} has neither a dense layer nor measured cells to map")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["poisson_counts"]
+__all__ = ["EXACT_BELOW", "poisson_counts"]
 
-_EXACT_BELOW = 6.0  # mean counts; drawn exactly below it, by an expansion about the normal law above
+EXACT_BELOW = 6.0  # mean counts; drawn exactly below it, by an expansion about the normal law above
 
 
 def poisson_counts(mean: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -29,7 +29,7 @@ def poisson_counts(mean: NDArray[np.float32], rng: np.random.Generator) -> NDArr
     """
     deviate = rng.standard_normal(mean.shape, np.float32)
     counts = np.rint(mean + np.sqrt(mean) * deviate + (deviate**2 - 1) * np.float32(1 / 6))
-    few = mean < _EXACT_BELOW
+    few = mean < EXACT_BELOW
     if few.any():
         rate = mean[few]
         uniform = rng.random(rate.size, np.float32)

@@ -15,11 +15,31 @@ from bravaismap.simulate.faults import Holes, antiphase, smooth_strain
 from bravaismap.simulate.instrument import PROBE_MARGIN, bend, displace, probe, strength
 from bravaismap.simulate.recipe import Range, Recipe
 
-__all__ = ["Atoms", "blur", "draw_atoms", "draw_lattice", "gaussian_atoms", "lattice_sites", "log_uniform"]
+__all__ = [
+    "ATOM_REACH",
+    "CANDIDATES",
+    "EDGE_BEND",
+    "GRAIN_SHARE",
+    "MOST_LATTICES",
+    "MOTIF_HEIGHT",
+    "MOTIF_WIDTH",
+    "SYMMETRIC",
+    "Atoms",
+    "blur",
+    "draw_atoms",
+    "draw_lattice",
+    "gaussian_atoms",
+    "lattice_sites",
+    "log_uniform",
+]
 
-_ATOM_REACH = 4.0  # standard deviations beyond which an atom's profile is cut
-_MOST_LATTICES = 1000  # that are drawn in search of one that is far from every symmetry that it should not have
-_SYMMETRIC = 1e-6  # strain up to which a lattice counts as symmetric: rounding
+ATOM_REACH = 4.0  # standard deviations beyond which an atom's profile is cut
+MOST_LATTICES = 1000  # that are drawn in search of one that is far from every symmetry that it should not have
+SYMMETRIC = 1e-6  # strain up to which a lattice counts as symmetric: rounding
+CANDIDATES = 16  # places that are tried for a further atom of a motif
+MOTIF_HEIGHT, MOTIF_WIDTH = (0.3, 0.9), (0.8, 1.1)  # of the further atoms of a motif, over those of the first
+GRAIN_SHARE = (0.15, 0.45)  # of the frame that a second grain has
+EDGE_BEND = 0.4  # largest displacement of a bent edge, over the longer side of the frame, at one side from its middle
 
 
 @dataclass(frozen=True)
@@ -60,13 +80,13 @@ def draw_lattice(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.f
     InputError
         If a thousand lattices are all nearer than `apart` to a symmetry that their class does not have.
     """
-    for _ in range(_MOST_LATTICES):
+    for _ in range(MOST_LATTICES):
         basis, length = _draw_cell(recipe, rng)
         if recipe.apart == 0 or _nearest_symmetry(basis) >= recipe.apart:
             strain = np.eye(2) + rng.normal(0, 1, (2, 2)) * recipe.distortion
             return basis @ strain, length
     raise InputError(
-        f"apart = {recipe.apart:g}; expected less: {_MOST_LATTICES} {recipe.lattice} lattices of this recipe are all "
+        f"apart = {recipe.apart:g}; expected less: {MOST_LATTICES} {recipe.lattice} lattices of this recipe are all "
         "nearer to a higher symmetry"
     )
 
@@ -74,7 +94,7 @@ def draw_lattice(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.f
 def _nearest_symmetry(basis: NDArray[np.floating]) -> float:
     """Return the smallest strain that would give a lattice a symmetry that it does not have."""
     strains = deviation(shape(basis))
-    return float(strains[strains > _SYMMETRIC].min(initial=np.inf))
+    return float(strains[strains > SYMMETRIC].min(initial=np.inf))
 
 
 def _draw_cell(recipe: Recipe, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
@@ -145,9 +165,9 @@ def draw_atoms(
         width = min(width, recipe.packing * np.sqrt(area / count))
     # Atoms of a cell keep a distance of two widths where they can: closer ones would look like one.
     offsets = _motif(rng, basis, count, 2 * width)
-    heights = np.concatenate([[1.0], rng.uniform(0.3, 0.9, count - 1)])
-    widths = width * np.concatenate([[1.0], rng.uniform(0.8, 1.1, count - 1)])
-    reach = _ATOM_REACH * width + 3 * recipe.disorder[1] * length
+    heights = np.concatenate([[1.0], rng.uniform(*MOTIF_HEIGHT, count - 1)])
+    widths = width * np.concatenate([[1.0], rng.uniform(*MOTIF_WIDTH, count - 1)])
+    reach = ATOM_REACH * width + 3 * recipe.disorder[1] * length
     grains = recipe.grains > 0 and rng.random() < recipe.grains
     corners = 0.25 * max(shape) if grains else 0.0  # px beyond the frame that the rotation of a grain brings in
     strained = 2 * recipe.strain[1] * max(shape)  # px beyond the largest displacement of a smooth strain
@@ -181,7 +201,7 @@ def _two_grains(
     rng: np.random.Generator, position: NDArray[np.floating], kind: NDArray[np.intp], shape: tuple[int, int]
 ) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
     """Rotate about the centre the crystal beyond a bent edge, which cuts off the smaller part of the frame."""
-    share, angle = rng.uniform(0.15, 0.45), rng.uniform(0, 2 * np.pi)
+    share, angle = rng.uniform(*GRAIN_SHARE), rng.uniform(0, 2 * np.pi)
     centre = np.array(shape) / 2
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     rotated = (position - centre) @ rotation + centre
@@ -209,7 +229,7 @@ def _motif(rng: np.random.Generator, basis: NDArray[np.floating], count: int, di
     offsets = np.zeros((1, 2))
     images = np.mgrid[-1:2, -1:2].reshape(2, -1).T @ basis
     while len(offsets) < count:
-        candidates = rng.random((16, 2)) @ basis
+        candidates = rng.random((CANDIDATES, 2)) @ basis
         gaps = np.linalg.norm(candidates[:, None, None] - offsets[:, None] - images, axis=-1).min(axis=(1, 2))
         best = int(np.argmax(gaps >= distance)) if (gaps >= distance).any() else int(np.argmax(gaps))
         offsets = np.vstack([offsets, candidates[best]])
@@ -231,7 +251,7 @@ def _depth_beyond_edge(
     position: NDArray[np.floating], shape: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.floating]:
     """Return how far (n,) atoms lie beyond a bent edge of any direction, over the longer side of the frame."""
-    angle, bend_of_edge = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
+    angle, bend_of_edge = rng.uniform(0, 2 * np.pi), rng.uniform(-EDGE_BEND, EDGE_BEND)
     centred = (position - np.array(shape) / 2) / max(shape)
     along = centred @ np.array([np.cos(angle), np.sin(angle)])
     across = centred @ np.array([-np.sin(angle), np.cos(angle)])

@@ -17,12 +17,23 @@ from bravaismap.conventions import Floats
 from bravaismap.simulate.recipe import Recipe
 
 __all__ = [
+    "ADSORBATE_HEIGHT",
+    "ADSORBATE_WIDTH",
     "FAULTS",
+    "GRID",
+    "HOLE_RADIUS",
+    "LOBES",
+    "LOBE_DEPTH",
+    "MEMORY",
+    "MIDDLE",
+    "PERIODS",
+    "WAVES",
     "Holes",
     "antiphase",
     "chosen_faults",
     "draw_adsorbates",
     "draw_holes",
+    "is_set",
     "line_offsets",
     "smooth_strain",
     "wander",
@@ -42,14 +53,15 @@ FAULTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _FAULTLESS: Final = Recipe("none")
 
-_MIDDLE = (0.25, 0.75)  # of the frame, where boundaries cross it
-_WAVES = 3  # whose sum is a smooth strain
-_PERIODS = (0.5, 1.5)  # of a wave of strain, in periods over the longer side of the frame
-_GRID = 33  # points along each side, on which the mean and the size of a strain are taken
-_HOLE_RADIUS = (0.04, 0.20)  # over the shorter side of the frame
-_LOBES, _LOBE_DEPTH = (2, 4), 0.25  # how many lobes the outline of a hole has, and their largest depth over its radius
-_ADSORBATE_HEIGHT = (1.5, 5.0)  # over the height of an atom
-_MEMORY = (0.0, 0.9)  # correlation of the offset of a line with that of the previous line
+MIDDLE = (0.25, 0.75)  # of the frame, where boundaries cross it
+WAVES = 3  # whose sum is a smooth strain
+PERIODS = (0.5, 1.5)  # of a wave of strain, in periods over the longer side of the frame
+GRID = 33  # points along each side, on which the mean and the size of a strain are taken
+HOLE_RADIUS = (0.04, 0.20)  # over the shorter side of the frame
+LOBES, LOBE_DEPTH = (2, 4), 0.25  # how many lobes the outline of a hole has, and their largest depth over its radius
+ADSORBATE_HEIGHT = (1.5, 5.0)  # over the height of an atom
+ADSORBATE_WIDTH = (0.2, 0.5)  # over the length of a primitive vector
+MEMORY = (0.0, 0.9)  # correlation of the offset of a line with that of the previous line
 
 
 def chosen_faults(recipe: Recipe, rng: np.random.Generator) -> tuple[Recipe, tuple[str, ...]]:
@@ -77,7 +89,7 @@ def chosen_faults(recipe: Recipe, rng: np.random.Generator) -> tuple[Recipe, tup
         possible = [
             name
             for name, fields in FAULTS.items()
-            if name not in names and any(_has(recipe, field) for field in fields)
+            if name not in names and any(is_set(recipe, field) for field in fields)
         ]
         count = min(int(rng.integers(recipe.faults[0], recipe.faults[1] + 1)), len(possible))
         present = {possible[i] for i in rng.choice(len(possible), count, replace=False)} if count else set()
@@ -87,7 +99,8 @@ def chosen_faults(recipe: Recipe, rng: np.random.Generator) -> tuple[Recipe, tup
     return replace(recipe, **changes), tuple(names)
 
 
-def _has(recipe: Recipe, field: str) -> bool:
+def is_set(recipe: Recipe, field: str) -> bool:
+    """Tell whether a field of a recipe asks for something that a recipe without faults does not have."""
     return bool(getattr(recipe, field) != getattr(_FAULTLESS, field))
 
 
@@ -113,7 +126,7 @@ def antiphase(
     position, kind : arrays, shapes (m, 2), (m,)
         Those of both halves, which neither overlap nor leave a gap but that of the boundary itself.
     """
-    angle, through = rng.uniform(0, 2 * np.pi), rng.uniform(*_MIDDLE, 2) * np.array(shape)
+    angle, through = rng.uniform(0, 2 * np.pi), rng.uniform(*MIDDLE, 2) * np.array(shape)
     half = np.array([[0.5, 0.0], [0.0, 0.5], [0.5, 0.5]])[rng.integers(3)] @ basis
     normal = np.array([np.sin(angle), np.cos(angle)])
     moved = position + half
@@ -139,12 +152,12 @@ def smooth_strain(position: Floats, shape: tuple[int, int], level: float, rng: n
     -------
     array, shape (n, 2)
     """
-    direction, polarisation, phase = rng.uniform(0, 2 * np.pi, (3, _WAVES))
-    periods = rng.uniform(*_PERIODS, _WAVES) * 2 * np.pi / max(shape)
+    direction, polarisation, phase = rng.uniform(0, 2 * np.pi, (3, WAVES))
+    periods = rng.uniform(*PERIODS, WAVES) * 2 * np.pi / max(shape)
     vectors = periods[:, None] * np.column_stack([np.sin(direction), np.cos(direction)])
     amplitude = np.column_stack([np.sin(polarisation), np.cos(polarisation)]) / periods[:, None]
 
-    grid = np.stack(np.meshgrid(*(np.linspace(0, n - 1, _GRID) for n in shape), indexing="ij"), axis=-1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(*(np.linspace(0, n - 1, GRID) for n in shape), indexing="ij"), axis=-1).reshape(-1, 2)
     design = np.column_stack([grid, np.ones(len(grid))])
     linear = np.linalg.lstsq(design, np.cos(grid @ vectors.T + phase) @ amplitude, rcond=None)[0]
     slope = -np.einsum("gw,wi,wj->gij", np.sin(grid @ vectors.T + phase), vectors, amplitude) - linear[:2]
@@ -223,9 +236,9 @@ def draw_holes(number: tuple[int, int], shape: tuple[int, int], rng: np.random.G
     """
     count = int(rng.integers(number[0], number[1] + 1))
     centre = rng.random((count, 2)) * np.array(shape)
-    radius = rng.uniform(*_HOLE_RADIUS, count) * min(shape)
-    lobes = rng.integers(_LOBES[0], _LOBES[1] + 1, count)
-    return Holes(centre, radius, lobes, rng.uniform(0, _LOBE_DEPTH, count), rng.uniform(0, 2 * np.pi, count))
+    radius = rng.uniform(*HOLE_RADIUS, count) * min(shape)
+    lobes = rng.integers(LOBES[0], LOBES[1] + 1, count)
+    return Holes(centre, radius, lobes, rng.uniform(0, LOBE_DEPTH, count), rng.uniform(0, 2 * np.pi, count))
 
 
 def draw_adsorbates(
@@ -250,7 +263,7 @@ def draw_adsorbates(
     """
     count = int(rng.integers(number[0], number[1] + 1))
     position = rng.random((count, 2)) * np.array(shape)
-    return position, rng.uniform(*_ADSORBATE_HEIGHT, count), rng.uniform(0.2, 0.5, count) * length
+    return position, rng.uniform(*ADSORBATE_HEIGHT, count), rng.uniform(*ADSORBATE_WIDTH, count) * length
 
 
 def line_offsets(lines: int, level: float, rng: np.random.Generator) -> Floats:
@@ -269,7 +282,7 @@ def line_offsets(lines: int, level: float, rng: np.random.Generator) -> Floats:
     array, shape (lines,)
         Of mean 0.
     """
-    memory, steps = rng.uniform(*_MEMORY), rng.standard_normal(lines)
+    memory, steps = rng.uniform(*MEMORY), rng.standard_normal(lines)
     offsets = np.empty(lines)
     offsets[0] = steps[0]
     for i in range(1, lines):

@@ -10,12 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 
-__all__ = ["PROBE_MARGIN", "bend", "displace", "line_noise", "probe", "speckle", "strength"]
+__all__ = [
+    "BEND_PERIOD",
+    "DRIFT_HARMONICS",
+    "DRIFT_POINTS",
+    "FLYBACK_REACH",
+    "PROBE_MARGIN",
+    "RING_WIDTH",
+    "SMOOTHEST",
+    "STREAKED",
+    "STREAK_HEIGHT",
+    "bend",
+    "displace",
+    "line_noise",
+    "probe",
+    "speckle",
+    "strength",
+]
 
 PROBE_MARGIN = 8  # px around the window, so that the blur of the probe does not wrap around
-_FLYBACK_REACH = 0.15  # of the width of the frame, over which the displacement after the flyback decays
-_RING_WIDTH = 0.25  # standard deviation of the ring of amorphous matter over its radius
-_SMOOTHEST = 0.02  # 1/px: width of the band when the ring has no radius
+FLYBACK_REACH = 0.15  # of the width of the frame, over which the displacement after the flyback decays
+RING_WIDTH = 0.25  # standard deviation of the ring of amorphous matter over its radius
+BEND_PERIOD = (1.0, 3.0)  # of the modulation of a bent specimen, over the longer side of the frame
+DRIFT_HARMONICS = 3  # of which the displacement of a drifting scan consists
+DRIFT_POINTS = 65  # along y, between which it is interpolated
+STREAKED, STREAK_HEIGHT = 0.1, 3.0  # share of the scan lines with a streak; its height over that of the offsets
+SMOOTHEST = 0.02  # 1/px: width of the band when the ring has no radius
 
 
 def strength(limits: tuple[float, float], presence: float, rng: np.random.Generator) -> float:
@@ -40,7 +60,7 @@ def bend(
         Between 0 and 1.
     rng : numpy.random.Generator
     """
-    period, angle, phase = rng.uniform(1, 3) * max(shape), *rng.uniform(0, 2 * np.pi, 2)
+    period, angle, phase = rng.uniform(*BEND_PERIOD) * max(shape), *rng.uniform(0, 2 * np.pi, 2)
     along = position @ np.array([np.sin(angle), np.cos(angle)])
     return np.asarray(1 - depth * (1 + np.cos(2 * np.pi * along / period + phase)) / 2)
 
@@ -65,16 +85,14 @@ def displace(
     """
     moved = np.array(position, float)
     if drift > 0:
-        axis = np.linspace(-1, 1, 65)
+        axis, order = np.linspace(-1, 1, DRIFT_POINTS), np.arange(1, DRIFT_HARMONICS + 1)
         line = 2 * position[:, 0] / (shape[0] - 1) - 1
         for component, size in ((1, drift), (0, drift / 2)):
-            curve = (
-                rng.normal(0, 1, 3) / np.arange(1, 4) @ np.cos(np.outer(np.arange(1, 4), np.pi * (axis + rng.random())))
-            )
+            curve = rng.normal(0, 1, DRIFT_HARMONICS) / order @ np.cos(np.outer(order, np.pi * (axis + rng.random())))
             curve -= np.polyval(np.polyfit(axis, curve, 1), axis)
             moved[:, component] += np.interp(line, axis, curve * (size / max(curve.std(), 1e-9)))
     if flyback > 0:
-        moved[:, 1] += flyback * np.exp(-np.maximum(position[:, 1], 0) / (_FLYBACK_REACH * shape[1]))
+        moved[:, 1] += flyback * np.exp(-np.maximum(position[:, 1], 0) / (FLYBACK_REACH * shape[1]))
     return moved
 
 
@@ -123,7 +141,7 @@ def speckle(size: int, height: float, ring: tuple[float, float], rng: np.random.
     """
     radius = rng.uniform(*ring)
     k = np.hypot(fftfreq(size)[:, None], rfftfreq(size)).astype(np.float32)
-    band = np.exp(-0.5 * ((k - np.float32(radius)) / np.float32(max(_RING_WIDTH * radius, _SMOOTHEST))) ** 2)
+    band = np.exp(-0.5 * ((k - np.float32(radius)) / np.float32(max(RING_WIDTH * radius, SMOOTHEST))) ** 2)
     field = irfft2(rfft2(rng.standard_normal((size, size), np.float32)) * band, s=(size, size))
     return np.asarray(field * np.float32(height / max(float(field.std()), 1e-9)))
 
@@ -142,6 +160,6 @@ def line_noise(image: NDArray[np.float32], level: float, rng: np.random.Generato
     size = level * float(image.std())
     offset = np.repeat(rng.normal(0, size, (height, 1)), width, axis=1)
     starts = rng.integers(0, width, (height, 1))
-    streaks = np.where(rng.random(height) < 0.1, rng.normal(0, 3 * size, height), 0.0)
+    streaks = np.where(rng.random(height) < STREAKED, rng.normal(0, STREAK_HEIGHT * size, height), 0.0)
     offset += streaks[:, None] * (np.arange(width) >= starts)
     return image + offset.astype(np.float32)

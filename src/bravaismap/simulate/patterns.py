@@ -13,21 +13,39 @@ from scipy.ndimage import gaussian_filter, zoom
 from bravaismap.simulate.faults import line_offsets
 from bravaismap.simulate.instrument import speckle
 
-__all__ = ["compressed", "draw_pattern"]
+__all__ = [
+    "ATOM_ROOM",
+    "ATOM_WIDTH",
+    "BOW",
+    "CHANNELS",
+    "ENLARGED",
+    "FLYBACK",
+    "HARMONICS",
+    "HUM_CYCLES",
+    "HUM_SLIP",
+    "PERIOD",
+    "QUALITY",
+    "SPECKLE_HEIGHT",
+    "SPECKLE_RING",
+    "compressed",
+    "draw_pattern",
+]
 
 Image = NDArray[np.floating]
 
-_SPECKLE_RING = (0.02, 0.15)  # 1/px
-_ATOM_WIDTH = (1.5, 4.0)  # px
-_ATOM_ROOM = (8.0, 20.0)  # side of the square that each single atom has to itself, over its width
-_PERIOD = (4.0, 40.0)  # px
-_HARMONICS = 3  # of a wave, the fundamental included
-_BOW = 0.5  # largest bending of fringes over half the image, in periods
-_CHANNELS = (2, 16)  # of a read-out, with whose number the offsets of columns repeat
-_HUM_CYCLES = (4.0, 60.0)  # periods of the mains in one scan line
-_HUM_SLIP = 0.02  # standard deviation of the change of its phase from line to line, in periods
-_QUALITY = (3, 20)  # of JPEG, of 100
-_ENLARGED = (1, 3)  # factor by which an image is enlarged after its compression
+SPECKLE_RING = (0.02, 0.15)  # 1/px
+ATOM_WIDTH = (1.5, 4.0)  # px
+ATOM_ROOM = (8.0, 20.0)  # side of the square that each single atom has to itself, over its width
+PERIOD = (4.0, 40.0)  # px
+HARMONICS = 3  # of a wave, the fundamental included
+BOW = 0.5  # largest bending of fringes over half the image, in periods
+CHANNELS = (2, 16)  # of a read-out, with whose number the offsets of columns repeat
+HUM_CYCLES = (4.0, 60.0)  # periods of the mains in one scan line
+HUM_SLIP = 0.02  # standard deviation of the change of its phase from line to line, in periods
+FLYBACK = (1.0, 1.5)  # time from one scan line to the next, over that of a line
+SPECKLE_HEIGHT = 0.15  # of the amorphous matter under scattered atoms, over the height of an atom
+QUALITY = (3, 20)  # of JPEG, of 100
+ENLARGED = (1, 3)  # factor by which an image is enlarged after its compression
 
 
 def draw_pattern(name: str, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -54,40 +72,41 @@ def draw_pattern(name: str, size: int, rng: np.random.Generator) -> NDArray[np.f
 
 
 def _speckle(size: int, rng: np.random.Generator) -> Image:
-    return speckle(size, 1.0, _SPECKLE_RING, rng)
+    return speckle(size, 1.0, SPECKLE_RING, rng)
 
 
 def _atoms(size: int, rng: np.random.Generator) -> Image:
-    width = rng.uniform(*_ATOM_WIDTH)
-    count = max(int((size / (rng.uniform(*_ATOM_ROOM) * width)) ** 2), 1)
+    width = rng.uniform(*ATOM_WIDTH)
+    count = max(int((size / (rng.uniform(*ATOM_ROOM) * width)) ** 2), 1)
     image = np.zeros((size, size))
     rows, columns = rng.integers(0, size, (2, count))
     np.add.at(image, (rows, columns), rng.uniform(0.5, 1.0, count))
     peak = 1 / (2 * np.pi * width**2)
-    return np.asarray(gaussian_filter(image, width, mode="constant") / peak + speckle(size, 0.15, _SPECKLE_RING, rng))
+    atoms = gaussian_filter(image, width, mode="constant") / peak
+    return np.asarray(atoms + speckle(size, SPECKLE_HEIGHT, SPECKLE_RING, rng))
 
 
 def _fringes(size: int, rng: np.random.Generator) -> Image:
-    period, angle, start = np.exp(rng.uniform(*np.log(_PERIOD))), *rng.uniform(0, 2 * np.pi, 2)
+    period, angle, start = np.exp(rng.uniform(*np.log(PERIOD))), *rng.uniform(0, 2 * np.pi, 2)
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    bow = rng.uniform(-_BOW, _BOW) * (2 * across / size) ** 2
+    bow = rng.uniform(-BOW, BOW) * (2 * across / size) ** 2
     return _wave(2 * np.pi * (along / period + bow) + start, rng)
 
 
 def _hum(size: int, rng: np.random.Generator) -> Image:
-    cycles = np.exp(rng.uniform(*np.log(_HUM_CYCLES)))
-    slip = rng.normal(0, _HUM_SLIP, size).cumsum()
-    per_line = cycles * rng.uniform(1.0, 1.5)  # periods during the line and the flyback
+    cycles = np.exp(rng.uniform(*np.log(HUM_CYCLES)))
+    slip = rng.normal(0, HUM_SLIP, size).cumsum()
+    per_line = cycles * rng.uniform(*FLYBACK)  # periods during the line and the flyback
     lines = per_line * np.arange(size) + slip
     return _wave(2 * np.pi * (lines[:, None] + cycles * np.arange(size) / size), rng)
 
 
 def _wave(phase: Image, rng: np.random.Generator) -> Image:
     """Return a wave with harmonics, each at most half as strong as the previous one."""
-    strengths = np.cumprod([1.0, *rng.uniform(0, 0.5, _HARMONICS - 1)])
-    starts = rng.uniform(0, 2 * np.pi, _HARMONICS)
-    terms = zip(strengths, starts, range(1, _HARMONICS + 1), strict=True)
+    strengths = np.cumprod([1.0, *rng.uniform(0, 0.5, HARMONICS - 1)])
+    starts = rng.uniform(0, 2 * np.pi, HARMONICS)
+    terms = zip(strengths, starts, range(1, HARMONICS + 1), strict=True)
     return np.asarray(sum(strength * np.cos(n * phase + start) for strength, start, n in terms))
 
 
@@ -96,7 +115,7 @@ def _rows(size: int, rng: np.random.Generator) -> Image:
 
 
 def _columns(size: int, rng: np.random.Generator) -> Image:
-    channels = int(rng.integers(_CHANNELS[0], _CHANNELS[1] + 1))
+    channels = int(rng.integers(CHANNELS[0], CHANNELS[1] + 1))
     repeated = rng.uniform(0, 2) * np.resize(rng.standard_normal(channels), size)
     return np.broadcast_to(repeated + line_offsets(size, 1.0, rng), (size, size))
 
@@ -119,8 +138,8 @@ def compressed(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
     float32 array, shape (size, size)
         From 0 to 255.
     """
-    quality = int(rng.integers(_QUALITY[0], _QUALITY[1] + 1))
-    enlarged = int(rng.integers(_ENLARGED[0], _ENLARGED[1] + 1))
+    quality = int(rng.integers(QUALITY[0], QUALITY[1] + 1))
+    enlarged = int(rng.integers(ENLARGED[0], ENLARGED[1] + 1))
     size = len(image)
     corner = image[: -(-size // enlarged), : -(-size // enlarged)]
     low, high = float(corner.min()), float(corner.max())

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bravaismap.compute.device import checked_device, in_batches
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import reduce_basis
+from bravaismap.measure.indexing import reduce_rows
+from bravaismap.simulate.batch.draws import Draws, RecipeTable
+from bravaismap.simulate.batch.windows import window_images
 from bravaismap.simulate.books import recipe_book
-from bravaismap.simulate.windows import simulate
 
-__all__ = ["SIDES", "Batch", "batches"]
+__all__ = ["SIDES", "Batch", "batches", "stretched"]
 
 #: Sides of the windows of a stream, in px.
 SIDES = (48, 64, 96, 128, 192, 256)
@@ -29,10 +31,10 @@ class Batch:
     image : Tensor, float32, shape (n, side, side)
         Each window stretched to 0–255.
     label : Tensor, int64, shape (n,)
-        The class of the crystal as it was drawn, a position in :data:`~bravaismap.conventions.CLASSES`. A crystal with
-        faults, with a second grain of the same lattice, in part of the window only, or buried in noise keeps its class,
-        whether its lattice can be seen in the window or not; ``none`` are atoms without order, vacuum and patterns. No
-        window has two different lattices.
+        The class of the crystal as it was drawn, a position in the classes of the books. A crystal with faults, with a
+        second grain of the same lattice, in part of the window only, or buried in noise keeps its class, whether its
+        lattice can be seen in the window or not; ``none`` are atoms without order, vacuum and patterns. No window has
+        two different lattices.
     basis : Tensor, float32, shape (n, 2, 2)
         Reduced primitive vectors as rows, components (y, x), in px as seen in the image; NaN where the label is
         ``none``. Of two grains that of the larger one.
@@ -64,19 +66,20 @@ def batches(
     """Simulate batches of windows without end.
 
     A batch depends on nothing but the seed, its number, its size, `kinds` and `sides`, so that a training that is
-    resumed at batch `start` sees what it would have seen.
+    resumed at batch `start` sees what it would have seen. It is the same on every device but for rounding, by which now
+    and then a pixel of a counted image may differ by one count.
 
     Parameters
     ----------
     seed : int
     kinds : sequence of str
-        Names of recipe books of the same classes, which share each batch evenly.
+        Recipe books of the same classes, names or TOML files, which share each batch evenly.
     sides : sequence of int
         Sides in px, at least 16; each batch has one of them, drawn with equal probability.
     batch_size : int
         Number of windows of a batch.
     device : str
-        Where the windows are simulated, and lie.
+        Where the windows are simulated, and lie: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if there is one.
     start : int
         Number of the first batch.
 
@@ -87,28 +90,54 @@ def batches(
     Raises
     ------
     InputError
-        If there is no such book, or a side or the size of a batch is too small.
+        If there is no such book, books differ in their classes, or a side or the size of a batch is too small.
+    ModelError
+        If PyTorch cannot compute on the device.
     """
     if batch_size < 1 or not sides or min(sides) < 16 or start < 0 or seed < 0:
         raise InputError(
             f"batches of {batch_size} windows of {tuple(sides)} px from batch {start} on, seed {seed}, were asked for; "
             "expected at least 1 window of at least 16 px, and no negative number"
         )
-    books = [recipe_book(kind) for kind in kinds]
-    classes = len(books[0])
+    table, classes = _table(tuple(kinds), checked_device(device))
     while True:
         side = sides[int(np.random.default_rng([seed, start]).integers(len(sides)))]
-        number = np.arange(batch_size) + start * batch_size
-        kind = number % len(books)
-        image = np.empty((batch_size, side, side), np.float32)
-        basis = np.full((batch_size, 2, 2), np.nan)
-        label = number // len(books) % classes
-        for i in range(batch_size):
-            first = int(number[i]) // len(books)
-            window = simulate(1, books[kind[i]], seed=seed, size=side, first=first)
-            image[i] = window.image.values[0]
-            if list(books[kind[i]].values())[label[i]].lattice != "none":
-                basis[i] = reduce_basis(window.primitive_vectors_px.values[0])
-        arrays = (image, label, basis.astype(np.float32), kind)
-        yield Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+        yield _batch(table, classes, seed, torch.arange(start * batch_size, (start + 1) * batch_size), side)
         start += 1
+
+
+def _table(kinds: tuple[str, ...], device: str) -> tuple[RecipeTable, int]:
+    """Return the recipes of some books, one book after the other, and the number of their classes."""
+    books = [recipe_book(kind) for kind in kinds]
+    for kind, book in zip(kinds, books, strict=True):
+        if list(book) != list(books[0]):
+            raise InputError(
+                f"the recipe books {kinds[0]} and {kind} have the classes {', '.join(books[0])} and "
+                f"{', '.join(book)}; expected the same classes in the same order"
+            )
+    return RecipeTable([recipe for book in books for recipe in book.values()], device), len(books[0])
+
+
+def _batch(table: RecipeTable, classes: int, seed: int, number: Tensor, side: int) -> Batch:
+    """Simulate the windows of some numbers (n,): of every kind, of each of the classes in turn."""
+    kinds = len(table.recipes) // classes
+    number = number.to(table.low.device)
+    kind, label = number % kinds, number // kinds % classes
+
+    def part(rows: slice) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            recipe = kind[rows] * classes + label[rows]
+            image, basis = window_images(Draws.of(table, recipe, seed, number[rows]), side)
+            reduced = reduce_rows(basis).masked_fill(~table.lattice[recipe, None, None], float("nan"))
+            return stretched(image), reduced.to(torch.float32)
+
+    parts = in_batches(part, (len(number), side, side), str(number.device))
+    image, basis = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    return Batch(image, label, basis, kind)
+
+
+def stretched(image: Tensor) -> Tensor:
+    """Return images (n, height, width) stretched to 0–255; a constant image becomes 0."""
+    low, high = image.amin(dim=(1, 2), keepdim=True), image.amax(dim=(1, 2), keepdim=True)
+    factor = torch.where(high > low, 255 / (high - low), 0.0)
+    return (image - low).mul_(factor)

@@ -26,9 +26,11 @@ from bravaismap.simulate.instrument import PROBE_MARGIN, line_noise, speckle, st
 from bravaismap.simulate.patterns import compressed, draw_pattern
 from bravaismap.simulate.recipe import Recipe
 
-__all__ = ["simulate", "simulate_window", "to_uint8"]
+__all__ = ["JITTER_MARGIN", "PATCHES", "PATCH_WIDTH", "SLOPE", "simulate", "simulate_window", "to_uint8"]
 
-_JITTER_MARGIN = 8  # px on either side of the window, so that a displaced scan line does not wrap around
+JITTER_MARGIN = 8  # px on either side of the window, so that a displaced scan line does not wrap around
+SLOPE = 0.5  # largest change of the background from the middle to an edge, over its height
+PATCHES, PATCH_WIDTH = 3, (0.1, 0.3)  # most patches of contamination, and their width over the side of the image
 _MOST_PIXELS = 10**11  # of one set of windows, which is held in memory
 
 
@@ -200,7 +202,7 @@ def _crystal(recipe: Recipe, rng: np.random.Generator, size: int) -> _Scene:
     blurred = any(limits[1] > 0 for limits in (recipe.tilt, recipe.astigmatism, recipe.tail))
     border = PROBE_MARGIN if blurred else 0
     wandering = wander(size, rng.uniform(*recipe.wander) * length, rng) if recipe.wander[1] > 0 else np.zeros(size)
-    margin = _JITTER_MARGIN if recipe.jitter[1] > 0 or recipe.wander[1] > 0 else 0
+    margin = JITTER_MARGIN if recipe.jitter[1] > 0 or recipe.wander[1] > 0 else 0
     margin += int(np.ceil(np.abs(wandering).max()))
     shape = (size + 2 * border, size + 2 * border + 2 * margin)
     holes = draw_holes(recipe.holes, shape, rng) if recipe.holes[1] > 0 else None
@@ -228,12 +230,12 @@ def _displace_lines(image: NDArray[np.float32], shift: NDArray[np.floating]) -> 
 
 def _background(recipe: Recipe, rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    slope = rng.uniform(-0.5, 0.5, 2)
+    slope = rng.uniform(-SLOPE, SLOPE, 2)
     plane = np.float32(rng.uniform(*recipe.background)) * (1 + slope[0] * axis[:, None] + slope[1] * axis)
-    patches = int(rng.integers(0, 4)) if recipe.contamination[1] > 0 else 0
+    patches = int(rng.integers(0, PATCHES + 1)) if recipe.contamination[1] > 0 else 0
     if patches == 0:
         return np.asarray(plane, np.float32)
-    centre, width = rng.uniform(0, size, (patches, 2)), rng.uniform(0.1, 0.3, patches) * size
+    centre, width = rng.uniform(0, size, (patches, 2)), rng.uniform(*PATCH_WIDTH, patches) * size
     return np.asarray(
         plane + gaussian_atoms(centre, rng.uniform(*recipe.contamination, patches), width, (size, size)), np.float32
     )

@@ -16,7 +16,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from bravaismap.classify.dropout import dropout_scores, evaluating
-from bravaismap.classify.network import TEMPERATURES, DropoutNetwork
+from bravaismap.classify.network import TEMPERATURES, DropoutNetwork, Ensemble
+from bravaismap.classify.tokens import Tokens
 from bravaismap.errors import InputError
 from bravaismap.evaluate.scores import score
 
@@ -63,16 +64,19 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
 
 
 def calibrate(
-    network: DropoutNetwork, windows: Mapping[str, tuple[Tensor, Tensor]], classes: tuple[str, ...], seed: int
+    network: DropoutNetwork | Ensemble,
+    windows: Mapping[str, tuple[Tensor | Tokens, Tensor]],
+    classes: tuple[str, ...],
+    seed: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit both temperatures on one half of held-out windows, and score the network before and after on the other half.
 
     Parameters
     ----------
-    network : DropoutNetwork
-        On the CPU.
+    network : DropoutNetwork or Ensemble
+        On the device of the windows.
     windows : dict
-        Recipe book → spectra (n, 64, 32) and labels (n,). The first half of each book is fitted on.
+        Recipe book → spectra (n, 64, 32) or tokens, and labels (n,). The first half of each book is fitted on.
     classes : tuple of str
     seed : int
         Of the windows (only reported) and of the dropout.
@@ -83,12 +87,14 @@ def calibrate(
         For the model card: the temperatures, and by recipe book accuracy, likelihood and calibration error.
     """
     single, passes, halves = [], [], [len(labels) // 2 for _, labels in windows.values()]
-    for spectra, _ in windows.values():
+    for inputs, _ in windows.values():
+        starts = range(0, len(inputs), _BATCH)
         with evaluating(network):
-            starts = range(0, len(spectra), _BATCH)
-            single.append(torch.cat([network(spectra[i : i + _BATCH].float()).double() for i in starts]))
-        passes.append(dropout_scores(network, spectra.float(), PASSES, seed))
-    truth = [labels for _, labels in windows.values()]
+            parts = [network(inputs[i : i + _BATCH].to(torch.float32)).double() for i in starts]
+        single.append(torch.cat(parts).cpu())
+        drawn = [dropout_scores(network, inputs[i : i + _BATCH].to(torch.float32), PASSES, seed) for i in starts]
+        passes.append(torch.cat(drawn).cpu())
+    truth = [labels.cpu() for _, labels in windows.values()]
 
     def fitted(scores: list[Tensor]) -> float:
         parts = [torch.cat([part[:half] for part, half in zip(s, halves, strict=True)]) for s in (scores, truth)]
@@ -101,10 +107,10 @@ def calibrate(
         "fitted on": f"{sum(halves)} windows of {', '.join(windows)}, seed {seed}",
     }
     figures = {}
-    for name, half, alone, drawn, labels in zip(windows, halves, single, passes, truth, strict=True):
+    for name, half, alone, many, labels in zip(windows, halves, single, passes, truth, strict=True):
         figures[f"{name}, {len(labels) - half} held-out windows, seed {seed}"] = {
             **_figures(alone[half:, None], labels[half:], classes, temperatures[0]),
-            f"{PASSES} passes": _figures(drawn[half:], labels[half:], classes, temperatures[1]),
+            f"{PASSES} passes": _figures(many[half:], labels[half:], classes, temperatures[1]),
         }
     return calibration, figures
 

@@ -22,19 +22,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from bravaismap.classify.network import DropoutNetwork, ModelCard, build_network, save_network
+from bravaismap.compute.device import checked_device
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
-from bravaismap.files import write_atomically
 from bravaismap.simulate.books import RecipeBook, recipe_book
 from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import mirrored, quarter_turned, spectrum
 from bravaismap.train.calibration import calibrate
+from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
+from bravaismap.train.plan import StreamPlan
 
 __all__ = ["PRESETS", "TrainingPlan", "recipe_books", "simulated_spectra", "train", "training_plan"]
 
@@ -92,8 +92,8 @@ class TrainingPlan:
 _MIXTURE = "simulated+realistic+wide"
 
 #: Plans by name. ``dcnn-2018`` is the paper's protocol, ``dcnn-2018-wide`` the same network on a wider training set,
-#: ``dcnn`` a modern network on that set.
-PRESETS = {
+#: ``dcnn`` an ensemble on a stream of windows.
+PRESETS: dict[str, TrainingPlan | StreamPlan] = {
     "dcnn-2018": TrainingPlan(
         description="the network of Vasudevan et al., npj Comput. Mater. 4, 30 (2018), trained by the paper's protocol"
     ),
@@ -104,22 +104,14 @@ PRESETS = {
         calibration=3600,
         description="the network of the paper, trained on simulated, realistic and wide windows, calibrated",
     ),
-    "dcnn": TrainingPlan(
-        architecture="dcnn",
-        recipes=_MIXTURE,
-        images=72000,
-        epochs=8,
-        weight_decay=0.0,
-        calibration=3600,
-        description="residual network on the log-polar correlation of spectra, trained on wide windows, calibrated",
-    ),
+    "dcnn": StreamPlan(),
 }
 
 #: Called after each step with the name of the stage, the number of steps done and their total.
 Progress = Callable[[str, int, int], object]
 
 
-def training_plan(name: str) -> TrainingPlan:
+def training_plan(name: str) -> TrainingPlan | StreamPlan:
     """Return a plan by name.
 
     Raises
@@ -220,7 +212,7 @@ def train(
     folder = Path(output)
     books = recipe_books(plan.recipes)
     book = books[0]
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = torch.device(checked_device(device or "auto"))
     run = _Run(plan, tuple(book), seed, target, folder / _CHECKPOINT, _fingerprint(plan, books, seed))
     run.restore()
     if run.epoch < plan.epochs:
@@ -323,34 +315,19 @@ class _Run:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        state = {"epoch": self.epoch, "kept": self.kept, "curve": self.curve, "fingerprint": self.fingerprint}
-        content = save(
-            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"run": json.dumps(state)}
-        )
-        write_atomically(self.checkpoint, content)
+        state = {"epoch": self.epoch, "kept": self.kept, "curve": self.curve}
+        write_checkpoint(self.checkpoint, tensors, state, self.fingerprint)
 
     def restore(self) -> None:
         """Continue from the checkpoint, if there is one."""
         if not self.checkpoint.exists():
             return
-        try:
-            with safe_open(self.checkpoint, framework="pt") as stored:
-                state = json.loads(stored.metadata()["run"])
-                # copies: a tensor that lies in the file would keep Windows from replacing it
-                tensors = {key: stored.get_tensor(key).clone() for key in stored.keys()}  # noqa: SIM118
-            fingerprint = state["fingerprint"]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.checkpoint}: a damaged checkpoint ({error}); remove it to start anew") from error
-        if fingerprint != self.fingerprint:
-            raise InputError(
-                f"{self.checkpoint}: the checkpoint of a training with another plan, recipes or seed; "
-                "give another folder, or remove it to start anew"
-            )
+        tensors, state = read_checkpoint(self.checkpoint, self.fingerprint)
         self.epoch, self.kept, self.curve = state["epoch"], state["kept"], state["curve"]
-        self.network.load_state_dict(_section(tensors, "network."))
-        self.best = {key: value.to(self.device) for key, value in _section(tensors, "best.").items()}
+        self.network.load_state_dict(section(tensors, "network."))
+        self.best = {key: value.to(self.device) for key, value in section(tensors, "best.").items()}
         adam: dict[int, dict[str, Tensor]] = {}
-        for key, value in _section(tensors, "adam.").items():
+        for key, value in section(tensors, "adam.").items():
             index, field = key.split(".", 1)
             adam.setdefault(int(index), {})[field] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": adam})
@@ -408,10 +385,6 @@ def _split(images: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Split windows into four fifths for training and one fifth for validation, the same for every seed."""
     order = np.random.default_rng(_SEED_OF_SPLIT).permutation(images)
     return np.sort(order[: images * 4 // 5]), np.sort(order[images * 4 // 5 :])
-
-
-def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _fingerprint(plan: TrainingPlan, books: list[RecipeBook], seed: int) -> str:

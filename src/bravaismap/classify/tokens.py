@@ -1,0 +1,295 @@
+"""Tokens: what a network is shown of a window, whatever its side: spots, candidate lattices, log-polar spectra.
+
+Four views of a window serve: itself, itself flattened (without slow background, uneven contrast and line means), and
+the flattened window in tiles of a half and a quarter of its side, whose powers are averaged and ask for no coherence
+across the window. Of each view there are its brightest spots, the lattices that these may belong to, and its power on a
+grid of angle and logarithm of the spatial frequency in cycles per pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bravaismap.classify.candidates import (
+    Candidates,
+    distinct,
+    find_candidates,
+    score_candidates,
+    shape_of,
+    strains_to_symmetry,
+)
+from bravaismap.measure.explanation import View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.spots import find_spots, flatten, standardize
+
+__all__ = [
+    "ANGLES",
+    "CELLS",
+    "CELL_FEATURES",
+    "RADII",
+    "REFINED",
+    "REFINED_FEATURES",
+    "SPOTS",
+    "SPOT_FEATURES",
+    "VIEWS",
+    "Tokens",
+    "window_tokens",
+]
+
+VIEWS: Final = 4
+#: Spots and candidate lattices of each view.
+SPOTS: Final = 16
+CELLS: Final = 4
+_TILES: Final = (2, 4)
+#: Grid of the log-polar spectrum: angles over a half circle, radii from the lowest to the highest frequency.
+ANGLES: Final = 48
+RADII: Final = 40
+_LOWEST, _HIGHEST = 1 / 64, 1 / 2.2  # cycles per px
+#: Side in px of windows and tiles from which on a spot may fall between the points of the grid.
+_FINE: Final = 96
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a network is shown of windows.
+
+    Attributes
+    ----------
+    spots : Tensor, shape (n, VIEWS · SPOTS, SPOT_FEATURES)
+    cells : Tensor, shape (n, VIEWS · CELLS, CELL_FEATURES)
+    refined : Tensor, shape (n, REFINED, REFINED_FEATURES)
+    polar : Tensor, shape (n, VIEWS, ANGLES, RADII)
+    shapes : Tensor, shape (n, VIEWS · CELLS + REFINED, 3)
+        Re τ, log Im τ and the logarithm of the side (px) of a square of the area of each candidate cell.
+    """
+
+    spots: Tensor
+    cells: Tensor
+    refined: Tensor
+    polar: Tensor
+    shapes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.spots)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tokens:
+        """Return the tokens of some of the windows."""
+        return Tokens(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Tokens]) -> Tokens:
+        """Return the tokens of several batches of windows, one batch after the other."""
+        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def to(self, dtype: torch.dtype) -> Tokens:
+        """Return the tokens in another precision."""
+        return Tokens(*(getattr(self, field.name).to(dtype) for field in fields(self)))
+
+
+def window_tokens(images: Tensor) -> Tokens:
+    """Return the tokens of square windows (n, side, side) of any side of at least 32 px, in float32."""
+    side = images.shape[-1]
+    plain = standardize(images)
+    whole = view_of_windows(plain)
+    views = [whole, view_of_windows(flatten(plain)), *(view_of_tiles(plain, whole.smooth, groups) for groups in _TILES)]
+    periods = [side // view.groups for view in views]
+    spots = [_spots(view, period) for view, period in zip(views, periods, strict=True)]
+    found = [find_candidates(position, weight, CELLS) for position, weight, _ in spots]
+    basis = torch.cat([c.basis / period for c, period in zip(found, periods, strict=True)], dim=1)
+    scores = torch.stack(
+        [
+            score_candidates(basis * period, position, weight)
+            for (position, weight, _), period in zip(spots, periods, strict=True)
+        ],
+        dim=-1,
+    )
+    cells, shapes = zip(*(_cells(c, period, side) for c, period in zip(found, periods, strict=True)), strict=True)
+    valid = (torch.cat([c.score for c in found], 1) > 0)[..., None]
+    best = distinct(basis, torch.where(valid[..., 0], scores[..., 1:3].sum(-1), -torch.inf)).topk(2, dim=1).indices
+    starts = basis.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
+    refined, precise = zip(*(_refined(views[v], starts[:, rank], side) for v, rank in _REFINED), strict=True)
+    return Tokens(
+        _bounded(torch.cat([features for *_, features in spots], 1)),
+        _bounded(torch.cat([torch.cat(cells, 1), scores / 20 * valid], -1)),
+        _bounded(torch.stack(refined, 1)),
+        torch.stack([_log_polar(view.spectrum.power, period) for view, period in zip(views, periods, strict=True)], 1),
+        _bounded(torch.cat([*shapes, torch.stack(precise, 1)], 1)),
+    )
+
+
+def _bounded(features: Tensor) -> Tensor:
+    return torch.nan_to_num(features).clamp(-_LARGEST, _LARGEST)
+
+
+#: Largest feature: that of a degenerate lattice would otherwise drown all others.
+_LARGEST: Final = 12.0
+
+
+#: View and rank of the candidates that are refined to the greatest likelihood.
+_REFINED: Final = ((0, 0), (0, 1), (2, 0), (3, 0))
+REFINED: Final = len(_REFINED)
+
+
+def _refined(view: View, start: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return features of the lattices that maximise the likelihood in a view, from bases in cycles per px."""
+    period = side // view.groups
+    lattice = explained(view, start * period)
+    basis = torch.nan_to_num(lattice.basis)
+    covariance = torch.nan_to_num(lattice.covariance)
+    x, y = _folded(*shape_of(basis))
+    strains = strains_to_symmetry(x, y)
+    scale = basis.abs().amax((-2, -1)).clamp_min(1e-2) * _STEP
+    shifts = scale[:, None, None, None] * torch.eye(4, device=basis.device).reshape(4, 2, 2)
+    moved = strains_to_symmetry(*_folded(*shape_of(basis[:, None] + shifts)))
+    slope = (moved - strains[:, None]) / scale[:, None, None]
+    error = torch.einsum("nic,nij,njc->nc", slope, covariance, slope).clamp(1e-10, 1).sqrt()
+    area = torch.linalg.det(basis).abs().clamp_min(1e-3)
+    real = (period / area.sqrt()).log()
+    signal = lattice.signal.clamp(0, 1e6)
+    gain = (signal.clamp_min(1) - 1 - signal.clamp_min(1).log()).sort(dim=1, descending=True).values[:, :_LOUDEST]
+    loudest = signal.topk(_LOUDEST, dim=1)
+    length = (lattice.order.gather(1, loudest.indices[..., None].expand(-1, -1, 2)) @ basis).square().sum(-1).sqrt()
+    features = torch.cat(
+        [
+            torch.stack([lattice.evidence.clamp_min(0).log1p(), (lattice.evidence / 20).clamp(-2, 6),
+                         real, area.log() / 3, x * 2, y.log(), math.log(side) * torch.ones_like(x) - 4.8,
+                         (signal > 5).sum(1).float().log1p(), error.mean(-1).log()], -1),
+            gain.log1p() / 2, (length / period * 4),
+            *(torch.asinh(strains / scale) for scale in (0.003, 0.02, 0.1)),
+            torch.asinh(strains / error), error.log(),
+        ],
+        dim=-1,
+    )  # fmt: skip
+    return features, torch.stack([x, y.log(), real], dim=-1)
+
+
+#: Step, as a share of the basis, by which slopes are taken.
+_STEP: Final = 1e-3
+_LOUDEST: Final = 8
+REFINED_FEATURES: Final = 9 + 2 * _LOUDEST + 25
+
+
+def _folded(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return shapes that lie a little outside the fundamental domain, reflected into it."""
+    x = 0.5 - (0.5 - x).abs()
+    norm = x.square() + y.square()
+    inside = (norm >= 1).to(x.dtype)
+    norm = norm.clamp_min(1e-6)
+    return inside * x + (1 - inside) * x / norm, inside * y + (1 - inside) * y / norm
+
+
+def _spots(view: View, period: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return positions in bins, weights and features of the spots of a view."""
+    single, spectrum = view.spectrum, view.mean
+    found = find_spots(single, count=SPOTS)
+    position, weight = found.position, found.weight
+    rows, columns = single.power.shape[-2:]
+    row = (position[..., 0].round().long() + rows // 2).clamp(1, rows - 2)
+    column = (position[..., 1].round().long() + 1).clamp(1, columns - 2)
+    where = row * columns + column
+    flat = spectrum.power.flatten(1)
+    height = flat.gather(1, where)
+    absolute = (height * spectrum.level.flatten(1).gather(1, where)).clamp_min(1e-30).log()
+    level = absolute.amax(1, keepdim=True)
+    around = torch.stack([flat.gather(1, where + step) for step in (1, -1, columns, -columns)], dim=-1)
+    corners = torch.stack(
+        [flat.gather(1, where + s) for s in (columns + 1, columns - 1, 1 - columns, -1 - columns)], -1
+    )
+    sides = (around / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
+    skew = (corners / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
+    position = _unbiased(position)
+    length = position.square().sum(-1).sqrt().clamp_min(1e-3)
+    unit = position / length[..., None]
+    frequency = (length / period).clamp_min(1e-3).log()
+    angle = torch.atan2(position[..., 0], position[..., 1])
+    turns = torch.stack([f(m * angle) for m in (2, 4, 6, 12, 24) for f in (torch.cos, torch.sin)], dim=-1)
+    scales = torch.stack([f(m * frequency) for m in (1, 2, 4, 8, 16, 32) for f in (torch.cos, torch.sin)], dim=-1)
+    axes = (-position.abs()).exp()
+    others = torch.stack(
+        [
+            weight.log1p() / 3, height.clamp_min(1e-3).log() / 3, ((absolute - level) / 3).clamp_min(-6),
+            sides[..., :2].mean(-1), sides[..., 2:].mean(-1), skew[..., ::3].mean(-1), skew[..., 1:3].mean(-1),
+            frequency, length.log() / 2, (weight > 0).to(weight.dtype),
+        ],
+        dim=-1,
+    )  # fmt: skip
+    return position, weight, torch.cat([turns, scales, axes, unit, others], dim=-1)
+
+
+SPOT_FEATURES: Final = 10 + 12 + 2 + 2 + 10
+
+
+def _unbiased(position: Tensor) -> Tensor:
+    """Take away the bias of the vertex of a parabola through the log power of a Hann-tapered wave, 0.016 bins at most.
+
+    It is odd and periodic in the position; the two coefficients were fitted to exact waves.
+    """
+    turn = 2 * math.pi * position
+    return position - 0.0155 * turn.sin() + 0.003 * (2 * turn).sin()
+
+
+def _cells(candidates: Candidates, period: int, side: int) -> tuple[Tensor, Tensor]:
+    """Return features of candidate lattices, and their shape and scale."""
+    basis = candidates.basis
+    x, y = shape_of(basis)
+    strains = strains_to_symmetry(x, y)
+    length = basis.square().sum(-1).sqrt().clamp_min(1e-2)
+    area = (length[..., 0].square() * y).clamp_min(1e-3)
+    variance = torch.diagonal(candidates.covariance, dim1=-2, dim2=-1)
+    error = (variance / length.square()).sum(-1).clamp_min(1e-8).sqrt()
+    real = (period / area.sqrt()).log()
+    valid = (candidates.score > 0).to(x.dtype)
+    stacked = torch.stack(
+        [
+            candidates.score / 20, candidates.score.clamp_min(0).log1p(), candidates.explained,
+            candidates.spots / 10, (candidates.misfit + 0.01).log(), error.log(),
+            real, area.log() / 3, x * 2, y.log(), math.log(side) * torch.ones_like(x) - 4.8,
+            math.log(period) - real - 2, valid,
+        ],
+        dim=-1,
+    )  # fmt: skip
+    scaled = [torch.asinh(strains / scale) for scale in (0.003, 0.02, 0.1)]
+    spread = (error * (0.5 + candidates.misfit).sqrt())[..., None]
+    features = torch.cat([stacked, *scaled, torch.asinh(strains / error[..., None]), torch.asinh(strains / spread)], -1)
+    return features * valid[..., None], torch.stack([x, y.log(), real], dim=-1) * valid[..., None]
+
+
+CELL_FEATURES: Final = 13 + 5 * 5 + VIEWS
+
+
+def _log_polar(power: Tensor, period: int) -> Tensor:
+    """Return the logarithm of a power in units of the background on the log-polar grid, (n, ANGLES, RADII)."""
+    angle = (torch.arange(ANGLES, device=power.device) / ANGLES - 0.5) * math.pi
+    radius = period * torch.linspace(math.log(_LOWEST), math.log(_HIGHEST), RADII, device=power.device).exp()
+    rows, columns = power.shape[-2:]
+    # a spot is narrower than the step of the grid at high frequencies: the highest power nearby is taken
+    logarithm = power.clamp_min(1e-3).log1p()[:, None]
+    coarse = _highest_nearby(logarithm) if period >= _FINE else logarithm
+    y = rows // 2 + radius * torch.sin(angle)[:, None]
+    x = 1 + radius * torch.cos(angle)[:, None]
+    grid = torch.stack([2 * x / (columns - 1) - 1, 2 * y / (rows - 1) - 1], dim=-1)
+    sampled = functional.grid_sample(
+        coarse, grid.expand(len(power), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=True
+    )
+    return sampled[:, 0]
+
+
+def _highest_nearby(values: Tensor) -> Tensor:
+    """Return the largest of each value and its eight neighbours: a maximum over 3 × 3, faster by lines."""
+    for axis in (-1, -2):
+        near = values.clone()
+        size = values.shape[axis]
+        near.narrow(axis, 1, size - 1).copy_(
+            torch.maximum(near.narrow(axis, 1, size - 1), values.narrow(axis, 0, size - 1))
+        )
+        near.narrow(axis, 0, size - 1).copy_(
+            torch.maximum(near.narrow(axis, 0, size - 1), values.narrow(axis, 1, size - 1))
+        )
+        values = near
+    return values

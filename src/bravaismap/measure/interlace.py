@@ -1,0 +1,94 @@
+"""Interlace: images of two fields, the even and the odd rows, of which one is displaced along the rows.
+
+A scan that records on its way forth and back shows the rows of its way back displaced by the lag of the scanner; a
+video camera exposes the odd rows after the even ones, while the image moves. A wave of amplitude G of which the odd
+rows are displaced by d is two waves in the image: one at k of amplitude G (1 + e^{−iφ})/2, and one half a cycle per
+row away, at k + (½, 0), of amplitude G (1 − e^{−iφ})/2, where φ = 2π k_x d. With L and H the amplitudes there, L + H
+is that of the even field, L − H that of the odd one, and 2 Im L* H = G² sin φ, which two waves that do not belong
+together have in no one direction. The displacement is where the fields agree best. It is believed if the pairs of
+waves say so, and if every part of the image does: rows that are displaced at random agree with their neighbours at
+none. Displacements along y are not looked for.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bravaismap.measure import settings
+from bravaismap.measure.spots import standardize
+
+__all__ = ["displaced_field", "interleaved"]
+
+
+def interleaved(image: Tensor) -> tuple[Tensor, float]:
+    """Return an image whose odd rows continue the even ones, and by how much they were moved to the left, in px.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+
+    Returns
+    -------
+    image : tensor, shape (y, x)
+        As it is where its odd rows are not displaced.
+    displacement : float
+        Of the odd rows in what was given, to the right; 0 if there was none.
+    """
+    right = displaced_field(image)
+    if right == 0:
+        return image, 0.0
+    out, width = image.clone(), image.shape[1]
+    turn = torch.exp(2j * torch.pi * right * torch.fft.rfftfreq(width, device=image.device))
+    out[1::2] = torch.fft.irfft(torch.fft.rfft(image[1::2]) * turn, n=width)
+    return out, right
+
+
+def displaced_field(image: Tensor) -> float:
+    """Return by how many px the odd rows of an image are displaced to the right of the even ones; 0 if they are not.
+
+    Of displacements that differ by a period of the lattice along the rows it is the smallest.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    """
+    limits, device = settings.SETTINGS.interlace, image.device
+    width, quarter = image.shape[1], image.shape[0] // 4
+    waves = torch.fft.rfft(standardize(image[None])[0] * torch.hann_window(width, device=device))
+    waves[:, : limits.lowest_frequency] = 0
+    k_x = torch.fft.rfftfreq(width, device=device)
+    taper = torch.hann_window(4 * quarter, device=device)[:, None]
+    spectrum = torch.fft.fft(waves[: 4 * quarter] * taper, dim=0).roll(quarter, 0)
+    low, high = spectrum[: 2 * quarter], spectrum[2 * quarter :]
+    fields = ((low - high) * (low + high).conj()).sum(0)
+    steps = torch.arange(-limits.reach, limits.reach + 0.1, limits.resolution, device=device)
+    agreement = (torch.exp(2j * torch.pi * steps[:, None] * k_x) @ fields).real.nan_to_num()
+    right = _smallest_peak(agreement, steps)
+    pairs, sine = 2 * (low.conj() * high).imag, (2 * torch.pi * k_x * right).sin()
+    chance = (2 * (low.abs() * high.abs() * sine).square().sum()).sqrt().clamp_min(1e-30)
+    in_pairs = float((pairs * sine).sum() / chance) > limits.clear_pairs
+    everywhere = _says_every_row(waves, torch.exp(2j * torch.pi * k_x * right)) > limits.clear_rows
+    return right if abs(right) >= limits.least and in_pairs and everywhere else 0.0
+
+
+def _says_every_row(waves: Tensor, turn: Tensor) -> float:
+    """How much better the odd rows continue their neighbours once displaced: mean over its standard error."""
+    pairs = (len(waves) - 1) // 2
+    between = (waves[0 : 2 * pairs : 2] + waves[2 : 2 * pairs + 1 : 2]) / 2
+    gain = (between.conj() * waves[1 : 2 * pairs : 2] * (turn - 1)).real.sum(1)
+    return float(gain.mean() / (gain.std() / pairs**0.5).clamp_min(1e-30))
+
+
+def _smallest_peak(values: Tensor, steps: Tensor) -> float:
+    """Vertex of the maximum that is nearest to 0 among those that are about as high as the highest."""
+    around = F.max_pool1d(values[None], 3, 1, 1)[0]
+    peaks = torch.nonzero((values == around) & (values >= settings.SETTINGS.interlace.equal_share * values.max()))
+    place = int(peaks[steps[peaks].abs().argmin()])
+    step: float = settings.SETTINGS.interlace.resolution
+    if not 0 < place < len(values) - 1:
+        return float(steps[place])
+    before, middle, after = values[place - 1 : place + 2].tolist()
+    bend = min(before - 2 * middle + after, -1e-30)
+    return float(steps[place]) + 0.5 * float(before - after) / float(bend) * step

@@ -1,0 +1,1 @@
+"""Windows simulated many at a time, in PyTorch, on any device."""
