@@ -24,9 +24,8 @@ from bravaismap.cli.options import (
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
-from bravaismap.conventions import counted
+from bravaismap.conventions import FIGURE_DPI, counted
 from bravaismap.errors import InputError, warn
-from bravaismap.files import FIGURE_DPI
 
 if TYPE_CHECKING:
     import xarray as xr

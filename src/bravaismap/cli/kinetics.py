@@ -27,9 +27,8 @@ from bravaismap.cli.options import (
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json, print_table
-from bravaismap.conventions import counted
+from bravaismap.conventions import FIGURE_DPI, counted
 from bravaismap.errors import InputError
-from bravaismap.files import FIGURE_DPI
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -191,8 +190,8 @@ def beam(
         out.print(f"T_d of {names}{kind}: {source}", highlight=False)
     if not bool(displacements["confirmed"].all()):
         out.print(
-            "?: taken from data of others, not compared with the page of the source. Good for planning; before you "
-            "publish a rate, read T_d in the source named above, and give it with --displacement-energy if it differs",
+            "?: T_d as others quote it, not compared with the page of its source. Good for choosing a voltage. Before "
+            "you publish a rate, open the source above, and give the T_d that you find with --displacement-energy",
             highlight=False,
             soft_wrap=True,
         )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bravaismap.conventions import FIGURE_DPI
 from bravaismap.errors import InputError
-from bravaismap.files import FIGURE_DPI, save_figure
+from bravaismap.files import save_figure
 from bravaismap.show.style import PAGE, Style, style_named
 
 if TYPE_CHECKING:
