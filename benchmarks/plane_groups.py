@@ -9,6 +9,12 @@ recipe. Its *breaking* is the smallest misfit, in σ of the structure factors, o
 smaller cell included.
 
 The limit knows the lattice and the place of every pixel in it, and is otherwise the same.
+
+Calibration can be asked for over all images, or over those that the answer leaves in doubt (its probability is below
+0.95). It cannot over those whose truth breaks the next higher group by less than 5 σ: by that choice the lower group is
+the truth in each of them, whatever the data say, while images of the higher group that look the same are left out. What
+an exact posterior has there is printed beside it: a difference y = b + noise of 1, b = 0 in half of the cases and from
+a normal distribution of σ 10 in the others.
 """
 
 from __future__ import annotations
@@ -20,9 +26,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from machine import machine, parser, write_figures
+from scipy.special import expit
 
 from bravaismap.errors import InputError
-from bravaismap.evaluate.reliability import calibration_error
+from bravaismap.evaluate.reliability import calibrated_error, calibration_error
 from bravaismap.lattice import basis_from_cell, reciprocal, reduce_basis
 from bravaismap.motif.averaging import fold_pixels
 from bravaismap.motif.harmonics import lattice_of_image
@@ -40,6 +47,7 @@ CELLS, COUNTS = (30, 400), (1.0, 100.0)
 BACKGROUND = 0.2  # of the mean counts
 STRICT = 0.005  # distortion that is allowed for where there is none
 CLEAR = 5.0  # σ of breaking, above which the group can be told
+DOUBT = 0.95  # probability of the answer below which it is in doubt
 
 
 @dataclass(frozen=True)
@@ -217,33 +225,66 @@ def summary(rows: list[tuple]) -> dict:
     label, breaking, found, seconds = (np.array([row[i] for row in rows]) for i in (1, 2, 5, 6))
     figures: dict = {"images": len(rows), "seconds": float(np.median(seconds)), "lattice": float(found.mean())}
     print(f"{len(rows)} images, {np.median(seconds):.2f} s each; the lattice is right in {100 * found.mean():.1f} %")
+    clear = breaking > CLEAR
     for name, column in (("limit", 3), ("measured", 4)):
         probability = np.stack([row[column] for row in rows])
         right = probability.argmax(axis=1) == label
         if name == "measured":
             right &= found
-        told = probability.max(axis=1) > 0
-        clear = breaking > CLEAR
         sure = probability.max(axis=1)
-        error = calibration_error(sure[told], right[told])
-        shy = told & ~clear
-        figures[name] = {
+        told = sure > 0
+        each = figures[name] = {
             "right": float(right.mean()), "clear": float(right[clear].mean()), "images_clear": int(clear.sum()),
-            "with_lattice": float(right[clear & found].mean()), "calibration_error": float(error),
-            "calibration_error_below": calibration_error(sure[shy], right[shy]) if shy.any() else 0.0,
+            "with_lattice": float(right[clear & found].mean()),
         }  # fmt: skip
-        each = figures[name]
         print(
             f"{name:<9} right {100 * each['right']:.1f} %; breaking above {CLEAR:g} σ ({clear.sum()} images) "
-            f"{100 * each['clear']:.1f} %, with the right lattice {100 * each['with_lattice']:.1f} %; "
-            f"ECE {error:.3f}, below {CLEAR:g} σ {each['calibration_error_below']:.3f}"
+            f"{100 * each['clear']:.1f} %, with the right lattice {100 * each['with_lattice']:.1f} %"
         )
+        for part, chosen in (
+            ("all", told), ("in doubt", told & (sure < DOUBT)), ("sure", told & (sure >= DOUBT)),
+            (f"chosen by the truth below {CLEAR:g} σ", told & ~clear),
+        ):  # fmt: skip
+            each[part] = calibration(sure[chosen], right[chosen], part)
         for row, p, ok in zip(rows, probability, right, strict=True):
             if row[2] > CLEAR and not ok:
                 names = [f"{PLANE_GROUPS[i].name} {p[i]:.2f}" for i in np.argsort(-p)[:2]]
                 lattice_too = "" if name == "limit" or row[5] else ", another lattice"
                 print(f"   {PLANE_GROUPS[row[1]].name}, breaking {row[2]:.1f} σ: {', '.join(names)}{lattice_too}")
+    figures["exact"] = exact_posterior()
+    print(
+        "an exact posterior of one difference: calibration error {all:.3f}, chosen by the truth {chosen:.3f}".format(
+            **figures["exact"]
+        )
+    )
     return figures
+
+
+def calibration(sure: np.ndarray, right: np.ndarray, part: str) -> dict:
+    """Print and return how often answers are right beside their mean probability, and the calibration error."""
+    if len(sure) == 0:
+        return {"images": 0}
+    error, (chance, high) = calibration_error(sure, right), calibrated_error(sure)
+    print(
+        f"   {part}: {len(sure)} images, probability {sure.mean():.3f}, right {right.mean():.3f}; calibration error "
+        f"{error:.3f} (a perfect one by chance {chance:.3f}, up to {high:.3f})"
+    )
+    return {
+        "images": len(sure), "probability": float(sure.mean()), "right": float(right.mean()), "error": error,
+        "by_chance": chance, "by_chance_95": high,
+    }  # fmt: skip
+
+
+def exact_posterior(cases: int = 100_000, spread: float = 10.0, seed: int = 0) -> dict:
+    """Return the calibration error of an exact posterior: of all cases, and of those below `CLEAR` by their truth."""
+    rng = np.random.default_rng(seed)
+    broken = rng.random(cases) < 0.5
+    truth = np.where(broken, spread * rng.normal(size=cases), 0.0)
+    seen = truth + rng.normal(size=cases)
+    p = expit(seen**2 / 2 * spread**2 / (1 + spread**2) - np.log(1 + spread**2) / 2)
+    sure, right = np.maximum(p, 1 - p), (p > 0.5) == broken
+    chosen = broken & (np.abs(truth) < CLEAR)
+    return {"all": calibration_error(sure, right), "chosen": calibration_error(sure[chosen], right[chosen])}
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ class SimulationKind(StrEnum):
     REALISTIC = "realistic"
     WIDE = "wide"
     BROKEN = "broken"
+    ENLARGED = "enlarged"
     FILM = "film"
 
 
