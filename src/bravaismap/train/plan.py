@@ -13,7 +13,15 @@ from bravaismap.simulate.books import recipe_book
 from bravaismap.simulate.stream import Batch, batches
 from bravaismap.train.pool import Lessons, lessons
 
-__all__ = ["SEED_OF_CALIBRATION", "SEED_OF_VALIDATION", "StreamPlan", "classes_of", "draws_of", "held_out"]
+__all__ = [
+    "SEED_OF_CALIBRATION",
+    "SEED_OF_VALIDATION",
+    "StreamPlan",
+    "classes_of",
+    "distortions_of",
+    "draws_of",
+    "held_out",
+]
 
 #: Added to the seed of a training, so that no window is used twice.
 SEED_OF_VALIDATION: Final = 1_000_003
@@ -109,6 +117,11 @@ def held_out(plan: StreamPlan, seed: int, draws: int, device: str, hurried: bool
 def _source(kind: str) -> str:
     """Return the name or path of the recipe book of a kind."""
     return str(_LABORATORY) if kind == "laboratory" else kind
+
+
+def distortions_of(plan: StreamPlan) -> list[float]:
+    """Return the scan distortion of each recipe book."""
+    return [max(recipe.distortion for recipe in recipe_book(_source(kind)).values()) for kind in plan.kinds]
 
 
 def classes_of(plan: StreamPlan) -> tuple[str, ...]:
