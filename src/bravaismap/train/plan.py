@@ -50,7 +50,8 @@ class StreamPlan:
     pool : int
         Number of windows, a multiple of `draw`, from which batches are drawn.
     repeats : int
-        Batches that each network learns from after each draw.
+        Batches that each network learns from after each draw; up to four times as many within a budget of time, if
+        windows are slow to come.
     batch, members : int
     learning_rate, weight_decay : float
         Of AdamW; the rate rises in the first 4 % of the windows and falls along half a period of a cosine.

@@ -30,7 +30,7 @@ PURPOSE_BITS: Final = 24
 ATTEMPTS: Final = 8
 #: Fields of a recipe that are one number, or a pair whose two ends are equal for this purpose.
 _NUMBERS: Final = ("distortion", "empty", "spacing", "presence", "grains", "inverted", "apart")
-_WHOLE: Final = ("atoms", "antiphase", "holes", "adsorbates", "faults")
+_WHOLE: Final = ("atoms", "antiphase", "holes", "adsorbates", "enlargement", "faults")
 _LOGARITHMIC: Final = ("length", "dose")
 #: What happens with a given probability: 1 where it does.
 _EVENTS: Final = ("empty", "grains", "inverted")
@@ -60,6 +60,7 @@ _UNITS: Final = {
     "pattern_shape": 12,
     "memory": 2,
     "compression": 2,
+    "enlargement": 2,
 }
 _FIRST_UNIT: Final = dict(zip(_UNITS, accumulate(_UNITS.values(), initial=2 * len(_COLUMNS)), strict=False))
 _ALL_UNITS: Final = 2 * len(_COLUMNS) + sum(_UNITS.values())

@@ -146,7 +146,23 @@ def _with_noise(draws: Draws, image: Tensor) -> Tensor:
             lines = correlated_lines(those.normal_field(purpose, side), memory.to(torch.float32))
             peak = torch.where(those.plane("dose") > 0, those.plane("dose"), 1.0)
             _put(image, rows, image[rows] + lines.unsqueeze(2 - i) * (those.plane(name) * peak))
+    if (draws.host_column("enlargement") > 1).any():
+        _repeat(draws, image)
     return image
+
+
+def _repeat(draws: Draws, image: Tensor) -> None:
+    """Show part of a coarser scan enlarged, in place, as :func:`bravaismap.simulate.instrument.repeated` does."""
+    side = image.shape[-1]
+    factor = draws["enlargement"].clamp_min(1).to(torch.int64)[:, None]
+    begin = (draws.units("enlargement") * factor).floor().to(torch.int64)
+    axis = torch.arange(side, device=image.device)
+    rows, columns = (
+        torch.div(axis + begin[:, i, None], factor, rounding_mode="floor").mul(factor).sub(begin[:, i, None])
+        for i in (0, 1)
+    )
+    kept = image.gather(1, rows.clamp_min(0)[:, :, None].expand(-1, -1, side))
+    image.copy_(kept.gather(2, columns.clamp_min(0)[:, None, :].expand(-1, side, -1)))
 
 
 def _deviation(image: Tensor) -> Tensor:
