@@ -125,9 +125,12 @@ class _Crystals:
 
         `style` is the position of the style of each of them in `styles`.
         """
+        present = np.unique(style).tolist()
+        if len(present) == 1 and styles[present[0]].pattern < 0 and not styles[present[0]].holed:
+            return self._signal(draws, rows, styles[present[0]]), None
         scene = torch.empty(len(rows), self.side, self.side, dtype=torch.float32, device=rows.device)
         film = None
-        for number in np.unique(style).tolist():
+        for number in present:
             alike, at = styles[number], torch.from_numpy(np.flatnonzero(style == number)).to(rows.device)
             part = draws.select(at)
             if alike.pattern >= 0:
