@@ -98,6 +98,8 @@ def test_a_window_does_not_depend_on_the_others() -> None:
     assert not torch.equal(whole.words(Purpose.NOISE, 7), whole.words(Purpose.COUNTS, 7))
     assert not torch.equal(whole.unit, drawn(*recipes, count=24, seed=2).unit)
     assert not torch.equal(whole.unit, drawn(*recipes, count=24, seed=1 + 2**32).unit)
+    for far in (2**31, 2**32, 2**40):
+        assert not torch.equal(whole.unit, drawn(*recipes, count=24, first=far).unit)
 
 
 def test_windows_with_an_effect() -> None:
