@@ -9,7 +9,6 @@ smaller, because every tile has to show phases of its own.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
-from bravaismap.measure.search import Searched, search
+from bravaismap.measure.search import Searched, excess, search
 from bravaismap.measure.spots import Spots, clipped, find_spots, standardize
 from bravaismap.measure.worth import worth
 
@@ -83,7 +82,7 @@ def _clipped(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> t
         return answers, windows
     even = view_of_windows(standardize(bounded[uneven]))
     spots = find_spots(even.spectrum, brightest=False)
-    says, said = (_excess(part, even).sum(1) for part in (spots, before.take(rows[uneven])))
+    says, said = (excess(part, even.spectrum).sum(1) for part in (spots, before.take(rows[uneven])))
     more = says > limits.gain * said + limits.least_gain
     clear = torch.nonzero((_clear(spots, even) > 0) & more).squeeze(1)
     if len(clear) == 0:
@@ -147,17 +146,11 @@ def _unexplained(basis: Tensor, spots: Spots, view: View) -> Tensor:
     """What the spots beside the nodes of a lattice say over what those at the nodes say, (n,)."""
     index = spots.position @ torch.linalg.inv_ex(basis)[0]
     beside = ((index - index.round()) @ basis).square().sum(-1) > settings.SETTINGS.second_look.node_radius**2
-    says = _excess(spots, view).log1p()
+    says = excess(spots, view.spectrum).log1p()
     share: Tensor = (says * beside).sum(1) / (says * ~beside).sum(1).clamp_min(1e-3)
     return share
 
 
 def _clear(spots: Spots, view: View) -> Tensor:
     """Whether a lattice can be among the spots: how far the second one stands above what chance makes, (n,)."""
-    return _excess(spots, view).topk(2, dim=1).values[:, 1] - settings.SETTINGS.second_look.clear_spot
-
-
-def _excess(spots: Spots, view: View) -> Tensor:
-    """Evidence of each spot above that of the highest maximum of noise."""
-    rows, columns = view.spectrum.power.shape[1:]
-    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)
+    return excess(spots, view.spectrum).topk(2, dim=1).values[:, 1] - settings.SETTINGS.second_look.clear_spot
