@@ -139,3 +139,47 @@ def test_areas_of_pixels(
         assert abs(row["area"]) < abs(row["mean_probability"]) + 0.1
         assert 0 <= row["within"][0] <= row["within"][1] <= 1
     assert f"area {100 * found['rows'][-1]['area']:+.0f}" in capsys.readouterr().out
+
+
+def test_simulation_is_timed_in_turns(
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = benchmark("simulation")
+    size = ("--side", "32", "--windows", "24", "--repeats", "1", "--kinds", "simulated", "broken", "--threads", "1")
+    module.main([*size, "--json", str(tmp_path / "simulation.json")])
+    found = written(tmp_path / "simulation.json")
+    assert list(found["kinds"]) == ["simulated", "broken"]
+    for figures in found["kinds"].values():
+        assert figures["ratio"] == pytest.approx(figures["stream"] / figures["simulate"])
+        assert 0 < figures["stream_busy"] < 1e3
+    assert "broken" in capsys.readouterr().out
+    monkeypatch.setattr(module, "LARGEST_BATCH", 4)
+    card = module.card_figures("simulated", 32, "cpu", 1)  # the processor in place of a card
+    assert (card["largest_difference"], card["share_apart"]) == (0, 0)
+
+
+@pytest.mark.slow
+def test_grains_by_each_method(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    paths = {name: tmp_path / name for name in ("grains.json", "grains.png")}
+    size = ("--images", "1", "--size", "256", "--json", str(paths["grains.json"]), "--figure", str(paths["grains.png"]))
+    benchmark("grain_areas").main(size)
+    rows = {row["method"]: row for row in written(paths["grains.json"])["rows"]}
+    assert list(rows) == ["pixels", "windows alone", "unmixing", "thresholding"]
+    assert rows["pixels"]["right"] > 0.94  # of a small image with long boundaries
+    assert all(row["right"] < rows["pixels"]["right"] for name, row in rows.items() if name != "pixels")
+    assert paths["grains.png"].stat().st_size > 10_000
+
+
+def test_labels_are_matched_with_the_truth_in_the_best_way(benchmark: Callable[[str], ModuleType]) -> None:
+    module = benchmark("grain_areas")
+    truth = np.repeat([[0, 1, 2, 3]], 4, axis=0).repeat(8, axis=1)
+    renamed = module.best_match(np.choose(truth, [7, 5, 5, -1]), truth)
+    np.testing.assert_array_equal(renamed, np.choose(truth, [0, 1, 1, 3]))
+    sample = module.Grains(truth.astype(float), truth, 3.0, 10.0)
+    found = module.scores(renamed, sample)
+    assert found["right"] == 0.75
+    assert found["worst_area"] == 0.25
+    assert found["wrong_far"] == 1 / 32  # the one column of 32 that is more than three px from both boundaries

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from bravaismap.classify.network import Ensemble, build_ensemble, build_network, members_of, reads_tokens
-from bravaismap.classify.token_network import CellMixture, TokenStem
+from bravaismap.classify.network import Ensemble, build_ensemble, build_network, cell_of, members_of, reads_tokens
+from bravaismap.classify.token_network import CellMixture, TokenStem, most_probable_cell
 from bravaismap.classify.tokens import window_tokens
+from bravaismap.errors import ModelError
 from bravaismap.simulate.windows import simulate
 
 
@@ -48,3 +50,28 @@ def test_ensemble_averages_probabilities() -> None:
         torch.testing.assert_close(network(tokens).exp(), apart.mean(0))
     assert len({float(p[0, 0]) for p in apart}) == 3
     assert network.features(tokens).shape == (3, 3 * 128)
+
+
+def test_most_probable_cell_of_an_ensemble() -> None:
+    def mixture(logit: list[float], mean: float, sigma: float) -> CellMixture:
+        means = torch.tensor([[[mean] * 3, [1.0, 2.0, 3.0]]])
+        return CellMixture(torch.tensor([logit]), means, torch.eye(3).expand(1, 2, 3, 3) / sigma)
+
+    found = most_probable_cell([mixture([0.0, 1.0], 0.5, 0.1), mixture([0.0, 3.0], 0.7, 0.2)])
+    weights = [float(torch.tensor([0.0, logit]).softmax(0)[1]) for logit in (1.0, 3.0)]
+    torch.testing.assert_close(found.mean, torch.tensor([[1.0, 2.0, 3.0]]))
+    assert float(found.weight) == pytest.approx(sum(weights) / 2)
+    expected = (weights[0] * 0.01 + weights[1] * 0.04) / sum(weights)
+    torch.testing.assert_close(found.covariance, expected * torch.eye(3)[None])
+    other = most_probable_cell([mixture([2.0, 0.0], 0.5, 0.1), mixture([2.0, 0.0], 0.7, 0.1)])
+    torch.testing.assert_close(other.mean, torch.full((1, 3), 0.6))
+    torch.testing.assert_close(other.covariance, (0.01 * torch.eye(3) + 0.01)[None])
+
+
+def test_cells_are_those_of_networks_that_read_tokens() -> None:
+    tokens = window_tokens(torch.from_numpy(simulate(3, seed=1, size=64)["image"].values).float())
+    cells = cell_of(build_ensemble("tokens", 6, 0.2, 2).eval(), tokens)
+    assert cells.mean.shape == (3, 3)
+    assert (torch.linalg.eigvalsh(cells.covariance) > 0).all()
+    with pytest.raises(ModelError, match="expected one that reads tokens"):
+        cell_of(build_network("dcnn-2018", 6, 0.2), tokens)

@@ -35,6 +35,17 @@ def test_area_of_a_frame() -> None:
         frame_area(card, -1)
 
 
+def test_the_deviation_of_areas_does_not_weigh_frames_and_that_of_mean_probabilities_does() -> None:
+    values = paper(0.001).expand_dims(lattice=["none"]).transpose("time", "lattice")
+    result = xr.Dataset({"area_fraction": values, "area_fraction_std": 0.3 * values})
+    growth = fit_growth(result, baseline=(0, 100))
+    xr.testing.assert_identical(growth["value"], fit_growth(values.sel(lattice="none"), baseline=(0, 100))["value"])
+    windows = result.rename(area_fraction="fraction", area_fraction_std="fraction_std")
+    curve = fraction_curve(windows, "none")
+    assert curve.weighing_std is curve.std
+    assert fraction_curve(result, "none").weighing_std is None
+
+
 def test_a_fit_over_dose_is_that_over_time() -> None:
     slow, dosed = fit_growth(paper()), fit_growth(over_dose(paper(), 250.0))
     ratio = dosed["value"] / slow["value"]

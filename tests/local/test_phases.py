@@ -29,9 +29,20 @@ def test_likelihood_is_the_formula_written_out() -> None:
     least = np.minimum(even, left)
     middle = np.sort(least.ravel())[2]  # the lower median
     usual = middle + np.sort(np.abs(least - middle).ravel())[2] / 0.6745
-    for row, ratio, misfit in ((0, left, 4.5), (1, even, 4.0)):
+    disordered = np.maximum(even, 0.5 * contrast / 0.7)
+    for row, ratio, misfit in ((0, left, 4.5), (1, even, 4.5), (2, disordered, 4.0)):
         beyond = np.log1p(np.maximum(ratio - usual, 0) * freedom / misfit)
         np.testing.assert_allclose(said[row], -0.5 * (freedom * np.minimum(ratio, usual) + misfit * beyond))
+
+
+def test_what_displaced_atoms_explain_is_not_left_over() -> None:
+    energy, product, contrast = (torch.full((3, 3), v, dtype=torch.float64) for v in (3.0, 2.4, 3.0))
+    fit = LocalFit(energy, product[None], contrast[None], torch.ones(3, 3), 4.0, 2)
+    variance, explained = torch.full((3, 3), 0.1, dtype=torch.float64), torch.full((1, 3, 3), 0.7, dtype=torch.float64)
+    said = log_likelihood(fit, variance, 25.0, displaced=explained)
+    nearer = LocalFit(energy, product[None] + 0.35, contrast[None], torch.ones(3, 3), 4.0, 2)  # of as small a residual
+    torch.testing.assert_close(said, log_likelihood(nearer, variance, 25.0))
+    assert bool((said[0] > log_likelihood(fit, variance, 25.0)[0]).all())
 
 
 def test_probabilities_follow_clear_evidence_to_the_boundary() -> None:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from bravaismap.classify.models import load_model
 from bravaismap.conventions import CLASSES, NONE
+from bravaismap.domains.thresholding import relative_difference
 from bravaismap.errors import InputError, ModelError
 from bravaismap.evaluate.reliability import calibration_error
 from bravaismap.lattice.deviation import deviation
@@ -256,6 +257,12 @@ def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
     summary = decomposition.summarise_decomposition(truth, {"default": result}, fits, small)
     assert summary["small_windows"]["default"]["relative_to_threshold"] == pytest.approx(0.5)
     assert summary["models"]["default"]["fraction"]["none"] == result["fraction"].values[:, EMPTY].round(5).tolist()
+    area = summary["models"]["default"]["area"]
+    none = result["area_fraction"].sel(lattice=NONE).values
+    assert area["none"] == none.round(5).tolist()
+    late = truth["time"] >= 100
+    assert area["relative_to_truth"] == relative_difference(none[late], truth["void"][late])
+    assert area["relative_to_truth"] < 0.1
     maps = decomposition_figures.draw_film_maps(truth, {"default": result})
     assert len(maps.axes) == 3 * 4 + 1
     lower = decomposition_figures.draw_fractions(truth, {"default": result}, fits, small).axes[1]
@@ -419,6 +426,15 @@ def test_a_growth_parameter_agrees_if_the_papers_lies_within_its_interval() -> N
     expected = ["agrees", "differs", "not determined", "not determined", "not applicable"]
     assert list(row["verdicts"].values()) == expected
     assert (row["unit"], row["paper"], row["values"]["near"]) == ("1/s", 0.042, 0.045)
+
+
+def test_a_growth_parameter_of_areas_agrees_if_that_of_the_true_voids_lies_within_its_interval() -> None:
+    fit = {"value": 0.068, "low": 0.067, "high": 0.069, "low_95": 0.065, "high_95": 0.071}
+    true = {"value": 0.066}
+    row = paper_table._growth_row("C", "the film, areas", {"default": fit}, ["default"], true)
+    assert row["verdicts"] == {"default": "agrees"}
+    assert (row["quantity"], row["paper"]) == ("C from the film, areas (its voids: 0.066)", 0.059)
+    assert paper_table._growth_row("C", "it", {"default": fit}, ["default"])["verdicts"] == {"default": "differs"}
 
 
 def test_growth_table_is_in_square_nanometres() -> None:

@@ -30,7 +30,7 @@ def signed(count: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("mean", [0.05, 0.7, 3.0, 5.9, 6.1, 40.0, 500.0])
 def test_counts_have_the_moments_of_poisson(mean: float) -> None:
-    counts = poisson_counts(torch.full((400_000,), mean), signed(400_000)).numpy()
+    counts = poisson_counts(torch.full((1, 400_000), mean), signed(400_000)[None])[0].numpy()
     assert counts.dtype == np.float32
     assert np.array_equal(counts, np.rint(counts))
     assert counts.min() >= 0
@@ -41,7 +41,7 @@ def test_counts_have_the_moments_of_poisson(mean: float) -> None:
 
 @pytest.mark.parametrize("mean", [0.3, 2.5, 5.9])
 def test_few_counts_are_exactly_poisson(mean: float) -> None:
-    counts = poisson_counts(torch.full((200_000,), mean), signed(200_000, 1)).numpy().astype(int)
+    counts = poisson_counts(torch.full((1, 200_000), mean), signed(200_000, 1)[None])[0].numpy().astype(int)
     top = int(stats.poisson.isf(1e-4, mean))
     seen = np.bincount(counts, minlength=top + 1)
     expected = stats.poisson.pmf(np.arange(top), mean)
@@ -52,16 +52,27 @@ def test_few_counts_are_exactly_poisson(mean: float) -> None:
 def test_counts_are_the_quantiles_of_their_uniform_numbers() -> None:
     unit = torch.linspace(-0.999, 0.999, 999)
     for mean in (0.4, 5.0):
-        found = poisson_counts(torch.full((999,), mean), unit).numpy()
+        found = poisson_counts(torch.full((1, 999), mean), unit[None])[0].numpy()
         np.testing.assert_array_equal(found, stats.poisson.ppf((unit.double().numpy() + 1) / 2, mean))
+
+
+def test_images_of_few_and_of_many_counts_together() -> None:
+    mean = torch.tensor([3.0, 100.0, 5.0, 0.0])[:, None].expand(4, 50_000).contiguous()
+    mean[3, ::2] = 80.0
+    unit = signed(200_000).view(4, 50_000)
+    found = poisson_counts(mean, unit)
+    for i in range(4):
+        torch.testing.assert_close(found[i : i + 1], poisson_counts(mean[i : i + 1], unit[i : i + 1]))
+    expected = mean.double().mean(dim=1)
+    np.testing.assert_allclose(found.double().mean(dim=1), expected, rtol=0.02)
 
 
 def test_rounding_makes_no_hot_pixels() -> None:
     mean = torch.linspace(0.01, 5.99, 2000)
-    counts = poisson_counts(mean, torch.full((2000,), 1 - 2.0**-24)).numpy()
+    counts = poisson_counts(mean[None], torch.full((1, 2000), 1 - 2.0**-24))[0].numpy()
     assert (counts <= stats.poisson.isf(1e-7, mean.numpy())).all()
     assert (counts >= stats.poisson.isf(1e-5, mean.numpy())).all()
-    assert not poisson_counts(torch.zeros(400), signed(400)).any()
+    assert not poisson_counts(torch.zeros(1, 400), signed(400)[None]).any()
 
 
 def test_dose_is_the_counts_at_a_height_of_1() -> None:
@@ -167,3 +178,18 @@ def test_scattered_atoms_are_as_many_as_asked() -> None:
     assert not image[0].any()
     assert float(image[1].amax()) == pytest.approx(0.5 + float(unit[1, 0, 2]) / 2, rel=1e-5)
     assert [int(v) for v in np.unravel_index(int(image[1].argmax()), (48, 48))] == (48 * unit[1, 0, :2]).int().tolist()
+
+
+def test_pixels_are_repeated() -> None:
+    draws = drawn(Recipe("square", enlargement=(1, 3), **QUIET), 60)
+    image = torch.arange(40.0 * 40).view(1, 40, 40).repeat(60, 1, 1)
+    shown = record(draws, image.clone(), None)
+    begins = set()
+    for i in range(60):
+        factor = int(draws["enlargement"][i])
+        edges = [torch.nonzero(shown[i].diff(dim=axis).abs().amax(dim=1 - axis))[:, 0] for axis in (0, 1)]
+        assert all(bool((edge.diff() == factor).all()) for edge in edges)
+        down, across = (slice(int(edge[0]) + 1, None, factor) for edge in edges)
+        assert torch.equal(shown[i, down, across], image[i, down, across])
+        begins.add((factor, int(edges[0][0]), int(edges[1][0])))
+    assert len(begins) == 1 + 4 + 9

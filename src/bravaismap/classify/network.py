@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bravaismap.classify.correlation import LogPolarCorrelation
-from bravaismap.classify.token_network import TokenStem
+from bravaismap.classify.token_network import CellEstimate, TokenStem, most_probable_cell
 from bravaismap.classify.tokens import Tokens
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import ModelError
@@ -36,6 +36,7 @@ __all__ = [
     "ModelCard",
     "build_ensemble",
     "build_network",
+    "cell_of",
     "folded",
     "load_network",
     "members_of",
@@ -119,6 +120,21 @@ def members_of(network: DropoutNetwork | Ensemble) -> list[DropoutNetwork]:
 def reads_tokens(network: DropoutNetwork | Ensemble) -> bool:
     """Whether a network reads tokens of windows, and not spectra."""
     return isinstance(members_of(network)[0].stem, TokenStem)
+
+
+def cell_of(network: DropoutNetwork | Ensemble, tokens: Tokens) -> CellEstimate:
+    """Return the cells that a network which reads tokens sees, whether its lattice was indexed or not.
+
+    Raises
+    ------
+    ModelError
+        If the network reads spectra.
+    """
+    stems = [member.stem for member in members_of(network)]
+    mixtures = [stem.read(tokens)[1] for stem in stems if isinstance(stem, TokenStem)]
+    if not mixtures:
+        raise ModelError("a network that reads spectra was asked for cells; expected one that reads tokens, like dcnn")
+    return most_probable_cell(mixtures)
 
 
 def _dcnn_2018(classes: int, dropout: float) -> DropoutNetwork:

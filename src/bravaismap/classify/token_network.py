@@ -1,9 +1,10 @@
 """A network that reads tokens: spots, candidate lattices and the log-polar correlation of a window's spectra.
 
-Candidate lattices are what the network thinks in: each is one element of a set, attends to the others, and looks at all
-spots for what it does not explain. The correlation of the log-polar spectra (:mod:`bravaismap.classify.correlation`),
-which needs no spot, adds elements of its own. The set ends in one vector, from which the class is read, and in one
-component of a mixture of normal distributions for each candidate, from which the cell is read.
+Candidate lattices are what the network thinks in: each is one element of a set, attends to the others, and looks at
+all spots for what it does not explain. Elements of another kind need no spot: on a grid of angle and logarithm of the
+radius, turning and scaling a lattice are shifts, which the autocorrelation of its spectrum does not see; two spots at
+an angle Δθ with radii of ratio r give a peak at (Δθ, ln r). The set ends in one vector, from which the class is read,
+and in one component of a mixture of normal distributions for each candidate, from which the cell is read.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bravaismap.classify.tokens import (
     Tokens,
 )
 
-__all__ = ["CellMixture", "TokenStem"]
+__all__ = ["SMALLEST_DISTORTION", "CellEstimate", "CellMixture", "TokenStem", "most_probable_cell"]
 
 _WIDTH: Final = 128
 _HEADS: Final = 4
@@ -37,7 +38,10 @@ _SHIFTS: Final = 16
 _POLAR: Final = 4
 #: Logarithms of the smallest and the largest standard deviation of a component, of Re τ, log Im τ and log side.
 _NARROWEST, _WIDEST = -8.0, 1.0
-#: Components' weights are never below this logarithm, so that a window without a lattice pulls at none.
+#: Distortion that stands for none, and the one whose logarithm counts as 0.
+SMALLEST_DISTORTION: Final = 3e-4
+_USUAL_DISTORTION: Final = 3e-3
+#: Numbers of the triangle of a component: three standard deviations and three correlations.
 _TRIANGLE: Final = 6
 
 
@@ -65,6 +69,40 @@ class CellMixture:
         diagonal = torch.diagonal(self.whitening, dim1=-2, dim2=-1)
         density = diagonal.log().sum(-1) - 0.5 * error.square().sum(-1) - 1.5 * math.log(2 * math.pi)
         return -(self.logit.log_softmax(-1) + density).logsumexp(-1)
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """The most probable cell of each window: its shape and scale, without its orientation.
+
+    Attributes
+    ----------
+    mean : Tensor, shape (n, 3)
+        Re τ, log Im τ and the logarithm of the side (px) of a square of the area of the cell; see
+        :mod:`bravaismap.lattice.shape`.
+    covariance : Tensor, shape (n, 3, 3)
+        Of `mean`, if the lattice is this one.
+    weight : Tensor, shape (n,)
+        Probability that it is, if there is a lattice.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    weight: Tensor
+
+
+def most_probable_cell(mixtures: list[CellMixture]) -> CellEstimate:
+    """Return the cell of the component of most weight, by the mean of the mixtures of the members of an ensemble."""
+    weights = torch.stack([mixture.logit.softmax(-1) for mixture in mixtures])
+    weight, component = weights.mean(0).max(-1)
+    rows = torch.arange(len(weight), device=weight.device)
+    share = weights[:, rows, component] / (len(mixtures) * weight)
+    means = torch.stack([mixture.mean[rows, component] for mixture in mixtures])
+    mean = (share[..., None] * means).sum(0)
+    inverse = torch.stack([torch.linalg.inv_ex(mixture.whitening[rows, component])[0] for mixture in mixtures])
+    apart = (means - mean)[..., None]
+    covariances = inverse @ inverse.transpose(-1, -2) + apart @ apart.transpose(-1, -2)
+    return CellEstimate(mean, (share[..., None, None] * covariances).sum(0), weight)
 
 
 class _Attention(nn.Module):
@@ -118,6 +156,13 @@ class _Correlation(nn.Module):
         return read.reshape(len(read), _POLAR, -1)
 
 
+def _of_distortion(distortion: Tensor) -> Tensor:
+    """Return whether the distortion is known, and its logarithm, (n, 2)."""
+    known = distortion.isfinite().to(distortion.dtype)
+    logarithm = (torch.nan_to_num(distortion).clamp_min(SMALLEST_DISTORTION) / _USUAL_DISTORTION).log()
+    return torch.stack([known, known * logarithm], dim=-1)
+
+
 def _embedding(features: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, width))
 
@@ -136,6 +181,7 @@ class TokenStem(nn.Module):
         super().__init__()
         self.spots, self.cells = _embedding(SPOT_FEATURES, width), _embedding(CELL_FEATURES, width)
         self.refined = _embedding(REFINED_FEATURES, width)
+        self.told = _embedding(2, width)
         self.place = nn.Parameter(0.02 * torch.randn(VIEWS * CELLS + REFINED + 1, width))
         self.spot_view = nn.Parameter(0.02 * torch.randn(VIEWS, width))
         self.polar = _Correlation(width)
@@ -158,7 +204,7 @@ class TokenStem(nn.Module):
         """Return the vector (n, outputs) of each window, and the mixture of its cell."""
         spots = self.spots(tokens.spots) + self.spot_view.repeat_interleave(SPOTS, 0)
         lattices = torch.cat([self.cells(tokens.cells), self.refined(tokens.refined)], 1)
-        summary = self.place[-1].expand(len(lattices), 1, -1)
+        summary = self.place[-1] + self.told(_of_distortion(tokens.distortion))[:, None]
         elements = torch.cat([summary, lattices + self.place[:-1], self.polar(tokens.polar)], 1)
         for i, layer in enumerate(self.layers):
             if i < len(self.looks):

@@ -51,7 +51,8 @@ _TILES: Final = (2, 4)
 ANGLES: Final = 48
 RADII: Final = 40
 _LOWEST, _HIGHEST = 1 / 64, 1 / 2.2  # cycles per px
-_MARGIN: Final = 3
+#: Side in px of windows and tiles from which on a spot may fall between the points of the grid.
+_FINE: Final = 96
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Tokens:
     polar : Tensor, shape (n, VIEWS, ANGLES, RADII)
     shapes : Tensor, shape (n, VIEWS · CELLS + REFINED, 3)
         Re τ, log Im τ and the logarithm of the side (px) of a square of the area of each candidate cell.
+    distortion : Tensor, shape (n,)
+        Distortion of the instrument, as a fraction; NaN where it is not known.
     """
 
     spots: Tensor
@@ -73,6 +76,7 @@ class Tokens:
     refined: Tensor
     polar: Tensor
     shapes: Tensor
+    distortion: Tensor
 
     def __len__(self) -> int:
         return len(self.spots)
@@ -91,8 +95,17 @@ class Tokens:
         return Tokens(*(getattr(self, field.name).to(dtype) for field in fields(self)))
 
 
-def window_tokens(images: Tensor) -> Tokens:
-    """Return the tokens of square windows (n, side, side) of any side of at least 32 px, in float32."""
+def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
+    """Return the tokens of square windows.
+
+    Parameters
+    ----------
+    images : Tensor, float32, shape (n, side, side)
+        Of any side of at least 32 px.
+    distortion : float, optional
+        Of the instrument, if it is known: the standard deviation of each component of the linear map from sample to
+        image.
+    """
     side = images.shape[-1]
     plain = standardize(images)
     whole = view_of_windows(plain)
@@ -119,6 +132,7 @@ def window_tokens(images: Tensor) -> Tokens:
         _bounded(torch.stack(refined, 1)),
         torch.stack([_log_polar(view.spectrum.power, period) for view, period in zip(views, periods, strict=True)], 1),
         _bounded(torch.cat([*shapes, torch.stack(precise, 1)], 1)),
+        images.new_full((len(images),), math.nan if distortion is None else distortion),
     )
 
 
@@ -269,7 +283,7 @@ def _log_polar(power: Tensor, period: int) -> Tensor:
     rows, columns = power.shape[-2:]
     # a spot is narrower than the step of the grid at high frequencies: the highest power nearby is taken
     logarithm = power.clamp_min(1e-3).log1p()[:, None]
-    coarse = functional.max_pool2d(logarithm, 3, stride=1, padding=1) if period >= 96 else logarithm
+    coarse = _highest_nearby(logarithm) if period >= _FINE else logarithm
     y = rows // 2 + radius * torch.sin(angle)[:, None]
     x = 1 + radius * torch.cos(angle)[:, None]
     grid = torch.stack([2 * x / (columns - 1) - 1, 2 * y / (rows - 1) - 1], dim=-1)
@@ -277,3 +291,18 @@ def _log_polar(power: Tensor, period: int) -> Tensor:
         coarse, grid.expand(len(power), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=True
     )
     return sampled[:, 0]
+
+
+def _highest_nearby(values: Tensor) -> Tensor:
+    """Return the largest of each value and its eight neighbours: a maximum over 3 × 3, faster by lines."""
+    for axis in (-1, -2):
+        near = values.clone()
+        size = values.shape[axis]
+        near.narrow(axis, 1, size - 1).copy_(
+            torch.maximum(near.narrow(axis, 1, size - 1), values.narrow(axis, 0, size - 1))
+        )
+        near.narrow(axis, 0, size - 1).copy_(
+            torch.maximum(near.narrow(axis, 0, size - 1), values.narrow(axis, 1, size - 1))
+        )
+        values = near
+    return values

@@ -106,11 +106,11 @@ def fit(
     means = fraction_curve(phases, lattice, quantity=MEAN_PROBABILITY, frame_time=frame_time, rate=rate)
     times = _interval(baseline)
     interval = None if times is None else curve.interval(*times)
-    laws = compare_laws(curve.fraction, laws=LAWS, baseline=interval, std=curve.std)
+    laws = compare_laws(curve.fraction, laws=LAWS, baseline=interval, std=curve.weighing_std)
     if law == "auto":
         law, onset = best_law(laws)
     growth = fit_growth(
-        curve.fraction, law=law, onset=onset, baseline=interval, std=curve.std, bootstrap=bootstrap, seed=seed
+        curve.fraction, law=law, onset=onset, baseline=interval, std=curve.weighing_std, bootstrap=bootstrap, seed=seed
     )  # fmt: skip
     physical = None if area is None else physical_growth(growth, area, voids)
     read = Reading(dataset, channel, frames, crop, bin)

@@ -86,7 +86,8 @@ def train(
     from dataclasses import replace
 
     from bravaismap.errors import InputError
-    from bravaismap.train.streaming import StreamPlan, train_on_stream
+    from bravaismap.train.plan import StreamPlan
+    from bravaismap.train.streaming import train_on_stream
     from bravaismap.train.training import train as train_in_epochs
     from bravaismap.train.training import training_plan
 

@@ -194,11 +194,11 @@ def _kinetics(result: xr.Dataset) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            growth = fit_growth(curve.fraction, std=curve.std)
+            growth = fit_growth(curve.fraction, std=curve.weighing_std)
         except InputError as error:
             return [*parts, paragraph(f"No law of growth was fitted to the {what}: {error}.")]
         try:
-            laws = compare_laws(curve.fraction, std=curve.std)
+            laws = compare_laws(curve.fraction, std=curve.weighing_std)
             choice = [paragraph(_choice(laws)), _law_table(laws)]
         except InputError as error:  # the longest law needs more frames than this one
             choice = [paragraph(f"The laws were not compared: {error}.")]

@@ -16,7 +16,7 @@ from scipy.constants import elementary_charge
 
 from bravaismap.conventions import ALIASES, Floats, nearest_names
 from bravaismap.errors import InputError
-from bravaismap.result.shares import MEAN_PROBABILITY, Quantity, class_shares
+from bravaismap.result.shares import AREA, MEAN_PROBABILITY, Quantity, class_shares
 
 __all__ = [
     "DOSE_UNIT",
@@ -60,6 +60,15 @@ class FractionCurve:
     std: xr.DataArray
     rate: float = 1.0
     quantity: Quantity = MEAN_PROBABILITY
+
+    @property
+    def weighing_std(self) -> xr.DataArray | None:
+        """What weighs the frames in a fit beside their scatter: nothing for an area.
+
+        The σ of an area is mostly where boundaries lie, the same in all frames; it grows with the area, and weights
+        that fall as the fraction rises would pull the curve down.
+        """
+        return None if self.quantity == AREA else self.std
 
     def interval(self, first: float, last: float) -> tuple[float, float]:
         """Return an interval of time on the axis of the curve."""

@@ -96,7 +96,8 @@ def fit_growth(
     ----------
     fraction : DataArray (time,) or Dataset
         For example ``result.area_fraction.sel(lattice="none")``; of a result of :func:`~bravaismap.map_phases`, the
-        share of none with its σ (:func:`bravaismap.result.shares.class_shares`). NaN, a frame not mapped yet, is left
+        share of none (:func:`bravaismap.result.shares.class_shares`), weighed as
+        ``bravaismap.kinetics.dose.FractionCurve.weighing_std`` says. NaN, a frame not mapped yet, is left
         out. Over dose: of :func:`bravaismap.kinetics.dose.over_dose`.
     law : str
         ``"exponential"``, the paper's A₀ exp(ρ t) + C; ``"linear"``, ``"power"``, ``"logistic"`` or ``"avrami"``
@@ -105,8 +106,9 @@ def fit_growth(
         Begin and end (excluded) of the time whose mean fraction gives C; frames before the end are not fitted one by
         one. Without it C is fitted from all frames.
     std : DataArray (time,), optional
-        Standard deviation of each fraction, such as ``area_fraction_std``. The scatter from frame to frame is added in
-        quadrature for the weights; the intervals follow from the misfit.
+        Standard deviation of each fraction by itself, such as ``fraction_std``; not that of areas, which mostly is the
+        same in all frames (``bravaismap.kinetics.dose.FractionCurve.weighing_std``). The scatter from frame to
+        frame is added in quadrature for the weights; the intervals follow from the misfit.
     onset : bool
         Whether to fit the time ``t0`` before which nothing grows, too.
     bootstrap : int
@@ -143,7 +145,7 @@ def fit_growth(
         raise InputError(f"a bootstrap of {bootstrap} draws was asked for; expected at least 20, or 0 for none")
     if isinstance(fraction, xr.Dataset):
         share = fraction_curve(fraction, NONE)
-        fraction, std = share.fraction, share.std if std is None else std
+        fraction, std = share.fraction, share.weighing_std if std is None else std
     curve = curve_of(fraction, std)
     problem = growth_problem(formula, curve, baseline)
     fit = _fit(problem)

@@ -15,7 +15,15 @@ from torch import Tensor
 
 from bravaismap.local.smoothing import smoothed
 
-__all__ = ["LocalFit", "Noise", "amplitude_std", "fit_amplitude", "frame_noise", "row_offsets"]
+__all__ = [
+    "LocalFit",
+    "Noise",
+    "amplitude_std",
+    "displaced_variance",
+    "fit_amplitude",
+    "frame_noise",
+    "row_offsets",
+]
 
 #: Bins of brightness, of equal numbers of pixels, in which the variance of the noise is read.
 _BRIGHTNESS_BINS = 24
@@ -26,6 +34,9 @@ _DARKEST = 0.05
 _RINGS = 48
 #: Smallest contrast of the pattern near a pixel, as a fraction of its mean, that an amplitude is divided by.
 _LEAST_CONTRAST = 0.02
+#: Standard deviation, in cells, of the displacement of single atoms from their sites: at an edge a tenth of the lattice
+#: parameter, which is more than anywhere inside.
+_DISPLACEMENT = 0.1
 
 
 @dataclass(frozen=True)
@@ -220,6 +231,41 @@ def amplitude_std(fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tens
     least = _LEAST_CONTRAST * fit.contrast.mean((-2, -1), keepdim=True)
     contrast = torch.maximum(fit.contrast, least).clamp_min(1e-30)
     return (correlation * spread).sqrt() / (contrast * fit.seen.clamp_min(1e-6))
+
+
+def displaced_variance(
+    image: Tensor, pattern: Tensor, valid: Tensor, fit: LocalFit, loose: Tensor, cell: float
+) -> Tensor:
+    """Return how much of what a pattern leaves over is that atoms lie beside their sites, (rows, columns).
+
+    Parameters
+    ----------
+    image, pattern, valid : tensors, shape (y, x)
+        As for :func:`fit_amplitude`, of one lattice.
+    fit : LocalFit
+        Of that image.
+    loose : tensor, shape (rows, columns)
+        Variance of the noise over the number of its independent values in the Gaussian of the fit.
+    cell : float
+        Side of a cell in px.
+
+    Notes
+    -----
+    An atom that is displaced by d shows P − d·∇P. With q the covariance of what is left and the slopes, G that of the
+    slopes and d of standard deviation D, ``qᵀ (G + loose / D²)⁻¹ q`` of the variance is explained by the best d.
+    """
+    down, right = torch.gradient(pattern)
+    left = (image - pattern) * valid
+    planes = [left, down, right, left * down, left * right, down**2, right**2, down * right]
+    rows, columns = fit.energy.shape
+    means = smoothed(torch.stack(planes) * valid, fit.sigma, fit.step)[:, :rows, :columns]
+    left, down, right, *products = (means / fit.seen.clamp_min(1e-6)).unbind()
+    along, across = products[0] - left * down, products[1] - left * right
+    stiff = loose / (_DISPLACEMENT * cell) ** 2
+    first, second = products[2] - down**2 + stiff, products[3] - right**2 + stiff
+    mixed = products[4] - down * right
+    explained = second * along**2 - 2 * mixed * along * across + first * across**2
+    return (explained / (first * second - mixed**2).clamp_min(1e-30)).clamp_min(0)
 
 
 def row_offsets(residual: Tensor, valid: Tensor, variance: Tensor) -> Tensor:

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from bravaismap.compute.parallel import one_thread
 from bravaismap.errors import InputError
-from bravaismap.local.amplitude import LocalFit, Noise, amplitude_std, fit_amplitude, frame_noise, row_offsets
+from bravaismap.local.amplitude import (
+    LocalFit,
+    Noise,
+    amplitude_std,
+    displaced_variance,
+    fit_amplitude,
+    frame_noise,
+    row_offsets,
+)
 from bravaismap.local.demodulation import Demodulated, Locked, demodulate, lattice_nodes, lock, locked_basis, predicted
 from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, SiteMixture, fit_mixture
 from bravaismap.local.phases import NEIGHBOURHOOD, log_likelihood, phase_probability
@@ -272,7 +280,8 @@ def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
         logarithm, std, crystals, vacant = _judged(frame, fit, locked, patterns, before)
     around = frame.cell / frame.step
     probability = phase_probability(logarithm, fit.seen, around, frame.cell**2 / (4 * torch.pi * frame.fine**2))
-    probability = _without_vacancies(frame, probability, fit.seen, vacant)
+    none = probability[-2:].sum(0, keepdim=True)  # empty or disordered
+    probability = _without_vacancies(frame, torch.cat([probability[:-2], none]), fit.seen, vacant)
     shares = _at_pixels(frame, probability[:-1])
     mixed = (shares * patterns).sum(0)
     counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
@@ -327,7 +336,13 @@ def _judged(
     if len(inflation) >= _FEWEST_SITES:
         variance = variance * float(inflation.median())
     level, substituted = torch.stack([h.level for h in held]), torch.stack([h.substituted for h in held])
-    logarithm = log_likelihood(fit, variance, freedom, level, substituted)
+    displaced = torch.stack(
+        [
+            displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
+            for pattern in patterns
+        ]
+    )
+    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced)
     return logarithm, std, tuple(crystals), torch.stack([h.vacant for h in held])
 
 

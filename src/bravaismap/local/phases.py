@@ -1,8 +1,9 @@
 """Phases: to which lattice each pixel belongs, or to none, as calibrated probabilities.
 
-Each lattice says what the neighbourhood of a pixel should look like; `none` says that it is even. What is left over,
-in a Gaussian of less than half a cell, is compared with the noise. A misfit beyond what is usual in the frame counts by
-its logarithm only: nobody knows the variance of what is not noise, be it a distorted cell or amorphous matter.
+Each lattice says what the neighbourhood of a pixel should look like; where there is none, it is even, as a void is, or
+disordered, as amorphous matter is. What is left over, in a Gaussian of less than half a cell, is compared with the
+noise. A misfit beyond what is usual in the frame counts by its logarithm only: nobody knows the variance of what is not
+noise, be it a distorted cell or amorphous matter.
 
 How probable a lattice is beforehand is the mixture of phases nearby, which the evidence itself determines
 (expectation–maximisation in a Gaussian of one and a half cells, weighed against the mixture of the whole frame).
@@ -20,9 +21,12 @@ __all__ = ["NEIGHBOURHOOD", "log_likelihood", "phase_probability"]
 
 #: Independent values that describe what is no noise in the Gaussian of a fit: the place, height and width of an atom.
 _MISFIT_FREEDOM = 4.0
-#: By how much more a misfit counts against a lattice than against none: what departs from it is rare in a crystal. With
-#: this the areas of grains beside amorphous matter are unbiased.
+#: By how much more a misfit counts against a lattice than against disorder: what departs from it is rare in a crystal.
+#: With this the areas of grains beside amorphous matter are unbiased. A void departs from evenness as rarely: its edge
+#: then lies half way between the last atoms and the first missing ones.
 _MISFIT_IN_CRYSTAL = 0.5
+#: Variance that disordered matter has at least, over that of the pattern of a crystal.
+_DISORDER = 0.5
 #: Scatter of what is left over, in standard deviations, that is usual.
 _USUAL = 1.0
 #: Median absolute deviation of a normal variable over its standard deviation.
@@ -43,9 +47,14 @@ _SMALLEST_EXPONENT = -60.0
 
 
 def log_likelihood(
-    fit: LocalFit, variance: Tensor, freedom: float, level: Tensor | None = None, substituted: Tensor | None = None
+    fit: LocalFit,
+    variance: Tensor,
+    freedom: float,
+    level: Tensor | None = None,
+    substituted: Tensor | None = None,
+    displaced: Tensor | None = None,
 ) -> Tensor:
-    """Return the log likelihood of each lattice, and of none last, at every point of a grid.
+    """Return the log likelihood of each lattice, then of emptiness and of disorder, at every point of a grid.
 
     Parameters
     ----------
@@ -57,25 +66,31 @@ def log_likelihood(
     level, substituted : tensors, shape (lattices, rows, columns), optional
         Amplitude of another atom, and the probability that the site nearby holds one; all atoms are the usual ones when
         not given.
+    displaced : tensor, shape (lattices, rows, columns), optional
+        Variance that is not left over once atoms may lie beside their sites, as of
+        :func:`bravaismap.local.amplitude.displaced_variance`; 0 when not given.
 
     Returns
     -------
-    tensor, shape (lattices + 1, rows, columns)
+    tensor, shape (lattices + 2, rows, columns)
         ``−½ [ν min(x, u) + ν′ ln(1 + (x − u)₊ ν / ν′)]`` with x what is left over, in units of the noise's variance, u
         what is usual in the frame, ν the freedom of the noise and ν′ that of what is no noise.
     """
-    ratio = fit.residual(1.0) / variance
+    left = fit.residual(1.0)
+    ratio = (left if displaced is None else (left - displaced).clamp_min(0)) / variance
     even = fit.energy / variance
     least = torch.minimum(even, ratio.amin(0))
     middle = least.median()
     usual = middle + _USUAL / _MAD * (least - middle).abs().median()
-    none = _penalty(even, usual, freedom, _MISFIT_FREEDOM)
+    patterned = _DISORDER * fit.contrast.amax(0) / variance
+    empty = _penalty(even, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
+    disorder = _penalty(torch.maximum(even, patterned), usual, freedom, _MISFIT_FREEDOM)
     crystal = _penalty(ratio, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
     if level is not None and substituted is not None:
         other = _penalty(fit.residual(level) / variance, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
         share = substituted.clamp(1e-6, 1 - 1e-6)
         crystal = torch.logaddexp(crystal + torch.log1p(-share), other + share.log())
-    return torch.cat([crystal, none[None]])
+    return torch.cat([crystal, empty[None], disorder[None]])
 
 
 def _penalty(ratio: Tensor, usual: Tensor, freedom: float, misfit: float) -> Tensor:

@@ -37,6 +37,7 @@ __all__ = [
     "summarise_decomposition",
     "summarise_unmixed",
     "unmixed_film",
+    "void_area",
 ]
 
 #: What the paper measured: A₀, ρ in 1/s, C; the time in s before which C is measured.
@@ -110,7 +111,7 @@ def _half_void(voids: NDArray[np.bool_], step: int) -> NDArray[np.float64]:
 
 
 def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: bool = False) -> PhaseMap:
-    """Map the film, or go on where a map in `folder` was interrupted.
+    """Map the film, or go on where a map in `folder` was interrupted; pixel by pixel too, where cells are measured.
 
     Parameters
     ----------
@@ -120,9 +121,12 @@ def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: boo
     small : bool
         Map it by windows of 48 px, instead of the paper's 128, for their fractions alone.
     """
+    pixels = model.instrument.record.measures_cells and not small
     plan = film.plan
     window, step, samples = (_SMALL, plan.small_step, 0) if small else (_WINDOW, plan.step, plan.film_passes)
-    settings = film.settings | model.fingerprint | {"window": window, "step": step, "samples": samples}
+    settings = (
+        film.settings | model.fingerprint | {"window": window, "step": step, "samples": samples, "pixels": pixels}
+    )
     store = folder / f"film-{model.name}-{fingerprint(settings)}.zarr"
     label = f"map the film by {model.name}{f', {window} px' if small else ''}"
     if store.exists():
@@ -132,8 +136,14 @@ def map_film(model: Contestant, film: Decomposition, folder: Path, *, small: boo
             return kept
     return map_phases(
         film.frames["image"], window=window, step=step, model=model.instrument, samples=samples,
-        seed=plan.seed, pixels=False, output=store, progress=lambda done, total: film.advance(label, done, total),
+        seed=plan.seed, pixels=pixels, output=store, progress=lambda done, total: film.advance(label, done, total),
     )  # fmt: skip
+
+
+def void_area(result: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the share of the frame that is none by pixels, and its σ, (time,) each."""
+    area, std = (result[name].sel(lattice=NONE).values.astype(float) for name in ("area_fraction", "area_fraction_std"))
+    return area, std
 
 
 def unmixed_film(film: Decomposition) -> Numbers:
@@ -206,6 +216,14 @@ def summarise_decomposition(
             "crystal_before": float(fraction[~late, CLASSES.index("hexagonal")].mean()) if (~late).any() else None,
             "none_before": float(none[~late].mean()) if (~late).any() else None,
         }
+        if "area_fraction" in result:
+            area, std = void_area(result)
+            by_model[name]["area"] = {
+                "none": area.round(5).tolist(),
+                "none_std": std.round(5).tolist(),
+                "relative_to_threshold": relative_difference(area[late], truth["threshold"][late]),
+                "relative_to_truth": relative_difference(area[late], truth["void"][late]),
+            }
     return {
         "time_s": truth["time"].tolist(),
         "true_void": truth["void"].round(5).tolist(),

@@ -78,6 +78,9 @@ def draw_fractions(
             ax.plot(time, truth["void"], color="black", lw=1.6, label="true voids")
             ax.plot(time, truth["half_void"], ":", color="black", lw=1.6, label="windows half void (true)")
             ax.plot(time, truth["threshold"], "o", color="black", mfc="none", ms=3.5, mew=0.9, label="thresholding")
+            if "area_fraction" in result:
+                area = result["area_fraction"].sel(lattice=NONE).values
+                ax.plot(time, area, color="#56B4E9", lw=1.6, label="none, areas")
             if name in small:
                 ax.plot(time, small[name], "-.", color="0.45", lw=1.4, label="none, 48 px windows")
             for source in (name, f"{name}, windows of 48 px"):

@@ -36,6 +36,7 @@ from bravaismap.reproduce.decomposition import (
     summarise_decomposition,
     summarise_unmixed,
     unmixed_film,
+    void_area,
 )
 from bravaismap.reproduce.decomposition_figures import (
     draw_film_maps,
@@ -182,6 +183,7 @@ class _Run:
         curves: Any = {"the paper's law with noise": (paper_law(truth["time"], self.plan.seed), None)}
         curves |= {"true voids": (truth["void"], None), "thresholding": (truth["threshold"], None)}
         curves |= {n: (r["fraction"].values[:, none], r["fraction_std"].values[:, none]) for n, r in maps.items()}
+        curves |= {f"{name}, areas": (void_area(r)[0], None) for name, r in maps.items() if "area_fraction" in r}
         small: dict[str, Any] = {}
         for model in self.models:
             if model.instrument.record.measures_cells:

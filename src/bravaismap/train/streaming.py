@@ -17,7 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,98 +29,27 @@ from bravaismap.classify.network import (
     Ensemble,
     ModelCard,
     build_ensemble,
-    load_network,
     members_of,
     save_network,
 )
-from bravaismap.classify.token_network import TokenStem
+from bravaismap.classify.token_network import SMALLEST_DISTORTION, TokenStem
+from bravaismap.compute.device import checked_device
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
-from bravaismap.simulate.books import recipe_book
-from bravaismap.simulate.stream import Batch, batches
-from bravaismap.train.calibration import calibrate
+from bravaismap.simulate.stream import Batch
 from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
+from bravaismap.train.judgement import calibrate_on_stream, judged
+from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, distortions_of, draws_of, held_out
 from bravaismap.train.pool import Lessons, Pool, lessons
 
-__all__ = ["StreamPlan", "train_on_stream"]
+__all__ = ["train_on_stream"]
 
-_LABORATORY: Final = Path(__file__).parent / "laboratory.toml"
-_SEED_OF_VALIDATION: Final = 1_000_003  # added to the seed of the training, so that no window is used twice
 _WARM_UP: Final = 0.04  # share of the budget in which the learning rate rises
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
+_MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes has hundreds
+_LEARNED_ON_PROCESSOR: Final = 256  # windows, for which a network needs 1 GB
+_MOST_REPEATS: Final = 4  # times as many batches as planned, where windows are slow to come and time is short
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
-_LONGEST_CALIBRATION: Final = 600.0  # seconds for simulating its windows
-_VALIDATED_AT_ONCE: Final = 2048  # windows, for memory
-
-
-@dataclass(frozen=True)
-class StreamPlan:
-    """A plan of how an ensemble is trained on a stream.
-
-    Attributes
-    ----------
-    architecture : str
-        That of a network that reads tokens.
-    kinds : tuple of str
-        Recipe books, which share the windows evenly: those of the package, TOML files, and ``laboratory``, the book
-        ``broken`` with a scan distortion of 3 %.
-    sides : tuple of int
-        Sides of the windows in px; one that is named twice is drawn twice as often.
-    windows : int
-        Number of windows that are simulated.
-    draw : int
-        Number of windows that are simulated at once.
-    pool : int
-        Number of windows, a multiple of `draw`, from which batches are drawn.
-    repeats : int
-        Batches that each network learns from after each draw.
-    batch, members : int
-    learning_rate, weight_decay : float
-        Of AdamW; the rate rises in the first 4 % of the windows and falls along half a period of a cosine.
-    dropout : float
-    averaging : float
-        Factor per step of the exponential average of the weights.
-    cell_weight : float
-        Weight of the likelihood of the cell beside that of the class.
-    validation : int
-        Number of draws, of another seed, on which the averaged weights are judged.
-    calibration : int
-        Number of draws, of a third seed, half of them to fit the temperatures and half to score the network.
-    description : str
-        Description of the network on the model card.
-    """
-
-    architecture: str = "tokens"
-    kinds: tuple[str, ...] = ("simulated", "realistic", "wide", "broken", "laboratory")
-    sides: tuple[int, ...] = (48, 64, 64, 96, 96, 128, 128, 128, 128, 128, 192, 192, 256, 384)
-    windows: int = 2_000_000
-    draw: int = 4096
-    pool: int = 65536
-    repeats: int = 4
-    batch: int = 4096
-    members: int = 3
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    dropout: float = 0.2
-    averaging: float = 0.998
-    cell_weight: float = 0.1
-    validation: int = 8
-    calibration: int = 10
-    description: str = "ensemble of networks that read spots and candidate lattices, trained on a stream of windows"
-
-    def __post_init__(self) -> None:
-        if min(self.draw, self.repeats, self.members, self.validation) < 1 or self.batch < 2:
-            raise InputError(f"draw, repeats, members and validation of at least 1 are expected; {self} was given")
-        if self.windows < self.draw or self.pool < self.draw or self.pool % self.draw:
-            raise InputError(
-                f"{self.windows} windows, a pool of {self.pool} and draws of {self.draw} were asked for; expected at "
-                "least one draw of windows, and a pool of a whole number of draws"
-            )
-
-    @property
-    def draws(self) -> int:
-        """Number of draws of the whole training."""
-        return self.windows // self.draw
 
 
 #: Called after each draw with the name of the stage, the number of windows done and their total.
@@ -161,7 +90,7 @@ def train_on_stream(
     command : str
         Command recorded on the card.
     progress : callable, optional
-        Called with ``("train", windows done, of)``.
+        Called with ``("train", windows done, of)``, or thousandths of the time.
 
     Returns
     -------
@@ -175,7 +104,7 @@ def train_on_stream(
     OutputError
         If a folder cannot be written to.
     """
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = torch.empty(0, device=checked_device(device or "auto")).device
     run = _Run(plan, seed, target, minutes, Path(checkpoints or output) / f"{name}.checkpoint", Path(output), name)
     run.command = command
     run.restore()
@@ -197,7 +126,8 @@ class _Run:
     ) -> None:
         self.plan, self.seed, self.device, self.minutes = plan, seed, device, minutes
         self.checkpoint, self.output, self.name, self.command = checkpoint, output, name, ""
-        self.classes = _classes(plan)
+        self.classes = classes_of(plan)
+        self.distortions = torch.tensor(distortions_of(plan), device=device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = build_ensemble(plan.architecture, len(self.classes), plan.dropout, plan.members).to(device)
@@ -206,7 +136,7 @@ class _Run:
             self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98)
         )
         self.pool = Pool(plan.pool)
-        self.draw, self.step, self.skipped, self.seconds = 0, 0, 0, 0.0
+        self.draw, self.lost, self.step, self.skipped, self.seconds = 0, 0, 0, 0, 0.0
         self.log: list[dict[str, Any]] = []
         self.best = math.inf
         self.card: ModelCard | None = None
@@ -218,45 +148,57 @@ class _Run:
 
     def train(self, progress: Progress | None) -> ModelCard:
         """Train up to the end of the budget."""
-        held_out = self._validation_windows()
+        unseen = held_out(
+            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes is not None
+        )
         stream, begun, written = self._stream(), time.perf_counter() - self.seconds, time.perf_counter()
         losses: list[Tensor] = []
         while (share := self._share_done(time.perf_counter() - begun)) < 1:
-            self.pool.put(lessons(next(stream)))
+            drawn = time.perf_counter()
+            try:
+                self.pool.put(lessons(next(stream)))
+            except RuntimeError:  # of PyTorch: memory that a draw asked for in vain, a matrix without eigenvalues
+                self.lost += 1
+                if self.lost > _MOST_LOST:
+                    raise
+                stream = draws_of(self.plan, self.seed, str(self.device), self.draw + 1)
             self.draw += 1
-            for _ in range(self.plan.repeats):
-                losses.append(self._learn(share))
-                self.step += 1
+            if self.pool.count == 0:
+                continue
+            losses += self._repeated(share, drawn)
             if progress is not None:
-                progress("train", min(self.draw, self.plan.draws), self.plan.draws)
+                of = self.plan.windows if self.minutes is None else 1000
+                progress("train", min(of, round(of * self._share_done(time.perf_counter() - begun))), of)
             if time.perf_counter() - written > _WRITTEN_EVERY:
                 self.seconds = time.perf_counter() - begun
-                self._write(held_out, losses, share)
+                self._write(unseen, losses, share)
                 losses, written = [], time.perf_counter()
         self.seconds = time.perf_counter() - begun
-        self._write(held_out, losses, 1.0)
+        self._write(unseen, losses, 1.0)
         if self.card is None:
             raise InputError("the training never came to finite scores; give a lower learning rate")
         if self.plan.calibration:
-            self.card = self._calibrated(self.card)
+            self.card = calibrate_on_stream(
+                self.output / f"{self.name}.safetensors",
+                self.plan,
+                self.seed,
+                str(self.device),
+                self.minutes is not None,
+            )
         self.checkpoint.unlink(missing_ok=True)
         return self.card
 
-    def _calibrated(self, card: ModelCard) -> ModelCard:
-        """Fit the temperatures of the weights that were kept, and write them with figures of every recipe book."""
-        path = self.output / f"{self.name}.safetensors"
-        network = load_network(path)[0].to(self.device)
-        seed = self.seed + 2 * _SEED_OF_VALIDATION
-        stream, begun = self._draws(seed, 0), time.perf_counter()
-        parts: list[Lessons] = []
-        while len(parts) < self.plan.calibration and time.perf_counter() - begun < _LONGEST_CALIBRATION:
-            parts.append(lessons(next(stream)))
-        windows = Lessons.concatenate(parts)
-        by_kind = {kind: windows[windows.kind == i] for i, kind in enumerate(self.plan.kinds)}
-        held_out = {kind: (part.tokens, part.label) for kind, part in by_kind.items()}
-        calibration, figures = calibrate(network, held_out, self.classes, seed)
-        card = replace(card, calibration=calibration, accuracy={**card.accuracy, **figures})
-        return save_network(network, card, path, torch.float16)
+    def _repeated(self, share: float, drawn: float) -> list[Tensor]:
+        """Learn from as many batches as the plan has; within a budget of time, for as long as the draw took."""
+        losses: list[Tensor] = []
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        begun = time.perf_counter()
+        least, most = self.plan.repeats, self.plan.repeats * (1 if self.minutes is None else _MOST_REPEATS)
+        while len(losses) < least or (len(losses) < most and time.perf_counter() - begun < begun - drawn):
+            losses.append(self._learn(share))
+            self.step += 1
+        return losses
 
     def _share_done(self, seconds: float) -> float:
         return self.draw / self.plan.draws if self.minutes is None else seconds / (60 * self.minutes)
@@ -264,17 +206,9 @@ class _Run:
     def _stream(self) -> Iterator[Batch]:
         """The draws from the present one on; the pool holds those before it, as if it had never stopped."""
         kept = min(self.draw, self.plan.pool // self.plan.draw)
-        stream = self._draws(self.seed, self.draw - kept)
+        stream = draws_of(self.plan, self.seed, str(self.device), self.draw - kept)
         self.pool.refill(kept, (self.draw - kept) * self.plan.draw, (lessons(next(stream)) for _ in range(kept)))
         return stream
-
-    def _draws(self, seed: int, start: int) -> Iterator[Batch]:
-        plan = self.plan
-        return batches(seed, [_source(kind) for kind in plan.kinds], plan.sides, plan.draw, str(self.device), start)
-
-    def _validation_windows(self) -> Lessons:
-        stream = self._draws(self.seed + _SEED_OF_VALIDATION, 0)
-        return Lessons.concatenate([lessons(next(stream)) for _ in range(self.plan.validation)])
 
     def _learn(self, share: float) -> Tensor:
         """One step of every network; return their mean losses of class and cell."""
@@ -288,10 +222,8 @@ class _Run:
             torch.manual_seed(_number(self.seed + 1, self.step))
             self.optimiser.zero_grad()
             for member in members_of(self.network):
-                windows = self.pool.drawn(plan.batch, generator)
-                of_class, of_cell = _losses(member, windows)
-                (of_class + plan.cell_weight * of_cell).backward()  # type: ignore[no-untyped-call]
-                losses.append(torch.stack([of_class.detach(), of_cell.detach()]))
+                windows = _told(self.pool.drawn(plan.batch, generator), self.distortions)
+                losses.append(self._gradient(member, windows))
         norms = torch.stack(
             [nn.utils.clip_grad_norm_(member.parameters(), _LARGEST_GRADIENT) for member in members_of(self.network)]
         )
@@ -304,10 +236,22 @@ class _Run:
             torch._foreach_lerp_(self.averages, list(self.network.parameters()), 1 - decay)
         return torch.stack(losses).mean(0)
 
-    def _write(self, held_out: Lessons, losses: list[Tensor], share: float) -> None:
+    def _gradient(self, member: DropoutNetwork, windows: Lessons) -> Tensor:
+        """Add up the gradient of a network over a batch, in parts that fit the device; return the mean losses."""
+        together = len(windows) if self.device.type == "cuda" else _LEARNED_ON_PROCESSOR
+        losses = []
+        for start in range(0, len(windows), together):
+            part = windows[start : start + together]
+            share = len(part) / len(windows)
+            of_class, of_cell = _losses(member, part)
+            (share * (of_class + self.plan.cell_weight * of_cell)).backward()  # type: ignore[no-untyped-call]
+            losses.append(share * torch.stack([of_class.detach(), of_cell.detach()]))
+        return torch.stack(losses).sum(0)
+
+    def _write(self, unseen: Lessons, losses: list[Tensor], share: float) -> None:
         """Judge the averaged weights, keep them if they are the best so far, and write log and checkpoint."""
         averaged = self._averaged()
-        figures = _judged(averaged, held_out, self.plan.kinds)
+        figures = judged(averaged, unseen, self.plan.kinds)
         loss = torch.stack(losses).nanmean(0).tolist() if losses else [math.nan, math.nan]
         self.log.append(
             {
@@ -316,6 +260,7 @@ class _Run:
                 "windows": self.draw * self.plan.draw,
                 "steps": self.step,
                 "skipped": self.skipped,
+                "lost draws": self.lost,
                 "loss of class": round(loss[0], 4),
                 "loss of cell": round(loss[1], 3),
                 **figures,
@@ -356,6 +301,7 @@ class _Run:
                 "seconds": round(self.seconds, 1),
                 "steps": self.step,
                 "skipped steps": self.skipped,
+                "lost draws": self.lost,
                 "machine": f"{machine}, {os.cpu_count()} cores, torch {torch.__version__}",
             },
             accuracy={"validation": figures["accuracy"], "of held-out windows of the stream": figures},
@@ -368,7 +314,7 @@ class _Run:
         tensors |= {f"average.{i}": value for i, value in enumerate(self.averages)}
         for index, values in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
-        names = ("draw", "step", "skipped", "seconds", "log", "best")
+        names = ("draw", "lost", "step", "skipped", "seconds", "log", "best")
         state = {name: getattr(self, name) for name in names}
         write_checkpoint(
             self.checkpoint, tensors, state | {"card": asdict(self.card) if self.card else None}, self.fingerprint
@@ -379,7 +325,7 @@ class _Run:
         if not self.checkpoint.exists():
             return
         tensors, state = read_checkpoint(self.checkpoint, self.fingerprint)
-        for name in ("draw", "step", "skipped", "seconds", "log", "best"):
+        for name in ("draw", "lost", "step", "skipped", "seconds", "log", "best"):
             setattr(self, name, state[name])
         self.card = ModelCard(**{**state["card"], "classes": self.classes}) if state["card"] else None
         self.network.load_state_dict(section(tensors, "network."))
@@ -391,21 +337,16 @@ class _Run:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": adam})
 
 
-def _source(kind: str) -> str:
-    """Return the name or path of the recipe book of a kind."""
-    return str(_LABORATORY) if kind == "laboratory" else kind
+def _told(windows: Lessons, distortions: Tensor) -> Lessons:
+    """Tell the network of half of the windows how far their instrument distorts, as roughly as a user knows it."""
+    true = distortions[windows.kind].clamp_min(SMALLEST_DISTORTION)
+    rough = true * (_ROUGHNESS * torch.randn_like(true)).exp()
+    known = torch.rand_like(true) < _TOLD
+    return replace(windows, tokens=replace(windows.tokens, distortion=torch.where(known, rough, torch.nan)))
 
 
-def _classes(plan: StreamPlan) -> tuple[str, ...]:
-    """Return the classes of the recipe books, which must be the same."""
-    books = [tuple(recipe_book(_source(kind))) for kind in plan.kinds]
-    for kind, book in zip(plan.kinds, books, strict=True):
-        if book != books[0]:
-            raise InputError(
-                f"the recipe book {kind} has the classes {', '.join(book)} and {plan.kinds[0]} has "
-                f"{', '.join(books[0])}; expected the same classes in the same order"
-            )
-    return books[0]
+_ROUGHNESS: Final = 0.35  # standard deviation of the logarithm
+_TOLD: Final = 0.5  # share of the windows
 
 
 def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:
@@ -424,30 +365,6 @@ def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:
 
 #: Largest negative log likelihood of a cell: beyond it, which the first steps reach, it pulls no more.
 _UNLIKELY: Final = 50.0
-
-
-def _judged(network: DropoutNetwork | Ensemble, windows: Lessons, kinds: tuple[str, ...]) -> dict[str, Any]:
-    """Return accuracy and negative log likelihood of the mean of an ensemble: of all windows, and by kind and side."""
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(windows), _VALIDATED_AT_ONCE):
-            tokens = windows[start : start + _VALIDATED_AT_ONCE].to(torch.float32).tokens
-            parts.append(network(tokens).double().softmax(-1))
-    probability = torch.cat(parts)
-    right = (probability.argmax(-1) == windows.label).double()
-    surprise = -probability.gather(1, windows.label[:, None])[:, 0].clamp_min(1e-12).log()
-
-    def figures(rows: Tensor) -> list[float]:
-        return [round(float(values[rows].mean()), 4) for values in (right, surprise)]
-
-    by_kind = {kind: figures(windows.kind == i) for i, kind in enumerate(kinds)}
-    by_side = {str(side): figures(windows.side == side) for side in sorted(set(windows.side.tolist()))}
-    return {
-        "accuracy": round(float(right.mean()), 4),
-        "negative log likelihood": round(float(surprise.mean()), 5),
-        "accuracy and likelihood by kind": by_kind,
-        "accuracy and likelihood by side": by_side,
-    }
 
 
 def _learning_rate(share: float) -> float:

@@ -61,7 +61,7 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the text says how the intervals were found
-            growth = fit_growth(curve.fraction, std=curve.std, law=law, baseline=parse_baseline(baseline))
+            growth = fit_growth(curve.fraction, std=curve.weighing_std, law=law, baseline=parse_baseline(baseline))
     except BravaismapError as error:
         return Fit(f"{display_name(lattice)}: no fit: {error}", *_nothing(), None)
     parts = []

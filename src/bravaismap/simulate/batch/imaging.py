@@ -22,7 +22,9 @@ __all__ = ["atom_images", "deviations", "displaced_lines", "gaussian_images", "p
 #: multiply slowly.
 _SMALLEST_EXPONENT = -40.0
 _REACH = 5.0  # standard deviations up to which an atom is drawn: e⁻¹²·⁵ of its height is left out beyond
-_STEPS = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # atoms of tiles that are made together
+#: Numbers of atoms between which tiles are made together, filled up to the larger one: many on a processor, which
+#: computes what is filled up, and few on a GPU, which waits for each call.
+_STEPS, _STEPS_ON_DEVICE = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512), (0, 12, 32, 96, 384)
 _MOST_PROFILES = 2**26  # numbers of the profiles that are held together, for memory
 
 
@@ -91,10 +93,10 @@ def _reached(
 def _alike(count: Tensor, tile: int) -> Iterator[tuple[Tensor, int]]:
     """Yield tiles with similar numbers of atoms (tiles,), and the largest of these numbers."""
     order = count.argsort()
-    steps = torch.tensor(_STEPS, device=count.device)
-    ends = torch.searchsorted(count[order], steps, right=True).tolist()
+    steps = _STEPS if count.device.type == "cpu" else _STEPS_ON_DEVICE
+    ends = torch.searchsorted(count[order], torch.tensor(steps, device=count.device), right=True).tolist()
     largest = int(count.max()) if len(count) else 0
-    for start, end, most in zip(ends, [*ends[1:], len(count)], [*_STEPS[1:], largest], strict=True):
+    for start, end, most in zip(ends, [*ends[1:], len(count)], [*steps[1:], largest], strict=True):
         together = max(1, _MOST_PROFILES // (2 * tile * max(most, 1)))
         for first in range(start, end, together):
             yield order[first : min(first + together, end)], most

@@ -32,8 +32,8 @@ def poisson_counts(mean: Tensor, unit: Tensor) -> Tensor:
 
     Parameters
     ----------
-    mean : float32 tensor
-        Expected counts, not negative.
+    mean : float32 tensor, shape (n, ...)
+        Expected counts of the pixels of n images, not negative.
     unit : float32 tensor of the same shape
         Uniform numbers between −1 and 1.
 
@@ -43,18 +43,25 @@ def poisson_counts(mean: Tensor, unit: Tensor) -> Tensor:
     """
     deviate = unit.erfinv().mul_(math.sqrt(2))
     counts = deviate.square().sub_(1).mul_(1 / 6).addcmul_(mean.sqrt(), deviate).add_(mean).round_().clamp_min_(0)
-    few = mean < EXACT_BELOW
-    if not bool(few.any()):
-        return counts
-    rate = mean.clamp_max(EXACT_BELOW)
-    # u e^μ, less the terms μ^k / k! one after another: the count is the number of them that leave a positive rest
-    rest = unit.add(1).mul_(0.5).clamp_max_(_HIGHEST).mul_(rate.exp()).sub_(1)
-    power, sign, total = rate.clone(), torch.empty_like(rest), torch.zeros_like(rest)
+    low = (mean.flatten(1).amin(dim=1) < EXACT_BELOW).nonzero()[:, 0]
+    if len(low) < len(mean):
+        mean, unit = mean[low], unit[low]
+    exact = torch.where(mean < EXACT_BELOW, _inverted(mean.clamp_max(EXACT_BELOW), unit), counts[low])
+    return exact if len(low) == len(counts) else counts.index_copy_(0, low, exact)
+
+
+def _inverted(mean: Tensor, unit: Tensor) -> Tensor:
+    """Return counts of a mean up to `EXACT_BELOW`, by inversion of their distribution function.
+
+    It is u e^μ, less the terms μ^k / k! one after another: the count is the number of them that leave a positive rest.
+    """
+    rest = unit.add(1).mul_(0.5).clamp_max_(_HIGHEST).mul_(mean.exp()).sub_(1)
+    power, sign, total = mean.clone(), torch.empty_like(rest), torch.zeros_like(rest)
     for k in range(1, _MOST_COUNTS + 1):
         total += torch.sign(rest, out=sign)
         rest.add_(power, alpha=-1 / math.factorial(k))
-        power *= rate
-    return torch.where(few, total.add_(_MOST_COUNTS).mul_(0.5).floor_(), counts)
+        power *= mean
+    return total.add_(_MOST_COUNTS).mul_(0.5).floor_()
 
 
 def correlated_lines(steps: Tensor, memory: Tensor) -> Tensor:
@@ -139,7 +146,23 @@ def _with_noise(draws: Draws, image: Tensor) -> Tensor:
             lines = correlated_lines(those.normal_field(purpose, side), memory.to(torch.float32))
             peak = torch.where(those.plane("dose") > 0, those.plane("dose"), 1.0)
             _put(image, rows, image[rows] + lines.unsqueeze(2 - i) * (those.plane(name) * peak))
+    if (draws.host_column("enlargement") > 1).any():
+        _repeat(draws, image)
     return image
+
+
+def _repeat(draws: Draws, image: Tensor) -> None:
+    """Show part of a coarser scan enlarged, in place, as :func:`bravaismap.simulate.instrument.repeated` does."""
+    side = image.shape[-1]
+    factor = draws["enlargement"].clamp_min(1).to(torch.int64)[:, None]
+    begin = (draws.units("enlargement") * factor).floor().to(torch.int64)
+    axis = torch.arange(side, device=image.device)
+    rows, columns = (
+        torch.div(axis + begin[:, i, None], factor, rounding_mode="floor").mul(factor).sub(begin[:, i, None])
+        for i in (0, 1)
+    )
+    kept = image.gather(1, rows.clamp_min(0)[:, :, None].expand(-1, -1, side))
+    image.copy_(kept.gather(2, columns.clamp_min(0)[:, None, :].expand(-1, side, -1)))
 
 
 def _deviation(image: Tensor) -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.simulate.batch.atoms import AtomTable, draw_atoms
@@ -56,15 +56,20 @@ def window_images(draws: Draws, side: int) -> tuple[Tensor, Tensor]:
     frame = side + 2 * torch.stack([border, border + margin], dim=1)
     holes = draw_holes(draws, frame)
     atoms = draw_atoms(draws, basis, motif, frame, holes)
+    crystals = _Crystals(atoms, holes, motif.width[:, 0], shift, side)
     image = torch.empty(len(draws), side, side, dtype=torch.float32, device=basis.device)
-    for rows, style in _groups(draws, border, margin, motif.width[:, 0], atoms, side):
+    styles, style = _styles(draws, border, margin, motif.width[:, 0])
+    order = np.lexsort(((atoms.first[1:] - atoms.first[:-1]).cpu().numpy(), style))
+    pixels = _PIXELS_ON_PROCESSOR if image.device.type == "cpu" else _PIXELS_ON_DEVICE
+    for at in np.split(order, range(most := max(1, pixels // side**2), len(order), most)):
+        rows = torch.from_numpy(at).to(image.device)
         part = draws.select(rows)
-        if style.pattern is None:
-            scene, film = _scenes(part, rows, style, atoms, holes, motif.width[rows, 0], shift[rows], side)
-        else:
-            scene, film = pattern_images(style.pattern, part, side), None
+        scene, film = crystals.scenes(part, rows, styles, style[at])
         recorded = record(part, scene, film)
-        image.index_copy_(0, rows, compressed(part, recorded) if style.pattern == "blocks" else recorded)
+        blocks = torch.from_numpy(np.flatnonzero(part.pattern == PATTERNS.index("blocks"))).to(rows.device)
+        if len(blocks):
+            recorded.index_copy_(0, blocks, compressed(part.select(blocks), recorded[blocks]))
+        image.index_copy_(0, rows, recorded)
     return image, basis
 
 
@@ -93,61 +98,74 @@ def _line_shifts(draws: Draws, side: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class _Style:
-    """How windows are imaged: a pattern, or border and margin in px, whether the probe blurs, and the side of tiles."""
+    """How a window is imaged: holes, a pattern (−1: none), border and margin in px, blur, and the side of its tiles."""
 
-    pattern: str | None
+    holed: bool
+    pattern: int
     border: int
     margin: int
     blurred: bool
     tile: int
 
 
-def _groups(
-    draws: Draws, border: Tensor, margin: Tensor, width: Tensor, atoms: AtomTable, side: int
-) -> Iterator[tuple[Tensor, _Style]]:
-    """Yield windows that are imaged alike, as many as fit, and how."""
+@dataclass(frozen=True)
+class _Crystals:
+    """What there is to be imaged in n windows: atoms and holes, width of an atom, displacements of the lines."""
+
+    atoms: AtomTable
+    holes: HoleTable | None
+    width: Tensor
+    shift: Tensor
+    side: int
+
+    def scenes(
+        self, draws: Draws, rows: Tensor, styles: list[_Style], style: NDArray[np.integer]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the signal of some windows, (m, side, side), and the film of the specimen where any has holes.
+
+        `style` is the position of the style of each of them in `styles`.
+        """
+        scene = torch.empty(len(rows), self.side, self.side, dtype=torch.float32, device=rows.device)
+        film = None
+        for number in np.unique(style).tolist():
+            alike, at = styles[number], torch.from_numpy(np.flatnonzero(style == number)).to(rows.device)
+            part = draws.select(at)
+            if alike.pattern >= 0:
+                scene.index_copy_(0, at, pattern_images(PATTERNS[alike.pattern], part, self.side))
+                continue
+            scene.index_copy_(0, at, self._signal(part, rows[at], alike))
+            if alike.holed and self.holes is not None:
+                film = torch.ones_like(scene) if film is None else film
+                film.index_copy_(0, at, self._film(self.holes, rows[at], alike))
+        return scene, film
+
+    def _signal(self, draws: Draws, rows: Tensor, style: _Style) -> Tensor:
+        margin, outside = style.margin, PROBE_MARGIN if style.blurred else 0
+        start, height = style.border - outside, self.side + 2 * outside
+        image = atom_images(self.atoms, rows, (start, start), (height, height + 2 * margin), style.tile)
+        if style.blurred:
+            factor = transfer(draws, self.width[rows], *image.shape[1:])
+            image = probed_lines(image, factor, self.shift[rows] if margin else None)
+        elif margin:
+            image = displaced_lines(image, self.shift[rows])
+        return image[..., outside + margin : outside + margin + self.side]
+
+    def _film(self, holes: HoleTable, rows: Tensor, style: _Style) -> Tensor:
+        margin = style.margin
+        film = holes.film(rows, (style.border, style.border), (self.side, self.side + 2 * margin))
+        if margin:
+            film = displaced_lines(film, self.shift[rows])[..., margin : margin + self.side].clamp(0, 1)
+        return film
+
+
+def _styles(draws: Draws, border: Tensor, margin: Tensor, width: Tensor) -> tuple[list[_Style], NDArray[np.integer]]:
+    """Return the styles of windows, and the position (n,) of that of each."""
     blurs = np.zeros(len(draws), bool)
     for name in ("tilt", "astigmatism", "tail"):
         blurs |= draws.host_column(name) > 0
-    numbers = torch.stack([border, margin, width, atoms.first[1:] - atoms.first[:-1]]).cpu().numpy()
+    numbers = torch.stack([border, margin, width]).cpu().numpy()
     tiles = np.where(numbers[2] < _SMALL_ATOM, *_TILES)
     holed = draws.host_column("holes") > 0
-    keys = np.stack([draws.pattern, *numbers[:2], blurs, tiles, holed], axis=1).astype(int)
-    styles, group = np.unique(keys, axis=0, return_inverse=True)
-    on_processor = draws.value.device.type == "cpu"
-    for i, (pattern, edge, wide, blurred, tile, _) in enumerate(styles.tolist()):
-        style = _Style(PATTERNS[pattern] if pattern >= 0 else None, edge, wide, bool(blurred), tile)
-        rows = np.flatnonzero(group.ravel() == i)
-        rows = rows[np.argsort(numbers[3, rows], kind="stable")]
-        pixels = (side + 2 * edge) * (side + 2 * edge + 2 * wide)
-        most = max(1, (_PIXELS_ON_PROCESSOR if on_processor else _PIXELS_ON_DEVICE) // pixels)
-        for first in range(0, len(rows), most):
-            yield torch.from_numpy(rows[first : first + most]).to(draws.value.device), style
-
-
-def _scenes(
-    draws: Draws,
-    rows: Tensor,
-    style: _Style,
-    atoms: AtomTable,
-    holes: HoleTable | None,
-    scale: Tensor,
-    shift: Tensor,
-    side: int,
-) -> tuple[Tensor, Tensor | None]:
-    """Return the signal of the atoms, (n, side, side), and the film in which they lie where any has holes."""
-    border, margin = style.border, style.margin
-    outside = PROBE_MARGIN if style.blurred else 0
-    start, height = border - outside, side + 2 * outside
-    image = atom_images(atoms, rows, (start, start), (height, height + 2 * margin), style.tile)
-    if style.blurred:
-        image = probed_lines(image, transfer(draws, scale, *image.shape[1:]), shift if margin else None)
-        image = image[..., outside + margin : outside + margin + side].contiguous()
-    elif margin:
-        image = displaced_lines(image, shift)[..., margin : margin + side].contiguous()
-    if holes is None or not draws.any("holes"):
-        return image, None
-    film = holes.film(rows, (border, border), (side, side + 2 * margin))
-    if margin:
-        film = displaced_lines(film, shift)[..., margin : margin + side].clamp(0, 1)
-    return image, film
+    keys = np.stack([holed, draws.pattern, *numbers[:2], blurs, tiles], axis=1).astype(int)
+    styles, style = np.unique(keys, axis=0, return_inverse=True)
+    return [_Style(bool(h), p, b, m, bool(blurred), t) for h, p, b, m, blurred, t in styles.tolist()], style.ravel()

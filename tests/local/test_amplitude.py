@@ -1,0 +1,56 @@
+"""Amplitudes: what displaced atoms explain, by least squares written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bravaismap.local.amplitude import displaced_variance, fit_amplitude
+from bravaismap.simulate.crystal import gaussian_atoms
+
+SIZE, SIGMA, STEP, CELL = 40, 4.0, 4, 10.0
+PLACE = 5  # of the grid: pixel 20
+
+
+def atom(y: float, x: float) -> torch.Tensor:
+    image = gaussian_atoms(np.array([[y, x]]), np.ones(1), np.full(1, 1.7), (SIZE, SIZE))
+    return torch.from_numpy(image.astype(np.float64))
+
+
+def explained(image: torch.Tensor, loose: float, valid: torch.Tensor | None = None) -> torch.Tensor:
+    pattern = atom(20.0, 20.0)
+    valid = torch.ones_like(image) if valid is None else valid
+    fit = fit_amplitude(image, pattern[None], valid, SIGMA, STEP)
+    return displaced_variance(image, pattern, valid, fit, torch.full_like(fit.energy, loose), CELL)
+
+
+@pytest.mark.parametrize("loose", [1e-9, 1e-3])
+def test_it_is_that_of_least_squares(loose: float) -> None:
+    image, pattern = atom(21.2, 19.5), atom(20.0, 20.0)
+    offset = torch.arange(SIZE, dtype=torch.float64) - STEP * PLACE
+    bell = torch.exp(-0.5 * (offset / SIGMA) ** 2)
+    weight = ((bell[:, None] * bell) / bell.sum() ** 2).flatten()
+    slopes = torch.stack([s.flatten() for s in torch.gradient(pattern)], 1)
+    left = (image - pattern).flatten()
+    slopes, left = slopes - weight @ slopes, left - weight @ left
+    stiff = loose / (0.1 * CELL) ** 2 * torch.eye(2, dtype=torch.float64)
+    best = torch.linalg.solve(slopes.T @ (weight[:, None] * slopes) + stiff, slopes.T @ (weight * left))
+    before, after = weight @ left**2, weight @ (left - slopes @ best) ** 2 + best @ stiff @ best
+    assert float(explained(image, loose)[PLACE, PLACE]) == pytest.approx(float(before - after), rel=2e-3)
+
+
+def test_most_of_the_misfit_of_a_displaced_atom_is_explained_and_nothing_of_a_missing_one() -> None:
+    displaced, there = atom(20.8, 20.8), atom(20.0, 20.0)
+    fit = fit_amplitude(displaced, there[None], torch.ones_like(there), SIGMA, STEP)
+    left = float(fit.residual(1.0)[0, PLACE, PLACE])
+    assert 0.6 * left < float(explained(displaced, 1e-9)[PLACE, PLACE]) < left
+    assert float(explained(torch.zeros_like(there), 1e-9)[PLACE, PLACE]) < 1e-6
+
+
+def test_masked_pixels_do_not_count() -> None:
+    valid = torch.ones(SIZE, SIZE, dtype=torch.float64)
+    valid[:, 24:] = 0
+    image = atom(20.8, 20.0)
+    other = torch.where(valid > 0, image, 5.0)
+    torch.testing.assert_close(explained(image, 1e-3, valid), explained(other, 1e-3, valid))
