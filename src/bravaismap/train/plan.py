@@ -54,7 +54,7 @@ class StreamPlan:
         windows are slow to come.
     batch, members : int
     learning_rate, weight_decay : float
-        Of AdamW; the rate rises in the first 4 % of the windows and falls along half a period of a cosine.
+        Of AdamW; the rate rises in the first 200 steps and falls along half a period of a cosine.
     dropout : float
     averaging : float
         Factor per step of the exponential average of the weights.
