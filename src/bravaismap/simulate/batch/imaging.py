@@ -16,7 +16,16 @@ from bravaismap.simulate.batch.atoms import AtomTable
 from bravaismap.simulate.batch.draws import Draws, Purpose, counted
 from bravaismap.simulate.instrument import PROBE_MARGIN, RING_WIDTH, SMOOTHEST
 
-__all__ = ["atom_images", "deviations", "displaced_lines", "gaussian_images", "probed_lines", "speckles", "transfer"]
+__all__ = [
+    "atom_images",
+    "deviations",
+    "displaced_lines",
+    "gaussian_images",
+    "gaussian_profiles",
+    "probed_lines",
+    "speckles",
+    "transfer",
+]
 
 #: Smallest exponent of a profile: e⁻⁴⁰ is negligible, and no product of two profiles is subnormal, which processors
 #: multiply slowly.
@@ -104,12 +113,18 @@ def _alike(count: Tensor, tile: int) -> Iterator[tuple[Tensor, int]]:
 
 def gaussian_images(position: Tensor, height: Tensor, width: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Return images (m, len(y), len(x)) of Gaussians at `position` (m, k, 2), of peak `height` and `width` (m, k)."""
+    down, across = gaussian_profiles(position, height, width, y, x)
+    return torch.bmm(down.mT, across)
+
+
+def gaussian_profiles(position: Tensor, height: Tensor, width: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the profiles of Gaussians along y (m, k, len(y)), as high as they are, and along x (m, k, len(x))."""
     scale = (width * math.sqrt(2)).reciprocal()[..., None]
     down, across = (
         ((axis - position[..., i, None]) * scale).square_().neg_().clamp_min_(_SMALLEST_EXPONENT).exp_()
         for i, axis in ((0, y), (1, x))
     )
-    return torch.bmm((down * height[..., None]).mT, across)
+    return down * height[..., None], across
 
 
 def transfer(draws: Draws, scale: Tensor, height: int, width: int) -> Tensor:
