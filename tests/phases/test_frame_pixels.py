@@ -99,7 +99,7 @@ def test_a_constant_frame_is_none() -> None:
 def test_result_on_disk_by_workers_and_continued_is_the_one_in_memory(
     image: np.ndarray, mapped: xr.Dataset, tmp_path: object
 ) -> None:
-    movie = np.stack([image, image[::-1], image.T])
+    movie = np.stack([image, image[::-1], image.T, image[:, ::-1]])
     options = {"window": 64, "step": 16, "pixel_size": 0.03}
     whole = bm.map_phases(movie, **options)
     xr.testing.assert_equal(whole.isel(time=0, drop=True), mapped.isel(time=0, drop=True))
@@ -115,6 +115,6 @@ def test_result_on_disk_by_workers_and_continued_is_the_one_in_memory(
     with pytest.raises(StopError):
         bm.map_phases(movie, **options, output=store, progress=stop)
     unfinished = bm.open_result(store)
-    assert (unfinished["phase"].values[1] == UNMAPPED).all()
+    assert (unfinished["phase"].values[3] == UNMAPPED).all()  # two frames may wait to be written
     finished = bm.map_phases(movie, **options, output=store)
     xr.testing.assert_equal(finished.load(), whole)

@@ -2,7 +2,6 @@
 
 There each step of a function costs the same for one record as for many.
 
-
 The function is that of a single record. Those of one form, the same shapes of the tensors and the same of all that is
 no tensor, are stacked and worked on at once; the answers are those that each has on its own, but for rounding.
 """
