@@ -116,6 +116,7 @@ ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     "hidden rows of nodes not added": (Switch("measure.search", "_finer", _first),),
     "every window one wave": (Setting("measure.settings", "second_look", "groups", ()),),
     "outliers left in doubtful windows": (Setting("measure.settings", "second_look", "outlier_share", 1.0),),
+    "regions of another level left in": (Setting("measure.settings", "regions", "most_share", 0.0),),
     "one candidate only": (Setting("measure.settings", "search", "ranked_candidates", 1),),
     "refined on weak nodes too": (Switch("measure.refinement", "_clear", _filled),),
     "no Newton refinement": (Switch("measure.refinement", "_newton", _unmoved),),

@@ -105,6 +105,7 @@ def looks() -> Iterator[tuple[str, settings.MeasurementSettings]]:
     yield "all", every
     yield "− tiles: every window one wave", replace(every, second_look=replace(every.second_look, groups=()))
     yield "− outliers bounded", replace(every, second_look=replace(every.second_look, outlier_share=1.0))
+    yield "− regions of another level left out", replace(every, regions=replace(every.regions, most_share=0.0))
     yield "− tiles of a quarter", replace(every, second_look=replace(every.second_look, groups=(2,)))
 
 

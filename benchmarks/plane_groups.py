@@ -1,6 +1,6 @@
 """How often the plane group of a random motif is named, how its probability is calibrated, and the limit beside it.
 
-python benchmarks/plane_groups.py [--motifs 20] [--shear 0.03] [--seed 0] [--json FILE]
+python benchmarks/plane_groups.py [--motifs 20] [--shear 0.03] [--seed 0] [--sizes 512 1024] [--json FILE]
 
 Motifs of 2 to 8 atoms (12 where the group has so many places) are drawn on Wyckoff positions of each of the 17 groups,
 laid on a lattice of its class in any orientation, and counted: 30 to 400 cells, 1 to 100 counts to an atom of weight 1,
@@ -9,6 +9,12 @@ recipe. Its *breaking* is the smallest misfit, in σ of the structure factors, o
 smaller cell included.
 
 The limit knows the lattice and the place of every pixel in it, and is otherwise the same.
+
+Calibration can be asked for over all images, or over those that the answer leaves in doubt (its probability is below
+0.95). It cannot over those whose truth breaks the next higher group by less than 5 σ: by that choice the lower group is
+the truth in each of them, whatever the data say, while images of the higher group that look the same are left out. What
+an exact posterior has there is printed beside it: a difference y = b + noise of 1, b = 0 in half of the cases and from
+a normal distribution of σ 10 in the others.
 """
 
 from __future__ import annotations
@@ -20,9 +26,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from machine import machine, parser, write_figures
+from scipy.special import expit
 
+import bravaismap as bm
 from bravaismap.errors import InputError
-from bravaismap.evaluate.reliability import calibration_error
+from bravaismap.evaluate.reliability import calibrated_error, calibration_error
 from bravaismap.lattice import basis_from_cell, reciprocal, reduce_basis
 from bravaismap.motif.averaging import fold_pixels
 from bravaismap.motif.harmonics import lattice_of_image
@@ -40,6 +48,7 @@ CELLS, COUNTS = (30, 400), (1.0, 100.0)
 BACKGROUND = 0.2  # of the mean counts
 STRICT = 0.005  # distortion that is allowed for where there is none
 CLEAR = 5.0  # σ of breaking, above which the group can be told
+DOUBT = 0.95  # probability of the answer below which it is in doubt
 
 
 @dataclass(frozen=True)
@@ -168,15 +177,15 @@ def truth(
 
 
 def answer(image: np.ndarray, seen: np.ndarray, distortion: float) -> tuple[Symmetry | None, float]:
-    """Return what is said of an image, None where the lattice is not the one that was drawn, and the time it took."""
-    started = time.perf_counter()
+    """Return what is said of an image, None where the lattice is not the one that was drawn, and the CPU time in s."""
+    started = time.process_time()
     try:
         basis, _ = lattice_of_image(image, np.ones(image.shape))
         fit = fit_cell(image, basis, np.ones(image.shape))
     except InputError:
-        return None, time.perf_counter() - started
+        return None, time.process_time() - started
     symmetry = find_symmetry(structure_factors(fit), distortion)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     change = fit.basis @ np.linalg.inv(seen)
     same = np.abs(change - np.rint(change)).max() < 0.1 and abs(abs(np.linalg.det(change)) - 1) < 0.05
     return (symmetry if same else None), seconds
@@ -189,8 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--cells", type=float, nargs=2, default=CELLS)
     options.add_argument("--counts", type=float, nargs=2, default=COUNTS)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--sizes", type=int, nargs="*", default=(), help="sides of whole images that are timed, in px")
     asked = options.parse_args(arguments)
     print(machine())
+    times = {side: seconds_of_image(side, asked.seed) for side in asked.sizes}
     rows = []
     for group in PLANE_GROUPS:
         for i in range(asked.motifs):
@@ -209,41 +220,91 @@ def main(arguments: Sequence[str] | None = None) -> None:
             probability = np.zeros(17) if said is None else said.probability
             rows.append((group.number - 1, label, breaking, limit.probability, probability, said is not None, seconds))
     figures = summary(rows)
-    write_figures(asked.json, "plane_groups", {"shear": asked.shear, "motifs": asked.motifs} | figures)
+    write_figures(asked.json, "plane_groups", {"shear": asked.shear, "motifs": asked.motifs, "image": times} | figures)
+
+
+def seconds_of_image(side: int, seed: int) -> float:
+    """Print and return the CPU time of :func:`bravaismap.motif` for a whole image of p3m1, the better of two runs."""
+    rng = np.random.default_rng(seed)
+    drawn = draw(PLANE_GROUPS[13], rng)
+    cells = side**2 / abs(float(np.linalg.det(drawn.basis)))
+    image = counted(drawn, cells, 20.0, 0.0, rng)[0]
+    seconds = []
+    for _ in range(2):
+        started = time.process_time()
+        bm.motif(image)
+        seconds.append(time.process_time() - started)
+    print(f"an image of {side} × {side} px, {cells:.0f} cells: {min(seconds):.2f} s of CPU")
+    return min(seconds)
 
 
 def summary(rows: list[tuple]) -> dict:
     """Print and return the shares of right answers, and the calibration."""
+    if not rows:
+        return {}
     label, breaking, found, seconds = (np.array([row[i] for row in rows]) for i in (1, 2, 5, 6))
     figures: dict = {"images": len(rows), "seconds": float(np.median(seconds)), "lattice": float(found.mean())}
-    print(f"{len(rows)} images, {np.median(seconds):.2f} s each; the lattice is right in {100 * found.mean():.1f} %")
+    print(f"{len(rows)} images, {np.median(seconds):.2f} s of CPU each; lattice right in {100 * found.mean():.1f} %")
+    clear = breaking > CLEAR
     for name, column in (("limit", 3), ("measured", 4)):
         probability = np.stack([row[column] for row in rows])
         right = probability.argmax(axis=1) == label
         if name == "measured":
             right &= found
-        told = probability.max(axis=1) > 0
-        clear = breaking > CLEAR
         sure = probability.max(axis=1)
-        error = calibration_error(sure[told], right[told])
-        shy = told & ~clear
-        figures[name] = {
+        told = sure > 0
+        each = figures[name] = {
             "right": float(right.mean()), "clear": float(right[clear].mean()), "images_clear": int(clear.sum()),
-            "with_lattice": float(right[clear & found].mean()), "calibration_error": float(error),
-            "calibration_error_below": calibration_error(sure[shy], right[shy]) if shy.any() else 0.0,
+            "with_lattice": float(right[clear & found].mean()),
         }  # fmt: skip
-        each = figures[name]
         print(
             f"{name:<9} right {100 * each['right']:.1f} %; breaking above {CLEAR:g} σ ({clear.sum()} images) "
-            f"{100 * each['clear']:.1f} %, with the right lattice {100 * each['with_lattice']:.1f} %; "
-            f"ECE {error:.3f}, below {CLEAR:g} σ {each['calibration_error_below']:.3f}"
+            f"{100 * each['clear']:.1f} %, with the right lattice {100 * each['with_lattice']:.1f} %"
         )
+        for part, chosen in (
+            ("all", told), ("in doubt", told & (sure < DOUBT)), ("sure", told & (sure >= DOUBT)),
+            (f"chosen by the truth below {CLEAR:g} σ", told & ~clear),
+        ):  # fmt: skip
+            each[part] = calibration(sure[chosen], right[chosen], part)
         for row, p, ok in zip(rows, probability, right, strict=True):
             if row[2] > CLEAR and not ok:
                 names = [f"{PLANE_GROUPS[i].name} {p[i]:.2f}" for i in np.argsort(-p)[:2]]
                 lattice_too = "" if name == "limit" or row[5] else ", another lattice"
                 print(f"   {PLANE_GROUPS[row[1]].name}, breaking {row[2]:.1f} σ: {', '.join(names)}{lattice_too}")
+    figures["exact"] = exact_posterior()
+    print(
+        "an exact posterior of one difference: calibration error {all:.3f}, chosen by the truth {chosen:.3f}".format(
+            **figures["exact"]
+        )
+    )
     return figures
+
+
+def calibration(sure: np.ndarray, right: np.ndarray, part: str) -> dict:
+    """Print and return how often answers are right beside their mean probability, and the calibration error."""
+    if len(sure) == 0:
+        return {"images": 0}
+    error, (chance, high) = calibration_error(sure, right), calibrated_error(sure)
+    print(
+        f"   {part}: {len(sure)} images, probability {sure.mean():.3f}, right {right.mean():.3f}; calibration error "
+        f"{error:.3f} (a perfect one by chance {chance:.3f}, up to {high:.3f})"
+    )
+    return {
+        "images": len(sure), "probability": float(sure.mean()), "right": float(right.mean()), "error": error,
+        "by_chance": chance, "by_chance_95": high,
+    }  # fmt: skip
+
+
+def exact_posterior(cases: int = 100_000, spread: float = 10.0, seed: int = 0) -> dict:
+    """Return the calibration error of an exact posterior: of all cases, and of those below `CLEAR` by their truth."""
+    rng = np.random.default_rng(seed)
+    broken = rng.random(cases) < 0.5
+    truth = np.where(broken, spread * rng.normal(size=cases), 0.0)
+    seen = truth + rng.normal(size=cases)
+    p = expit(seen**2 / 2 * spread**2 / (1 + spread**2) - np.log(1 + spread**2) / 2)
+    sure, right = np.maximum(p, 1 - p), (p > 0.5) == broken
+    chosen = broken & (np.abs(truth) < CLEAR)
+    return {"all": calibration_error(sure, right), "chosen": calibration_error(sure[chosen], right[chosen])}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -44,18 +45,34 @@ def rate(work: Callable[[int], object], windows: int, repeats: int) -> float:
 
 
 def processor_rates(kind: str, side: int, windows: int, repeats: int) -> dict[str, float]:
-    """Return windows per second of `simulate` and of the stream on the processor, timed in turns."""
+    """Return windows per second of `simulate` and of the stream on the processor, timed in turns, and their ratio.
+
+    Also the processor time of all threads that a window takes in each, in ms, which a busy machine does not change.
+    """
     few = max(windows // 4, 6)
-    alone, stream = np.zeros(repeats), np.zeros(repeats)
+    wall, busy = np.zeros((repeats, 2)), np.zeros((repeats, 2))
     streamed(kind, side, windows, "cpu")
     for repeat in range(repeats):
-        begin = time.perf_counter()
-        bm.simulate(few, kind, seed=1, size=side)
-        middle = time.perf_counter()
-        streamed(kind, side, windows, "cpu", repeat + 1)
-        alone[repeat], stream[repeat] = few / (middle - begin), windows / (time.perf_counter() - middle)
-    figures = {"simulate": alone, "stream": stream, "ratio": stream / alone}
-    return {name: float(np.median(values)) for name, values in figures.items()}
+        for i, (count, work) in enumerate(
+            (
+                (few, partial(bm.simulate, few, kind, seed=1, size=side)),
+                (windows, partial(streamed, kind, side, windows, "cpu", repeat + 1)),
+            )
+        ):
+            begin, begin_busy = time.perf_counter(), time.process_time()
+            work()
+            wall[repeat, i] = (time.perf_counter() - begin) / count
+            busy[repeat, i] = 1e3 * (time.process_time() - begin_busy) / count
+    single, stream = np.median(wall, axis=0)
+    busy_single, busy_stream = np.median(busy, axis=0)
+    return {
+        "simulate": 1 / single,
+        "stream": 1 / stream,
+        "ratio": float(np.median(wall[:, 0] / wall[:, 1])),
+        "simulate_busy": busy_single,
+        "stream_busy": busy_stream,
+        "busy_ratio": float(np.median(busy[:, 0] / busy[:, 1])),
+    }
 
 
 def card_figures(kind: str, side: int, device: str, repeats: int) -> dict[str, float]:
@@ -89,12 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {}
     for kind in asked.kinds:
         figures[kind] = processor_rates(kind, asked.side, asked.windows, asked.repeats)
-        text = "  {:<10} simulate {simulate:7.0f}   stream {stream:7.0f}   ratio {ratio:4.1f}"
+        text = (
+            "  {:<10} simulate {simulate:7.0f}   stream {stream:7.0f}   ratio {ratio:4.1f};"
+            "  processor time {simulate_busy:.2f} and {stream_busy:.2f} ms, ratio {busy_ratio:.1f}"
+        )
         if card:
             figures[kind] |= card_figures(kind, asked.side, asked.device, asked.repeats)
             text += (
-                "   card {card:8.0f}; apart by {median_difference:.1g} (median), {largest_difference:.2g} (most), "
-                "share above 1: {share_apart:.1g}"
+                "\n             card {card:8.0f}; apart by {median_difference:.1g} (median), {largest_difference:.2g} "
+                "(most), share above 1: {share_apart:.1g}"
             )
         print(text.format(kind, **figures[kind]), flush=True)
     about = {"load": before, "card": card, "side": asked.side, "repeats": asked.repeats}

@@ -141,6 +141,26 @@ def test_areas_of_pixels(
     assert f"area {100 * found['rows'][-1]['area']:+.0f}" in capsys.readouterr().out
 
 
+def test_simulation_is_timed_in_turns(
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = benchmark("simulation")
+    size = ("--side", "32", "--windows", "24", "--repeats", "1", "--kinds", "simulated", "broken", "--threads", "1")
+    module.main([*size, "--json", str(tmp_path / "simulation.json")])
+    found = written(tmp_path / "simulation.json")
+    assert list(found["kinds"]) == ["simulated", "broken"]
+    for figures in found["kinds"].values():
+        assert figures["ratio"] == pytest.approx(figures["stream"] / figures["simulate"])
+        assert 0 < figures["stream_busy"] < 1e3
+    assert "broken" in capsys.readouterr().out
+    monkeypatch.setattr(module, "LARGEST_BATCH", 4)
+    card = module.card_figures("simulated", 32, "cpu", 1)  # the processor in place of a card
+    assert (card["largest_difference"], card["share_apart"]) == (0, 0)
+
+
 @pytest.mark.slow
 def test_grains_by_each_method(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("grains.json", "grains.png")}

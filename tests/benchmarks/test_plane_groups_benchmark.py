@@ -53,11 +53,22 @@ def test_counts_follow_the_structure_factors(benchmark: ModuleType) -> None:
     assert abs(found - 1e4 * drawn.factors(order)[0]) < 0.05 * 1e4 * np.abs(drawn.factors(order)[0]) + 20
 
 
+def test_no_posterior_is_calibrated_where_the_truth_chooses(benchmark: ModuleType) -> None:
+    """The exact posterior of a difference is calibrated over all cases, and far from it over those of one truth."""
+    error = benchmark.exact_posterior(cases=20_000)
+    assert error["all"] < 0.01
+    assert error["chosen"] > 0.2
+
+
 @pytest.mark.slow
 def test_a_small_run_is_written_down(benchmark: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark.main(["--motifs", "1", "--counts", "50", "100", "--json", str(tmp_path / "groups.json")])
+    benchmark.main(["--motifs", "1", "--counts", "50", "100", "--sizes", "96", "--json", str(tmp_path / "groups.json")])
     written = json.loads((tmp_path / "groups.json").read_text(encoding="utf-8"))
     assert written["images"] == len(PLANE_GROUPS)
     assert written["limit"]["right"] > 0.6
-    assert 0 <= written["measured"]["calibration_error"] <= 1
+    assert written["image"]["96"] > 0
+    everything = written["measured"]["all"]
+    assert everything["images"] <= len(PLANE_GROUPS)
+    assert 0 <= everything["error"] <= 1
+    assert everything["by_chance"] < everything["by_chance_95"]
     assert "breaking above 5 σ" in capsys.readouterr().out

@@ -26,7 +26,14 @@ from bravaismap.simulate.windows import simulate
 
 
 def tensors(tokens: Tokens) -> dict[str, torch.Tensor]:
-    return {field.name: getattr(tokens, field.name) for field in fields(tokens)}
+    """Return what is seen of the windows: all but the distortion, which is told."""
+    return {field.name: getattr(tokens, field.name) for field in fields(tokens) if field.name != "distortion"}
+
+
+def test_the_distortion_is_told() -> None:
+    image = torch.rand(2, 48, 48)
+    assert window_tokens(image).distortion.isnan().tolist() == [True, True]
+    assert window_tokens(image, 0.25).distortion.tolist() == [0.25, 0.25]
 
 
 @pytest.mark.parametrize("side", [32, 48, 100, 129])

@@ -88,8 +88,13 @@ def test_adsorbates_do_not_hide_a_lattice() -> None:
             np.exp(-0.5 * ((y - top) ** 2 + (x - left) ** 2) / 3.0**2) for top, left in rng.uniform(0, SIDE, (6, 2))
         )
         images.append(atoms(CELL, noise=1.5, seed=seed) / 2 + 12 * spots)
-    with_outliers = replace(settings.SETTINGS.second_look, outlier_share=1.0)
-    with mock.patch.object(settings, "SETTINGS", replace(settings.SETTINGS, second_look=with_outliers)):
+    every = settings.SETTINGS
+    with_outliers = replace(
+        every,
+        second_look=replace(every.second_look, outlier_share=1.0),
+        regions=replace(every.regions, most_share=0.0),
+    )
+    with mock.patch.object(settings, "SETTINGS", with_outliers):
         before = measured(*images)
     found = measured(*images)
     assert float(found.evidence.median()) > 1.2 * float(before.evidence.median())

@@ -15,6 +15,7 @@ from patterns import draw
 from bravaismap.errors import InputError
 from bravaismap.export.motif import export_motif_map
 from bravaismap.export.report import report
+from bravaismap.motif.motif import motif
 from bravaismap.motif.plane_groups import PLANE_GROUPS
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_phases
@@ -24,6 +25,7 @@ from bravaismap.show.motif import plot_motif_map
 SIZE, AREA, PIXEL = 160, 22.0**2 * np.sqrt(0.75), 0.015
 VOID = slice(50, 100)
 PLANE_GROUP_NAMES = [group.name for group in PLANE_GROUPS]
+ORDERS = ("h", "k", "amplitude", "amplitude_std")
 OPTIONS: dict[str, Any] = {"distortion": 0.005, "systematic": 0.05}
 
 
@@ -80,6 +82,31 @@ def test_more_frames_are_surer(result: xr.Dataset, movie: xr.DataArray, motifs: 
     errors = [tree["0"]["amplitude_std"].values[:10].mean() for tree in (motifs, alone)]
     assert errors[0] < 0.8 * errors[1]
     assert list(alone["first_frame"].values) == list(alone["last_frame"].values) == [0, 1]
+
+
+def test_one_frame_has_the_motif_of_its_image() -> None:
+    """One number for one thing: of a film without voids, `motif_map` and `motif` say the same, errors included."""
+    heights, counts = (1.0, 0.45), 20.0
+    drawn = draw("p3m1", [(1 / 3, 2 / 3), (2 / 3, 1 / 3)], heights=heights, counts=counts, size=SIZE, origin=(0.3, 0.1))
+    image = as_movie(drawn.image[None].astype(np.float32), pixel_size=PIXEL)
+    alone = motif(image, **OPTIONS)
+    mapped = motif_map(map_phases(image, window=80, step=40, samples=0), image, **OPTIONS)["0"].to_dataset()
+    assert mapped.attrs["plane_group"] == alone.attrs["plane_group"] == "p3m1"
+    for name in ("a", "b", "gamma", "height", "width", "probability"):
+        np.testing.assert_allclose(mapped[name], alone[name], rtol=1e-3, atol=1e-3)
+    for name in ("height_std", "width_std", "x_std"):
+        np.testing.assert_allclose(mapped[name], alone[name], rtol=0.02)
+    for name in ("a_std", "b_std", "gamma_std"):  # of the quarters of an image, of which few pixels are not mapped
+        np.testing.assert_allclose(mapped[name], alone[name], rtol=0.15)
+    held = [
+        {(h, k): row for h, k, *row in zip(*(data[name].values for name in ORDERS), strict=True)}
+        for data in (mapped, alone)
+    ]
+    shared = sorted(held[0].keys() & held[1].keys())  # those at the noise may be in one alone
+    assert len(shared) > 60
+    values = np.array([[own[order] for order in shared] for own in held])
+    np.testing.assert_allclose(values[0], values[1], atol=2e-3 * values[0].max())
+    assert mapped.attrs["cells"] == pytest.approx(alone.attrs["cells"], rel=1e-3)
 
 
 def test_a_region(result: xr.Dataset, movie: xr.DataArray) -> None:

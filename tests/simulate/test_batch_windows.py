@@ -10,7 +10,7 @@ from scipy import stats
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.lattice.basis import reciprocal
 from bravaismap.simulate.batch.draws import Draws, RecipeTable
-from bravaismap.simulate.batch.windows import window_images
+from bravaismap.simulate.batch.windows import filled, window_images
 from bravaismap.simulate.books import BOOKS
 from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.stream import stretched
@@ -119,3 +119,14 @@ def test_jittered_lines_have_no_seam() -> None:
     image = window_images(draws, 96)[0]
     step = image.diff(dim=1).abs().mean(dim=(0, 1))
     assert float(step.max()) < 1.5 * float(step.mean())
+
+
+def test_numbers_of_windows_are_filled_up_to_a_few_sizes() -> None:
+    sizes = set()
+    for count in range(1, 1025):
+        positions = filled(count, torch.device("cpu"))
+        assert torch.equal(positions[:count], torch.arange(count))
+        assert bool((positions[count:] == count - 1).all())
+        assert len(positions) < 1.25 * count + 1
+        sizes.add(len(positions))
+    assert len(sizes) <= 40

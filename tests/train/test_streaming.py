@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,16 +18,16 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.network import Ensemble, ModelCard
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
-from bravaismap.simulate.stream import batches
+from bravaismap.simulate.stream import Batch, batches
 from bravaismap.simulate.windows import simulate
 from bravaismap.train import streaming
-from bravaismap.train.plan import StreamPlan
+from bravaismap.train.plan import StreamPlan, distortions_of
 from bravaismap.train.pool import Lessons, Pool, lessons
 from bravaismap.train.streaming import train_on_stream
 from bravaismap.train.training import PRESETS, training_plan
 
 TINY = StreamPlan(
-    kinds=("simulated", "laboratory"), sides=(32, 48), windows=72, draw=12, pool=24, repeats=2, batch=4, members=2,
+    kinds=("simulated", "laboratory"), sides=(32, 48), windows=48, draw=12, pool=24, repeats=2, batch=4, members=2,
     validation=1, calibration=1,
 )  # fmt: skip
 
@@ -36,7 +38,7 @@ class Interrupted(Exception):
 
 def interrupt_at(draw: int) -> Any:
     def progress(stage: str, done: int, _: int) -> None:
-        if stage == "train" and done == draw:
+        if stage == "train" and done == draw * TINY.draw:
             raise Interrupted
 
     return progress
@@ -85,8 +87,8 @@ def test_what_is_written(whole: tuple[Path, ModelCard]) -> None:
     assert (card.members, card.classes, card.training["seed"]) == (2, CLASSES, 4)
     assert card.training["command"] == "bravaismap train …"
     lines = [json.loads(line) for line in (folder / "tiny.log.jsonl").read_text().splitlines()]
-    assert [line["windows"] for line in lines] == [12, 24, 36, 48, 60, 72, 72]
-    assert lines[-1]["steps"] == 12
+    assert [line["windows"] for line in lines] == [12, 24, 36, 48, 48]
+    assert lines[-1]["steps"] == 8
     assert set(lines[-1]["accuracy and likelihood by kind"]) == {"simulated", "laboratory"}
     best = min(lines, key=lambda line: line["negative log likelihood"])
     assert card.training["windows"] == best["windows"]
@@ -98,13 +100,18 @@ def test_it_is_loaded_as_any_model(whole: tuple[Path, ModelCard]) -> None:
     model = load_model(whole[0] / "tiny.safetensors")
     assert isinstance(model.network, Ensemble)
     image = simulate(3, seed=8, size=64)["image"].values
+    assert model.distortion is None  # the default of a user who does not know it
+    told = load_model(whole[0] / "tiny.safetensors", distortion=0.03)
+    assert (told.distortion, told.record.settings) == (0.03, {"distortion": 0.03})
+    probability = [m.predict(image, samples=0).probability for m in (model, told)]
+    assert np.abs(probability[0] - probability[1]).max() > 1e-6
     for samples in (0, 4):
         answer = model.predict(image, samples=samples)
         assert answer.probability.shape == (3, 6)
         assert answer.probability.sum(axis=1) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("draw", [1, 2, 4])
+@pytest.mark.parametrize("draw", [1, 3])
 def test_interrupted_and_resumed_is_the_same_to_the_last_bit(
     whole: tuple[Path, ModelCard], tmp_path: Path, draw: int
 ) -> None:
@@ -123,9 +130,38 @@ def test_checkpoint_of_another_training(tmp_path: Path) -> None:
         train_on_stream(TINY, tmp_path, seed=5, device="cpu", checkpoints=tmp_path / "kept")
 
 
+def test_a_draw_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def faulty(batch: Batch) -> Lessons:
+        calls.append(1)
+        if len(calls) in (1, 3):
+            raise torch.OutOfMemoryError
+        return lessons(batch)
+
+    monkeypatch.setattr(streaming, "lessons", faulty)
+    train_on_stream(TINY, tmp_path, seed=4, device="cpu")
+    log = [json.loads(line) for line in (tmp_path / "model.log.jsonl").read_text().splitlines()]
+    assert (log[-1]["lost draws"], log[-1]["steps"], log[-1]["windows"]) == (2, 6, 48)
+    monkeypatch.setattr(streaming, "_MOST_LOST", 0)
+    calls.clear()
+    with pytest.raises(torch.OutOfMemoryError):
+        train_on_stream(TINY, tmp_path, name="other", seed=4, device="cpu")
+
+
 def test_a_budget_of_time(tmp_path: Path) -> None:
     card = train_on_stream(TINY, tmp_path, seed=4, device="cpu", minutes=1e-6)
     assert card.training["windows"] == 12
+
+
+def test_slow_windows_are_learned_from_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(batch: Batch) -> Lessons:
+        time.sleep(3)
+        return lessons(batch)
+
+    monkeypatch.setattr(streaming, "lessons", slow)
+    card = train_on_stream(TINY, tmp_path, seed=4, device="cpu", minutes=1e-6)
+    assert TINY.repeats < card.training["steps"] <= 4 * TINY.repeats
 
 
 def test_steps_without_finite_gradient_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +178,23 @@ def test_steps_without_finite_gradient_are_left_out(tmp_path: Path, monkeypatch:
     assert math.isfinite(card.accuracy["of held-out windows of the stream"]["negative log likelihood"])
     weights = load_file(tmp_path / "model.safetensors")
     assert all(bool(value.isfinite().all()) for value in weights.values())
+
+
+def test_half_of_the_windows_come_with_their_distortion() -> None:
+    plan = training_plan("dcnn")
+    assert isinstance(plan, StreamPlan)
+    assert distortions_of(plan) == [0.0, 0.003, 0.003, 0.01, 0.03]
+    part = draws(1)[0]
+    many = Lessons.concatenate([part] * 300)
+    many = replace(many, kind=torch.arange(len(many)) % 2)
+    torch.manual_seed(1)
+    told = streaming._told(many, torch.tensor([0.0, 0.01])).tokens.distortion
+    known = told.isfinite()
+    assert float(known.float().mean()) == pytest.approx(0.5, abs=0.05)
+    for kind, true in enumerate((3e-4, 0.01)):
+        logarithm = (told[known & (many.kind == kind)] / true).log()
+        assert float(logarithm.mean()) == pytest.approx(0, abs=0.06)
+        assert float(logarithm.std()) == pytest.approx(0.35, abs=0.05)
 
 
 def draws(count: int) -> list[Lessons]:

@@ -254,6 +254,26 @@ def select_a_region(page: Any, film: Path) -> None:
     says(page, "region", "Whole frame")
 
 
+def find_the_motif_of_a_window(page: Any, film: Path) -> None:
+    """Ask for the motif of the whole frame, then of a window that is clicked while motifs are shown."""
+    result, movie = bm.open_result(film / "film.zarr"), bm.read(film / "film.h5", dataset="image")
+    page.get_by_role("button", name="motif", exact=True).click()
+    says(page, "motif", "press “find the motif”")
+    page.get_by_role("button", name="find the motif").click()
+    group = str(bm.motif_map(result, movie, frames=[2], distortion=0.005)["plane_group"].values[0])
+    says(page, "motif", "cells averaged")
+    says(page, "motif", f"{group} ")
+    says(page, "motif", "frame 2 of 0 to 5")
+    picture = text(page, "motif").locator("img")
+    playwright.expect(picture).to_be_visible()
+    assert picture.evaluate("one => one.naturalWidth") > 500
+    page.mouse.click(*place(page, "frame", float(result["x"][2]), float(result["y"][1])))
+    playwright.expect(page.get_by_role("combobox", name="motif of")).to_have_value("window")
+    page.get_by_role("button", name="find the motif").click()
+    says(page, "motif", ", window ")
+    says(page, "motif", "Wyckoff")
+
+
 def save(page: Any, path: Path, view: str, ending: str) -> bytes:
     """Save a view and return the file."""
     page.get_by_role("button", name="save", exact=True).click()
@@ -275,6 +295,7 @@ def test_a_session(browser: Any, film: Path, tmp_path: Path) -> None:
         click_on_the_frame(page, film)
         change_the_distortion(page, film)
         select_a_region(page, film)
+        find_the_motif_of_a_window(page, film)
         rows = list(csv.DictReader(save(page, tmp_path / "csv", "fraction curves", "csv").decode().splitlines()))
         assert len(rows) == 6
         sharp = bm.reclassify(bm.open_result(film / "film.zarr"), 0.005)
@@ -282,6 +303,7 @@ def test_a_session(browser: Any, film: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, sharp["fraction"].sel(lattice="hexagonal").values, atol=1e-6)
         assert save(page, tmp_path / "png", "frame with map", "png").startswith(b"\x89PNG")
         assert b"<svg" in save(page, tmp_path / "svg", "window", "svg")[:1000]
+        assert save(page, tmp_path / "motif", "motif", "csv").startswith(b"plane_group,probability,misfit")
 
 
 def test_a_movie_is_mapped_meanwhile(browser: Any, film: Path, tmp_path: Path) -> None:

@@ -181,6 +181,10 @@ def test_every_view_can_be_saved(session: Session, view: str, result: PhaseMap, 
         with pytest.raises(InputError, match="no fit"):
             session.file("png")
         return
+    if view == "motif":
+        assert "find the motif" in text(session, "save")
+        session.page.motif.find.clicks += 1
+        session.page.motif.wait()
     session.window.choose(0, 1)
     session.tick()
     if view == "sites":

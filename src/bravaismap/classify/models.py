@@ -64,17 +64,21 @@ class NetworkClassifier:
         Device that it computes on; see :func:`load_model`.
     preprocessing : {"window", "paper"}, optional
         How far the spectrum reaches (see :mod:`bravaismap.spectrum`); ``window``, as in training, when not given.
+    distortion : float, optional
+        Distortion of the instrument, for a network that reads tokens; when not given, it judges by what it sees.
     """
 
     network: DropoutNetwork | Ensemble
     card: ModelCard
     device: str = PROCESSOR
     preprocessing: Preprocessing | None = None
+    distortion: float | None = None
 
     @property
     def record(self) -> ModelRecord:
         """Description of the model, from its card."""
         accuracy = self.card.accuracy.get("validation")
+        settings = {"preprocessing": self.preprocessing, "distortion": self.distortion}
         measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
         return ModelRecord(
             name=self.card.name,
@@ -84,7 +88,7 @@ class NetworkClassifier:
             smallest_side=SMALLEST_WINDOW,
             movie_samples=_PASSES,
             measures_cells=False,
-            settings={} if self.preprocessing is None else {"preprocessing": self.preprocessing},
+            settings={name: value for name, value in settings.items() if value is not None},
         )
 
     def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
@@ -93,7 +97,7 @@ class NetworkClassifier:
 
             def part(rows: slice) -> Tokens:
                 with torch.inference_mode():
-                    return window_tokens(on_device(images[rows], self.device))
+                    return window_tokens(on_device(images[rows], self.device), self.distortion)
 
             return Tokens.concatenate(in_batches(part, images.shape, self.device))
         together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
@@ -293,7 +297,7 @@ def load_model(
         ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside it.
     distortion : float
         Distortion of the instrument: the standard deviation of each component of the linear map from sample to image,
-        as a fraction. For ``lattice``; a network ignores it.
+        as a fraction. A network that reads spectra ignores it; one that reads tokens is told, unless it is the default.
     device : str
         Device that it computes on: ``"cpu"``, ``"cuda"`` (a GPU), or ``"auto"`` for a GPU if there is one.
 
@@ -319,7 +323,8 @@ def load_model(
         )
     network, card = load_network(path)
     network.to(device)
-    return NetworkClassifier(network, card, device)
+    known = reads_tokens(network) and distortion != DEFAULTS.distortion
+    return NetworkClassifier(network, card, device, distortion=checked_distortion(distortion) if known else None)
 
 
 def chosen_model(settings: Settings) -> Classifier:

@@ -29,7 +29,7 @@ from bravaismap.classify.tokens import (
     Tokens,
 )
 
-__all__ = ["CellEstimate", "CellMixture", "TokenStem", "most_probable_cell"]
+__all__ = ["SMALLEST_DISTORTION", "CellEstimate", "CellMixture", "TokenStem", "most_probable_cell"]
 
 _WIDTH: Final = 128
 _HEADS: Final = 4
@@ -38,6 +38,9 @@ _SHIFTS: Final = 16
 _POLAR: Final = 4
 #: Logarithms of the smallest and the largest standard deviation of a component, of Re τ, log Im τ and log side.
 _NARROWEST, _WIDEST = -8.0, 1.0
+#: Distortion that stands for none, and the one whose logarithm counts as 0.
+SMALLEST_DISTORTION: Final = 3e-4
+_USUAL_DISTORTION: Final = 3e-3
 #: Numbers of the triangle of a component: three standard deviations and three correlations.
 _TRIANGLE: Final = 6
 
@@ -153,6 +156,13 @@ class _Correlation(nn.Module):
         return read.reshape(len(read), _POLAR, -1)
 
 
+def _of_distortion(distortion: Tensor) -> Tensor:
+    """Return whether the distortion is known, and its logarithm, (n, 2)."""
+    known = distortion.isfinite().to(distortion.dtype)
+    logarithm = (torch.nan_to_num(distortion).clamp_min(SMALLEST_DISTORTION) / _USUAL_DISTORTION).log()
+    return torch.stack([known, known * logarithm], dim=-1)
+
+
 def _embedding(features: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, width))
 
@@ -171,6 +181,7 @@ class TokenStem(nn.Module):
         super().__init__()
         self.spots, self.cells = _embedding(SPOT_FEATURES, width), _embedding(CELL_FEATURES, width)
         self.refined = _embedding(REFINED_FEATURES, width)
+        self.told = _embedding(2, width)
         self.place = nn.Parameter(0.02 * torch.randn(VIEWS * CELLS + REFINED + 1, width))
         self.spot_view = nn.Parameter(0.02 * torch.randn(VIEWS, width))
         self.polar = _Correlation(width)
@@ -193,7 +204,7 @@ class TokenStem(nn.Module):
         """Return the vector (n, outputs) of each window, and the mixture of its cell."""
         spots = self.spots(tokens.spots) + self.spot_view.repeat_interleave(SPOTS, 0)
         lattices = torch.cat([self.cells(tokens.cells), self.refined(tokens.refined)], 1)
-        summary = self.place[-1].expand(len(lattices), 1, -1)
+        summary = self.place[-1] + self.told(_of_distortion(tokens.distortion))[:, None]
         elements = torch.cat([summary, lattices + self.place[:-1], self.polar(tokens.polar)], 1)
         for i, layer in enumerate(self.layers):
             if i < len(self.looks):

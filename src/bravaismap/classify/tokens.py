@@ -67,6 +67,8 @@ class Tokens:
     polar : Tensor, shape (n, VIEWS, ANGLES, RADII)
     shapes : Tensor, shape (n, VIEWS · CELLS + REFINED, 3)
         Re τ, log Im τ and the logarithm of the side (px) of a square of the area of each candidate cell.
+    distortion : Tensor, shape (n,)
+        Distortion of the instrument, as a fraction; NaN where it is not known.
     """
 
     spots: Tensor
@@ -74,6 +76,7 @@ class Tokens:
     refined: Tensor
     polar: Tensor
     shapes: Tensor
+    distortion: Tensor
 
     def __len__(self) -> int:
         return len(self.spots)
@@ -92,8 +95,17 @@ class Tokens:
         return Tokens(*(getattr(self, field.name).to(dtype) for field in fields(self)))
 
 
-def window_tokens(images: Tensor) -> Tokens:
-    """Return the tokens of square windows (n, side, side) of any side of at least 32 px, in float32."""
+def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
+    """Return the tokens of square windows.
+
+    Parameters
+    ----------
+    images : Tensor, float32, shape (n, side, side)
+        Of any side of at least 32 px.
+    distortion : float, optional
+        Of the instrument, if it is known: the standard deviation of each component of the linear map from sample to
+        image.
+    """
     side = images.shape[-1]
     plain = standardize(images)
     whole = view_of_windows(plain)
@@ -120,6 +132,7 @@ def window_tokens(images: Tensor) -> Tokens:
         _bounded(torch.stack(refined, 1)),
         torch.stack([_log_polar(view.spectrum.power, period) for view, period in zip(views, periods, strict=True)], 1),
         _bounded(torch.cat([*shapes, torch.stack(precise, 1)], 1)),
+        images.new_full((len(images),), math.nan if distortion is None else distortion),
     )
 
 

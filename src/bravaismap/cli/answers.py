@@ -22,7 +22,15 @@ __all__ = [
 
 _CELL = ("a", "b", "gamma", "orientation")
 _COLUMN = ("x", "y", "height", "width")
-_ABOUT_MOTIF = ("point_group", "laue_class", "motif_lattice", "metric_lattice", "pseudosymmetry", "cells")
+_ABOUT_MOTIF = (
+    "point_group",
+    "laue_class",
+    "motif_lattice",
+    "metric_lattice",
+    "pseudosymmetry",
+    "unexplained",
+    "cells",
+)
 
 
 def classification_answer(rows: list[tuple[str, PhaseMap, int]]) -> dict[str, Any]:
@@ -138,6 +146,8 @@ def motif_answer(motif: xr.Dataset, written: list[Path]) -> dict[str, Any]:
 
 
 def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
+    from bravaismap.motif.doubt import motif_doubts
+
     lengths = ("a", "b", "gamma")
     columns = [
         {
@@ -155,6 +165,7 @@ def _said_of_motif(motif: xr.Dataset) -> dict[str, Any]:
         "cell": {f"{key}{ending}": float(motif[f"{key}{ending}"]) for key in lengths for ending in ("", "_std")}
         | {"unit": str(motif["a"].attrs["units"])},
         "columns": columns,
+        "doubt": motif_doubts(motif),
     }
 
 

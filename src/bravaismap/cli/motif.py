@@ -29,13 +29,9 @@ from bravaismap.errors import InputError
 from bravaismap.motif.settings import SYSTEMATIC
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
-    from numpy.typing import NDArray
 
 __all__ = ["motif", "print_motifs"]
-
-_LEAST = 0.001  # probability of a group that is printed
 
 
 @app.command()
@@ -193,6 +189,7 @@ def print_motifs(motifs: xr.DataTree) -> None:
 
     from bravaismap.conventions import IUCR_SYMBOLS
     from bravaismap.motif.structure_text import number_text
+    from bravaismap.motif.summary import probable_groups
 
     root = motifs.to_dataset()
     unit = root["a"].attrs["units"]
@@ -203,51 +200,33 @@ def print_motifs(motifs: xr.DataTree) -> None:
         first, last, number = (int(row[key]) for key in ("first_frame", "last_frame", "domain"))
         lattice = f"{number} {IUCR_SYMBOLS[str(row['phase'].item())]}"
         frames = f"{first}" if first == last else f"{first}–{last}"
-        probable = _probable(row["group"].values, row["probability"].values, 0.05, 0)
+        probable = probable_groups(row["group"].values, row["probability"].values, 0.05, 0)
         table.add_row(frames, lattice, f"{float(row['cells']):.0f}", probable, *numbers)
     print_table(table)
+    for i in range(root.sizes["motif"]):
+        first, last, number = (int(root[key][i]) for key in ("first_frame", "last_frame", "domain"))
+        _print_doubts(motifs[str(i)].to_dataset(), f"lattice {number} in frames {first} to {last}: ")
 
 
-def _probable(
-    groups: NDArray[np.str_], probability: NDArray[np.floating], least: float = _LEAST, digits: int = 1
-) -> str:
-    """Return the probable plane groups in words, the most probable first."""
-    import numpy as np
+def _print_doubts(motif: xr.Dataset, of: str = "") -> None:
+    """Print the reasons to doubt a motif."""
+    from bravaismap.motif.doubt import motif_doubts
 
-    order = np.argsort(-probability, kind="stable")
-    return ", ".join(f"{groups[i]} {100 * probability[i]:.{digits}f} %" for i in order if probability[i] > least)
+    for doubt in motif_doubts(motif):
+        out.print(f"doubt: {of}{doubt}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print(result: xr.Dataset) -> None:
     """Print the cell, the groups and the columns."""
-    import numpy as np
     from rich.table import Table
 
-    from bravaismap.conventions import display_name
-    from bravaismap.motif.structure_text import cell_text, number_text
+    from bravaismap.motif.summary import column_rows, summary_lines
 
-    about = result.attrs
-    lines = [f"cell          {cell_text(result)}; {about['cells']:.0f} cells averaged"]
-    probable = _probable(result["group"].values, result["probability"].values)
-    lines.append(f"plane group   {probable}")
-    motif_class, metric = display_name(about["motif_lattice"]), display_name(about["metric_lattice"])
-    lines.append(f"point group   {about['point_group']}; Laue class {about['laue_class']}; lattice {motif_class}")
-    if metric != motif_class:
-        lines.append(f"              the lattice is {metric} within the distortion; the motif is not")
-    if about["pseudosymmetry"]:
-        lines.append(f"nearly        {about['pseudosymmetry']} (share of the amplitude that breaks it)")
-    gone = np.flatnonzero(result["extinct"].values)[:8]
-    if len(gone):
-        orders = [f"{int(result['h'][i])} {int(result['k'][i])}" for i in gone]
-        lines.append(f"extinct       {', '.join(orders)}{', …' if int(result['extinct'].sum()) > 8 else ''}")
-    for line in lines:
-        out.print(line, highlight=False, markup=False)
-    unit = result["width"].attrs["units"]
-    table = Table("column", "Wyckoff", "x", "y", "height", f"width ({unit})")
-    for i in range(result.sizes["column"]):
-        column = result.isel(column=i)
-        numbers = [
-            number_text(float(column[key]), float(column[f"{key}_std"])) for key in ("x", "y", "height", "width")
-        ]
-        table.add_row(str(int(column["site"]) + 1), str(column["wyckoff"].item()), *numbers)
+    for name, line in summary_lines(result):
+        out.print(f"{name:<14}{line}", highlight=False, markup=False)
+    head, *rows = column_rows(result)
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*row)
     print_table(table)
+    _print_doubts(result)

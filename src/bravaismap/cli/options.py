@@ -70,6 +70,7 @@ class SimulationKind(StrEnum):
     REALISTIC = "realistic"
     WIDE = "wide"
     BROKEN = "broken"
+    ENLARGED = "enlarged"
     FILM = "film"
 
 

@@ -6,6 +6,8 @@ equal those of the processor but for rounding.
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -140,10 +142,16 @@ def own_stream(device: str) -> Iterator[None]:
     if torch.device(device).type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = _stream(device, threading.get_ident())
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()
+
+
+@functools.cache
+def _stream(device: str, thread: int) -> torch.cuda.Stream:
+    """The stream of a thread, always the same one, so that what it keeps for later is there when it is used."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Beyond the edges planes are zero: whoever smooths divides by the smoothed weight
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 
 __all__ = [
     "bell",
-    "convolved",
     "convolved_one_by_one",
     "convolved_with_each",
     "grid_length",
@@ -28,6 +28,8 @@ _REACH = 4.0
 _BLOCK = 16
 #: Values of windows that are copied for one product, which bounds the memory.
 _COPIED = 2**24
+#: Gaussians that are kept: a frame smooths with some ten of them, again and again.
+_KEPT = 64
 
 
 def bell(sigma: float, like: Tensor) -> Tensor:
@@ -40,10 +42,20 @@ def bell(sigma: float, like: Tensor) -> Tensor:
     like : tensor
         Gives the device and the type.
     """
-    reach = max(1, round(_REACH * sigma))
-    place = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+    return _bell(sigma, like.dtype, like.device)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _bell(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    reach = _taps(sigma) // 2
+    place = torch.arange(-reach, reach + 1, device=device, dtype=dtype)
     weights = torch.exp(-0.5 * (place / sigma) ** 2)
     return weights / weights.sum()
+
+
+def _taps(sigma: float) -> int:
+    """Number of samples of a Gaussian."""
+    return 2 * max(1, round(_REACH * sigma)) + 1
 
 
 def grid_length(length: int, step: int) -> int:
@@ -51,47 +63,36 @@ def grid_length(length: int, step: int) -> int:
     return -(-(length - 1) // step) + 1
 
 
-def convolved(lines: Tensor, kernel: Tensor, step: int = 1) -> Tensor:
-    """Correlate lines with a kernel at every `step`-th sample: ``out[i] = Σ_t kernel[t] line[i step + t − middle]``.
+def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor:
+    """Correlate lines with each kernel, at every `step`-th sample: ``out[i] = Σ kernel[t] line[i step + t − middle]``.
 
     Parameters
     ----------
     lines : tensor, shape (..., n)
         Real or complex; zero beyond the ends.
-    kernel : tensor, shape (taps,)
+    kernels : tensor, shape (kernels, taps)
         An odd number of taps.
     step : int
 
     Returns
     -------
-    tensor, shape (..., m)
+    tensor, shape (kernels, ..., m)
         With m of :func:`grid_length`.
     """
-    return convolved_with_each(lines, kernel[None], step)[0]
+    return _windows(lines, kernels.shape[-1], step, lambda block: _band(kernels, step, block), _together)
 
 
-def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor:
-    """Correlate all lines with each kernel of several: as :func:`convolved`, (kernels, ..., m).
-
-    Parameters
-    ----------
-    lines : tensor, shape (..., n)
-    kernels : tensor, shape (kernels, taps)
-    step : int
-    """
-
-    def product(windows: Tensor, band: Tensor) -> Tensor:
-        each = windows.reshape(-1, *windows.shape[-2:])  # (lines, windows, width)
-        # as they lie in memory, overlapping, the windows of each line would be copied and multiplied on their own
-        parts = torch.split(each, max(1, _COPIED // each[0].numel()))
-        out = torch.cat([part.reshape(-1, part.shape[-1]) @ band.flatten(0, 1).mT for part in parts])
-        return out.reshape(*windows.shape[:-1], *band.shape[:2]).movedim(-2, 0)
-
-    return _windows(lines, kernels, step, product)
+def _together(windows: Tensor, band: Tensor) -> Tensor:
+    """Products of all windows with each band matrix, (kernels, ..., windows, block)."""
+    each = windows.reshape(-1, *windows.shape[-2:])  # (lines, windows, width)
+    # as they lie in memory, overlapping, the windows of each line would be copied and multiplied on their own
+    parts = torch.split(each, max(1, _COPIED // each[0].numel()))
+    out = torch.cat([part.reshape(-1, part.shape[-1]) @ band.flatten(0, 1).mT for part in parts])
+    return out.reshape(*windows.shape[:-1], *band.shape[:2]).movedim(-2, 0)
 
 
 def convolved_one_by_one(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor:
-    """Correlate each group of lines with its own kernel: as :func:`convolved`.
+    """Correlate each group of lines with its own kernel, as :func:`convolved_with_each` does.
 
     Parameters
     ----------
@@ -104,23 +105,30 @@ def convolved_one_by_one(lines: Tensor, kernels: Tensor, step: int = 1) -> Tenso
         out: Tensor = windows.flatten(1, 2) @ band.mT
         return out.reshape(*windows.shape[:3], -1)
 
-    return _windows(lines, kernels, step, product)
+    return _windows(lines, kernels.shape[-1], step, lambda block: _band(kernels, step, block), product)
 
 
-def _windows(lines: Tensor, kernel: Tensor, step: int, product: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Cut lines into overlapping windows, multiply each with the band matrix of the kernel, and join the results."""
-    count, taps = grid_length(lines.shape[-1], step), kernel.shape[-1]
+def _windows(
+    lines: Tensor, taps: int, step: int, band: Callable[[int], Tensor], product: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Cut lines into overlapping windows, multiply each with the band matrix for a block of results, and join these."""
+    count = grid_length(lines.shape[-1], step)
     block = min(count, _BLOCK)
     blocks = -(-count // block)
     width = (block - 1) * step + taps
     middle = taps // 2
     beyond = (blocks - 1) * block * step + width - middle - lines.shape[-1]
     windows = torch.nn.functional.pad(lines, (middle, max(0, beyond))).unfold(-1, width, block * step)
-    first = torch.arange(block, device=lines.device)[:, None] * step
-    columns = (first + torch.arange(taps, device=lines.device)).expand(*kernel.shape[:-1], block, taps)
-    band = kernel.new_zeros((*kernel.shape[:-1], block, width))
-    band.scatter_(-1, columns, kernel[..., None, :].expand_as(columns))
-    return product(windows, band).flatten(-2)[..., :count]
+    return product(windows, band(block)).flatten(-2)[..., :count]
+
+
+def _band(kernel: Tensor, step: int, block: int) -> Tensor:
+    """The matrix (..., block, width) from a window of a line to `block` results with a kernel (..., taps)."""
+    taps = kernel.shape[-1]
+    first = torch.arange(block, device=kernel.device)[:, None] * step
+    columns = (first + torch.arange(taps, device=kernel.device)).expand(*kernel.shape[:-1], block, taps)
+    band = kernel.new_zeros((*kernel.shape[:-1], block, (block - 1) * step + taps))
+    return band.scatter_(-1, columns, kernel[..., None, :].expand_as(columns))
 
 
 def smoothed(planes: Tensor, sigma: float, step: int = 1) -> Tensor:
@@ -139,9 +147,18 @@ def smoothed(planes: Tensor, sigma: float, step: int = 1) -> Tensor:
     """
     if sigma < 0.1:
         return planes[..., ::step, ::step]
-    kernel = bell(sigma, planes)
-    rows = convolved(planes, kernel, step)
-    return convolved(rows.mT, kernel, step).mT
+
+    def band(block: int) -> Tensor:
+        return _gaussian(sigma, step, block, planes.dtype, planes.device)
+
+    rows = _windows(planes, _taps(sigma), step, band, _together)[0]
+    return _windows(rows.mT, _taps(sigma), step, band, _together)[0].mT
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _gaussian(sigma: float, step: int, block: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The band matrix of a Gaussian, (1, block, width)."""
+    return _band(_bell(sigma, dtype, device)[None], step, block)
 
 
 def interpolation(places: Tensor, step: float, count: int) -> Tensor:

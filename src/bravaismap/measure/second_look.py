@@ -1,6 +1,7 @@
 """Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
 
-Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded. Antiphase
+Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded, or these
+regions are left out. Antiphase
 boundaries, strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a
 lattice and leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still
 show the lattice. Either is believed where its evidence is the larger. In a perfect crystal that of the tiles is the
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.regions import other_regions, without_regions
 from bravaismap.measure.search import Searched, search
 from bravaismap.measure.spots import Spots, clipped, find_spots, standardize
 from bravaismap.measure.worth import worth
@@ -60,8 +62,10 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     doubtful = (shown < limits.doubtful_evidence) & ~sound
     rows = torch.nonzero(doubtful | (share > limits.unexplained_share) | split).squeeze(1)
     answers = _Answers(first.best, shown, split)
-    if len(rows) and limits.outlier_share < 1:
-        answers, windows = _clipped(answers, first.spots, rows, windows)
+    if len(rows):
+        drowned = rows[answers.shown[rows] < limits.drowned_evidence]
+        answers, windows = _without_outliers(answers, first.spots, drowned, windows)
+        answers, windows = _without_regions(answers, drowned, windows)
     for groups in limits.groups:
         if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
             break
@@ -69,12 +73,9 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     return answers.best, answers.shown
 
 
-def _clipped(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> tuple[_Answers, View]:
+def _without_outliers(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> tuple[_Answers, View]:
     """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
     limits = settings.SETTINGS.second_look
-    rows = rows[answers.shown[rows] < limits.drowned_evidence]
-    if len(rows) == 0:
-        return answers, windows
     smooth = windows.smooth[rows]
     bounded = clipped(smooth, limits.outlier)
     lost = 1 - _variance(bounded) / _variance(smooth).clamp_min(1e-12)
@@ -84,13 +85,36 @@ def _clipped(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> t
     even = view_of_windows(standardize(bounded[uneven]))
     spots = find_spots(even.spectrum, brightest=False)
     says, said = (_excess(part, even).sum(1) for part in (spots, before.take(rows[uneven])))
-    more = says > limits.gain * said + limits.least_gain
-    clear = torch.nonzero((_clear(spots, even) > 0) & more).squeeze(1)
-    if len(clear) == 0:
+    more = (says > limits.gain * said + limits.least_gain) & _clear(spots, even, limits.clear_spot)
+    more = torch.nonzero(more).squeeze(1)
+    return _evened(answers, windows, rows[uneven[more]], even.take(more), spots.take(more))
+
+
+def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
+    """The answers with those of windows that show more without regions of another level, and these without them."""
+    limits = settings.SETTINGS.regions
+    rows = rows[answers.shown[rows] < limits.drowned_evidence]
+    if len(rows) == 0 or min(windows.plain.shape[1:]) < limits.smallest_side:
         return answers, windows
-    rows, even = rows[uneven[clear]], even.take(clear)
-    best = search(even, spots=spots.take(clear)).best
-    least = limits.gain * answers.shown[rows] + limits.least_gain
+    plain = windows.plain[rows]
+    other = other_regions(plain)
+    share = other.float().mean((1, 2))
+    uneven = torch.nonzero((share > limits.least_share) & (share < limits.most_share)).squeeze(1)
+    if len(uneven) == 0:
+        return answers, windows
+    even = view_of_windows(standardize(without_regions(plain[uneven], other[uneven])))
+    spots = find_spots(even.spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, even, limits.clear_spot)).squeeze(1)
+    return _evened(answers, windows, rows[uneven[clear]], even.take(clear), spots.take(clear))
+
+
+def _evened(answers: _Answers, windows: View, rows: Tensor, even: View, spots: Spots) -> tuple[_Answers, View]:
+    """The answers and the windows with those of `rows` replaced that show more in an `even` view of them."""
+    limits = settings.SETTINGS.second_look
+    if len(rows) == 0:
+        return answers, windows
+    best = search(even, spots=spots).best
+    least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
     plain, smooth = (
@@ -105,7 +129,7 @@ def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple
     limits = settings.SETTINGS.second_look
     tiles = view_of_tiles(windows.plain[rows], windows.smooth[rows], groups)
     spots = find_spots(tiles.spectrum, brightest=False)
-    clear = torch.nonzero(_clear(spots, tiles) > 0).squeeze(1)
+    clear = torch.nonzero(_clear(spots, tiles, limits.clear_spot)).squeeze(1)
     rows = rows[clear]
     if len(rows) == 0:
         return answers, rows
@@ -152,9 +176,10 @@ def _unexplained(basis: Tensor, spots: Spots, view: View) -> Tensor:
     return share
 
 
-def _clear(spots: Spots, view: View) -> Tensor:
-    """Whether a lattice can be among the spots: how far the second one stands above what chance makes, (n,)."""
-    return _excess(spots, view).topk(2, dim=1).values[:, 1] - settings.SETTINGS.second_look.clear_spot
+def _clear(spots: Spots, view: View, least: float) -> Tensor:
+    """Whether a lattice can be among the spots: if the second one stands more than `least` above chance, (n,)."""
+    second: Tensor = _excess(spots, view).topk(2, dim=1).values[:, 1]
+    return second > least
 
 
 def _excess(spots: Spots, view: View) -> Tensor:

@@ -206,6 +206,8 @@ class SecondLookSettings:
     #: Evidence below which a lattice may be drowned by outliers; without them its spots must say more by the `gain` of
     #: below for a search.
     drowned_evidence: float = 45.0
+    #: Least evidence of a window without outliers, or regions of another level, that counts.
+    least_even_evidence: float = 26.0
     #: Tiles side by side along an axis, and the smallest tile in px.
     groups: tuple[int, ...] = (2, 4)
     smallest_tile: int = 24
@@ -219,6 +221,30 @@ class SecondLookSettings:
     least_evidence: float = 45.0
     #: Evidence from which on smaller tiles are not asked: more than is needed for a lattice to be certain.
     certain_evidence: float = 80.0
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """Regions of a window that have another level than the rest (``regions``), by judgement."""
+
+    #: Means along the shorter side of a window whose scatter tells another level: of about a cell each.
+    means: float = 12.0
+    #: How far a mean must be from the median, in standard deviations of the means.
+    scatter: float = 4.0
+    #: Means along the shorter side that are background where such regions are left out.
+    background_means: float = 6.0
+    #: Side of the squares over which the edge of a region is softened, in px; twice.
+    edge: int = 5
+    #: Share of the window that such regions must have for a look at it without them, and the most that they may have.
+    least_share: float = 0.03
+    most_share: float = 0.6
+    #: Side of the smallest window with room for a lattice beside them, in px: in smaller ones broad fringes are such
+    #: regions.
+    smallest_side: int = 80
+    #: Evidence below which a lattice may be drowned by them.
+    drowned_evidence: float = 30.0
+    #: As ``SecondLookSettings.clear_spot``: what is left of a window is small and its lattice faint.
+    clear_spot: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -500,7 +526,7 @@ class MeasurementSettings:
         Of which lattice of a window is refined, and which wins.
     refinement, covariance : settings
         Of its basis and the error of that.
-    second_look : settings
+    second_look, regions : settings
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
@@ -517,6 +543,7 @@ class MeasurementSettings:
     sublattices: SublatticeSettings = field(default_factory=SublatticeSettings)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
     covariance: CovarianceSettings = field(default_factory=CovarianceSettings)
+    regions: RegionSettings = field(default_factory=RegionSettings)
     second_look: SecondLookSettings = field(default_factory=SecondLookSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     odds: OddsSettings = field(default_factory=OddsSettings)

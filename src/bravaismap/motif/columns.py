@@ -131,13 +131,25 @@ class _Target:
         parts = -(parts * self.worth).T
         return np.concatenate([parts.real, parts.imag])
 
-    def peak(self, parameters: Floats) -> Floats:
-        """Return the height of each column, tails included, over that of its Gaussian if it held all of it."""
-        width = np.exp(2 * _rows(parameters)[:, 3])
-        tails = _tails_of(parameters)
+    def heights(self, parameters: Floats) -> tuple[Floats, Floats]:
+        """Return the height of each column, tails included, and its derivatives by all parameters.
+
+        A column of height A, if it had no tails, is A (1 − t + t w² / (w² + v²)) high with a share t in tails of σ v.
+        """
+        height, width = _rows(parameters).T[2:]
+        tails, columns = _tails_of(parameters), np.arange(len(height))
+        slopes = np.zeros((len(height), len(parameters)))
         if len(tails) == 0:
-            return np.ones(len(width))
-        return np.asarray(1 - tails[0] + tails[0] * width / (width + np.exp(2 * tails[1])))
+            slopes[columns, 4 * columns + 2] = 1.0
+            return height, slopes
+        narrow, wide = np.exp(2 * width), np.exp(2 * tails[1])
+        part = narrow / (narrow + wide)
+        peak = 1 - tails[0] + tails[0] * part
+        turned = 2 * tails[0] * height * part * (1 - part)
+        slopes[columns, 4 * columns + 2] = peak
+        slopes[columns, 4 * columns + 3] = turned
+        slopes[:, -2], slopes[:, -1] = -height * (1 - part), -turned
+        return height * peak, slopes
 
 
 def _rows(parameters: Floats) -> Floats:
@@ -170,16 +182,18 @@ def find_columns(factors: StructureFactors, fit: GroupFit) -> Columns:
         return Columns(np.zeros((0, 2)), np.zeros((0, 2)), empty, empty, empty, empty, (), np.zeros(0, np.int64), 1.0)
     rest = target.value - target.model(fitted.parameters).sum(axis=0)
     misfit = float(np.sqrt((np.abs(rest) ** 2).sum() / (np.abs(target.value) ** 2).sum()))
-    peak = target.peak(fitted.parameters)
-    errors = _rows(np.sqrt(np.diag(_covariance(target, fitted, mean)).clip(0)))
-    order = np.argsort(-np.abs(rows[:, 2] * peak), kind="stable")
-    rows, errors, peak = rows[order], errors[order], peak[order]
+    height, slopes = target.heights(fitted.parameters)
+    covariance = _covariance(target, fitted, mean)
+    errors = _rows(np.sqrt(np.diag(covariance).clip(0)))
+    errors[:, 2] = np.sqrt(np.einsum("ni,ij,nj->n", slopes, covariance, slopes).clip(0))
+    order = np.argsort(-np.abs(height), kind="stable")
+    rows, errors, height = rows[order], errors[order], height[order]
     letters, orbit = _orbits(rows, errors, fit)
     size = np.bincount(orbit)[orbit]
     errors = errors / np.sqrt(size)[:, None]  # each was averaged with its equivalents
     width = np.exp(rows[:, 3])
     return Columns(
-        rows[:, :2] % 1.0, errors[:, :2], peak * rows[:, 2], peak * errors[:, 2], width, width * errors[:, 3],
+        rows[:, :2] % 1.0, errors[:, :2], height, errors[:, 2], width, width * errors[:, 3],
         letters, orbit, misfit,
     )  # fmt: skip
 
@@ -244,10 +258,16 @@ def _with_tails(target: _Target, fitted: _Fitted) -> _Fitted:
 
 
 def _covariance(target: _Target, fitted: _Fitted, factors: StructureFactors) -> Floats:
-    """Return the covariance of the parameters; errors of structure factors are correlated, which weights leave out."""
-    worth = np.tile(target.worth, 2)
-    inverse = np.linalg.pinv(fitted.slopes.T @ fitted.slopes) @ fitted.slopes.T
-    error = factors.covariance * np.outer(worth, worth)
+    """Return the covariance of the parameters; errors of structure factors are correlated, which weights leave out.
+
+    Tails as wide as the cell hardly show in the structure factors. Their limits are what is known of them besides.
+    """
+    worth, slopes = np.tile(target.worth, 2), fitted.slopes
+    limits = np.zeros(len(fitted.parameters))
+    if len(_tails_of(fitted.parameters)):
+        limits[-2:] = [12 / np.ptp(ends) ** 2 for ends in (_TAIL_SHARES, np.log(_TAIL_WIDTHS))]  # of a uniform variable
+    inverse = np.linalg.pinv(slopes.T @ slopes + np.diag(limits))
+    error = slopes.T @ (factors.covariance * np.outer(worth, worth)) @ slopes + np.diag(limits)
     return np.asarray(inverse @ error @ inverse.T)
 
 

@@ -14,6 +14,7 @@ from bravaismap.conventions import LATTICES
 from bravaismap.lattice import deviation, shape
 from bravaismap.motif.averaging import averaged_cell
 from bravaismap.motif.columns import Columns, find_columns
+from bravaismap.motif.doubt import strongest_rest
 from bravaismap.motif.plane_groups import PLANE_GROUPS, Setting, contains
 from bravaismap.motif.pooling import aligned, pooled_factors
 from bravaismap.motif.structure_factors import PatternFit, StructureFactors
@@ -91,6 +92,7 @@ def described(sample: Sample, distortion: float, systematic: float) -> xr.Datase
     )  # fmt: skip
     attributes = _about(symmetry, factors.basis, distortion, systematic, lattice_std) | {
         "phase_followed": int(any(fit.phase.followed for fit in fits)),
+        "unexplained": float(np.average([strongest_rest(fit) for fit in fits], weights=[f.weight.sum() for f in fits])),
         "cells": float(sum(fit.weight.sum() / abs(np.linalg.det(fit.basis)) for fit in fits)),
     }
     result = xr.Dataset(variables, attrs=attributes).set_coords(["u", "v", "h", "k", "group"])

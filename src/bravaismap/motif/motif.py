@@ -19,6 +19,7 @@ from bravaismap.lattice import reduce_basis
 from bravaismap.local.lattices import matched
 from bravaismap.measure.measurement import SMALLEST_SIDE
 from bravaismap.motif.belonging import belonging
+from bravaismap.motif.cell_scatter import covariance_with_scatter
 from bravaismap.motif.description import Sample, described
 from bravaismap.motif.harmonics import lattice_of_image, refined_lattice
 from bravaismap.motif.settings import SYSTEMATIC
@@ -73,7 +74,8 @@ def motif(
         ``basis`` (vector, component), of the conventional cell. Lengths are in nm, or in px where the pixel size is
         unknown. Attributes: ``plane_group``, ``point_group``, ``laue_class``, ``motif_lattice`` (the class that the
         group asks for), ``metric_lattice`` (the most symmetric one that the cell has within the distortion),
-        ``pseudosymmetry`` (higher groups that the pattern nearly has), and the settings.
+        ``pseudosymmetry`` (higher groups that the pattern nearly has), ``unexplained`` (amplitude of the strongest spot
+        that the pattern leaves, of that of its strongest order), and the settings.
 
     Raises
     ------
@@ -88,7 +90,8 @@ def motif(
         raise InputError(f"the image holds {cells:.1f} cells of the lattice; expected {_LEAST_CELLS:.0f} or more")
     fit = _fitted(pixels, reduced, weight, systematic)
     turn = np.kron(fit.basis @ np.linalg.inv(reduced), np.eye(2))
-    sample = Sample((pixels,), (fit,), turn @ covariance @ turn.T, level, contrast, pixel_size(movie))
+    covariance = covariance_with_scatter(fit, turn @ covariance @ turn.T)
+    sample = Sample((pixels,), (fit,), covariance, level, contrast, pixel_size(movie))
     result = described(sample, distortion, systematic)
     result["used"] = (("py", "px"), fit.weight > 0, {"long_name": "pixels of the average"})
     return result
@@ -143,16 +146,18 @@ def motif_of_frames(
     own: list[Floats] = [matched(reference, basis)[0] @ basis for basis in bases]
     refined = [refined_lattice(*each) for each in zip(planes, weights, own, strict=True)]
     own = [basis if lattice is None else lattice.basis for basis, lattice in zip(own, refined, strict=True)]
+    again = np.rint(reduce_basis(own[first]) @ np.linalg.inv(own[first]))
+    own = [again @ basis for basis in own]
     fitted = _fitted(planes[first], own[first], weights[first], systematic)
     change = fitted.basis @ np.linalg.inv(own[first])
     fits = tuple(
         fitted if i == first else _with_what_belongs(planes[i], change @ own[i], weights[i]) for i in range(len(images))
     )
-    share = pixels / pixels.sum()
-    known = [np.full((4, 4), np.nan) if lattice is None else lattice.covariance for lattice in refined]
-    covariance = sum(part**2 * each for part, each in zip(share, known, strict=True))
-    turn = np.kron(change, np.eye(2))
-    sample = Sample(planes, fits, np.asarray(turn @ covariance @ turn.T), level, contrast, size)
+    share, turn = pixels / pixels.sum(), np.kron(change @ again, np.eye(2))
+    noise = [np.full((4, 4), np.nan) if lattice is None else turn @ lattice.covariance @ turn.T for lattice in refined]
+    errors = [covariance_with_scatter(*each) for each in zip(fits, noise, strict=True)]
+    covariance = sum(part**2 * each for part, each in zip(share, errors, strict=True))
+    sample = Sample(planes, fits, np.asarray(covariance), level, contrast, size)
     return described(sample, distortion, systematic)
 
 
@@ -208,4 +213,15 @@ def _lattice(pixels: Floats, weight: Floats, basis: ArrayLike | None) -> tuple[F
         if given.shape != (2, 2) or not np.isfinite(given).all():
             raise InputError(f"a basis of shape {given.shape} was given; expected two finite vectors (2, 2) in px")
         return reduce_basis(given), np.full((4, 4), np.nan)
-    return lattice_of_image(pixels, weight)
+    measured, covariance = lattice_of_image(pixels, weight)
+    refined = refined_lattice(pixels, weight, measured)
+    if refined is None:
+        return measured, covariance
+    reduced, turn = _reduced(refined.basis)
+    return reduced, turn @ refined.covariance @ turn.T
+
+
+def _reduced(basis: Floats) -> tuple[Floats, Floats]:
+    """Return a reduced basis, and the matrix (4, 4) that takes a flattened basis of the lattice to it."""
+    reduced = reduce_basis(basis)
+    return reduced, np.kron(np.rint(reduced @ np.linalg.inv(basis)), np.eye(2))

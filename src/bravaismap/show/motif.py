@@ -22,6 +22,8 @@ __all__ = ["aligned_cell", "plot_motif", "plot_motif_map"]
 _CELLS, _BEGIN = 2, -0.5  # drawn along a and along b, and where they begin, in cells
 _SHOWN_GROUPS, _LEAST = 6, 0.005
 _LARGEST_SPOT = 120.0  # pt²
+#: Inches: width of the averaged cell, what stands above and below it, and limits of the height of a figure.
+_CELL_WIDTH, _ABOVE_AND_BELOW, _HEIGHTS = 3.0, 1.9, (4.4, 6.4)
 #: Lattices of a movie that are drawn, and the probability from which a plane group has a curve.
 _SHOWN_LATTICES, _CURVE = 4, 0.05
 
@@ -34,7 +36,7 @@ def plot_motif(motif: xr.Dataset) -> Figure:
     motif : Dataset
         Of :func:`bravaismap.motif`.
     """
-    figure = Figure(figsize=(6.3, 5.6), layout="constrained")
+    figure = Figure(figsize=(6.3, _figure_height(motif)), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
     _draw_cell(figure.add_subplot(grid[:, 0]), motif)
     _draw_factors(figure.add_subplot(grid[0, 1]), motif)
@@ -76,6 +78,13 @@ def plot_motif_map(motifs: xr.DataTree) -> Figure:
             ax.set(xticks=[], yticks=[], xlim=reach[0], ylim=reach[1], aspect="equal")
             ax.set_title(_frames_text(int(table["first_frame"][i]), int(table["last_frame"][i])), size=8)
     return sized(figure)
+
+
+def _figure_height(motif: xr.Dataset) -> float:
+    """Return the height in inches that the averaged cell, as it lies in the image, needs beside the other panels."""
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) @ motif["basis"].values
+    high, wide = np.ptp(corners, axis=0)
+    return float(np.clip(_CELL_WIDTH * high / wide + _ABOVE_AND_BELOW, *_HEIGHTS))
 
 
 def aligned_cell(motif: xr.Dataset, model: xr.Dataset) -> xr.Dataset:

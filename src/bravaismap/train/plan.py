@@ -13,7 +13,15 @@ from bravaismap.simulate.books import recipe_book
 from bravaismap.simulate.stream import Batch, batches
 from bravaismap.train.pool import Lessons, lessons
 
-__all__ = ["SEED_OF_CALIBRATION", "SEED_OF_VALIDATION", "StreamPlan", "classes_of", "draws_of", "held_out"]
+__all__ = [
+    "SEED_OF_CALIBRATION",
+    "SEED_OF_VALIDATION",
+    "StreamPlan",
+    "classes_of",
+    "distortions_of",
+    "draws_of",
+    "held_out",
+]
 
 #: Added to the seed of a training, so that no window is used twice.
 SEED_OF_VALIDATION: Final = 1_000_003
@@ -42,7 +50,8 @@ class StreamPlan:
     pool : int
         Number of windows, a multiple of `draw`, from which batches are drawn.
     repeats : int
-        Batches that each network learns from after each draw.
+        Batches that each network learns from after each draw; up to four times as many within a budget of time, if
+        windows are slow to come.
     batch, members : int
     learning_rate, weight_decay : float
         Of AdamW; the rate rises in the first 4 % of the windows and falls along half a period of a cosine.
@@ -109,6 +118,11 @@ def held_out(plan: StreamPlan, seed: int, draws: int, device: str, hurried: bool
 def _source(kind: str) -> str:
     """Return the name or path of the recipe book of a kind."""
     return str(_LABORATORY) if kind == "laboratory" else kind
+
+
+def distortions_of(plan: StreamPlan) -> list[float]:
+    """Return the scan distortion of each recipe book."""
+    return [max(recipe.distortion for recipe in recipe_book(_source(kind)).values()) for kind in plan.kinds]
 
 
 def classes_of(plan: StreamPlan) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,19 +32,23 @@ from bravaismap.classify.network import (
     members_of,
     save_network,
 )
-from bravaismap.classify.token_network import TokenStem
+from bravaismap.classify.token_network import SMALLEST_DISTORTION, TokenStem
+from bravaismap.compute.device import checked_device
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
 from bravaismap.simulate.stream import Batch
 from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
 from bravaismap.train.judgement import calibrate_on_stream, judged
-from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, draws_of, held_out
+from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, distortions_of, draws_of, held_out
 from bravaismap.train.pool import Lessons, Pool, lessons
 
 __all__ = ["train_on_stream"]
 
 _WARM_UP: Final = 0.04  # share of the budget in which the learning rate rises
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
+_MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes has hundreds
+_LEARNED_ON_PROCESSOR: Final = 256  # windows, for which a network needs 1 GB
+_MOST_REPEATS: Final = 4  # times as many batches as planned, where windows are slow to come and time is short
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
 
 
@@ -86,7 +90,7 @@ def train_on_stream(
     command : str
         Command recorded on the card.
     progress : callable, optional
-        Called with ``("train", windows done, of)``.
+        Called with ``("train", windows done, of)``, or thousandths of the time.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def train_on_stream(
     OutputError
         If a folder cannot be written to.
     """
-    target = torch.empty(0, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+    target = torch.empty(0, device=checked_device(device or "auto")).device
     run = _Run(plan, seed, target, minutes, Path(checkpoints or output) / f"{name}.checkpoint", Path(output), name)
     run.command = command
     run.restore()
@@ -123,6 +127,7 @@ class _Run:
         self.plan, self.seed, self.device, self.minutes = plan, seed, device, minutes
         self.checkpoint, self.output, self.name, self.command = checkpoint, output, name, ""
         self.classes = classes_of(plan)
+        self.distortions = torch.tensor(distortions_of(plan), device=device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = build_ensemble(plan.architecture, len(self.classes), plan.dropout, plan.members).to(device)
@@ -131,7 +136,7 @@ class _Run:
             self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.98)
         )
         self.pool = Pool(plan.pool)
-        self.draw, self.step, self.skipped, self.seconds = 0, 0, 0, 0.0
+        self.draw, self.lost, self.step, self.skipped, self.seconds = 0, 0, 0, 0, 0.0
         self.log: list[dict[str, Any]] = []
         self.best = math.inf
         self.card: ModelCard | None = None
@@ -143,23 +148,33 @@ class _Run:
 
     def train(self, progress: Progress | None) -> ModelCard:
         """Train up to the end of the budget."""
-        held_out = self._validation_windows()
+        unseen = held_out(
+            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes is not None
+        )
         stream, begun, written = self._stream(), time.perf_counter() - self.seconds, time.perf_counter()
         losses: list[Tensor] = []
         while (share := self._share_done(time.perf_counter() - begun)) < 1:
-            self.pool.put(lessons(next(stream)))
+            drawn = time.perf_counter()
+            try:
+                self.pool.put(lessons(next(stream)))
+            except RuntimeError:  # of PyTorch: memory that a draw asked for in vain, a matrix without eigenvalues
+                self.lost += 1
+                if self.lost > _MOST_LOST:
+                    raise
+                stream = draws_of(self.plan, self.seed, str(self.device), self.draw + 1)
             self.draw += 1
-            for _ in range(self.plan.repeats):
-                losses.append(self._learn(share))
-                self.step += 1
+            if self.pool.count == 0:
+                continue
+            losses += self._repeated(share, drawn)
             if progress is not None:
-                progress("train", min(self.draw, self.plan.draws), self.plan.draws)
+                of = self.plan.windows if self.minutes is None else 1000
+                progress("train", min(of, round(of * self._share_done(time.perf_counter() - begun))), of)
             if time.perf_counter() - written > _WRITTEN_EVERY:
                 self.seconds = time.perf_counter() - begun
-                self._write(held_out, losses, share)
+                self._write(unseen, losses, share)
                 losses, written = [], time.perf_counter()
         self.seconds = time.perf_counter() - begun
-        self._write(held_out, losses, 1.0)
+        self._write(unseen, losses, 1.0)
         if self.card is None:
             raise InputError("the training never came to finite scores; give a lower learning rate")
         if self.plan.calibration:
@@ -173,6 +188,18 @@ class _Run:
         self.checkpoint.unlink(missing_ok=True)
         return self.card
 
+    def _repeated(self, share: float, drawn: float) -> list[Tensor]:
+        """Learn from as many batches as the plan has; within a budget of time, for as long as the draw took."""
+        losses: list[Tensor] = []
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        begun = time.perf_counter()
+        least, most = self.plan.repeats, self.plan.repeats * (1 if self.minutes is None else _MOST_REPEATS)
+        while len(losses) < least or (len(losses) < most and time.perf_counter() - begun < begun - drawn):
+            losses.append(self._learn(share))
+            self.step += 1
+        return losses
+
     def _share_done(self, seconds: float) -> float:
         return self.draw / self.plan.draws if self.minutes is None else seconds / (60 * self.minutes)
 
@@ -182,11 +209,6 @@ class _Run:
         stream = draws_of(self.plan, self.seed, str(self.device), self.draw - kept)
         self.pool.refill(kept, (self.draw - kept) * self.plan.draw, (lessons(next(stream)) for _ in range(kept)))
         return stream
-
-    def _validation_windows(self) -> Lessons:
-        return held_out(
-            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes is not None
-        )
 
     def _learn(self, share: float) -> Tensor:
         """One step of every network; return their mean losses of class and cell."""
@@ -200,10 +222,8 @@ class _Run:
             torch.manual_seed(_number(self.seed + 1, self.step))
             self.optimiser.zero_grad()
             for member in members_of(self.network):
-                windows = self.pool.drawn(plan.batch, generator)
-                of_class, of_cell = _losses(member, windows)
-                (of_class + plan.cell_weight * of_cell).backward()  # type: ignore[no-untyped-call]
-                losses.append(torch.stack([of_class.detach(), of_cell.detach()]))
+                windows = _told(self.pool.drawn(plan.batch, generator), self.distortions)
+                losses.append(self._gradient(member, windows))
         norms = torch.stack(
             [nn.utils.clip_grad_norm_(member.parameters(), _LARGEST_GRADIENT) for member in members_of(self.network)]
         )
@@ -216,10 +236,22 @@ class _Run:
             torch._foreach_lerp_(self.averages, list(self.network.parameters()), 1 - decay)
         return torch.stack(losses).mean(0)
 
-    def _write(self, held_out: Lessons, losses: list[Tensor], share: float) -> None:
+    def _gradient(self, member: DropoutNetwork, windows: Lessons) -> Tensor:
+        """Add up the gradient of a network over a batch, in parts that fit the device; return the mean losses."""
+        together = len(windows) if self.device.type == "cuda" else _LEARNED_ON_PROCESSOR
+        losses = []
+        for start in range(0, len(windows), together):
+            part = windows[start : start + together]
+            share = len(part) / len(windows)
+            of_class, of_cell = _losses(member, part)
+            (share * (of_class + self.plan.cell_weight * of_cell)).backward()  # type: ignore[no-untyped-call]
+            losses.append(share * torch.stack([of_class.detach(), of_cell.detach()]))
+        return torch.stack(losses).sum(0)
+
+    def _write(self, unseen: Lessons, losses: list[Tensor], share: float) -> None:
         """Judge the averaged weights, keep them if they are the best so far, and write log and checkpoint."""
         averaged = self._averaged()
-        figures = judged(averaged, held_out, self.plan.kinds)
+        figures = judged(averaged, unseen, self.plan.kinds)
         loss = torch.stack(losses).nanmean(0).tolist() if losses else [math.nan, math.nan]
         self.log.append(
             {
@@ -228,6 +260,7 @@ class _Run:
                 "windows": self.draw * self.plan.draw,
                 "steps": self.step,
                 "skipped": self.skipped,
+                "lost draws": self.lost,
                 "loss of class": round(loss[0], 4),
                 "loss of cell": round(loss[1], 3),
                 **figures,
@@ -268,6 +301,7 @@ class _Run:
                 "seconds": round(self.seconds, 1),
                 "steps": self.step,
                 "skipped steps": self.skipped,
+                "lost draws": self.lost,
                 "machine": f"{machine}, {os.cpu_count()} cores, torch {torch.__version__}",
             },
             accuracy={"validation": figures["accuracy"], "of held-out windows of the stream": figures},
@@ -280,7 +314,7 @@ class _Run:
         tensors |= {f"average.{i}": value for i, value in enumerate(self.averages)}
         for index, values in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
-        names = ("draw", "step", "skipped", "seconds", "log", "best")
+        names = ("draw", "lost", "step", "skipped", "seconds", "log", "best")
         state = {name: getattr(self, name) for name in names}
         write_checkpoint(
             self.checkpoint, tensors, state | {"card": asdict(self.card) if self.card else None}, self.fingerprint
@@ -291,7 +325,7 @@ class _Run:
         if not self.checkpoint.exists():
             return
         tensors, state = read_checkpoint(self.checkpoint, self.fingerprint)
-        for name in ("draw", "step", "skipped", "seconds", "log", "best"):
+        for name in ("draw", "lost", "step", "skipped", "seconds", "log", "best"):
             setattr(self, name, state[name])
         self.card = ModelCard(**{**state["card"], "classes": self.classes}) if state["card"] else None
         self.network.load_state_dict(section(tensors, "network."))
@@ -301,6 +335,18 @@ class _Run:
             index, field = key.split(".", 1)
             adam.setdefault(int(index), {})[field] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": adam})
+
+
+def _told(windows: Lessons, distortions: Tensor) -> Lessons:
+    """Tell the network of half of the windows how far their instrument distorts, as roughly as a user knows it."""
+    true = distortions[windows.kind].clamp_min(SMALLEST_DISTORTION)
+    rough = true * (_ROUGHNESS * torch.randn_like(true)).exp()
+    known = torch.rand_like(true) < _TOLD
+    return replace(windows, tokens=replace(windows.tokens, distortion=torch.where(known, rough, torch.nan)))
+
+
+_ROUGHNESS: Final = 0.35  # standard deviation of the logarithm
+_TOLD: Final = 0.5  # share of the windows
 
 
 def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bravaismap.classify.network import DropoutNetwork, ModelCard, build_network, save_network
+from bravaismap.compute.device import checked_device
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import InputError
 from bravaismap.simulate.books import RecipeBook, recipe_book
@@ -211,7 +212,7 @@ def train(
     folder = Path(output)
     books = recipe_books(plan.recipes)
     book = books[0]
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = torch.device(checked_device(device or "auto"))
     run = _Run(plan, tuple(book), seed, target, folder / _CHECKPOINT, _fingerprint(plan, books, seed))
     run.restore()
     if run.epoch < plan.epochs:

@@ -26,6 +26,7 @@ from bravaismap.show.axes import class_colors, class_handles, figure_for_maps, l
 from bravaismap.show.cells import plot_shapes
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_classification, plot_fractions
+from bravaismap.show.motif import plot_motif
 from bravaismap.show.sites import plot_sites
 from bravaismap.show.style import PAGE
 from bravaismap.viewer.frame_geometry import Region
@@ -48,7 +49,7 @@ def view_file(look: Look, what: str, ending: str) -> BytesIO:
     InputError
         If there is nothing to save, with what to do.
     """
-    reason = nothing_to_save(what, look.frame, look.growth, look.view, look.sites)
+    reason = nothing_to_save(what, look.frame, look.growth, look.view, look.sites, look.motif)
     if reason:
         raise InputError(reason)
     return _TABLES[what](look) if ending == "csv" else figure_file(_FIGURES[what](look), ending)
@@ -85,6 +86,23 @@ def window_table(look: Look) -> BytesIO:
         for x, y, h, k, weight in zip(*_columns(view, pixel), strict=True):
             order = ["" if np.isnan(i) else str(int(i)) for i in (h, k)]
             rows.append([f"{x:.6g}", f"{y:.6g}", *order, f"{weight:.4g}"])
+    return table_file(rows)
+
+
+def motif_table(look: Look) -> BytesIO:
+    """Return the probabilities of the plane groups, the cell, and the columns of a motif."""
+    motif = look.motif
+    assert motif is not None
+    rows = [["plane_group", "probability", "misfit"]]
+    for name, *numbers in zip(*(motif[key].values for key in ("group", "probability", "misfit")), strict=True):
+        rows.append([str(name), *texts(np.array(numbers))])
+    rows += [[], ["quantity", "value", "std"]]
+    for key in ("a", "b", "gamma"):
+        rows.append([f"{key}_{motif[key].attrs['units']}", *texts(np.array([motif[key], motif[f"{key}_std"]]))])
+    keys = [f"{key}{ending}" for key in ("x", "y", "height", "width") for ending in ("", "_std")]
+    rows += [[], ["site", "wyckoff", *keys]]
+    for site, letter, *numbers in zip(*(motif[key].values for key in ("site", "wyckoff", *keys)), strict=True):
+        rows.append([str(int(site) + 1), str(letter), *texts(np.array(numbers))])
     return table_file(rows)
 
 
@@ -246,6 +264,7 @@ _FIGURES: dict[str, Callable[[Look], Figure]] = {
     "window": window_figure,
     "region": region_figure,
     "sites": sites_figure,
+    "motif": lambda look: plot_motif(look.motif),  # type: ignore[arg-type]
     "shapes": lambda look: plot_shapes(look.frame, 0),  # type: ignore[arg-type]
 }
 _TABLES: dict[str, Callable[[Look], BytesIO]] = {
@@ -254,6 +273,7 @@ _TABLES: dict[str, Callable[[Look], BytesIO]] = {
     "fit": _fit_table,
     "window": window_table,
     "region": _region_rows,
+    "motif": motif_table,
     "sites": lambda look: table_file(site_rows(look.sites)),  # type: ignore[arg-type]
     "shapes": _frame_rows,
 }

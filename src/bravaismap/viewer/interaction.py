@@ -24,6 +24,7 @@ from bravaismap.viewer.frame_geometry import frame_at
 from bravaismap.viewer.html_fragments import doubt_html, header_html, message_html, phases_html
 from bravaismap.viewer.look import Look, ShownFrame, nothing_to_save
 from bravaismap.viewer.messages import empty_message, time_text
+from bravaismap.viewer.motif_panel import Place
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
 from bravaismap.viewer.region_panel import RegionPanel
@@ -216,6 +217,7 @@ class Session:
         )  # fmt: skip
         for widget, call in watched:
             widget.param.watch(call, "value")
+        page.motif.find.on_click(lambda _: self._ask_motif())
         page.give_files(self.file)
 
     # Events
@@ -272,7 +274,12 @@ class Session:
     def _offer(self) -> None:
         """Enable the downloads, or say why there is nothing to save."""
         growth, view = self.growth.fit.growth, self.window.view
-        self.page.offer_files(nothing_to_save(self.page.view.value, self.frame.phases, growth, view, self.sites.sites))
+        sites, motif = self.sites.sites, self.page.motif.motif
+        self.page.offer_files(nothing_to_save(self.page.view.value, self.frame.phases, growth, view, sites, motif))
+
+    def _ask_motif(self) -> None:
+        where = time_text(self.source.time, self.index, self.source.time_unit)
+        self.page.motif.ask(Place(self.frame, self.region.region, self.window.bounds, where))
 
     def tick(self) -> None:
         """Show what has changed in the background."""
@@ -285,7 +292,7 @@ class Session:
         new_sites = self.sites.follow()
         if new_sites:
             self.region.draw(self.frame, self.sites.sites)
-        if any([new_sites, self.growth.follow(), self.window.judge()]):
+        if any([new_sites, self.growth.follow(), self.window.judge(), self.page.motif.take()]):
             self._push()
         self._offer()
         if self.curves.version == self._seen:
@@ -317,7 +324,7 @@ class Session:
             self.window.bounds if outlined or view == "window" else None,
             self.region.region if outlined or view == "region" else None,
             source.extent, source.unit, source.pixel, self.curves.dataset(), self.growth.fit.growth, self.window.view,
-            self.sites.sites, where,
+            self.sites.sites, self.page.motif.motif, where,
         )  # fmt: skip
 
     def panel(self) -> Any:
@@ -330,8 +337,13 @@ class Session:
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             self._show_first(pn.state.curdoc)
             self.page.fit_to_browser(pn.state.curdoc)
-            pn.state.on_session_destroyed(lambda _: self.curves.close())
+            pn.state.on_session_destroyed(lambda _: self.close())
         return page
+
+    def close(self) -> None:
+        """End what goes on in the background for this page."""
+        self.curves.close()
+        self.page.motif.close()
 
     def _show_first(self, document: Any) -> None:
         """Have a document show the frame as an image until its plots are drawn."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["VIEWS", "Look", "ShownFrame", "nothing_to_save"]
 
 #: Views that can be saved.
-VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "sites", "shapes")
+VIEWS = ("frame with map", "fraction curves", "fit", "window", "region", "motif", "sites", "shapes")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ class Look:
         The window.
     sites : Dataset or None
         The sites of the frame.
+    motif : Dataset or None
+        The motif that is shown.
     title : str
     """
 
@@ -87,6 +89,7 @@ class Look:
     growth: xr.Dataset | None
     view: WindowView | None
     sites: xr.Dataset | None
+    motif: xr.Dataset | None
     title: str
 
 
@@ -96,6 +99,7 @@ def nothing_to_save(
     growth: xr.Dataset | None,
     view: WindowView | None,
     sites: xr.Dataset | None,
+    motif: xr.Dataset | None,
 ) -> str:
     """Return why one of `VIEWS` cannot be saved and what to do, an empty text if it can."""
     if what == "window" and view is None:
@@ -106,6 +110,8 @@ def nothing_to_save(
         return "This frame is not mapped yet."
     if what == "sites" and sites is None:
         return "No sites are known: tick “sites” above the frame first."
+    if what == "motif" and motif is None:
+        return "No motif is shown: press “find the motif” first."
     if what == "shapes" and frame is not None and "basis" not in frame:
         return "This model measures no cells, so there are no shapes: map with the model lattice."
     return ""

@@ -19,6 +19,7 @@ from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
 from bravaismap.viewer.fitting import fit_to_browser
 from bravaismap.viewer.html_fragments import STYLE
 from bravaismap.viewer.look import VIEWS
+from bravaismap.viewer.motif_panel import WHOLE, MotifPanel
 from bravaismap.viewer.rendering import layers_of
 from bravaismap.viewer.result_source import Source
 
@@ -32,7 +33,7 @@ _FRAME, _CURVES, _WINDOW = (440, 470), (205, 694), 225
 #: Width and height in px of what stands around the frame: axis and tools; header, widgets, colour bar, time, player,
 #: phases.
 _AROUND = (95, 400)
-_PARTS = ("window", "region", "picture", "save")
+_PARTS = ("window", "region", "motif", "picture", "save")
 _TEXTS = (
     "header", "message", "doubt", "time", "phases", "sites", "fit", "window", "region", "movie", "progress", "save",
 )  # fmt: skip
@@ -56,6 +57,7 @@ class Page:
         self.beside: FramePlot | None = None
         self.curves: CurvePlot | None = None
         self.window: WindowPlots | None = None
+        self.motif = MotifPanel()
         self.text: dict[str, Any] = {
             name: pn.pane.HTML("", stylesheets=[STYLE], margin=(1, 5), sizing_mode="stretch_width",
                                css_classes=[f"bravaismap-{name}"]) for name in _TEXTS
@@ -190,6 +192,12 @@ class Page:
             part.visible = name == self.part.value
         self.row.visible = self.column.visible = self.part.value == "window"
 
+    def turn_to(self, part: str, selected: bool = True) -> None:
+        """Show what belongs to the window or the region that was selected or given up: its motif if that is shown."""
+        self.motif.select(part if selected else WHOLE)
+        if self.part.value != "motif":
+            self.part.value = part
+
     def arranged(self) -> Any:
         """Return the page: the frame and what belongs to it, and beside or below it, as there is room, the rest."""
         text = self.text
@@ -201,6 +209,7 @@ class Page:
         self._parts = {
             "window": pn.Column(text["window"], self._looks, margin=0),
             "region": pn.Column(pn.Row(self.region, self.whole), text["region"], margin=0),
+            "motif": self.motif.layout(),
             "picture": pn.Column(pn.FlexBox(self.brightness, self.gamma, self.limits), margin=0),
             "save": pn.Column(pn.FlexBox(self.view, self.outlined, *self.downloads.values()), text["save"], margin=0),
         }

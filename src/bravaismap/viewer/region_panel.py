@@ -53,7 +53,7 @@ class RegionPanel:
         except BravaismapError as error:
             self._page.text["message"].object = message_html(str(error))
             return
-        self._page.part.value = "region"
+        self._page.turn_to("region", selected=self.region is not None)
         self._redraw()
 
     def draw(self, frame: ShownFrame, sites: xr.Dataset | None = None) -> None:

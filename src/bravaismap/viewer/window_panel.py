@@ -84,7 +84,7 @@ class WindowPanel:
         self._choosing = True
         self._page.row.value, self._page.column.value = row, column
         self._choosing = False
-        self._page.part.value = "window"
+        self._page.turn_to("window")
         self._redraw()
 
     def draw(self, frame: ShownFrame) -> None:

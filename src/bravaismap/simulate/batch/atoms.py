@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.simulate.batch.cells import Motif
-from bravaismap.simulate.batch.draws import Draws, Purpose, counted
+from bravaismap.simulate.batch.draws import PURPOSE_BITS, Draws, Purpose, counted
 from bravaismap.simulate.batch.holes import HoleTable
 from bravaismap.simulate.batch.threefry import normal, threefry, uniform
 from bravaismap.simulate.crystal import ATOM_REACH, EDGE_BEND, GRAIN_SHARE
@@ -152,9 +152,9 @@ def _noise(
     draws: Draws, window: Tensor, lattices: _Sublattices, at: Tensor, m: Tensor, n: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return two standard normal deviates (atoms, 2) and a uniform number (atoms,) of each atom."""
-    first, second = (key[window] for key in draws.purpose_key(Purpose.ATOMS))
+    first, second = (key[window] for key in draws.key)
     site = ((m & 0xFFFF) << 16 | (n & 0xFFFF)) - ((m & 0x8000) << 17)
-    atom = 4 * lattices.kind[at] + 2 * lattices.grain[at]
+    atom = (Purpose.ATOMS << PURPOSE_BITS) + 4 * lattices.kind[at] + 2 * lattices.grain[at]
     words = [threefry((first, second), (site.to(torch.int32), (atom + further).to(torch.int32))) for further in (0, 1)]
     return normal(torch.stack(words[0], dim=1)).to(torch.float64), uniform(words[1][0])
 

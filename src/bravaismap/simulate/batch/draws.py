@@ -22,13 +22,15 @@ from bravaismap.simulate.faults import FAULTS, WAVES, is_set
 from bravaismap.simulate.instrument import DRIFT_HARMONICS
 from bravaismap.simulate.recipe import PATTERNS, Recipe
 
-__all__ = ["ATTEMPTS", "Draws", "Purpose", "RecipeTable", "counted"]
+__all__ = ["ATTEMPTS", "PURPOSE_BITS", "Draws", "Purpose", "RecipeTable", "counted"]
 
+#: Bits of the second word of a counter below the purpose.
+PURPOSE_BITS: Final = 24
 #: Cells that are drawn at once in search of one that is far from every symmetry that it should not have.
 ATTEMPTS: Final = 8
 #: Fields of a recipe that are one number, or a pair whose two ends are equal for this purpose.
 _NUMBERS: Final = ("distortion", "empty", "spacing", "presence", "grains", "inverted", "apart")
-_WHOLE: Final = ("atoms", "antiphase", "holes", "adsorbates", "faults")
+_WHOLE: Final = ("atoms", "antiphase", "holes", "adsorbates", "enlargement", "faults")
 _LOGARITHMIC: Final = ("length", "dose")
 #: What happens with a given probability: 1 where it does.
 _EVENTS: Final = ("empty", "grains", "inverted")
@@ -58,14 +60,19 @@ _UNITS: Final = {
     "pattern_shape": 12,
     "memory": 2,
     "compression": 2,
+    "enlargement": 2,
 }
 _FIRST_UNIT: Final = dict(zip(_UNITS, accumulate(_UNITS.values(), initial=2 * len(_COLUMNS)), strict=False))
 _ALL_UNITS: Final = 2 * len(_COLUMNS) + sum(_UNITS.values())
 
 
 class Purpose(IntEnum):
-    """What the numbers of a field are for: of each pixel, line, atom, or of as many things as a recipe asks for."""
+    """What random numbers are for: a window, each of its pixels, lines or atoms, or as many things as it may have.
 
+    It is in the upper byte of the second word of the counter, so that no number is drawn for two purposes.
+    """
+
+    WINDOW = 0
     CELLS = 1
     MOTIF = 2
     ATOMS = 3
@@ -181,7 +188,7 @@ class Draws:
         seeds = tuple(torch.tensor(wrapped(seed >> shift), dtype=torch.int32, device=device) for shift in (0, 32))
         halves = (number & 0xFFFFFFFF) - ((number & 0x80000000) << 1), number >> 32
         key = threefry((seeds[0], seeds[1]), (halves[0].to(torch.int32), halves[1].to(torch.int32)))
-        unit = uniform(_scalars(key, _ALL_UNITS))
+        unit = uniform(torch.stack(_pairs(key, Purpose.WINDOW, _ALL_UNITS), dim=2).flatten(1)[:, :_ALL_UNITS])
         pattern = _patterns(table.pattern[recipe], _unit(unit, "pattern")[:, 0])
         faults = _chosen(table, recipe, unit, pattern)
         # a field that belongs to faults none of which was chosen is 0
@@ -253,17 +260,9 @@ class Draws:
             self.faults[rows],
         )
 
-    def purpose_key(self, purpose: Purpose) -> tuple[Tensor, Tensor]:
-        """Return the key of each window (n,) for a purpose."""
-        one = torch.ones((), dtype=torch.int32, device=self.recipe.device)
-        return threefry(self.key, (one * int(purpose), one))
-
     def words(self, purpose: Purpose, count: int) -> Tensor:
         """Return `count` words of random bits for each window, an int32 tensor (n, count)."""
-        first, second = self.purpose_key(purpose)
-        counter = torch.arange(-(-count // 2), dtype=torch.int32, device=first.device)
-        pair = threefry((first[:, None], second[:, None]), (counter, torch.zeros_like(counter)))
-        return torch.cat(pair, dim=1)[:, :count]
+        return torch.cat(self._pairs(purpose, count), dim=1)[:, :count]
 
     def normal_field(self, purpose: Purpose, *shape: int) -> Tensor:
         """Return standard normal deviates, float32 (n, *shape)."""
@@ -275,8 +274,13 @@ class Draws:
 
     def unit_field(self, purpose: Purpose, *shape: int) -> Tensor:
         """Return uniform numbers between 0 and 1, float64 (n, *shape), the first of which do not depend on how many."""
-        words = _scalars(self.purpose_key(purpose), int(np.prod(shape)))
+        count = int(np.prod(shape))
+        words = torch.stack(self._pairs(purpose, count), dim=2).flatten(1)[:, :count]
         return uniform(words).view(len(self), *shape)
+
+    def _pairs(self, purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
+        """Return half of `count` words for each window, and the other half, (n, count / 2)."""
+        return _pairs(self.key, purpose, count)
 
 
 def counted(number: Tensor) -> tuple[Tensor, Tensor]:
@@ -285,11 +289,9 @@ def counted(number: Tensor) -> tuple[Tensor, Tensor]:
     return kind, torch.arange(len(kind), device=number.device) - (number.cumsum(0) - number)[kind]
 
 
-def _scalars(key: tuple[Tensor, Tensor], count: int) -> Tensor:
-    """Return words (n, count), of which number i does not depend on `count`."""
+def _pairs(key: tuple[Tensor, Tensor], purpose: Purpose, count: int) -> tuple[Tensor, Tensor]:
     counter = torch.arange(-(-count // 2), dtype=torch.int32, device=key[0].device)
-    pair = threefry((key[0][:, None], key[1][:, None]), (counter, torch.zeros_like(counter)))
-    return torch.stack(pair, dim=2).flatten(1)[:, :count]
+    return threefry((key[0][:, None], key[1][:, None]), (counter, torch.full_like(counter, purpose << PURPOSE_BITS)))
 
 
 def _unit(unit: Tensor, name: str) -> Tensor:
