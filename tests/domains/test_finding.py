@@ -18,6 +18,7 @@ from bravaismap.domains.tracking import LinkedFrame, link_frames
 from bravaismap.errors import InputError
 from bravaismap.export.figures import export_domains
 from bravaismap.show.domains import outline_segments, plot_domains
+from bravaismap.show.style import SMALL
 from bravaismap.windows import window_grid
 
 NONE, HEXAGONAL = CLASSES.index("none"), CLASSES.index("hexagonal")
@@ -310,6 +311,9 @@ def test_figure_of_domains(images: np.ndarray | None) -> None:
     assert "healed or vanished" in [text.get_text() for text in figure.legends[0].get_texts()]
     found["area"][0] *= 100
     assert plot_domains(found, domain_maps(result, [0]), images).axes[-1].get_yscale() == "log"
+    small = plot_domains(found, domain_maps(result, [0, 1, 2]), images, style=SMALL)
+    assert small.get_figwidth() == SMALL.width
+    assert len({ax.get_position().y0 for ax in small.axes[:3]}) == 2  # two rows of panels
 
 
 def test_public_names() -> None:

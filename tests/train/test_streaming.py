@@ -180,6 +180,13 @@ def test_steps_without_finite_gradient_are_left_out(tmp_path: Path, monkeypatch:
     assert all(bool(value.isfinite().all()) for value in weights.values())
 
 
+def test_learning_rate_rises_by_steps_and_falls_by_the_budget() -> None:
+    rates = [streaming._learning_rate(0.0, step) for step in (0, 99, 199, 5000)]
+    assert rates == pytest.approx([0.005, 0.5, 1, 1], rel=1e-3)
+    assert streaming._learning_rate(0.5, 5000) == pytest.approx(0.5, rel=1e-3)
+    assert 0 < streaming._learning_rate(1.0, 5000) < 1e-3
+
+
 def test_half_of_the_windows_come_with_their_distortion() -> None:
     plan = training_plan("dcnn")
     assert isinstance(plan, StreamPlan)

@@ -44,7 +44,7 @@ from bravaismap.train.pool import Lessons, Pool, lessons
 
 __all__ = ["train_on_stream"]
 
-_WARM_UP: Final = 0.04  # share of the budget in which the learning rate rises
+_WARM_UP: Final = 200  # steps in which the learning rate rises: without, a network is right half as often at first
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
 _MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes has hundreds
 _LEARNED_ON_PROCESSOR: Final = 256  # windows, for which a network needs 1 GB
@@ -214,7 +214,7 @@ class _Run:
         """One step of every network; return their mean losses of class and cell."""
         plan = self.plan
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.learning_rate * _learning_rate(share)
+            group["lr"] = plan.learning_rate * _learning_rate(share, self.step)
         generator = torch.Generator().manual_seed(_number(self.seed, self.step))
         self.network.train()
         losses = []
@@ -252,7 +252,7 @@ class _Run:
         """Judge the averaged weights, keep them if they are the best so far, and write log and checkpoint."""
         averaged = self._averaged()
         figures = judged(averaged, unseen, self.plan.kinds)
-        loss = torch.stack(losses).nanmean(0).tolist() if losses else [math.nan, math.nan]
+        loss = torch.stack(losses).nanmean(0).tolist() if losses else []
         self.log.append(
             {
                 "seconds": round(self.seconds, 1),
@@ -261,8 +261,7 @@ class _Run:
                 "steps": self.step,
                 "skipped": self.skipped,
                 "lost draws": self.lost,
-                "loss of class": round(loss[0], 4),
-                "loss of cell": round(loss[1], 3),
+                "loss of class and cell": [round(value, 4) for value in loss if math.isfinite(value)],
                 **figures,
             }
         )
@@ -367,11 +366,9 @@ def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:
 _UNLIKELY: Final = 50.0
 
 
-def _learning_rate(share: float) -> float:
-    """Return the factor on the learning rate when a share of the budget is done."""
-    if share < _WARM_UP:
-        return share / _WARM_UP + 1e-3
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (share - _WARM_UP) / (1 - _WARM_UP))) + 1e-4
+def _learning_rate(share: float, step: int) -> float:
+    """Return the factor on the learning rate in a step, when a share of the budget is done."""
+    return min(1.0, (step + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, share)) + 1e-4)
 
 
 def _number(seed: int, step: int) -> int:
