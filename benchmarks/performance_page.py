@@ -1,6 +1,6 @@
 """docs/performance.md from the JSON that the benchmarks write: every figure with its machine, versions and date.
 
-for name in throughput memory scaling resume watch monte_carlo
+for name in throughput memory scaling resume watch monte_carlo simulation
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
@@ -26,7 +26,7 @@ What mapping costs in time and memory, measured. This page is made by a command 
 change those, not this page:
 
 ```
-for name in throughput memory scaling resume watch monte_carlo
+for name in throughput memory scaling resume watch monte_carlo simulation
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 ```
@@ -197,6 +197,28 @@ def _monte_carlo(data: Figures) -> list[str]:
     ]
 
 
+def _simulation(data: Figures) -> list[str]:
+    kinds: Mapping[str, Figures] = data["kinds"]
+    rows = [
+        [name, f"{kind['simulate']:.0f}", f"{kind['stream']:.0f}", f"{kind['ratio']:.1f}", f"{kind['busy_ratio']:.1f}"]
+        for name, kind in kinds.items()
+    ]
+    header = ["windows/s", "`simulate`, one by one", "stream", "ratio", "ratio of the processor time of a window"]
+    parts = [
+        f"Windows of {data['side']}² by kind: one after another, and from the stream that a training reads, on all "
+        f"threads; medians of {_count(data['repeats'], 'repeat')} in turns.",
+        _table(header, rows),
+    ]
+    if data["card"]:
+        rows = [
+            [name, f"{kind['card']:.0f}", f"{kind['median_difference']:.1g}", f"{kind['share_apart']:.1g}"]
+            for name, kind in kinds.items()
+        ]
+        header = ["windows/s", data["card"], "median difference from the processor, of 255", "pixels apart by over 1"]
+        parts.append(_table(header, rows))
+    return parts
+
+
 def _gpu(data: Figures | None) -> list[str]:
     header = ["on a GPU", "windows/s"]
     if data is None:
@@ -226,6 +248,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
     "resume": ("Being killed, and being safe", _resume),
     "watch": ("Live", _watch),
     "monte_carlo": ("Monte-Carlo dropout", _monte_carlo),
+    "simulation": ("Simulation", _simulation),
 }
 
 

@@ -1,6 +1,6 @@
 """How often the plane group of a random motif is named, how its probability is calibrated, and the limit beside it.
 
-python benchmarks/plane_groups.py [--motifs 20] [--shear 0.03] [--seed 0] [--json FILE]
+python benchmarks/plane_groups.py [--motifs 20] [--shear 0.03] [--seed 0] [--sizes 512 1024] [--json FILE]
 
 Motifs of 2 to 8 atoms (12 where the group has so many places) are drawn on Wyckoff positions of each of the 17 groups,
 laid on a lattice of its class in any orientation, and counted: 30 to 400 cells, 1 to 100 counts to an atom of weight 1,
@@ -28,6 +28,7 @@ import numpy as np
 from machine import machine, parser, write_figures
 from scipy.special import expit
 
+import bravaismap as bm
 from bravaismap.errors import InputError
 from bravaismap.evaluate.reliability import calibrated_error, calibration_error
 from bravaismap.lattice import basis_from_cell, reciprocal, reduce_basis
@@ -176,15 +177,15 @@ def truth(
 
 
 def answer(image: np.ndarray, seen: np.ndarray, distortion: float) -> tuple[Symmetry | None, float]:
-    """Return what is said of an image, None where the lattice is not the one that was drawn, and the time it took."""
-    started = time.perf_counter()
+    """Return what is said of an image, None where the lattice is not the one that was drawn, and the CPU time in s."""
+    started = time.process_time()
     try:
         basis, _ = lattice_of_image(image, np.ones(image.shape))
         fit = fit_cell(image, basis, np.ones(image.shape))
     except InputError:
-        return None, time.perf_counter() - started
+        return None, time.process_time() - started
     symmetry = find_symmetry(structure_factors(fit), distortion)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     change = fit.basis @ np.linalg.inv(seen)
     same = np.abs(change - np.rint(change)).max() < 0.1 and abs(abs(np.linalg.det(change)) - 1) < 0.05
     return (symmetry if same else None), seconds
@@ -197,8 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--cells", type=float, nargs=2, default=CELLS)
     options.add_argument("--counts", type=float, nargs=2, default=COUNTS)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--sizes", type=int, nargs="*", default=(), help="sides of whole images that are timed, in px")
     asked = options.parse_args(arguments)
     print(machine())
+    times = {side: seconds_of_image(side, asked.seed) for side in asked.sizes}
     rows = []
     for group in PLANE_GROUPS:
         for i in range(asked.motifs):
@@ -217,14 +220,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
             probability = np.zeros(17) if said is None else said.probability
             rows.append((group.number - 1, label, breaking, limit.probability, probability, said is not None, seconds))
     figures = summary(rows)
-    write_figures(asked.json, "plane_groups", {"shear": asked.shear, "motifs": asked.motifs} | figures)
+    write_figures(asked.json, "plane_groups", {"shear": asked.shear, "motifs": asked.motifs, "image": times} | figures)
+
+
+def seconds_of_image(side: int, seed: int) -> float:
+    """Print and return the CPU time of :func:`bravaismap.motif` for a whole image of p3m1, the better of two runs."""
+    rng = np.random.default_rng(seed)
+    drawn = draw(PLANE_GROUPS[13], rng)
+    cells = side**2 / abs(float(np.linalg.det(drawn.basis)))
+    image = counted(drawn, cells, 20.0, 0.0, rng)[0]
+    seconds = []
+    for _ in range(2):
+        started = time.process_time()
+        bm.motif(image)
+        seconds.append(time.process_time() - started)
+    print(f"an image of {side} × {side} px, {cells:.0f} cells: {min(seconds):.2f} s of CPU")
+    return min(seconds)
 
 
 def summary(rows: list[tuple]) -> dict:
     """Print and return the shares of right answers, and the calibration."""
+    if not rows:
+        return {}
     label, breaking, found, seconds = (np.array([row[i] for row in rows]) for i in (1, 2, 5, 6))
     figures: dict = {"images": len(rows), "seconds": float(np.median(seconds)), "lattice": float(found.mean())}
-    print(f"{len(rows)} images, {np.median(seconds):.2f} s each; the lattice is right in {100 * found.mean():.1f} %")
+    print(f"{len(rows)} images, {np.median(seconds):.2f} s of CPU each; lattice right in {100 * found.mean():.1f} %")
     clear = breaking > CLEAR
     for name, column in (("limit", 3), ("measured", 4)):
         probability = np.stack([row[column] for row in rows])

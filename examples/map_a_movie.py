@@ -2,13 +2,13 @@
 Map a movie in six lines
 ========================
 
-Simulate a film that decomposes, map its phases, and print the phase table.
+Simulate a film that decomposes, map its phases without choosing anything, and print the phase table.
 """
 
 import bravaismap as bm
 
 film = bm.simulate_film(6, 256, seed=1)
-result = bm.map_phases(film["image"], window=128, step=32)
+result = bm.map_phases(film["image"])
 print(result)
 none = result["area_fraction"].sel(lattice="none")
 print("share of voids, found:", none.values.round(3), " true:", film["void_fraction"].values.round(3))

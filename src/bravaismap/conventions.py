@@ -24,6 +24,7 @@ __all__ = [
     "COLORS",
     "CYCLIC_CMAP",
     "DIMS",
+    "FIGURE_DPI",
     "IUCR_SYMBOLS",
     "LATTICES",
     "LENGTH_UNITS",
@@ -104,6 +105,8 @@ COLORS: Final = {
 
 #: Dimensions of an image or movie.
 DIMS: Final = ("time", "y", "x")
+#: Dots per inch of figures unless others are asked for: sharp on a screen, and small enough for a page of HTML.
+FIGURE_DPI: Final = 150
 #: Colour map of a probability (perceptually uniform, readable by colour-blind people).
 PROBABILITY_CMAP: Final = "viridis"
 #: Colour map of any other sequential quantity.

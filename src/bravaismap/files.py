@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from bravaismap.conventions import FIGURE_DPI
 from bravaismap.errors import OutputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "FIGURE_DPI",
     "TEXT_AS_TEXT",
     "Destination",
     "advice",
@@ -40,8 +40,6 @@ __all__ = [
 #: Whether a file that a program has open can be neither replaced nor removed by another.
 WINDOWS: Final = os.name == "nt"
 
-#: Dots per inch of figures unless others are asked for: sharp on a screen, and small enough for a page of HTML.
-FIGURE_DPI: Final = 150
 #: Settings of Matplotlib with which text in vector figures is text, to be searched and edited, not outlines.
 TEXT_AS_TEXT: Final[dict[Any, Any]] = {"svg.fonttype": "none", "pdf.fonttype": 42}
 _PATIENCE = 1.0  # s for which a reader or a virus scanner may keep a file open

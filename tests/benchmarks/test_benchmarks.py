@@ -6,7 +6,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -204,3 +204,23 @@ def test_labels_are_matched_with_the_truth_in_the_best_way(benchmark: Callable[[
     assert found["right"] == 0.75
     assert found["worst_area"] == 0.25
     assert found["wrong_far"] == 1 / 32  # the one column of 32 that is more than three px from both boundaries
+
+
+def test_sources_are_compared_by_the_fastest_of_their_turns(
+    benchmark: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, turns = benchmark("throughput"), iter([(0.004, 0.006), (0.002, 0.004), (0.003, 0.008), (0.001, 0.002)])
+    sources = []
+
+    def run(command: list[Any], env: dict[str, str], **_: object) -> SimpleNamespace:
+        sources.append(env["PYTHONPATH"])
+        with np.load(command[-1]) as frames:
+            assert frames["film"].shape == (1, 512, 512)
+            assert frames["tiles"].shape == (2, 512, 512)
+        return SimpleNamespace(stdout=json.dumps({"a kind": next(turns)}))
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    module.main(["--against", "elsewhere", "--frames", "1", "--repeats", "2"])
+    assert sources == ["elsewhere", str(FOLDER.parent / "src")] * 2
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.split() == ["a", "kind", "333", "1000", "3.00", "3.00"]

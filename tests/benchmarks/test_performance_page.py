@@ -79,6 +79,15 @@ MONTE_CARLO: dict[str, Any] = ABOUT | {
     "means_apart": 1.31,
     "deviations_apart": 0.0004,
 }
+SIMULATION: dict[str, Any] = ABOUT | {
+    "side": 128,
+    "repeats": 3,
+    "card": "A card",
+    "kinds": {
+        "wide": {"simulate": 400.0, "stream": 1400.0, "ratio": 3.5, "busy_ratio": 1.9}
+        | {"card": 61000.0, "median_difference": 2e-5, "share_apart": 3e-6}
+    },
+}
 RECORDS = {
     "throughput": THROUGHPUT,
     "memory": MEMORY,
@@ -86,6 +95,7 @@ RECORDS = {
     "resume": RESUME,
     "watch": WATCH,
     "monte_carlo": MONTE_CARLO,
+    "simulation": SIMULATION,
 }
 
 
@@ -114,6 +124,8 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "A frame takes 0.24 s (median), 0.4 s at most, classified and stored.",
         "| in batches, as `classify` does | 0.93 s |",
         "| ratio (lowest of the repeats) | 6.1 (5.9) |",
+        "| wide | 400 | 1400 | 3.5 | 1.9 |",
+        "| wide | 61000 | 2e-05 | 3e-06 |",
         "| all parts | not measured here |",
     ],
 )
@@ -129,6 +141,7 @@ def test_sentences_work_out_what_follows(module: ModuleType) -> None:
     alone = module.page(RECORDS | {"throughput": THROUGHPUT | {"threads": 1, "parts": []}})
     assert "On 1 thread it maps" in alone
     assert "| part" not in alone
+    assert "A card" not in module.page({"simulation": SIMULATION | {"card": None}})
     assert "Load" not in module.page({"memory": MEMORY | {"load": None}})
 
 
@@ -142,7 +155,7 @@ def test_tables_are_whole(module: ModuleType) -> None:
 
 def test_what_is_missing_is_said(module: ModuleType) -> None:
     text = module.page({"resume": RESUME})
-    assert text.count("Not measured here:") == 5
+    assert text.count("Not measured here:") == 6
     assert "Not measured here: `python benchmarks/scaling.py --json FILE`." in text
     for name in module.SECTIONS:
         assert (FOLDER / f"{name}.py").exists()

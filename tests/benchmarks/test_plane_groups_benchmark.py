@@ -62,10 +62,11 @@ def test_no_posterior_is_calibrated_where_the_truth_chooses(benchmark: ModuleTyp
 
 @pytest.mark.slow
 def test_a_small_run_is_written_down(benchmark: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark.main(["--motifs", "1", "--counts", "50", "100", "--json", str(tmp_path / "groups.json")])
+    benchmark.main(["--motifs", "1", "--counts", "50", "100", "--sizes", "96", "--json", str(tmp_path / "groups.json")])
     written = json.loads((tmp_path / "groups.json").read_text(encoding="utf-8"))
     assert written["images"] == len(PLANE_GROUPS)
     assert written["limit"]["right"] > 0.6
+    assert written["image"]["96"] > 0
     everything = written["measured"]["all"]
     assert everything["images"] <= len(PLANE_GROUPS)
     assert 0 <= everything["error"] <= 1

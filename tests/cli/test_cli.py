@@ -305,7 +305,7 @@ def test_interrupted_map_is_continued_in_this_process(
 def test_figures_that_an_interruption_prevented_are_made_by_the_same_command(
     run: Run, film: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module("bravaismap.export.figures")
+    module = importlib.import_module("bravaismap.export.figure_files")
     arguments = ["map", film, "--window", 48, "--step", 48, "--model", weights, "--samples", 0, "-o"]
     drawn: list[Path] = []
     save = module.save_figure

@@ -54,6 +54,45 @@ def test_the_next_item_is_made_while_one_is_in_use() -> None:
         assert made[min(item + 1, 2)].wait(5)
 
 
+def test_an_item_is_used_while_the_next_ones_are_made_and_in_order() -> None:
+    made, used = [threading.Event() for _ in range(6)], []
+
+    def items() -> Iterator[int]:
+        for i, event in enumerate(made):
+            event.set()
+            yield i
+
+    def use(item: int) -> None:
+        assert made[min(item + 1, 5)].wait(5)
+        used.append(item)
+
+    yielded = []
+    for item in parallel.one_behind(use, items()):
+        assert item in used
+        yielded.append(item)
+    assert yielded == used == list(range(6))
+
+
+def test_items_that_were_made_are_used_before_an_error_in_the_making_is_raised() -> None:
+    used: list[float] = []
+    with pytest.raises(ZeroDivisionError):
+        list(parallel.one_behind(used.append, (6 // (2 - i) for i in range(4))))
+    assert used == [3, 6]
+
+
+def test_after_an_error_no_other_item_is_used() -> None:
+    used: list[int] = []
+
+    def use(item: int) -> None:
+        used.append(item)
+        if item == 1:
+            raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        list(parallel.one_behind(use, range(9)))
+    assert used == [0, 1]
+
+
 KEPT = "from bravaismap.compute.parallel import keep_freed_memory as keep; print(keep())"
 
 

@@ -23,9 +23,9 @@ def test_map_a_movie(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_own_classes_are_a_recipe_book() -> None:
     book = read_recipes(EXAMPLES / "own_classes.toml")
-    assert list(book) == ["graphene", "strained", "none"]
-    assert book["graphene"].lattice == "hexagonal"
-    assert book["graphene"].dose == (3.0, 200.0)
+    assert list(book) == ["one_atom", "two_atoms", "none"]
+    assert book["two_atoms"].lattice == "hexagonal"
+    assert book["two_atoms"].dose == (3.0, 200.0)
 
 
 def printed_by(notebook: Any) -> str:

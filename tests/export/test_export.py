@@ -16,7 +16,8 @@ from PIL import Image
 import bravaismap as bm
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, OutputError
-from bravaismap.export.figures import FigureFiles, export_figures
+from bravaismap.export.figure_files import FigureFiles
+from bravaismap.export.figures import export_figures
 from bravaismap.export.tables import export_csv
 from bravaismap.export.video import export_video
 from bravaismap.show.style import style_named

@@ -23,7 +23,13 @@ from bravaismap.evaluate.scores import score_report
 from bravaismap.export.figures import export_figures
 from bravaismap.export.tables import export_classification, export_csv
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
-from bravaismap.phases.cells import cell_statistics, independent_windows, orientation_period, symmetric_cells
+from bravaismap.phases.cells import (
+    cell_statistics,
+    independent_windows,
+    lattice_orientation,
+    orientation_period,
+    symmetric_cells,
+)
 from bravaismap.phases.verdict import cell_lines, tipping_points, verdict
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import with_error
@@ -312,3 +318,30 @@ def test_orientations_count_modulo_the_symmetry(lattice: str, turn: float) -> No
     assert float(found["orientation"]) == pytest.approx(0.25)
     assert float(found["orientation_scatter"]) == pytest.approx(np.std([-1, 1, 2, -0.5], ddof=1))
     assert orientation_period(np.array([CLASSES.index(lattice), -1])).tolist() == [turn, 180]
+
+
+@pytest.mark.parametrize(
+    ("lattice", "cell", "direction", "angle"),
+    [
+        ("hexagonal", (1.0, 1.0, 60.0), "a or b", 20.0),
+        ("square", (1.0, 1.0, 90.0), "a or b", 20.0),
+        ("rectangular", (1.0, 1.4, 90.0), "a", 20.0),
+        ("centered_rectangular", (1.0, 1.0, 70.0), "long side", 55.0),
+    ],
+)
+def test_one_crystal_has_one_orientation(
+    lattice: str, cell: tuple[float, float, float], direction: str, angle: float
+) -> None:
+    a, b, gamma = cell
+    basis = basis_from_cell(a, b, np.radians(gamma), np.radians(20.0))
+    first, second = basis
+    equal = {"hexagonal": [[first - second, first]], "square": [[second, -first]],
+             "rectangular": [[-first, second]], "centered_rectangular": [[second, first]]}  # fmt: skip
+    for vectors in (basis, *map(np.array, equal[lattice])):
+        row = xr.Dataset(
+            {"label": CLASSES.index(lattice), "basis": (("vector", "component"), vectors)}
+        )  # fmt: skip
+        way, where, period = lattice_orientation(row)
+        assert way == direction
+        off = (where - angle) % period
+        assert min(off, period - off) == pytest.approx(0.0, abs=1e-6)

@@ -70,3 +70,12 @@ def test_colours_are_those_of_the_orientations(pixels: xr.Dataset) -> None:
     left, right = drawn[80, 5][:3], drawn[155, 155][:3]
     assert np.abs(left - right).max() < 0.25  # 5° and 59° are 6° apart under the symmetry of the lattice
     assert len(plot_grains(pixels, image=np.zeros((SIDE, SIDE))).axes) == 3
+
+
+def test_the_scale_has_the_degrees_of_every_class(pixels: xr.Dataset) -> None:
+    bar = plot_grains(pixels).axes[-1]
+    assert bar.get_ylabel() == "orientation (°) of hexagonal | square"
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0 | 0", "20 | 30", "40 | 60", "60 | 90"]
+    alone = pixels.assign(phase=pixels["phase"].where(pixels["domain"] != 3, NONE))
+    alone["domain"] = pixels["domain"].where(pixels["domain"] != 3, -1)
+    assert plot_grains(alone).axes[-1].get_ylabel() == "orientation (°)"

@@ -178,3 +178,18 @@ def test_scattered_atoms_are_as_many_as_asked() -> None:
     assert not image[0].any()
     assert float(image[1].amax()) == pytest.approx(0.5 + float(unit[1, 0, 2]) / 2, rel=1e-5)
     assert [int(v) for v in np.unravel_index(int(image[1].argmax()), (48, 48))] == (48 * unit[1, 0, :2]).int().tolist()
+
+
+def test_pixels_are_repeated() -> None:
+    draws = drawn(Recipe("square", enlargement=(1, 3), **QUIET), 60)
+    image = torch.arange(40.0 * 40).view(1, 40, 40).repeat(60, 1, 1)
+    shown = record(draws, image.clone(), None)
+    begins = set()
+    for i in range(60):
+        factor = int(draws["enlargement"][i])
+        edges = [torch.nonzero(shown[i].diff(dim=axis).abs().amax(dim=1 - axis))[:, 0] for axis in (0, 1)]
+        assert all(bool((edge.diff() == factor).all()) for edge in edges)
+        down, across = (slice(int(edge[0]) + 1, None, factor) for edge in edges)
+        assert torch.equal(shown[i, down, across], image[i, down, across])
+        begins.add((factor, int(edges[0][0]), int(edges[1][0])))
+    assert len(begins) == 1 + 4 + 9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from scipy import stats
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.lattice.basis import reciprocal
 from bravaismap.simulate.batch.draws import Draws, RecipeTable
-from bravaismap.simulate.batch.windows import window_images
+from bravaismap.simulate.batch.windows import filled, window_images
 from bravaismap.simulate.books import BOOKS
 from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.stream import stretched
@@ -53,6 +55,18 @@ def test_windows_are_distributed_as_single_ones(book: str) -> None:
         many = moments(batch[chosen(np.arange(600) % 6)].astype(float))
         for figure, values in few.items():
             assert stats.ks_2samp(values, many[figure]).pvalue > 1e-4, (name, figure)
+
+
+@pytest.mark.parametrize("pattern", ["rows", "columns", "hum"])
+def test_patterns_with_their_faults_are_distributed_as_single_ones(pattern: str) -> None:
+    recipe = replace(BOOKS["broken"]["none"], patterns=(pattern,))
+    singles = simulate(300, {"first": recipe, "second": recipe}, seed=11, size=48).image.values
+    number = torch.arange(900)
+    draws = Draws.of(RecipeTable([recipe], "cpu"), torch.zeros_like(number), 7, number)
+    batch = stretched(window_images(draws, 48)[0]).round().numpy()
+    few, many = moments(singles.astype(float)), moments(batch.astype(float))
+    for figure, values in few.items():
+        assert stats.ks_2samp(values, many[figure]).pvalue > 1e-4, figure
 
 
 @pytest.mark.parametrize("book", BOOKS)
@@ -119,3 +133,14 @@ def test_jittered_lines_have_no_seam() -> None:
     image = window_images(draws, 96)[0]
     step = image.diff(dim=1).abs().mean(dim=(0, 1))
     assert float(step.max()) < 1.5 * float(step.mean())
+
+
+def test_numbers_of_windows_are_filled_up_to_a_few_sizes() -> None:
+    sizes = set()
+    for count in range(1, 1025):
+        positions = filled(count, torch.device("cpu"))
+        assert torch.equal(positions[:count], torch.arange(count))
+        assert bool((positions[count:] == count - 1).all())
+        assert len(positions) < 1.25 * count + 1
+        sizes.add(len(positions))
+    assert len(sizes) <= 40

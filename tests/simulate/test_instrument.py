@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bravaismap.simulate.crystal import gaussian_atoms
-from bravaismap.simulate.instrument import PROBE_MARGIN, bend, displace, line_noise, probe, speckle, strength
+from bravaismap.simulate.instrument import PROBE_MARGIN, bend, displace, line_noise, probe, repeated, speckle, strength
 
 GRID = np.stack(np.meshgrid(np.arange(0.0, 128.0, 2), np.arange(0.0, 128.0, 2), indexing="ij"), axis=-1).reshape(-1, 2)
 
@@ -115,3 +115,20 @@ def test_lines_have_offsets_and_some_go_on_as_streaks() -> None:
     steps = (np.abs(np.diff(added, axis=1)) > 1e-3).sum(axis=1)
     assert set(steps) <= {0, 1}
     assert (steps == 1).mean() == pytest.approx(0.1, abs=0.04)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_repeated_pixels_fill_blocks(factor: int) -> None:
+    image = np.arange(30.0 * 41, dtype=np.float32).reshape(30, 41)
+    begins = set()
+    for seed in range(20):
+        shown = repeated(image, factor, np.random.default_rng(seed))
+        assert shown.shape == image.shape
+        edges = [np.flatnonzero(np.diff(shown, axis=axis).any(axis=1 - axis)) for axis in (0, 1)]
+        assert all((np.diff(edge) == factor).all() for edge in edges)
+        begins.add((edges[0][0], edges[1][0]))
+        whole = shown[edges[0][0] + 1 :, edges[1][0] + 1 :]
+        np.testing.assert_array_equal(
+            whole[::factor, ::factor], image[edges[0][0] + 1 :: factor, edges[1][0] + 1 :: factor]
+        )
+    assert len(begins) > factor

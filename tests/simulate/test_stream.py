@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,3 +57,31 @@ def test_sides_are_drawn() -> None:
 def test_stream_says_what_it_needs(options: dict) -> None:
     with pytest.raises(InputError, match="expected at least 1 window of at least 16 px"):
         drawn(1, **options)
+
+
+#: Means of the first windows of a stream of 64 px, seed 1: a training is resumed on the windows that it has begun with.
+FROZEN = {
+    "simulated": [88.28, 74.78, 83.95, 123.37, 62.96, 38.83],
+    "realistic": [95.45, 67.22, 124.42, 85.49, 81.34, 48.89],
+    "wide": [130.81, 129.6, 148.21, 111.47, 106.16, 103.62],
+    "broken": [110.33, 132.08, 103.15, 124.16, 81.31, 124.8],
+    "enlarged": [100.52, 153.15, 123.15, 110.2, 74.32, 119.74],
+}
+
+
+@pytest.mark.parametrize("kind", FROZEN)
+def test_stream_gives_the_windows_it_always_gave(kind: str) -> None:
+    (batch,) = islice(batches(1, (kind,), (64,), 6), 1)
+    np.testing.assert_allclose(batch.image.mean(dim=(1, 2)), FROZEN[kind], atol=0.05)
+
+
+def test_books_of_a_stream_have_the_same_classes(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text("[graphene]\nlattice = 'hexagonal'\n[none]\n", encoding="utf-8")
+    (batch,) = islice(batches(1, (str(own),), (32,), 4), 1)
+    assert batch.label.tolist() == [0, 1, 0, 1]
+    assert batch.basis.isnan().any(dim=-1).any(dim=-1).tolist() == [False, True, False, True]
+    with pytest.raises(InputError, match=r"have the classes square, .* and graphene, none; expected the same classes"):
+        next(batches(1, ("wide", str(own)), (32,), 4))
+    with pytest.raises(InputError, match="no recipe book is called 'paper'"):
+        next(batches(1, ("paper",), (32,), 4))

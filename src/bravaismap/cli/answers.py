@@ -39,6 +39,8 @@ def classification_answer(rows: list[tuple[str, PhaseMap, int]]) -> dict[str, An
 
 
 def _image(name: str, row: xr.Dataset) -> dict[str, Any]:
+    from bravaismap.phases.cells import lattice_orientation
+
     answer: dict[str, Any] = {"image": name, "label": _label(row)}
     for key in ("probability", "probability_std"):
         answer[key] = _by_class(row[key])
@@ -47,6 +49,8 @@ def _image(name: str, row: xr.Dataset) -> dict[str, Any]:
         answer["cell"] = {
             f"{key}{ending}": float(row[f"{key}{ending}"]) for key in _CELL for ending in ("", "_std")
         } | {"unit": str(row["a"].attrs.get("units", "px"))}
+        direction, angle, period = lattice_orientation(row)
+        answer["cell"] |= {"lattice_at": angle, "lattice_direction": direction, "lattice_repeats_after": period}
         answer["deviation_percent"] = _by_class(row["deviation"])
         answer["deviation_std_percent"] = float(row["deviation_std"])
         answer |= _besides(row)

@@ -11,22 +11,26 @@ import typer
 from bravaismap.cli.options import (
     BinOption,
     ChannelOption,
+    CmapOption,
     CropOption,
     DatasetOption,
+    DpiOption,
+    FormatOption,
     FramesOption,
     QuietOption,
+    StyleOption,
     region_of,
 )
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
-from bravaismap.conventions import counted
+from bravaismap.conventions import FIGURE_DPI, counted
 from bravaismap.errors import InputError, warn
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bravaismap.export.figures import FigureFiles
+    from bravaismap.export.figure_files import FigureFiles
     from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
@@ -117,21 +121,10 @@ def export(
         bool,
         typer.Option("--report", help="All of it on one HTML page that needs nothing else, to put beside a paper."),
     ] = False,
-    formats: Annotated[
-        str, typer.Option("--format", help="Formats of the figures, separated by commas: png, pdf, svg.")
-    ] = "png",
-    dpi: Annotated[int, typer.Option("--dpi", help="Dots per inch of the figures.")] = 150,
-    style: Annotated[
-        str, typer.Option("--style", help="Width of the figures: page (16 cm) or small (85 mm, a column).")
-    ] = "page",
-    cmap: Annotated[
-        str | None,
-        typer.Option(
-            "--cmap",
-            help="Colour map of Matplotlib for probabilities, lengths, angles.",
-            show_default="viridis, cividis",
-        ),
-    ] = None,
+    formats: FormatOption = "png",
+    dpi: DpiOption = FIGURE_DPI,
+    style: StyleOption = "page",
+    cmap: CmapOption = None,
     video: Annotated[bool, typer.Option("--video", help="Movie of the probability maps of all classes (mp4).")] = False,
     movie: Annotated[
         str | None,
@@ -149,14 +142,14 @@ def export(
     quiet: QuietOption = False,
 ) -> None:
     """Export a result as tables, figures and video (these three when nothing is named), or in the named forms."""
-    from bravaismap.export.figures import FigureFiles, export_figures
+    from bravaismap.export.figure_files import figure_files
+    from bravaismap.export.figures import export_figures
     from bravaismap.export.report import export_report
     from bravaismap.export.tables import export_csv
     from bravaismap.export.video import export_video
     from bravaismap.result.open import open_result
-    from bravaismap.show.style import style_named
 
-    files = FigureFiles(style_named(style, cmap), tuple(f".{word.strip().lower()}" for word in formats.split(",")), dpi)
+    files = figure_files(style, cmap, formats, dpi)
     region = {} if reference is None else region_of(reference, "--reference")
     if region and not strain:
         raise InputError(f"--reference {reference} was given without --strain; it is the reference of a strain map")
@@ -200,7 +193,7 @@ def export(
         if images is not None:
             written += _export_pixel_strain(phases, folder, images, cell or region or None, kernel, files)
     if domains:
-        written += _export_domains(phases, folder, images, draw=figures)
+        written += _export_domains(phases, folder, images, files if figures else None)
     if areas:
         written += _export_areas(phases, folder, images, files)
     if sites and images is not None:
@@ -275,7 +268,9 @@ def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slic
     return export_strain(strain, folder, files=files)
 
 
-def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray | None, draw: bool) -> list[Path]:
+def _export_domains(
+    result: PhaseMap, folder: Destination, images: xr.DataArray | None, files: FigureFiles | None
+) -> list[Path]:
     """Find the domains, say how many there are and what share of the last frame is void, and write them."""
     from bravaismap.conventions import NONE
     from bravaismap.domains.finding import domain_count, domain_maps, find_domains
@@ -291,8 +286,11 @@ def _export_domains(result: PhaseMap, folder: Destination, images: xr.DataArray 
         last, shares = max(frames, default=0), class_shares(result)
         share = percent(*(float(values.sel(lattice=NONE)[last]) for values in (shares.fraction, shares.std)))
         out.print(f"none in frame {last}: {shares.quantity} {share}", highlight=False)
-    maps = domain_maps(result, drawn_frames(result)) if draw else None
-    return export_domains(domains, folder, maps=maps, images=images)
+    if files is None:
+        return export_domains(domains, folder)
+    return export_domains(
+        domains, folder, maps=domain_maps(result, drawn_frames(result)), images=images, files=files
+    )  # fmt: skip
 
 
 def _export_areas(result: PhaseMap, folder: Destination, images: xr.DataArray | None, files: FigureFiles) -> list[Path]:

@@ -14,17 +14,20 @@ from bravaismap.cli.options import (
     ChannelOption,
     CropOption,
     DatasetOption,
+    DpiOption,
+    FormatOption,
     FramesOption,
     FrameTimeOption,
     JsonOption,
     PixelOption,
     QuietOption,
     SeedOption,
+    StyleOption,
 )
 from bravaismap.cli.reading import Reading, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, print_json, print_table
-from bravaismap.conventions import counted
+from bravaismap.conventions import FIGURE_DPI, counted
 from bravaismap.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,10 +82,14 @@ def fit(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to write to.", show_default="NAME-phases")
     ] = None,
+    formats: FormatOption = "png",
+    dpi: DpiOption = FIGURE_DPI,
+    style: StyleOption = "page",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fit a law of growth to an area: parameters with intervals, in nm² where the pixel size is known."""
+    from bravaismap.export.figure_files import figure_files
     from bravaismap.export.growth import export_growth
     from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
     from bravaismap.kinetics.doubt import growth_doubts
@@ -91,6 +98,7 @@ def fit(
     from bravaismap.result.open import open_result
     from bravaismap.result.shares import AREA, MEAN_PROBABILITY, Quantity
 
+    files = figure_files(style, None, formats, dpi)
     if law != "auto":
         growth_law(law, onset)
     if threshold is not None and movie is None:
@@ -118,7 +126,7 @@ def fit(
     if movie is not None:
         curves["thresholded"] = _thresholded(movie, read, phases, threshold, curve.fraction)
     folder = destination(result, output)
-    written = export_growth(growth, folder, physical=physical, laws=laws, others=curves)
+    written = export_growth(growth, folder, physical=physical, laws=laws, others=curves, files=files)
     doubts = growth_doubts(growth, physical, laws)
     if json:
         print_json(growth_answer(growth, curve.quantity, physical, laws, written) | {"doubt": doubts})
@@ -182,8 +190,8 @@ def beam(
         out.print(f"T_d of {names}{kind}: {source}", highlight=False)
     if not bool(displacements["confirmed"].all()):
         out.print(
-            "?: taken from data of others, not compared with the page of the source. Good for planning; before you "
-            "publish a rate, read T_d in the source named above, and give it with --displacement-energy if it differs",
+            "?: T_d as others quote it, not compared with the page of its source. Good for choosing a voltage. Before "
+            "you publish a rate, open the source above, and give the T_d that you find with --displacement-energy",
             highlight=False,
             soft_wrap=True,
         )

@@ -17,10 +17,13 @@ __all__ = [
     "DISTORTION_HELP",
     "BinOption",
     "ChannelOption",
+    "CmapOption",
     "CropOption",
     "DatasetOption",
     "DeviceOption",
     "DistortionOption",
+    "DpiOption",
+    "FormatOption",
     "FrameTimeOption",
     "FramesOption",
     "JsonOption",
@@ -36,6 +39,7 @@ __all__ = [
     "SimulationKind",
     "SpectrumChoice",
     "StepOption",
+    "StyleOption",
     "WindowOption",
     "WorkersOption",
     "fraction_of",
@@ -70,6 +74,7 @@ class SimulationKind(StrEnum):
     REALISTIC = "realistic"
     WIDE = "wide"
     BROKEN = "broken"
+    ENLARGED = "enlarged"
     FILM = "film"
 
 
@@ -163,6 +168,21 @@ BinOption = Annotated[int, typer.Option("--bin", help="Average N × N pixels int
 NanOption = Annotated[
     Nan,
     typer.Option("--nan", help="NaN and infinite pixels: missing (never measured), fill from neighbours, or raise."),
+]
+FormatOption = Annotated[
+    str, typer.Option("--format", help="Formats of the figures, separated by commas: png, pdf, svg.")
+]
+DpiOption = Annotated[int, typer.Option("--dpi", help="Dots per inch of the figures.")]
+StyleOption = Annotated[
+    str, typer.Option("--style", help="Width of the figures: page (16 cm) or small (85 mm, a column).")
+]
+CmapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cmap",
+        help="Colour map of Matplotlib for probabilities, lengths, angles.",
+        show_default="viridis, cividis",
+    ),
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="The answer, warnings and errors alone.", callback=_hushed, is_eager=True)

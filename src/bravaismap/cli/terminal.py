@@ -125,6 +125,10 @@ def print_error(message: str) -> None:
     err.print(f"error: {' '.join(message.split())}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
+#: What ± stands for in a table of probabilities; of the shares that a map prints it is another σ.
+_WHICH_SIGMA = "± is the σ of a probability: what the noise of the image leaves open"
+
+
 def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
     """Print a table of probabilities, or a paragraph for each image where the terminal is too narrow, and the cells."""
     from rich.table import Table
@@ -133,7 +137,7 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
     from bravaismap.result.phase_map import percent
 
     names = [display_name(str(name)) for name in rows[0][1]["lattice"].values]
-    table = Table("image", "phase", *names)
+    table = Table("image", "phase", *names, caption_justify="left", caption_style="")
     cells: list[list[str]] = []
     labels: list[str] = []
     for name, result, i in rows:
@@ -144,6 +148,8 @@ def print_classification(rows: list[tuple[str, PhaseMap, int]]) -> None:
             cells[-1] = [""] * len(names)
         labels.append(NOT_MEASURED if label == UNMAPPED else names[label])
         table.add_row(name, labels[-1], *cells[-1])
+    if any("±" in share for shares in cells for share in shares):
+        table.caption = _WHICH_SIGMA
     narrow = out.is_terminal and Console(width=_UNLIMITED).measure(table).maximum > out.width
     if not narrow:
         print_table(table)

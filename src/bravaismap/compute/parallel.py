@@ -10,14 +10,16 @@ import ctypes
 import functools
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["keep_freed_memory", "one_ahead", "one_thread", "side_by_side"]
+__all__ = ["keep_freed_memory", "one_ahead", "one_behind", "one_thread", "side_by_side"]
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
@@ -25,6 +27,7 @@ Answer = TypeVar("Answer")
 #: Parameters of glibc's mallopt: sizes from which memory is requested from the system directly, and returned to it.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
 _KEPT_BYTES = 2**30  # what both are set to
+_BEHIND = 2  # items that wait for :func:`one_behind`
 
 
 @functools.cache
@@ -96,3 +99,39 @@ def one_ahead(items: Iterable[Part]) -> Generator[Part]:
         while (item := following.result()) is not end:
             following = pool.submit(next, source, end)
             yield item  # type: ignore[misc]
+
+
+def one_behind(function: Callable[[Part], object], items: Iterable[Part]) -> Generator[Part]:
+    """Apply a function to items in another thread, while the next ones are made, and yield each when that is done.
+
+    At most `_BEHIND` items wait. All of them are finished before an error in the making of items is raised, and those
+    made so far before the generator is closed; after an error in the function no other is begun.
+
+    Parameters
+    ----------
+    function : callable
+        Called for one item after another, in order.
+    items : iterable
+    """
+    failed = threading.Event()
+
+    def applied(item: Part) -> None:
+        if failed.is_set():
+            return
+        try:
+            function(item)
+        except BaseException:
+            failed.set()
+            raise
+
+    waiting: deque[tuple[Part, Future[None]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(applied, item)))
+            while waiting and (len(waiting) > _BEHIND or waiting[0][1].done()):
+                first, future = waiting.popleft()
+                future.result()
+                yield first
+        for last, future in waiting:
+            future.result()
+            yield last

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import xarray as xr
 
+from bravaismap.export.figure_files import PLAIN, FigureFiles
 from bravaismap.export.tables import column_of
-from bravaismap.files import made_folder, save_figure, texts, write_table
+from bravaismap.files import made_folder, texts, write_table
 
 __all__ = ["export_track"]
 
 
-def export_track(track: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path]:
+def export_track(track: xr.Dataset, folder: str | os.PathLike[str], *, files: FigureFiles = PLAIN) -> list[Path]:
     """Write a drift track as ``drift.csv`` and ``drift.png``.
 
     Parameters
@@ -23,6 +24,8 @@ def export_track(track: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
         As :func:`bravaismap.register` returns it.
     folder : str or path
         Created if it does not exist; existing files of these names are replaced.
+    files : FigureFiles
+        Style, formats and resolution of the figure.
 
     Returns
     -------
@@ -38,7 +41,7 @@ def export_track(track: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
 
     folder = made_folder(folder)
     table = write_table(folder / "drift.csv", _rows(track))
-    return [table, *save_figure(plot_drift(track), folder / "drift", (".png",))]
+    return [table, *files.save(plot_drift(track, style=files.style), folder / "drift")]
 
 
 def _rows(track: xr.Dataset) -> Iterator[list[str]]:

@@ -7,70 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bravaismap.errors import InputError
+from bravaismap.export.figure_files import PLAIN, FigureFiles
 from bravaismap.export.tables import area_rows, domain_rows, strain_rows
-from bravaismap.files import FIGURE_DPI, made_folder, replacing, save_figure, write_table
+from bravaismap.files import made_folder, replacing, write_table
 from bravaismap.phases.pixels import pixel_map
-from bravaismap.show.style import PAGE, Style
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = [
-    "FigureFiles",
     "export_domains",
     "export_figures",
     "export_pixels",
     "export_strain",
     "export_unmixing",
 ]
-
-#: Endings of the figures that can be written: pixels, and two formats of lines and text.
-ENDINGS: Final = (".png", ".pdf", ".svg")
-#: Most dots per inch that journals ask for, of line art.
-_LARGEST_DPI: Final = 1200
-
-
-@dataclass(frozen=True)
-class FigureFiles:
-    """How figures are drawn and in which formats they are written.
-
-    Attributes
-    ----------
-    style : Style
-        See :func:`~bravaismap.show.style.style_named`.
-    endings : tuple of str
-        ``".png"``, ``".pdf"``, ``".svg"``: each figure is written once for each.
-    dpi : int
-        Dots per inch of PNG, and of the maps and images inside PDF and SVG.
-
-    Raises
-    ------
-    InputError
-        If there is no such format, or dpi is not from 30 to 1200.
-    """
-
-    style: Style = PAGE
-    endings: tuple[str, ...] = (".png",)
-    dpi: int = FIGURE_DPI
-
-    def __post_init__(self) -> None:
-        others = [ending for ending in self.endings if ending not in ENDINGS]
-        if others or not self.endings:
-            raise InputError(f"the format {', '.join(others) or 'none'} was given; expected some of png, pdf, svg")
-        if not 30 <= self.dpi <= _LARGEST_DPI:
-            raise InputError(f"{self.dpi} dpi was given; expected 30 to {_LARGEST_DPI}")
-
-    def save(self, figure: Figure, stem: Path) -> list[Path]:
-        """Write a figure in each format and return the paths."""
-        return save_figure(figure, stem, self.endings, self.dpi)
 
 
 def export_figures(
@@ -79,7 +33,7 @@ def export_figures(
     images: Any = None,
     times: Sequence[int] | None = None,
     *,
-    files: FigureFiles = FigureFiles(),
+    files: FigureFiles = PLAIN,
     void: xr.DataArray | None = None,
 ) -> list[Path]:
     """Write the figures of a result: fractions, and of selected frames labels, probabilities and uncertainty.
@@ -104,7 +58,7 @@ def export_figures(
     list of Path
         ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of a model that measures
         cells ``cells_0012.png`` and ``shapes_0012.png`` too, and ``pixels_0012.png`` of a result that holds pixels;
-        and, of more than one frame, ``fractions.png``.
+        of more than one frame, ``fractions.png``; and ``drift.png`` of a movie that was registered.
 
     Raises
     ------
@@ -115,12 +69,14 @@ def export_figures(
     """
     from bravaismap.show.axes import drawn_frames
     from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
+    from bravaismap.show.drift import drift_of, plot_drift
     from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
     from bravaismap.show.pixels import plot_pixels
 
     indices = drawn_frames(result, times)
     folder = made_folder(folder)
     style, written = files.style, []
+    pixels = pixel_map(result) if "phase" in result else None
     for index in indices:
         written += files.save(plot_labels(result, index, images, style=style), folder / f"labels_{index:04d}")
         written += files.save(plot_probabilities(result, index, style=style), folder / f"probability_{index:04d}")
@@ -128,10 +84,12 @@ def export_figures(
         if holds_cells(result):
             written += files.save(plot_cells(result, index, style=style), folder / f"cells_{index:04d}")
             written += files.save(plot_shapes(result, index, style=style), folder / f"shapes_{index:04d}")
-        if "phase" in result:
+        if pixels is not None:
             image = images[index] if np.ndim(images) == 3 else images
-            pixels = pixel_map(result, frames=[index])
-            written += files.save(plot_pixels(pixels, 0, image, style=style), folder / f"pixels_{index:04d}")
+            written += files.save(plot_pixels(pixels, index, image, style=style), folder / f"pixels_{index:04d}")
+    drift = drift_of(result)
+    if drift is not None:
+        written += files.save(plot_drift(drift, style=style), folder / "drift")
     if result.sizes["time"] > 1:
         written += files.save(plot_fractions(result, void, style=style), folder / "fractions")
     return written
@@ -142,7 +100,7 @@ def export_strain(
     folder: str | os.PathLike[str],
     times: Sequence[int] | None = None,
     *,
-    files: FigureFiles = FigureFiles(),
+    files: FigureFiles = PLAIN,
 ) -> list[Path]:
     """Write a strain map as a table, and selected frames of it as figures.
 
@@ -182,7 +140,12 @@ def export_strain(
 
 
 def export_domains(
-    domains: xr.Dataset, folder: str | os.PathLike[str], *, maps: xr.Dataset | None = None, images: Any = None
+    domains: xr.Dataset,
+    folder: str | os.PathLike[str],
+    *,
+    maps: xr.Dataset | None = None,
+    images: Any = None,
+    files: FigureFiles = PLAIN,
 ) -> list[Path]:
     """Write the domains of a result as a table and, given maps, as a figure.
 
@@ -196,6 +159,8 @@ def export_domains(
         Of :func:`bravaismap.domains.finding.domain_maps`: the frames to draw.
     images : movie (time, y, x), optional
         Drawn below the outlines of `maps`.
+    files : FigureFiles
+        Style, formats and resolution.
 
     Returns
     -------
@@ -214,7 +179,7 @@ def export_domains(
         return [table]
     from bravaismap.show.domains import plot_domains
 
-    return [table, *save_figure(plot_domains(domains, maps, images), folder / "domains", (".png",))]
+    return [table, *files.save(plot_domains(domains, maps, images, style=files.style), folder / "domains")]
 
 
 def export_pixels(
@@ -224,7 +189,7 @@ def export_pixels(
     images: Any = None,
     times: Sequence[int] | None = None,
     *,
-    files: FigureFiles = FigureFiles(),
+    files: FigureFiles = PLAIN,
 ) -> list[Path]:
     """Write a pixel map as a table of areas, selected frames of it as figures, and the whole as a file.
 
@@ -302,5 +267,5 @@ def export_unmixing(unmixed: xr.Dataset, folder: str | os.PathLike[str]) -> list
         unmixed.to_zarr(temporary, mode="w", zarr_format=3, consolidated=False)
     written, last = [store], unmixed.sizes["time"] - 1
     for index in sorted({0, last // 2, last}):
-        written += save_figure(plot_abundances(unmixed, index), folder / f"unmixed_{index:04d}", (".png",))
-    return [*written, *save_figure(plot_endmember_fractions(unmixed), folder / "unmixed_fractions", (".png",))]
+        written += PLAIN.save(plot_abundances(unmixed, index), folder / f"unmixed_{index:04d}")
+    return [*written, *PLAIN.save(plot_endmember_fractions(unmixed), folder / "unmixed_fractions")]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.files import made_folder, replacing, save_figure, texts, write_table
+from bravaismap.export.figure_files import PLAIN, FigureFiles
+from bravaismap.files import made_folder, replacing, texts, write_table
 
 __all__ = ["export_growth"]
 
@@ -23,6 +24,7 @@ def export_growth(
     physical: xr.Dataset | None = None,
     laws: xr.Dataset | None = None,
     others: dict[str, xr.DataArray] | None = None,
+    files: FigureFiles = PLAIN,
 ) -> list[Path]:
     """Write a fitted growth law as tables, as JSON and as a figure.
 
@@ -38,6 +40,8 @@ def export_growth(
         Of :func:`bravaismap.kinetics.growth.compare_laws`.
     others : dict of str to DataArray (time,), optional
         Fractions determined by other methods, drawn and written beside the fraction.
+    files : FigureFiles
+        Style, formats and resolution of the figure.
 
     Returns
     -------
@@ -61,7 +65,8 @@ def export_growth(
     path = folder / "kinetics.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(_summary(growth, physical, laws), indent=1, ensure_ascii=False), "utf-8")
-    return [*written, path, *save_figure(plot_growth(growth, comparisons), folder / "growth", (".png",))]
+    figure = plot_growth(growth, comparisons, style=files.style)
+    return [*written, path, *files.save(figure, folder / "growth")]
 
 
 def _parameter_rows(growth: xr.Dataset, physical: xr.Dataset | None) -> Iterator[list[str]]:

@@ -9,13 +9,10 @@ from pathlib import Path
 import xarray as xr
 
 from bravaismap.export.exchange import write_netcdf
-from bravaismap.export.figures import FigureFiles
+from bravaismap.export.figure_files import PLAIN, FigureFiles
 from bravaismap.files import made_folder
 
 __all__ = ["export_pixel_strain"]
-
-#: Figures as they are when nothing is asked for.
-_PLAIN = FigureFiles()
 
 
 def export_pixel_strain(
@@ -23,7 +20,7 @@ def export_pixel_strain(
     folder: str | os.PathLike[str],
     times: Sequence[int] | None = None,
     *,
-    files: FigureFiles = _PLAIN,
+    files: FigureFiles = PLAIN,
 ) -> list[Path]:
     """Write the strain of every pixel as one file, and selected frames of it as figures.
 

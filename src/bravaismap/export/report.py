@@ -32,7 +32,7 @@ from bravaismap.result.phase_map import mapped_frames, percent, with_error
 from bravaismap.result.shares import MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
 from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
-from bravaismap.show.drift import plot_drift
+from bravaismap.show.drift import drift_of, plot_drift
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
 from bravaismap.show.motif import plot_motif_map
@@ -340,13 +340,9 @@ def _motifs(result: xr.Dataset, images: Any) -> list[str]:
 
 
 def _drift(result: xr.Dataset) -> list[str]:
-    drift = result.attrs.get("drift")
-    if not isinstance(drift, dict):
+    track = drift_of(result)
+    if track is None:
         return []
-    tracks = {name: _numbers(drift.get(f"{name}_px")) for name in ("dy", "dx")}
-    if any(values.shape != (result.sizes["time"],) for values in tracks.values()):
-        return []
-    track = xr.Dataset({name: ("time", values) for name, values in tracks.items()}, coords={"time": result["time"]})
     farthest = float(np.hypot(track["dy"], track["dx"]).max())
     text = f"The movie was registered and only the area common to all frames was mapped. Farthest: {farthest:.1f} px."
     return [

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bravaismap.export.figures import FigureFiles
+from bravaismap.export.figure_files import PLAIN, FigureFiles
 from bravaismap.files import made_folder, texts, write_table
 from bravaismap.phases.sites import count_sites, site_events
 
 __all__ = ["count_rows", "event_rows", "export_sites", "site_rows"]
-
-
-#: Figures as they are when nothing is asked for.
-_PLAIN = FigureFiles()
 
 
 def export_sites(
@@ -27,7 +23,7 @@ def export_sites(
     images: Any,
     frames: Sequence[int] | None = None,
     *,
-    files: FigureFiles = _PLAIN,
+    files: FigureFiles = PLAIN,
 ) -> list[Path]:
     """Write the sites of a movie as tables, and selected frames as figures.
 

@@ -97,7 +97,7 @@ def fit_growth(
     fraction : DataArray (time,) or Dataset
         For example ``result.area_fraction.sel(lattice="none")``; of a result of :func:`~bravaismap.map_phases`, the
         share of none (:func:`bravaismap.result.shares.class_shares`), weighed as
-        :attr:`bravaismap.kinetics.dose.FractionCurve.weighing_std` says. NaN, a frame not mapped yet, is left
+        ``bravaismap.kinetics.dose.FractionCurve.weighing_std`` says. NaN, a frame not mapped yet, is left
         out. Over dose: of :func:`bravaismap.kinetics.dose.over_dose`.
     law : str
         ``"exponential"``, the paper's A₀ exp(ρ t) + C; ``"linear"``, ``"power"``, ``"logistic"`` or ``"avrami"``
@@ -107,7 +107,7 @@ def fit_growth(
         one. Without it C is fitted from all frames.
     std : DataArray (time,), optional
         Standard deviation of each fraction by itself, such as ``fraction_std``; not that of areas, which mostly is the
-        same in all frames (:attr:`bravaismap.kinetics.dose.FractionCurve.weighing_std`). The scatter from frame to
+        same in all frames (``bravaismap.kinetics.dose.FractionCurve.weighing_std``). The scatter from frame to
         frame is added in quadrature for the weights; the intervals follow from the misfit.
     onset : bool
         Whether to fit the time ``t0`` before which nothing grows, too.

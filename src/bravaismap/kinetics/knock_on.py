@@ -8,8 +8,9 @@ cross-section in the approximation of McKinley and Feshbach, integrated from T_d
 
 The atom is taken to be at rest. Its thermal motion adds energy to some collisions, so displacements begin somewhat
 below the threshold: Komsa and others saw MoS₂ lose sulphur at 80 kV, while T_d = 6.9 eV gives a static threshold of
-92 kV. Electronic excitation, which lowers T_d in insulators and semiconductors, is neglected too. There σ is a lower
-limit. The approximation holds for light elements; for tungsten it gives an estimate.
+92 kV. Electronic excitation, which lowers T_d in insulators and semiconductors, is neglected too (MoS₂:
+arXiv:2302.10529; h-BN: arXiv:2303.00497). There σ is a lower limit. The approximation holds for light elements; for
+tungsten it gives an estimate.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ def _bulk(element: str, energy: float) -> DisplacementEnergy:
     return DisplacementEnergy(element, "bulk", energy, two_dimensional=False, source=_NJOY, confirmed=True)
 
 
-_KOTAKOSKI: Final = "J. Kotakoski et al., Phys. Rev. B 82, 113404 (2010), calculated"
-_KOMSA: Final = "H.-P. Komsa et al., Phys. Rev. Lett. 109, 035503 (2012), calculated"
+_SUSI: Final = "T. Susi et al., Nat. Commun. 7, 13040 (2016), free at doi:10.1038/ncomms13040"
+_KOTAKOSKI: Final = "J. Kotakoski et al., Phys. Rev. B 82, 113404 (2010), calculated, doi:10.1103/PhysRevB.82.113404"
+_KOMSA: Final = "H.-P. Komsa et al., Phys. Rev. Lett. 109, 035503 (2012), calculated, free as arXiv:1206.4407"
 #: Displacement energies in eV: the defaults of NJOY2016 (module HEATR, src/heatr.f90), compared with its source.
 _BULK: Final = {
     "C": 31.0, "Al": 27.0, "Si": 25.0, "Ti": 40.0, "V": 40.0, "Cr": 40.0, "Fe": 40.0, "Ni": 40.0, "Cu": 40.0,
@@ -94,7 +96,9 @@ _NJOY: Final = "defaults of NJOY2016, HEATR, for damage by neutrons"
 
 #: Displacement energies, single layers first. Their papers treat these displacements; the values were not compared.
 DISPLACEMENT_ENERGIES: Final = (
-    _single_layer("C", "graphene", 21.14, "T. Susi et al., Nat. Commun. 7, 13040 (2016)"),
+    _single_layer(
+        "C", "graphene", 21.14, "T. Susi et al., Nat. Commun. 7, 13040 (2016), free at doi:10.1038/ncomms13040"
+    ),
     _single_layer("B", "h-BN", 19.36, _KOTAKOSKI),
     _single_layer("N", "h-BN", 23.06, _KOTAKOSKI),
     _single_layer("S", "MoS2", 6.9, _KOMSA),

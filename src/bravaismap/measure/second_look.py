@@ -10,7 +10,6 @@ smaller, because every tile has to show phases of its own.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.regions import other_regions, without_regions
-from bravaismap.measure.search import Searched, search
+from bravaismap.measure.search import Searched, excess, search
 from bravaismap.measure.spots import Spots, clipped, find_spots, standardize
 from bravaismap.measure.worth import worth
 
@@ -169,18 +168,12 @@ def _unexplained(basis: Tensor, spots: Spots, view: View) -> Tensor:
     """What the spots beside the nodes of a lattice say over what those at the nodes say, (n,)."""
     index = spots.position @ torch.linalg.inv_ex(basis)[0]
     beside = ((index - index.round()) @ basis).square().sum(-1) > settings.SETTINGS.second_look.node_radius**2
-    says = _excess(spots, view).log1p()
+    says = excess(spots, view.spectrum).log1p()
     share: Tensor = (says * beside).sum(1) / (says * ~beside).sum(1).clamp_min(1e-3)
     return share
 
 
 def _clear(spots: Spots, view: View, least: float) -> Tensor:
     """Whether a lattice can be among the spots: if the second one stands more than `least` above chance, (n,)."""
-    second: Tensor = _excess(spots, view).topk(2, dim=1).values[:, 1]
+    second: Tensor = excess(spots, view.spectrum).topk(2, dim=1).values[:, 1]
     return second > least
-
-
-def _excess(spots: Spots, view: View) -> Tensor:
-    """Evidence of each spot above that of the highest maximum of noise."""
-    rows, columns = view.spectrum.power.shape[1:]
-    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)

@@ -37,6 +37,8 @@ _HIGHEST_INDEX, _NODES, _REFINED, _STEPS = 5, 90, 6, 5
 _SHORTEST, _LEAST_SINE, _FEWEST_CELLS = 3.0, 0.25, 8.0
 #: σ of the background that is taken away, in sides of the image.
 _BACKGROUND = 1 / 12
+#: Blocks to a σ of it, on which it is worked out.
+_BLOCKS_OF_BACKGROUND = 8.0
 #: Bins of the padded spectrum along a block, whose median is the noise there.
 _BLOCK = 24
 #: Evidence by a dozen spots up to which all of them are asked, and below which that lattice is none: a wide search
@@ -87,7 +89,7 @@ class _Waves:
     noise : array
         Power of the noise in the padded spectrum, block by block.
     power : array
-        Padded spectrum over its noise.
+        Padded spectrum.
     spread : array, shape (2, 2)
         Covariance of the places of pixels, px².
     """
@@ -97,6 +99,11 @@ class _Waves:
     noise: Floats
     power: Floats
     spread: Floats
+
+    def over_noise(self) -> Floats:
+        """Return the padded spectrum over its noise."""
+        ratio = np.array(self.power.shape) / self.noise.shape
+        return np.asarray(self.power / zoom(self.noise, ratio, order=1, mode="grid-wrap", grid_mode=True))
 
     def noise_at(self, k: Floats) -> Floats:
         """Return the power of the noise at reciprocal vectors (n, 2), in cycles per px."""
@@ -193,9 +200,7 @@ def refined_lattice(image: Floats, weight: Floats, basis: Floats) -> HarmonicLat
 
 
 def _waves(image: Floats, weight: Floats) -> _Waves:
-    sigma = _BACKGROUND * min(image.shape)
-    share = gaussian_filter(weight, sigma) + 1e-6
-    flat = (image - gaussian_filter(image * weight, sigma) / share) * weight
+    flat = (image - _local_mean(image, weight, _BACKGROUND * min(image.shape))) * weight
     flat = flat - weight * flat.sum() / weight.sum()
     size = tuple(2 * side for side in image.shape)
     power = np.abs(np.fft.fft2(flat, size)) ** 2
@@ -203,16 +208,40 @@ def _waves(image: Floats, weight: Floats) -> _Waves:
     rows, columns = (side // count for side, count in zip(size, blocks, strict=True))
     cut = power[: rows * blocks[0], : columns * blocks[1]].reshape(blocks[0], rows, blocks[1], columns)
     noise = np.median(cut, axis=(1, 3)) / np.log(2) + 1e-12 * power.max() + 1e-300
-    smooth = zoom(noise, np.array(size) / blocks, order=1, mode="grid-wrap", grid_mode=True)
     lines = [np.arange(side) - (side - 1) / 2 for side in image.shape]
     y, x = np.meshgrid(*lines, indexing="ij")
     spread = np.cov(np.stack([y.ravel(), x.ravel()]), aweights=weight.ravel())
-    return _Waves(flat, weight, noise, power / smooth, spread)
+    return _Waves(flat, weight, noise, power, spread)
+
+
+def _local_mean(image: Floats, weight: Floats, sigma: float) -> Floats:
+    """Return the mean in a Gaussian, on blocks small against it and between them along straight lines."""
+    block = max(int(sigma / _BLOCKS_OF_BACKGROUND), 1)
+    edges = [np.arange(0, side, block) for side in image.shape]
+    total, share = (
+        gaussian_filter(np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1), sigma / block)
+        for values in (image * weight, weight)
+    )
+    mean = total / (share + 1e-6 * block**2)
+    for axis, (first, side) in enumerate(zip(edges, image.shape, strict=True)):
+        centers = (first + np.append(first[1:], side) - 1) / 2
+        mean = _along_lines(mean, centers, np.arange(side), axis)
+    return mean
+
+
+def _along_lines(values: Floats, centers: Floats, places: NDArray[np.int64], axis: int) -> Floats:
+    """Return values at places between the centres along an axis, and beyond them those of the outermost."""
+    if len(centers) == 1:
+        return np.repeat(values, len(places), axis)
+    low = np.clip(np.searchsorted(centers, places) - 1, 0, len(centers) - 2)
+    part = np.clip((places - centers[low]) / (centers[low + 1] - centers[low]), 0, 1)
+    part = part[:, None] if axis == 0 else part
+    return np.asarray(np.take(values, low, axis) * (1 - part) + np.take(values, low + 1, axis) * part)
 
 
 def _candidates(waves: _Waves) -> list[Floats]:
     """Return the bases of the best pairs of spots, as they are ranked in the padded spectrum."""
-    power = waves.power
+    power = waves.over_noise()
     frequency = [np.fft.fftfreq(side) for side in power.shape]
     length = np.hypot(frequency[0][:, None], frequency[1])
     least = 2 / min(waves.image.shape)

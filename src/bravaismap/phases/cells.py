@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CELL_PARAMETERS, CLASSES, LATTICES, TURNS, Floats
+from bravaismap.conventions import CELL_PARAMETERS, CLASSES, LATTICES, NONE, TURNS, Floats
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deviation import nearest_basis
 
@@ -18,6 +18,7 @@ __all__ = [
     "SymmetricCells",
     "cell_statistics",
     "independent_windows",
+    "lattice_orientation",
     "orientation_period",
     "orientation_scale",
     "symmetric_cells",
@@ -71,6 +72,30 @@ def symmetric_cells(basis: NDArray[np.floating], label: NDArray[np.integer]) -> 
         angle[centered] = np.arctan2(-long_side[:, 0], long_side[:, 1])
         orientation[lattice] = np.degrees(angle) % period[lattice]
     return SymmetricCells(a, b, orientation, period)
+
+
+def lattice_orientation(row: xr.Dataset) -> tuple[str, float, float]:
+    """Return what of the lattice of a window lies at which angle, in degrees, and after how many it repeats.
+
+    One crystal has one answer, whichever of its equal vectors a was measured along.
+
+    Parameters
+    ----------
+    row : Dataset
+        An image or window of a result that holds cells.
+
+    Returns
+    -------
+    direction : str
+        ``"a"``, ``"a or b"`` of a lattice in which they are equal, or ``"long side"`` of the centred cell.
+    angle, period : float
+        NaN without a lattice.
+    """
+    label = np.asarray(int(row["label"]))
+    cell = symmetric_cells(row["basis"].transpose("vector", "component").values, label)
+    lattice = CLASSES[int(label)] if label >= 0 else NONE
+    directions = {"centered_rectangular": "long side", "square": "a or b", "hexagonal": "a or b"}
+    return directions.get(lattice, "a"), float(cell.orientation), float(cell.period)
 
 
 def cell_statistics(result: xr.Dataset) -> xr.Dataset:

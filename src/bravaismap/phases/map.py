@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
-from bravaismap.compute.parallel import one_ahead
+from bravaismap.compute.parallel import one_ahead, one_behind
 from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, movie_card, pixel_size, read_frames
@@ -223,9 +223,10 @@ def _map_to_store(
         if store.done.all():
             return open_result(output)
         try:
-            with closing(frames(np.flatnonzero(~store.done))) as mapped:
-                for index, values in mapped:
-                    store.write_frame(index, values)
+            mapped = frames(np.flatnonzero(~store.done))
+            written = one_behind(lambda frame: store.write_frame(*frame), mapped)
+            with closing(mapped), closing(written):
+                for _ in written:
                     if progress is not None:
                         progress(int(store.done.sum()), len(store.done))
         except BravaismapError:

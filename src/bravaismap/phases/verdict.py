@@ -10,12 +10,15 @@ from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
 from bravaismap.measure import settings
 from bravaismap.phases.besides import besides_lines
+from bravaismap.phases.cells import lattice_orientation
 from bravaismap.phases.reclassification import covariance_of
 from bravaismap.result.doubt import doubts
 from bravaismap.result.phase_map import with_error
 
-__all__ = ["cell_lines", "deviations", "tipping_points", "verdict"]
+__all__ = ["cell_lines", "deviations", "orientation_text", "tipping_points", "verdict"]
 
+#: Angle in degrees after which every lattice repeats.
+_HALF_TURN = 180.0
 #: Distortions at which the class is computed: 0, then 0.03 % to 20 %.
 _DISTORTIONS = np.concatenate([[0.0], np.geomspace(3e-4, 0.2, 140)])
 
@@ -31,16 +34,22 @@ def cell_lines(row: xr.Dataset) -> list[str]:
     if CLASSES[int(row["label"])] == NONE:
         return [f"verdict    {verdict(row)}", *besides_lines(row)]
     unit = str(row["a"].attrs.get("units", "px"))
-    a, b, gamma, orientation = (
-        with_error(float(row[name]), float(row[f"{name}_std"])) for name in ("a", "b", "gamma", "orientation")
-    )
+    a, b, gamma = (with_error(float(row[name]), float(row[f"{name}_std"])) for name in ("a", "b", "gamma"))
+    direction, angle = orientation_text(row)
     return [
-        f"cell       a {a} {unit}, b {b} {unit}, γ {gamma}°, a at {orientation}°",
+        f"cell       a {a} {unit}, b {b} {unit}, γ {gamma}°, {direction} {angle}",
         f"deviation  {deviations(row)}",
         f"verdict    {verdict(row)}",
         *besides_lines(row),
         *(f"doubt      {line}" for line in doubts(row)),
     ]
+
+
+def orientation_text(row: xr.Dataset) -> tuple[str, str]:
+    """Return which direction of the lattice of an image or window lies where, in words: ``a or b at``, an angle."""
+    direction, angle, period = lattice_orientation(row)
+    text = f"{with_error(angle, float(row['orientation_std']))}°"
+    return f"{direction} at", text if period == _HALF_TURN else f"{text} (modulo {period:g}°)"
 
 
 def deviations(row: xr.Dataset) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import display_name
 from bravaismap.show.axes import WIDTH, class_colors, label_axes, show_frame, sized, unit_of
+from bravaismap.show.style import PAGE, Style
 
 __all__ = ["outline_segments", "plot_domains"]
 
@@ -28,7 +29,7 @@ _WIDE_RANGE = 20.0  # largest over smallest area, from which on the axis is loga
 _ENDS = {"merged": "x", "healed": "o", "vanished": "o"}
 
 
-def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None) -> Figure:
+def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None, *, style: Style = PAGE) -> Figure:
     """Draw the outlines of the domains in selected frames, and the area of every domain over time.
 
     The largest domains carry the number of their track; their areas have bands of ± σ where σ is known. Where a
@@ -42,32 +43,36 @@ def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None) -> F
         Of :func:`~bravaismap.domains.finding.domain_maps`: the frames to draw.
     images : movie (time, y, x), optional
         That was mapped, drawn below the outlines.
+    style : Style
     """
     colors = class_colors(maps["lattice"].values)
     height, width = (np.ptp(maps[f"{dim}_edge"].values) for dim in ("y", "x"))
     numbered = _numbered(domains, float(height * width))
     panels = maps.sizes["time"]
-    side = (WIDTH - 0.6) / max(panels, 2) * float(np.clip(height / width, 0.2, 3))
-    figure = Figure(figsize=(WIDTH, side + 3.2), layout="constrained")
-    grid = figure.add_gridspec(2, panels, height_ratios=(side, 2.4))
+    columns = min(panels, 3 if style.width >= WIDTH else 2)
+    rows = -(-panels // columns)
+    side = (style.width - 0.6) / max(columns, 2) * float(np.clip(height / width, 0.2, 3))
+    curves = style.curve_height(2.4)
+    figure = Figure(figsize=(style.width, rows * side + curves + 0.8), layout="constrained")
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=(*[side] * rows, curves))
     first = None
     for i in range(panels):
-        ax = first = figure.add_subplot(grid[0, i], sharex=first, sharey=first)
+        ax = first = figure.add_subplot(grid[i // columns, i % columns], sharex=first, sharey=first)
         if images is not None:
             show_frame(ax, _drawn_images(images, maps), maps, i)
-        _draw_outlines(ax, maps.isel(time=i), colors, numbered)
+        _draw_outlines(ax, maps.isel(time=i), colors, numbered, style)
         ax.set_title(_title(maps, i))
-        label_axes(ax, maps, left=i == 0)
-    below = figure.add_subplot(grid[1, :])
-    _draw_areas(below, domains, colors, numbered)
+        label_axes(ax, maps, left=i % columns == 0, bottom=i + columns >= panels)
+    below = figure.add_subplot(grid[rows, :])
+    _draw_areas(below, domains, colors, numbered, style)
     present = set(domains["lattice"].values.tolist())
     handles = [Line2D([], [], color=c, lw=1.6, label=display_name(n)) for n, c in colors.items() if n in present]
     fates = {_ENDS[fate]: fate for fate in domains["fate"].values.tolist() if fate in _ENDS}
     names = {"x": "merged into another", "o": "healed or vanished"}
-    style: dict[str, Any] = {"color": "0.3", "ls": "", "mfc": "none", "ms": 5}
-    handles += [Line2D([], [], marker=marker, label=names[marker], **style) for marker in names if marker in fates]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    return sized(figure)
+    ends: dict[str, Any] = {"color": "0.3", "ls": "", "mfc": "none", "ms": 5}
+    handles += [Line2D([], [], marker=marker, label=names[marker], **ends) for marker in names if marker in fates]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4 if style.width >= WIDTH else 2, frameon=False)
+    return sized(figure, style.text)
 
 
 def outline_segments(inside: NDArray[np.bool_], y_edge: Any, x_edge: Any) -> NDArray[np.float64]:
@@ -93,7 +98,9 @@ def outline_segments(inside: NDArray[np.bool_], y_edge: Any, x_edge: Any) -> NDA
     return np.concatenate([upright, level], axis=1).swapaxes(0, 1)
 
 
-def _draw_outlines(ax: Axes, maps: xr.Dataset, colors: dict[str, str], numbered: set[tuple[str, int]]) -> None:
+def _draw_outlines(
+    ax: Axes, maps: xr.Dataset, colors: dict[str, str], numbered: set[tuple[str, int]], style: Style
+) -> None:
     """Outline the domains of a frame, those of rarer classes on top, and write numbers into them."""
     y_edge, x_edge = maps["y_edge"].values, maps["x_edge"].values
     cells = np.diff(y_edge)[:, None] * np.diff(x_edge)
@@ -106,12 +113,15 @@ def _draw_outlines(ax: Axes, maps: xr.Dataset, colors: dict[str, str], numbered:
             )
             if (name, int(number)) in numbered and cells[inside].sum() > _SMALLEST_SHARE * cells.sum():
                 y, x = _within(inside, maps)
-                text = ax.text(x, y, str(number), color=colors[name], size=8, ha="center", va="center", weight="bold")
+                text = ax.text(x, y, str(number), color=colors[name], size=style.legend_text, ha="center", va="center",
+                               weight="bold")  # fmt: skip
                 text.set_path_effects([withStroke(linewidth=2, foreground="white")])
     ax.set(xlim=(x_edge[0], x_edge[-1]), ylim=(y_edge[-1], y_edge[0]), aspect="equal")
 
 
-def _draw_areas(ax: Axes, domains: xr.Dataset, colors: dict[str, str], numbered: set[tuple[str, int]]) -> None:
+def _draw_areas(
+    ax: Axes, domains: xr.Dataset, colors: dict[str, str], numbered: set[tuple[str, int]], style: Style
+) -> None:
     """Draw the area of every track over time."""
     lattice, tracks = domains["lattice"].values, domains["track"].values
     columns = {name: domains[name].values for name in ("time", "area", "area_std", "fate")}
@@ -121,14 +131,14 @@ def _draw_areas(ax: Axes, domains: xr.Dataset, colors: dict[str, str], numbered:
             rows = (lattice == name) & (tracks == number)
             time, area, std, fate = (column[rows] for column in columns.values())
             large = (name, int(number)) in numbered
-            style: dict[str, Any] = {"color": color, "lw": 1.6 if large else 0.7, "alpha": 1.0 if large else 0.6}
-            ax.plot(time, area, marker="." if len(time) == 1 else "", ms=3, **style)
+            line: dict[str, Any] = {"color": color, "lw": 1.6 if large else 0.7, "alpha": 1.0 if large else 0.6}
+            ax.plot(time, area, marker="." if len(time) == 1 else "", ms=3, **line)
             if large:
                 ax.fill_between(time, area - std, area + std, color=color, alpha=0.2, lw=0)
-                ax.annotate(str(number), (time[-1], area[-1]), (3, 0), textcoords="offset points", color=color, size=8,
-                            va="center", weight="bold")  # fmt: skip
+                ax.annotate(str(number), (time[-1], area[-1]), (3, 0), textcoords="offset points", color=color,
+                            size=style.legend_text, va="center", weight="bold")  # fmt: skip
             if time[-1] < last and str(fate[-1]) in _ENDS:
-                ax.plot(time[-1:], area[-1:], _ENDS[str(fate[-1])], ms=4, mfc="none", mew=0.9, **style)
+                ax.plot(time[-1:], area[-1:], _ENDS[str(fate[-1])], ms=4, mfc="none", mew=0.9, **line)
     area, unit = columns["area"], unit_of(domains, "time")
     if len(area) and area.max() > _WIDE_RANGE * area.min():
         ax.set_yscale("log")

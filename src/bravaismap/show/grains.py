@@ -124,15 +124,25 @@ def plot_grains(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     scale_bar(axes[0], view, style.text)
     for i, ax in enumerate(axes):
         label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)
-    periods = sorted({grain.period for grain in grains})
-    single = len(periods) == 1
-    scale = ScalarMappable(Normalize(0, periods[0] if single else 1), CYCLIC_CMAP)
-    text = "orientation (°)" if single else "orientation, share of " + " or ".join(f"{p:g}°" for p in periods)
-    figure.colorbar(scale, ax=list(axes), label=text, shrink=0.75, aspect=22)
+    _draw_bar(figure, axes, grains)
     handles = [Patch(fc=_color(grain, 1.0), ec="0.3", lw=0.5, label=_described(grain)) for grain in listed]
     handles.append(Patch(fc=WITHOUT_LATTICE, ec="0.3", lw=0.5, label=display_name(NONE)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=1.4)
     return sized(figure, style.text)
+
+
+def _draw_bar(figure: Figure, axes: NDArray[Any], grains: list[Grain]) -> None:
+    """Draw the scale of orientations, with the degrees of every class where they repeat after different angles."""
+    classes: dict[float, list[str]] = {}
+    for grain in sorted(grains, key=lambda grain: grain.period):
+        names = classes.setdefault(grain.period, [])
+        if display_name(grain.lattice) not in names:
+            names.append(display_name(grain.lattice))
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), CYCLIC_CMAP), ax=list(axes), shrink=0.75, aspect=22)
+    places = (0, 1 / 3, 2 / 3, 1)
+    bar.set_ticks(places, labels=[" | ".join(f"{place * period:g}" for period in classes) for place in places])
+    several = f" of {' | '.join(', '.join(names) for names in classes.values())}" if len(classes) > 1 else ""
+    bar.set_label(f"orientation (°){several}")
 
 
 def _colors(

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from bravaismap.conventions import COLORS, NONE, Floats
 from bravaismap.kinetics.laws import growth_law
-from bravaismap.show.axes import WIDTH, sized
+from bravaismap.show.axes import sized
+from bravaismap.show.style import PAGE, Style
 
 __all__ = ["plot_growth"]
 
@@ -26,7 +27,7 @@ _IN_WORDS = {
 }
 
 
-def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = None) -> Figure:
+def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = None, *, style: Style = PAGE) -> Figure:
     """Draw a fraction with ± σ and the law fitted to it, and the residuals over σ.
 
     Parameters
@@ -35,8 +36,9 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
         Of :func:`~bravaismap.fit_growth`.
     others : dict of str to DataArray (time,), optional
         Fractions determined by other methods, by the name in the legend; over the same axis.
+    style : Style
     """
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure = Figure(figsize=(style.width, style.curve_height(4.2)), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     time, unit = growth["time"].values, str(growth.attrs["time_unit"])
     color = COLORS["hexagonal"]
@@ -61,11 +63,11 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     limit = 1.1 * max(float(np.abs(growth["residual"] / growth["sigma"]).max()), 3.0)
     lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis_label(unit))
     upper.set(ylabel="fraction")
-    upper.legend(frameon=False, fontsize=8)
+    upper.legend(frameon=False, fontsize=style.legend_text)
     for ax in (upper, lower):
         ax.grid(color="0.9", lw=0.6)
         ax.spines[["top", "right"]].set_visible(False)
-    return sized(figure)
+    return sized(figure, style.text)
 
 
 def _fine_curve(growth: xr.Dataset) -> tuple[Floats, Floats]:

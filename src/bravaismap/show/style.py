@@ -40,6 +40,10 @@ class Style:
         """Size of the text of legends and of numbers on axes in pt."""
         return self.text - 1
 
+    def curve_height(self, height: float) -> float:
+        """Return how high a figure of curves is in inches that is `height` across a page: less high, and less flat."""
+        return float(height * (self.width / PAGE.width) ** 0.5)
+
 
 #: Across a page; at 12 cm in print the text is 7 pt and 6 pt high.
 PAGE: Final = Style(6.3, 4.6, 9.0)

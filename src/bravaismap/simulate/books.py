@@ -1,8 +1,9 @@
 """Recipe books: ordered sets of recipes, one for each class, from the package or from a TOML file.
 
-Four books ship with the package: ``simulated`` (the paper's protocol), ``realistic`` (motifs, vacancies, scan
-distortion and counting noise), ``wide`` (also drift, tilt, grains and other faults of a micrograph) and ``broken``
-(whole images of crystals with faults, and of no lattice). Users write their own as a small TOML file.
+Five books ship with the package: ``simulated`` (the paper's protocol), ``realistic`` (motifs, vacancies, scan
+distortion and counting noise), ``wide`` (also drift, tilt, grains and other faults of a micrograph), ``broken``
+(whole images of crystals with faults, and of no lattice) and ``enlarged`` (the same in scans with repeated pixels).
+Users write their own as a small TOML file.
 """
 
 from __future__ import annotations
@@ -105,7 +106,10 @@ _BROKEN_NONE: Final[dict[str, Any]] = {
     "faults": (0, 1),
 }
 
-#: The recipe books of the package by name, from the paper's training set to broken crystals.
+#: A lattice of 16 px has at least four pixels of the scan in its period.
+_ENLARGED: Final[dict[str, Any]] = {"length": (16.0, 40.0), "enlargement": (2, 4), "faults": (0, 2)}
+
+#: The recipe books of the package by name, from the paper's training set to broken crystals in enlarged scans.
 BOOKS: Final[dict[str, RecipeBook]] = {
     "simulated": {name: Recipe(name, **_GEOMETRY[name]) for name in CLASSES},
     "realistic": {
@@ -119,6 +123,10 @@ BOOKS: Final[dict[str, RecipeBook]] = {
     "broken": {
         **{name: Recipe(name, **_GEOMETRY[name], **_BROKEN) for name in LATTICES},
         NONE: Recipe(NONE, **_BROKEN_NONE),
+    },
+    "enlarged": {
+        **{name: Recipe(name, **_GEOMETRY[name], **{**_BROKEN, **_ENLARGED}) for name in LATTICES},
+        NONE: Recipe(NONE, **{**_BROKEN_NONE, "enlargement": _ENLARGED["enlargement"]}),
     },
 }
 _WINDOW, _WHOLE_IMAGE = 128, 384  # px: sides of a window, and of a whole image

@@ -24,6 +24,7 @@ __all__ = [
     "displace",
     "line_noise",
     "probe",
+    "repeated",
     "speckle",
     "strength",
 ]
@@ -163,3 +164,21 @@ def line_noise(image: NDArray[np.float32], level: float, rng: np.random.Generato
     streaks = np.where(rng.random(height) < STREAKED, rng.normal(0, STREAK_HEIGHT * size, height), 0.0)
     offset += streaks[:, None] * (np.arange(width) >= starts)
     return image + offset.astype(np.float32)
+
+
+def repeated(image: NDArray[np.float32], factor: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return part of a coarser scan that is shown enlarged: the first pixel of every block of `factor` px in all of it.
+
+    Parameters
+    ----------
+    image : float32 array, shape (height, width)
+    factor : int
+        At least 2.
+    rng : numpy.random.Generator
+        Draws where in a block the image begins, along y and x.
+    """
+    rows, columns = (
+        np.maximum((np.arange(size) + begin) // factor * factor - begin, 0)
+        for size, begin in zip(image.shape, rng.integers(0, factor, 2), strict=True)
+    )
+    return np.asarray(image[rows[:, None], columns])

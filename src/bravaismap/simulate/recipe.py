@@ -114,6 +114,8 @@ class Recipe:
         Number of bright adsorbates.
     row_offsets, column_offsets : pair
         Standard deviation of the offsets of scan lines, and of columns, over the height of an atom.
+    enlargement : pair of int
+        How often each pixel is repeated along y and x, as in a scan that is shown larger than it was measured.
     faults : pair of int or None
         Number of faults that an image has: of ``antiphase``, ``drift`` (`wander` and `drift`), ``strain``,
         ``grain``, ``holes``, ``dirt`` (`contamination` and `adsorbates`), ``rows`` and ``columns`` (offsets). None for
@@ -160,6 +162,7 @@ class Recipe:
     adsorbates: tuple[int, int] = (0, 0)
     row_offsets: Range = (0.0, 0.0)
     column_offsets: Range = (0.0, 0.0)
+    enlargement: tuple[int, int] = (1, 1)
     faults: tuple[int, int] | None = None
     apart: float = 0.0
     patterns: tuple[str, ...] = ()
@@ -180,11 +183,12 @@ class Recipe:
         for name, highest in (("vacancies", 0.95), ("vacuum", 0.95), ("tilt", 2.0), ("tail", 1.0), ("ring", 0.5)):
             _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
         _check_range("atoms", self.atoms, lowest=1)
+        _check_range("enlargement", self.enlargement, lowest=1, highest=100)
         for name, highest in (("strain", 0.2), ("wander", 2.0), *((name, 1000.0) for name in _COUNTS)):
             _check_range(name, getattr(self, name), lowest=0.0, highest=highest)
         if self.faults is not None:
             _check_range("faults", self.faults, lowest=0)
-        for name in (*_COUNTS, "faults"):
+        for name in (*_COUNTS, "enlargement", "faults"):
             if not all(isinstance(count, int) for count in getattr(self, name) or ()):
                 raise InputError(f"{name} = {getattr(self, name)!r}; expected whole numbers")
         _check_number("distortion", self.distortion, 0.5)

@@ -22,7 +22,7 @@ from bravaismap.simulate.faults import (
     line_offsets,
     wander,
 )
-from bravaismap.simulate.instrument import PROBE_MARGIN, line_noise, speckle, strength
+from bravaismap.simulate.instrument import PROBE_MARGIN, line_noise, repeated, speckle, strength
 from bravaismap.simulate.patterns import compressed, draw_pattern
 from bravaismap.simulate.recipe import Recipe
 
@@ -62,7 +62,8 @@ def simulate(
         Number of windows. Window i belongs to class ``i % number of classes``.
     recipes : str, path or mapping
         ``"simulated"`` (the paper's training set), ``"realistic"``, ``"wide"``, ``"broken"`` (whole images of broken
-        crystals), a TOML file, or class name → :class:`Recipe`.
+        crystals), ``"enlarged"`` (broken crystals in scans with repeated pixels), a TOML file, or class name →
+        :class:`Recipe`.
     seed : int
         The same seed and number give the same window.
     size : int, optional
@@ -182,6 +183,9 @@ def simulate_window(
     for limits, axis in ((recipe.row_offsets, 1), (recipe.column_offsets, 0)):
         if limits[1] > 0:
             image = image + np.expand_dims(line_offsets(size, rng.uniform(*limits) * peak, rng), axis)
+    if recipe.enlargement[1] > 1:
+        factor = int(rng.integers(recipe.enlargement[0], recipe.enlargement[1] + 1))
+        image = repeated(image, factor, rng) if factor > 1 else image
     if scene.compressed:
         image = compressed(image, rng)
     return image.astype(np.float32, copy=False), scene.basis

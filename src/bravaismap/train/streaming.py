@@ -44,9 +44,11 @@ from bravaismap.train.pool import Lessons, Pool, lessons
 
 __all__ = ["train_on_stream"]
 
-_WARM_UP: Final = 0.04  # share of the budget in which the learning rate rises
+_WARM_UP: Final = 200  # steps in which the learning rate rises: without, a network is right half as often at first
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
 _MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes has hundreds
+_LEARNED_ON_PROCESSOR: Final = 256  # windows, for which a network needs 1 GB
+_MOST_REPEATS: Final = 4  # times as many batches as planned, where windows are slow to come and time is short
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
 
 
@@ -152,6 +154,7 @@ class _Run:
         stream, begun, written = self._stream(), time.perf_counter() - self.seconds, time.perf_counter()
         losses: list[Tensor] = []
         while (share := self._share_done(time.perf_counter() - begun)) < 1:
+            drawn = time.perf_counter()
             try:
                 self.pool.put(lessons(next(stream)))
             except RuntimeError:  # of PyTorch: memory that a draw asked for in vain, a matrix without eigenvalues
@@ -162,9 +165,7 @@ class _Run:
             self.draw += 1
             if self.pool.count == 0:
                 continue
-            for _ in range(self.plan.repeats):
-                losses.append(self._learn(share))
-                self.step += 1
+            losses += self._repeated(share, drawn)
             if progress is not None:
                 of = self.plan.windows if self.minutes is None else 1000
                 progress("train", min(of, round(of * self._share_done(time.perf_counter() - begun))), of)
@@ -187,6 +188,18 @@ class _Run:
         self.checkpoint.unlink(missing_ok=True)
         return self.card
 
+    def _repeated(self, share: float, drawn: float) -> list[Tensor]:
+        """Learn from as many batches as the plan has; within a budget of time, for as long as the draw took."""
+        losses: list[Tensor] = []
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        begun = time.perf_counter()
+        least, most = self.plan.repeats, self.plan.repeats * (1 if self.minutes is None else _MOST_REPEATS)
+        while len(losses) < least or (len(losses) < most and time.perf_counter() - begun < begun - drawn):
+            losses.append(self._learn(share))
+            self.step += 1
+        return losses
+
     def _share_done(self, seconds: float) -> float:
         return self.draw / self.plan.draws if self.minutes is None else seconds / (60 * self.minutes)
 
@@ -201,7 +214,7 @@ class _Run:
         """One step of every network; return their mean losses of class and cell."""
         plan = self.plan
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.learning_rate * _learning_rate(share)
+            group["lr"] = plan.learning_rate * _learning_rate(share, self.step)
         generator = torch.Generator().manual_seed(_number(self.seed, self.step))
         self.network.train()
         losses = []
@@ -210,9 +223,7 @@ class _Run:
             self.optimiser.zero_grad()
             for member in members_of(self.network):
                 windows = _told(self.pool.drawn(plan.batch, generator), self.distortions)
-                of_class, of_cell = _losses(member, windows)
-                (of_class + plan.cell_weight * of_cell).backward()  # type: ignore[no-untyped-call]
-                losses.append(torch.stack([of_class.detach(), of_cell.detach()]))
+                losses.append(self._gradient(member, windows))
         norms = torch.stack(
             [nn.utils.clip_grad_norm_(member.parameters(), _LARGEST_GRADIENT) for member in members_of(self.network)]
         )
@@ -225,11 +236,23 @@ class _Run:
             torch._foreach_lerp_(self.averages, list(self.network.parameters()), 1 - decay)
         return torch.stack(losses).mean(0)
 
+    def _gradient(self, member: DropoutNetwork, windows: Lessons) -> Tensor:
+        """Add up the gradient of a network over a batch, in parts that fit the device; return the mean losses."""
+        together = len(windows) if self.device.type == "cuda" else _LEARNED_ON_PROCESSOR
+        losses = []
+        for start in range(0, len(windows), together):
+            part = windows[start : start + together]
+            share = len(part) / len(windows)
+            of_class, of_cell = _losses(member, part)
+            (share * (of_class + self.plan.cell_weight * of_cell)).backward()  # type: ignore[no-untyped-call]
+            losses.append(share * torch.stack([of_class.detach(), of_cell.detach()]))
+        return torch.stack(losses).sum(0)
+
     def _write(self, unseen: Lessons, losses: list[Tensor], share: float) -> None:
         """Judge the averaged weights, keep them if they are the best so far, and write log and checkpoint."""
         averaged = self._averaged()
         figures = judged(averaged, unseen, self.plan.kinds)
-        loss = torch.stack(losses).nanmean(0).tolist() if losses else [math.nan, math.nan]
+        loss = torch.stack(losses).nanmean(0).tolist() if losses else []
         self.log.append(
             {
                 "seconds": round(self.seconds, 1),
@@ -238,8 +261,7 @@ class _Run:
                 "steps": self.step,
                 "skipped": self.skipped,
                 "lost draws": self.lost,
-                "loss of class": round(loss[0], 4),
-                "loss of cell": round(loss[1], 3),
+                "loss of class and cell": [round(value, 4) for value in loss if math.isfinite(value)],
                 **figures,
             }
         )
@@ -344,11 +366,9 @@ def _losses(member: DropoutNetwork, windows: Lessons) -> tuple[Tensor, Tensor]:
 _UNLIKELY: Final = 50.0
 
 
-def _learning_rate(share: float) -> float:
-    """Return the factor on the learning rate when a share of the budget is done."""
-    if share < _WARM_UP:
-        return share / _WARM_UP + 1e-3
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (share - _WARM_UP) / (1 - _WARM_UP))) + 1e-4
+def _learning_rate(share: float, step: int) -> float:
+    """Return the factor on the learning rate in a step, when a share of the budget is done."""
+    return min(1.0, (step + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, share)) + 1e-4)
 
 
 def _number(seed: int, step: int) -> int:

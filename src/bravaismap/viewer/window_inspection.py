@@ -13,7 +13,7 @@ from bravaismap.conventions import NONE, Floats, display_name
 from bravaismap.lattice.shape import shape
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure
 from bravaismap.measure.spots import find_spots, standardize, whitened_power
-from bravaismap.phases.verdict import deviations
+from bravaismap.phases.verdict import deviations, orientation_text
 from bravaismap.result.phase_map import with_error
 from bravaismap.show.axes import whole_plane
 from bravaismap.spectrum import amplitude
@@ -162,7 +162,7 @@ def _lines(row: xr.Dataset, label: str) -> list[tuple[str, str]]:
     if label == NONE:
         return lines
     unit = str(row["a"].attrs.get("units", "px"))
-    for name, title, of in (("a", "a", unit), ("b", "b", unit), ("gamma", "γ", "°"), ("orientation", "a at", "°")):
+    for name, title, of in (("a", "a", unit), ("b", "b", unit), ("gamma", "γ", "°")):
         value = with_error(float(row[name]), float(row[f"{name}_std"]))
         lines.append((title, f"{value}{'' if of == '°' else ' '}{of}"))
-    return [*lines, ("deviation", deviations(row))]
+    return [*lines, orientation_text(row), ("deviation", deviations(row))]

@@ -16,13 +16,24 @@ from bravaismap.simulate.batch.atoms import AtomTable
 from bravaismap.simulate.batch.draws import Draws, Purpose, counted
 from bravaismap.simulate.instrument import PROBE_MARGIN, RING_WIDTH, SMOOTHEST
 
-__all__ = ["atom_images", "deviations", "displaced_lines", "gaussian_images", "probed_lines", "speckles", "transfer"]
+__all__ = [
+    "atom_images",
+    "deviations",
+    "displaced_lines",
+    "gaussian_images",
+    "gaussian_profiles",
+    "probed_lines",
+    "speckles",
+    "transfer",
+]
 
 #: Smallest exponent of a profile: e⁻⁴⁰ is negligible, and no product of two profiles is subnormal, which processors
 #: multiply slowly.
 _SMALLEST_EXPONENT = -40.0
 _REACH = 5.0  # standard deviations up to which an atom is drawn: e⁻¹²·⁵ of its height is left out beyond
-_STEPS = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # atoms of tiles that are made together
+#: Numbers of atoms between which tiles are made together, filled up to the larger one: many on a processor, which
+#: computes what is filled up, and few on a GPU, which waits for each call.
+_STEPS, _STEPS_ON_DEVICE = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512), (0, 12, 32, 96, 384)
 _MOST_PROFILES = 2**26  # numbers of the profiles that are held together, for memory
 
 
@@ -91,10 +102,10 @@ def _reached(
 def _alike(count: Tensor, tile: int) -> Iterator[tuple[Tensor, int]]:
     """Yield tiles with similar numbers of atoms (tiles,), and the largest of these numbers."""
     order = count.argsort()
-    steps = torch.tensor(_STEPS, device=count.device)
-    ends = torch.searchsorted(count[order], steps, right=True).tolist()
+    steps = _STEPS if count.device.type == "cpu" else _STEPS_ON_DEVICE
+    ends = torch.searchsorted(count[order], torch.tensor(steps, device=count.device), right=True).tolist()
     largest = int(count.max()) if len(count) else 0
-    for start, end, most in zip(ends, [*ends[1:], len(count)], [*_STEPS[1:], largest], strict=True):
+    for start, end, most in zip(ends, [*ends[1:], len(count)], [*steps[1:], largest], strict=True):
         together = max(1, _MOST_PROFILES // (2 * tile * max(most, 1)))
         for first in range(start, end, together):
             yield order[first : min(first + together, end)], most
@@ -102,12 +113,18 @@ def _alike(count: Tensor, tile: int) -> Iterator[tuple[Tensor, int]]:
 
 def gaussian_images(position: Tensor, height: Tensor, width: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Return images (m, len(y), len(x)) of Gaussians at `position` (m, k, 2), of peak `height` and `width` (m, k)."""
+    down, across = gaussian_profiles(position, height, width, y, x)
+    return torch.bmm(down.mT, across)
+
+
+def gaussian_profiles(position: Tensor, height: Tensor, width: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the profiles of Gaussians along y (m, k, len(y)), as high as they are, and along x (m, k, len(x))."""
     scale = (width * math.sqrt(2)).reciprocal()[..., None]
     down, across = (
         ((axis - position[..., i, None]) * scale).square_().neg_().clamp_min_(_SMALLEST_EXPONENT).exp_()
         for i, axis in ((0, y), (1, x))
     )
-    return torch.bmm((down * height[..., None]).mT, across)
+    return down * height[..., None], across
 
 
 def transfer(draws: Draws, scale: Tensor, height: int, width: int) -> Tensor:

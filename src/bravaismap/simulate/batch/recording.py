@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.simulate.batch.draws import Draws, Purpose
-from bravaismap.simulate.batch.imaging import deviations, gaussian_images, speckles
+from bravaismap.simulate.batch.imaging import deviations, gaussian_profiles, speckles
 from bravaismap.simulate.batch.threefry import normal, uniform
 from bravaismap.simulate.counts import EXACT_BELOW
 from bravaismap.simulate.faults import ADSORBATE_HEIGHT, ADSORBATE_WIDTH, MEMORY
@@ -93,12 +93,13 @@ def record(draws: Draws, image: Tensor, film: Tensor | None) -> Tensor:
     draws : Draws
         Of n windows.
     image : float32 tensor, shape (n, side, side)
-        The signal of atoms or of a pattern; overwritten.
+        The signal of atoms or of a pattern.
     film : float32 tensor of the same shape, or None
         1 in the specimen and 0 in its holes; None without holes.
     """
     side = image.shape[-1]
-    image += _masked(_background(draws, side), film)
+    background = _background(draws, side)
+    image = torch.baddbmm(image, *background) if film is None else torch.bmm(*background).mul_(film).add_(image)
     if part := draws.part("amorphous"):
         rows, those = part
         noise = speckles(those, Purpose.AMORPHOUS, side, those["ring"]).mul_(those.plane("amorphous"))
@@ -146,7 +147,23 @@ def _with_noise(draws: Draws, image: Tensor) -> Tensor:
             lines = correlated_lines(those.normal_field(purpose, side), memory.to(torch.float32))
             peak = torch.where(those.plane("dose") > 0, those.plane("dose"), 1.0)
             _put(image, rows, image[rows] + lines.unsqueeze(2 - i) * (those.plane(name) * peak))
+    if (draws.host_column("enlargement") > 1).any():
+        _repeat(draws, image)
     return image
+
+
+def _repeat(draws: Draws, image: Tensor) -> None:
+    """Show part of a coarser scan enlarged, in place, as :func:`bravaismap.simulate.instrument.repeated` does."""
+    side = image.shape[-1]
+    factor = draws["enlargement"].clamp_min(1).to(torch.int64)[:, None]
+    begin = (draws.units("enlargement") * factor).floor().to(torch.int64)
+    axis = torch.arange(side, device=image.device)
+    rows, columns = (
+        torch.div(axis + begin[:, i, None], factor, rounding_mode="floor").mul(factor).sub(begin[:, i, None])
+        for i in (0, 1)
+    )
+    kept = image.gather(1, rows.clamp_min(0)[:, :, None].expand(-1, -1, side))
+    image.copy_(kept.gather(2, columns.clamp_min(0)[:, None, :].expand(-1, side, -1)))
 
 
 def _deviation(image: Tensor) -> Tensor:
@@ -155,26 +172,27 @@ def _deviation(image: Tensor) -> Tensor:
     return torch.where(deviation > 0, deviation, 1.0)
 
 
-def _background(draws: Draws, side: int) -> Tensor:
-    """Return the smooth background and up to three patches of contamination, (n, side, side)."""
-    device = draws.value.device
-    axis = torch.linspace(-1, 1, side, device=device)
+def _background(draws: Draws, side: int) -> tuple[Tensor, Tensor]:
+    """Return two factors, (n, side, k) and (n, k, side), whose product is the background with its contamination."""
+    axis = torch.linspace(-1, 1, side, device=draws.value.device).expand(len(draws), -1)
     slope = (SLOPE * (2 * draws.units("slope") - 1)).to(torch.float32)
-    level = draws.plane("background")
-    flat = level * (1 + slope[:, 0, None, None] * axis[:, None])
-    plane = flat + (level * slope[:, 1, None, None]) * axis
-    if not (part := draws.part("contamination")):
-        return plane
-    rows, those = part
-    unit = those.units("patches")
-    number = ((PATCHES + 1) * unit[:, 0]).floor()
-    patch = unit[:, 1:].reshape(-1, PATCHES, 4)
-    low, high = those.ends("contamination")
-    present = torch.arange(PATCHES, device=device) < number[:, None]
-    height = (low[:, None] + patch[..., 3] * (high - low)[:, None]) * present
-    width = (PATCH_WIDTH[0] + patch[..., 2] * (PATCH_WIDTH[1] - PATCH_WIDTH[0])) * side
-    _put(plane, rows, _images(patch[..., :2] * side, height, width, side).add_(plane[rows]))
-    return plane
+    level = draws.plane("background")[:, 0]
+    one = torch.ones_like(axis)
+    down, across = (
+        torch.stack([level * (1 + slope[:, :1] * axis), one], 1),
+        torch.stack([one, level * slope[:, 1:] * axis], 1),
+    )
+    if draws.any("contamination"):
+        unit = draws.units("patches")
+        number = ((PATCHES + 1) * unit[:, 0]).floor() * (draws["contamination"] > 0)
+        patch = unit[:, 1:].reshape(-1, PATCHES, 4)
+        low, high = draws.ends("contamination")
+        present = torch.arange(PATCHES, device=unit.device) < number[:, None]
+        height = (low[:, None] + patch[..., 3] * (high - low)[:, None]) * present
+        width = (PATCH_WIDTH[0] + patch[..., 2] * (PATCH_WIDTH[1] - PATCH_WIDTH[0])) * side
+        patches = _profiles(patch[..., :2] * side, height, width, side)
+        down, across = torch.cat([down, patches[0]], dim=1), torch.cat([across, patches[1]], dim=1)
+    return down.mT, across
 
 
 def _adsorbates(draws: Draws, side: int) -> Tensor:
@@ -187,10 +205,14 @@ def _adsorbates(draws: Draws, side: int) -> Tensor:
     return _images(unit[..., :2] * side, height, width * draws["length"][:, None], side)
 
 
+def _profiles(position: Tensor, height: Tensor, width: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    axis, single = torch.arange(side, dtype=torch.float32, device=position.device), torch.float32
+    return gaussian_profiles(position.to(single), height.to(single), width.to(single), axis, axis)
+
+
 def _images(position: Tensor, height: Tensor, width: Tensor, side: int) -> Tensor:
-    axis = torch.arange(side, dtype=torch.float32, device=position.device)
-    single = torch.float32
-    return gaussian_images(position.to(single), height.to(single), width.to(single), axis, axis)
+    down, across = _profiles(position, height, width, side)
+    return torch.bmm(down.mT, across)
 
 
 def _line_noise(draws: Draws, image: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from bravaismap.simulate.instrument import PROBE_MARGIN
 from bravaismap.simulate.recipe import PATTERNS
 from bravaismap.simulate.windows import JITTER_MARGIN
 
-__all__ = ["window_images"]
+__all__ = ["filled", "window_images"]
 
 #: Pixels of the images that are made together: on a processor as many as its cache holds, on a GPU its memory.
 _PIXELS_ON_PROCESSOR = 2**18
@@ -125,15 +125,19 @@ class _Crystals:
 
         `style` is the position of the style of each of them in `styles`.
         """
+        present = np.unique(style).tolist()
+        if len(present) == 1 and styles[present[0]].pattern < 0 and not styles[present[0]].holed:
+            return self._signal(draws, rows, styles[present[0]]), None
         scene = torch.empty(len(rows), self.side, self.side, dtype=torch.float32, device=rows.device)
         film = None
-        for number in np.unique(style).tolist():
+        for number in present:
             alike, at = styles[number], torch.from_numpy(np.flatnonzero(style == number)).to(rows.device)
-            part = draws.select(at)
+            more = at if at.device.type == "cpu" else at[filled(len(at), at.device)]
+            part = draws.select(more)
             if alike.pattern >= 0:
-                scene.index_copy_(0, at, pattern_images(PATTERNS[alike.pattern], part, self.side))
+                scene.index_copy_(0, at, pattern_images(PATTERNS[alike.pattern], part, self.side)[: len(at)])
                 continue
-            scene.index_copy_(0, at, self._signal(part, rows[at], alike))
+            scene.index_copy_(0, at, self._signal(part, rows[more], alike)[: len(at)])
             if alike.holed and self.holes is not None:
                 film = torch.ones_like(scene) if film is None else film
                 film.index_copy_(0, at, self._film(self.holes, rows[at], alike))
@@ -156,6 +160,15 @@ class _Crystals:
         if margin:
             film = displaced_lines(film, self.shift[rows])[..., margin : margin + self.side].clamp(0, 1)
         return film
+
+
+def filled(count: int, device: torch.device) -> Tensor:
+    """Return the positions of things, the last of them repeated up to 4, 5, 6 or 7 times a power of two.
+
+    A GPU plans its Fourier transforms anew for every number of images that it has not met before.
+    """
+    step = 1 << max(count.bit_length() - 3, 0)
+    return torch.arange(-(-count // step) * step, device=device).clamp_max(count - 1)
 
 
 def _styles(draws: Draws, border: Tensor, margin: Tensor, width: Tensor) -> tuple[list[_Style], NDArray[np.integer]]:
