@@ -125,6 +125,27 @@ def test_even_draws_are_worth_more_than_as_many_random_ones(
     assert found["even 300"] < 0.7 * found["random 300"]
 
 
+def test_windows_of_a_micrograph(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).standard_normal((96, 128))
+    np.save(tmp_path / "noise.npy", noise.astype(np.float32))
+    module = benchmark("micrograph_windows")
+    module.main([str(tmp_path / "noise.npy"), "--window", "32", "--scale", "0.5"])
+    assert capsys.readouterr().out == "noise.npy: 15 windows of 32 px: none 100.0 %\n"
+    module.main([str(tmp_path / "noise.npy"), "--window", "64", "--most", "4"])
+    assert "4 windows of 64 px" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_second_lattices(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    module = benchmark("second_lattices")
+    module.main(["-n", "6", "--seeds", "77", "--layers", "1"])
+    grains, layers = capsys.readouterr().out.splitlines()
+    assert grains == "seed 77: a second grain listed in 1 of 1, a false one in 0 of 4"
+    assert layers == "layers: both found in 1 of 1, neither in 0"
+
+
 @pytest.mark.slow
 def test_areas_of_pixels(
     benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -172,12 +172,20 @@ def test_complete_result_is_not_made_again(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
+def test_a_result_without_pixels_is_not_called_damaged_when_pixels_are_asked_for(tmp_path: Path) -> None:
+    store(tmp_path / "r.zarr", frames=2)
+    asked = map_variables(cells=False, pixels=True)
+    with pytest.raises(OutputError, match=r"made differently \(--no-pixels there, pixels 3 px apart now\)"):
+        ResultStore(tmp_path / "r.zarr", COORDS, CARD | {"pixel_step": 3}, variables=asked)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"samples": 100}, "(--samples 30 there, 100 now)"),
         ({"pixel_size_nm": 0.02}, "(--pixel-size not given there, 0.02 nm now)"),
         ({"model": "n", "window": 32}, "(--window 64 px there, 32 px now, --model m there, n now)"),
+        ({"pixel_step": 2}, "(--no-pixels there, pixels 2 px apart now)"),
         ({"new": 1}, "(new: not given there, 1 now)"),
         ({"input_sha256": "b" * 64}, "(the pixels of the movie)"),
         ({"weights_sha256": "b" * 64}, "(the weights of the model)"),

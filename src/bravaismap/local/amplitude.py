@@ -8,7 +8,7 @@ the frame itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,10 @@ class LocalFit:
         """Amplitude of each pattern, (lattices, rows, columns)."""
         least = _LEAST_CONTRAST * self.contrast.mean((-2, -1), keepdim=True)
         return self.product / torch.maximum(self.contrast, least).clamp_min(1e-30)
+
+    def scaled(self, factor: Tensor) -> LocalFit:
+        """Return the fit of patterns that are `factor`, (lattices, 1, 1), times as high."""
+        return replace(self, product=factor * self.product, contrast=factor**2 * self.contrast)
 
     def residual(self, level: float | Tensor) -> Tensor:
         """Return the variance that is left if each pattern has the amplitude `level`, (lattices, rows, columns)."""

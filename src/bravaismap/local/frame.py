@@ -18,7 +18,16 @@ from bravaismap.local.amplitude import (
     frame_noise,
     row_offsets,
 )
-from bravaismap.local.demodulation import Demodulated, Locked, demodulate, lattice_nodes, lock, locked_basis, predicted
+from bravaismap.local.demodulation import (
+    Demodulated,
+    Locked,
+    demodulate,
+    lattice_nodes,
+    lock,
+    locked_basis,
+    phase_factor,
+    predicted,
+)
 from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, SiteMixture, fit_mixture
 from bravaismap.local.phases import NEIGHBOURHOOD, log_likelihood, phase_probability
 from bravaismap.local.sites import at_places, sublattices, to_nearest_site
@@ -220,23 +229,21 @@ def pixel_phases(
         raise InputError(f"a mask of shape {tuple(mask.shape)} was given for an image of {tuple(image.shape)}")
     frame = _prepared(image, lattices.to(image), settings, mask)
     bases = list(lattices.to(image))
-    turn: _Turn | None = None
-    for _ in range(max(2, settings.rounds)):
-        turn = _turn(frame, bases, turn)
+    turn = _turn(frame, bases, None)
+    for _ in range(max(2, settings.rounds) - 1):
         bases = [locked_basis(locked) for locked in turn.locked]
-        left = frame.flat - (turn.shares * turn.patterns).sum(0)
-        rows = row_offsets(left, frame.valid, turn.noise.variance(frame.background))
-        frame = replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn))
-    assert turn is not None
+        mixed = (turn.shares * turn.patterns).sum(0)
+        rows = row_offsets(frame.flat - mixed, frame.valid, turn.noise.variance(frame.background))
+        frame = replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed))
+        turn = _turn(frame, bases, turn)
     return _gathered(frame, turn)
 
 
-def _suited(frame: _Frame, turn: _Turn) -> float:
-    """Width in px of the Gaussian of the amplitude that suits the noise."""
+def _suited(frame: _Frame, turn: _Turn, mixed: Tensor) -> float:
+    """Width in px of the Gaussian of the amplitude that suits the noise; `mixed` are the patterns by their shares."""
     if frame.settings.fine is not None:
         return frame.fine
-    mixed = frame.background + (turn.shares * turn.patterns).sum(0)
-    variance = turn.noise.variance(mixed)
+    variance = turn.noise.variance(frame.background + mixed)
     std = amplitude_std(turn.fit, turn.patterns, frame.valid, variance, turn.noise.correlation)
     inside = std[turn.probability[:-1] > _INSIDE]
     noisy = len(inside) >= _FEWEST_SITES and float(inside.median()) * turn.fit.sigma > _NOISY * _FINE * frame.cell
@@ -258,9 +265,9 @@ def _prepared(image: Tensor, lattices: Tensor, settings: PixelSettings, mask: Te
 def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
     """Lattices by the pixels that the turn before gave them, and pixels by these lattices."""
     shares = (frame.valid / len(bases)).expand(len(bases), *frame.image.shape) if before is None else before.shares
+    noise, earlier = (None, (None,) * len(bases)) if before is None else (before.noise, before.locked)
     locked = tuple(
-        _locked(frame, basis, share, before.noise if before else None)
-        for basis, share in zip(bases, shares, strict=True)
+        _locked(frame, basis, share, noise, near) for basis, share, near in zip(bases, shares, earlier, strict=True)
     )
     patterns = torch.stack([predicted(one, (frame.image.shape[0], frame.image.shape[1])) for one in locked])
     fit = fit_amplitude(frame.flat, patterns, frame.valid, frame.fine, frame.step)
@@ -276,7 +283,7 @@ def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
         locked = tuple(
             replace(one, structure=one.structure * f.squeeze()) for one, f in zip(locked, scale, strict=True)
         )
-        fit = fit_amplitude(frame.flat, patterns, frame.valid, frame.fine, frame.step)
+        fit = fit.scaled(scale)
         logarithm, std, crystals, vacant = _judged(frame, fit, locked, patterns, before)
     around = frame.cell / frame.step
     probability = phase_probability(logarithm, fit.seen, around, frame.cell**2 / (4 * torch.pi * frame.fine**2))
@@ -289,7 +296,7 @@ def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
     return _Turn(locked, patterns, fit, std, probability, shares, noise, crystals)
 
 
-def _locked(frame: _Frame, basis: Tensor, share: Tensor, noise: Noise | None) -> Locked:
+def _locked(frame: _Frame, basis: Tensor, share: Tensor, noise: Noise | None, near: Locked | None) -> Locked:
     sigma = frame.settings.wide * float(torch.linalg.det(basis).abs().sqrt())
     order = lattice_nodes(basis)
     waves: Demodulated = demodulate(frame.flat, share, basis, order, sigma, max(1, int(sigma / 2)))
@@ -297,7 +304,7 @@ def _locked(frame: _Frame, basis: Tensor, share: Tensor, noise: Noise | None) ->
         return lock(waves)
     level = (frame.background * share).sum() / share.sum().clamp_min(1e-6)
     density = noise.correlation * noise.variance(level)
-    return lock(waves, density.expand(len(order)))
+    return lock(waves, density.expand(len(order)), near)
 
 
 def _usual_amplitude(frame: _Frame, fit: LocalFit, before: _Turn) -> Tensor:
@@ -429,7 +436,7 @@ def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
             planes = values.movedim(-1, 0)
             return (down.to(values.dtype) @ planes @ right.mT.to(values.dtype)).movedim(0, -1)
 
-        turns = fine(torch.exp(2j * torch.pi * locked.shift))
+        turns = fine(phase_factor(locked.shift))
         fields["displacement"].append((torch.angle(turns) / (2 * torch.pi)) @ locked.waves.basis)
         fields["displacement_std"].append(fine(locked.covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
         fields["strain"].append(fine(strain(displacement_gradient(locked))))

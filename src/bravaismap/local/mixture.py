@@ -67,7 +67,7 @@ class SiteMixture:
             gone = vacant.clamp(_LEAST_SHARE, 1 - _LEAST_SHARE)[..., None]
             others = share[..., 1:] / share[..., 1:].sum(-1, keepdim=True)
             share = torch.cat([gone, (1 - gone) * others], -1)
-        return torch.softmax(share.clamp_min(1e-30).log() + self.density(amplitude, std), -1)
+        return _softmax(share.clamp_min(1e-30).log() + self.density(amplitude, std))
 
     def density(self, amplitude: Tensor, std: Tensor) -> Tensor:
         """Return the log density of given amplitudes in each class, (..., 3)."""
@@ -118,7 +118,7 @@ def _expectation_maximisation(
             if bool((gain - before < _SETTLED + (gain.max() - gain) / 10).all()):
                 break
             before = gain
-        probability = torch.softmax(terms, -1) * weight[:, None]
+        probability = _softmax(terms) * weight[:, None]
         total = probability.sum(1)
         share = (total / total.sum(-1, keepdim=True).clamp_min(1e-30)).clamp_min(_LEAST_SHARE)
         share[:, SUBSTITUTED] *= other
@@ -143,6 +143,11 @@ def _terms(amplitude: Tensor, std: Tensor, middle: Tensor, spread: Tensor, share
     """Log of share times density of each class for sites (n,) by several mixtures (m, 3): (m, n, 3)."""
     density = _log_density(amplitude, std, middle[:, None], spread[:, None])
     return share[:, None].clamp_min(1e-30).log() + density
+
+
+def _softmax(logarithm: Tensor) -> Tensor:
+    """Softmax over the last axis, the few classes, which is far faster where they lie apart in memory."""
+    return torch.softmax(logarithm.movedim(-1, 0).contiguous(), 0).movedim(0, -1)
 
 
 def _log_density(amplitude: Tensor, std: Tensor, middle: Tensor, spread: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.smoothing import grid_length, interpolation, smoothed
+from bravaismap.local.smoothing import interpolation, smoothed
 
 __all__ = ["NEIGHBOURHOOD", "log_likelihood", "phase_probability"]
 
@@ -40,6 +40,8 @@ _BOUNDARY = 0.15
 #: What the mixture of the whole frame counts for against the neighbourhood, in independent points.
 _FRAME_COUNTS = 1.0
 _ROUNDS = 8
+#: Points along the side of a cell from which the mixture nearby is determined: evidence is that smooth.
+_POINTS_PER_CELL = 3
 #: Smallest share of a phase in the frame, so that none is ruled out.
 _LEAST_SHARE = 1e-4
 #: The exponential of less is nothing, and a subnormal, with which processors are slow.
@@ -119,21 +121,38 @@ def phase_probability(logarithm: Tensor, seen: Tensor, cell: float, independent:
     phases = len(logarithm)
     relative = _normalised((logarithm - logarithm.amax(0)).clamp_min(_SMALLEST_EXPONENT).exp())
     relative = relative + _MISLEADING / phases
-    weight = smoothed(seen, NEIGHBOURHOOD * cell).clamp_min(1e-6)
-    gathered = 4 * torch.pi * NEIGHBOURHOOD**2 * independent
-    # what a Gaussian has smoothed is known from a point every half of its standard deviation
-    step = max(1, int(NEIGHBOURHOOD * cell / 2))
-    down, right = (
-        interpolation(torch.arange(length).to(seen), step, grid_length(length, step)) for length in seen.shape
-    )
-    prior = logarithm.new_full((phases, 1, 1), 1 / phases)
-    for _ in range(_ROUNDS):
-        probability = _normalised(relative * prior) * seen
-        frame = probability.sum((1, 2), keepdim=True) / seen.sum().clamp_min(1e-6)
-        nearby = down @ smoothed(probability, NEIGHBOURHOOD * cell, step) @ right.mT / weight
-        prior = _normalised(gathered * nearby.clamp_min(0) + _FRAME_COUNTS * frame.clamp_min(_LEAST_SHARE))
+    prior = _neighbourhood_prior(relative, seen, cell, independent)
     probability = _normalised(relative * prior)
     return _normalised(smoothed(probability * seen, _BOUNDARY * cell).clamp_min(0))
+
+
+def _neighbourhood_prior(relative: Tensor, seen: Tensor, cell: float, independent: float) -> Tensor:
+    """Probability of each phase before a point is looked at: the mixture that the evidence nearby makes most likely."""
+    every = max(1, int(cell / _POINTS_PER_CELL))
+    evidence, counted = relative[:, ::every, ::every].contiguous(), seen[::every, ::every]
+    wide = NEIGHBOURHOOD * cell / every
+    # what a Gaussian has smoothed is known from a point every half of its standard deviation
+    step = max(1, int(wide / 2))
+
+    def interpolated(mixture: Tensor, size: torch.Size, pitch: int) -> Tensor:
+        """A smooth field on the grid of a pitch in points, at all points of a grid of a size."""
+        down, right = (
+            interpolation(torch.arange(length).to(seen), pitch, count)
+            for length, count in zip(size, mixture.shape[-2:], strict=True)
+        )
+        return down @ mixture @ right.mT
+
+    gathered = 4 * torch.pi * NEIGHBOURHOOD**2 * independent
+    weight = smoothed(counted, wide, step).clamp_min(1e-6)
+    prior = relative.new_full((len(relative), 1, 1), 1 / len(relative))
+    mixture = prior
+    for _ in range(_ROUNDS):
+        probability = _normalised(evidence * prior) * counted
+        frame = probability.sum((1, 2), keepdim=True) / counted.sum().clamp_min(1e-6)
+        nearby = (smoothed(probability, wide, step) / weight).clamp_min(0)
+        mixture = _normalised(gathered * nearby + _FRAME_COUNTS * frame.clamp_min(_LEAST_SHARE))
+        prior = interpolated(mixture, counted.shape, step).clamp_min(0)
+    return interpolated(mixture, seen.shape, step * every).clamp_min(0)
 
 
 def _normalised(values: Tensor) -> Tensor:

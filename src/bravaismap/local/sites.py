@@ -13,7 +13,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.demodulation import Locked, phase_factor
 from bravaismap.local.smoothing import interpolation, smoothed
 
 __all__ = [
@@ -72,7 +72,7 @@ def fractional(locked: Locked, rows: Tensor, columns: Tensor) -> Tensor:
 
     Places that differ by whole numbers are equivalent; the displacement is known modulo the lattice.
     """
-    turns = torch.exp(2j * torch.pi * locked.shift)
+    turns = phase_factor(locked.shift)
     sides = [
         interpolation(places, locked.waves.step, count).to(turns.dtype)
         for places, count in zip((rows, columns), locked.shift.shape[:2], strict=True)
@@ -138,7 +138,7 @@ class SitePlaces:
 def continued(locked: Locked) -> Locked:
     """Return a crystal whose displacement goes on, as it is at the edge, where there is no crystal, as in a void."""
     strength = (locked.waves.weight.clamp(0.0, 1.0) * locked.coherence.clamp(0.0, 1.0)) ** 2
-    turns = torch.exp(2j * torch.pi * locked.shift) * strength[..., None]
+    turns = phase_factor(locked.shift) * strength[..., None]
     planes = torch.cat([turns.real, turns.imag], -1).movedim(-1, 0)
     total, width, share = planes, 1.0, 1.0
     while width < max(planes.shape[-2:]):
@@ -159,7 +159,7 @@ def refined_places(locked: Locked, origin: Tensor, places: Tensor) -> Tensor:
     places : tensor, shape (n, 2)
         Near sites: less than a third of a cell away.
     """
-    turns = torch.exp(2j * torch.pi * locked.shift)
+    turns = phase_factor(locked.shift)
     inverse = torch.linalg.inv(locked.waves.basis)
     for _ in range(_REFINEMENTS):
         down, right = (

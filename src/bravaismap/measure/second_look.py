@@ -63,7 +63,7 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     answers = _Answers(first.best, shown, split)
     if len(rows):
         drowned = rows[answers.shown[rows] < limits.drowned_evidence]
-        answers, windows = _without_outliers(answers, first.spots, drowned, windows)
+        answers, windows = _without_outliers(answers, drowned, windows)
         answers, windows = _without_regions(answers, drowned, windows)
     for groups in limits.groups:
         if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
@@ -72,7 +72,7 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     return answers.best, answers.shown
 
 
-def _without_outliers(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> tuple[_Answers, View]:
+def _without_outliers(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
     """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
     limits = settings.SETTINGS.second_look
     smooth = windows.smooth[rows]
@@ -83,10 +83,8 @@ def _without_outliers(answers: _Answers, before: Spots, rows: Tensor, windows: V
         return answers, windows
     even = view_of_windows(standardize(bounded[uneven]))
     spots = find_spots(even.spectrum, brightest=False)
-    says, said = (excess(part, even.spectrum).sum(1) for part in (spots, before.take(rows[uneven])))
-    more = (says > limits.gain * said + limits.least_gain) & _clear(spots, even, limits.clear_spot)
-    more = torch.nonzero(more).squeeze(1)
-    return _evened(answers, windows, rows[uneven[more]], even.take(more), spots.take(more))
+    clear = torch.nonzero(_clear(spots, even, limits.clear_spot)).squeeze(1)
+    return _evened(answers, windows, rows[uneven[clear]], even.take(clear), spots.take(clear))
 
 
 def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:

@@ -207,8 +207,7 @@ class SecondLookSettings:
     #: a look at the window without them.
     outlier: float = 4.0
     outlier_share: float = 0.1
-    #: Evidence below which a lattice may be drowned by outliers; without them its spots must say more by the `gain` of
-    #: below for a search.
+    #: Evidence below which a lattice may be drowned by outliers.
     drowned_evidence: float = 45.0
     #: Least evidence of a window without outliers, or regions of another level, that counts.
     least_even_evidence: float = 26.0
