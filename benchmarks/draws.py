@@ -39,7 +39,7 @@ def error(
 
 def spread(cells: Cells, samples: int, seed: int) -> np.ndarray:
     """Return the σ of each probability, (windows, classes)."""
-    return posterior.sample_probability(cells.basis, cells.covariance, cells.evidence, DISTORTION, samples, seed)[1]
+    return posterior.sample_probability(cells.basis, cells.covariance, cells.evidence, DISTORTION, samples, seed).std
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

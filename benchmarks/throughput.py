@@ -5,10 +5,20 @@ in 202 s) is projected from frames spread evenly over it: one with many voids ta
 They are written to disk, on all threads. The load of the machine is printed with it.
 
 python benchmarks/throughput.py [--only-map] [--frames 6] [--samples N] [--windows 600] [--json FILE]
+python benchmarks/throughput.py --against OTHER/src [--frames 3] [--repeats 5]
+
+The second compares these sources with others, for example those of a commit unpacked by `git archive`: the windows and
+the pixels of frames of the paper's movie, and the windows of a frame of 16 tiles that hold all classes, in processes of
+each in turn, on all threads. Of the repeats the fastest counts, in time and in processor time.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -29,6 +39,7 @@ from bravaismap.spectrum import spectrum
 from bravaismap.windows import cut_windows, window_grid
 
 PAPER_FRAMES, PAPER_SECONDS, PAPER_SAMPLES = 90, 202.5, 5000
+WINDOW, STEP = 128, 16
 #: Stage of `map`, and the function in which its time passes.
 STAGES = {
     "read": "bravaismap.read.signal.frames",
@@ -36,7 +47,7 @@ STAGES = {
     "measurement": "bravaismap.classify.models.measure",
     "posterior": "bravaismap.classify.models.classified",
     "cells": "bravaismap.classify.answer.Cells.variables",
-    "pixels": "bravaismap.phases.frame.frame_pixels",
+    "pixels": "bravaismap.phases.frame.pixels_of_frames",
     "write": "bravaismap.result.store.ResultStore.write_frame",
 }
 
@@ -69,19 +80,76 @@ def mapped_seconds(movie: Path, samples: int | None, threads: int) -> tuple[floa
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, timed_stages() as stages:
         started = time.perf_counter()
-        result = bm.map_phases(bm.read(f"{movie}:/image"), samples=samples, output=f"{folder}/r.zarr")
+        result = bm.map_phases(
+            bm.read(f"{movie}:/image"), window=WINDOW, step=STEP, samples=samples, output=f"{folder}/r.zarr"
+        )
         seconds = time.perf_counter() - started
     frames = result.sizes["time"]
     return seconds / frames, {stage: value / frames for stage, value in stages.items()}
 
 
+def paper_frames(count: int) -> np.ndarray:
+    """Return frames spread evenly over the paper's movie."""
+    movie = Film(PAPER_FRAMES, 512, kinetics=PAPER_KINETICS)
+    spread = ((np.arange(count) + 0.5) * PAPER_FRAMES / count).astype(int)
+    return np.stack([movie.image(int(i)) for i in spread]).astype(np.float32)
+
+
+def tiled_frame() -> np.ndarray:
+    """Return a frame of 4 × 4 windows of all classes, half of whose windows at step 16 lie across a boundary."""
+    tiles = bm.simulate(16, "simulated", seed=3)["image"].values.astype(np.float32)
+    tiles -= tiles.mean((1, 2), keepdims=True)
+    tiles /= tiles.std((1, 2), keepdims=True)
+    return tiles.reshape(4, 4, WINDOW, WINDOW).transpose(0, 2, 1, 3).reshape(4 * WINDOW, 4 * WINDOW)
+
+
+def map_seconds(frames: Path) -> dict[str, tuple[float, float]]:
+    """Return time and processor time of a window in seconds, by what is mapped in memory."""
+    with np.load(frames) as data:
+        film, tiles = data["film"], data["tiles"]
+    kinds = {
+        "paper's movie, windows alone": (film, False),
+        "paper's movie, all outputs": (film, True),
+        "tiles of all classes, windows alone": (tiles, False),
+    }
+    seconds = {}
+    for kind, (movie, pixels) in kinds.items():
+        bm.map_phases(movie[:1], window=WINDOW, step=STEP, pixels=pixels)
+        started = time.perf_counter(), time.process_time()
+        result = bm.map_phases(movie, window=WINDOW, step=STEP, pixels=pixels)
+        windows = result["label"].size
+        seconds[kind] = ((time.perf_counter() - started[0]) / windows, (time.process_time() - started[1]) / windows)
+    return seconds
+
+
+def compare(other: Path, frames: int, repeats: int) -> None:
+    """Print how many windows a second these sources and others map, and the ratio, measured in turn."""
+    best: dict[tuple[str, str], np.ndarray] = {}
+    own = Path(bm.__file__).parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frames.npz"
+        np.savez(path, film=paper_frames(frames), tiles=np.stack([tiled_frame()] * 2))
+        for _ in range(repeats):
+            for name, sources in (("other", other), ("this", own)):
+                answer = subprocess.run(
+                    [sys.executable, __file__, "--time", path],
+                    env=os.environ | {"PYTHONPATH": str(sources)}, check=True, capture_output=True, text=True,
+                )  # fmt: skip
+                for kind, seconds in json.loads(answer.stdout).items():
+                    key = kind, name
+                    best[key] = np.minimum(best.get(key, np.inf), seconds)
+    print(f"{'windows/s':<38}{'other':>8}{'this':>8}{'ratio':>8}   of processor time")
+    for kind in dict.fromkeys(kind for kind, _ in best):
+        before, after = best[kind, "other"], best[kind, "this"]
+        ratio, of_processor = before / after
+        print(f"{kind:<38}{1 / before[0]:8.0f}{1 / after[0]:8.0f}{ratio:8.2f}   {of_processor:.2f}")
+
+
 def map_report(frames: int, samples: int | None) -> dict:
     """Print the share of each stage, the distance to the FFTs, and the projection of the paper's movie."""
     threads = torch.get_num_threads()
-    movie = Film(PAPER_FRAMES, 512, kinetics=PAPER_KINETICS)
-    spread = ((np.arange(frames) + 0.5) * PAPER_FRAMES / frames).astype(int)
-    film = np.stack([movie.image(int(i)) for i in spread]).astype(np.float32)
-    windows = cut_windows(film[0], window_grid((512, 512), 128, 16))
+    film = paper_frames(frames)
+    windows = cut_windows(film[0], window_grid((512, 512), WINDOW, STEP))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.h5"
         with h5py.File(path, "w") as file:
@@ -156,8 +224,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--frames", type=int, default=6)
     options.add_argument("--samples", type=int)
     options.add_argument("--windows", type=int, default=600, help="of the parts before the map")
+    options.add_argument("--against", type=Path, metavar="SRC", help="sources to compare with")
+    options.add_argument("--repeats", type=int, default=5, help="of a comparison")
+    options.add_argument("--time", type=Path, help=argparse.SUPPRESS)
     asked = options.parse_args(arguments)
+    if asked.time is not None:
+        print(json.dumps(map_seconds(asked.time)))
+        return
     print(machine())
+    if asked.against is not None:
+        print(f"load {load()}")
+        compare(asked.against, asked.frames, asked.repeats)
+        return
     rows = [] if asked.only_map else parts(asked.windows)
     write_figures(asked.json, "throughput", {"parts": rows} | map_report(asked.frames, asked.samples))
 

@@ -6,7 +6,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,27 @@ def test_even_draws_are_worth_more_than_as_many_random_ones(
     assert found["even 300"] < 0.7 * found["random 300"]
 
 
+def test_windows_of_a_micrograph(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).standard_normal((96, 128))
+    np.save(tmp_path / "noise.npy", noise.astype(np.float32))
+    module = benchmark("micrograph_windows")
+    module.main([str(tmp_path / "noise.npy"), "--window", "32", "--scale", "0.5"])
+    assert capsys.readouterr().out == "noise.npy: 15 windows of 32 px: none 100.0 %\n"
+    module.main([str(tmp_path / "noise.npy"), "--window", "64", "--most", "4"])
+    assert "4 windows of 64 px" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_second_lattices(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    module = benchmark("second_lattices")
+    module.main(["-n", "6", "--seeds", "77", "--layers", "1"])
+    grains, layers = capsys.readouterr().out.splitlines()
+    assert grains == "seed 77: a second grain listed in 1 of 1, a false one in 0 of 4"
+    assert layers == "layers: both found in 1 of 1, neither in 0"
+
+
 @pytest.mark.slow
 def test_areas_of_pixels(
     benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -183,3 +204,23 @@ def test_labels_are_matched_with_the_truth_in_the_best_way(benchmark: Callable[[
     assert found["right"] == 0.75
     assert found["worst_area"] == 0.25
     assert found["wrong_far"] == 1 / 32  # the one column of 32 that is more than three px from both boundaries
+
+
+def test_sources_are_compared_by_the_fastest_of_their_turns(
+    benchmark: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, turns = benchmark("throughput"), iter([(0.004, 0.006), (0.002, 0.004), (0.003, 0.008), (0.001, 0.002)])
+    sources = []
+
+    def run(command: list[Any], env: dict[str, str], **_: object) -> SimpleNamespace:
+        sources.append(env["PYTHONPATH"])
+        with np.load(command[-1]) as frames:
+            assert frames["film"].shape == (1, 512, 512)
+            assert frames["tiles"].shape == (2, 512, 512)
+        return SimpleNamespace(stdout=json.dumps({"a kind": next(turns)}))
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    module.main(["--against", "elsewhere", "--frames", "1", "--repeats", "2"])
+    assert sources == ["elsewhere", str(FOLDER.parent / "src")] * 2
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.split() == ["a", "kind", "333", "1000", "3.00", "3.00"]

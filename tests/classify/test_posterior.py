@@ -177,14 +177,16 @@ def test_cell_and_its_errors() -> None:
 def test_samples_do_not_depend_on_the_batch_and_agree_with_the_closed_form() -> None:
     basis, covariance = bases(**CELLS), isotropic(5, 0.03)
     evidence = np.array([300.0, 200.0, 24.0, 100.0, 60.0])
-    mean, std, entropy = sample_probability(basis, covariance, evidence, 0.01, samples=500, seed=3)
+    repeated = sample_probability(basis, covariance, evidence, 0.01, samples=500, seed=3)
+    mean, std, entropy = repeated.mean, repeated.std, repeated.entropy
     np.testing.assert_allclose(mean.sum(-1), 1)
     assert (std >= 0).all()
     assert (entropy <= entr(mean).sum(-1) + 1e-9).all()
     alone = sample_probability(basis[2:3], covariance[2:3], evidence[2:3], 0.01, samples=500, seed=3)
-    np.testing.assert_allclose(alone[0][0], mean[2], atol=1e-12)
-    np.testing.assert_allclose(alone[1][0], std[2], atol=1e-12)
+    np.testing.assert_allclose(alone.mean[0], mean[2], atol=1e-12)
+    np.testing.assert_allclose(alone.std[0], std[2], atol=1e-12)
     closed = class_probability(basis, covariance, evidence, 0.01)
+    np.testing.assert_allclose(repeated.probability, closed, atol=1e-12)
     sure = [0, 1, 3, 4]
     assert (mean[sure].argmax(-1) == closed[sure].argmax(-1)).all()
     assert std[2, -1] > 0.1 > std[0, -1]
@@ -195,8 +197,8 @@ def test_few_draws_give_the_spread_of_many() -> None:
     evidence = np.array([300.0, 200.0, 30.0, 100.0, 60.0])
     few = sample_probability(basis, covariance, evidence, 0.002, samples=100, seed=3)
     many = sample_probability(basis, covariance, evidence, 0.002, samples=5000, seed=4)
-    np.testing.assert_allclose(few[0], many[0], atol=0.02)
-    np.testing.assert_allclose(few[1], many[1], atol=0.02)
+    np.testing.assert_allclose(few.mean, many.mean, atol=0.02)
+    np.testing.assert_allclose(few.std, many.std, atol=0.02)
 
 
 def test_images_left_out_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,17 @@ def test_what_is_not_known_is_refused() -> None:
 def test_command(run: Callable[..., object]) -> None:
     done = run("beam", "--element", "S", "--energy", 100, "--dose", 1e6, "--dose-rate", 1e4)
     assert done.code == 0, done.err
-    for part in ("T_max", "7.5", "92", "dpa/s", "Komsa", "one layer", "6.9 ?", "?: T_d as others quote it", "arXiv:1206.4407"):
+    for part in (
+        "T_max",
+        "7.5",
+        "92",
+        "dpa/s",
+        "Komsa",
+        "one layer",
+        "6.9 ?",
+        "?: T_d as others quote it",
+        "arXiv:1206.4407",
+    ):
         assert part in done.out, part
     bulk = run("beam", "--element", "Au", "--energy", 400)
     assert "NJOY2016" in bulk.out

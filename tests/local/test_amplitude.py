@@ -25,6 +25,15 @@ def explained(image: torch.Tensor, loose: float, valid: torch.Tensor | None = No
     return displaced_variance(image, pattern, valid, fit, torch.full_like(fit.energy, loose), CELL)
 
 
+def test_the_fit_of_higher_patterns_is_that_fit_scaled() -> None:
+    image, patterns = atom(20.5, 20.0), torch.stack([atom(20.0, 20.0), atom(24.0, 18.0)])
+    factor, valid = torch.tensor([1.3, 0.7], dtype=torch.float64)[:, None, None], torch.ones_like(image)
+    scaled = fit_amplitude(image, patterns, valid, SIGMA, STEP).scaled(factor)
+    again = fit_amplitude(image, factor * patterns, valid, SIGMA, STEP)
+    for name in ("energy", "product", "contrast", "seen"):
+        torch.testing.assert_close(getattr(scaled, name), getattr(again, name))
+
+
 @pytest.mark.parametrize("loose", [1e-9, 1e-3])
 def test_it_is_that_of_least_squares(loose: float) -> None:
     image, pattern = atom(21.2, 19.5), atom(20.0, 20.0)

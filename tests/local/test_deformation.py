@@ -53,6 +53,20 @@ def test_a_stretch_is_found() -> None:
     torch.testing.assert_close(values, expected.expand_as(values), atol=8e-4, rtol=0)
 
 
+def test_towards_an_edge_the_error_grows_by_what_the_strain_changes() -> None:
+    noise, sigma, wave, period = Noise(1e-4, 0.0, 1.0), 15.0, 0.02, 384.0  # the slope is steepest at the edge
+    fields = []
+    for height in (0.0, wave):
+        flat, share, locked = crystal(torch.from_numpy(image_of(wave=height, period=period)))
+        fields.append(local_deformation(flat, share, locked, noise, 0.2, sigma))
+    plain, waved = (field.std[..., 0] for field in fields)
+    middle = slice(len(plain) // 3, -len(plain) // 3)
+    torch.testing.assert_close(waved[middle, middle], plain[middle, middle], rtol=0.1, atol=1e-4)
+    near = slice(0, int(sigma / fields[0].step) + 1)
+    grown = waved[middle, near].square().mean().sqrt() / plain[middle, near].square().mean().sqrt()
+    assert float(grown) > 2
+
+
 def test_errors_are_the_scatter_of_counts_and_less_than_with_even_noise() -> None:
     image, counts = image_of(), 10.0
     found: dict[str, list[torch.Tensor]] = {"counts": [], "even": []}

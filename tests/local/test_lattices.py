@@ -144,6 +144,16 @@ def test_a_lattice_of_one_window_is_known_only_where_windows_are_few() -> None:
     assert len(gathered(different).basis) == 0
 
 
+@pytest.mark.parametrize(("clearest", "expected"), [(0.3, 0), (0.04, 0), (0.01, 1)])
+def test_few_windows_of_a_frame_make_a_lattice_only_if_one_of_them_is_clear(clearest: float, expected: int) -> None:
+    probability = np.tile([0.0, 0, 0, 0.1, 0, 0.9], (100, 1))
+    probability[:3, 3], probability[:3, 5] = 0.7, 0.3
+    probability[1, 3], probability[1, 5] = 1 - clearest, clearest
+    cells = np.broadcast_to(HEX, (100, 2, 2))
+    lattices = gathered_lattices(cells, np.broadcast_to(1e-4 * np.eye(4), (100, 4, 4)), probability)
+    assert len(lattices.basis) == expected
+
+
 def test_a_frame_without_lattices_has_none() -> None:
     lattices = gathered(jittered(HEX, 10), none=0.9)
     assert lattices.basis.shape == (0, 2, 2)

@@ -86,15 +86,29 @@ def test_vacancies_are_found_and_other_atoms_are_not_taken_for_them(counts: floa
 
 def test_amplitudes_are_those_of_the_atoms_within_their_errors() -> None:
     places, height, inner = defects()
-    pulls = []
+    pulls, usual = [], []
     for seed in range(3):
         table = judged_sites(sites_of(counted(drawn(places, height), 20, seed), HEXAGON))
         index = nearest(table, places)
         rows = np.isin(index, inner)
         pulls.append(((table.amplitude - height[index]) / table.amplitude_std)[rows])
-    assert np.concatenate(pulls).mean() == pytest.approx(0, abs=0.15)
+        usual.append(pulls[-1][height[index][rows] == 1])
+    assert np.concatenate(usual).mean() == pytest.approx(0, abs=0.15)
     assert np.concatenate(pulls).std() == pytest.approx(1, abs=0.25)
     assert (table.vacant_std < table.occupied_std).all()  # fewer counts, less noise
+
+
+def test_atoms_that_grow_brighter_across_the_frame_are_all_the_usual_one() -> None:
+    places, height, inner = defects()
+    slope = 1 + 0.6 * (places[:, 1] / SIZE - 0.5)
+    table = judged_sites(sites_of(counted(drawn(places, slope * height), 40), HEXAGON))
+    index = nearest(table, places)
+    true = height[index]
+    assert (table.state[true == 0] == 0).all()
+    assert (table.state[true == 0.5] == 2).mean() > 0.9
+    assert (table.state[true == 1] == 1).mean() > 0.98
+    rows = np.isin(index, inner) & (true == 1)
+    assert abs(np.polyfit(places[index[rows], 1] / SIZE, table.amplitude[rows], 1)[0]) < 0.2  # 0.6 without
 
 
 def test_without_noise_neighbours_leak_little_into_a_vacancy() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 from lattice_images import CELLS, atoms, cell_basis, plane_waves
 
-from bravaismap.measure.explanation import view_of_tiles, view_of_windows
+from bravaismap.measure import search as search_module
+from bravaismap.measure.explanation import explained, view_of_tiles, view_of_windows
+from bravaismap.measure.indexing import index_spots
 from bravaismap.measure.search import search
 from bravaismap.measure.spots import find_spots, standardize
 
@@ -42,3 +46,19 @@ def test_a_wide_search_agrees_and_spots_may_be_given() -> None:
     assert torch.equal(plain.best.basis, given.best.basis)
     assert torch.equal(plain.spots.position, given.spots.position)
     assert same_lattice(cell, search(view, wide=True).best.basis[0], 128)
+
+
+def test_what_shows_no_spots_is_not_searched_again() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=(12, 128, 128))
+    faint = atoms(cell_basis("hexagonal"), noise=3.0) * (0.3 + np.linspace(0, 2, 128) ** 2)
+    view = view_of_windows(standardize(torch.from_numpy(np.concatenate([noise, faint[None]]))))
+    with (
+        mock.patch.object(search_module, "index_spots", wraps=index_spots) as indexed,
+        mock.patch.object(search_module, "explained", wraps=explained) as refined,
+    ):
+        found = search(view)
+    assert len(indexed.call_args_list) == 2
+    assert len(indexed.call_args_list[1].args[0].weight) < 8
+    assert sum(len(call.args[1]) for call in refined.call_args_list) < 2.5 * len(view.plain)
+    assert same_lattice(cell_basis("hexagonal"), found.best.basis[-1], 128)

@@ -168,14 +168,3 @@ def test_a_lattice_that_is_certain_and_explains_its_spots_is_not_looked_at_again
     with mock.patch.object(second_look_module, "view_of_tiles", wraps=view_of_tiles) as asked:
         second_look(first, torch.tensor([limits.sound_evidence + 1, limits.sound_evidence - 1]), view)
     assert len(asked.call_args_list[0].args[0]) == 1
-
-
-def test_without_outliers_nothing_is_searched_that_shows_no_more() -> None:
-    """A crystal beside a void: the bright atoms are the outliers."""
-    image = np.random.default_rng(4).normal(size=(SIDE, SIDE))
-    image[:90, :90] += 8 * atoms(CELL, noise=0.1)[:90, :90].clip(0)
-    view = view_of_windows(standardize(torch.from_numpy(image[None].astype(np.float32))))
-    first = search(view)
-    with mock.patch.object(second_look_module, "search", wraps=search) as searched:
-        second_look(first, torch.tensor([0.0]), view)
-    assert all(call.args[0].groups > 1 for call in searched.call_args_list)

@@ -71,7 +71,10 @@ def test_faults_are_chosen_as_for_one_window(name: str) -> None:
     seen = [(draws.pattern == i).sum() for i in range(len(PATTERNS))]
     np.testing.assert_allclose(seen, patterns, atol=5 * np.sqrt(COUNT / len(PATTERNS)))
     for pattern in {"rows", "columns"} if recipe.patterns else ():
-        assert not draws.faults[draws.pattern == PATTERNS.index(pattern), list(FAULTS).index(pattern)].any()
+        at = draws.pattern == PATTERNS.index(pattern)
+        assert not draws.faults[at, list(FAULTS).index(pattern)].any()
+        (field,) = FAULTS[pattern]
+        assert bool((draws[field][at] > 0).all())  # the recipe's own lines, as for one window
 
 
 def test_what_was_not_chosen_is_absent() -> None:
@@ -98,6 +101,8 @@ def test_a_window_does_not_depend_on_the_others() -> None:
     assert not torch.equal(whole.words(Purpose.NOISE, 7), whole.words(Purpose.COUNTS, 7))
     assert not torch.equal(whole.unit, drawn(*recipes, count=24, seed=2).unit)
     assert not torch.equal(whole.unit, drawn(*recipes, count=24, seed=1 + 2**32).unit)
+    for far in (2**31, 2**32, 2**40):
+        assert not torch.equal(whole.unit, drawn(*recipes, count=24, first=far).unit)
 
 
 def test_windows_with_an_effect() -> None:

@@ -59,6 +59,7 @@ def test_compression_is_that_of_a_jpeg() -> None:
     found = compressed(draws, image).numpy()
     unit = draws.units("compression").numpy()
     assert len(np.unique(np.floor(3 * unit[:, 1]))) == 3
+    apart = []
     for i in range(24):
         quality, factor = 3 + int(18 * unit[i, 0]), 1 + int(3 * unit[i, 1])
         corner = image[i, : -(-100 // factor), : -(-100 // factor)].numpy()
@@ -68,10 +69,11 @@ def test_compression_is_that_of_a_jpeg() -> None:
         small = found[i, factor // 2 :: factor, factor // 2 :: factor] if factor == 3 else found[i]
         if factor in (1, 3):
             rows = min(len(small), len(expected))
-            apart = np.abs(small[:rows, :rows] - expected[:rows, :rows])
-            assert apart.mean() < 0.3  # the library computes with integers
-            assert (apart > 3).mean() < 0.02
+            apart.append(np.abs(small[:rows, :rows] - expected[:rows, :rows]).ravel())
         assert found[i].shape == (100, 100)
+    # the library computes with integers, and now and then rounds a coefficient of a block to the other side
+    assert np.median([pixels.max() for pixels in apart]) <= 1
+    assert (np.concatenate(apart) > 1).mean() < 0.02
 
 
 def test_compressed_images_are_made_of_blocks() -> None:

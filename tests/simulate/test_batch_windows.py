@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,18 @@ def test_windows_are_distributed_as_single_ones(book: str) -> None:
         many = moments(batch[chosen(np.arange(600) % 6)].astype(float))
         for figure, values in few.items():
             assert stats.ks_2samp(values, many[figure]).pvalue > 1e-4, (name, figure)
+
+
+@pytest.mark.parametrize("pattern", ["rows", "columns", "hum"])
+def test_patterns_with_their_faults_are_distributed_as_single_ones(pattern: str) -> None:
+    recipe = replace(BOOKS["broken"]["none"], patterns=(pattern,))
+    singles = simulate(300, {"first": recipe, "second": recipe}, seed=11, size=48).image.values
+    number = torch.arange(900)
+    draws = Draws.of(RecipeTable([recipe], "cpu"), torch.zeros_like(number), 7, number)
+    batch = stretched(window_images(draws, 48)[0]).round().numpy()
+    few, many = moments(singles.astype(float)), moments(batch.astype(float))
+    for figure, values in few.items():
+        assert stats.ks_2samp(values, many[figure]).pvalue > 1e-4, figure
 
 
 @pytest.mark.parametrize("book", BOOKS)

@@ -32,8 +32,10 @@ def classified(cells: Cells, distortion: float, samples: int, seed: int, device:
     for first in range(0, len(measured), together):
         rows = measured[first : first + together]
         measurement = cells.basis[rows], cells.covariance[rows], cells.evidence[rows]
-        probability[rows] = class_probability(*measurement, distortion, device)
-        if samples:
-            mean, std[rows], entropy = sample_probability(*measurement, distortion, samples, seed, device)
-            information[rows] = np.maximum(predictive_entropy(mean) - entropy, 0)
+        if not samples:
+            probability[rows] = class_probability(*measurement, distortion, device)
+            continue
+        repeated = sample_probability(*measurement, distortion, samples, seed, device)
+        probability[rows], std[rows] = repeated.probability, repeated.std
+        information[rows] = np.maximum(predictive_entropy(repeated.mean) - repeated.entropy, 0)
     return Answer(probability, std, predictive_entropy(probability), information, None, cells)

@@ -33,6 +33,7 @@ from bravaismap.measure.odds import none_probability
 
 __all__ = [
     "Cell",
+    "Repeated",
     "cell",
     "cell_std",
     "class_probability",
@@ -181,6 +182,26 @@ def class_probability(
     return _with_none(lattices, none_probability(evidence))
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """Class probabilities of measurements, and how they scatter where these are repeated.
+
+    Attributes
+    ----------
+    probability : array, shape (n, 6)
+        Of the measurements themselves, as :func:`class_probability` gives it.
+    mean, std : arrays, shape (n, 6)
+        Over repeated measurements.
+    entropy : array, shape (n,)
+        Mean over repeated measurements of the entropy of each, in nats.
+    """
+
+    probability: Floats
+    mean: Floats
+    std: Floats
+    entropy: Floats
+
+
 def sample_probability(
     basis: ArrayLike,
     covariance: ArrayLike,
@@ -189,8 +210,8 @@ def sample_probability(
     samples: int,
     seed: int,
     device: str = PROCESSOR,
-) -> tuple[Floats, Floats, Floats]:
-    """Return how the class probabilities scatter over repeated measurements.
+) -> Repeated:
+    """Return the class probabilities and how they scatter over repeated measurements.
 
     Each draw scatters the measured shape by its own covariance, and the evidence by its own fluctuation, and is
     classified as the measurement was: the spread says what another image of the same crystal could have given. It
@@ -208,15 +229,15 @@ def sample_probability(
 
     Returns
     -------
-    mean, std : arrays, shape (n, 6)
-    entropy : array, shape (n,)
-        Mean over the draws of the entropy of each, in nats.
+    Repeated
     """
     tau, own = (_tensor(values, device) for values in shape_covariance(basis, covariance))
     related = _related_likelihood(basis, covariance, distortion, device)
     draws = _tensor(_draws(samples, seed), device)
-    moments = _moments(Shapes(tau, own, distortion, moved=True), related, evidence, draws)
-    sums, squares, doubts = (part.cpu().numpy() for part in moments)
+    shapes = Shapes(tau, own, distortion, moved=True)
+    middle = _lattice_probability(likelihood(shapes), related, evidence)
+    moments = _moments(shapes, middle, related, evidence, draws)
+    lattices, sums, squares, doubts = (part.cpu().numpy() for part in (middle[:, 0], *moments))
     # the shape and the evidence scatter independently
     evidence = np.asarray(evidence, float)[:, None]
     none = none_probability(evidence + np.sqrt(2 * np.maximum(evidence, 1)) * _QUANTILES)
@@ -224,13 +245,19 @@ def sample_probability(
     mean = _with_none(sums, none.mean(1))
     power = np.concatenate([squares * both[:, None], (none**2).mean(1)[:, None]], axis=-1)
     doubt = (entr(none) + entr(1 - none)).mean(1) + any_lattice * doubts
-    return mean, np.sqrt(np.maximum(power - mean**2, 0)), doubt
+    probability = _with_none(lattices, none_probability(evidence[:, 0]))
+    return Repeated(probability, mean, np.sqrt(np.maximum(power - mean**2, 0)), doubt)
 
 
-def _moments(shapes: Shapes, related: Tensor, evidence: ArrayLike, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Means over draws of the probability of each lattice, of its square, (n, 5), and of the entropy, (n,)."""
+def _moments(
+    shapes: Shapes, middle: Tensor, related: Tensor, evidence: ArrayLike, draws: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over draws of the probability of each lattice, of its square, (n, 5), and of the entropy, (n,).
+
+    `middle` is the probability of the measurement itself, (n, 1, 5).
+    """
     tau, root = shapes.tau, torch.linalg.cholesky(shapes.own)
-    middle = _lattice_probability(likelihood(shapes), related, evidence).to(torch.float32)
+    middle = middle.to(torch.float32)
     total = root.new_zeros(len(tau), 5)
     square, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
     together = _DRAWN_TOGETHER if draws.device.type == PROCESSOR else _DRAWN_ON_GPU

@@ -13,7 +13,7 @@ __all__ = ["BOUNDARY", "AreaFraction", "area_fraction"]
 
 #: Standard deviation, in cells, with which the position of a whole boundary is known: where an edge of atoms ends is a
 #: convention to that much, and all of a boundary errs the same way.
-BOUNDARY = 0.15
+BOUNDARY = 0.1
 
 
 @dataclass(frozen=True)

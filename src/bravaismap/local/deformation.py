@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked, demodulate
+from bravaismap.local.demodulation import Locked, demodulate, phase_factor
 from bravaismap.local.sites import averaged_motif, continued
 from bravaismap.local.smoothing import interpolation, smoothed
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
@@ -96,7 +96,7 @@ def likely_displacement(locked: Locked, noise: Noise, level: float) -> Locked:
     turn = 2 * torch.pi * locked.waves.order
     shift = locked.shift.reshape(-1, 2)
     for _ in range(_NEWTON_STEPS):
-        aligned = product * torch.exp(1j * (turn @ shift.mT))
+        aligned = product * phase_factor(locked.waves.order @ shift.mT)
         slope = torch.einsum("ki,kr->ri", turn, aligned.imag)
         curve = torch.einsum("ki,kj,kr->rij", turn, turn, aligned.abs())
         ridge = 1e-6 * curve.diagonal(dim1=-2, dim2=-1).sum(-1) + 1e-30
@@ -121,7 +121,7 @@ def _template(locked: Locked, noise: Noise, level: float) -> tuple[Tensor, Tenso
     spectrum = torch.fft.fft2(likelihood) / _MOTIF_POINTS**2
     index = order.long() % _MOTIF_POINTS
     template = torch.where(locked.structure.abs() > 0, spectrum[index[:, 0], index[:, 1]], 0)
-    wave = torch.exp(2j * torch.pi * torch.einsum("yxi,ki->yxk", places, order))
+    wave = phase_factor(torch.einsum("yxi,ki->yxk", places, order))
     of_motif, of_template = (
         -2 * torch.einsum("yxk,ki->yxi", (wave * factors).imag, frequency) for factors in (locked.structure, template)
     )
@@ -159,29 +159,40 @@ def local_deformation(
         interpolation(step * torch.arange(count).to(flat), rough.waves.step, rough.shift.shape[axis])
         for axis, count in enumerate(waves.weight.shape)
     )
-    turns = torch.exp(2j * torch.pi * rough.shift).movedim(-1, 0)
+    turns = phase_factor(rough.shift).movedim(-1, 0)
     turns = (down.to(turns.dtype) @ turns @ right.mT.to(turns.dtype)).movedim(0, -1)
     start = replace(
         locked, waves=waves, shift=(torch.angle(turns) / (2 * torch.pi)) % 1.0, coherence=torch.ones_like(waves.weight)
     )
     likely = likely_displacement(start, noise, level)
-    inverse = torch.linalg.inv(_reach(share, sigma, step)).to(flat)
+    reach, away = (field.to(flat) for field in _reach(share, sigma, step))
+    inverse = torch.linalg.inv(reach)
+    gradient = displacement_gradient(likely) @ inverse
     diagonal = inverse.diagonal(dim1=-2, dim2=-1)
     wider = torch.stack([diagonal[..., 1], diagonal[..., 0], diagonal.mean(-1), diagonal.mean(-1)], -1)
     return Deformation(
-        displacement_gradient(likely) @ inverse,
-        strain_std(likely, sigma) * wider,
+        gradient,
+        torch.hypot(strain_std(likely, sigma) * wider, _change_over(strain(gradient), away / step)),
         likely.covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt(),
         likely,
         sigma,
     )
 
 
-def _reach(share: Tensor, sigma: float, step: int) -> Tensor:
+def _change_over(values: Tensor, way: Tensor) -> Tensor:
+    """How much a field (rows, columns, n) changes over a way (rows, columns, 2) in points of its grid."""
+    slopes = [
+        torch.gradient(values, dim=axis)[0] if values.shape[axis] > 1 else torch.zeros_like(values) for axis in (0, 1)
+    ]
+    return slopes[0] * way[..., :1] + slopes[1] * way[..., 1:]
+
+
+def _reach(share: Tensor, sigma: float, step: int) -> tuple[Tensor, Tensor]:
     """How far the place at which a displacement is seen moves with the point of the grid, (rows, columns, 2, 2).
 
-    Where the crystal ends, at an edge or a void, the Gaussian sees a part of it alone, whose centre is not the point.
-    The derivative of the mean of a Gaussian that is cut is its covariance over σ².
+    And the way in px from the point to that place, (rows, columns, 2). Where the crystal ends, at an edge or a void,
+    the Gaussian sees a part of it alone, whose centre is not the point. The derivative of the mean of a Gaussian that
+    is cut is its covariance over σ².
     """
     y, x = (torch.arange(length, device=share.device, dtype=torch.float64) for length in share.shape)
     y, x = y[:, None] / sigma, x[None] / sigma
@@ -199,7 +210,9 @@ def _reach(share: Tensor, sigma: float, step: int) -> Tensor:
     seen = (total > _LEAST_SHARE)[..., None, None]
     values, vectors = torch.linalg.eigh(torch.where(seen, spread, torch.eye(2).to(spread)))
     reach: Tensor = vectors @ torch.diag_embed(values.clamp_min(_NARROWEST)) @ vectors.mT
-    return reach
+    points = [step * torch.arange(count, device=share.device).to(down) / sigma for count in down.shape]
+    away = sigma * torch.stack([down - points[0][:, None], right - points[1]], -1)
+    return reach, torch.where(seen[..., 0], away, 0.0)
 
 
 def best_kernel(

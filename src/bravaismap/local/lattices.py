@@ -115,7 +115,7 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     -------
     FrameLattices
         None at all (n = 0) if no lattice is known: one that fewer than 3 % of the windows with a lattice show, or only
-        one of ten windows or more, is not.
+        one of ten windows or more, is not; nor is one that few windows of a frame show, and none of them clearly.
 
     Raises
     ------
@@ -142,7 +142,10 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     member = _clusters(cells, error, weight)
     count = np.bincount(member[member >= 0], minlength=1)
     kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= max(_FEWEST, _LEAST_SHARE * len(shown))]
-    if not kept and np.isfinite(none).sum() < _FEW_WINDOWS:
+    known = int(np.isfinite(none).sum())
+    if known >= _FEW_WINDOWS:
+        kept = [k for k in kept if _evident(none[shown[member == k]], known)]
+    elif not kept:
         kept = [int(count.argmax())]
     if not kept:
         return _no_lattice(window)
@@ -159,6 +162,15 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     classes = np.stack([np.average(probability[shown[member == k]], axis=0) for k in kept])
     share = np.bincount(window[shown] + 1, weight, len(kept) + 1)[1:] / weight.sum()
     return FrameLattices(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]), classes, share, window)
+
+
+def _evident(none: NDArray[np.float64], windows: int) -> bool:
+    """Whether one window of a lattice says so more clearly than it is rare among the windows of the frame.
+
+    Windows that overlap see the same noise, so that two of them are no more than one.
+    """
+    clearest = float(none.min())
+    return (1 - clearest) * len(none) > clearest * (windows - len(none))
 
 
 def _no_lattice(window: NDArray[np.int64]) -> FrameLattices:

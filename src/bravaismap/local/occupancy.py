@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.demodulation import Locked, phase_factor
 from bravaismap.local.sites import SitePlaces, averaged_motif
 from bravaismap.local.smoothing import smoothed
 
@@ -190,9 +190,9 @@ def _piece(crystal: Locked, origins: Tensor, number: int, offset: Tensor, axis: 
     level = motif.max() if dark else motif.min()
     down, right = axis - offset[:, :1], axis - offset[:, 1:]  # from the site, (sites, side)
     order, frequency = crystal.waves.order, crystal.waves.frequency
-    factor = crystal.structure * torch.exp(2j * torch.pi * (order @ origins[number]))
-    rows = torch.exp(2j * torch.pi * down[..., None] * frequency[:, 0]) * factor
-    columns = torch.exp(2j * torch.pi * right[..., None] * frequency[:, 1])
+    factor = crystal.structure * phase_factor(order @ origins[number])
+    rows = phase_factor(down[..., None] * frequency[:, 0]) * factor
+    columns = phase_factor(right[..., None] * frequency[:, 1])
     height = 2 * (rows.real @ columns.real.mT - rows.imag @ columns.imag.mT) - level
     steps = torch.arange(-_NEIGHBOURS, _NEIGHBOURS + 1).to(axis)
     cells = torch.cartesian_prod(steps, steps)

@@ -25,6 +25,9 @@ _NEAR = 1.5
 #: Least share of the piece of a site that must lie on valid pixels.
 _LEAST_SEEN = 0.5
 _FEWEST_SITES = 10
+#: Standard deviation, in cells, of the Gaussian in which atoms are compared with each other; difference in amplitude up
+#: to which one is the usual atom; rounds of finding these; and sites for which the median of the frame counts.
+_SLOWLY, _TYPICAL, _USUAL_ROUNDS, _FRAME_COUNTS = 4.0, 0.3, 4, 1.0
 #: Brightness of what lies under a site, over the height of an atom, from which an atom fainter than that is hidden.
 _COVERED = 0.5
 
@@ -40,7 +43,7 @@ class SiteTable:
     position, position_std : arrays, shape (sites, 2)
         (y, x) in px, of the lattice, whether there is an atom or not.
     amplitude : array, shape (sites,)
-        1 for the usual atom of the sublattice in that frame, 0 for none.
+        1 for the usual atom of the sublattice in that part of the frame, 0 for none.
     vacant_std, occupied_std : arrays, shape (sites,)
         σ of the amplitude if there is no atom, and if there is the usual one.
     inside : array, shape (sites,)
@@ -138,7 +141,7 @@ def frame_sites(
         rows = (places.lattice == k) & (places.sublattice == j)
         typical = held.amplitude[rows & (own > _OWN)]
         if len(typical) >= _FEWEST_SITES and float(typical.median()) > 0:
-            usual[rows] = typical.median()
+            usual[rows] = _usual_nearby(held.amplitude[rows], own[rows] > _OWN, grid[rows], pixels)
     columns = (
         places.position,
         shift,
@@ -159,6 +162,29 @@ def frame_sites(
     )
     covered = (held.background > _COVERED) & (held.amplitude / usual < _COVERED)
     return table.take(((held.seen > _LEAST_SEEN) & ~covered).cpu().numpy())
+
+
+def _usual_nearby(amplitude: Tensor, inside: Tensor, places: Tensor, pixels: PixelPhases) -> Tensor:
+    """Amplitude of the usual atom around each site, which thickness, focus and contamination change slowly.
+
+    The mean over the sites in a Gaussian that hold about that much, at first over all that are not nearly empty; where
+    there are few, the median of the frame.
+    """
+    shape = pixels.probability.shape[1:]
+    width = _SLOWLY * pixels.cell / pixels.step
+    row, column = (places[:, axis].round().long().clamp(0, shape[axis] - 1) for axis in (0, 1))
+    frame = amplitude[inside].median()
+    typical = inside & (amplitude > _OWN * frame)
+    usual = frame.expand_as(amplitude)
+    for _ in range(_USUAL_ROUNDS):
+        planes = amplitude.new_zeros((2, shape.numel()))
+        where = (row * shape[1] + column)[typical]
+        planes.index_add_(1, where, torch.stack([torch.ones_like(amplitude), amplitude])[:, typical])
+        # of sum 1 at its middle: the number of sites around, and the sum of their amplitudes
+        count, total = 2 * torch.pi * width**2 * smoothed(planes.reshape(2, *shape), width)
+        usual = at_places((total + _FRAME_COUNTS * frame) / (count + _FRAME_COUNTS), places)
+        typical = inside & ((amplitude / usual - 1).abs() < _TYPICAL)
+    return usual
 
 
 def _places(pixels: PixelPhases, crystals: tuple[Locked, ...]) -> SitePlaces:

@@ -169,7 +169,12 @@ def _leveled(images: Tensor) -> Tensor:
         raise InputError(
             f"windows of shape {tuple(images.shape)} were given; expected (n, y, x), n ≥ 1, of 32 px or more"
         )
-    return standardize(leveled(standardize(images)))
+    plain = standardize(images)
+    level = leveled(plain)
+    if level is plain:
+        return plain
+    rows = torch.nonzero((level != plain).any(2).any(1)).squeeze(1)
+    return level.index_copy(0, rows, standardize(level[rows]))
 
 
 def _size(images: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ that of most of the window, the window is held to be 0 and has no part in the ba
 
 from __future__ import annotations
 
+import functools
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,15 +17,25 @@ from bravaismap.measure import settings
 
 __all__ = ["other_regions", "without_regions"]
 
+#: Places along the side of the square of a mean at which means are taken; they are smooth between these.
+_PLACES = 3
+
 
 def other_regions(images: Tensor) -> Tensor:
     """Return where images (n, y, x) are of another level than most of the image: bool, (n, y, x)."""
     limits = settings.SETTINGS.regions
     side = _odd(min(images.shape[1:]) / limits.means)
-    level = _mean(_mean(images, side), side).flatten(1)
-    away = (level - level.median(1, keepdim=True).values).abs()
-    other = away > limits.scatter * away.median(1, keepdim=True).values / 0.6745  # of a normal distribution, in σ
-    return F.max_pool2d(other.reshape(images.shape).float()[:, None], side, 1, side // 2)[:, 0] > 0
+    level = _means(images, side)
+    away = (level - level.flatten(1).median(1).values[:, None, None]).abs()
+    scatter = away.flatten(1).median(1).values[:, None, None] / 0.6745  # of a normal distribution, in σ
+    other = away > limits.scatter * scatter
+    reach = -(-side // 2 // _step(side))
+    other = F.max_pool2d(other.float()[:, None], 2 * reach + 1, 1, reach)[:, 0] > 0
+    y, x = (
+        (torch.arange(length, device=images.device) / _step(side)).round().long().clamp_max(count - 1)
+        for length, count in zip(images.shape[1:], other.shape[1:], strict=True)
+    )
+    return other[:, y[:, None], x]
 
 
 def without_regions(images: Tensor, other: Tensor) -> Tensor:
@@ -36,16 +49,40 @@ def without_regions(images: Tensor, other: Tensor) -> Tensor:
     limits = settings.SETTINGS.regions
     side = _odd(min(images.shape[1:]) / limits.background_means)
     kept = (~other).to(images.dtype)
-    weight = _mean(_mean(kept, side), side).clamp_min(1e-3)
-    background = _mean(_mean(images * kept, side), side) / weight
-    soft = _mean(_mean(kept, limits.edge), limits.edge)
-    return (images - background) * soft
+    background = _means(images * kept, side) / _means(kept, side).clamp_min(1e-3)
+    up, out = (_between(length, side, images.device) for length in images.shape[1:])
+    soft_y, soft_x = (_twice(length, limits.edge, images.device) for length in images.shape[1:])
+    return (images - up @ background @ out.T) * (soft_y @ kept @ soft_x.T)
 
 
 def _odd(side: float) -> int:
     return 2 * int(side / 2) + 1
 
 
-def _mean(images: Tensor, side: int) -> Tensor:
-    """Mean over a square about each pixel, within the image."""
-    return F.avg_pool2d(images[:, None], side, 1, side // 2, count_include_pad=False)[:, 0]
+def _step(side: int) -> int:
+    """Distance in px of the places at which means over squares of a side are taken."""
+    return max(1, side // _PLACES)
+
+
+def _means(images: Tensor, side: int) -> Tensor:
+    """Means of means over squares about places of images, within the image, (n, places, places)."""
+    down, across = (_twice(length, side, images.device)[:: _step(side)] for length in images.shape[1:])
+    return down @ (images @ across.T)
+
+
+@functools.cache
+def _twice(length: int, side: int, device: torch.device) -> Tensor:
+    """Matrix of the mean, taken twice, over `side` pixels about each one of a line, (length, length)."""
+    at = torch.arange(length, device=device)
+    near = ((at[:, None] - at).abs() <= side // 2).float()
+    mean = near / near.sum(1, keepdim=True)
+    return mean @ mean
+
+
+@functools.cache
+def _between(length: int, side: int, device: torch.device) -> Tensor:
+    """Matrix from the places of a line to all its pixels, linear between them, (length, places)."""
+    step = _step(side)
+    places = torch.arange(0, length, step, device=device)
+    apart = (torch.arange(length, device=device).clamp_max(int(places[-1]))[:, None] - places).abs() / step
+    return (1 - apart).clamp_min(0)

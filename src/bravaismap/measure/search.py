@@ -7,6 +7,7 @@ of nodes left out or added.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.nodes import broad_power, evidence, log_ratio, node_orders, node_power
 from bravaismap.measure.spots import Spectrum, Spots, find_spots, flatten, whitened_power
 
-__all__ = ["Searched", "search"]
+__all__ = ["Searched", "excess", "search"]
 
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
 _DOUBLED_BASES, _DIVIDED_BASES = (torch.from_numpy(changes).float() for changes in (DOUBLED, DIVIDED))
@@ -57,16 +58,33 @@ def search(view: View, wide: bool = False, spots: Spots | None = None) -> Search
     best = explained(view, candidates[:, 0])
     margin = limits.wide_margin if wide else limits.margin
     best = _others(best, view, candidates, score, score[:, 0], margin)
-    rows = torch.nonzero(best.evidence < limits.doubtful_evidence).squeeze(1)
-    if len(rows) and not wide and not given:
-        own = view.take(rows)
-        flat = whitened_power(flatten(own.plain))
-        indexed = index_spots(find_spots(flat, brightest=False), limits.second_look_candidates)[0]
-        candidates, second = _ranked(own.spectrum, indexed, band[rows], limits.ranked_candidates)
-        others = _others(best.take(rows), own, candidates, second, score[rows, 0], limits.margin)
-        best = best.put(others, rows)
+    if not wide and not given:
+        best = _flattened(best, view, band, score[:, 0])
     best = _coarser(best, view)
     return Searched(_finer(best, view, band), spots)
+
+
+def _flattened(best: Explanation, view: View, band: Tensor, first: Tensor) -> Explanation:
+    """The best lattices once doubtful windows are searched with an even contrast, too; `first` is the score so far."""
+    limits = settings.SETTINGS.search
+    rows = torch.nonzero(best.evidence < limits.doubtful_evidence).squeeze(1)
+    if len(rows) == 0:
+        return best
+    flat = whitened_power(flatten(view.plain[rows]))
+    spots = find_spots(flat, brightest=False)
+    clear = torch.nonzero(excess(spots, flat).topk(2, dim=1).values[:, 1] > limits.clear_flat_spot).squeeze(1)
+    if len(clear) == 0:
+        return best
+    rows = rows[clear]
+    own, indexed = view.take(rows), index_spots(spots.take(clear), limits.second_look_candidates)[0]
+    candidates, score = _ranked(own.spectrum, indexed, band[rows], limits.ranked_candidates)
+    return best.put(_others(best.take(rows), own, candidates, score, first[rows], limits.margin), rows)
+
+
+def excess(spots: Spots, spectrum: Spectrum) -> Tensor:
+    """Return the evidence of each spot above that of the highest maximum of noise, (n, spots)."""
+    rows, columns = spectrum.power.shape[1:]
+    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)
 
 
 def _coarser(best: Explanation, view: View) -> Explanation:

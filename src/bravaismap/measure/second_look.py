@@ -10,7 +10,6 @@ smaller, because every tile has to show phases of its own.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.regions import other_regions, without_regions
-from bravaismap.measure.search import Searched, search
+from bravaismap.measure.search import Searched, excess, search
 from bravaismap.measure.spots import Spots, clipped, find_spots, standardize
 from bravaismap.measure.worth import worth
 
@@ -64,7 +63,7 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     answers = _Answers(first.best, shown, split)
     if len(rows):
         drowned = rows[answers.shown[rows] < limits.drowned_evidence]
-        answers, windows = _without_outliers(answers, first.spots, drowned, windows)
+        answers, windows = _without_outliers(answers, drowned, windows)
         answers, windows = _without_regions(answers, drowned, windows)
     for groups in limits.groups:
         if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
@@ -73,7 +72,7 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     return answers.best, answers.shown
 
 
-def _without_outliers(answers: _Answers, before: Spots, rows: Tensor, windows: View) -> tuple[_Answers, View]:
+def _without_outliers(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
     """The answers with those of windows that show more without their outliers, and the windows with these clipped."""
     limits = settings.SETTINGS.second_look
     smooth = windows.smooth[rows]
@@ -84,10 +83,8 @@ def _without_outliers(answers: _Answers, before: Spots, rows: Tensor, windows: V
         return answers, windows
     even = view_of_windows(standardize(bounded[uneven]))
     spots = find_spots(even.spectrum, brightest=False)
-    says, said = (_excess(part, even).sum(1) for part in (spots, before.take(rows[uneven])))
-    more = (says > limits.gain * said + limits.least_gain) & _clear(spots, even, limits.clear_spot)
-    more = torch.nonzero(more).squeeze(1)
-    return _evened(answers, windows, rows[uneven[more]], even.take(more), spots.take(more))
+    clear = torch.nonzero(_clear(spots, even, limits.clear_spot)).squeeze(1)
+    return _evened(answers, windows, rows[uneven[clear]], even.take(clear), spots.take(clear))
 
 
 def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
@@ -171,18 +168,12 @@ def _unexplained(basis: Tensor, spots: Spots, view: View) -> Tensor:
     """What the spots beside the nodes of a lattice say over what those at the nodes say, (n,)."""
     index = spots.position @ torch.linalg.inv_ex(basis)[0]
     beside = ((index - index.round()) @ basis).square().sum(-1) > settings.SETTINGS.second_look.node_radius**2
-    says = _excess(spots, view).log1p()
+    says = excess(spots, view.spectrum).log1p()
     share: Tensor = (says * beside).sum(1) / (says * ~beside).sum(1).clamp_min(1e-3)
     return share
 
 
 def _clear(spots: Spots, view: View, least: float) -> Tensor:
     """Whether a lattice can be among the spots: if the second one stands more than `least` above chance, (n,)."""
-    second: Tensor = _excess(spots, view).topk(2, dim=1).values[:, 1]
+    second: Tensor = excess(spots, view.spectrum).topk(2, dim=1).values[:, 1]
     return second > least
-
-
-def _excess(spots: Spots, view: View) -> Tensor:
-    """Evidence of each spot above that of the highest maximum of noise."""
-    rows, columns = view.spectrum.power.shape[1:]
-    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)

@@ -84,7 +84,10 @@ def standardize(images: Tensor) -> Tensor:
     """Return the images in float32 with mean 0 and standard deviation 1 (a constant image stays 0)."""
     images = images.to(torch.float32)
     images = images - images.mean(dim=(-2, -1), keepdim=True)
-    return images / images.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp_min(1e-12)
+    spread = torch.linalg.vector_norm(images, dim=(-2, -1), keepdim=True) / math.sqrt(
+        images.shape[-1] * images.shape[-2]
+    )
+    return images.div_(spread.clamp_min(1e-12))
 
 
 def background(images: Tensor, cells: int) -> Tensor:

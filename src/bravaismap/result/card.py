@@ -74,6 +74,9 @@ def _difference(key: str, there: Any, now: Any) -> str:
         return _track_difference(there, now)
     if key in _HASHED:
         return _HASHED[key]
+    if key == "pixel_step":
+        held = ["--no-pixels" if step is None else f"pixels {step} px apart" for step in (there, now)]
+        return f"{held[0]} there, {held[1]} now"
     if key == "frame_size":
         sizes = [" × ".join(map(str, size)) if size else "unknown" for size in (there, now)]
         return f"the size of a frame: {sizes[0]} px there, {sizes[1]} px now"

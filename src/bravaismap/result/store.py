@@ -89,6 +89,9 @@ class ResultStore:
             self._created = overwrite or not path.exists()
             if self._created:
                 create_store(path, coords, card, held)
+            self._group = open_group(path, "r+")
+            if not self._created:
+                self._refuse_other(card)
             self._open(held)
             if not self._created:
                 self._continue(coords, card)
@@ -135,8 +138,15 @@ class ResultStore:
         if self._created and not self.done.any():
             shutil.rmtree(self.path, ignore_errors=True)
 
+    def _refuse_other(self, card: Mapping[str, Any]) -> None:
+        """Raise `OutputError` if the store was made by another run."""
+        difference = card_difference(card_of(self._group, self.path), card)
+        if difference:
+            raise OutputError(
+                f"{self.path} exists and was made differently ({difference}); give --overwrite or another output"
+            )
+
     def _open(self, variables: Iterable[Variable]) -> None:
-        self._group = open_group(self.path, "r+")
         try:
             self._arrays = {v.name: array_of(self._group, v.name) for v in write_order(variables)}
             self._checksum, self._mark = (array_of(self._group, name) for name in (CHECKSUM, DONE))
@@ -146,11 +156,6 @@ class ResultStore:
         self.done = np.array([mark is not None and mark[DONE] == 1 for mark in marks], bool)
 
     def _continue(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any]) -> None:
-        difference = card_difference(card_of(self._group, self.path), card)
-        if difference:
-            raise OutputError(
-                f"{self.path} exists and was made differently ({difference}); give --overwrite or another output"
-            )
         damaged = self.verify()
         if damaged:
             named = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")

@@ -7,8 +7,6 @@ from itertools import cycle
 
 import numpy as np
 import xarray as xr
-from matplotlib import color_sequences
-from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from bravaismap.conventions import COLORS, NONE
@@ -22,6 +20,11 @@ SINGLE_VACANCY, VOID_SITE, OTHER_ATOM, OWN_ATOM = "#D55E00", "#E69F00", "#56B4E9
 def class_colors(names: Iterable[str]) -> dict[str, str]:
     """Return the colour (``"#rrggbb"``) of each class; a user's class takes the next free Okabe–Ito colour."""
     names = [str(name) for name in names]
+    if all(name in COLORS for name in names):
+        return {name: COLORS[name] for name in names}
+    from matplotlib import color_sequences
+    from matplotlib.colors import to_hex
+
     palette = [to_hex(color).upper() for key in ("okabe_ito", "petroff10") for color in color_sequences[key]]
     taken = {COLORS[NONE], *(COLORS[name] for name in names if name in COLORS)}
     order = (palette[2], *COLORS.values(), palette[0], palette[4], *palette[8:])  # yellow late: faint on white

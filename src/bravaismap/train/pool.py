@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bravaismap.classify.tokens import Tokens, window_tokens
-from bravaismap.compute.device import full_precision
+from bravaismap.compute.device import in_batches
 from bravaismap.lattice.shape import shape
 from bravaismap.simulate.stream import Batch
 
 __all__ = ["Lessons", "Pool", "lessons"]
-
-#: Pixels of windows that are measured at once: 2048 windows of 128 px, for which a GPU needs some 20 GB.
-_PIXELS_AT_ONCE: Final = 2**25
 
 
 @dataclass(frozen=True)
@@ -67,13 +63,12 @@ class Lessons:
 def lessons(batch: Batch) -> Lessons:
     """Return the tokens and the truth of simulated windows, in half precision, on their device."""
     image = batch.image
-    together = max(1, _PIXELS_AT_ONCE // image[0].numel())
-    with torch.no_grad(), full_precision():
-        parts = [
-            window_tokens(image[start : start + together].float()).to(torch.float16)
-            for start in range(0, len(image), together)
-        ]
-    tokens = Tokens.concatenate(parts)
+
+    def part(rows: slice) -> Tokens:
+        with torch.no_grad():
+            return window_tokens(image[rows].float()).to(torch.float16)
+
+    tokens = Tokens.concatenate(in_batches(part, image.shape, str(image.device)))
     side = torch.full_like(batch.label, image.shape[-1])
     return Lessons(tokens, batch.label, _cell(batch.basis).to(image.device), batch.kind, side)
 

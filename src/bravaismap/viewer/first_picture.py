@@ -10,9 +10,8 @@ from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.html_fragments import STYLE
@@ -62,7 +61,7 @@ def picture(grey: NDArray[np.uint8] | None, layer: Overlay | None, opacity: floa
         colors[:] = grey[rows[:, None], columns, None]
     if layer is not None:
         values = _at(layer, y, x)
-        palette = 255 * np.array([to_rgb(color) for color in layer.palette])
+        palette = np.array([ImageColor.getrgb(color) for color in layer.palette], float)
         place = (values - layer.low) / (layer.high - layer.low) * len(palette)
         laid = np.isfinite(values)
         over = palette[np.clip(place[laid].astype(int), 0, len(palette) - 1)]

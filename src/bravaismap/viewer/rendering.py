@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from bravaismap.conventions import (
@@ -145,7 +143,7 @@ def overlay(frame: xr.Dataset, key: str) -> Overlay:
         else:
             values = cells.a if name == "a" else cells.b
             low, high = _limits(values)
-    palette = [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
+    palette = _shades(cmap)
     return Overlay(_regular(values, *ends), bounds, palette, low, high, title, unit)
 
 
@@ -180,9 +178,17 @@ def _pixel_overlay(frame: xr.Dataset, name: str, classes: tuple[str, ...]) -> Ov
     else:
         cmap, high = DIVERGING_CMAP, max(abs(low), abs(high))
         low = -high
-    palette = [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
+    palette = _shades(cmap)
     unit = _unit(frame[name])
     return Overlay(values, bounds, palette, low, high, title, unit)
+
+
+def _shades(cmap: str) -> list[str]:
+    """Return the colours of a colour map; Matplotlib is not imported before one is drawn."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(color) for color in colormaps[cmap](np.linspace(0, 1, _SHADES))]
 
 
 def scale_bar(width: float) -> float:

@@ -61,6 +61,7 @@ _UNITS: Final = {
     "memory": 2,
     "compression": 2,
     "enlargement": 2,
+    "pattern_memory": 1,
 }
 _FIRST_UNIT: Final = dict(zip(_UNITS, accumulate(_UNITS.values(), initial=2 * len(_COLUMNS)), strict=False))
 _ALL_UNITS: Final = 2 * len(_COLUMNS) + sum(_UNITS.values())
@@ -191,8 +192,8 @@ class Draws:
         unit = uniform(torch.stack(_pairs(key, Purpose.WINDOW, _ALL_UNITS), dim=2).flatten(1)[:, :_ALL_UNITS])
         pattern = _patterns(table.pattern[recipe], _unit(unit, "pattern")[:, 0])
         faults = _chosen(table, recipe, unit, pattern)
-        # a field that belongs to faults none of which was chosen is 0
-        absent = ((1 - faults) @ table.fault_of.T) > 0
+        # a field of a fault that was not chosen is 0; lines of a pattern of that name keep their offsets
+        absent = ((1 - faults - _own_fault(pattern)) @ table.fault_of.T) > 0
         low, high = (ends[recipe].masked_fill(absent, 0.0) for ends in (table.low, table.high))
         value = _values(low, high, unit)
         return cls(key, recipe, table, value, high, unit, pattern.cpu().numpy(), value.cpu().numpy(), faults)
@@ -308,10 +309,7 @@ def _patterns(possible: Tensor, unit: Tensor) -> Tensor:
 
 def _chosen(table: RecipeTable, recipe: Tensor, unit: Tensor, pattern: Tensor) -> Tensor:
     """Choose the faults (n, faults) of each window: as many of the possible ones as its recipe asks for."""
-    possible = table.possible[recipe].clone()
-    for i, name in enumerate(FAULTS):
-        if name in PATTERNS:  # rows of an image of rows would change nothing
-            possible[:, i] *= pattern != PATTERNS.index(name)
+    possible = table.possible[recipe] * (1 - _own_fault(pattern))
     column = _COLUMNS["faults"]
     low, high = table.low[recipe, column], table.high[recipe, column]
     number = (low + (unit[:, column] * (high - low + 1)).floor()).minimum(possible.sum(dim=1))
@@ -319,6 +317,13 @@ def _chosen(table: RecipeTable, recipe: Tensor, unit: Tensor, pattern: Tensor) -
     rank = (order[:, :, None] > order[:, None, :]).sum(dim=2)
     chosen = (rank < number[:, None]) & (possible > 0)
     return torch.where(table.chooses[recipe][:, None], chosen.to(torch.float64), 1.0)
+
+
+def _own_fault(pattern: Tensor) -> Tensor:
+    """Return 1 for the fault (n, faults) of the name of the pattern of a window, which is no further fault of it."""
+    names = [PATTERNS.index(name) if name in PATTERNS else len(PATTERNS) for name in FAULTS]
+    own = pattern[:, None] == torch.tensor(names, device=pattern.device)
+    return own.to(torch.float64)
 
 
 def _values(low: Tensor, high: Tensor, unit: Tensor) -> Tensor:

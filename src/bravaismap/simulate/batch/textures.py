@@ -119,7 +119,7 @@ def _wave(draws: Draws, phase: Tensor) -> Tensor:
 
 
 def _offsets(draws: Draws, side: int) -> Tensor:
-    memory = _between(draws.units("memory")[:, 0], MEMORY).to(torch.float32)
+    memory = _between(draws.units("pattern_memory")[:, 0], MEMORY).to(torch.float32)
     return correlated_lines(draws.normal_field(Purpose.PATTERN_LINES, side), memory)
 
 
