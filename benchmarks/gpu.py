@@ -5,8 +5,8 @@ its libraries, does not count. Where PyTorch finds no card this says "not measur
 
 answers     `default` and the networks on simulated windows and those of a film, on both; the windows farthest apart
 classifier  `default` alone, on windows that are on the card, by their number
-kernels     of the classifier and of the pixels of a frame: launches, waits, time on the card, the most expensive ones
-pixels      the pixels of frames, on both
+kernels     of the classifier and of the pixels of frames: launches, waits, time on the card, the most expensive ones
+pixels      the pixels of frames, on both, and of many at once on the card
 map         file to file: all outputs, without pixels, and `dcnn-2018`; the share of each stage
 networks    one pass, and 30 passes with dropout
 simulation  windows for training
@@ -33,7 +33,7 @@ from bravaismap.classify.models import LatticeClassifier, NetworkClassifier
 from bravaismap.classify.posterior import class_probability
 from bravaismap.compute.device import on_device
 from bravaismap.phases.frame import FrameMapper
-from bravaismap.phases.frame_pixels import frame_pixels
+from bravaismap.phases.frame_pixels import frame_pixels, pixels_of_frames
 from bravaismap.simulate.film import PAPER_KINETICS, Film
 from bravaismap.simulate.stream import batches
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, window_grid
@@ -150,11 +150,19 @@ class Measured:
     def kernels(self) -> Figures:
         """Return where the time of the classifier and of the pixels of a frame goes."""
         images, model = self.cut(self.windows), self.model(self.device)
-        windows, frame = self.mapped_windows(), self.frames[-1]
+        windows, many = self.mapped_windows(), self.many()
         return {
             "classifier": self.profiled(lambda: model.predict(images, samples=60)),
-            "pixels": self.profiled(lambda: frame_pixels(frame, windows, PIXEL_STEP, None, self.device)),
+            f"pixels of {len(many)} frames": self.profiled(lambda: self.asked(many, windows)),
         }
+
+    def many(self) -> list[np.ndarray]:
+        """Return as many frames as are mapped with all outputs, of one number of lattices, all different."""
+        return [np.roll(self.frames[-1], 7 * i, axis=0) for i in range(self.count)]
+
+    def asked(self, frames: list[np.ndarray], windows: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Return the pixels of frames that have the same windows, asked at once on the device."""
+        return pixels_of_frames(frames, [windows] * len(frames), PIXEL_STEP, None, self.device)
 
     def profiled(self, work: Callable[[], object]) -> Figures:
         """Return launches, waits, time on the card and in all, in ms, and the most expensive kernels."""
@@ -193,7 +201,10 @@ class Measured:
                 maps[device] = frame_pixels(frame, windows, PIXEL_STEP, None, device)
 
             figures[f"frames/s, {device}"] = 1 / seconds_of(work, self.device, 1)
-        here, there = maps["cpu"], maps[self.device]
+        many = self.many()
+        seconds = seconds_of(lambda: self.asked(many, windows), self.device, 1)
+        figures[f"frames/s, {self.device}, {len(many)} at once"] = len(many) / seconds
+        here, there = maps["cpu"], self.asked([frame, *many[1:]], windows)[0]
         figures["pixels of another phase"] = float((here["phase"] != there["phase"]).mean())
         figures["area"] = float(np.abs(here["area_fraction"] - there["area_fraction"]).max())
         figures["amplitude"] = float(np.nanmax(np.abs(here["amplitude"] - there["amplitude"]), initial=0))

@@ -47,7 +47,7 @@ STAGES = {
     "measurement": "bravaismap.classify.models.measure",
     "posterior": "bravaismap.classify.models.classified",
     "cells": "bravaismap.classify.answer.Cells.variables",
-    "pixels": "bravaismap.phases.frame.frame_pixels",
+    "pixels": "bravaismap.phases.frame.pixels_of_frames",
     "write": "bravaismap.result.store.ResultStore.write_frame",
 }
 

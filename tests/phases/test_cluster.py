@@ -90,7 +90,7 @@ def test_an_unfinished_result_is_continued(film: np.ndarray, two: LocalCluster, 
     options = OPTIONS | {"output": tmp_path / "r.zarr", "scheduler": two.scheduler_address}
     with pytest.raises(KeyboardInterrupt):
         map_phases(film, progress=interrupt, **options)
-    assert mapped_frames(open_result(tmp_path / "r.zarr")).sum() == 3
+    assert 3 <= mapped_frames(open_result(tmp_path / "r.zarr")).sum() <= 5  # two frames may wait to be written
     xr.testing.assert_allclose(map_phases(film, **options).load(), map_phases(film, **OPTIONS), rtol=0, atol=1e-6)
     with Client(two, set_as_default=False) as client:
         plugins = client.run(

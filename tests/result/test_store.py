@@ -144,15 +144,17 @@ def test_map_interrupted_anywhere_and_continued(quick: NetworkClassifier, tmp_pa
     whole = map_phases(film, output=tmp_path / "whole.zarr", **options)
 
     def interrupt(done: int, _: int) -> None:
-        if done == stop:
+        if done >= stop:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         map_phases(film, output=tmp_path / "parts.zarr", progress=interrupt, **options)
-    assert mapped_frames(open_result(tmp_path / "parts.zarr")).sum() == stop
+    kept = int(mapped_frames(open_result(tmp_path / "parts.zarr")).sum())
+    assert kept >= stop  # what was mapped while a frame was written is written, too
     steps: list[int] = []
     parts = map_phases(film, output=tmp_path / "parts.zarr", progress=lambda done, _: steps.append(done), **options)
-    assert steps == list(range(stop, 5))
+    assert (steps[0], steps[-1]) == (kept, 4)
+    assert steps == sorted(steps)
     xr.testing.assert_identical(parts.load(), whole.load())
     memory = map_phases(film, **options)
     xr.testing.assert_equal(memory, whole)

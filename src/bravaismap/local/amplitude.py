@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bravaismap.compute.together import Length, number
 from bravaismap.local.smoothing import smoothed
 
 __all__ = [
@@ -53,7 +54,7 @@ class LocalFit:
         Variance of each pattern.
     seen : tensor, shape (rows, columns)
         Share of the Gaussian that lies on valid pixels.
-    sigma : float
+    sigma : float or Length
         Standard deviation of the Gaussian in px.
     step : int
         Pitch of the grid in px.
@@ -63,7 +64,7 @@ class LocalFit:
     product: Tensor
     contrast: Tensor
     seen: Tensor
-    sigma: float
+    sigma: float | Length
     step: int
 
     @property
@@ -87,22 +88,22 @@ class Noise:
 
     Attributes
     ----------
-    floor, slope : float
+    floor, slope : float, or tensor of shape ()
         In the unit of the image squared, and in that unit.
-    correlation : float
+    correlation : float, or tensor of shape ()
         Spectral density of the noise at the nodes over its mean: 1 if it is white.
     """
 
-    floor: float
-    slope: float
-    correlation: float
+    floor: float | Tensor
+    slope: float | Tensor
+    correlation: float | Tensor
 
     def variance(self, brightness: Tensor) -> Tensor:
         """Return the variance of pixels of the expected `brightness`."""
         return (self.floor + self.slope * brightness).clamp_min(1e-30)
 
 
-def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float, step: int) -> LocalFit:
+def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float | Length, step: int) -> LocalFit:
     """Fit the amplitude of patterns in a Gaussian around every point of a grid.
 
     Parameters
@@ -112,7 +113,7 @@ def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float, 
         What each lattice predicts, of mean 0 over a cell.
     valid : tensor, shape (y, x)
         1 for pixels that count, 0 for masked ones.
-    sigma : float
+    sigma : float or Length
         Standard deviation of the Gaussian in px.
     step : int
         Pitch of the grid in px; its points are pixels 0, step, …
@@ -140,7 +141,9 @@ def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float, 
     )
 
 
-def frame_noise(residual: Tensor, brightness: Tensor, weight: Tensor, radius: tuple[float, float]) -> Noise:
+def frame_noise(
+    residual: Tensor, brightness: Tensor, weight: Tensor, radius: tuple[float | Tensor, float | Tensor]
+) -> Noise:
     """Estimate the noise of a frame from what its patterns leave over.
 
     Parameters
@@ -151,44 +154,39 @@ def frame_noise(residual: Tensor, brightness: Tensor, weight: Tensor, radius: tu
         Background plus patterns, in the unit of the image from its zero of counts.
     weight : tensor, shape (y, x)
         How much each pixel counts, 0 to 1: what is neither crystal nor empty is no noise.
-    radius : tuple of float
+    radius : tuple of float or tensor
         Lowest and highest frequency of the nodes that count, in cycles per px.
 
     Returns
     -------
     Noise
     """
-    weighed = weight.flatten() > 0
-    counts, values = weight.flatten()[weighed].double(), brightness.flatten()[weighed]
-    spaced = torch.sort(values[:: max(1, len(values) // _SORTED)])[0]
-    edges = spaced[torch.arange(1, _BRIGHTNESS_BINS, device=values.device) * len(spaced) // _BRIGHTNESS_BINS]
-    bins = torch.bucketize(values, edges)
-    squares = residual.flatten()[weighed].double() ** 2
-    sums = [
-        torch.zeros_like(counts[:1]).expand(_BRIGHTNESS_BINS).clone().index_add_(0, bins, term)
-        for term in (counts, counts * values, counts * squares)
-    ]
-    count, level, spread = (total[sums[0] > 0] for total in sums)
-    floor, slope = _line(level / count, spread / count, count)
-    return Noise(floor, slope, _correlation(residual, weight, radius))
+    counts, values = weight.flatten().double(), brightness.flatten()
+    places = torch.arange(_BRIGHTNESS_BINS, device=values.device)
+    every = max(1, len(values) // _SORTED)
+    weighed = counts[::every] > 0
+    spaced = torch.sort(torch.where(weighed, values[::every], torch.inf))[0]
+    bins = torch.bucketize(values, spaced[places[1:] * weighed.sum() // _BRIGHTNESS_BINS])
+    terms = torch.stack([counts, counts * values, counts * residual.flatten().double() ** 2])
+    count, level, spread = terms.new_zeros((3, _BRIGHTNESS_BINS)).index_add(1, bins, terms)
+    floor, slope = _line(level / count.clamp_min(1e-30), spread / count.clamp_min(1e-30), count)
+    return Noise(floor.to(residual), slope.to(residual), _correlation(residual, weight, radius))
 
 
-def _line(level: Tensor, spread: Tensor, count: Tensor) -> tuple[float, float]:
+def _line(level: Tensor, spread: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """The line through variances that is positive at all levels."""
-    worth = count
-    total = worth.sum()
-    middle, mean = float((worth * level).sum() / total), float((worth * spread).sum() / total)
-    scatter = float((worth * (level - middle) ** 2).sum())
-    if scatter <= 1e-12 * float(total) * float(level.abs().max() ** 2):
-        return mean, 0.0
-    slope = float((worth * (level - middle) * (spread - mean)).sum()) / scatter
-    lowest = float(level.min())
-    most = (1 - _DARKEST) * mean / max(middle - lowest, 1e-30)
-    slope = min(max(slope, 0.0), most)
+    total = count.sum().clamp_min(1e-30)
+    middle, mean = (count * level).sum() / total, (count * spread).sum() / total
+    scatter = (count * (level - middle) ** 2).sum()
+    slope = (count * (level - middle) * (spread - mean)).sum() / scatter.clamp_min(1e-300)
+    lowest = torch.where(count > 0, level, torch.inf).amin()
+    most = (1 - _DARKEST) * mean / (middle - lowest).clamp_min(1e-30)
+    slope = torch.minimum(slope.clamp_min(0.0), most)
+    slope = torch.where(scatter <= 1e-12 * total * (level.abs() * (count > 0)).amax() ** 2, 0.0, slope)
     return mean - slope * middle, slope
 
 
-def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float, float]) -> float:
+def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float | Tensor, float | Tensor]) -> Tensor:
     """Mean spectral density within a ring over the mean density, each ring of frequencies by its median."""
     power = torch.fft.rfft2(residual * weight).abs() ** 2
     rows = torch.fft.fftfreq(residual.shape[0], device=residual.device)[:, None]
@@ -196,16 +194,20 @@ def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float, float]) 
     distance = torch.hypot(rows, columns)
     ring = (distance / 0.5 * _RINGS).long().clamp_max(_RINGS).flatten()
     sums = torch.stack([torch.ones_like(power), power]).flatten(1).double()
-    count, total = torch.zeros_like(sums[:, :1]).expand(2, _RINGS + 1).clone().index_add_(1, ring, sums)[:, :_RINGS]
+    count, total = sums.new_zeros((2, _RINGS + 1)).index_add(1, ring, sums)[:, :_RINGS]
     density = torch.where(count > 0, total / count.clamp_min(1.0), power.mean()).to(power.dtype)
     middle = (torch.arange(_RINGS, device=residual.device) + 0.5) * 0.5 / _RINGS
     inside = (middle >= radius[0]) & (middle <= radius[1])
-    if not bool(inside.any()):
-        inside = (middle - radius[0]).abs() == (middle - radius[0]).abs().min()
-    return float((density[inside].mean() / power[:, 1:].mean().clamp_min(1e-30)).clamp(0.2, 100.0))
+    apart = (middle - radius[0]).abs()
+    inside = torch.where(inside.any(), inside, apart == apart.min())
+    mean = (density * inside).sum() / inside.sum()
+    relative: Tensor = mean / power[:, 1:].mean().clamp_min(1e-30)
+    return relative.clamp(0.2, 100.0)
 
 
-def amplitude_std(fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tensor, correlation: float) -> Tensor:
+def amplitude_std(
+    fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tensor, correlation: float | Tensor
+) -> Tensor:
     """Return the standard deviation of each amplitude of a fit, (lattices, rows, columns).
 
     Parameters
@@ -215,7 +217,7 @@ def amplitude_std(fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tens
         As for :func:`fit_amplitude`.
     variance : tensor, shape (y, x)
         Of the noise of each pixel.
-    correlation : float
+    correlation : float or tensor
         As in :class:`Noise`.
 
     Notes
@@ -231,14 +233,14 @@ def amplitude_std(fit: LocalFit, patterns: Tensor, valid: Tensor, variance: Tens
     means = smoothed(planes, fit.sigma / 2**0.5, fit.step)[:, :rows, :columns]
     count = len(patterns)
     plain, once, twice = means[:1], means[1 : 1 + count], means[1 + count :]
-    spread = (twice - 2 * centre * once + centre**2 * plain).clamp_min(0) / (4 * torch.pi * fit.sigma**2)
+    spread = (twice - 2 * centre * once + centre**2 * plain).clamp_min(0) / (4 * torch.pi * number(fit.sigma) ** 2)
     least = _LEAST_CONTRAST * fit.contrast.mean((-2, -1), keepdim=True)
     contrast = torch.maximum(fit.contrast, least).clamp_min(1e-30)
     return (correlation * spread).sqrt() / (contrast * fit.seen.clamp_min(1e-6))
 
 
 def displaced_variance(
-    image: Tensor, pattern: Tensor, valid: Tensor, fit: LocalFit, loose: Tensor, cell: float
+    image: Tensor, pattern: Tensor, valid: Tensor, fit: LocalFit, loose: Tensor, cell: float | Length
 ) -> Tensor:
     """Return how much of what a pattern leaves over is that atoms lie beside their sites, (rows, columns).
 
@@ -250,7 +252,7 @@ def displaced_variance(
         Of that image.
     loose : tensor, shape (rows, columns)
         Variance of the noise over the number of its independent values in the Gaussian of the fit.
-    cell : float
+    cell : float or Length
         Side of a cell in px.
 
     Notes
@@ -265,7 +267,7 @@ def displaced_variance(
     means = smoothed(torch.stack(planes) * valid, fit.sigma, fit.step)[:, :rows, :columns]
     left, down, right, *products = (means / fit.seen.clamp_min(1e-6)).unbind()
     along, across = products[0] - left * down, products[1] - left * right
-    stiff = loose / (_DISPLACEMENT * cell) ** 2
+    stiff = loose / (_DISPLACEMENT * number(cell)) ** 2
     first, second = products[2] - down**2 + stiff, products[3] - right**2 + stiff
     mixed = products[4] - down * right
     explained = second * along**2 - 2 * mixed * along * across + first * across**2

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bravaismap.compute.together import Length, number
 from bravaismap.local.smoothing import (
     bell,
     convolved_one_by_one,
@@ -55,6 +56,8 @@ _BEST = 3.0
 _SIGNIFICANT = 3.0
 #: Smallest smoothed share of a place, as a fraction of 1, that it is divided by.
 _LEAST_SHARE = 1e-3
+#: Smaller over larger eigenvalue below which single precision cannot tell a matrix from one of rank 1.
+_SINGULAR = 2.4e-7
 _TILE = 512
 
 
@@ -139,7 +142,9 @@ def lattice_nodes(basis: Tensor, most: int = 18) -> Tensor:
     return order[near[(length < _HIGHEST_FREQUENCY) & (length <= _REACH * length[0])]]
 
 
-def demodulate(image: Tensor, share: Tensor, basis: Tensor, order: Tensor, sigma: float, step: int) -> Demodulated:
+def demodulate(
+    image: Tensor, share: Tensor, basis: Tensor, order: Tensor, sigma: float | Length, step: int
+) -> Demodulated:
     """Measure the waves of a lattice near every point of a grid.
 
     Parameters
@@ -150,7 +155,7 @@ def demodulate(image: Tensor, share: Tensor, basis: Tensor, order: Tensor, sigma
         How much each pixel belongs to the lattice, 0 to 1; 0 for masked pixels.
     basis : tensor, shape (2, 2)
     order : tensor, shape (nodes, 2)
-    sigma : float
+    sigma : float or Length
         Standard deviation of the Gaussian in px.
     step : int
         Pitch of the grid in px.
@@ -178,11 +183,13 @@ def demodulate(image: Tensor, share: Tensor, basis: Tensor, order: Tensor, sigma
         start = phase_factor(-frequency[:, axis, None] * points)
         amplitude = amplitude * (start[:, :, None] if axis == -2 else start[:, None, :])
     total = weight.clamp_min(_LEAST_SHARE)
-    spread = smoothed(share**2, sigma / 2**0.5, step) / (4 * torch.pi * sigma**2)
+    spread = smoothed(share**2, sigma / 2**0.5, step) / (4 * torch.pi * number(sigma) ** 2)
     return Demodulated(basis, order, amplitude / total, weight, spread / total**2, step)
 
 
-def lock(waves: Demodulated, noise: Tensor | None = None, near: Locked | None = None) -> Locked:
+def lock(
+    waves: Demodulated, noise: Tensor | None = None, near: Locked | None = None, highest: int | None = None
+) -> Locked:
     """Find the averaged cell of a crystal and the displacement that matches the neighbourhood of every point with it.
 
     Parameters
@@ -194,6 +201,8 @@ def lock(waves: Demodulated, noise: Tensor | None = None, near: Locked | None = 
     near : Locked, optional
         The same crystal as it was found before, in a basis and with shares of the pixels that differ a little; the
         search begins there.
+    highest : int, optional
+        Highest index of the nodes; the device is asked for it when not given.
 
     Returns
     -------
@@ -209,25 +218,34 @@ def lock(waves: Demodulated, noise: Tensor | None = None, near: Locked | None = 
     weight = waves.weight.flatten()
     density = amplitude.real.new_ones(len(amplitude)) if noise is None else noise.to(amplitude.real.dtype)
     density = density.clamp_min(1e-12 * density.max() + 1e-30)
+    trials = _TRIALS * max(1, int(waves.order.abs().max()) if highest is None else highest)
     if near is not None and near.shift.shape[:2] == waves.weight.shape and near.waves.step == waves.step:
         shift, coherence = _moved(near, waves.basis), near.coherence.flatten()
         turns = _TURNS_LEFT
     else:
-        start = int(((amplitude.abs() ** 2 / density[:, None]).sum(0) * weight.clamp_max(1.0)).argmax())
-        shift, coherence = _matched(amplitude, amplitude[:, start], waves.order, density)
+        start = ((amplitude.abs() ** 2 / density[:, None]).sum(0) * weight.clamp_max(1.0)).argmax()
+        structure = amplitude.index_select(1, start[None]).squeeze(1)
+        shift, coherence = _matched(amplitude, structure, waves.order, density, trials)
         turns = _TURNS
     for _ in range(turns):
         structure, shown = _averaged(amplitude, shift, coherence, weight, waves)
-        shift, coherence = _matched(amplitude, structure, waves.order, density, shift)
+        shift, coherence = _matched(amplitude, structure, waves.order, density, trials, shift)
     structure = torch.where(shown, structure, 0)
     frequency = 2 * torch.pi * waves.frequency
     worth = 2 * structure.abs() ** 2 / density
     information = torch.einsum("k,ki,kj->ij", worth, frequency, frequency)
-    if float(torch.linalg.det(information)) <= 0:
-        information = information + torch.eye(2, device=information.device, dtype=information.dtype) * 1e-30
-    covariance = torch.linalg.pinv(information) * waves.variance[..., None, None]
+    covariance = _pseudoinverse(information) * waves.variance[..., None, None]
     shape = waves.weight.shape
     return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape))
+
+
+def _pseudoinverse(matrix: Tensor) -> Tensor:
+    """Pseudoinverse of a positive semidefinite matrix, (2, 2), of which rounding may have left one direction."""
+    trace = matrix.diagonal().sum().clamp_min(1e-30)
+    (yy, yx), (_, xx) = (matrix / trace).unbind()
+    determinant = yy * xx - yx**2  # the product of the eigenvalues, whose sum is 1
+    inverse = torch.stack([xx, -yx, -yx, yy]).reshape(2, 2) / determinant.clamp_min(_SINGULAR)
+    return torch.where(determinant > _SINGULAR, inverse, matrix / trace) / trace
 
 
 def _moved(locked: Locked, basis: Tensor) -> Tensor:
@@ -242,14 +260,13 @@ def _moved(locked: Locked, basis: Tensor) -> Tensor:
 
 
 def _matched(
-    amplitude: Tensor, structure: Tensor, order: Tensor, density: Tensor, shift: Tensor | None = None
+    amplitude: Tensor, structure: Tensor, order: Tensor, density: Tensor, trials: int, shift: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Displacement in fractions of the cell (places, 2), and the amplitude of the averaged motif there (places,).
 
-    The search begins at `shift`, or at the best of trial displacements.
+    The search begins at `shift`, or at the best of `trials` displacements along each vector of the cell.
     """
     product = structure.conj()[:, None] * amplitude / density[:, None]
-    trials = _TRIALS * max(1, int(order.abs().max()))
     if shift is None:
         axis = torch.arange(trials, device=order.device, dtype=order.dtype) / trials
         tried = torch.cartesian_prod(axis, axis)
@@ -314,7 +331,7 @@ def locked_basis(locked: Locked) -> Tensor:
     return refined
 
 
-def predicted(locked: Locked, shape: tuple[int, int]) -> Tensor:
+def predicted(locked: Locked, shape: tuple[int, int], nodes: int | None = None) -> Tensor:
     """Return the pattern that the crystal predicts at every pixel of an image, if it were there.
 
     Parameters
@@ -322,34 +339,31 @@ def predicted(locked: Locked, shape: tuple[int, int]) -> Tensor:
     locked : Locked
     shape : tuple of int
         Of the image (y, x).
+    nodes : int, optional
+        How many nodes hold anything, at most; the device is asked for it when not given.
 
     Returns
     -------
     tensor, shape (y, x)
         Of mean 0 over a cell, in the unit of the image.
     """
-    shown = locked.structure.abs() > 0
+    empty = locked.structure == 0
+    nodes = int((~empty).sum()) if nodes is None else nodes
+    shown = torch.argsort(empty.long(), stable=True)[:nodes]
     order, frequency = locked.waves.order[shown], locked.waves.frequency[shown]
-    field = locked.structure[shown, None, None] * phase_factor(-torch.einsum("ki,yxi->kyx", order, locked.shift))
-    real = locked.shift
-    pattern = real.new_zeros(shape)
-    for top in range(0, shape[0], _TILE):
-        for left in range(0, shape[1], _TILE):
-            rows = torch.arange(top, min(top + _TILE, shape[0]), device=real.device, dtype=real.dtype)
-            columns = torch.arange(left, min(left + _TILE, shape[1]), device=real.device, dtype=real.dtype)
-            pattern[top : top + len(rows), left : left + len(columns)] = _tile(
-                field, frequency, rows, columns, locked.waves.step
-            )
-    return pattern
+    field = locked.structure[shown][:, None, None] * phase_factor(-torch.einsum("ki,yxi->kyx", order, locked.shift))
+    rows, columns = ([range(n)[first : first + _TILE] for first in range(0, n, _TILE)] for n in shape)
+    return torch.cat([torch.cat([_tile(field, frequency, y, x, locked.waves.step) for x in columns], 1) for y in rows])
 
 
-def _tile(field: Tensor, frequency: Tensor, rows: Tensor, columns: Tensor, step: int) -> Tensor:
+def _tile(field: Tensor, frequency: Tensor, rows: range, columns: range, step: int) -> Tensor:
     """The pattern on a part of the image: interpolated waves, summed over the nodes, as one matrix product."""
     sides = []
-    for axis, places in ((0, rows), (1, columns)):
+    for axis, pixels in ((0, rows), (1, columns)):
         count = field.shape[1 + axis]
-        first = max(0, int(places[0]) // step - 1)
-        last = min(count, int(places[-1]) // step + 3)
+        first = max(0, pixels[0] // step - 1)
+        last = min(count, pixels[-1] // step + 3)
+        places = torch.arange(pixels[0], pixels[-1] + 1, device=frequency.device, dtype=frequency.dtype)
         matrix = interpolation(places - first * step, step, last - first)
         wave = phase_factor(frequency[:, axis, None] * places)
         sides.append(wave[..., None] * matrix)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from bravaismap.compute.parallel import one_thread
+from bravaismap.compute.together import Length, number, numbers_of, together
 from bravaismap.errors import InputError
 from bravaismap.local.amplitude import (
     LocalFit,
@@ -19,7 +22,6 @@ from bravaismap.local.amplitude import (
     row_offsets,
 )
 from bravaismap.local.demodulation import (
-    Demodulated,
     Locked,
     demodulate,
     lattice_nodes,
@@ -28,13 +30,15 @@ from bravaismap.local.demodulation import (
     phase_factor,
     predicted,
 )
-from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, SiteMixture, fit_mixture
-from bravaismap.local.phases import NEIGHBOURHOOD, log_likelihood, phase_probability
-from bravaismap.local.sites import at_places, sublattices, to_nearest_site
+from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, held_sites
+from bravaismap.local.mixture import OCCUPIED, SiteMixture
+from bravaismap.local.phases import NEIGHBOURHOOD, Pitches, log_likelihood, phase_probability
 from bravaismap.local.smoothing import interpolation, smoothed
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
 
-__all__ = ["Crystal", "PixelPhases", "PixelSettings", "pixel_phases"]
+__all__ = ["Crystal", "PixelPhases", "PixelSettings", "pixel_phases", "pixel_phases_of_frames"]
+
+Answer = TypeVar("Answer")
 
 #: Correlation of the noise that is assumed until it has been measured.
 _FIRST_CORRELATION = 4.0
@@ -44,11 +48,8 @@ _INSIDE = 0.8
 _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
 _IN_BAND = 0.2
-_FEWEST_SITES = 30
 #: Standard deviation of the Gaussian of the amplitude in cells, and where an amplitude errs by more than _NOISY.
 _FINE, _FINE_IN_NOISE, _NOISY = 0.4, 0.5, 0.3
-#: Standard errors between an atom and none from which a single site without one is told: one false in 30 000 sites.
-_CLEAR = 8.0
 #: Share of none in the neighbourhood up to which a vacancy is alone in its crystal; more is a void with an edge.
 _ALONE = 0.25
 
@@ -96,15 +97,6 @@ class Crystal:
     locked: Locked
     origins: Tensor
     mixtures: tuple[SiteMixture | None, ...]
-
-
-@dataclass(frozen=True)
-class _Held:
-    """What the site nearest to each point holds: amplitude of another atom, probability of it and of none."""
-
-    level: Tensor
-    substituted: Tensor
-    vacant: Tensor
 
 
 @dataclass(frozen=True)
@@ -174,10 +166,63 @@ class _Frame:
     valid: Tensor
     background: Tensor
     flat: Tensor
-    cell: float
-    fine: float
+    cell: Length
+    fine: Length
     step: int
+    pitches: Pitches
     settings: PixelSettings
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """A lattice as it is looked for.
+
+    Attributes
+    ----------
+    basis : tensor, shape (2, 2)
+    order : tensor, shape (nodes, 2)
+        Nodes that are measured.
+    sigma : Length
+        Standard deviation of the Gaussian in which they are.
+    step : int
+        Pitch of the grid on which they are, in px.
+    highest : int
+        Highest index of a node.
+    """
+
+    basis: Tensor
+    order: Tensor
+    sigma: Length
+    step: int
+    highest: int
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The patterns of the lattices of a frame and what was fitted with them.
+
+    Attributes
+    ----------
+    locked : tuple of Locked
+    patterns : tensor, shape (lattices, y, x)
+    fit : LocalFit
+    std : tensor, shape (lattices, rows, columns)
+        Of the amplitudes.
+    near : tensor, shape (lattices + 1, rows, columns)
+        Share of each phase nearby, as the turn before found it.
+    variance : tensor, shape (rows, columns)
+        Of the noise.
+    freedom : float, or tensor of shape ()
+        Independent values of the noise in the Gaussian of the fit.
+    """
+
+    locked: tuple[Locked, ...]
+    patterns: Tensor
+    fit: LocalFit
+    std: Tensor
+    near: Tensor
+    variance: Tensor
+    freedom: float | Tensor
 
 
 @dataclass(frozen=True)
@@ -194,7 +239,6 @@ class _Turn:
     crystals: tuple[Crystal, ...]
 
 
-@one_thread()
 def pixel_phases(
     image: Tensor, lattices: Tensor, settings: PixelSettings | None = None, mask: Tensor | None = None
 ) -> PixelPhases:
@@ -219,7 +263,64 @@ def pixel_phases(
     InputError
         If the shapes do not fit, or no lattice is given.
     """
+    return pixel_phases_of_frames([image], [lattices], settings, [mask])[0]
+
+
+@one_thread()
+def pixel_phases_of_frames(
+    images: Sequence[Tensor],
+    lattices: Sequence[Tensor],
+    settings: PixelSettings | None = None,
+    masks: Sequence[Tensor | None] | None = None,
+) -> list[PixelPhases]:
+    """Measure the pixels of several frames, each as :func:`pixel_phases` does, in as few steps as one takes, for a GPU.
+
+    Parameters
+    ----------
+    images, lattices, masks : sequences of tensor
+        As for :func:`pixel_phases`, one of each for every frame.
+    settings : PixelSettings, optional
+        For all of them.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit, or no lattice is given.
+    """
     settings = settings or PixelSettings()
+    prepared = [
+        _prepared(image, own, settings, mask, alone=len(images) == 1)
+        for image, own, mask in zip(images, lattices, masks or [None] * len(images), strict=True)
+    ]
+    frames = together(_flattened, [frame for frame, _, _ in prepared], [wide for _, wide, _ in prepared])
+    sought = [own for _, _, own in prepared]
+    turns = _turned(frames, sought, [None] * len(frames))
+    for _ in range(max(2, settings.rounds) - 1):
+        sought = _each(_refined, sought, [turn.locked for turn in turns])
+        frames = together(_levelled, frames, turns)
+        turns = _turned(frames, sought, turns)
+    found = together(_gathered, frames, turns, sought)
+    sizes = [(frame.cell, turn.fit.sigma) for frame, turn in zip(frames, turns, strict=True)]
+    noises = [(turn.noise.floor, turn.noise.slope, turn.noise.correlation) for turn in turns]
+    asked = [*(number(size) for own in sizes for size in own), *(value for own in noises for value in own)]
+    known = numbers_of([torch.as_tensor(value, device=images[0].device) for value in asked])
+    rest = known[2 * len(frames) :]
+    return [
+        replace(one, cell=known[2 * i], fine=known[2 * i + 1], noise=Noise(*rest[3 * i : 3 * i + 3]))
+        for i, one in enumerate(found)
+    ]
+
+
+def _each(function: Callable[..., Answer], *columns: Sequence[Sequence[Any]]) -> list[tuple[Answer, ...]]:
+    """Apply a function to each crystal of each frame, with arguments that are given frame by frame."""
+    answers = iter(together(function, *([value for own in column for value in own] for column in columns)))
+    return [tuple(next(answers) for _ in own) for own in columns[0]]
+
+
+def _prepared(
+    image: Tensor, lattices: Tensor, settings: PixelSettings, mask: Tensor | None, *, alone: bool
+) -> tuple[_Frame, Length, tuple[_Lattice, ...]]:
+    """A frame whose background is still in it, the width of the Gaussian that this is, and its lattices."""
     if image.ndim != 2 or lattices.ndim != 3 or lattices.shape[1:] != (2, 2) or len(lattices) == 0:
         raise InputError(
             f"an image of shape {tuple(image.shape)} and lattices of shape {tuple(lattices.shape)} were given; "
@@ -227,163 +328,189 @@ def pixel_phases(
         )
     if mask is not None and mask.shape != image.shape:
         raise InputError(f"a mask of shape {tuple(mask.shape)} was given for an image of {tuple(image.shape)}")
-    frame = _prepared(image, lattices.to(image), settings, mask)
-    bases = list(lattices.to(image))
-    turn = _turn(frame, bases, None)
-    for _ in range(max(2, settings.rounds) - 1):
-        bases = [locked_basis(locked) for locked in turn.locked]
-        mixed = (turn.shares * turn.patterns).sum(0)
-        rows = row_offsets(frame.flat - mixed, frame.valid, turn.noise.variance(frame.background))
-        frame = replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed))
-        turn = _turn(frame, bases, turn)
-    return _gathered(frame, turn)
+    valid = torch.ones_like(image) if mask is None else mask.to(image.dtype)
+    image = torch.where(valid > 0, image, 0)
+    bases = lattices.to("cpu", image.dtype)
+    sides = torch.linalg.det(bases).abs().sqrt().tolist()
+    sought = []
+    for basis, side in zip(bases, sides, strict=True):
+        order, sigma = lattice_nodes(basis), settings.wide * side
+        sought.append(
+            _Lattice(
+                basis.to(image), order.to(image), Length.of(sigma, image, alone=alone), max(1, int(sigma / 2)),
+                int(order.abs().max()) if len(order) else 1,
+            )
+        )  # fmt: skip
+    cell = min(sides)
+    step = settings.step or max(1, round(cell / 6))
+    fine = Length.of((settings.fine or _FINE) * cell, image, alone=alone)
+    pitches = Pitches.of(cell / step)
+    side = Length.of(cell, image, alone=alone)
+    widest = Length.of(max(sides), image, alone=alone)
+    return _Frame(image, valid, image, image, side, fine, step, pitches, settings), widest, tuple(sought)
 
 
-def _suited(frame: _Frame, turn: _Turn, mixed: Tensor) -> float:
+def _flattened(frame: _Frame, wide: Length) -> _Frame:
+    """A frame without its slow background."""
+    background = smoothed(frame.image, wide) / smoothed(frame.valid, wide).clamp_min(1e-6)
+    return replace(frame, background=background, flat=(frame.image - background) * frame.valid)
+
+
+def _refined(lattice: _Lattice, locked: Locked) -> _Lattice:
+    """A lattice as its crystal has it."""
+    return replace(lattice, basis=locked_basis(locked))
+
+
+def _levelled(frame: _Frame, turn: _Turn) -> _Frame:
+    """A frame without the offsets of its rows, and with the Gaussian of the amplitude that suits its noise."""
+    mixed = (turn.shares * turn.patterns).sum(0)
+    rows = row_offsets(frame.flat - mixed, frame.valid, turn.noise.variance(frame.background))
+    return replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed))
+
+
+def _suited(frame: _Frame, turn: _Turn, mixed: Tensor) -> Length:
     """Width in px of the Gaussian of the amplitude that suits the noise; `mixed` are the patterns by their shares."""
     if frame.settings.fine is not None:
         return frame.fine
     variance = turn.noise.variance(frame.background + mixed)
     std = amplitude_std(turn.fit, turn.patterns, frame.valid, variance, turn.noise.correlation)
-    inside = std[turn.probability[:-1] > _INSIDE]
-    noisy = len(inside) >= _FEWEST_SITES and float(inside.median()) * turn.fit.sigma > _NOISY * _FINE * frame.cell
-    return (_FINE_IN_NOISE if noisy else _FINE) * frame.cell
+    inside = turn.probability[:-1] > _INSIDE
+    usual = _median(std, inside)
+    noisy = (inside.sum() >= FEWEST_SITES) & (usual * number(turn.fit.sigma) > _NOISY * _FINE * frame.cell.value)
+    if isinstance(frame.cell.value, float):
+        return frame.cell * (_FINE_IN_NOISE if bool(noisy) else _FINE)
+    width = torch.where(noisy, _FINE_IN_NOISE, _FINE) * frame.cell.value
+    return Length(width, max(_FINE, _FINE_IN_NOISE) * frame.cell.most)
 
 
-def _prepared(image: Tensor, lattices: Tensor, settings: PixelSettings, mask: Tensor | None) -> _Frame:
-    valid = torch.ones_like(image) if mask is None else mask.to(image.dtype)
-    image = torch.where(valid > 0, image, 0)
-    sides = torch.linalg.det(lattices).abs().sqrt()
-    cell = float(sides.min())
-    wide = float(sides.max())
-    background = smoothed(image, wide) / smoothed(valid, wide).clamp_min(1e-6)
-    step = settings.step or max(1, round(cell / 6))
-    fine = (settings.fine or _FINE) * cell
-    return _Frame(image, valid, background, (image - background) * valid, cell, fine, step, settings)
+def _median(values: Tensor, chosen: Tensor) -> Tensor:
+    """Median of the chosen values, the lower of two; NaN if there are none."""
+    return torch.where(chosen, values, torch.nan).flatten().nanmedian(0)[0]
 
 
-def _turn(frame: _Frame, bases: list[Tensor], before: _Turn | None) -> _Turn:
+def _turned(
+    frames: Sequence[_Frame], sought: Sequence[tuple[_Lattice, ...]], before: Sequence[_Turn | None]
+) -> list[_Turn]:
     """Lattices by the pixels that the turn before gave them, and pixels by these lattices."""
-    shares = (frame.valid / len(bases)).expand(len(bases), *frame.image.shape) if before is None else before.shares
-    noise, earlier = (None, (None,) * len(bases)) if before is None else (before.noise, before.locked)
-    locked = tuple(
-        _locked(frame, basis, share, noise, near) for basis, share, near in zip(bases, shares, earlier, strict=True)
-    )
-    patterns = torch.stack([predicted(one, (frame.image.shape[0], frame.image.shape[1])) for one in locked])
-    fit = fit_amplitude(frame.flat, patterns, frame.valid, frame.fine, frame.step)
+    shares = [
+        tuple((frame.valid / len(own)) for _ in own) if turn is None else turn.shares.unbind()
+        for frame, own, turn in zip(frames, sought, before, strict=True)
+    ]
+
+    def of_frame(values: Iterable[Any]) -> list[tuple[Any, ...]]:
+        return [(value,) * len(own) for value, own in zip(values, sought, strict=True)]
+
+    earlier = [(None,) * len(own) if turn is None else turn.locked for own, turn in zip(sought, before, strict=True)]
+    noise = of_frame(None if turn is None else turn.noise for turn in before)
+    planes = of_frame((frame.flat, frame.background) for frame in frames)
+    locked = _each(_locked, planes, shares, sought, noise, earlier)
+    counts = iter(numbers_of([(one.structure != 0).sum() for own in locked for one in own]))
+    nodes = [tuple(int(next(counts)) for _ in own) for own in locked]
+    if len(frames) > 1:
+        nodes = of_frame([max(map(max, nodes))] * len(frames))
+    patterns = _each(predicted, locked, of_frame(tuple(frame.image.shape) for frame in frames), nodes)
+    fitted = together(_fitted, frames, locked, patterns, before)
+    if before[0] is None:
+        return together(_first_turn, frames, fitted)
+    crystals = _crystals(frames, fitted)
+    return together(_next_turn, frames, fitted, before, crystals)
+
+
+def _locked(
+    planes: tuple[Tensor, Tensor], share: Tensor, lattice: _Lattice, noise: Noise | None, near: Locked | None
+) -> Locked:
+    flat, background = planes
+    waves = demodulate(flat, share, lattice.basis, lattice.order, lattice.sigma, lattice.step)
+    if noise is None:
+        return lock(waves, highest=lattice.highest)
+    level = (background * share).sum() / share.sum().clamp_min(1e-6)
+    density = noise.correlation * noise.variance(level)
+    return lock(waves, density.expand(len(lattice.order)), near, lattice.highest)
+
+
+def _fitted(frame: _Frame, locked: tuple[Locked, ...], patterns: tuple[Tensor, ...], before: _Turn | None) -> _Fitted:
+    """The amplitudes of the patterns, and the noise that they have."""
+    every = torch.stack(patterns)
+    fit = fit_amplitude(frame.flat, every, frame.valid, frame.fine, frame.step)
+    independent = 4 * torch.pi * frame.fine.value**2
     if before is None:
         variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
-        freedom = 4 * torch.pi * frame.fine**2 / _FIRST_CORRELATION
-        logarithm = log_likelihood(fit, variance, freedom)
-        std, vacant = torch.zeros_like(fit.product), torch.zeros_like(fit.product)
-        crystals: tuple[Crystal, ...] = ()
-    else:
-        scale = _usual_amplitude(frame, fit, before)
-        patterns = patterns * scale
-        locked = tuple(
-            replace(one, structure=one.structure * f.squeeze()) for one, f in zip(locked, scale, strict=True)
-        )
-        fit = fit.scaled(scale)
-        logarithm, std, crystals, vacant = _judged(frame, fit, locked, patterns, before)
-    around = frame.cell / frame.step
-    probability = phase_probability(logarithm, fit.seen, around, frame.cell**2 / (4 * torch.pi * frame.fine**2))
+        blank = torch.zeros_like(fit.product)
+        return _Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
+    near = _nearby(frame, before.probability, fit.seen)
+    scale = _usual_amplitude(fit, near[:-1])
+    every, fit = every * scale, fit.scaled(scale)
+    locked = tuple(replace(one, structure=one.structure * f) for one, f in zip(locked, scale.flatten(), strict=True))
+    noise = before.noise
+    mixed = frame.background + (before.shares * every).sum(0)
+    std = amplitude_std(fit, every, frame.valid, noise.variance(mixed), noise.correlation)
+    rows, columns = fit.energy.shape
+    variance = smoothed(noise.variance(frame.background) * frame.valid, frame.fine, frame.step)[:rows, :columns]
+    variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
+    return _Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
+
+
+def _usual_amplitude(fit: LocalFit, near: Tensor) -> Tensor:
+    """Median amplitude inside each crystal, by which its pattern is scaled, (lattices, 1, 1)."""
+    inside = near > _INSIDE
+    usual = torch.where(inside, fit.amplitude, torch.nan).flatten(1).nanmedian(1)[0]
+    usual = torch.where((inside.sum((1, 2)) >= FEWEST_SITES) & (usual > 0), usual, 1.0)
+    return usual[:, None, None]
+
+
+def _first_turn(frame: _Frame, fitted: _Fitted) -> _Turn:
+    logarithm = log_likelihood(fitted.fit, fitted.variance, fitted.freedom)
+    return _told(frame, fitted, logarithm, torch.zeros_like(fitted.fit.product), ())
+
+
+def _next_turn(frame: _Frame, fitted: _Fitted, before: _Turn, held: tuple[HeldSites, ...]) -> _Turn:
+    fit, variance, freedom = fitted.fit, fitted.variance, fitted.freedom
+    excess = []
+    for k, own in enumerate(held):
+        spreads = [mixture.spread[OCCUPIED] for mixture in own.mixtures if mixture is not None]
+        spread = torch.stack(spreads).amax() if spreads else 0.0
+        # the error that amplitudes have, over the one that even noise of this variance would give them
+        excess.append((fitted.std[k] ** 2 + spread**2) * freedom * fit.contrast[k] / variance)
+    inside = fitted.near[:-1] > _INSIDE
+    inflation = _median(torch.stack(excess), inside)
+    variance = variance * torch.where(inside.sum() >= FEWEST_SITES, inflation, 1.0)
+    level, substituted = torch.stack([own.level for own in held]), torch.stack([own.substituted for own in held])
+    displaced = torch.stack(
+        [
+            displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
+            for pattern in fitted.patterns
+        ]
+    )
+    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced)
+    crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
+    return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
+
+
+def _told(frame: _Frame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> _Turn:
+    """Pixels by the log likelihoods of the phases, and the noise that these leave over."""
+    fit, patterns = fitted.fit, fitted.patterns
+    independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
+    probability = phase_probability(logarithm, fit.seen, frame.cell / frame.step, independent, frame.pitches)
     none = probability[-2:].sum(0, keepdim=True)  # empty or disordered
     probability = _without_vacancies(frame, torch.cat([probability[:-2], none]), fit.seen, vacant)
     shares = _at_pixels(frame, probability[:-1])
     mixed = (shares * patterns).sum(0)
     counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
-    noise = frame_noise(frame.flat - mixed, frame.background + mixed, counted, _band(locked))
-    return _Turn(locked, patterns, fit, std, probability, shares, noise, crystals)
+    noise = frame_noise(frame.flat - mixed, frame.background + mixed, counted, _band(fitted.locked))
+    return _Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
 
 
-def _locked(frame: _Frame, basis: Tensor, share: Tensor, noise: Noise | None, near: Locked | None) -> Locked:
-    sigma = frame.settings.wide * float(torch.linalg.det(basis).abs().sqrt())
-    order = lattice_nodes(basis)
-    waves: Demodulated = demodulate(frame.flat, share, basis, order, sigma, max(1, int(sigma / 2)))
-    if noise is None:
-        return lock(waves)
-    level = (frame.background * share).sum() / share.sum().clamp_min(1e-6)
-    density = noise.correlation * noise.variance(level)
-    return lock(waves, density.expand(len(order)), near)
-
-
-def _usual_amplitude(frame: _Frame, fit: LocalFit, before: _Turn) -> Tensor:
-    """Median amplitude inside each crystal, by which its pattern is scaled, (lattices, 1, 1)."""
-    near = _nearby(frame, before.probability[:-1], fit.seen)
-    factors = []
-    for amplitude, share in zip(fit.amplitude, near, strict=True):
-        inside = amplitude[share > _INSIDE]
-        usual = float(inside.median()) if len(inside) >= _FEWEST_SITES else 1.0
-        factors.append(usual if usual > 0 else 1.0)
-    return fit.product.new_tensor(factors)[:, None, None]
-
-
-def _judged(
-    frame: _Frame, fit: LocalFit, locked: tuple[Locked, ...], patterns: Tensor, before: _Turn
-) -> tuple[Tensor, Tensor, tuple[Crystal, ...], Tensor]:
-    """Log likelihoods of the phases, errors of the amplitudes, the sites of the crystals, and which are vacant."""
-    noise = before.noise
-    mixed = frame.background + (before.shares * patterns).sum(0)
-    std = amplitude_std(fit, patterns, frame.valid, noise.variance(mixed), noise.correlation)
-    near = _nearby(frame, before.probability, fit.seen)
-    rows, columns = fit.energy.shape
-    variance = smoothed(noise.variance(frame.background) * frame.valid, frame.fine, frame.step)[:rows, :columns]
-    variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
-    freedom = 4 * torch.pi * frame.fine**2 / noise.correlation
-    crystals, held, excess = [], [], []
-    for k, one in enumerate(locked):
-        crystal, holds = _crystal(frame, fit, one, std[k], near[k], near[-1], k)
-        crystals.append(crystal)
-        held.append(holds)
-        spread = max((float(m.spread[OCCUPIED]) for m in crystal.mixtures if m is not None), default=0.0)
-        inside = near[k] > _INSIDE
-        # the error that amplitudes have, over the one that even noise of this variance would give them
-        excess.append(((std[k] ** 2 + spread**2) * freedom * fit.contrast[k] / variance)[inside])
-    inflation = torch.cat(excess)
-    if len(inflation) >= _FEWEST_SITES:
-        variance = variance * float(inflation.median())
-    level, substituted = torch.stack([h.level for h in held]), torch.stack([h.substituted for h in held])
-    displaced = torch.stack(
+def _crystals(frames: Sequence[_Frame], fitted: Sequence[_Fitted]) -> list[tuple[HeldSites, ...]]:
+    """What the sites of each crystal of each frame hold."""
+    seen = [
         [
-            displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
-            for pattern in patterns
+            SeenCrystal(one, amplitude, std, own, f.near[-1], f.fit.seen, frame.step)
+            for one, amplitude, std, own in zip(f.locked, f.fit.amplitude, f.std, f.near[:-1], strict=True)
         ]
-    )
-    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced)
-    return logarithm, std, tuple(crystals), torch.stack([h.vacant for h in held])
-
-
-def _crystal(
-    frame: _Frame, fit: LocalFit, locked: Locked, std: Tensor, own: Tensor, none: Tensor, k: int
-) -> tuple[Crystal, _Held]:
-    """The sites of a crystal, and what the one nearest to each point holds."""
-    amplitude = fit.amplitude[k]
-    rows, columns = (frame.step * torch.arange(n).to(amplitude) for n in amplitude.shape)
-    origins = sublattices(locked, frame.settings.dark)
-    level, share = torch.full_like(amplitude, 0.5), torch.zeros_like(amplitude)
-    vacant = torch.zeros_like(amplitude)
-    mixtures: list[SiteMixture | None] = []
-    if len(origins) == 0:
-        return Crystal(locked, origins, ()), _Held(level, share, vacant)
-    way, which = to_nearest_site(locked, origins, rows, columns)
-    inside = (own > 0.6) & (fit.seen > 0.5)
-    for number in range(len(origins)):
-        here = which == number
-        sites = (way.abs() <= frame.step / 2).all(-1) & here & inside
-        if int(sites.sum()) < _FEWEST_SITES:
-            mixtures.append(None)
-            continue
-        mixture = fit_mixture(amplitude[sites], std[sites], own[sites])
-        mixtures.append(mixture)
-        field = mixture.probability(amplitude, std, none)
-        places = torch.stack([rows[:, None] + way[..., 0], columns + way[..., 1]], -1) / frame.step
-        if mixture.substitutes:
-            share = torch.where(here, at_places(field[..., SUBSTITUTED], places), share)
-            level = torch.where(here, mixture.amplitude[SUBSTITUTED], level)
-        error = ((std[sites] ** 2).median() + mixture.spread[OCCUPIED] ** 2).sqrt()
-        if len(origins) == 1 and float(error) * _CLEAR < 1:
-            vacant = at_places(field[..., VACANT], places)
-    return Crystal(locked, origins, tuple(mixtures)), _Held(level, share, vacant)
+        for frame, f in zip(frames, fitted, strict=True)
+    ]
+    held = iter(held_sites([one for own in seen for one in own], frames[0].settings.dark))
+    return [tuple(next(held) for _ in own) for own in seen]
 
 
 def _without_vacancies(frame: _Frame, probability: Tensor, seen: Tensor, vacant: Tensor) -> Tensor:
@@ -400,7 +527,7 @@ def _without_vacancies(frame: _Frame, probability: Tensor, seen: Tensor, vacant:
 
 def _nearby(frame: _Frame, probability: Tensor, seen: Tensor) -> Tensor:
     """Share of each phase in the neighbourhood of every point."""
-    around = NEIGHBOURHOOD * frame.cell / frame.step
+    around = NEIGHBOURHOOD * (frame.cell / frame.step)
     return smoothed(probability * seen, around) / smoothed(seen, around).clamp_min(1e-6)
 
 
@@ -413,20 +540,18 @@ def _at_pixels(frame: _Frame, probability: Tensor) -> Tensor:
     return (down @ probability @ right.mT).clamp(0.0, 1.0) * frame.valid
 
 
-def _band(locked: tuple[Locked, ...]) -> tuple[float, float]:
+def _band(locked: tuple[Locked, ...]) -> tuple[Tensor, Tensor]:
     """Lowest and highest frequency of the nodes that matter."""
-    lengths = []
-    for one in locked:
-        strength = one.structure.abs()
-        lengths.append(torch.linalg.vector_norm(one.waves.frequency[strength >= _IN_BAND * strength.max()], dim=-1))
-    every = torch.cat(lengths)
-    return 0.9 * float(every.min()), 1.1 * float(every.max())
+    lengths = torch.cat([torch.linalg.vector_norm(one.waves.frequency, dim=-1) for one in locked])
+    strengths = [one.structure.abs() for one in locked]
+    matters = torch.cat([strength >= _IN_BAND * strength.max() for strength in strengths])
+    lowest, highest = (torch.where(matters, lengths, other) for other in (torch.inf, -torch.inf))
+    return 0.9 * lowest.amin(), 1.1 * highest.amax()
 
 
-def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
+def _gathered(frame: _Frame, turn: _Turn, sought: tuple[_Lattice, ...]) -> PixelPhases:
     fields: dict[str, list[Tensor]] = {"displacement": [], "displacement_std": [], "strain": [], "strain_std": []}
-    for locked in turn.locked:
-        sigma = frame.settings.wide * float(torch.linalg.det(locked.waves.basis).abs().sqrt())
+    for locked, lattice in zip(turn.locked, sought, strict=True):
         down, right = (
             interpolation(frame.step * torch.arange(count).to(frame.image), locked.waves.step, points)
             for count, points in zip(turn.fit.energy.shape, locked.shift.shape[:2], strict=True)
@@ -440,7 +565,7 @@ def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
         fields["displacement"].append((torch.angle(turns) / (2 * torch.pi)) @ locked.waves.basis)
         fields["displacement_std"].append(fine(locked.covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
         fields["strain"].append(fine(strain(displacement_gradient(locked))))
-        fields["strain_std"].append(fine(strain_std(locked, sigma)))
+        fields["strain_std"].append(fine(strain_std(locked, number(lattice.sigma))))
     seen = turn.fit.seen * frame.valid[:: frame.step, :: frame.step]
     phase = turn.probability.argmax(0).to(torch.int8)
     return PixelPhases(
@@ -456,8 +581,8 @@ def _gathered(frame: _Frame, turn: _Turn) -> PixelPhases:
         basis=torch.stack([locked.waves.basis for locked in turn.locked]),
         crystals=turn.crystals,
         noise=turn.noise,
-        cell=frame.cell,
-        fine=turn.fit.sigma,
+        cell=0.0,  # with the other numbers, for which a device is asked once
+        fine=0.0,
         step=frame.step,
         shape=(frame.image.shape[0], frame.image.shape[1]),
     )

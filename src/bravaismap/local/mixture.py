@@ -6,12 +6,16 @@ atom, about an amplitude that is fitted for another atom if there is evidence fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-__all__ = ["OCCUPIED", "SUBSTITUTED", "VACANT", "SiteMixture", "fit_mixture"]
+from bravaismap.compute.together import numbers_of, together
+
+__all__ = ["OCCUPIED", "SUBSTITUTED", "VACANT", "SiteMixture", "Sites", "fit_mixture", "fit_mixtures"]
 
 #: Columns of what :meth:`SiteMixture.probability` returns.
 VACANT, OCCUPIED, SUBSTITUTED = 0, 1, 2
@@ -74,6 +78,22 @@ class SiteMixture:
         return _log_density(amplitude, std, self.amplitude, self.spread)
 
 
+@dataclass(frozen=True)
+class Sites:
+    """The sites of a sublattice.
+
+    Attributes
+    ----------
+    amplitude, std : tensors, shape (sites,)
+    weight : tensor, shape (sites,)
+        How much each site counts, 0 to 1.
+    """
+
+    amplitude: Tensor
+    std: Tensor
+    weight: Tensor
+
+
 def fit_mixture(amplitude: Tensor, std: Tensor, weight: Tensor) -> SiteMixture:
     """Fit the mixture of the sites of a sublattice.
 
@@ -88,40 +108,95 @@ def fit_mixture(amplitude: Tensor, std: Tensor, weight: Tensor) -> SiteMixture:
     SiteMixture
         With another atom if that raises the Bayesian information criterion (G. Schwarz, Ann. Stat. 6, 461 (1978)).
     """
-    starts = amplitude.new_tensor([torch.nan, *_STARTS])
-    middle, spread, share, gain = _expectation_maximisation(amplitude, std, weight, starts)
-    toll = 1.5 * float(weight.sum().clamp_min(2.0).log())  # its amplitude, its spread, its share
-    gain[1:] -= toll
-    best = int(gain.argmax())
-    return SiteMixture(middle[best], spread[best], share[best])
+    return fit_mixtures([Sites(amplitude, std, weight)])[0]
 
 
-def _expectation_maximisation(
-    amplitude: Tensor, std: Tensor, weight: Tensor, starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Fit a mixture from each start of the amplitude of another atom, NaN for none; all of them at once.
+def fit_mixtures(sublattices: Sequence[Sites]) -> list[SiteMixture]:
+    """Fit the mixture of each of several sublattices, as :func:`fit_mixture` does."""
+    states = together(_begun, sublattices)
+    fitted: list[SiteMixture | None] = [None] * len(states)
+    going = list(range(len(states)))
+    for number in range(0, _ROUNDS + 1, _CHECKED):
+        sites, before = [sublattices[i] for i in going], [states[i] for i in going]
+        gained = together(_gained, sites, before)
+        settled = numbers_of([state.settled for state in gained])
+        last = number == _ROUNDS
+        ended = [i for i, answer in enumerate(settled) if answer or last]
+        for i, mixture in zip(ended, together(_best, *_chosen(ended, sites, gained)), strict=True):
+            fitted[going[i]] = mixture
+        left = [i for i in range(len(going)) if i not in ended]
+        for i, state in zip(left, together(_maximised, *_chosen(left, sites, gained)), strict=True):
+            states[going[i]] = state
+        going = [going[i] for i in left]
+        if not going:
+            break
+    return cast("list[SiteMixture]", fitted)
 
-    Returns amplitude, spread and share of the classes of each mixture, (starts, 3), and its log likelihood, (starts,).
+
+def _chosen(index: list[int], *columns: Sequence[Any]) -> list[list[Any]]:
+    """The chosen items of several sequences."""
+    return [[column[i] for i in index] for column in columns]
+
+
+@dataclass(frozen=True)
+class _State:
+    """Mixtures from several starts of the amplitude of another atom, the first without one.
+
+    Attributes
+    ----------
+    middle, spread, share : tensors, shape (starts, 3)
+        Amplitude, spread and share of each class.
+    gain : tensor, shape (starts,)
+        Log likelihoods, when they were last looked at.
+    settled : tensor, shape ()
+        Whether they had risen by nothing that matters then.
     """
+
+    middle: Tensor
+    spread: Tensor
+    share: Tensor
+    gain: Tensor
+    settled: Tensor
+
+
+def _begun(sites: Sites) -> _State:
+    """Mixtures as the search begins."""
+    starts = sites.amplitude.new_tensor([torch.nan, *_STARTS])
     other = torch.isfinite(starts)
-    limits = [next((r for r in _RANGES if r[0] <= start <= r[1]), _RANGES[0]) for start in starts.tolist()]
-    low, high = amplitude.new_tensor(limits).unbind(-1)
     middle = torch.stack([torch.zeros_like(starts), torch.ones_like(starts), starts], -1)
-    spread = amplitude.new_tensor([_VACANT_SPREAD, 0.1, 0.1]).repeat(len(starts), 1)
-    both, alone = amplitude.new_tensor([0.02, 0.9, 0.08]), amplitude.new_tensor([0.05, 0.95, 0.0])
+    spread = starts.new_tensor([_VACANT_SPREAD, 0.1, 0.1]).repeat(len(starts), 1)
+    both, alone = starts.new_tensor([0.02, 0.9, 0.08]), starts.new_tensor([0.05, 0.95, 0.0])
     share = torch.where(other[:, None], both, alone)
-    before = torch.full_like(starts, -torch.inf)
-    for number in range(_ROUNDS):
-        terms = _terms(amplitude, std, middle, spread, share)
-        if number % _CHECKED == 0:
-            gain = (torch.logsumexp(terms, -1) * weight).sum(-1)
-            if bool((gain - before < _SETTLED + (gain.max() - gain) / 10).all()):
-                break
-            before = gain
-        probability = _softmax(terms) * weight[:, None]
+    return _State(middle, spread, share, torch.full_like(starts, -torch.inf), torch.zeros_like(other[0]))
+
+
+def _gained(sites: Sites, state: _State) -> _State:
+    """Mixtures after a look at whether they have settled."""
+    terms = _terms(sites.amplitude, sites.std, state.middle, state.spread, state.share)
+    gain = (torch.logsumexp(terms, -1) * sites.weight).sum(-1)
+    settled = (gain - state.gain < _SETTLED + (gain.max() - gain) / 10).all()
+    return replace(state, gain=gain, settled=settled)
+
+
+def _best(sites: Sites, state: _State) -> SiteMixture:
+    """The mixture for which the evidence is strongest."""
+    toll = 1.5 * sites.weight.sum().clamp_min(2.0).log()  # its amplitude, its spread, its share
+    best = (state.gain - toll * (torch.arange(len(state.gain), device=toll.device) > 0)).argmax()[None]
+    return SiteMixture(*(table.index_select(0, best)[0] for table in (state.middle, state.spread, state.share)))
+
+
+def _maximised(sites: Sites, state: _State) -> _State:
+    """Mixtures after some rounds of expectation and maximisation."""
+    amplitude, std, weight = sites.amplitude, sites.std, sites.weight
+    middle, spread, share = state.middle, state.spread, state.share
+    limits = [next((r for r in _RANGES if r[0] <= start <= r[1]), _RANGES[0]) for start in (torch.nan, *_STARTS)]
+    low, high = amplitude.new_tensor(limits).unbind(-1)
+    other = torch.isfinite(amplitude.new_tensor([torch.nan, *_STARTS]))
+    for _ in range(_CHECKED):
+        probability = _softmax(_terms(amplitude, std, middle, spread, share)) * weight[:, None]
         total = probability.sum(1)
         share = (total / total.sum(-1, keepdim=True).clamp_min(1e-30)).clamp_min(_LEAST_SHARE)
-        share[:, SUBSTITUTED] *= other
+        share = torch.cat([share[:, :SUBSTITUTED], (share[:, SUBSTITUTED] * other)[:, None]], -1)
         share = share / share.sum(-1, keepdim=True)
         precision = 1 / (std[:, None] ** 2 + spread[:, None] ** 2)
         worth = probability * precision
@@ -135,8 +210,7 @@ def _expectation_maximisation(
         wide = wide.clamp_min(_LEAST_SPREAD**2).sqrt()
         narrow = torch.minimum(wide[:, SUBSTITUTED], _WIDEST * wide[:, OCCUPIED])
         spread = torch.stack([torch.full_like(narrow, _VACANT_SPREAD), wide[:, OCCUPIED], narrow], -1)
-    logarithm = torch.logsumexp(_terms(amplitude, std, middle, spread, share), -1)
-    return middle, spread, share, (logarithm * weight).sum(-1)
+    return replace(state, middle=middle, spread=spread, share=share)
 
 
 def _terms(amplitude: Tensor, std: Tensor, middle: Tensor, spread: Tensor, share: Tensor) -> Tensor:

@@ -11,13 +11,16 @@ How probable a lattice is beforehand is the mixture of phases nearby, which the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import LocalFit
 from bravaismap.local.smoothing import interpolation, smoothed
 
-__all__ = ["NEIGHBOURHOOD", "log_likelihood", "phase_probability"]
+__all__ = ["NEIGHBOURHOOD", "Pitches", "log_likelihood", "phase_probability"]
 
 #: Independent values that describe what is no noise in the Gaussian of a fit: the place, height and width of an atom.
 _MISFIT_FREEDOM = 4.0
@@ -48,10 +51,33 @@ _LEAST_SHARE = 1e-4
 _SMALLEST_EXPONENT = -60.0
 
 
+@dataclass(frozen=True)
+class Pitches:
+    """Where the mixture of phases nearby is determined, which is smoother than what it is determined from.
+
+    Attributes
+    ----------
+    evidence : int
+        Distance of the points whose evidence is taken, in points of the grid.
+    mixture : int
+        Distance of those at which the mixture is determined, in such points.
+    """
+
+    evidence: int
+    mixture: int
+
+    @classmethod
+    def of(cls, cell: float) -> Pitches:
+        """Return those for a cell of a side in points of the grid."""
+        evidence = max(1, int(cell / _POINTS_PER_CELL))
+        # what a Gaussian has smoothed is known from a point every half of its standard deviation
+        return cls(evidence, max(1, int(NEIGHBOURHOOD * cell / evidence / 2)))
+
+
 def log_likelihood(
     fit: LocalFit,
     variance: Tensor,
-    freedom: float,
+    freedom: float | Tensor,
     level: Tensor | None = None,
     substituted: Tensor | None = None,
     displaced: Tensor | None = None,
@@ -63,7 +89,7 @@ def log_likelihood(
     fit : LocalFit
     variance : tensor, shape (rows, columns)
         Of the noise.
-    freedom : float
+    freedom : float or tensor
         Independent values of the noise in the Gaussian of the fit.
     level, substituted : tensors, shape (lattices, rows, columns), optional
         Amplitude of another atom, and the probability that the site nearby holds one; all atoms are the usual ones when
@@ -95,12 +121,14 @@ def log_likelihood(
     return torch.cat([crystal, empty[None], disorder[None]])
 
 
-def _penalty(ratio: Tensor, usual: Tensor, freedom: float, misfit: float) -> Tensor:
+def _penalty(ratio: Tensor, usual: Tensor, freedom: float | Tensor, misfit: float) -> Tensor:
     beyond = torch.log1p((ratio - usual).clamp_min(0) * (freedom / misfit))
     return -0.5 * (freedom * torch.minimum(ratio, usual) + misfit * beyond)
 
 
-def phase_probability(logarithm: Tensor, seen: Tensor, cell: float, independent: float) -> Tensor:
+def phase_probability(
+    logarithm: Tensor, seen: Tensor, cell: float | Length, independent: float | Tensor, pitches: Pitches | None = None
+) -> Tensor:
     """Return the probability of each phase at every point of a grid.
 
     Parameters
@@ -109,10 +137,12 @@ def phase_probability(logarithm: Tensor, seen: Tensor, cell: float, independent:
         Log likelihoods.
     seen : tensor, shape (rows, columns)
         How much of each point's neighbourhood is valid, 0 to 1.
-    cell : float
+    cell : float or Length
         Side of a cell in points of the grid.
-    independent : float
+    independent : float or tensor
         Independent points per cell.
+    pitches : Pitches, optional
+        Those for the cell, if it is a float, when not given.
 
     Returns
     -------
@@ -121,18 +151,20 @@ def phase_probability(logarithm: Tensor, seen: Tensor, cell: float, independent:
     phases = len(logarithm)
     relative = _normalised((logarithm - logarithm.amax(0)).clamp_min(_SMALLEST_EXPONENT).exp())
     relative = relative + _MISLEADING / phases
-    prior = _neighbourhood_prior(relative, seen, cell, independent)
+    if pitches is None:
+        pitches = Pitches.of(cell.most if isinstance(cell, Length) else cell)
+    prior = _neighbourhood_prior(relative, seen, cell, independent, pitches)
     probability = _normalised(relative * prior)
     return _normalised(smoothed(probability * seen, _BOUNDARY * cell).clamp_min(0))
 
 
-def _neighbourhood_prior(relative: Tensor, seen: Tensor, cell: float, independent: float) -> Tensor:
+def _neighbourhood_prior(
+    relative: Tensor, seen: Tensor, cell: float | Length, independent: float | Tensor, pitches: Pitches
+) -> Tensor:
     """Probability of each phase before a point is looked at: the mixture that the evidence nearby makes most likely."""
-    every = max(1, int(cell / _POINTS_PER_CELL))
+    every, step = pitches.evidence, pitches.mixture
     evidence, counted = relative[:, ::every, ::every].contiguous(), seen[::every, ::every]
     wide = NEIGHBOURHOOD * cell / every
-    # what a Gaussian has smoothed is known from a point every half of its standard deviation
-    step = max(1, int(wide / 2))
 
     def interpolated(mixture: Tensor, size: torch.Size, pitch: int) -> Tensor:
         """A smooth field on the grid of a pitch in points, at all points of a grid of a size."""

@@ -17,11 +17,14 @@ from bravaismap.local.demodulation import Locked, phase_factor
 from bravaismap.local.smoothing import interpolation, smoothed
 
 __all__ = [
+    "MotifPeaks",
     "SitePlaces",
     "at_places",
     "averaged_motif",
     "continued",
     "fractional",
+    "motif_peaks",
+    "peak_places",
     "refined_places",
     "sublattices",
     "to_nearest_site",
@@ -46,8 +49,27 @@ def averaged_motif(locked: Locked, places: Tensor) -> Tensor:
     return value
 
 
-def sublattices(locked: Locked, dark: bool = False) -> Tensor:
-    """Return where atoms sit in the averaged cell, the highest first, (sites, 2) in fractions of the cell."""
+@dataclass(frozen=True)
+class MotifPeaks:
+    """The maxima of an averaged motif.
+
+    Attributes
+    ----------
+    height : tensor, shape (points, points)
+        The motif, upside down if atoms are dark.
+    first : tensor, shape (most sites,)
+        Points of the maxima in it, the highest first, then others.
+    count : tensor, shape ()
+        How many are maxima that count as sites.
+    """
+
+    height: Tensor
+    first: Tensor
+    count: Tensor
+
+
+def motif_peaks(locked: Locked, dark: bool = False) -> MotifPeaks:
+    """Return the maxima of the averaged motif of a crystal, or its minima if atoms are dark."""
     axis = torch.arange(_MOTIF_POINTS, device=locked.shift.device, dtype=locked.shift.dtype) / _MOTIF_POINTS
     places = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
     height = averaged_motif(locked, places) * (-1.0 if dark else 1.0)
@@ -55,16 +77,29 @@ def sublattices(locked: Locked, dark: bool = False) -> Tensor:
         [torch.roll(height, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
     )
     peak = (height > around[:4].amax(0)) & (height >= around[4:].amax(0)) & (height >= _LEAST_HEIGHT * height.max())
-    rows, columns = torch.nonzero(peak, as_tuple=True)
-    order = torch.argsort(height[rows, columns], descending=True, stable=True)[:_MOST_SITES]
-    rows, columns = rows[order], columns[order]
+    first = torch.argsort(torch.where(peak, height, -torch.inf).flatten(), descending=True, stable=True)[:_MOST_SITES]
+    return MotifPeaks(height, first, peak.sum().clamp_max(_MOST_SITES))
+
+
+def peak_places(peaks: MotifPeaks, count: int) -> Tensor:
+    """Return where the first `count` maxima of a motif are, (count, 2) in fractions of the cell, by parabolas."""
+    height, first = peaks.height.flatten(), peaks.first[:count]
+    rows, columns = first // _MOTIF_POINTS, first % _MOTIF_POINTS
     refined = []
-    for axis_index, (i, j) in enumerate(((1, 0), (0, 1))):
-        before = height[(rows - i) % _MOTIF_POINTS, (columns - j) % _MOTIF_POINTS]
-        after = height[(rows + i) % _MOTIF_POINTS, (columns + j) % _MOTIF_POINTS]
-        bend = (2 * height[rows, columns] - before - after).clamp_min(1e-30)
-        refined.append(((rows, columns)[axis_index] + 0.5 * (after - before) / bend) / _MOTIF_POINTS)
+    for place, (i, j) in ((rows, (1, 0)), (columns, (0, 1))):
+        before, after = (
+            height[(rows + way * i) % _MOTIF_POINTS * _MOTIF_POINTS + (columns + way * j) % _MOTIF_POINTS]
+            for way in (-1, 1)
+        )
+        bend = (2 * height[first] - before - after).clamp_min(1e-30)
+        refined.append((place + 0.5 * (after - before) / bend) / _MOTIF_POINTS)
     return torch.stack(refined, -1)
+
+
+def sublattices(locked: Locked, dark: bool = False) -> Tensor:
+    """Return where atoms sit in the averaged cell, the highest first, (sites, 2) in fractions of the cell."""
+    peaks = motif_peaks(locked, dark)
+    return peak_places(peaks, int(peaks.count))
 
 
 def fractional(locked: Locked, rows: Tensor, columns: Tensor) -> Tensor:

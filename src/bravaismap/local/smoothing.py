@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bravaismap.compute.together import Length, number
+
 __all__ = [
     "bell",
     "convolved_one_by_one",
@@ -32,17 +34,23 @@ _COPIED = 2**24
 _KEPT = 64
 
 
-def bell(sigma: float, like: Tensor) -> Tensor:
+def bell(sigma: float | Length, like: Tensor) -> Tensor:
     """Return the samples of a Gaussian of sum 1 and standard deviation `sigma` in px, an odd number of them.
 
     Parameters
     ----------
-    sigma : float
-        In px, above 0.
+    sigma : float or Length
+        In px, above 0. That of a `Length` has the samples that its bound asks for, those beyond its own reach 0.
     like : tensor
         Gives the device and the type.
     """
-    return _bell(sigma, like.dtype, like.device)
+    if isinstance(sigma, Length) and isinstance(sigma.value, Tensor):
+        reach = _taps(sigma.most) // 2
+        place = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+        weights = torch.exp(-0.5 * (place / sigma.value) ** 2)
+        weights = weights * (place.abs() <= (_REACH * sigma.value).round().clamp_min(1.0))
+        return weights / weights.sum()
+    return _bell(float(number(sigma)), like.dtype, like.device)
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -128,16 +136,16 @@ def _band(kernel: Tensor, step: int, block: int) -> Tensor:
     first = torch.arange(block, device=kernel.device)[:, None] * step
     columns = (first + torch.arange(taps, device=kernel.device)).expand(*kernel.shape[:-1], block, taps)
     band = kernel.new_zeros((*kernel.shape[:-1], block, (block - 1) * step + taps))
-    return band.scatter_(-1, columns, kernel[..., None, :].expand_as(columns))
+    return band.scatter(-1, columns, kernel[..., None, :].expand_as(columns))
 
 
-def smoothed(planes: Tensor, sigma: float, step: int = 1) -> Tensor:
+def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
     """Smooth planes with a Gaussian, at every `step`-th pixel along both axes.
 
     Parameters
     ----------
     planes : tensor, shape (..., y, x)
-    sigma : float
+    sigma : float or Length
         Standard deviation in px; nothing is smoothed below a tenth of a pixel.
     step : int
 
@@ -145,14 +153,17 @@ def smoothed(planes: Tensor, sigma: float, step: int = 1) -> Tensor:
     -------
     tensor, shape (..., rows, columns)
     """
-    if sigma < 0.1:
+    most = sigma.most if isinstance(sigma, Length) else sigma
+    if most < 0.1:
         return planes[..., ::step, ::step]
 
     def band(block: int) -> Tensor:
-        return _gaussian(sigma, step, block, planes.dtype, planes.device)
+        if isinstance(sigma, Length) and isinstance(sigma.value, Tensor):
+            return _band(bell(sigma, planes)[None], step, block)
+        return _gaussian(float(number(sigma)), step, block, planes.dtype, planes.device)
 
-    rows = _windows(planes, _taps(sigma), step, band, _together)[0]
-    return _windows(rows.mT, _taps(sigma), step, band, _together)[0].mT
+    rows = _windows(planes, _taps(most), step, band, _together)[0]
+    return _windows(rows.mT, _taps(most), step, band, _together)[0].mT
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -73,14 +73,14 @@ def strain(gradient: Tensor) -> Tensor:
     return torch.stack([c * xx - s * yx - 1, s * xy + c * yy - 1, c * xy - s * yy, turn], -1)
 
 
-def strain_std(locked: Locked, sigma: float) -> Tensor:
+def strain_std(locked: Locked, sigma: float | Tensor) -> Tensor:
     """Return the standard deviations of strain and rotation, (rows, columns, 4): the Cramér–Rao bound of the kernel.
 
     Parameters
     ----------
     locked : Locked
         Locked with the noise density of the frame.
-    sigma : float
+    sigma : float or tensor
         Standard deviation of the Gaussian of the demodulation in px.
 
     Notes

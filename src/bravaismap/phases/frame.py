@@ -22,7 +22,7 @@ from bravaismap.errors import warn
 from bravaismap.measure.interlace import interleaved
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
-from bravaismap.phases.frame_pixels import frame_pixels, hidden_pixels
+from bravaismap.phases.frame_pixels import hidden_pixels, pixels_of_frames
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
 
 __all__ = [
@@ -42,6 +42,8 @@ MOST_MISSING = 0.5
 _WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
 #: Frames whose windows a GPU classifies at once, at most: with more, progress would come in jumps.
 _MOST_TOGETHER = 24
+#: Pixels of frames that a GPU is asked for at once, in all: 24 frames of 512² px, which take some 2 GB.
+_PIXELS_TOGETHER = 24 * 2**18
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class FrameMapper:
 
     def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index`, whose pixels are (y, x)."""
-        return self._finished(*next(self._classified([_Frame.prepared(index, pixels, self)])))
+        return self._finished(list(self._classified([_Frame.prepared(index, pixels, self)])))[0]
 
     def mapped(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[tuple[int, MappedFrame]]:
         """Map numbered frames (y, x) one after another, all of one size.
@@ -158,10 +160,15 @@ class FrameMapper:
         groups = self._groups(frames)
         with closing(groups if self.device == PROCESSOR else one_ahead(groups)) as groups:
             for group in groups:
-                for frame, answer in group:
-                    yield frame.index, self._finished(frame, answer)
+                for first in range(0, len(group), self._asked_together(group)):
+                    part = group[first : first + self._asked_together(group)]
+                    yield from zip([frame.index for frame, _ in part], self._finished(part), strict=True)
 
-    def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[Iterable[tuple[_Frame, Answer]]]:
+    def _asked_together(self, group: Sequence[tuple[_Frame, Answer]]) -> int:
+        """How many frames of a group are asked for their pixels at once: one on a processor."""
+        return 1 if self.device == PROCESSOR else max(1, _PIXELS_TOGETHER // group[0][0].image.size)
+
+    def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[list[tuple[_Frame, Answer]]]:
         """Yield frames with the answers for their windows, as many at a time as the device takes."""
         prepared = (_Frame.prepared(index, pixels, self) for index, pixels in frames)
         together = 1
@@ -194,13 +201,18 @@ class FrameMapper:
                 answers.append(predict(self.classifier, _chosen(windows, chosen), self.samples, self.seed))
         return Answer.concatenate(answers)
 
-    def _finished(self, frame: _Frame, answer: Answer) -> MappedFrame:
-        """Return the map of a frame from the answer for its measured windows."""
-        variables = self._variables(answer, frame.pixels.shape, frame.measured)
-        if not frame.seen.any():
-            variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
-        variables |= self._pixels(frame.pixels, variables, measured=bool(frame.seen.any()))
-        return MappedFrame(variables, frame.constant, int((~frame.seen).sum()), frame.displaced)
+    def _finished(self, group: Sequence[tuple[_Frame, Answer]]) -> list[MappedFrame]:
+        """Return the maps of frames from the answers for their measured windows."""
+        maps = []
+        for frame, answer in group:
+            variables = self._variables(answer, frame.pixels.shape, frame.measured)
+            if not frame.seen.any():
+                variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
+            maps.append(MappedFrame(variables, frame.constant, int((~frame.seen).sum()), frame.displaced))
+        if self.pixel_step is not None:
+            for mapped, own in zip(maps, self._pixels([frame for frame, _ in group], maps), strict=True):
+                mapped.variables.update(own)
+        return maps
 
     def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
         """Return the variables of a frame from the answer for its measured windows."""
@@ -214,16 +226,20 @@ class FrameMapper:
         maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}
         return maps | {"fraction": fraction, "fraction_std": fraction_std}
 
-    def _pixels(
-        self, pixels: NDArray[Any], windows: dict[str, NDArray[Any]], *, measured: bool
-    ) -> dict[str, NDArray[Any]]:
-        """Return the variables of the pixels of a frame, if they are asked for."""
-        if self.pixel_step is None:
-            return {}
-        if not measured:
-            return hidden_pixels(pixels.shape, self.pixel_step, self.pixel_size)
+    def _pixels(self, frames: Sequence[_Frame], maps: Sequence[MappedFrame]) -> list[dict[str, NDArray[Any]]]:
+        """Return the variables of the pixels of frames."""
+        assert self.pixel_step is not None
+        asked = [i for i, frame in enumerate(frames) if frame.seen.any()]
         with own_stream(self.device):
-            return frame_pixels(pixels, windows, self.pixel_step, self.pixel_size, self.device)
+            answers = pixels_of_frames(
+                [frames[i].pixels for i in asked], [maps[i].variables for i in asked], self.pixel_step,
+                self.pixel_size, self.device,
+            )  # fmt: skip
+        known = dict(zip(asked, answers, strict=True))
+        return [
+            known.get(i) or hidden_pixels(frame.pixels.shape, self.pixel_step, self.pixel_size)
+            for i, frame in enumerate(frames)
+        ]
 
 
 def _interleaved(frame: NDArray[Any]) -> tuple[NDArray[Any], float]:

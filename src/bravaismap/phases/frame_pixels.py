@@ -7,7 +7,7 @@ before, is left to :mod:`bravaismap.phases.pixels`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from bravaismap.classify.answer import symmetric_matrix
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats
 from bravaismap.local.area import area_fraction
-from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
+from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases_of_frames
 from bravaismap.local.lattices import FrameLattices, gathered_lattices
 from bravaismap.movie import finite_pixels, missing_pixels
 from bravaismap.result.schema import MOST_LATTICES, Variable, pixel_variables
@@ -28,10 +28,12 @@ __all__ = [
     "POINTS_PER_CELL",
     "AskedFrame",
     "asked_frame",
+    "asked_frames",
     "frame_lattices",
     "frame_pixels",
     "hidden_pixels",
     "pixel_step_for",
+    "pixels_of_frames",
 ]
 
 #: Points along the side of a cell, at least: with fewer, a boundary is coarser than it is known.
@@ -69,12 +71,34 @@ def frame_pixels(
     device : str
         Where it is computed.
     """
-    asked = asked_frame(frame, windows, step, pixel_size, device)
-    if asked is None:
-        missing = missing_pixels(frame)
-        return _stored(_without_lattice(missing, windows["fraction"], step), missing.shape, step, pixel_size)
-    known = _with_lattices(asked.pixels, asked.lattices, step, pixel_size or 1.0)
-    return _stored(known, frame.shape, step, pixel_size)
+    return pixels_of_frames([frame], [windows], step, pixel_size, device)[0]
+
+
+def pixels_of_frames(
+    frames: Sequence[NDArray[Any]],
+    windows: Sequence[Mapping[str, NDArray[Any]]],
+    step: int,
+    pixel_size: float | None,
+    device: str = PROCESSOR,
+) -> list[dict[str, NDArray[Any]]]:
+    """Return the variables of the pixels of frames, as :func:`frame_pixels` does, asked all at once: for a GPU.
+
+    Parameters
+    ----------
+    frames, windows : sequences
+        As for :func:`frame_pixels`, one of each for every frame.
+    step, pixel_size, device
+        As there.
+    """
+    stored = []
+    asked = asked_frames(frames, windows, step, pixel_size, device)
+    for frame, own, answer in zip(frames, windows, asked, strict=True):
+        if answer is None:
+            known = _without_lattice(missing_pixels(frame), own["fraction"], step)
+        else:
+            known = _with_lattices(answer.pixels, answer.lattices, step, pixel_size or 1.0)
+        stored.append(_stored(known, frame.shape, step, pixel_size))
+    return stored
 
 
 @dataclass(frozen=True)
@@ -109,15 +133,36 @@ def asked_frame(
 
     The parameters are those of :func:`frame_pixels`.
     """
-    missing = missing_pixels(frame)
-    lattices = frame_lattices(windows, pixel_size or 1.0)
-    if len(lattices.basis) == 0:
-        return None
-    side = float(np.sqrt(np.abs(np.linalg.det(lattices.basis))).min())
-    settings = PixelSettings(step=_own_step(step, side))
-    basis = torch.from_numpy(lattices.basis).float().to(device)
-    image, mask = _standardised(frame, missing).to(device), torch.from_numpy(~missing).to(device)
-    return AskedFrame(image, mask, lattices, pixel_phases(image, basis, settings, mask))
+    return asked_frames([frame], [windows], step, pixel_size, device)[0]
+
+
+def asked_frames(
+    frames: Sequence[NDArray[Any]],
+    windows: Sequence[Mapping[str, NDArray[Any]]],
+    step: int,
+    pixel_size: float | None,
+    device: str = PROCESSOR,
+) -> list[AskedFrame | None]:
+    """Ask the pixels of frames, as :func:`asked_frame` does, all at once: for a GPU.
+
+    The parameters are those of :func:`pixels_of_frames`.
+    """
+    answers: list[AskedFrame | None] = [None] * len(frames)
+    lattices = [frame_lattices(own, pixel_size or 1.0) for own in windows]
+    alike: dict[int, list[int]] = {}
+    for index, own in enumerate(lattices):
+        if len(own.basis):
+            side = float(np.sqrt(np.abs(np.linalg.det(own.basis))).min())
+            alike.setdefault(_own_step(step, side), []).append(index)
+    for own_step, indices in alike.items():
+        missing = [missing_pixels(frames[i]) for i in indices]
+        images = [_standardised(frames[i], gone).to(device) for i, gone in zip(indices, missing, strict=True)]
+        masks = [torch.from_numpy(~gone).to(device) for gone in missing]
+        bases = [torch.from_numpy(lattices[i].basis).float() for i in indices]
+        pixels = pixel_phases_of_frames(images, bases, PixelSettings(step=own_step), masks)
+        for index, image, mask, answer in zip(indices, images, masks, pixels, strict=True):
+            answers[index] = AskedFrame(image, mask, lattices[index], answer)
+    return answers
 
 
 def hidden_pixels(size: tuple[int, ...], step: int, pixel_size: float | None) -> dict[str, NDArray[Any]]:

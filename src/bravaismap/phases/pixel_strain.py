@@ -23,18 +23,13 @@ from bravaismap.lattice import cell_from_basis, reduce_basis
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.deformation import KERNELS, best_kernel, local_deformation
 from bravaismap.local.smoothing import interpolation, smoothed
-from bravaismap.movie import missing_pixels, read_frames
-from bravaismap.phases.first_look import choose_window
-from bravaismap.phases.frame_pixels import AskedFrame, asked_frame, pixel_step_for
+from bravaismap.phases.asked_movie import asked_movie
+from bravaismap.phases.frame_pixels import AskedFrame
 from bravaismap.phases.map import pixel_coordinates
-from bravaismap.phases.pixels import checked_frames, frame_windows, mapped_images
-from bravaismap.phases.reclassification import check_cells
 from bravaismap.phases.strain import COMPONENTS, deformation, matched
-from bravaismap.result.phase_map import mapped_frames
 
 __all__ = ["pixel_strain"]
 
-_NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 #: Largest strain against the reference; beyond, it is another lattice.
 _LARGEST = 0.15
 #: Points of which the reference is the mean, at most.
@@ -108,22 +103,11 @@ def pixel_strain(
     --------
     >>> strain = bm.pixel_strain(result, movie, {"y": slice(0, 5), "x": slice(0, 5)})
     """
-    check_cells(result, _NEEDED)
     if kernel is not None and not 0.5 <= kernel <= 20:
         raise InputError(f"a kernel of {kernel:g} cells was given; expected 0.5 to 20")
-    chosen = checked_frames(result, frames)
-    images = mapped_images(result, movie)
-    size = result.attrs.get("pixel_size_nm")
-    step = int(result.attrs.get("pixel_step") or pixel_step_for(choose_window(images).cell))
-    mapped = mapped_frames(result)
-    strained: list[_StrainedFrame | None] = []
-    for index, frame in read_frames(images, chosen):
-        asked = None
-        if mapped[index] and not missing_pixels(frame).all():
-            asked = asked_frame(frame, frame_windows(result, index), step, size)
-        strained.append(None if asked is None else _strained(asked, step, kernel))
-        if progress is not None:
-            progress(len(strained))
+    asking = asked_movie(result, movie, frames)
+    images, chosen, step = asking.images, asking.numbers, asking.pixel_step
+    strained = [None if asked is None else _strained(asked, step, kernel) for _, _, asked in asking.frames(progress)]
     coords = {"time": result["time"].isel(time=chosen), "lattice": result["lattice"]} | pixel_coordinates(images, step)
     return _dataset(result, strained, reference, coords, chosen, step)
 

@@ -26,9 +26,18 @@ from bravaismap.phases.reclassification import check_cells
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import MOST_LATTICES, as_variables, pixel_variables
 
-__all__ = ["checked_frames", "frame_windows", "mapped_images", "mapped_movie", "movie_lattice_numbers", "pixel_map"]
+__all__ = [
+    "NEEDED",
+    "checked_frames",
+    "frame_windows",
+    "mapped_images",
+    "mapped_movie",
+    "movie_lattice_numbers",
+    "pixel_map",
+]
 
-_NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
+#: Variables of a result from which the lattices of its frames are gathered.
+NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 _DOMAIN = "number of the lattice of the pixel, kept through the movie; −1 for none"
 
 
@@ -88,7 +97,7 @@ def pixel_map(
     """
     stored = "phase" in result
     if not stored:
-        check_cells(result, _NEEDED)
+        check_cells(result, NEEDED)
     chosen = checked_frames(result, frames)
     images = None if stored and movie is None else mapped_images(result, movie)
     if images is None:
@@ -177,7 +186,7 @@ def _measured(
 
 def frame_windows(result: xr.Dataset, index: int) -> dict[str, NDArray[Any]]:
     """Return what the lattices of a frame are gathered from."""
-    frame = result[[*_NEEDED]].isel(time=index).load()
+    frame = result[[*NEEDED]].isel(time=index).load()
     order = {"basis": ("vector", "component"), "basis_covariance": ("pair",), "probability": ("lattice",)}
     windows = {name: frame[name].transpose("y", "x", *dims).values for name, dims in order.items()}
     return windows | {"fraction": frame["fraction"].values}

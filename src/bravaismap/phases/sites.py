@@ -21,11 +21,9 @@ from bravaismap.local.populations import VACANT
 from bravaismap.local.site_states import judged_sites
 from bravaismap.local.site_table import SiteTable, frame_sites
 from bravaismap.local.tracks import changes, followed_sites
-from bravaismap.movie import missing_pixels, read_frames
-from bravaismap.phases.first_look import choose_window
-from bravaismap.phases.frame_pixels import asked_frame, pixel_step_for
-from bravaismap.phases.pixels import checked_frames, frame_windows, mapped_images, movie_lattice_numbers
-from bravaismap.phases.reclassification import check_cells
+from bravaismap.movie import missing_pixels
+from bravaismap.phases.asked_movie import asked_movie
+from bravaismap.phases.pixels import movie_lattice_numbers
 from bravaismap.result.phase_map import aligned, mapped_frames
 
 __all__ = ["STATES", "count_sites", "count_text", "find_sites", "share_text", "site_events", "site_table"]
@@ -33,7 +31,6 @@ __all__ = ["STATES", "count_sites", "count_text", "find_sites", "share_text", "s
 #: States of a site, in the order of their numbers.
 STATES = ("vacant", "occupied", "substituted")
 _OF_EVENT = ("frame", "time", "track", "y", "x")
-_NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 #: Largest distance between vacant sites that lie side by side, over the distance between neighbouring sites.
 _BESIDE = 1.25
 
@@ -86,30 +83,23 @@ def find_sites(
     >>> sites = bm.find_sites(result, movie)
     >>> single = sites.isel(site=(sites["missing"] == 1).values)
     """
-    check_cells(result, _NEEDED)
-    chosen = checked_frames(result, frames)
-    images = mapped_images(result, movie)
-    size = result.attrs.get("pixel_size_nm")
-    step = int(result.attrs.get("pixel_step") or pixel_step_for(choose_window(images).cell))
-    mapped, numbers = mapped_frames(result), movie_lattice_numbers(result)
+    asking = asked_movie(result, movie, frames)
+    numbers = movie_lattice_numbers(result)
     tables: list[SiteTable] = []
     classes: dict[int, int] = {}
+    mapped = mapped_frames(result)
     area = np.full(len(mapped), np.nan)
-    for count, (index, frame) in enumerate(read_frames(images, chosen)):
-        missing = missing_pixels(frame)
-        asked = None
-        if mapped[index] and not missing.all():
-            asked = asked_frame(frame, frame_windows(result, index), step, size)
-            area[index] = float((~missing).sum()) * (size or 1.0) ** 2
+    for index, frame, asked in asking.frames(progress):
+        measured = int((~missing_pixels(frame)).sum())
+        if mapped[index] and measured:
+            area[index] = measured * (asking.pixel_size or 1.0) ** 2
         if asked is not None:
             own = numbers[index].astype(np.int64)
             tables.append(frame_sites(asked.pixels, asked.image, index, asked.mask, own))
             classes |= dict(zip(own.tolist(), asked.lattices.label.tolist(), strict=False))
-        if progress is not None:
-            progress(count + 1)
     spacing = _spacing(tables)
     sites = judged_sites(followed_sites(tables, spacing))
-    return _dataset(result, sites, classes, spacing, area, chosen)
+    return _dataset(result, sites, classes, spacing, area, asking.numbers)
 
 
 def _spacing(tables: Sequence[SiteTable]) -> float:

@@ -17,17 +17,13 @@ from bravaismap.local.deformation import best_kernel, local_deformation
 from bravaismap.local.demodulation import predicted
 from bravaismap.local.smoothing import smoothed
 from bravaismap.local.straightening import continuous_displacement, line_displacements, read_where
-from bravaismap.movie import as_movie, missing_pixels, read_frames
-from bravaismap.phases.first_look import choose_window
-from bravaismap.phases.frame_pixels import AskedFrame, asked_frame, pixel_step_for
-from bravaismap.phases.pixels import checked_frames, frame_windows, mapped_images
-from bravaismap.phases.reclassification import check_cells
+from bravaismap.movie import as_movie
+from bravaismap.phases.asked_movie import asked_movie
+from bravaismap.phases.frame_pixels import AskedFrame
 from bravaismap.phases.strain import deformation, matched
-from bravaismap.result.phase_map import mapped_frames
 
 __all__ = ["distortion_text", "straighten"]
 
-_NEEDED = ("basis", "basis_covariance", "probability", "label", "fraction")
 #: Components of a small distortion that show in the shape of a lattice that should have the symmetry of a class.
 _SHOWN = {"square": 2, "hexagonal": 2, "rectangular": 1, "centered_rectangular": 1}
 #: Share of the lattice from which a place is inside its crystal.
@@ -107,19 +103,12 @@ def straighten(
     >>> straight = bm.straighten(result, movie)
     >>> float(straight["varying_distortion"].mean())
     """
-    check_cells(result, _NEEDED)
-    chosen = checked_frames(result, frames)
-    images = mapped_images(result, movie)
-    size = result.attrs.get("pixel_size_nm")
-    step = int(result.attrs.get("pixel_step") or pixel_step_for(choose_window(images).cell))
-    mapped = mapped_frames(result)
+    asking = asked_movie(result, movie, frames)
+    chosen, images = asking.numbers, asking.images
     straight = np.full((len(chosen), *images.shape[1:]), np.nan, np.float32)
     measures = {name: np.full(len(chosen), np.nan) for name in ("mean_distortion", "varying_distortion", "line_jitter")}
     ideal: _Ideal | None = None
-    for place, (index, frame) in enumerate(read_frames(images, chosen)):
-        asked = None
-        if mapped[index] and not missing_pixels(frame).all():
-            asked = asked_frame(frame, frame_windows(result, index), step, size)
+    for place, (_, frame, asked) in enumerate(asking.frames(progress)):
         if asked is not None:
             crooked = _crooked(asked)
             ideal = ideal or _ideal(crooked)
@@ -128,11 +117,9 @@ def straighten(
             measures["mean_distortion"][place] = _mean_distortion(crooked, ideal)
             measures["varying_distortion"][place] = crooked.varying
             measures["line_jitter"][place] = crooked.lines
-        if progress is not None:
-            progress(place + 1)
     if ideal is None:
         raise InputError("no frame that was asked for shows a lattice; only a crystal can be straightened")
-    data = as_movie(straight, pixel_size=size).assign_coords(time=result["time"].isel(time=chosen))
+    data = as_movie(straight, pixel_size=asking.pixel_size).assign_coords(time=result["time"].isel(time=chosen))
     units = {"line_jitter": "px"}
     variables = {name: ("time", values, {"units": units.get(name, "1")}) for name, values in measures.items()}
     card = dict(result.attrs) | {"straightened_class": CLASSES[ideal.label]}
