@@ -80,8 +80,8 @@ def _same(one: NDArray[np.floating], other: NDArray[np.floating]) -> bool:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-n", "--number", type=int, default=60, help="images of broken crystals of each seed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[77, 303, 601])
-    parser.add_argument("--layers", type=int, default=40, help="pairs of layers")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[77, 303, 601])
+    parser.add_argument("--layers", type=int, default=20, help="pairs of layers")
     given = parser.parse_args(arguments)
     for seed in given.seeds:
         listed, with_grain, false, without = grains(given.number, seed)

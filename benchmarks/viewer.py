@@ -65,9 +65,10 @@ def opening(store: Path, film: Path) -> None:
         started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
         times = np.array([opened(started, [*command, "--no-browser", "--quiet"]) for _ in range(5)])
         started.close()
-    for what, column in zip(("the address", "the first picture", "the whole page", "CPU of the server until then"),
-                            times.T, strict=True):  # fmt: skip
-        print(f"from the command to {what:<38} median {np.median(column):5.2f} s, largest {column.max():5.2f} s")
+    names = ("from the command to the address", "from the command to the first picture", "from the command to the page",
+             "processor time of the server until then")  # fmt: skip
+    for name, column in zip(names, times.T, strict=True):
+        print(f"{name:<58} median {np.median(column):5.2f} s, largest {column.max():5.2f} s")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import psutil
 import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
@@ -141,7 +139,6 @@ def test_frames_are_taken_as_they_are_needed(two: LocalCluster, tmp_path: Path) 
 def test_clusters_that_cannot_be(film: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TIMEOUT", "1s")
     for options, part in [
-        ({"workers": 0}, "0 workers were asked for; expected at least 1"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "either the address of a scheduler or a number"),
         ({"scheduler": "tcp://127.0.0.1:1"}, "no scheduler answers at tcp://127.0.0.1:1; start one"),
         ({"scheduler": "carrier pigeon"}, "no scheduler answers at carrier pigeon"),
@@ -165,40 +162,3 @@ def test_a_mapper_can_be_pickled(film: np.ndarray, quick: NetworkClassifier) -> 
     again = pickle.loads(pickle.dumps(mapper))(0, film[0]).variables
     for name, values in mapper(0, film[0]).variables.items():
         np.testing.assert_array_equal(again[name], values)
-
-
-@pytest.mark.slow
-def test_worker_that_dies_is_survived(film: np.ndarray, tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def kill(done: int, _: int) -> None:
-        if done != 2 or killed:
-            return
-        alive = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-        worker = next(p for p in alive if "spawn_main" in " ".join(p.cmdline()))
-        worker.kill()
-        killed.append(worker.pid)
-
-    movie = np.concatenate([film, film[::-1]])
-    there = map_phases(movie, workers=2, output=tmp_path / "r.zarr", progress=kill, **OPTIONS)
-    assert killed
-    xr.testing.assert_allclose(there.load(), map_phases(movie, **OPTIONS), rtol=0, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_a_frame_that_kills_every_worker_is_named() -> None:
-    class Deadly:
-        def __call__(self, index: int, pixels: np.ndarray) -> MappedFrame:
-            os._exit(1)
-
-    frames = ((index, np.zeros((2, 2))) for index in range(1))
-    with pytest.raises(InputError, match="frame 0: each worker that mapped it died"):
-        list(mapped_on_cluster(Deadly(), frames, workers=1))
-
-
-@pytest.mark.slow
-def test_workers_of_this_computer_keep_the_memory_that_they_free() -> None:
-    with module.local_cluster(1) as cluster, Client(cluster, set_as_default=False) as client:
-        found = client.run(lambda: (os.environ.get("MALLOC_TRIM_THRESHOLD_"), os.environ.get("OMP_NUM_THREADS")))
-        assert list(found.values()) == [(os.environ.get("MALLOC_TRIM_THRESHOLD_"), "1")]
-        assert list(client.nthreads().values()) == [1]

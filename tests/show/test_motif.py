@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bravaismap.show.motif import aligned_cell
+import bravaismap as bm
+from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.show.motif import aligned_cell, plot_motif
+from bravaismap.show.style import PAGE, SMALL
+from bravaismap.simulate.crystal import gaussian_atoms, lattice_sites
 
 BASIS = np.array([[0.0, 5.0], [4.0, -2.5]])
 
@@ -32,3 +36,15 @@ def test_same_pattern_looks_the_same(setting: list[list[int]]) -> None:
 def test_another_lattice_is_left() -> None:
     first, last = motif(np.eye(2), (0.0, 0.0)), motif(np.diag([2.0, 1.0]), (0.0, 0.0))
     assert aligned_cell(last, first) is last
+
+
+def test_small_figure_is_a_column_wide() -> None:
+    rng = np.random.default_rng(0)
+    basis = basis_from_cell(14.0, 14.0, np.pi / 3, 0.2)
+    sites = lattice_sites(basis, (128, 128), np.zeros(2), 20)
+    image = rng.poisson(60 * gaussian_atoms(sites, np.ones(len(sites)), np.full(len(sites), 2.0), (128, 128)) + 4)
+    measured = bm.motif(image)
+    wide, small = plot_motif(measured), plot_motif(measured, style=SMALL)
+    assert (wide.get_figwidth(), small.get_figwidth()) == (PAGE.width, SMALL.width)
+    assert small.axes[0].title.get_fontsize() == SMALL.text
+    assert small.get_figheight() > wide.get_figheight()  # the three lie below one another

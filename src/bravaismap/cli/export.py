@@ -199,7 +199,7 @@ def export(
     if sites and images is not None:
         written += _export_sites(phases, folder, images, files)
     if motif and images is not None:
-        written += _export_motifs(phases, folder, images)
+        written += _export_motifs(phases, folder, images, files)
     if straighten and images is not None:
         written += _export_straight(phases, folder, images)
     if report:
@@ -328,7 +328,7 @@ def _export_sites(result: PhaseMap, folder: Destination, images: xr.DataArray, f
     return export_sites(sites, folder, images, files=files)
 
 
-def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray) -> list[Path]:
+def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray, files: FigureFiles) -> list[Path]:
     """Average the cells of each lattice, print the plane groups, and write all."""
     from bravaismap.cli.motif import print_motifs
     from bravaismap.export.motif import export_motif_map
@@ -337,7 +337,7 @@ def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray) 
     with progress("motifs", len(images), "frames") as advance:
         motifs = motif_map(result, images, progress=advance)
     print_motifs(motifs)
-    return export_motif_map(motifs, folder)
+    return export_motif_map(motifs, folder, files=files)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:

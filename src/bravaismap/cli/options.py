@@ -197,7 +197,9 @@ SchedulerOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", help="Map in so many processes of this computer.", show_default=False),
+    typer.Option(
+        "--workers", help="Map in so many processes of this computer.", show_default="as many as map it soonest"
+    ),
 ]
 
 

@@ -276,8 +276,9 @@ def _map(
             advance(done * per_frame)
 
         result = map_movie(
-            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler, workers=workers, progress=count
-        )
+            frames, settings, output=target, overwrite=overwrite, scheduler=scheduler,
+            workers="auto" if workers is None and scheduler is None else workers, progress=count, tell=opening,
+        )  # fmt: skip
     if steps == [len(frames)]:
         opening(f"{target} is complete and was made so: its tables and figures are made again; --overwrite maps anew")
     return result

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bravaismap.files import made_folder, save_figure, texts, write_atomically, write_table
+from bravaismap.export.figure_files import PLAIN, FigureFiles
+from bravaismap.files import made_folder, texts, write_atomically, write_table
 from bravaismap.motif.structure_text import structure_text
 
 __all__ = ["export_motif", "export_motif_map", "motif_rows"]
 
-_ENDINGS = (".png",)
 
-
-def export_motif(motif: xr.Dataset, folder: str | os.PathLike[str], name: str = "motif") -> list[Path]:
+def export_motif(
+    motif: xr.Dataset, folder: str | os.PathLike[str], name: str = "motif", *, files: FigureFiles = PLAIN
+) -> list[Path]:
     """Write a motif as NAME.cif, NAME.npz and NAME.png.
 
     Parameters
@@ -28,6 +29,8 @@ def export_motif(motif: xr.Dataset, folder: str | os.PathLike[str], name: str = 
     folder : str or path
         Made if it does not exist; files in it are replaced.
     name : str
+    files : FigureFiles
+        Style, formats and resolution of the figure.
 
     Returns
     -------
@@ -49,10 +52,10 @@ def export_motif(motif: xr.Dataset, folder: str | os.PathLike[str], name: str = 
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **held)
     write_atomically(arrays, content.getvalue())
-    return [text, arrays, *save_figure(plot_motif(motif), target / name, _ENDINGS)]
+    return [text, arrays, *files.save(plot_motif(motif, style=files.style), target / name)]
 
 
-def export_motif_map(motifs: xr.DataTree, folder: str | os.PathLike[str]) -> list[Path]:
+def export_motif_map(motifs: xr.DataTree, folder: str | os.PathLike[str], *, files: FigureFiles = PLAIN) -> list[Path]:
     """Write the motifs of a movie: a table, a figure of the plane groups through time, and the files of each motif.
 
     Parameters
@@ -61,6 +64,8 @@ def export_motif_map(motifs: xr.DataTree, folder: str | os.PathLike[str]) -> lis
         Of :func:`bravaismap.motif_map`.
     folder : str or path
         Made if it does not exist; files of the same name in it are replaced.
+    files : FigureFiles
+        Style, formats and resolution of the figures.
 
     Returns
     -------
@@ -78,11 +83,11 @@ def export_motif_map(motifs: xr.DataTree, folder: str | os.PathLike[str]) -> lis
     target = made_folder(folder)
     table = motifs.to_dataset()
     written = [write_table(target / "motifs.csv", motif_rows(table))]
-    written += save_figure(plot_motif_map(motifs), target / "motifs", _ENDINGS)
+    written += files.save(plot_motif_map(motifs, style=files.style), target / "motifs")
     for i in range(table.sizes["motif"]):
         first, last, number = (int(table[name][i]) for name in ("first_frame", "last_frame", "domain"))
         name = f"motif_{first:04d}-{last:04d}_lattice{number}"
-        written += export_motif(motifs[str(i)].to_dataset(), folder, name)
+        written += export_motif(motifs[str(i)].to_dataset(), folder, name, files=files)
     return written
 
 

@@ -7,9 +7,6 @@ its task. If a worker dies nothing is lost: another one maps its frames.
 from __future__ import annotations
 
 import importlib
-import logging
-import signal
-import threading
 import uuid
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
@@ -25,7 +22,7 @@ from numpy.typing import NDArray
 from bravaismap.errors import InputError, OutputError
 from bravaismap.phases.frame import FrameMapper, MappedFrame
 
-__all__ = ["local_cluster", "mapped_on_cluster"]
+__all__ = ["mapped_on_cluster"]
 
 _dask: Any = importlib.import_module("distributed")  # its functions have no types
 _TIMEOUT = "20s"  # within which a scheduler must answer
@@ -34,9 +31,7 @@ _TIMEOUT = "20s"  # within which a scheduler must answer
 def mapped_on_cluster(
     mapper: FrameMapper,
     frames: Iterator[tuple[int, NDArray[Any]]],
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
+    scheduler: str,
 ) -> Generator[tuple[int, MappedFrame]]:
     """Map frames on the workers of a cluster, one frame on one thread.
 
@@ -45,10 +40,8 @@ def mapped_on_cluster(
     mapper : FrameMapper
     frames : iterator of (int, array of shape (y, x))
         Taken as the workers need them: two for each of their threads are under way.
-    scheduler : str, optional
+    scheduler : str
         Address of a scheduler.
-    workers : int, optional
-        Number of processes on this computer, instead.
 
     Yields
     ------
@@ -58,13 +51,12 @@ def mapped_on_cluster(
     Raises
     ------
     InputError
-        For both or neither of the two, a number of workers below one, a scheduler that does not answer, or a frame at
-        which workers die again and again.
+        For a scheduler that does not answer, or a frame at which workers die again and again.
     OutputError
         If the scheduler is lost on the way.
     """
-    with _connected(scheduler, workers) as client:
-        plugin = _MapperPlugin(mapper, ours=workers is not None)
+    with _connected(scheduler) as client:
+        plugin = _MapperPlugin(mapper)
         client.register_plugin(plugin)
         under_way: dict[Future, int] = {}
         finished = _dask.as_completed(loop=client.loop)
@@ -91,16 +83,13 @@ def mapped_on_cluster(
 class _MapperPlugin(WorkerPlugin):
     """The frame mapper, held by a worker."""
 
-    def __init__(self, mapper: FrameMapper, ours: bool = False) -> None:
-        self.ours = ours
+    def __init__(self, mapper: FrameMapper) -> None:
         self.name = f"bravaismap-{uuid.uuid4().hex}"
         self.mapper = mapper
         self.version = version("bravaismap")
 
     def setup(self, worker: Any) -> None:
-        """Refuse to map by another version of this package; leave Ctrl-C to the process that started the worker."""
-        if self.ours and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        """Refuse to map by another version of this package."""
         installed = version("bravaismap")
         if installed != self.version:
             raise InputError(
@@ -130,31 +119,7 @@ def _answer(future: Future, index: int) -> MappedFrame:
 
 
 @contextmanager
-def local_cluster(workers: int) -> Iterator[Any]:
-    """Start so many processes of one thread each on this computer; yields a :class:`distributed.LocalCluster`.
-
-    They keep the memory that they free: dask's own setting gives it back to the system at once and takes it anew, which
-    makes the measurement three times as expensive.
-    """
-    import dask
-
-    given_back = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
-    options: dict[str, Any] = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-    options["silence_logs"] = logging.CRITICAL  # a worker that dies is seen by its frames, which say so
-    with dask.config.set({given_back: None}), _dask.LocalCluster(n_workers=workers, **options) as cluster:
-        yield cluster
-
-
-@contextmanager
-def _connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
-    if (scheduler is None) == (workers is None):
-        raise InputError("expected either the address of a scheduler or a number of workers")
-    if workers is not None:
-        if workers < 1:
-            raise InputError(f"{workers} workers were asked for; expected at least 1")
-        with local_cluster(workers) as cluster, _dask.Client(cluster, set_as_default=False) as client:
-            yield client
-        return
+def _connected(scheduler: str) -> Iterator[Any]:
     try:
         client = _dask.Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -17,10 +17,11 @@ from bravaismap.classify.models import chosen_model
 from bravaismap.classify.settings import DEFAULTS, Settings
 from bravaismap.compute.parallel import one_ahead, one_behind
 from bravaismap.conventions import length_unit
-from bravaismap.errors import BravaismapError
+from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, movie_card, pixel_size, read_frames
 from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.frame import FrameMapper, warn_constant, warn_displaced, warn_missing
+from bravaismap.phases.processes import mapped_in_processes, processes_for
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import Variable, as_variables, map_variables
@@ -49,7 +50,7 @@ def map_phases(
     output: str | Path | None = None,
     overwrite: bool = False,
     scheduler: str | None = None,
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> PhaseMap:
     """Return the phase map of a movie: the class and cell of every window, and the phase of every pixel, of each frame.
@@ -90,8 +91,9 @@ def map_phases(
     scheduler : str, optional
         Address of a dask scheduler (``tcp://host:8786``), whose workers map the frames. They need this package, but
         neither the movie nor the model: this process reads, sends, and writes.
-    workers : int, optional
-        Number of processes of this computer to map in, of one thread each.
+    workers : int or "auto", optional
+        Number of processes of this computer to map in, of one thread each; ``"auto"`` for as many as map the movie
+        soonest. When not given, this process maps it. A script needs no ``if __name__ == "__main__":`` for them.
     progress : callable, optional
         Called after each frame with the number of frames done and of frames in all.
 
@@ -139,10 +141,18 @@ def map_movie(
     output: str | Path | None = None,
     overwrite: bool = False,
     scheduler: str | None = None,
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
     progress: Callable[[int, int], object] | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> PhaseMap:
-    """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`."""
+    """Return the phase map of a movie (time, y, x) that carries its calibration; see :func:`map_phases`.
+
+    `tell` is called with one line that says in how many processes the movie is mapped, if not in this one.
+    """
+    if scheduler is not None and workers is not None:
+        raise InputError("expected either the address of a scheduler or a number of workers")
+    if workers is not None and workers != "auto" and workers < 1:
+        raise InputError(f"{workers} workers were asked for; expected at least 1, or auto")
     settings = settled(replace(settings, model=chosen_model(settings)), movie)
     classifier = chosen_model(settings)
     settings = replace(settings, model=classifier)
@@ -161,17 +171,28 @@ def map_movie(
     samples = settings.window_samples(record)
     mapper = FrameMapper(grid, classifier, samples, settings.seed, size, nan, settings.pixel_step)
 
+    def processes_of(frames: int) -> int | None:
+        """Return in how many processes so many frames are mapped; None for this one."""
+        if workers != "auto":
+            return workers if workers is None else min(workers, frames)
+        fastest = processes_for(frames, (movie.shape[1], movie.shape[2]), mapper)
+        return None if fastest == 1 else fastest
+
     def frames(numbers: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
         missing: dict[int, int] = {}
         displaced: dict[int, float] = {}
         pixels = read_frames(movie, numbers)
-        if scheduler is None and workers is None:
-            mapped = one_ahead(mapper.mapped(pixels))
-        else:
+        if scheduler is not None:
             from bravaismap.phases.cluster import mapped_on_cluster
 
-            mapped = mapped_on_cluster(mapper, pixels, scheduler=scheduler, workers=workers)
+            mapped = mapped_on_cluster(mapper, pixels, scheduler)
+        elif (processes := processes_of(len(numbers))) is None:
+            mapped = one_ahead(mapper.mapped(pixels))
+        else:
+            if tell is not None:
+                tell(f"{processes} process{'es' * (processes > 1)} of one thread each")
+            mapped = mapped_in_processes(mapper, pixels, processes)
         with closing(pixels), closing(mapped):
             for index, frame in mapped:
                 if frame.constant:

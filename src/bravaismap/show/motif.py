@@ -16,6 +16,7 @@ from scipy.ndimage import map_coordinates
 from bravaismap.conventions import COLORS, SEQUENTIAL_CMAP, display_name
 from bravaismap.motif.structure_text import cell_text
 from bravaismap.show.axes import SMALL_TEXT, sized
+from bravaismap.show.style import PAGE, Style
 
 __all__ = ["aligned_cell", "plot_motif", "plot_motif_map"]
 
@@ -24,39 +25,51 @@ _SHOWN_GROUPS, _LEAST = 6, 0.005
 _LARGEST_SPOT = 120.0  # pt²
 #: Inches: width of the averaged cell, what stands above and below it, and limits of the height of a figure.
 _CELL_WIDTH, _ABOVE_AND_BELOW, _HEIGHTS = 3.0, 1.9, (4.4, 6.4)
+#: Height in inches of the structure factors, and of the plane groups, where they lie below the cell; and what the cell
+#: then takes less than beside them.
+_BELOW, _SPARED = 1.8, 1.6
 #: Lattices of a movie that are drawn, and the probability from which a plane group has a curve.
 _SHOWN_LATTICES, _CURVE = 4, 0.05
 
 
-def plot_motif(motif: xr.Dataset) -> Figure:
+def plot_motif(motif: xr.Dataset, *, style: Style = PAGE) -> Figure:
     """Draw the averaged cell twice along a and b with the columns, the structure factors, and the plane groups.
 
     Parameters
     ----------
     motif : Dataset
         Of :func:`bravaismap.motif`.
+    style : Style
+        In a narrow one the three lie below one another.
     """
-    figure = Figure(figsize=(6.3, _figure_height(motif)), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
-    _draw_cell(figure.add_subplot(grid[:, 0]), motif)
-    _draw_factors(figure.add_subplot(grid[0, 1]), motif)
-    _draw_groups(figure.add_subplot(grid[1, 1]), motif)
+    height, narrow = _figure_height(motif), style.width < PAGE.width
+    if narrow:
+        figure = Figure(figsize=(style.width, height - _SPARED + 2 * _BELOW), layout="constrained")
+        grid = figure.add_gridspec(3, 1, height_ratios=(height - _SPARED, _BELOW, _BELOW))
+        places = [grid[row, 0] for row in range(3)]
+    else:
+        figure = Figure(figsize=(style.width, height), layout="constrained")
+        grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
+        places = [grid[:, 0], grid[0, 1], grid[1, 1]]
+    for place, draw in zip(places, (_draw_cell, _draw_factors, _draw_groups), strict=True):
+        draw(figure.add_subplot(place), motif)
     figure.suptitle(f"{motif.attrs['plane_group']}: {cell_text(motif)}")
-    return sized(figure)
+    return sized(figure, style.text)
 
 
-def plot_motif_map(motifs: xr.DataTree) -> Figure:
+def plot_motif_map(motifs: xr.DataTree, *, style: Style = PAGE) -> Figure:
     """Draw for each lattice of a movie the probability of its plane groups through time, and its first and last cell.
 
     Parameters
     ----------
     motifs : DataTree
         Of :func:`bravaismap.motif_map`.
+    style : Style
     """
     table = motifs.to_dataset()
     cells = {int(n): float(table["cells"].values[table["domain"].values == n].sum()) for n in table["domain"].values}
     numbers = sorted(cells, key=lambda n: -cells[n])[:_SHOWN_LATTICES]
-    figure = Figure(figsize=(6.3, 1.9 * len(numbers) + 0.5), layout="constrained")
+    figure = Figure(figsize=(style.width, style.curve_height(1.9 * len(numbers) + 0.5)), layout="constrained")
     grid = figure.add_gridspec(len(numbers), 3, width_ratios=(2, 1, 1))
     for row, number in enumerate(numbers):
         own = np.flatnonzero(table["domain"].values == number)
@@ -77,7 +90,7 @@ def plot_motif_map(motifs: xr.DataTree) -> Figure:
             mesh.set_clim(low, high)
             ax.set(xticks=[], yticks=[], xlim=reach[0], ylim=reach[1], aspect="equal")
             ax.set_title(_frames_text(int(table["first_frame"][i]), int(table["last_frame"][i])), size=8)
-    return sized(figure)
+    return sized(figure, style.text)
 
 
 def _figure_height(motif: xr.Dataset) -> float:
