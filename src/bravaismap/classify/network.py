@@ -21,7 +21,6 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from bravaismap.classify.correlation import LogPolarCorrelation
 from bravaismap.classify.token_network import CellEstimate, TokenStem, most_probable_cell
 from bravaismap.classify.tokens import Tokens
 from bravaismap.conventions import nearest_names
@@ -159,36 +158,6 @@ def _convolution(channels_in: int, channels_out: int, kernel: int) -> tuple[nn.M
     return convolution, nn.BatchNorm2d(channels_out), nn.ReLU()
 
 
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        first, second = _convolution(channels, channels, 3), _convolution(channels, channels, 3)
-        self.body = nn.Sequential(*first, *second[:-1])
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return torch.relu(hidden + self.body(hidden))
-
-
-def _dcnn(classes: int, dropout: float) -> DropoutNetwork:
-    """Build our network: the log-polar correlation of the spectrum, read by residual convolutions and dense layers."""
-    correlation = LogPolarCorrelation(channels=4, angles=_ANGLES, radii=32, shifts=_SHIFTS)
-    stem = nn.Sequential(correlation, *_halving(4, 32), *_halving(32, 64), _Residual(64))
-    blocks = [
-        nn.Sequential(nn.Conv2d(64, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten()),
-        nn.Sequential(nn.Linear(32 * (_ANGLES // 4) * (_SHIFTS // 4), 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()),
-        nn.Linear(128, classes),
-    ]
-    return DropoutNetwork(stem, blocks, dropout)
-
-
-def _halving(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
-    convolution = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False)
-    return convolution, nn.BatchNorm2d(channels_out), nn.ReLU()
-
-
-_ANGLES, _SHIFTS = 64, 24
-
-
 def _tokens(classes: int, dropout: float) -> DropoutNetwork:
     """Build the network that reads tokens, with two dense layers above the first dropout."""
     stem = TokenStem()
@@ -203,7 +172,7 @@ def _tokens(classes: int, dropout: float) -> DropoutNetwork:
 _DENSE = 256
 
 #: Architectures by name, as model cards cite them.
-ARCHITECTURES = {"dcnn-2018": _dcnn_2018, "dcnn": _dcnn, "tokens": _tokens}
+ARCHITECTURES = {"dcnn-2018": _dcnn_2018, "tokens": _tokens}
 
 
 def build_ensemble(architecture: str, classes: int, dropout: float, members: int) -> DropoutNetwork | Ensemble:
