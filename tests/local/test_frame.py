@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.area import area_fraction
-from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases
+from bravaismap.local.frame import pixel_phases
+from bravaismap.local.pixels import PixelPhases, PixelSettings
 from bravaismap.simulate.crystal import gaussian_atoms
 
 A, SIZE = 10.0, 192

@@ -8,7 +8,8 @@ import torch
 
 from bravaismap.compute import together as records
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases, pixel_phases_of_frames
+from bravaismap.local.frame import pixel_phases, pixel_phases_of_frames
+from bravaismap.local.pixels import PixelPhases, PixelSettings
 from bravaismap.simulate.crystal import gaussian_atoms
 
 SIZE = 112

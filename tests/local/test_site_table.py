@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.local.frame import PixelSettings, pixel_phases
+from bravaismap.local.frame import pixel_phases
+from bravaismap.local.pixels import PixelSettings
 from bravaismap.local.site_states import judged_sites
 from bravaismap.local.site_table import SiteTable, frame_sites, joined
 from bravaismap.local.tracks import changes, followed_sites

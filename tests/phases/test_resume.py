@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bravaismap.classify.models import NetworkClassifier
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import OutputError
 from bravaismap.phases.map import map_phases
+from bravaismap.result import chunks
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import map_variables
@@ -70,9 +72,9 @@ def failing(number: int, error: BaseException | None, *, named: bool = False) ->
 
     A disk stays full, and a process that is killed leaves the file half written.
     """
-    put, count = _local._put, [0]
+    of_zarr, of_frames, count = _local._put, chunks._put, [0]
 
-    def write_or_fail(path: Path, *arguments: Any, **options: Any) -> int:
+    def write_or_fail(put: Callable[..., Any], path: Path, *arguments: Any, **options: Any) -> Any:
         count[0] += 1
         if error is None or count[0] < number:
             return put(path, *arguments, **options)
@@ -86,7 +88,8 @@ def failing(number: int, error: BaseException | None, *, named: bool = False) ->
         raise error
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(_local, "_put", write_or_fail)
+        patched.setattr(_local, "_put", partial(write_or_fail, of_zarr))
+        patched.setattr(chunks, "_put", partial(write_or_fail, of_frames))
         yield count
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bravaismap.errors import InputError, OutputError
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_phases
 from bravaismap.result.card import card_difference
+from bravaismap.result.chunks import write_chunk
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import map_variables
@@ -252,13 +254,12 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = store(tmp_path / "r.zarr", frames=1)
 
-    class Full:
-        dtype = np.dtype(np.float32)
-
-        def __setitem__(self, *_: object) -> None:
+    def full(folder: Path, *arguments: Any) -> None:
+        if folder.name == "entropy":
             raise OSError(28, "No space left on device")
+        write_chunk(folder, *arguments)
 
-    monkeypatch.setitem(made._arrays, "entropy", Full())
+    monkeypatch.setattr("bravaismap.result.store.write_chunk", full)
     with pytest.raises(OutputError, match=r"r\.zarr.*the disk is full.*the same command continues"):
         made.write_frame(1, frame(1))
     assert made.done.tolist() == [True, False, False, False]
@@ -337,7 +338,7 @@ def test_a_store_that_is_read_on_windows_meanwhile(tmp_path: Path, monkeypatch: 
 
         return refused
 
-    monkeypatch.setattr(zarr.Array, "__setitem__", busy("chunk", zarr.Array.__setitem__))
+    monkeypatch.setattr("bravaismap.result.chunks.os", SimpleNamespace(replace=busy("chunk", os.replace)))
     monkeypatch.setattr("bravaismap.result.zarr_store.os.rename", busy("folder", os.rename))
     store(tmp_path / "r.zarr")
     store(tmp_path / "r.zarr", overwrite=True)

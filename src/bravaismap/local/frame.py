@@ -31,12 +31,13 @@ from bravaismap.local.demodulation import (
     predicted,
 )
 from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, held_sites
-from bravaismap.local.mixture import OCCUPIED, SiteMixture
+from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.phases import NEIGHBOURHOOD, Pitches, log_likelihood, phase_probability
+from bravaismap.local.pixels import Crystal, PixelPhases, PixelSettings
 from bravaismap.local.smoothing import interpolation, smoothed
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
 
-__all__ = ["Crystal", "PixelPhases", "PixelSettings", "pixel_phases", "pixel_phases_of_frames"]
+__all__ = ["pixel_phases", "pixel_phases_of_frames"]
 
 Answer = TypeVar("Answer")
 
@@ -52,110 +53,6 @@ _IN_BAND = 0.2
 _FINE, _FINE_IN_NOISE, _NOISY = 0.4, 0.5, 0.3
 #: Share of none in the neighbourhood up to which a vacancy is alone in its crystal; more is a void with an edge.
 _ALONE = 0.25
-
-
-@dataclass(frozen=True)
-class PixelSettings:
-    """How pixels are measured; lengths in cells, the side of a square as large as the primitive cell.
-
-    Attributes
-    ----------
-    wide : float
-        Standard deviation of the Gaussian in which phases are measured.
-    fine : float, optional
-        Standard deviation of the Gaussian in which the amplitude is fitted, a third to half a cell; 0.4, or 0.5 in a
-        noisy frame, when not given.
-    step : int, optional
-        Pitch of the pixels that are reported, in px; a sixth of the smallest cell when not given.
-    rounds : int
-        Turns of measuring lattices by the pixels that they hold, and pixels by the lattices; at least 2.
-    dark : bool
-        Whether atoms are darker than what is between them.
-    """
-
-    wide: float = 2.5
-    fine: float | None = None
-    step: int | None = None
-    rounds: int = 3
-    dark: bool = False
-
-
-@dataclass(frozen=True)
-class Crystal:
-    """One lattice of a frame as its pixels show it.
-
-    Attributes
-    ----------
-    locked : Locked
-        Averaged cell and displacement, on the coarse grid of the demodulation.
-    origins : tensor, shape (sites, 2)
-        Where atoms sit in the averaged cell, in fractions of its vectors.
-    mixtures : tuple of SiteMixture or None
-        Amplitudes of the sites of each of them; None where there are too few.
-    """
-
-    locked: Locked
-    origins: Tensor
-    mixtures: tuple[SiteMixture | None, ...]
-
-
-@dataclass(frozen=True)
-class PixelPhases:
-    """What is known of the pixels of a frame, on a grid whose points are pixels 0, step, 2 step, …
-
-    Attributes
-    ----------
-    phase : int8 tensor, shape (rows, columns)
-        The most probable lattice, counted as they were given; their number stands for none, −1 for masked pixels.
-    probability : tensor, shape (lattices + 1, rows, columns)
-        Of each lattice, and of none last.
-    amplitude, amplitude_std : tensors, shape (lattices, rows, columns)
-        Of each lattice's pattern: 1 in the crystal, 0 where it is not.
-    displacement : tensor, shape (lattices, rows, columns, 2)
-        (y, x) in px, modulo the lattice.
-    displacement_std : tensor, shape (lattices, rows, columns, 2)
-    strain, strain_std : tensors, shape (lattices, rows, columns, 4)
-        exx, eyy, exy and rotation against the mean lattice, as :func:`bravaismap.local.strain.strain` gives them.
-    seen : tensor, shape (rows, columns)
-        How much of the neighbourhood of a point is valid; 0 where the point itself is masked.
-    basis : tensor, shape (lattices, 2, 2)
-        The mean lattices, refined, rows = vectors (y, x) in px.
-    crystals : tuple of Crystal
-    noise : Noise
-    cell : float
-        Side of the smallest cell in px.
-    fine : float
-        Standard deviation in px of the Gaussian of the amplitude.
-    step : int
-    shape : tuple of int
-        Of the image (y, x).
-    """
-
-    phase: Tensor
-    probability: Tensor
-    amplitude: Tensor
-    amplitude_std: Tensor
-    displacement: Tensor
-    displacement_std: Tensor
-    strain: Tensor
-    strain_std: Tensor
-    seen: Tensor
-    basis: Tensor
-    crystals: tuple[Crystal, ...]
-    noise: Noise
-    cell: float
-    fine: float
-    step: int
-    shape: tuple[int, int]
-
-    def at_every_pixel(self, field: Tensor) -> Tensor:
-        """Interpolate a field of the grid (..., rows, columns) linearly to every pixel of the frame (..., y, x)."""
-        size = (self.step * (field.shape[-2] - 1) + 1, self.step * (field.shape[-1] - 1) + 1)
-        planes = field.reshape(1, -1, *field.shape[-2:])
-        wide = torch.nn.functional.interpolate(planes, size, mode="bilinear", align_corners=True)
-        beyond = (0, self.shape[1] - size[1], 0, self.shape[0] - size[0])
-        wide = torch.nn.functional.pad(wide, beyond, mode="replicate")
-        return wide.reshape(*field.shape[:-2], *self.shape)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import InputError
-from bravaismap.lattice import reduce_basis
+from bravaismap.lattice.basis import cross, reduce_basis
 
 __all__ = ["FrameLattices", "followed", "gathered_lattices", "matched"]
 
@@ -89,13 +89,14 @@ def matched(reference: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
         Largest principal strain between them, and angle in radians; infinite if no change of basis brings them close.
     """
     change = np.rint(reference @ np.linalg.inv(basis))
-    unimodular = np.abs(np.abs(np.linalg.det(change)) - 1) < 0.5
+    unimodular = np.abs(np.abs(cross(change[..., 0, :], change[..., 1, :])) - 1) < 0.5
     change = np.where(unimodular[..., None, None], change, np.eye(2))
-    deformation = np.linalg.inv(reference) @ change @ basis
-    size = np.linalg.svd(deformation, compute_uv=False)
-    turn = np.arctan2(deformation[..., 0, 1] - deformation[..., 1, 0], deformation[..., 0, 0] + deformation[..., 1, 1])
-    proper = unimodular & (np.linalg.det(deformation) > 0)
-    strain = np.where(proper, np.abs(size - 1).max(-1), np.inf)
+    (yy, yx), (xy, xx) = np.moveaxis(np.linalg.inv(reference) @ change @ basis, (-2, -1), (0, 1))
+    turn = np.arctan2(yx - xy, yy + xx)
+    proper = unimodular & (yy * xx > yx * xy)
+    # the singular values of F are the half sum and half difference of these two
+    both, apart = np.hypot(yy + xx, yx - xy), np.hypot(yy - xx, yx + xy)
+    strain = np.where(proper, np.maximum(np.abs((both + apart) / 2 - 1), np.abs((both - apart) / 2 - 1)), np.inf)
     return change, strain, np.where(proper, np.abs(turn), np.inf)
 
 
@@ -249,10 +250,9 @@ def _clusters(cells: Floats, error: Floats, weight: Floats) -> NDArray[np.int64]
     number = 0
     while (member < 0).any():
         left = np.flatnonzero(member < 0)
-        worth = np.array(
-            [(_near(cells[i], cells[left], error[left])[0] * weight[left]).sum() for i in _best(left, error)]
-        )
-        centre = reduce_basis(cells[_best(left, error)[int(worth.argmax())]])
+        tried = _best(left, error)
+        worth = (_near(cells[tried][:, None], cells[left], error[left])[0] * weight[left]).sum(1)
+        centre = reduce_basis(cells[tried[int(worth.argmax())]])
         for _ in range(_ROUNDS):
             near, moved = _near(centre, cells[left], error[left])
             if not near.any():

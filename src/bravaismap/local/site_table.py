@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.local.demodulation import Locked
-from bravaismap.local.frame import PixelPhases
 from bravaismap.local.occupancy import fit_occupancy
+from bravaismap.local.pixels import PixelPhases
 from bravaismap.local.sites import SitePlaces, at_places, continued, refined_places, to_nearest_site
 from bravaismap.local.smoothing import smoothed
 

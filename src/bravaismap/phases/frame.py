@@ -111,6 +111,15 @@ class _Frame:
 
 
 @dataclass(frozen=True)
+class _Classified:
+    """A frame with the answer for its measured windows, and the variables that this means, by name, (windows, ...)."""
+
+    frame: _Frame
+    answer: Answer
+    windows: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class FrameMapper:
     """A function that maps frames, with all that it takes besides their pixels; it can be pickled.
 
@@ -162,13 +171,13 @@ class FrameMapper:
             for group in groups:
                 for first in range(0, len(group), self._asked_together(group)):
                     part = group[first : first + self._asked_together(group)]
-                    yield from zip([frame.index for frame, _ in part], self._finished(part), strict=True)
+                    yield from zip([one.frame.index for one in part], self._finished(part), strict=True)
 
-    def _asked_together(self, group: Sequence[tuple[_Frame, Answer]]) -> int:
+    def _asked_together(self, group: Sequence[_Classified]) -> int:
         """How many frames of a group are asked for their pixels at once: one on a processor."""
-        return 1 if self.device == PROCESSOR else max(1, _PIXELS_TOGETHER // group[0][0].image.size)
+        return 1 if self.device == PROCESSOR else max(1, _PIXELS_TOGETHER // group[0].frame.image.size)
 
-    def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[list[tuple[_Frame, Answer]]]:
+    def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[list[_Classified]]:
         """Yield frames with the answers for their windows, as many at a time as the device takes."""
         prepared = (_Frame.prepared(index, pixels, self) for index, pixels in frames)
         together = 1
@@ -178,13 +187,18 @@ class FrameMapper:
         while group := list(islice(prepared, min(together, _MOST_TOGETHER))):
             yield list(self._classified(group))
 
-    def _classified(self, frames: Sequence[_Frame]) -> Iterator[tuple[_Frame, Answer]]:
+    def _classified(self, frames: Sequence[_Frame]) -> Iterator[_Classified]:
         """Yield frames with the answers for their measured windows."""
         answer = self._answer(np.stack([f.image for f in frames]), np.stack([f.measured for f in frames]))
+        windows = answer.variables(self.pixel_size)
+        if len(frames) == 1:
+            yield _Classified(frames[0], answer, windows)
+            return
         ends = np.cumsum([f.measured.sum() for f in frames])
         for frame, last in zip(frames, ends, strict=True):
-            own = answer if len(frames) == 1 else answer[np.arange(last - frame.measured.sum(), last)]
-            yield frame, own
+            first = last - frame.measured.sum()
+            own = {name: values[first:last] for name, values in windows.items()}
+            yield _Classified(frame, answer[np.arange(first, last)], own)
 
     def _answer(self, frames: NDArray[Any], measured: NDArray[np.bool_]) -> Answer:
         """Return the answer for the measured windows (frames, windows) of frames, frame by frame."""
@@ -201,28 +215,28 @@ class FrameMapper:
                 answers.append(predict(self.classifier, _chosen(windows, chosen), self.samples, self.seed))
         return Answer.concatenate(answers)
 
-    def _finished(self, group: Sequence[tuple[_Frame, Answer]]) -> list[MappedFrame]:
+    def _finished(self, group: Sequence[_Classified]) -> list[MappedFrame]:
         """Return the maps of frames from the answers for their measured windows."""
         maps = []
-        for frame, answer in group:
-            variables = self._variables(answer, frame.pixels.shape, frame.measured)
+        for one in group:
+            frame, variables = one.frame, self._variables(one)
             if not frame.seen.any():
                 variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
             maps.append(MappedFrame(variables, frame.constant, int((~frame.seen).sum()), frame.displaced))
         if self.pixel_step is not None:
-            for mapped, own in zip(maps, self._pixels([frame for frame, _ in group], maps), strict=True):
+            for mapped, own in zip(maps, self._pixels([one.frame for one in group], maps), strict=True):
                 mapped.variables.update(own)
         return maps
 
-    def _variables(self, answer: Answer, size: tuple[int, ...], measured: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    def _variables(self, classified: _Classified) -> dict[str, NDArray[Any]]:
         """Return the variables of a frame from the answer for its measured windows."""
+        answer, measured = classified.answer, classified.frame.measured
         if answer.pass_total is not None:
             fraction, fraction_std = phase_fractions(answer.probability, answer.pass_total)
         else:
             known = _placed(answer.probability, measured)
-            fraction, fraction_std = measured_fractions(known, size, self.grid.window)
-        windows = answer.variables(self.pixel_size)
-        whole = {name: _placed(values, measured) for name, values in windows.items()}
+            fraction, fraction_std = measured_fractions(known, classified.frame.pixels.shape, self.grid.window)
+        whole = {name: _placed(values, measured) for name, values in classified.windows.items()}
         maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}
         return maps | {"fraction": fraction, "fraction_std": fraction_std}
 

@@ -19,8 +19,9 @@ from bravaismap.classify.answer import symmetric_matrix
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats
 from bravaismap.local.area import area_fraction
-from bravaismap.local.frame import PixelPhases, PixelSettings, pixel_phases_of_frames
+from bravaismap.local.frame import pixel_phases_of_frames
 from bravaismap.local.lattices import FrameLattices, gathered_lattices
+from bravaismap.local.pixels import PixelPhases, PixelSettings
 from bravaismap.movie import finite_pixels, missing_pixels
 from bravaismap.result.schema import MOST_LATTICES, Variable, pixel_variables
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from bravaismap.errors import OutputError, warn
 from bravaismap.result.card import card_difference, card_of, set_card
 from bravaismap.result.checksum import frame_checksum, intact_frames, readable_frames
+from bravaismap.result.chunks import plain_chunks, write_chunk
 from bravaismap.result.schema import CHECKSUM, DONE, Variable, map_variables, write_order
 from bravaismap.result.zarr_store import (
     CONTINUED,
@@ -113,10 +115,18 @@ class ResultStore:
         values = {name: np.asarray(variables[name], array.dtype) for name, array in self._arrays.items()}
         with writing(self.path, CONTINUED):
             for name, array in self._arrays.items():
-                put(array, index, values[name])
-            put(self._checksum, index, frame_checksum(values))
-            put(self._mark, index, 1)
+                self._put(name, array, index, values[name])
+            self._put(CHECKSUM, self._checksum, index, frame_checksum(values))
+            self._put(DONE, self._mark, index, 1)
         self.done[index] = True
+
+    def _put(self, name: str, array: zarr.Array[Any], index: int, values: Any) -> None:
+        """Write a frame of an array, the short way if it is laid out as one that is made today."""
+        compressor = self._compressors[name]
+        if compressor is None:
+            put(array, index, values)
+        else:
+            write_chunk(self.path / name, array, compressor, index, values)
 
     def verify(self) -> list[int]:
         """Compare the written frames with their checksums, and unmark those that differ.
@@ -152,6 +162,8 @@ class ResultStore:
             self._checksum, self._mark = (array_of(self._group, name) for name in (CHECKSUM, DONE))
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(f"{self.path} exists and is damaged ({error}); give --overwrite") from error
+        stored = self._arrays | {CHECKSUM: self._checksum, DONE: self._mark}
+        self._compressors = {name: plain_chunks(array) for name, array in stored.items()}
         marks = readable_frames({DONE: self._mark}, 0, self._mark.shape[0])
         self.done = np.array([mark is not None and mark[DONE] == 1 for mark in marks], bool)
 
