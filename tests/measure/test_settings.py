@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.measure import settings
+from bravaismap.measure import image_settings, instrument_settings, settings, window_settings
 from bravaismap.measure.measurement import measure
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.settings import MeasurementSettings
@@ -50,8 +50,8 @@ def test_every_setting_says_what_it_is() -> None:
     for group in fields(MeasurementSettings):
         doc = getattr(settings.SETTINGS, group.name).__doc__
         assert "judgement" in doc or "itted" in doc or "set between" in doc
-    for stage in ("window", "instrument", "image"):
-        lines = (SOURCE / f"{stage}_settings.py").read_text(encoding="utf-8").splitlines()
+    for module in (window_settings, instrument_settings, image_settings):
+        lines = Path(str(module.__file__)).read_text(encoding="utf-8").splitlines()
         settings_of_stage = [i for i, line in enumerate(lines) if re.match(r"    [a-z_]+: ", line)]
         assert settings_of_stage
         for i in settings_of_stage:  # a field follows its comment, or the field that shares it
