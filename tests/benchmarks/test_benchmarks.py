@@ -166,13 +166,13 @@ def test_areas_of_pixels(
 def test_workers_of_real_and_of_simulated_cost(
     benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--frames", "2", "--workers", "1", "--steps", "384", "192", "--simulated", "2", "--cost", "0.2"]
+    options = ["--frames", "2", "--workers", "1", "--steps", "128", "96", "--simulated", "2", "--cost", "0.2"]
     benchmark("scaling").main([*options, "--json", str(tmp_path / "scaling.json")])
     found = written(tmp_path / "scaling.json")
     rows = [(row["way"], row["windows"], row["pixels"]) for row in found["rows"]]
     assert rows == [
         (way, windows, pixels)
-        for windows, pixels in ((4, False), (9, False), (4, True))
+        for windows, pixels in ((16, False), (25, False), (16, True))
         for way in ("processes", "dask")
     ]
     assert all(row["worked"] > 0 and row["speedup"] == row["speedup_if_alone"] == 1 for row in found["rows"])
