@@ -31,7 +31,7 @@ from bravaismap.conventions import CLASSES, NONE
 from bravaismap.evaluate.scores import match_cells
 from bravaismap.measure import settings
 from bravaismap.measure.measurement import measure
-from bravaismap.measure.settings import CovarianceSettings
+from bravaismap.measure.window_settings import CovarianceSettings
 from bravaismap.simulate.books import BOOKS
 
 KINDS = ("simulated", "realistic")

@@ -128,25 +128,41 @@ def _memory(data: Figures) -> list[str]:
 
 
 def _scaling(data: Figures) -> list[str]:
-    header = ["frames", "windows a frame", "workers", "time", "windows/s", "against 1 worker", "processor time a frame"]
+    header = ["by", "windows a frame", "workers", "windows/s", "against 1 worker", "processor time a frame"]
     rows = [
         [
-            str(row["frames"]),
-            str(row["windows"]),
+            row["way"],
+            f"{row['windows']}{' and pixels' * row['pixels']}",
             str(row["workers"]),
-            f"{row['seconds']:.1f} s",
             f"{row['frames'] * row['windows'] / row['seconds']:.0f}",
             f"{row['speedup']:.2f} ({row['speedup_if_alone']:.2f} by processor time)",
             f"{row['worked'] / row['frames']:.2f} s",
         ]
         for row in data["rows"]
     ]
-    return [
-        f"Frames of {data['side']}², default model, workers of one thread, the cluster started before the clock.",
+    parts = [
+        f"Frames of {data['side']}², default model, workers of one thread: processes as `map` takes them, and those of "
+        "a dask cluster. The clock runs while all are busy.",
         _table(header, rows),
         "The processor time of the workers depends less on other work on the machine than the clock does: what it "
         "allows is the speedup where every worker has a core for itself.",
     ]
+    if data["simulated"]:
+        rows = [
+            [
+                str(row["workers"]),
+                f"{row['frames'] / row['seconds']:.1f}",
+                f"{row['efficiency']:.2f}",
+                f"{_ms(row['own'] / row['frames'])} ms",
+            ]
+            for row in data["simulated"]
+        ]
+        parts += [
+            f"Workers that wait {data['simulated'][0]['cost']:g} s instead of mapping a frame, and send back the map "
+            "of one: what the parent costs where there are as many cores as workers.",
+            _table(["workers", "frames/s", "efficiency", "processor time of the parent a frame"], rows),
+        ]
+    return parts
 
 
 def _resume(data: Figures) -> list[str]:

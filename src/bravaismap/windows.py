@@ -131,6 +131,8 @@ def cut_on_device(frames: Tensor, grid: WindowGrid) -> Tensor:
 
 def missing_share(missing: NDArray[np.bool_], grid: WindowGrid) -> NDArray[np.float64]:
     """Return which share of the pixels of each window of a frame is missing, row by row: an array (ny · nx,)."""
+    if not missing.any():
+        return np.zeros(grid.count)
     above = np.zeros((missing.shape[0] + 1, missing.shape[1] + 1))
     above[1:, 1:] = missing.cumsum(0, dtype=np.int64).cumsum(1)
     rows, columns = np.ix_(grid.top, grid.left)

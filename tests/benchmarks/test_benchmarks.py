@@ -162,6 +162,26 @@ def test_areas_of_pixels(
     assert f"area {100 * found['rows'][-1]['area']:+.0f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_workers_of_real_and_of_simulated_cost(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--frames", "2", "--workers", "1", "--steps", "128", "96", "--simulated", "2", "--cost", "0.2"]
+    benchmark("scaling").main([*options, "--json", str(tmp_path / "scaling.json")])
+    found = written(tmp_path / "scaling.json")
+    rows = [(row["way"], row["windows"], row["pixels"]) for row in found["rows"]]
+    assert rows == [
+        (way, windows, pixels)
+        for windows, pixels in ((16, False), (25, False), (16, True))
+        for way in ("processes", "dask")
+    ]
+    assert all(row["worked"] > 0 and row["speedup"] == row["speedup_if_alone"] == 1 for row in found["rows"])
+    (simulated,) = found["simulated"]
+    assert simulated["seconds"] >= 0.9 * simulated["frames"] * 0.2 / 2
+    assert 0 < simulated["efficiency"] < 1.1
+    assert "ms a frame" in capsys.readouterr().out
+
+
 def test_simulation_is_timed_in_turns(
     benchmark: Callable[[str], ModuleType],
     tmp_path: Path,

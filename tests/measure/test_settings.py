@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.measure import settings
+from bravaismap.measure import image_settings, instrument_settings, settings, window_settings
 from bravaismap.measure.measurement import measure
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.settings import MeasurementSettings
@@ -39,7 +39,7 @@ def image(crystal: Draw) -> torch.Tensor:
 
 
 def test_every_setting_is_read() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("*.py") if path.name != "settings.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("*.py") if "settings" not in path.name)
     for group in fields(MeasurementSettings):
         assert f"SETTINGS.{group.name}" in text
         for setting in fields(getattr(settings.SETTINGS, group.name)):
@@ -47,15 +47,15 @@ def test_every_setting_is_read() -> None:
 
 
 def test_every_setting_says_what_it_is() -> None:
-    lines = (SOURCE / "settings.py").read_text(encoding="utf-8").splitlines()
-    groups = [group.type for group in fields(MeasurementSettings)]
-    for name in groups:
-        assert "judgement" in (doc := getattr(settings, str(name)).__doc__) or "itted" in doc or "set between" in doc
-    first = lines.index("@dataclass(frozen=True)")
-    last = next(i for i, line in enumerate(lines) if line.startswith("class MeasurementSettings"))
-    for above, line in zip(lines[first:last], lines[first + 1 : last], strict=False):
-        if re.match(r"    [a-z_]+: ", line):  # a field follows its comment, or the field that shares it
-            assert above.startswith(("    #:", "    ")), line
+    for group in fields(MeasurementSettings):
+        doc = getattr(settings.SETTINGS, group.name).__doc__
+        assert "judgement" in doc or "itted" in doc or "set between" in doc
+    for module in (window_settings, instrument_settings, image_settings):
+        lines = Path(str(module.__file__)).read_text(encoding="utf-8").splitlines()
+        settings_of_stage = [i for i, line in enumerate(lines) if re.match(r"    [a-z_]+: ", line)]
+        assert settings_of_stage
+        for i in settings_of_stage:  # a field follows its comment, or the field that shares it
+            assert lines[i - 1].startswith(("    #:", "    ")), lines[i]
 
 
 def test_the_factor_on_the_covariance_is_the_replaced_one(image: torch.Tensor) -> None:

@@ -82,7 +82,6 @@ def test_growth_of_a_result_is_that_of_the_area(result: xr.Dataset) -> None:
     growth = fit_growth(result)
     assert float(growth["value"].sel(parameter="rho")) == pytest.approx(0.09, rel=0.03)
     curve = result["area_fraction"].sel(lattice="none")
-    std = result["area_fraction_std"].sel(lattice="none")
-    xr.testing.assert_equal(growth, fit_growth(curve, std=std))
+    xr.testing.assert_equal(growth, fit_growth(curve))  # frames count alike, whatever the areas' own errors
     of_windows = fit_growth(without_areas(result))
     assert float(of_windows["value"].sel(parameter="rho")) == pytest.approx(0.18, rel=0.03)

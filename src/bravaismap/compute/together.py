@@ -8,8 +8,9 @@ no tensor, are stacked and worked on at once; the answers are those that each ha
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar, cast
 
@@ -66,20 +67,9 @@ def numbers_of(values: Sequence[Tensor]) -> list[float]:
     return cast("list[float]", torch.stack([value.double() for value in values]).tolist()) if values else []
 
 
-@dataclass(frozen=True)
-class _Record:
-    """A record without its tensors."""
-
-    kind: type
-    parts: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a tensor was."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
+#: What the form of a value begins with: a tensor, followed by its shape and type, or what is none, by itself. That of a
+#: record begins with its type, and the forms of its parts follow.
+_TENSOR, _OTHER = "tensor", "other"
 
 
 def together(function: Callable[..., Answer], *arguments: Sequence[Any]) -> list[Answer]:
@@ -117,7 +107,7 @@ def together(function: Callable[..., Answer], *arguments: Sequence[Any]) -> list
             for index in indices:
                 answers[index] = function(*records[index])
             continue
-        stacked = [torch.stack(column) for column in zip(*(leaves[i] for i in indices), strict=True)]
+        stacked = [_stacked(column) for column in zip(*(leaves[i] for i in indices), strict=True)]
         for index, answer in zip(indices, _applied(function, form, stacked, len(indices)), strict=True):
             answers[index] = answer
     return cast("list[Answer]", answers)
@@ -137,27 +127,51 @@ def _applied(function: Callable[..., Answer], form: Any, stacked: list[Tensor], 
         outcome.append(_taken_apart(function(*_put_together(form, iter(tensors))), found))
         return tuple(found)
 
-    columns = torch.func.vmap(of_tensors)(*stacked)
+    columns = [column.unbind() for column in torch.func.vmap(of_tensors)(*stacked)]
     return [_put_together(outcome[0], iter([column[i] for column in columns])) for i in range(count)]
 
 
-def _taken_apart(value: Any, tensors: list[Tensor]) -> Any:
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of one shape as one: without a copy where they are what is left of one that was taken apart."""
+    first, second = tensors[0], tensors[1]
+    apart = second.storage_offset() - first.storage_offset()
+    start, strides, place = first.storage_offset(), first.stride(), first.untyped_storage().data_ptr()
+    if apart >= 0 and all(
+        one.storage_offset() == start + i * apart
+        and one.stride() == strides
+        and one.untyped_storage().data_ptr() == place
+        for i, one in enumerate(tensors)
+    ):
+        return first.as_strided((len(tensors), *first.shape), (apart, *strides))
+    return torch.stack(list(tensors))
+
+
+def _taken_apart(value: Any, tensors: list[Tensor]) -> tuple[Any, ...]:
     """The form of a value; its tensors are added to a list."""
     if isinstance(value, Tensor):
         tensors.append(value)
-        return _Place(tuple(value.shape), value.dtype)
-    if isinstance(value, tuple):
-        return _Record(tuple, tuple(_taken_apart(part, tensors) for part in value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return _Record(type(value), tuple(_taken_apart(getattr(value, f.name), tensors) for f in fields(value)))
-    return value
+        return _TENSOR, value.shape, value.dtype
+    kind = type(value)
+    if kind is tuple:
+        return kind, *(_taken_apart(part, tensors) for part in value)
+    names = _names(kind)
+    if names is not None:
+        return kind, *(_taken_apart(getattr(value, name), tensors) for name in names)
+    return _OTHER, value
 
 
-def _put_together(form: Any, tensors: Any) -> Any:
+@functools.cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Names of the parts of a record; None of what is no record."""
+    return tuple(part.name for part in fields(kind)) if is_dataclass(kind) else None
+
+
+def _put_together(form: tuple[Any, ...], tensors: Iterator[Tensor]) -> Any:
     """The value of a form with the tensors of an iterator."""
-    if isinstance(form, _Place):
+    kind = form[0]
+    if kind is _TENSOR:
         return next(tensors)
-    if isinstance(form, _Record):
-        parts = [_put_together(part, tensors) for part in form.parts]
-        return tuple(parts) if form.kind is tuple else form.kind(*parts)
-    return form
+    if kind is _OTHER:
+        return form[1]
+    parts = [_put_together(part, tensors) for part in form[1:]]
+    return tuple(parts) if kind is tuple else kind(*parts)

@@ -222,7 +222,7 @@ def _local_mean(image: Floats, weight: Floats, sigma: float) -> Floats:
         gaussian_filter(np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1), sigma / block)
         for values in (image * weight, weight)
     )
-    mean = total / (share + 1e-6 * block**2)
+    mean: Floats = total / (share + 1e-6 * block**2)
     for axis, (first, side) in enumerate(zip(edges, image.shape, strict=True)):
         centers = (first + np.append(first[1:], side) - 1) / 2
         mean = _along_lines(mean, centers, np.arange(side), axis)

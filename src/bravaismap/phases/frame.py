@@ -160,7 +160,7 @@ class FrameMapper:
         """Map numbered frames (y, x) one after another, all of one size.
 
         A GPU classifies the windows of several frames at once, and those of the next ones, in another thread, while the
-        pixels of these are asked.
+        pixels of these are asked; the ones after these are prepared in a third.
 
         Parameters
         ----------
@@ -184,8 +184,12 @@ class FrameMapper:
         # a network sums over the windows of a frame in each of its passes, so that it takes one at a time
         if self.device != PROCESSOR and self.classifier.record.measures_cells:
             together = images_together(self.grid.count * self.grid.window**2, self.device)
-        while group := list(islice(prepared, min(together, _MOST_TOGETHER))):
-            yield list(self._classified(group))
+        groups = iter(lambda: list(islice(prepared, min(together, _MOST_TOGETHER))), [])
+        if self.device == PROCESSOR:
+            yield from (list(self._classified(group)) for group in groups)
+            return
+        with closing(one_ahead(groups)) as ahead:
+            yield from (list(self._classified(group)) for group in ahead)
 
     def _classified(self, frames: Sequence[_Frame]) -> Iterator[_Classified]:
         """Yield frames with the answers for their measured windows."""

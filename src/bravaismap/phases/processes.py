@@ -36,9 +36,10 @@ __all__ = ["mapped_in_processes", "processes_for", "serve"]
 
 #: Until a started process maps its first frame, in s: Python, PyTorch and what the first frame sets up.
 _START: Final = 3.0
-#: Cost on one thread of the default model for each pixel of each window, and for each pixel that is asked, in s.
-_SECONDS_PER_WINDOW_PIXEL: Final = 6e-8
-_SECONDS_PER_PIXEL: Final = 5e-6
+#: Cost on one thread of the default model for each pixel of each window, and for each pixel of a frame that is asked,
+#: in s (benchmarks/scaling.py).
+_SECONDS_PER_WINDOW_PIXEL: Final = 1e-7
+_SECONDS_PER_PIXEL: Final = 2e-6
 #: Threads of one process that gain anything: with more, each waits for Python.
 _USEFUL_THREADS: Final = 2
 #: Memory of a process, and what each pixel of a frame adds, in bytes (355 MB; 498 MB at 512², 1016 MB at 1024²); the

@@ -1,0 +1,101 @@
+"""Settings of images that are larger than a window: their parts, what these agree on, layers, whole images.
+
+How to read them: :mod:`bravaismap.measure.settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["AgreementSettings", "LayerSettings", "PartSettings", "WholeImageSettings"]
+
+
+@dataclass(frozen=True)
+class PartSettings:
+    """Parts of an image (``parts``), by judgement."""
+
+    #: Sides of parts, in px: ten cells of 7 to 130 px have one that is at most half as large again.
+    sides: tuple[int, ...] = (96, 128, 192, 256, 384, 512, 768, 1024, 1536)
+    #: Largest part that is not the whole image, as a share of its shorter side.
+    largest_share: float = 0.8
+    #: Most parts of a side along an axis.
+    parts_along_axis: int = 7
+    #: Rows of cells that a part must hold to speak for a lattice: the spots of fewer lie in each other's skirts.
+    fewest_cells: float = 3.0
+    #: Area of the smallest cell that pixels can show, px², and the relative precision of a measurement in single
+    #: precision.
+    smallest_cell: float = 1.0
+    precision: float = 1e-6
+    #: Pixels of parts that are measured together, which bounds the memory that they take.
+    pixels_per_batch: int = 2**20
+
+
+@dataclass(frozen=True)
+class AgreementSettings:
+    """Lattices that parts have in common (``agreement``), by judgement."""
+
+    #: Largest difference of the entries of a change of basis from whole numbers for two lattices to be the same.
+    basis_tolerance: float = 0.15
+    #: Probability of a lattice below which a part has none.
+    least_probability: float = 0.05
+    #: Most lattices of an image.
+    most_lattices: int = 12
+    #: Share of the most evidence that parts of a size must have on average for their size to be used: in larger ones
+    #: the crystal is no longer one wave.
+    coherent_share: float = 0.75
+    #: The same to tell how much of the image shows a lattice.
+    resolved_share: float = 0.5
+    #: Evidence that a part has by chance, which does not add up over parts.
+    chance_evidence: float = 12.0
+    #: Parts, of all sizes, that see the same small crystal.
+    neighbours: int = 6
+    #: Largest index of a superlattice that is preferred to its lattice.
+    largest_index: int = 2
+    #: Share of the lattice's evidence that it needs for that, and the least mean evidence of the parts.
+    ordered_share: float = 0.6
+    ordered_evidence: float = 30.0
+    #: Share of its own most evidence that a lattice has in parts that suit it.
+    suited_share: float = 0.5
+    #: Evidence of a second lattice that is listed: in 72 images of broken crystals without one false ones have 42 at
+    #: most, grains 286 and more.
+    second_evidence: float = 50.0
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """A second lattice in the same parts as the first (``layers``), by judgement."""
+
+    #: Evidence of a wave of the first lattice from which on it is taken out, and how much around it, in bins.
+    wave_evidence: float = 1.0
+    radius: float = 2.6
+    #: Share of the parts that must show the second lattice for it to lie upon or beneath the first: in images of broken
+    #: crystals what is left is the same in half of them at most.
+    least_share: float = 0.6
+    #: Least evidence of the second lattice: in what is left of broken crystals it is 30 at most.
+    least_evidence: float = 35.0
+    #: Departure of a vector from whole numbers of those of the first lattice up to which what is left is that lattice
+    #: itself, bent, and the fewest rows of cells in a part.
+    same_tolerance: float = 0.06
+    fewest_cells: float = 6.0
+
+
+@dataclass(frozen=True)
+class WholeImageSettings:
+    """Images that are answered from their parts (``whole_image``), by judgement."""
+
+    #: Shorter side, in px, and longer one from which on an image is answered from its parts.
+    shorter_side: int = 120
+    longer_side: int = 192
+    #: Mean evidence of its parts below which an image is looked at again with its rows aligned.
+    clear_evidence: float = 220.0
+    #: Gain of the waves' power (mean over parts of its logarithm) from which on the rows were displaced: in images
+    #: whose rows are not, aligning them costs power.
+    displaced_gain: float = 0.1
+    #: Factor on the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is
+    #: smoother.
+    evidence_gain: float = 1.25
+    aligned_evidence: float = 60.0
+    #: Change of the lines of a standardised image that says that they were levelled: rounding comes to less.
+    leveled_change: float = 1e-4
+    #: Standard deviation of a standardised image without these offsets, below which it was nothing but offsets.
+    remaining_std: float = 1e-3

@@ -1,0 +1,87 @@
+"""Settings of what an instrument adds to an image: offsets of lines, interlace, fringes, repeated pixels.
+
+How to read them: :mod:`bravaismap.measure.settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EnlargementSettings", "FringeSettings", "InterlaceSettings", "ScanLineSettings"]
+
+
+@dataclass(frozen=True)
+class ScanLineSettings:
+    """Offsets and displacements of rows (``scanlines``), by judgement."""
+
+    #: Power at k = 0 across the lines, over that beside it, from which on the lines are levelled. The ratio scatters by
+    #: a quarter in white noise of 128 lines.
+    raised_ratio: float = 2.5
+    #: Variance of white offsets over that of the image below which they are no matter: smooth images leak as much.
+    least_variance: float = 1e-4
+    #: Standard deviation, in units of the image's, below which what is left is rounding and no image.
+    rounding: float = 1e-5
+    #: Frequencies across the lines, in bins, beside k = 0: outside the line of the Hann taper.
+    beside_frequencies: tuple[float, ...] = (3.0, 4.0, 5.0, 6.0)
+    #: Frequency along the profile, in bins, below which what varies is background and not line offsets.
+    slowest_frequency: int = 4
+    #: Largest step between neighbouring rows that is looked for, its resolution and its usual size, in px.
+    reach: float = 4.0
+    resolution: float = 0.25
+    jitter: float = 0.4
+    #: Least noise of the rows' waves, as a share of their mean power, where most rows are empty or noise-free.
+    least_noise: float = 1e-4
+    #: What a row still counts for the row after next.
+    row_memory: float = 0.7
+    #: Rows over which what varies is left as it is.
+    slow_rows: int = 97
+
+
+@dataclass(frozen=True)
+class InterlaceSettings:
+    """Odd rows that are displaced against the even ones (``interlace``), by judgement."""
+
+    #: Frequency along the rows, in cycles per image, below which what varies is background.
+    lowest_frequency: int = 4
+    #: Largest displacement that is looked for, its resolution, and the least that matters, in px.
+    reach: float = 12.0
+    resolution: float = 0.25
+    least: float = 0.25
+    #: Share of the highest agreement of the fields that makes a displacement as good as the best.
+    equal_share: float = 0.95
+    #: Sum of the pairs of waves over its scatter by chance from which on they say so: it is 2.8 and more in crystals
+    #: that are displaced.
+    clear_pairs: float = 2.5
+    #: What the rows say, over its standard error, from which on they say so: in images whose odd rows are not displaced
+    #: it is 2 at most, in displaced ones 5 and more but for some whose rows wander.
+    clear_rows: float = 5.0
+
+
+@dataclass(frozen=True)
+class FringeSettings:
+    """Waves of one period (``fringes``), set between simulated lattices and fringes or hum."""
+
+    #: Highest index of the waves that are looked at.
+    highest_index: int = 3
+    #: Share of the evidence off the strongest line of waves up to which there is one period, and from which on two: of
+    #: lattices it is 0.37 and more, of fringes up to 0.24.
+    off_line_shares: tuple[float, float] = (0.2, 0.35)
+    #: Share of the power that hum leaves, up to which there is one period, and from which on two: in windows of
+    #: lattices it is 0.064 and more, of hum and fringes up to 0.014.
+    left_shares: tuple[float, float] = (0.02, 0.05)
+    #: The same of the mean over tiles, whose spots are wider: where tiles explain a crystal better than one wave does
+    #: it is 0.16 and more (0.2 in 95 %), of hum up to 0.15.
+    tile_left_shares: tuple[float, float] = (0.15, 0.25)
+    #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
+    harmonics: int = 6
+    lowest_frequency: float = 1.5
+
+
+@dataclass(frozen=True)
+class EnlargementSettings:
+    """Repeated pixels (``enlargement``), by judgement."""
+
+    #: Fewest pixels of its own along an axis for a repetition to be told from chance.
+    fewest_pixels: int = 16
+    #: Least mean repetition.
+    least_repetition: float = 1.2
