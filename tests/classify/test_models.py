@@ -23,6 +23,7 @@ from bravaismap.classify.models import (
 )
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, ModelError
+from bravaismap.phases.image import classify
 from bravaismap.simulate.windows import simulate
 from bravaismap.spectrum import spectrum
 from bravaismap.train.plan import SEED_OF_CALIBRATION, StreamPlan
@@ -248,6 +249,15 @@ def test_dcnn_is_right_about_windows_of_every_book(book: str, least: float) -> N
     data = simulate(240, book, seed=20181105, size=128)
     found = load_model("dcnn").predict(data["image"].values, samples=0).probability
     assert (found.argmax(axis=1) == data["label"].values).mean() >= least
+
+
+def test_dcnn_refuses_windows_with_fewer_bins_than_spots() -> None:
+    assert load_model("dcnn").record.smallest_side == 32
+    assert load_model("dcnn-2018").record.smallest_side == 16
+    images = np.random.default_rng(1).random((2, 32, 32))
+    assert np.isfinite(classify(images, model="dcnn", samples=0)["probability"].values).all()
+    with pytest.raises(InputError, match="32"):
+        classify(images[:, :31, :31], model="dcnn")
 
 
 def test_dcnn_does_not_mind_orientation_and_mirror() -> None:

@@ -17,7 +17,7 @@ from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, reads_tokens
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
-from bravaismap.classify.tokens import Tokens, window_tokens
+from bravaismap.classify.tokens import SMALLEST_TOKENS, Tokens, window_tokens
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
@@ -85,7 +85,7 @@ class NetworkClassifier:
             classes=self.card.classes,
             weights_sha256=self.card.weights_sha256,
             description=f"{self.card.description or self.card.architecture}{measured}",
-            smallest_side=SMALLEST_WINDOW,
+            smallest_side=SMALLEST_TOKENS if reads_tokens(self.network) else SMALLEST_WINDOW,
             movie_samples=_PASSES,
             measures_cells=False,
             settings={name: value for name, value in settings.items() if value is not None},

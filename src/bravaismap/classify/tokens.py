@@ -35,6 +35,7 @@ __all__ = [
     "RADII",
     "REFINED",
     "REFINED_FEATURES",
+    "SMALLEST_TOKENS",
     "SPOTS",
     "SPOT_FEATURES",
     "VIEWS",
@@ -42,6 +43,8 @@ __all__ = [
     "window_tokens",
 ]
 
+#: Smallest side in px of a window: a quarter of it, a tile, must have more bins than there are spots.
+SMALLEST_TOKENS: Final = 32
 VIEWS: Final = 4
 #: Spots and candidate lattices of each view.
 SPOTS: Final = 16
