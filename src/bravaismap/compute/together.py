@@ -151,7 +151,7 @@ def _taken_apart(value: Any, tensors: list[Tensor]) -> tuple[Any, ...]:
     if isinstance(value, Tensor):
         tensors.append(value)
         return _TENSOR, value.shape, value.dtype
-    kind = type(value)
+    kind: type[object] = type(value)
     if kind is tuple:
         return kind, *(_taken_apart(part, tensors) for part in value)
     names = _names(kind)
