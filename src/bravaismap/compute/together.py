@@ -8,7 +8,6 @@ no tensor, are stacked and worked on at once; the answers are those that each ha
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -151,7 +150,7 @@ def _taken_apart(value: Any, tensors: list[Tensor]) -> tuple[Any, ...]:
     if isinstance(value, Tensor):
         tensors.append(value)
         return _TENSOR, value.shape, value.dtype
-    kind: type[object] = type(value)
+    kind = type(value)
     if kind is tuple:
         return kind, *(_taken_apart(part, tensors) for part in value)
     names = _names(kind)
@@ -160,7 +159,6 @@ def _taken_apart(value: Any, tensors: list[Tensor]) -> tuple[Any, ...]:
     return _OTHER, value
 
 
-@functools.cache
 def _names(kind: type) -> tuple[str, ...] | None:
     """Names of the parts of a record; None of what is no record."""
     return tuple(part.name for part in fields(kind)) if is_dataclass(kind) else None
