@@ -64,7 +64,7 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
 def test_fit_writes_what_it_prints(run: Run, decayed: Path, tmp_path: Path) -> None:
     done = run("fit", decayed, "--baseline", "0:100", "--bootstrap", 50, "-o", tmp_path)
     assert done.code == 0, done.err
-    for part in ("A0 exp(rho t) + C, t in s", "minimum hole size", "sputtering rate", "nm²/s", "correlations", "ΔAICc"):
+    for part in ("A₀ exp(ρ t) + C, t in s", "minimum hole size", "sputtering rate", "nm²/s", "correlations", "ΔAICc"):
         assert part in done.out, part
     rows = read_table(tmp_path / "film_kinetics.csv")
     assert float(rows["rho"]["value"]) == pytest.approx(0.0417, rel=0.1)
@@ -177,7 +177,7 @@ def test_fit_as_json(run: Run, decayed: Path, tmp_path: Path) -> None:
     assert sorted(Path(path).name for path in answer["files"]) == sorted(path.name for path in tmp_path.iterdir())
     quiet = run("fit", decayed, "--baseline", "0:100", "-o", tmp_path, "-q")
     assert "wrote" not in quiet.out
-    assert "rho" in quiet.out
+    assert "ρ" in quiet.out
 
 
 @pytest.mark.parametrize("option", ["--dose", "--dose-rate"])

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from bravaismap.cli.reading import Reading, default_output
 from bravaismap.cli.terminal import print_json, show_warning
-from bravaismap.errors import BravaismapWarning
+from bravaismap.errors import BravaismapWarning, InputError
 from bravaismap.phases.map import map_phases
+from bravaismap.read.description import movie_line
 from bravaismap.result.open import open_result
 
 Run = Callable[..., Any]
@@ -210,3 +212,15 @@ def test_the_package_runs_as_a_module() -> None:
         capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
     assert done.stdout.startswith("bravaismap ")
+
+
+def test_the_movie_of_a_result_has_its_scale(film: Path) -> None:
+    """A result of the first frames alone, as that of a run that goes on, is shown and not exported."""
+    movie = film.parent / "bare.npy"
+    np.save(movie, FILM)
+    card = {"pixel_size_nm": 0.05, "frame_time_s": 2.0, "frame_size": [64, 70]}
+    result = xr.Dataset(coords={"time": np.arange(3) * 2.0}, attrs=card)
+    line = movie_line(Reading()(str(movie), timed=False, result=result, growing=True))
+    assert line.endswith("0.05 nm/px, 2 s a frame (from the result)")
+    with pytest.raises(InputError, match="expected 3 frames"):
+        Reading()(str(movie), timed=False, result=result)

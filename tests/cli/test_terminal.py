@@ -57,7 +57,7 @@ def test_percent_and_fraction_give_the_same_answer(run: Run, image: Path) -> Non
     answers = [json.loads(run("classify", image, "--distortion", text, "--json").out) for text in ("1%", "0.01")]
     assert answers[0] == answers[1]
     assert answers[0]["distortion"] == 0.01
-    run("classify", image, "--distortion", "2").refused("200 %", "2 % is written 0.02", "--distortion 2%")
+    run("classify", image, "--distortion", "2").refused("2 (200 %) was given", "write 2% or 0.02")
 
 
 # Tables

@@ -51,3 +51,19 @@ def test_a_hole_smaller_than_an_atom_is_no_hole(area: float, small: bool) -> Non
 
 def test_an_atom_of_graphene_is_the_smallest() -> None:
     assert pytest.approx(np.sqrt(3) * 0.246**2 / 4, rel=0.01) == SMALLEST_ATOM_AREA
+
+
+def test_a_hole_that_may_be_an_atom_is_not_doubted() -> None:
+    """What is printed differs from an atom, and an interval that reaches one is no reason to doubt."""
+
+    def physical(size: float, low: float, high: float) -> xr.Dataset:
+        ends = [[[low, high], [0.0, 1.0]]]
+        return xr.Dataset(
+            {"value": ("quantity", [size]), "interval": (("quantity", "level", "bound"), ends)},
+            coords={"quantity": ["minimum_hole_size"]},
+        )
+
+    growth = xr.Dataset(attrs={"law": "exponential", "onset": "none"})
+    assert growth_doubts(growth, physical(0.0259, 0.02, 0.03), None) == []
+    (doubt,) = growth_doubts(growth, physical(0.0259, 0.0258, 0.026), None)
+    assert "a hole of 0.0259 nm² (68 %: 0.0258 to 0.026) is smaller than one atom (0.0262 nm² or more)" in doubt

@@ -150,7 +150,9 @@ def test_what_is_not_determined_is_refused() -> None:
         fit_growth(paper_curve(), baseline=(0, 198))
     with pytest.raises(InputError, match="0 frames in the baseline"):
         fit_growth(paper_curve(), baseline=(-10, 0))
-    with pytest.raises(InputError, match="no growth law is called 'expo'; the nearest names are exponential"):
+    with pytest.raises(
+        InputError, match="no growth law is called 'expo'; the laws are exponential, linear, power, logistic, avrami"
+    ):
         fit_growth(paper_curve(), law="expo")
     with pytest.raises(InputError, match=r"expected \(time,\)"):
         fit_growth(xr.DataArray(np.ones((90, 6)), dims=("time", "lattice")))

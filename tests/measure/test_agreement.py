@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bravaismap.measure.agreement import common_lattices, superlattice
+from bravaismap.measure.agreement import common_lattices, superlattice, with_common_share
 from bravaismap.measure.parts import Parts
 
 SHAPE = (256, 256)
@@ -67,3 +69,14 @@ def test_order_that_domains_cancel_is_the_lattice_where_parts_show_it() -> None:
     whole = parts(BASIS[None], 0.01, side=256, evidence=200.0)
     first = common_lattices(Parts.joined([small, whole]), SHAPE)[0]
     assert abs(np.linalg.det(first.basis)) == pytest.approx(2 * abs(np.linalg.det(BASIS)), rel=0.01)
+
+
+def test_shares_are_counted_in_parts_of_one_size() -> None:
+    """A lattice resolved in small parts and one resolved in large parts alone are both counted in large ones."""
+    first = common_lattices(parts(np.tile(BASIS, (9, 1, 1)), 0.05), SHAPE)[0]
+    strong = replace(first, strengths={32: 90.0, 64: 100.0}, shares={32: 0.5, 64: 0.75}, share=0.5)
+    weak = replace(first, strengths={32: 1.0, 64: 100.0}, shares={32: 0.1, 64: 0.25}, share=0.25)
+    assert [lattice.share for lattice in with_common_share([strong, weak])] == [0.75, 0.25]
+    assert with_common_share([strong])[0].share == 0.5
+    elsewhere = replace(weak, strengths={128: 1.0}, shares={128: 1.0})
+    assert [lattice.share for lattice in with_common_share([strong, elsewhere])] == [0.5, 0.25]

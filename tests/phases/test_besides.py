@@ -105,6 +105,8 @@ def test_a_second_grain_has_its_share_and_turn(crystal: Draw) -> None:
     assert other.same
     assert other.label == "hexagonal"
     assert other.turn == pytest.approx(21.0, abs=0.5)
+    assert any(line.endswith(f"turned by {other.turn:.1f}° against the first") for line in besides_lines(row))
+    assert any("of the parts of the image show this lattice" in line for line in besides_lines(row))
     assert float(row["share"]) + other.share == pytest.approx(1.0, abs=0.35)
     assert any("turned by 2" in line for line in besides_lines(row))
     again = bm.reclassify(result, distortion=0.03)
@@ -127,4 +129,23 @@ def test_images_without_anything_have_empty_variables() -> None:
     assert np.isnan(values["share"]).all()
     with pytest.warns(BravaismapWarning, match="constant"):
         result = bm.classify(np.stack([np.zeros((64, 64)), noise(1, 64, 64)]), samples=0)
+    said = [cell_lines(result.isel(image=i))[0] for i in range(2)]
+    assert ["constant" in line for line in said] == [True, False]
     assert result["repeated"].values.tolist() == [[1, 1], [1, 1]]
+
+
+def test_another_cell_is_turned_within_the_symmetry_of_its_class() -> None:
+    """A square lattice repeats after 90°: its angle from the first is folded to at most 45°, with a true minus sign."""
+    first = np.stack([basis_from_cell(8.0, 13.0, np.pi / 2, 0.2)])
+    row = bm.classify(atoms(first[0], (128, 128), noise=0.05), samples=0).isel(image=0)
+    for turn in (-100, -20, 70):
+        square = basis_from_cell(10.0, 10.0, np.pi / 2, np.radians(float(row["orientation"]) + turn))
+        seen = row.drop_dims("other").assign(
+            other_share=("other", [0.5]), other_evidence=("other", [500.0]),
+            other_basis=(("other", "vector", "component"), square[None], {"units": "px"}),
+            other_basis_covariance=(("other", "term"), 1e-6 * np.array([[1, 0, 0, 0, 1, 0, 0, 1, 0, 1.0]])),
+        )  # fmt: skip
+        (other,) = other_lattices(seen)
+        angle = {-100: -10.0, -20: -20.0, 70: -20.0}[turn]
+        assert (other.label, other.same, other.turn) == ("square", False, pytest.approx(angle, abs=0.01))
+        assert f"its a or b −{-angle:.1f}° from the a of the first" in besides_lines(seen)[-1]

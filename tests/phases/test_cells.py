@@ -170,7 +170,9 @@ def test_classify_prints_the_cell(run: Callable[..., Any], tmp_path: Path) -> No
     assert "a_nm" in (tmp_path / "t.csv").read_text().splitlines()[0].split(",")
     strict = run("classify", tmp_path / "sheared.npy", "--distortion", 0)
     assert "verdict    hexagonal" not in strict.out
-    run("classify", tmp_path / "sheared.npy", "--distortion", 2).refused("distortion of 2", "2 % is written 0.02")
+    run("classify", tmp_path / "sheared.npy", "--distortion", 2).refused(
+        "distortion of 2 (200 %) was given; write 2% or 0.02"
+    )
 
 
 @pytest.mark.usefixtures("no_figures")

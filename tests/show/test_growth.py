@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from bravaismap.kinetics.growth import fit_growth
-from bravaismap.kinetics.laws import LAWS
+from bravaismap.kinetics.laws import LAWS, printed
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.style import SMALL
 
@@ -19,7 +19,7 @@ def test_law_in_words(law: str, words: str) -> None:
     values = xr.DataArray(0.01 * time + noise, dims="time", coords={"time": ("time", time, {"units": "s"})})
     figure = plot_growth(fit_growth(values, law=law))
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert any(text.startswith(f"{words}: {LAWS[law].formula}") for text in texts)
+    assert any(text.startswith(f"{words}: {printed(LAWS[law].formula)}") for text in texts)
 
 
 def test_small_figure_has_small_text() -> None:
@@ -29,3 +29,11 @@ def test_small_figure_has_small_text() -> None:
     figure = plot_growth(fit_growth(values, law="linear"), style=SMALL)
     assert figure.get_figwidth() == SMALL.width
     assert {text.get_fontsize() for text in figure.axes[0].get_legend().get_texts()} == {SMALL.legend_text}
+
+
+@pytest.mark.parametrize(("name", "axis"), [("area_fraction", "area (share of the frame)"), (None, "fraction")])
+def test_the_axis_names_what_grows(name: str | None, axis: str) -> None:
+    time = np.arange(1.0, 30.0)
+    noise = 0.002 * np.random.default_rng(0).normal(size=time.size)
+    values = xr.DataArray(0.01 * time + noise, dims="time", coords={"time": ("time", time)}, name=name)
+    assert plot_growth(fit_growth(values, law="linear")).axes[0].get_ylabel() == axis

@@ -48,3 +48,9 @@ def test_small_figure_is_a_column_wide() -> None:
     assert (wide.get_figwidth(), small.get_figwidth()) == (PAGE.width, SMALL.width)
     assert small.axes[0].title.get_fontsize() == SMALL.text
     assert small.get_figheight() > wide.get_figheight()  # the three lie below one another
+    assert next(ax for ax in wide.axes if "k$_x$" in ax.get_xlabel()).get_title() == (
+        "amplitudes; × extinct" if measured["extinct"].any() else "amplitudes"
+    )
+    assert "doubt:" not in wide.get_suptitle()
+    doubtful = plot_motif(measured.assign_attrs(unexplained=0.5)).get_suptitle()
+    assert "doubt: the image has spots of 50 %" in doubtful

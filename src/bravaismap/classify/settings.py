@@ -172,9 +172,8 @@ def checked_distortion(distortion: float) -> float:
     if not 0 <= distortion <= LARGEST_DISTORTION:
         percent = distortion if 0 < distortion <= 100 * LARGEST_DISTORTION else 2  # what was meant, perhaps
         raise InputError(
-            f"a distortion of {distortion} ({100 * distortion:g} %) was given; expected a fraction between 0 and "
-            f"{LARGEST_DISTORTION}; {percent:g} % is written {percent / 100:g}, or --distortion {percent:g}% on the "
-            "command line"
+            f"a distortion of {distortion:g} ({100 * distortion:g} %) was given; write {percent:g}% or "
+            f"{percent / 100:g} (in Python {percent / 100:g}): it is between 0 and {LARGEST_DISTORTION}"
         )
     return float(distortion)
 

@@ -234,25 +234,32 @@ def _interval(text: str | None) -> tuple[float, float] | None:
     return first, last
 
 
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
+
+
 def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset) -> None:
     from rich.table import Table
 
+    from bravaismap.kinetics.laws import printed
+
     card = growth.attrs
     frames = counted(card["frames_fitted"], "frame")
-    out.print(f"{card['formula']}, t in {card['time_unit']}, {frames}", highlight=False)
+    out.print(f"{printed(card['formula'])}, t in {card['time_unit']}, {frames}", highlight=False)
     table = Table("", "value", "68 %", "95 %", "unit")
     rows = [growth.sel(parameter=n) for n in growth["parameter"].values]
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]
     for row in rows:
         name = str(row["parameter"].values if "parameter" in row.coords else row["quantity"].values)
-        ends = ["–".join(f"{end:.4g}" for end in pair) for pair in row["interval"].values]
+        ends = [" to ".join(_number(end) for end in pair) for pair in row["interval"].values]
+        label = printed(name) if "parameter" in row.coords else name.replace("_", " ")
         unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
-        table.add_row(name.replace("_", " "), f"{float(row['value']):.4g}", *ends, "" if unit == "1" else unit)
+        table.add_row(label, _number(float(row["value"])), *ends, "" if unit == "1" else unit)
     print_table(table)
     names = [str(name) for name in growth["parameter"].values]
     pairs = [
-        f"{a}, {b} {float(growth['correlation'][i, j]):.3f}"
+        f"{printed(a)}, {printed(b)} {float(growth['correlation'][i, j]):.3f}".replace(" -", " −")
         for i, a in enumerate(names)
         for j, b in enumerate(names[:i])
     ]

@@ -37,7 +37,9 @@ class Reading:
     pixel_size: float | None = None
     frame_time: float | None = None
 
-    def __call__(self, source: str, *, timed: bool = True, result: PhaseMap | None = None) -> xr.DataArray:
+    def __call__(
+        self, source: str, *, timed: bool = True, result: PhaseMap | None = None, growing: bool = False
+    ) -> xr.DataArray:
         """Read a source and say what it is.
 
         Parameters
@@ -47,6 +49,8 @@ class Reading:
             Whether the command needs the time of a frame, so that one which is only a playback rate is warned of.
         result : Dataset, optional
             A map of this movie, which has its scale and time; `InputError` if it is a map of another.
+        growing : bool
+            Whether the result may be of the first frames alone, and who shows it compares the frames.
         """
         from bravaismap.errors import InputError, warn
         from bravaismap.read.description import movie_line, playback_warning
@@ -56,10 +60,10 @@ class Reading:
             warnings.simplefilter("always")
             movie = read(source, **asdict(self))
             if result is not None:
-                from bravaismap.phases.pixels import mapped_movie
+                from bravaismap.phases.pixels import mapped_movie, with_scale_of
 
                 try:
-                    movie = mapped_movie(result, movie)
+                    movie = with_scale_of(result, movie) if growing else mapped_movie(result, movie)
                 except InputError as error:
                     raise InputError(f"{source}: {error}") from error
         opening(movie_line(movie))

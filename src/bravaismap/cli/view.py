@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +27,9 @@ from bravaismap.cli.options import (
 from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import err, note, out
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["view"]
 
@@ -86,13 +91,18 @@ def view(
     from bravaismap.viewer import need_panel
 
     need_panel()
+    from bravaismap.result.open import open_result
+    from bravaismap.result.schema import DONE
     from bravaismap.viewer.movie_source import open_source
     from bravaismap.viewer.server import is_local, serve
 
     read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
+    reader: Callable[[str], xr.DataArray] = read
+    if movie is not None and (source / DONE).is_dir():  # of a result, which has the scale and the times
+        reader = partial(read, timed=False, result=open_result(source), growing=True)
     shown = open_source(
         source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
-        frame_time=frame_time, nan=None if nan is None else nan.value, reader=read,
+        frame_time=frame_time, nan=None if nan is None else nan.value, reader=reader,
     )  # fmt: skip
     other = None if beside is None else open_source(beside)
     if not is_local(address):

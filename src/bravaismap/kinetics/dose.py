@@ -206,7 +206,7 @@ def physical_growth(growth: xr.Dataset, area: float, voids: int | None = None) -
     Dataset
         ``value``, ``unit`` (quantity) and ``interval`` (quantity, level, bound). Of an exponential without onset
         ``minimum_hole_size`` A₀ · area and ``sputtering_rate`` ρ · area, as the paper defines them. Of every law
-        ``baseline_area`` C · area, ``final_area``, the growth above it by the last frame (without an interval),
+        ``baseline_area`` C · area, ``final_area``, the area above it at the last frame (without an interval),
         ``final_rate``, the rate of growth at the last frame, and with `voids` ``final_rate_per_void``.
 
     Raises

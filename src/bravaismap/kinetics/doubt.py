@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import xarray as xr
 
 __all__ = ["SMALLEST_ATOM_AREA", "growth_doubts"]
@@ -12,7 +13,7 @@ __all__ = ["SMALLEST_ATOM_AREA", "growth_doubts"]
 SMALLEST_ATOM_AREA: Final = 0.0262
 #: Akaike weight below which a law is not the one that describes a curve: it is printed as 0.00.
 _NO_WEIGHT: Final = 0.005
-_SIGNS: Final = 2  # digits of an area
+_SIGNS: Final = 2  # digits of an area; more where the two would read the same
 
 
 def growth_doubts(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset | None) -> list[str]:
@@ -48,9 +49,13 @@ def _smaller_than_an_atom(physical: xr.Dataset | None) -> list[str]:
     if physical is None or "minimum_hole_size" not in physical["quantity"].values:
         return []
     size = float(physical["value"].sel(quantity="minimum_hole_size"))
-    if size >= SMALLEST_ATOM_AREA:
+    low, high = (float(end) for end in physical["interval"].sel(quantity="minimum_hole_size").values[0])
+    if not (size if np.isnan(high) else high) < SMALLEST_ATOM_AREA:
         return []
+    signs = next(n for n in range(_SIGNS, 18) if f"{size:.{n}g}" != f"{SMALLEST_ATOM_AREA:.{n}g}")
+    between = "" if np.isnan(low + high) else f" (68 %: {low:.{signs}g} to {high:.{signs}g})".replace("-", "−")
     return [
-        f"a hole of {size:.{_SIGNS}g} nm² is smaller than one atom ({SMALLEST_ATOM_AREA:.{_SIGNS}g} nm² or more): A0 "
-        "extrapolates the curve to t = 0, and is the size of no hole"
+        f"a hole of {size:.{signs}g} nm²{between} is smaller than one atom "
+        f"({SMALLEST_ATOM_AREA:.{signs}g} nm² or more): "
+        "A₀ extrapolates the curve to t = 0, and is the size of no hole"
     ]

@@ -25,6 +25,7 @@ from bravaismap.kinetics.curve import Curve, curve_of, growth_problem
 from bravaismap.kinetics.dose import fraction_curve
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
+from bravaismap.result.shares import quantity_of_curve
 
 __all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growth"]
 
@@ -317,7 +318,7 @@ def _dataset(
             "unit": ("parameter", [text.format(time=unit, rate=rate) for text in law.units]),
             "interval": (("parameter", "level", "bound"), intervals.ends),
             "correlation": (("parameter", "other"), _correlation(at_zero)),
-            "fraction": ("time", curve.fraction),
+            "fraction": ("time", curve.fraction, {"long_name": quantity_of_curve(fraction) or "fraction"}),
             "curve": ("time", fitted),
             "residual": ("time", curve.fraction - fitted),
             "sigma": ("time", curve.sigma),

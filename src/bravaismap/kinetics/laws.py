@@ -7,6 +7,7 @@ exponential and the logistic without an onset).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -14,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from bravaismap.conventions import Floats, nearest_names
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 
-__all__ = ["LAWS", "LOG_LARGEST", "GrowthLaw", "growth_law"]
+__all__ = ["LAWS", "LOG_LARGEST", "GrowthLaw", "growth_law", "printed"]
 
 
 #: Largest exponent that is taken: the product of two powers exp(300) is still a finite number.
@@ -83,8 +84,24 @@ def growth_law(name: str, onset: bool = False) -> GrowthLaw:
         If no law has that name.
     """
     if name not in LAWS:
-        raise InputError(f"no growth law is called {name!r}; the nearest names are {nearest_names(name, LAWS)}")
+        raise InputError(f"no growth law is called {name!r}; the laws are {', '.join(LAWS)}")
     return _WITH_ONSET[name] if onset else LAWS[name]
+
+
+#: Symbols of the formulas as they are printed, by how they are written in ASCII.
+_SYMBOLS: Final = {"A0": "A₀", "rho": "ρ", "t0": "t₀", "tm": "t_m"}
+
+
+def printed(formula: str) -> str:
+    """Return a formula, or the name of a parameter, with Greek letters, subscripts and a true minus sign.
+
+    Parameters
+    ----------
+    formula : str
+        Of a :class:`GrowthLaw`, or one of its parameters.
+    """
+    words = re.sub(r"\b(A0|rho|t0|tm)\b", lambda name: _SYMBOLS[name.group()], formula)
+    return words.replace("-", "−")
 
 
 def _log(values: Any) -> Floats:

@@ -20,7 +20,7 @@ from bravaismap.measure import settings
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.parts import Parts
 
-__all__ = ["CommonLattice", "common_lattices", "superlattice"]
+__all__ = ["CommonLattice", "common_lattices", "superlattice", "with_common_share"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class CommonLattice:
         Mean evidence of a part of that size at which it is largest, parts without this lattice counting as 0.
     weight : float
         Rank among the lattices: the mean evidence times the root of the number of independent parts.
-    strengths : mapping
-        The mean evidence of a part by the side of the parts in px.
+    strengths, shares : mapping
+        The mean evidence of a part, and the share of the parts that show the lattice, by the side of the parts in px.
     members : int array
         Which of the parts show it.
     """
@@ -57,6 +57,7 @@ class CommonLattice:
     strength: float
     weight: float
     strengths: Mapping[int, float]
+    shares: Mapping[int, float]
     members: NDArray[np.intp]
 
     def stretched(self, along_y: float, along_x: float) -> CommonLattice:
@@ -167,9 +168,7 @@ def _common(
     local = np.sort(parts.evidence[members])[::-1][: limits.neighbours].sum() / limits.neighbours
     shown = max(local, *evidence.values()) - search
     # the smallest parts that show it resolve where it is
-    area = min(
-        share[side] for side, value in strength.items() if value >= limits.resolved_share * max(strength.values())
-    )
+    area = min(share[side] for side in _resolving_sides(strength))
     return CommonLattice(
         basis,
         covariance,
@@ -179,8 +178,33 @@ def _common(
         max(strength.values()),
         max(rank.values()),
         strength,
+        share,
         members,
     )
+
+
+def _resolving_sides(strengths: Mapping[int, float]) -> list[int]:
+    """Sides of the parts that show a lattice well enough to tell where it is, of the mean evidence by side."""
+    least = settings.SETTINGS.agreement.resolved_share * max(strengths.values())
+    return [side for side, value in strengths.items() if value >= least]
+
+
+def with_common_share(lattices: list[CommonLattice]) -> list[CommonLattice]:
+    """Return the lattices of an image with shares that are counted in parts of one size.
+
+    It is the size at which most of them are resolved, the smallest of these: shares of parts of different sizes cannot
+    be compared, as a large part shows what fills a small piece of it.
+
+    Parameters
+    ----------
+    lattices : list of CommonLattice
+    """
+    sides = set.intersection(*(set(lattice.shares) for lattice in lattices)) if len(lattices) > 1 else set()
+    if not sides:
+        return lattices
+    resolving = [_resolving_sides(lattice.strengths) for lattice in lattices]
+    side = min(sides, key=lambda side: (-sum(side in own for own in resolving), side))
+    return [replace(lattice, share=float(lattice.shares[side])) for lattice in lattices]
 
 
 def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.measure import settings
-from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice
+from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice, with_common_share
 from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
@@ -141,7 +141,7 @@ def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
             chosen.append(other)
     if len(chosen) == 1 and (layer := _layer(first, straight)) is not None:
         chosen.append(layer)
-    return straight, chosen
+    return straight, with_common_share(chosen)
 
 
 def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:

@@ -21,6 +21,7 @@ from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, Floats, display_name
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.measure.whole_image import WholeImage, look_at_window
+from bravaismap.phases.cells import basis_orientation, lattice_orientation
 from bravaismap.phases.strain import STRAIN_LIMIT, deformation, matched
 
 __all__ = [
@@ -57,7 +58,10 @@ class OtherLattice:
         Of the image that shows it.
     turn : float
         Against the first lattice, counter-clockwise as seen on the screen, in degrees: the smallest rotation that
-        takes the first to it, or the angle between their shorter vectors where the cells differ.
+        takes the first to it, or the angle between the directions that are given of them where the cells differ;
+        folded by the symmetry of its class, between −half its period and that half.
+    direction, first_direction : str
+        Which direction of it, and of the first, that angle is between where the cells differ.
     same : bool
         Whether its cell is that of the first lattice.
     """
@@ -70,6 +74,8 @@ class OtherLattice:
     share: float
     turn: float
     same: bool
+    direction: str
+    first_direction: str
 
 
 def looks_of(answer: Answer, frames: NDArray[Any], unseen: NDArray[np.bool_]) -> list[WholeImage]:
@@ -151,15 +157,19 @@ def other_lattices(row: xr.Dataset) -> list[OtherLattice]:
         basis, covariance, row["other_evidence"].values[rows], float(row.attrs["distortion"])
     )[:, : len(LATTICES)]
     cells = np.stack(cell_from_basis(basis), axis=-1)
-    for i, (a, b, gamma, orientation) in enumerate(cells):
+    first_direction, first_angle, _ = lattice_orientation(row)
+    for i, (a, b, gamma, _) in enumerate(cells):
         stretch, rotation = deformation(matched(basis[i : i + 1], first)[0] @ basis[i], first)
         strain = float(np.abs(np.linalg.eigvalsh(stretch) - 1).max())
         same = strain < min(_SAME_STRAIN, STRAIN_LIMIT)
-        between = (np.degrees(orientation) - float(row["orientation"]) + 90) % 180 - 90
+        label = int(probability[i].argmax())
+        direction, angle, period = basis_orientation(basis[i], label)
+        turn = float(np.degrees(rotation)) if same else angle - first_angle
         lattices.append(
             OtherLattice(
-                LATTICES[int(probability[i].argmax())], float(a), float(b), float(np.degrees(gamma)), unit,
-                float(row["other_share"].values[rows[i]]), float(np.degrees(rotation) if same else between), same,
+                LATTICES[label], float(a), float(b), float(np.degrees(gamma)), unit,
+                float(row["other_share"].values[rows[i]]), period / 2 - (period / 2 - turn) % period, same,
+                direction, first_direction,
             )
         )  # fmt: skip
     return lattices
@@ -216,21 +226,22 @@ def besides_lines(row: xr.Dataset) -> list[str]:
         return []
     lines = []
     if float(row["share"]) < 0.995:
-        lines.append(f"share      {100 * float(row['share']):.0f} % of the image shows this lattice")
+        lines.append(f"share      {100 * float(row['share']):.0f} % of the parts of the image show this lattice")
     finer = finer_basis(row)
     if finer is not None:
         cell = _cell_text(finer, str(row["other_basis"].attrs.get("units", "px")))
         order = order_text(row["order"].values, finer).removeprefix("matrix ")
         lines.append(f"order      superlattice {order} of a lattice of {cell}")
     for other in other_lattices(row):
+        angle = f"{other.turn:.1f}°".replace("-", "−")
         turn = (
-            f"turned by {other.turn:.1f}° against the first"
+            f"turned by {angle} against the first"
             if other.same
-            else f"its a {other.turn:.1f}° from the first's"
+            else f"its {other.direction} {angle} from the {other.first_direction} of the first"
         )
         lines.append(
             f"other      {display_name(other.label)}, a {other.a:.3g} {other.unit}, b {other.b:.3g} {other.unit}, "
-            f"γ {other.gamma:.1f}°, in {100 * other.share:.0f} % of the image, {turn}"
+            f"γ {other.gamma:.1f}°, in {100 * other.share:.0f} % of the parts, {turn}"
         )
     if seen := seen_texts(row):
         lines.append(f"seen       {'; '.join(seen)}")

@@ -16,6 +16,7 @@ from bravaismap.lattice.deviation import nearest_basis
 
 __all__ = [
     "SymmetricCells",
+    "basis_orientation",
     "cell_statistics",
     "independent_windows",
     "lattice_orientation",
@@ -91,9 +92,21 @@ def lattice_orientation(row: xr.Dataset) -> tuple[str, float, float]:
     angle, period : float
         NaN without a lattice.
     """
-    label = np.asarray(int(row["label"]))
-    cell = symmetric_cells(row["basis"].transpose("vector", "component").values, label)
-    lattice = CLASSES[int(label)] if label >= 0 else NONE
+    return basis_orientation(row["basis"].transpose("vector", "component").values, int(row["label"]))
+
+
+def basis_orientation(basis: NDArray[np.floating], label: int) -> tuple[str, float, float]:
+    """Return what of a lattice lies at which angle, and after how many it repeats, as :func:`lattice_orientation`.
+
+    Parameters
+    ----------
+    basis : array, shape (2, 2)
+        Primitive vectors as (y, x).
+    label : int
+        Its class, as place in :data:`~bravaismap.conventions.CLASSES`.
+    """
+    cell = symmetric_cells(basis, np.asarray(label))
+    lattice = CLASSES[label] if label >= 0 else NONE
     directions = {"centered_rectangular": "long side", "square": "a or b", "hexagonal": "a or b"}
     return directions.get(lattice, "a"), float(cell.orientation), float(cell.period)
 

@@ -34,6 +34,7 @@ __all__ = [
     "mapped_movie",
     "movie_lattice_numbers",
     "pixel_map",
+    "with_scale_of",
 ]
 
 #: Variables of a result from which the lattices of its frames are gathered.
@@ -130,10 +131,15 @@ def mapped_movie(result: xr.Dataset, movie: xr.DataArray) -> xr.DataArray:
 
     Its attributes are kept, but for those that say where its scale is from: "result".
     """
+    return with_scale_of(result, _checked(result, movie))
+
+
+def with_scale_of(result: xr.Dataset, movie: xr.DataArray) -> xr.DataArray:
+    """Return a movie with the scale and the times of a result, which may be of its first frames alone."""
     size, time = (result.attrs.get(name) for name in ("pixel_size_nm", "frame_time_s"))
     about = movie.attrs | {"pixel_size_from": "result", "frame_time_from": "result"}
     name = str(movie.name or "image")
-    return as_movie(_checked(result, movie).data, pixel_size=size, frame_time=time, name=name, attrs=about)
+    return as_movie(movie.data, pixel_size=size, frame_time=time, name=name, attrs=about)
 
 
 def _checked(result: xr.Dataset, images: xr.DataArray) -> xr.DataArray:

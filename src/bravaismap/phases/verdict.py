@@ -64,6 +64,8 @@ def verdict(row: xr.Dataset) -> str:
     label = CLASSES[int(row["label"])]
     if label == NONE:
         evidence = float(row["evidence"])
+        if evidence == 0 and float(row["probability"].sel(lattice=NONE)) == 1:  # of noise it is below 1
+            return "no lattice: the image is constant, all its pixels are equal"
         even = settings.SETTINGS.odds.even_evidence
         return f"no lattice: the log evidence for one is {evidence:.0f}; {even:.0f} makes it as likely as not"
     deviation, sigma = row["deviation"].sel(lattice=list(LATTICES)).values, float(row["deviation_std"])

@@ -22,6 +22,7 @@ __all__ = [
     "class_shares",
     "mean_probabilities",
     "quantity_of",
+    "quantity_of_curve",
     "shares_dataset",
 ]
 
@@ -82,6 +83,11 @@ def class_shares(result: xr.Dataset, quantity: Quantity | None = None) -> Shares
         )
     fraction, std = (result[name].transpose("time", "lattice", missing_dims="ignore") for name in names)
     return Shares(chosen, fraction, std)
+
+
+def quantity_of_curve(curve: xr.DataArray) -> Quantity | None:
+    """Return which share of a result a curve is, by its name; None for another curve."""
+    return next((quantity for quantity, names in _VARIABLES.items() if curve.name == names[0]), None)
 
 
 def mean_probabilities(result: xr.Dataset) -> Shares | None:

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bravaismap.conventions import COLORS, NONE, Floats
-from bravaismap.kinetics.laws import growth_law
+from bravaismap.kinetics.laws import growth_law, printed
 from bravaismap.show.axes import sized
 from bravaismap.show.style import PAGE, Style
 
@@ -42,6 +42,7 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     time, unit = growth["time"].values, str(growth.attrs["time_unit"])
     color = COLORS["hexagonal"]
+    word = str(growth["fraction"].attrs.get("long_name", "fraction"))
     upper.errorbar(
         time,
         growth["fraction"],
@@ -50,7 +51,7 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
         ms=3,
         lw=0.7,
         color=COLORS[NONE],
-        label="fraction ± σ of the fit",
+        label=f"{word} ± σ of the fit",
     )
     for marker, (name, other) in zip("sd^v", (others or {}).items(), strict=False):
         upper.plot(other["time"], other, marker, ms=3, mfc="none", color=COLORS["rectangular"], label=name)
@@ -62,7 +63,7 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     lower.plot(time, growth["residual"] / growth["sigma"], "o", ms=3, color=COLORS[NONE])
     limit = 1.1 * max(float(np.abs(growth["residual"] / growth["sigma"]).max()), 3.0)
     lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis_label(unit))
-    upper.set(ylabel="fraction")
+    upper.set(ylabel="area (share of the frame)" if word == "area" else word)
     upper.legend(frameon=False, fontsize=style.legend_text)
     for ax in (upper, lower):
         ax.grid(color="0.9", lw=0.6)
@@ -85,7 +86,9 @@ def _axis_label(unit: str) -> str:
 
 
 def _legend(growth: xr.Dataset) -> str:
-    values = [f"{name} = {float(v):.3g}" for name, v in zip(growth["parameter"].values, growth["value"], strict=True)]
+    names = [printed(str(name)) for name in growth["parameter"].values]
+    numbers = [f"{float(value):.3g}".replace("-", "−") for value in growth["value"]]
+    values = [f"{name} = {number}" for name, number in zip(names, numbers, strict=True)]
     law = str(growth.attrs["law"])
     onset = " with onset" if growth.attrs["onset"] == "fitted" else ""
-    return f"{_IN_WORDS.get(law, law)}{onset}: {growth.attrs['formula']}\n{', '.join(values)}"
+    return f"{_IN_WORDS.get(law, law)}{onset}: {printed(growth.attrs['formula'])}\n{', '.join(values)}"

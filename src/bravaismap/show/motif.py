@@ -5,6 +5,8 @@ The conventions are those of :mod:`bravaismap.show.maps`.
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -14,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import map_coordinates
 
 from bravaismap.conventions import COLORS, SEQUENTIAL_CMAP, display_name
+from bravaismap.motif.doubt import motif_doubts
 from bravaismap.motif.structure_text import cell_text
 from bravaismap.show.axes import SMALL_TEXT, sized
 from bravaismap.show.style import PAGE, Style
@@ -23,6 +26,7 @@ __all__ = ["aligned_cell", "plot_motif", "plot_motif_map"]
 _CELLS, _BEGIN = 2, -0.5  # drawn along a and along b, and where they begin, in cells
 _SHOWN_GROUPS, _LEAST = 6, 0.005
 _LARGEST_SPOT = 120.0  # pt²
+_LETTERS = 13  # of the title in an inch
 #: Inches: width of the averaged cell, what stands above and below it, and limits of the height of a figure.
 _CELL_WIDTH, _ABOVE_AND_BELOW, _HEIGHTS = 3.0, 1.9, (4.4, 6.4)
 #: Height in inches of the structure factors, and of the plane groups, where they lie below the cell; and what the cell
@@ -41,6 +45,8 @@ def plot_motif(motif: xr.Dataset, *, style: Style = PAGE) -> Figure:
         Of :func:`bravaismap.motif`.
     style : Style
         In a narrow one the three lie below one another.
+
+    The title names the plane group and the cell, and what makes them doubtful.
     """
     height, narrow = _figure_height(motif), style.width < PAGE.width
     if narrow:
@@ -53,7 +59,10 @@ def plot_motif(motif: xr.Dataset, *, style: Style = PAGE) -> Figure:
         places = [grid[:, 0], grid[0, 1], grid[1, 1]]
     for place, draw in zip(places, (_draw_cell, _draw_factors, _draw_groups), strict=True):
         draw(figure.add_subplot(place), motif)
-    figure.suptitle(f"{motif.attrs['plane_group']}: {cell_text(motif)}")
+    lines = [f"{motif.attrs['plane_group']}: {cell_text(motif)}"]
+    for doubt in motif_doubts(motif):
+        lines += wrap(f"doubt: {doubt}", int(_LETTERS * style.width))
+    figure.suptitle("\n".join(lines))
     return sized(figure, style.text)
 
 
@@ -187,12 +196,14 @@ def _draw_factors(ax: Axes, motif: xr.Dataset) -> None:
     index = np.stack([motif["h"].values, motif["k"].values], axis=-1)
     places = index @ np.linalg.inv(motif["basis"].values).T
     size = motif["amplitude"].values / max(float(motif["amplitude"].max()), 1e-300)
+    extinct = motif["extinct"].values
     for sign in (1, -1):
         ax.scatter(sign * places[:, 1], sign * places[:, 0], _LARGEST_SPOT * size, color=COLORS["square"], lw=0)
-        gone = sign * places[motif["extinct"].values]
+        gone = sign * places[extinct]
         ax.plot(gone[:, 1], gone[:, 0], "x", color=COLORS["oblique"], ms=5)
     unit = motif["a"].attrs["units"]
-    ax.set(title="amplitudes; × extinct", aspect="equal", xlabel=f"k$_x$ (1/{unit})", ylabel=f"k$_y$ (1/{unit})")
+    title = "amplitudes; × extinct" if extinct.any() else "amplitudes"
+    ax.set(title=title, aspect="equal", xlabel=f"k$_x$ (1/{unit})", ylabel=f"k$_y$ (1/{unit})")
     ax.invert_yaxis()
 
 
