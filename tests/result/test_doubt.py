@@ -137,3 +137,15 @@ def test_a_frame_whose_lattice_is_not_known_is_doubted() -> None:
     assert "not that there is void" in line
     assert doubts(with_areas([0, 0, 0, 0, 0, 1], [0] * 5 + [1])) == []
     assert doubts(with_areas([np.nan] * 6, [np.nan] * 6)) == []
+
+
+@pytest.mark.parametrize(("undecided", "said"), [(0.1, 0), (0.3, 1), (1.0, 1)])
+def test_pixels_that_may_be_one_phase_as_well_as_another_are_doubted(undecided: float, said: int) -> None:
+    probability = np.full((1, 10, 10), 0.99)
+    probability.reshape(-1)[: round(100 * undecided)] = 0.6
+    one = result(12.0).assign(phase_probability=(("time", "py", "px"), probability))
+    lines = doubts(one)
+    assert len(lines) == said
+    assert all(line.startswith(f"{100 * undecided:.0f} % of the pixels of a frame") for line in lines)
+    masked = one.assign(phase_probability=one["phase_probability"] * np.nan)
+    assert doubts(masked) == []

@@ -32,6 +32,9 @@ _SHORTEST, _LONGEST = 0.1, 20.0
 _ABOVE, _BELOW = 0.35, 0.2
 #: Difference between the shares of two classes from which on they are not nearly equal.
 _UNEQUAL = 0.1
+#: Probability of its phase below which a pixel is undecided, and the share of a frame from which on that is worth a
+#: word: boundaries of grains and voids make up a few percent.
+_UNDECIDED, _MANY = 0.75, 0.2
 _FRAMES = [0, -1]  # looked at, as for the phase table: a long movie is not read whole to be printed
 
 
@@ -111,7 +114,7 @@ def doubts(result: xr.Dataset) -> list[str]:
             )
         if result.sizes.get("time", 0) > len(_FRAMES):
             result = result.isel(time=_FRAMES)
-        lines += [*_several_sizes(result), *_area_apart(result)]
+        lines += [*_several_sizes(result), *_area_apart(result), *_undecided(result)]
     return [*lines, *_distorted(result), *_implausible_scale(result)]
 
 
@@ -187,6 +190,22 @@ def _frame_apart(
             f"{100 * mean[likely]:.0f} % and {names[most]} with {100 * mean[most]:.0f} %: do not rely on the area"
         )
     return lines
+
+
+def _undecided(result: xr.Dataset) -> list[str]:
+    """Frames of which much could be one phase as well as another."""
+    if "phase_probability" not in result:
+        return []
+    probability = result["phase_probability"].transpose(..., "py", "px").values.astype(float)
+    probability = probability.reshape(-1, probability.shape[-2] * probability.shape[-1])
+    pixels = np.isfinite(probability).sum(1)
+    shares = (probability < _UNDECIDED).sum(1)[pixels > 0] / pixels[pixels > 0]
+    if not shares.size or shares.max() < _MANY:
+        return []
+    return [
+        f"{100 * shares.max():.0f} % of the pixels of a frame are less than {100 * _UNDECIDED:g} % sure of their "
+        "phase: its areas are the mean of their doubt, no share of anything seen; their σ does not cover that"
+    ]
 
 
 def _distorted(result: xr.Dataset) -> list[str]:
