@@ -274,7 +274,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
         refused = str(fitted["refused"].values)
         cells = [f"{float(fitted['difference']):.1f}", f"{float(fitted['weight']):.2f}"]
         if refused:
-            cells = [f"{refused.partition(' ')[0]} not determined", ""]
+            cells = [f"{printed(refused.partition(' ')[0])} not determined", ""]
         choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
     print_table(choice)
     if physical is None:
