@@ -108,7 +108,7 @@ def test_all_sections_of_a_device_are_measured_and_one_that_fails_is_named(
     assert found["answers"]["wide"]["windows"] == 12
     assert found["pixels"]["pixels of another phase"] == 0
     assert all(part["windows_per_second"] > 0 for part in found["map"].values() if isinstance(part, dict))
-    assert found["kernels"]["pixels"]["launches"] == 0
+    assert found["kernels"]["pixels of 1 frames"]["launches"] == 0
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 

@@ -59,6 +59,16 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     return given
 
 
+@pytest.fixture
+def others() -> set[int]:
+    """Processes that other tests have left, such as the tracker of shared memory."""
+    return {process.pid for process in psutil.Process().children()}
+
+
+def started_here(others: set[int]) -> set[int]:
+    return {process.pid for process in psutil.Process().children()} - others
+
+
 def test_a_movie_is_mapped_in_as_many_processes_as_map_it_soonest(machine: Any) -> None:
     size, mapper = (512, 512), Planned(16)
     for cores in (2, 4, 16):
@@ -93,7 +103,7 @@ def test_what_cannot_be_is_an_error_of_the_user() -> None:
 
 
 @pytest.mark.slow
-def test_same_to_the_last_bit_in_any_number_of_processes(tmp_path: Path) -> None:
+def test_same_to_the_last_bit_in_any_number_of_processes(tmp_path: Path, others: set[int]) -> None:
     film = simulate(5, "realistic", seed=3)["image"].values
     film[3] = 1
     movie, settings = as_movie(film), Settings(window=64, step=32)
@@ -107,11 +117,11 @@ def test_same_to_the_last_bit_in_any_number_of_processes(tmp_path: Path) -> None
             )  # fmt: skip
         xr.testing.assert_equal(result.load(), expected)
     assert said == ["1 process of one thread each", "3 processes of one thread each"]
-    assert psutil.Process().children() == []
+    assert started_here(others) == set()
 
 
 @pytest.mark.slow
-def test_processes_that_die_are_replaced(tmp_path: Path) -> None:
+def test_processes_that_die_are_replaced(tmp_path: Path, others: set[int]) -> None:
     log = str(tmp_path / "log")
 
     class Mortal:
@@ -128,7 +138,7 @@ def test_processes_that_die_are_replaced(tmp_path: Path) -> None:
     frames = ((index, np.full((300, 400), index)) for index in range(6))
     mapped = dict(mapped_in_processes(Mortal(), frames, 2))
     assert {index: int(frame.variables["sum"]) for index, frame in mapped.items()} == {i: i * 120_000 for i in range(6)}
-    assert psutil.Process().children() == []
+    assert started_here(others) == set()
 
 
 @pytest.mark.slow
@@ -143,7 +153,9 @@ def test_a_frame_that_kills_every_process_is_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("error", "raised"), [(InputError("1 NaN"), InputError), (None, RuntimeError)])
-def test_errors_arrive_and_end_all_processes(error: Exception | None, raised: type[Exception]) -> None:
+def test_errors_arrive_and_end_all_processes(
+    error: Exception | None, raised: type[Exception], others: set[int]
+) -> None:
     class Failing:
         def __call__(self, index: int, pixels: np.ndarray) -> MappedFrame:
             class LocalError(Exception):  # cannot be sent
@@ -153,11 +165,11 @@ def test_errors_arrive_and_end_all_processes(error: Exception | None, raised: ty
 
     with pytest.raises(raised, match="1 NaN"):
         list(mapped_in_processes(Failing(), ((i, np.zeros((2, 2))) for i in range(9)), 2))
-    assert psutil.Process().children() == []
+    assert started_here(others) == set()
 
 
 @pytest.mark.slow
-def test_frames_are_taken_as_they_are_needed_and_processes_ended_when_nobody_asks() -> None:
+def test_frames_are_taken_as_they_are_needed_and_processes_ended_when_nobody_asks(others: set[int]) -> None:
     class Sum:
         def __call__(self, index: int, pixels: np.ndarray) -> MappedFrame:
             return MappedFrame({"sum": pixels.sum()}, constant=False)
@@ -174,7 +186,7 @@ def test_frames_are_taken_as_they_are_needed_and_processes_ended_when_nobody_ask
         next(mapped)
         assert len(taken) <= 2 + module._WAITING + count
     mapped.close()
-    assert psutil.Process().children() == []
+    assert started_here(others) == set()
 
 
 SCRIPT = """

@@ -183,9 +183,10 @@ def test_keys_names_and_a_frame_beside(browser: Any, shown: str, film: Path) -> 
         playwright.expect(page.get_by_label("frame", exact=True).first).to_have_attribute("title", "frame")
         page.get_by_role("textbox", name="frame beside").or_(page.locator("input[type=text]").first).first.fill("5")
         page.keyboard.press("Enter")
-        page.wait_for_function("() => Bokeh.documents[0].get_model_by_name('beside')?.visible")
-        title = page.evaluate("Bokeh.documents[0].get_model_by_name('beside').title.text")
-        assert title.startswith("frame 5 of 0 to 5")
+        page.wait_for_function(
+            "() => Bokeh.documents[0].get_model_by_name('beside')?.title.text.startsWith('frame 5 of 0 to 5')"
+        )
+        assert page.evaluate("Bokeh.documents[0].get_model_by_name('beside').visible")
         page.get_by_role("button", name="fit", exact=True).click()
         says(page, "fit", "none")
         page.locator("input[type=checkbox]").first.check()
