@@ -211,7 +211,7 @@ def test_files(perovskite: xr.Dataset, tmp_path: Path) -> None:
 def test_figure(perovskite: xr.Dataset) -> None:
     figure = plot_motif(perovskite)
     by_title = {ax.get_title(): ax for ax in figure.axes}
-    cell, factors, groups = (by_title[title] for title in ("averaged cell", "amplitudes; × extinct", "plane group"))
+    cell, factors, groups = (by_title[title] for title in ("averaged cell", "amplitudes", "plane group"))
     (mesh,) = [artist for artist in cell.collections if isinstance(artist, QuadMesh)]
     assert np.size(mesh.get_array()) == 4 * perovskite["cell"].size
     spots = [artist for artist in factors.collections if isinstance(artist, PathCollection)]
