@@ -350,7 +350,7 @@ def test_interrupted_half_way_it_continues(tmp_path: Path, monkeypatch: pytest.M
             mapped.append(done)
 
     results = reproduce(tmp_path, TINY, progress=note)
-    assert mapped[0] >= 4  # the frames that were mapped are kept, and those that waited to be written
+    assert 4 <= mapped[0] <= 6  # the frames that were mapped are kept, and at most two that waited to be written
     assert all((tmp_path / "parts" / name).stat().st_mtime_ns == time for name, time in before.items())
     _check_report(tmp_path, results)
 

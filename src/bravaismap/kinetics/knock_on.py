@@ -96,9 +96,7 @@ _NJOY: Final = "defaults of NJOY2016, HEATR, for damage by neutrons"
 
 #: Displacement energies, single layers first. Their papers treat these displacements; the values were not compared.
 DISPLACEMENT_ENERGIES: Final = (
-    _single_layer(
-        "C", "graphene", 21.14, "T. Susi et al., Nat. Commun. 7, 13040 (2016), free at doi:10.1038/ncomms13040"
-    ),
+    _single_layer("C", "graphene", 21.14, _SUSI),
     _single_layer("B", "h-BN", 19.36, _KOTAKOSKI),
     _single_layer("N", "h-BN", 23.06, _KOTAKOSKI),
     _single_layer("S", "MoS2", 6.9, _KOMSA),

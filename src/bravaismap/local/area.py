@@ -60,7 +60,7 @@ def area_fraction(
     -----
     What a pixel is, is known as ``p (1 − p)`` says; pixels of one cell, or one Gaussian, err together, others are
     independent: ``var = Σ p (1 − p) n / N²`` with n the points that err together. The length of the boundary of a class
-    is ``∫ |∇p|``; all of it may lie 0.15 of a cell off.
+    is ``∫ |∇p|``; all of it may lie `BOUNDARY` off.
     """
     counted = (seen > 0).to(probability)
     total = counted.sum()
