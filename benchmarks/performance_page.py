@@ -178,14 +178,14 @@ def _resume(data: Figures) -> list[str]:
         ["opening a finished result", "open"],
         ["reading a frame and comparing it with its checksum", "check_per_frame"],
         ["of it the checksum", "checksum_per_frame"],
-        ["writing a frame, every file under another name first", "write_per_frame"],
-        ["of it for the other name (writing in place takes so much less)", "renaming_per_frame"],
+        ["writing a frame to a file of its own", "write_single_per_frame"],
+        ["writing a frame, with its share of gathering its block", "write_per_frame"],
     ]
     return [
         f"{data['frames']} frames of {data['size']}², {data['windows']} windows each, default model; medians of "
         f"{_count(data['repeats'], 'repeat')}. The start of the process is in these times:",
         _table(["run", "time"], runs),
-        f"In a process that runs already; a frame is {data['files_per_frame']} files:",
+        f"In a process that runs already; the whole result is {data['files']} files:",
         _table(["", "ms"], [[what, _ms(data[key])] for what, key in costs]),
     ]
 

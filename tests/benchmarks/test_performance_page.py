@@ -59,8 +59,8 @@ RESUME: dict[str, Any] = ABOUT | {
     "check_per_frame": 0.012,
     "checksum_per_frame": 0.0002,
     "write_per_frame": 0.0276,
-    "renaming_per_frame": 0.0061,
-    "files_per_frame": 22,
+    "write_single_per_frame": 0.0061,
+    "files": 83,
 }
 WATCH: dict[str, Any] = ABOUT | {
     "frames": 30,
