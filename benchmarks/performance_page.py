@@ -191,10 +191,22 @@ def _resume(data: Figures) -> list[str]:
 
 
 def _watch(data: Figures) -> list[str]:
+    rows = [
+        [
+            "all outputs" if row["pixels"] else "`--no-pixels`",
+            f"{row['rate']:.1f}",
+            f"{_s(row['median'])} ({_s(row['longest'])})",
+            _s(row["processor"]),
+            f"{_s(row['delay'])} ({_s(row['longest_delay'])})",
+        ]
+        for row in data["rows"]
+    ]
+    titles = ["", "frames/s", "a frame, median (longest)", "of processor time", "from file to fractions (longest)"]
     return [
         f"`watch` on a folder of {_count(data['frames'], 'image')} of {data['size']}² that wait, {data['windows']} "
-        f"windows each, default model: {data['rate']:.2g} frames a second. A frame takes {_s(data['median'])} "
-        f"(median), {_s(data['longest'])} at most, classified and stored."
+        "windows each, default model, classified and stored; and on files that appear when the frame before is done, "
+        f"with `--settle {data['settle']:g}`, which is in the time from file to fractions.",
+        _table(titles, rows),
     ]
 
 

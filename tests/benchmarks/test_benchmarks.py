@@ -65,13 +65,28 @@ def test_frames_are_written_and_checked(benchmark: Callable[[str], ModuleType], 
     np.testing.assert_array_equal(zarr.open_group(tmp_path / "r.zarr", mode="r")["entropy"][:], values)
 
 
-def test_frames_that_wait_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
-    size = ("--frames", "2", "--size", "160", "--step", "32", "--json", str(tmp_path / "watch.json"))
+def test_frames_that_wait_and_that_appear_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    size = (
+        "--frames",
+        "2",
+        "--size",
+        "160",
+        "--step",
+        "32",
+        "--settle",
+        "0.05",
+        "--json",
+        str(tmp_path / "watch.json"),
+    )
     benchmark("watch").main(size)
     found = written(tmp_path / "watch.json")
     assert (found["frames"], found["windows"]) == (2, 4)
-    assert found["rate"] == pytest.approx(2 / (2 * found["median"]))
-    assert found["median"] <= found["longest"]
+    assert [row["pixels"] for row in found["rows"]] == [True, False]
+    for row in found["rows"]:
+        assert row["rate"] == pytest.approx(2 / (2 * row["median"]))
+        assert row["median"] <= row["longest"]
+        assert 0.05 < row["delay"] <= row["longest_delay"]
+        assert row["processor"] > 0
 
 
 def test_where_there_is_no_card_none_is_measured(
