@@ -90,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(row)
         what = "all outputs" if pixels else "without pixels"
         print(
-            f"{what}: {row['rate']:.2f} frames/s, {row['median']:.2f} s a frame (median), {row['longest']:.2f} s at most, "
-            f"{row['processor']:.2f} s of processor; "
+            f"{what}: {row['rate']:.2f} frames/s, {row['median']:.2f} s a frame (median), {row['longest']:.2f} s at "
+            f"most, {row['processor']:.2f} s of processor; "
             f"{row['delay']:.2f} s from file to fractions (median), {row['longest_delay']:.2f} s at most"
         )
     figures = {"load": before, "frames": asked.frames, "size": asked.size, "windows": windows, "settle": asked.settle}
