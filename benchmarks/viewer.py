@@ -49,6 +49,9 @@ def report(what: str, times: list[float]) -> None:
 PAINTED = """() => performance.getEntriesByName('first-contentful-paint').map(
     entry => (performance.timeOrigin + entry.startTime) / 1000)[0]"""
 
+#: Whether the plots are drawn, which take the first picture away.
+WHOLE = "() => window.Bokeh?.documents?.length > 0 && document.getElementById('first-picture') == null"
+
 
 def opening(store: Path, film: Path) -> None:
     """Print how long it takes from the command to the first picture and to the whole page, five times over."""
@@ -80,9 +83,9 @@ def opened(browser: object, command: list[str]) -> tuple[float, float, float, fl
         url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
         address = time.time() - start
         page.goto(url, wait_until="commit")
-        page.wait_for_selector("#first-picture", state="attached", timeout=60_000)
-        page.wait_for_selector("#first-picture", state="detached", timeout=60_000)
-        whole, painted = time.time() - start, page.evaluate(PAINTED) - start
+        painted = page.wait_for_function(PAINTED, timeout=60_000).json_value() - start
+        page.wait_for_function(WHOLE, timeout=60_000)
+        whole = time.time() - start
         used = psutil.Process(process.pid).cpu_times()
         process.send_signal(signal.SIGINT)
         process.wait(60)

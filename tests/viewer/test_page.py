@@ -23,13 +23,13 @@ from bravaismap.result.phase_map import PhaseMap
 pn = pytest.importorskip("panel", reason="the extra `viewer` is not installed")
 
 from bravaismap.classify.settings import Settings  # noqa: E402
+from bravaismap.viewer.addresses import free_port, is_local, origins  # noqa: E402
 from bravaismap.viewer.downloads import view_file  # noqa: E402
 from bravaismap.viewer.html_fragments import header_html, table_html  # noqa: E402
 from bravaismap.viewer.interaction import Session  # noqa: E402
 from bravaismap.viewer.look import VIEWS  # noqa: E402
 from bravaismap.viewer.movie_source import MappedMovie  # noqa: E402
 from bravaismap.viewer.result_source import HeldResult  # noqa: E402
-from bravaismap.viewer.server import free_port, is_local, origins  # noqa: E402
 
 
 @pytest.fixture(scope="module")

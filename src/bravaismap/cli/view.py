@@ -93,8 +93,9 @@ def view(
     need_panel()
     from bravaismap.result.open import open_result
     from bravaismap.result.schema import DONE
+    from bravaismap.viewer.addresses import is_local
     from bravaismap.viewer.movie_source import open_source
-    from bravaismap.viewer.server import is_local, serve
+    from bravaismap.viewer.server import serve
 
     read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
     reader: Callable[[str], xr.DataArray] = read
