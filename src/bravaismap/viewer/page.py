@@ -15,14 +15,16 @@ import panel as pn
 
 from bravaismap.conventions import display_name
 from bravaismap.kinetics.laws import LAWS
-from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
+from bravaismap.viewer.curve_plot import CurvePlot
 from bravaismap.viewer.first_picture import AROUND, OPACITY
 from bravaismap.viewer.fitting import fit_to_browser
+from bravaismap.viewer.frame_plot import FramePlot
 from bravaismap.viewer.html_fragments import STYLE
 from bravaismap.viewer.look import VIEWS
 from bravaismap.viewer.motif_panel import WHOLE, MotifPanel
 from bravaismap.viewer.rendering import first_layer, layers_of
 from bravaismap.viewer.result_source import Source
+from bravaismap.viewer.window_plots import WindowPlots
 
 __all__ = ["INTERVAL", "Page"]
 
