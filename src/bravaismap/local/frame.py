@@ -34,7 +34,7 @@ from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, he
 from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.phases import NEIGHBOURHOOD, Pitches, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal, PixelPhases, PixelSettings
-from bravaismap.local.smoothing import interpolation, smoothed
+from bravaismap.local.smoothing import pixel_interpolation, smoothed
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
 
 __all__ = ["pixel_phases", "pixel_phases_of_frames"]
@@ -431,7 +431,7 @@ def _nearby(frame: _Frame, probability: Tensor, seen: Tensor) -> Tensor:
 def _at_pixels(frame: _Frame, probability: Tensor) -> Tensor:
     """Probabilities on the grid, (phases, rows, columns), at all pixels, 0 where masked."""
     down, right = (
-        interpolation(torch.arange(length).to(probability), frame.step, count)
+        pixel_interpolation(range(length), frame.step, count, probability)
         for length, count in zip(frame.image.shape, probability.shape[1:], strict=True)
     )
     return (down @ probability @ right.mT).clamp(0.0, 1.0) * frame.valid
@@ -450,7 +450,7 @@ def _gathered(frame: _Frame, turn: _Turn, sought: tuple[_Lattice, ...]) -> Pixel
     fields: dict[str, list[Tensor]] = {"displacement": [], "displacement_std": [], "strain": [], "strain_std": []}
     for locked, lattice in zip(turn.locked, sought, strict=True):
         down, right = (
-            interpolation(frame.step * torch.arange(count).to(frame.image), locked.waves.step, points)
+            pixel_interpolation(range(0, frame.step * count, frame.step), locked.waves.step, points, frame.image)
             for count, points in zip(turn.fit.energy.shape, locked.shift.shape[:2], strict=True)
         )
 

@@ -127,16 +127,27 @@ class Source:
         raise NotImplementedError
 
     def pixels(self, index: int) -> NDArray[Any] | None:
-        """Return the pixels (y, x) of a frame, or None without the movie."""
+        """Return the pixels (y, x) of a frame, None without the movie; where it cannot be read, `problem` says why."""
         if self.movie is None or index >= len(self.movie):
             return None
         with self._lock:
             if index not in self._pixels:
                 data = self.movie.data[index]
-                self._pixels[index] = np.asarray(data.compute(scheduler="threads") if hasattr(data, "dask") else data)
+                try:
+                    pixels = np.asarray(data.compute(scheduler="threads") if hasattr(data, "dask") else data)
+                except (OSError, ValueError) as error:
+                    self.problem = f"frame {index} of the movie cannot be read ({error})"
+                    return None
+                self._pixels[index] = pixels
                 while len(self._pixels) > _HELD:
                     self._pixels.popitem(last=False)
             return self._pixels[index]
+
+    @property
+    def first(self) -> int:
+        """Number of the first frame that is known to be mapped, 0 if none is."""
+        done = np.flatnonzero(self.done)
+        return int(done[0]) if done.size else 0
 
     def _know(self, indices: NDArray[np.intp], fraction: NDArray[Any], std: NDArray[Any]) -> None:
         with self._lock:
