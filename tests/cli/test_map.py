@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bravaismap.cli.phases import device_of_map
+from bravaismap.compute import device
 from bravaismap.conventions import CLASSES
 from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result
@@ -256,6 +258,18 @@ def test_clusters_that_cannot_be(run: Run, film: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
+def test_map_takes_a_gpu_that_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "checked_device", lambda name: "cuda" if name == "auto" else name)
+    for scheduler, workers, taken in (
+        (None, None, "cuda"),
+        (None, 1, "cuda"),
+        (None, 2, "cpu"),
+        ("tcp://x:1", None, "cpu"),
+    ):
+        assert device_of_map("auto", scheduler, workers) == taken
+        assert device_of_map("cuda", scheduler, workers) == "cuda"
+
+
 def test_map_by_workers(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
     arguments = ["map", film, "--window", "48", "--step", "24", "--model", weights, "--samples", "10"]
     done = shell(*arguments, "--workers", "2", "-o", tmp_path / "two.zarr")

@@ -25,6 +25,7 @@ __all__ = [
     "LARGEST_DISTORTION",
     "LARGEST_SEED",
     "LIVE_STEPS_ALONG_WINDOW",
+    "MOVIE_DEVICE",
     "PAPER_STEP",
     "PAPER_WINDOW",
     "PATIENCE",
@@ -58,6 +59,10 @@ PATIENCE: Final = 30.0
 LARGEST_DISTORTION: Final = 0.5
 #: Seeds are kept as 64-bit integers.
 LARGEST_SEED: Final = 2**63 - 1
+
+#: Device that the command line maps a movie on: a GPU if there is one, which takes seconds to start and is worth it for
+#: thousands of windows.
+MOVIE_DEVICE: Final = "auto"
 
 _NAN_POLICIES = ("missing", "fill", "raise")
 
