@@ -37,6 +37,8 @@ _STRAY: Final = 0.1
 #: of the parabola through its power.
 _NOISE_VARIANCE: Final = 0.3
 _BIAS_VARIANCE: Final = 1e-4
+#: Determinant of a fit, over the product of its diagonal, below which rounding decides it: bright spots in one row.
+_SINGULAR: Final = 1e-5
 #: Smallest area of a reciprocal cell in bins²: of a finer lattice every spot lies near a node.
 _SMALLEST_CELL: Final = 4.0
 #: Log likelihood ratio against noise from which on a spot counts in full.
@@ -87,33 +89,33 @@ def find_candidates(position: Tensor, weight: Tensor, count: int) -> Candidates:
     first, second = torch.triu_indices(_BRIGHT, _BRIGHT, 1, device=position.device)
     basis = torch.stack([position[:, first], position[:, second]], dim=-2)
     lacking = (weight[:, first] <= 0) | (weight[:, second] <= 0)
-    precision = weight.clamp_min(1e-3) / (_NOISE_VARIANCE + _BIAS_VARIANCE * weight)
+    precision = (weight.clamp_min(1e-3) / (_NOISE_VARIANCE + _BIAS_VARIANCE * weight))[..., None]
     for tolerance in _TOLERANCES[:-1]:
         basis = _reduced(basis)
-        node, distance = _nearest_nodes(basis, position)
-        basis, _ = _fitted(node, precision[:, None] * _nearness(distance, tolerance), position, basis)
+        first, second, distance = _nearest_nodes(basis, position)
+        basis, _ = _fitted(first, second, precision * _nearness(distance, tolerance), position, basis)
     basis = _reduced(basis)
-    node, distance = _nearest_nodes(basis, position)
-    near = _nearness(distance, _TOLERANCES[-1]) * (weight > 0)[:, None]
-    basis, covariance = _fitted(node, precision[:, None] * near, position, basis)
-    area = _cross(basis[..., 0, :], basis[..., 1, :]).abs()
-    score = _score(near, area, weight)
-    score = torch.where(lacking | (area < _SMALLEST_CELL), -torch.inf, score)
+    first, second, distance = _nearest_nodes(basis, position)
+    near = _nearness(distance, _TOLERANCES[-1]) * (weight > 0)[..., None]
+    basis, covariance = _fitted(first, second, precision * near, position, basis)
+    area = _area(basis)
+    score = torch.where(lacking | (area < _SMALLEST_CELL), -torch.inf, _score(near, area, weight))
     best, rows = distinct(basis, score).topk(count, dim=1)
-    loud = weight.sqrt()[:, None]
-    held = near.sum(-1)
-    misfit = (precision[:, None] * near * distance).sum(-1) / (2 * held).clamp_min(1e-3)
+    loud = weight.sqrt()
+    held = near.sum(1)
+    explained = (loud[:, None] @ near)[:, 0] / loud.sum(-1, keepdim=True).clamp_min(1e-3)
+    misfit = (precision * near * distance).sum(1) / (2 * held).clamp_min(1e-3)
 
     def chosen(values: Tensor) -> Tensor:
-        taken: Tensor = values.gather(1, rows.reshape(*rows.shape, *[1] * (values.ndim - 2)).expand(
-            *rows.shape, *values.shape[2:]))  # fmt: skip
+        index = rows.reshape(*rows.shape, *[1] * (values.ndim - 2))
+        taken: Tensor = values.gather(1, index.expand(*rows.shape, *values.shape[2:]))
         return taken
 
     return Candidates(
         chosen(basis),
         chosen(covariance),
         torch.where(best.isfinite(), best, best.new_zeros(())).clamp_min(0),
-        chosen((near * loud).sum(-1) / loud.sum(-1).clamp_min(1e-3)),
+        chosen(explained),
         chosen(held),
         chosen(misfit),
     )
@@ -121,15 +123,13 @@ def find_candidates(position: Tensor, weight: Tensor, count: int) -> Candidates:
 
 def score_candidates(basis: Tensor, position: Tensor, weight: Tensor) -> Tensor:
     """Return how well reciprocal lattices (n, candidates, 2, 2) explain other spots, as `Candidates.score` does."""
-    _, distance = _nearest_nodes(basis, position)
-    area = _cross(basis[..., 0, :], basis[..., 1, :]).abs()
-    return _score(_nearness(distance, _TOLERANCES[-1]) * (weight > 0)[:, None], area, weight)
+    *_, distance = _nearest_nodes(basis, position)
+    return _score(_nearness(distance, _TOLERANCES[-1]) * (weight > 0)[..., None], _area(basis), weight)
 
 
 def distinct(basis: Tensor, score: Tensor) -> Tensor:
     """Return the scores, −∞ for each lattice that is the same as one of a higher score."""
-    area = _cross(basis[..., 0, :], basis[..., 1, :]).abs()
-    return torch.where(_repeated(basis, area, score), -torch.inf, score)
+    return torch.where(_repeated(basis, _area(basis), score), -torch.inf, score)
 
 
 def shape_of(basis: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,66 +166,74 @@ def _cross(first: Tensor, second: Tensor) -> Tensor:
     return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
 
 
-def _reduced(basis: Tensor) -> Tensor:
-    """Return the Lagrange–Gauss reduced bases, with an angle of at most 90° between their rows."""
-    first, second = basis[..., 0, :], basis[..., 1, :]
-    for _ in range(_REDUCTIONS):
-        swap = (first.square().sum(-1) > second.square().sum(-1))[..., None]
-        first, second = torch.where(swap, second, first), torch.where(swap, first, second)
-        steps = ((first * second).sum(-1) / first.square().sum(-1).clamp_min(1e-6)).round()
-        second = second - steps[..., None] * first
-    swap = (first.square().sum(-1) > second.square().sum(-1))[..., None]
-    first, second = torch.where(swap, second, first), torch.where(swap, first, second)
-    flip = ((first * second).sum(-1) < 0)[..., None]
-    return torch.stack([first, torch.where(flip, -second, second)], dim=-2)
-
-
-def _nearest_nodes(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices of the node nearest to each spot (n, candidates, spots, 2), and its squared distance."""
-    a, b = basis[..., 0, :], basis[..., 1, :]
-    area = _cross(a, b)
-    area = torch.where(area.abs() < 1e-3, torch.full_like(area, 1e-3), area)[..., None]
-    spot = position[:, None]
-    node = torch.stack([_cross(spot, b[..., None, :]) / area, _cross(a[..., None, :], spot) / area], dim=-1)
-    node = node.round().clamp(-64, 64)
-    return node, (spot - node @ basis).square().sum(-1)
+def _area(basis: Tensor) -> Tensor:
+    return _cross(basis[..., 0, :], basis[..., 1, :]).abs()
 
 
 def _nearness(distance: Tensor, tolerance: float) -> Tensor:
     return (distance / (-2 * tolerance**2)).clamp_min(-30).exp()
 
 
-def _fitted(node: Tensor, precision: Tensor, position: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+def _reduced(basis: Tensor) -> Tensor:
+    """Return the Lagrange–Gauss reduced bases, with an angle of at most 90° between their rows."""
+    a_y, a_x, b_y, b_x = basis.flatten(-2).unbind(-1)
+    for step in range(_REDUCTIONS + 1):
+        square_a, square_b = a_y.square() + a_x.square(), b_y.square() + b_x.square()
+        swap = square_a > square_b
+        a_y, b_y = torch.where(swap, b_y, a_y), torch.where(swap, a_y, b_y)
+        a_x, b_x = torch.where(swap, b_x, a_x), torch.where(swap, a_x, b_x)
+        product = a_y * b_y + a_x * b_x
+        if step < _REDUCTIONS:
+            multiple = (product / torch.minimum(square_a, square_b).clamp_min(1e-6)).round_()
+            b_y, b_x = b_y - multiple * a_y, b_x - multiple * a_x
+    sign = torch.where(product < 0, -1.0, 1.0)
+    return torch.stack([a_y, a_x, sign * b_y, sign * b_x], dim=-1).reshape(basis.shape)
+
+
+def _nearest_nodes(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return both indices of the node nearest to each spot, and its squared distance, (n, spots, candidates) each."""
+    a_y, a_x, b_y, b_x = (part[:, None] for part in basis.flatten(-2).unbind(-1))
+    area = a_y * b_x - a_x * b_y
+    area = torch.where(area.abs() < 1e-3, torch.full_like(area, 1e-3), area)
+    y, x = position[..., :1], position[..., 1:]
+    first = (y * b_x - x * b_y).div_(area).round_().clamp_(-64, 64)
+    second = (a_y * x - a_x * y).div_(area).round_().clamp_(-64, 64)
+    rest_y = y - (first * a_y).addcmul_(second, b_y)
+    rest_x = x - (first * a_x).addcmul_(second, b_x)
+    return first, second, rest_y.square_().addcmul_(rest_x, rest_x)
+
+
+def _fitted(first: Tensor, second: Tensor, precision: Tensor, position: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
     """Return the bases fitted to spots at their nodes, with the covariance of one component.
 
     The basis itself counts as a measurement to one bin, so that two spots in one row do not leave it undetermined.
     """
-    weighted = (node * precision[..., None]).transpose(-1, -2)
-    normal = weighted @ node
-    one = torch.eye(2, device=node.device, dtype=node.dtype)
-    normal = normal + one
-    determinant = (normal[..., 0, 0] * normal[..., 1, 1] - normal[..., 0, 1].square()).clamp_min(1e-6)
-    inverse = (
-        torch.stack([normal[..., 1, 1], -normal[..., 0, 1], -normal[..., 1, 0], normal[..., 0, 0]], dim=-1).reshape(
-            normal.shape
-        )
-        / determinant[..., None, None]
-    )
-    return inverse @ (weighted @ position[:, None] + basis), inverse
+    of_first, of_second = precision * first, precision * second
+    square_1, square_2 = (of_first * first).sum(1) + 1, (of_second * second).sum(1) + 1
+    product = (of_first * second).sum(1)
+    largest = square_1 * square_2
+    determinant = (largest - product.square()).clamp_min(1e-6)
+    inverse = torch.stack([square_2, -product, -product, square_1], dim=-1).reshape(*largest.shape, 2, 2)
+    inverse = inverse / determinant[..., None, None]
+    right = torch.stack([of_first.transpose(1, 2) @ position, of_second.transpose(1, 2) @ position], dim=-2) + basis
+    sound = (determinant > _SINGULAR * largest)[..., None, None]
+    return torch.where(sound, inverse @ right, basis), inverse
 
 
 def _score(near: Tensor, area: Tensor, weight: Tensor) -> Tensor:
-    odds = (_STRAY + (1 - _STRAY) * near * (area / (2 * torch.pi * _TOLERANCES[-1] ** 2))[..., None]).log()
-    return (odds * (weight / _TRUSTED).clamp(0, 1)[:, None]).sum(-1)
+    density = area / (2 * torch.pi * _TOLERANCES[-1] ** 2)
+    odds = (_STRAY + (1 - _STRAY) * near * density[:, None]).log()
+    return ((weight / _TRUSTED).clamp(0, 1)[:, None] @ odds)[:, 0]
 
 
 def _repeated(basis: Tensor, area: Tensor, score: Tensor) -> Tensor:
     """Where a candidate is the lattice of another that explains more."""
-    length = basis.square().sum(-1).sqrt()
-    sizes = torch.cat([length, area[..., None].sqrt()], dim=-1).clamp_min(1e-3).log()
-    alike = ((sizes[:, :, None] - sizes[:, None]).abs() < _SAME).all(-1)
+    sizes = torch.cat([basis.square().sum(-1).sqrt(), area[..., None].sqrt()], dim=-1).clamp_min(1e-3).log()
+    alike = torch.ones_like(score[:, :, None] > score[:, None])
+    for size in sizes.unbind(-1):
+        alike &= (size[:, :, None] - size[:, None]).abs_() < _SAME
     number = torch.arange(score.shape[1], device=score.device)
     before = (score[:, None] > score[:, :, None]) | (
         (score[:, None] == score[:, :, None]) & (number[None, :] < number[:, None])
     )
-    return (alike & before).any(-1)
+    return alike.logical_and_(before).any(-1)

@@ -26,7 +26,7 @@ from bravaismap.classify.candidates import (
     strains_to_symmetry,
 )
 from bravaismap.measure.explanation import View, explained, view_of_tiles, view_of_windows
-from bravaismap.measure.spots import find_spots, flatten, standardize
+from bravaismap.measure.spots import Spectrum, find_spots, flatten, standardize, whitened_power
 
 __all__ = [
     "ANGLES",
@@ -112,31 +112,40 @@ def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
     side = images.shape[-1]
     plain = standardize(images)
     whole = view_of_windows(plain)
-    views = [whole, view_of_windows(flatten(plain)), *(view_of_tiles(plain, whole.smooth, groups) for groups in _TILES)]
-    periods = [side // view.groups for view in views]
-    spots = [_spots(view, period) for view, period in zip(views, periods, strict=True)]
-    found = [find_candidates(position, weight, CELLS) for position, weight, _ in spots]
-    basis = torch.cat([c.basis / period for c, period in zip(found, periods, strict=True)], dim=1)
+    tiles = [view_of_tiles(plain, whole.smooth, groups) for groups in _TILES]
+    flat = whitened_power(flatten(plain))
+    spectra = [(whole.spectrum, whole.mean), (flat, flat), *((view.spectrum, view.mean) for view in tiles)]
+    sides = [side, side, *(side // view.groups for view in tiles)]
+    period = torch.tensor(sides, dtype=images.dtype, device=images.device)[:, None, None]
+    spots = _Spots.joined([_spots(single, mean) for single, mean in spectra])
+    found = find_candidates(spots.position.flatten(0, 1), spots.weight.flatten(0, 1), CELLS)
+    cells, shapes = _cells(found, period.expand(VIEWS, len(images), 1).flatten(0, 1), side)
+    basis = _of_windows(found.basis) / period.expand(-1, CELLS, 1).reshape(1, -1, 1, 1)
     scores = torch.stack(
         [
-            score_candidates(basis * period, position, weight)
-            for (position, weight, _), period in zip(spots, periods, strict=True)
+            score_candidates(basis * length, position, weight)
+            for length, position, weight in zip(sides, spots.position, spots.weight, strict=True)
         ],
         dim=-1,
     )
-    cells, shapes = zip(*(_cells(c, period, side) for c, period in zip(found, periods, strict=True)), strict=True)
-    valid = (torch.cat([c.score for c in found], 1) > 0)[..., None]
+    valid = (_of_windows(found.score) > 0)[..., None]
     best = distinct(basis, torch.where(valid[..., 0], scores[..., 1:3].sum(-1), -torch.inf)).topk(2, dim=1).indices
     starts = basis.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
+    views = [whole, *tiles]
     refined, precise = zip(*(_refined(views[v], starts[:, rank], side) for v, rank in _REFINED), strict=True)
     return Tokens(
-        _bounded(torch.cat([features for *_, features in spots], 1)),
-        _bounded(torch.cat([torch.cat(cells, 1), scores / 20 * valid], -1)),
+        _bounded(_of_windows(_spot_features(spots, period).flatten(0, 1))),
+        _bounded(torch.cat([_of_windows(cells), scores / 20 * valid], -1)),
         _bounded(torch.stack(refined, 1)),
-        torch.stack([_log_polar(view.spectrum.power, period) for view, period in zip(views, periods, strict=True)], 1),
-        _bounded(torch.cat([*shapes, torch.stack(precise, 1)], 1)),
+        torch.stack([_log_polar(single.power, length) for (single, _), length in zip(spectra, sides, strict=True)], 1),
+        _bounded(torch.cat([_of_windows(shapes), torch.stack(precise, 1)], 1)),
         images.new_full((len(images),), math.nan if distortion is None else distortion),
     )
+
+
+def _of_windows(values: Tensor) -> Tensor:
+    """Return what is said of views one after the other, (VIEWS · n, count, …), by window: (n, VIEWS · count, …)."""
+    return values.reshape(VIEWS, -1, *values.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 
 def _bounded(features: Tensor) -> Tensor:
@@ -147,8 +156,8 @@ def _bounded(features: Tensor) -> Tensor:
 _LARGEST: Final = 12.0
 
 
-#: View and rank of the candidates that are refined to the greatest likelihood.
-_REFINED: Final = ((0, 0), (0, 1), (2, 0), (3, 0))
+#: Candidates that are refined to the greatest likelihood: the view, of the window or its tiles, and their rank.
+_REFINED: Final = ((0, 0), (0, 1), (1, 0), (2, 0))
 REFINED: Final = len(_REFINED)
 
 
@@ -200,26 +209,45 @@ def _folded(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return inside * x + (1 - inside) * x / norm, inside * y + (1 - inside) * y / norm
 
 
-def _spots(view: View, period: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return positions in bins, weights and features of the spots of a view."""
-    single, spectrum = view.spectrum, view.mean
-    found = find_spots(single, count=SPOTS)
-    position, weight = found.position, found.weight
+@dataclass(frozen=True)
+class _Spots:
+    """The spots of views of windows.
+
+    `position` (…, SPOTS, 2) is in bins, `weight` (…, SPOTS) the log likelihood ratio against noise; `power` (…, SPOTS,
+    9) is that of the bins around, row by row, and `level` (…, SPOTS) the background.
+    """
+
+    position: Tensor
+    weight: Tensor
+    power: Tensor
+    level: Tensor
+
+    @classmethod
+    def joined(cls, views: Sequence[_Spots]) -> _Spots:
+        """Return the spots of several views of the same windows, (views, n, SPOTS, …)."""
+        return cls(*(torch.stack([getattr(view, field.name) for view in views]) for field in fields(cls)))
+
+
+def _spots(single: Spectrum, mean: Spectrum) -> _Spots:
+    """Return the spots of a view, sought in its power as that of a single spectrum, with the mean power around them."""
+    spots = find_spots(single, count=SPOTS)
     rows, columns = single.power.shape[-2:]
-    row = (position[..., 0].round().long() + rows // 2).clamp(1, rows - 2)
-    column = (position[..., 1].round().long() + 1).clamp(1, columns - 2)
+    row = (spots.position[..., 0].round().long() + rows // 2).clamp(1, rows - 2)
+    column = (spots.position[..., 1].round().long() + 1).clamp(1, columns - 2)
     where = row * columns + column
-    flat = spectrum.power.flatten(1)
-    height = flat.gather(1, where)
-    absolute = (height * spectrum.level.flatten(1).gather(1, where)).clamp_min(1e-30).log()
-    level = absolute.amax(1, keepdim=True)
-    around = torch.stack([flat.gather(1, where + step) for step in (1, -1, columns, -columns)], dim=-1)
-    corners = torch.stack(
-        [flat.gather(1, where + s) for s in (columns + 1, columns - 1, 1 - columns, -1 - columns)], -1
-    )
-    sides = (around / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
-    skew = (corners / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
-    position = _unbiased(position)
+    step = torch.tensor([-1, 0, 1], device=where.device)
+    around = where[..., None] + (columns * step[:, None] + step).flatten()
+    power = mean.power.flatten(1).gather(1, around.flatten(1)).reshape(around.shape)
+    return _Spots(_unbiased(spots.position), spots.weight, power, mean.level.flatten(1).gather(1, where))
+
+
+def _spot_features(spots: _Spots, period: Tensor) -> Tensor:
+    """Return features of the spots of views of so many px, (views, n, SPOTS, SPOT_FEATURES)."""
+    position, weight = spots.position, spots.weight
+    height = spots.power[..., 4]
+    absolute = (height * spots.level).clamp_min(1e-30).log()
+    brightest = absolute.amax(-1, keepdim=True)
+    below = (spots.power / height.clamp_min(1e-6)[..., None]).clamp(1e-3, 1).log()
     length = position.square().sum(-1).sqrt().clamp_min(1e-3)
     unit = position / length[..., None]
     frequency = (length / period).clamp_min(1e-3).log()
@@ -229,15 +257,17 @@ def _spots(view: View, period: int) -> tuple[Tensor, Tensor, Tensor]:
     axes = (-position.abs()).exp()
     others = torch.stack(
         [
-            weight.log1p() / 3, height.clamp_min(1e-3).log() / 3, ((absolute - level) / 3).clamp_min(-6),
-            sides[..., :2].mean(-1), sides[..., 2:].mean(-1), skew[..., ::3].mean(-1), skew[..., 1:3].mean(-1),
+            weight.log1p() / 3, height.clamp_min(1e-3).log() / 3, ((absolute - brightest) / 3).clamp_min(-6),
+            *(below[..., pair].mean(-1) for pair in _AROUND),
             frequency, length.log() / 2, (weight > 0).to(weight.dtype),
         ],
         dim=-1,
     )  # fmt: skip
-    return position, weight, torch.cat([turns, scales, axes, unit, others], dim=-1)
+    return torch.cat([turns, scales, axes, unit, others], dim=-1)
 
 
+#: Pairs of opposite bins around a spot, of a block of 3 × 3: along x, along y, and along either diagonal.
+_AROUND: Final = ([3, 5], [1, 7], [0, 8], [2, 6])
 SPOT_FEATURES: Final = 10 + 12 + 2 + 2 + 10
 
 
@@ -250,8 +280,8 @@ def _unbiased(position: Tensor) -> Tensor:
     return position - 0.0155 * turn.sin() + 0.003 * (2 * turn).sin()
 
 
-def _cells(candidates: Candidates, period: int, side: int) -> tuple[Tensor, Tensor]:
-    """Return features of candidate lattices, and their shape and scale."""
+def _cells(candidates: Candidates, period: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return features of candidate lattices, of views of so many px (n, 1), and their shape and scale."""
     basis = candidates.basis
     x, y = shape_of(basis)
     strains = strains_to_symmetry(x, y)
@@ -266,7 +296,7 @@ def _cells(candidates: Candidates, period: int, side: int) -> tuple[Tensor, Tens
             candidates.score / 20, candidates.score.clamp_min(0).log1p(), candidates.explained,
             candidates.spots / 10, (candidates.misfit + 0.01).log(), error.log(),
             real, area.log() / 3, x * 2, y.log(), math.log(side) * torch.ones_like(x) - 4.8,
-            math.log(period) - real - 2, valid,
+            period.log() - real - 2, valid,
         ],
         dim=-1,
     )  # fmt: skip
