@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.network import Ensemble, ModelCard
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
-from bravaismap.simulate.stream import Batch, batches
+from bravaismap.simulate.stream import batches
 from bravaismap.simulate.windows import simulate
 from bravaismap.train import streaming
-from bravaismap.train.plan import StreamPlan, distortions_of
+from bravaismap.train.plan import StreamPlan, distortions_of, draws_of
 from bravaismap.train.pool import Lessons, Pool, lessons
 from bravaismap.train.streaming import train_on_stream
 from bravaismap.train.training import PRESETS, training_plan
@@ -133,13 +134,14 @@ def test_checkpoint_of_another_training(tmp_path: Path) -> None:
 def test_a_draw_that_fails_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def faulty(batch: Batch) -> Lessons:
-        calls.append(1)
-        if len(calls) in (1, 3):
-            raise torch.OutOfMemoryError
-        return lessons(batch)
+    def faulty(*arguments: Any) -> Iterator[Lessons]:
+        for drawn in draws_of(*arguments):
+            calls.append(1)
+            if len(calls) in (1, 3):
+                raise torch.OutOfMemoryError
+            yield drawn
 
-    monkeypatch.setattr(streaming, "lessons", faulty)
+    monkeypatch.setattr(streaming, "draws_of", faulty)
     train_on_stream(TINY, tmp_path, seed=4, device="cpu")
     log = [json.loads(line) for line in (tmp_path / "model.log.jsonl").read_text().splitlines()]
     assert (log[-1]["lost draws"], log[-1]["steps"], log[-1]["windows"]) == (2, 6, 48)
@@ -155,11 +157,12 @@ def test_a_budget_of_time(tmp_path: Path) -> None:
 
 
 def test_slow_windows_are_learned_from_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(batch: Batch) -> Lessons:
-        time.sleep(3)
-        return lessons(batch)
+    def slow(*arguments: Any) -> Iterator[Lessons]:
+        for drawn in draws_of(*arguments):
+            time.sleep(3)
+            yield drawn
 
-    monkeypatch.setattr(streaming, "lessons", slow)
+    monkeypatch.setattr(streaming, "draws_of", slow)
     card = train_on_stream(TINY, tmp_path, seed=4, device="cpu", minutes=1e-6)
     assert TINY.repeats < card.training["steps"] <= 4 * TINY.repeats
 
@@ -202,6 +205,25 @@ def test_half_of_the_windows_come_with_their_distortion() -> None:
         logarithm = (told[known & (many.kind == kind)] / true).log()
         assert float(logarithm.mean()) == pytest.approx(0, abs=0.06)
         assert float(logarithm.std()) == pytest.approx(0.35, abs=0.05)
+
+
+def test_draws_in_parts_hold_the_same_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = next(draws_of(TINY, 3, "cpu", 2))
+    monkeypatch.setattr("bravaismap.train.plan._PART_ON_PROCESSOR", 5)
+    parts = next(draws_of(TINY, 3, "cpu", 2))
+    for name in ("label", "kind", "side", "cell"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), equal_nan=True)
+    torch.testing.assert_close(parts.tokens.polar, whole.tokens.polar, atol=5e-3, rtol=5e-3)
+
+
+def test_a_processor_takes_smaller_draws_and_batches() -> None:
+    plan = StreamPlan()
+    assert plan.on("cuda") == plan
+    small = plan.on("cpu")
+    assert (small.draw, small.batch, small.pool) == (1024, 512, 65536)
+    assert small.learning_rate == pytest.approx(plan.learning_rate / 8**0.5)
+    assert small.on("cpu") == small
+    assert replace(plan, draw=300, pool=900, batch=30).on("cpu").pool == 900
 
 
 def draws(count: int) -> list[Lessons]:

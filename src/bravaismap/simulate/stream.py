@@ -70,6 +70,7 @@ def batches(
     batch_size: int = 256,
     device: str = "cpu",
     start: int = 0,
+    part: int | None = None,
 ) -> Iterator[Batch]:
     """Simulate batches of windows without end.
 
@@ -91,6 +92,9 @@ def batches(
         Where the windows are simulated, and lie: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if there is one.
     start : int
         Number of the first batch.
+    part : int, optional
+        Number of windows that a processor simulates and yields at a time, for memory: the same windows, in batches
+        that are parts of those of `batch_size`.
 
     Yields
     ------
@@ -113,6 +117,13 @@ def batches(
     together = _batches_together(batch_size, sides, device)
     while True:
         # whole groups, so that rounding does not depend on where a stream was left
+        if part is not None and device == PROCESSOR:
+            side = _side(seed, start, sides)
+            end = (start + 1) * batch_size
+            for number in range(start * batch_size, end, part):
+                yield _batch(table, classes, seed, torch.arange(number, min(number + part, end)), side)
+            start += 1
+            continue
         first = start // together * together
         yield from _group(table, classes, seed, range(first, first + together), batch_size, sides)[start - first :]
         start = first + together
@@ -126,14 +137,18 @@ def _batches_together(batch_size: int, sides: Sequence[int], device: str) -> int
     return max(1, _PIXELS_TOGETHER // pixels)
 
 
+def _side(seed: int, number: int, sides: Sequence[int]) -> int:
+    """Return the side of the windows of a batch."""
+    return sides[int(np.random.default_rng([seed, number]).integers(len(sides)))]
+
+
 def _group(
     table: RecipeTable, classes: int, seed: int, numbers: range, batch_size: int, sides: Sequence[int]
 ) -> list[Batch]:
     """Simulate the batches of some numbers, those of one side together."""
     alike: dict[int, list[int]] = {}
     for number in numbers:
-        side = sides[int(np.random.default_rng([seed, number]).integers(len(sides)))]
-        alike.setdefault(side, []).append(number)
+        alike.setdefault(_side(seed, number, sides), []).append(number)
     group: dict[int, Batch] = {}
     for side, own in alike.items():
         windows = torch.cat([torch.arange(i * batch_size, (i + 1) * batch_size) for i in own])

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from bravaismap.compute.device import PROCESSOR
 from bravaismap.errors import InputError
 from bravaismap.simulate.books import recipe_book
-from bravaismap.simulate.stream import Batch, batches
+from bravaismap.simulate.stream import batches
 from bravaismap.train.pool import Lessons, lessons
 
 __all__ = [
@@ -29,6 +30,11 @@ SEED_OF_CALIBRATION: Final = 2_000_006
 _LABORATORY: Final = Path(__file__).parent / "laboratory.toml"
 _LONGEST_SIMULATION: Final = 20.0  # seconds, for windows that are held out beside a budget of time
 _HELD_OUT_AT_ONCE: Final = 2048  # windows of a draw that is held out: fewer than of one to learn from, for more sides
+
+_PART_ON_PROCESSOR: Final = 256  # windows whose images are held at once: 150 MB of 384 px
+_DRAW_ON_PROCESSOR: Final = 1024  # windows, which a core simulates in ten seconds
+_BATCH_ON_PROCESSOR: Final = 512
+_POOL_ON_PROCESSOR: Final = 65536  # windows, of which the tokens take 1.4 GB
 
 
 @dataclass(frozen=True)
@@ -96,24 +102,41 @@ class StreamPlan:
                 "least one draw of windows, and a pool of a whole number of draws"
             )
 
+    def on(self, device: str) -> StreamPlan:
+        """Return the plan as a device carries it out.
+
+        A processor takes smaller draws and batches, so that even a minute holds a few, from a pool that leaves other
+        programs memory; the learning rate falls with the root of the batch.
+        """
+        if device != PROCESSOR:
+            return self
+        draw, batch = min(self.draw, _DRAW_ON_PROCESSOR), min(self.batch, _BATCH_ON_PROCESSOR)
+        pool = max(1, min(self.pool, _POOL_ON_PROCESSOR) // draw) * draw
+        rate = self.learning_rate * (batch / self.batch) ** 0.5
+        return replace(self, draw=draw, batch=batch, pool=pool, learning_rate=rate)
+
     @property
     def draws(self) -> int:
         """Number of draws of the whole training."""
         return self.windows // self.draw
 
 
-def draws_of(plan: StreamPlan, seed: int, device: str, start: int = 0) -> Iterator[Batch]:
-    """Return the draws of the stream of a seed, from one number on."""
-    return batches(seed, [_source(kind) for kind in plan.kinds], plan.sides, plan.draw, device, start)
+def draws_of(plan: StreamPlan, seed: int, device: str, start: int = 0) -> Iterator[Lessons]:
+    """Return the draws of the stream of a seed, from one number on, as a network learns from them."""
+    part = min(plan.draw, _PART_ON_PROCESSOR)
+    parts = 1 if device != PROCESSOR else -(-plan.draw // part)
+    stream = batches(seed, [_source(kind) for kind in plan.kinds], plan.sides, plan.draw, device, start, part)
+    while True:
+        yield Lessons.concatenate([lessons(next(stream)) for _ in range(parts)])
 
 
 def held_out(plan: StreamPlan, seed: int, draws: int, device: str, hurried: bool) -> Lessons:
     """Return so many draws of another seed; in a hurry, no more than are simulated in `_LONGEST_SIMULATION`."""
     small = plan if plan.draw % _HELD_OUT_AT_ONCE else replace(plan, draw=_HELD_OUT_AT_ONCE)
     stream, begun = draws_of(small, seed, device), time.perf_counter()
-    parts = [lessons(next(stream))]
+    parts = [next(stream)]
     while len(parts) < draws and not (hurried and time.perf_counter() - begun > _LONGEST_SIMULATION):
-        parts.append(lessons(next(stream)))
+        parts.append(next(stream))
     return Lessons.concatenate(parts)
 
 

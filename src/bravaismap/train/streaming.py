@@ -36,18 +36,17 @@ from bravaismap.classify.token_network import SMALLEST_DISTORTION, TokenStem
 from bravaismap.compute.device import checked_device
 from bravaismap.errors import InputError
 from bravaismap.files import write_atomically
-from bravaismap.simulate.stream import Batch
 from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
 from bravaismap.train.judgement import calibrate_on_stream, judged
 from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, distortions_of, draws_of, held_out
-from bravaismap.train.pool import Lessons, Pool, lessons
+from bravaismap.train.pool import Lessons, Pool
 
 __all__ = ["train_on_stream"]
 
 _WARM_UP: Final = 200  # steps in which the learning rate rises: without, a network is right half as often at first
 _LARGEST_GRADIENT: Final = 1.0  # norm to which a gradient is clipped
 _MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes has hundreds
-_LEARNED_ON_PROCESSOR: Final = 256  # windows, for which a network needs 1 GB
+_LEARNED_ON_PROCESSOR: Final = 128  # windows, for which a network needs 0.5 GB
 _MOST_REPEATS: Final = 4  # times as many batches as planned, where windows are slow to come and time is short
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
 
@@ -124,7 +123,8 @@ class _Run:
         output: Path,
         name: str,
     ) -> None:
-        self.plan, self.seed, self.device, self.minutes = plan, seed, device, minutes
+        self.plan = plan = plan.on(device.type)
+        self.seed, self.device, self.minutes = seed, device, minutes
         self.checkpoint, self.output, self.name, self.command = checkpoint, output, name, ""
         self.classes = classes_of(plan)
         self.distortions = torch.tensor(distortions_of(plan), device=device)
@@ -156,7 +156,7 @@ class _Run:
         while (share := self._share_done(time.perf_counter() - begun)) < 1:
             drawn = time.perf_counter()
             try:
-                self.pool.put(lessons(next(stream)))
+                self.pool.put(next(stream))
             except RuntimeError:  # of PyTorch: memory that a draw asked for in vain, a matrix without eigenvalues
                 self.lost += 1
                 if self.lost > _MOST_LOST:
@@ -203,11 +203,11 @@ class _Run:
     def _share_done(self, seconds: float) -> float:
         return self.draw / self.plan.draws if self.minutes is None else seconds / (60 * self.minutes)
 
-    def _stream(self) -> Iterator[Batch]:
+    def _stream(self) -> Iterator[Lessons]:
         """The draws from the present one on; the pool holds those before it, as if it had never stopped."""
         kept = min(self.draw, self.plan.pool // self.plan.draw)
         stream = draws_of(self.plan, self.seed, str(self.device), self.draw - kept)
-        self.pool.refill(kept, (self.draw - kept) * self.plan.draw, (lessons(next(stream)) for _ in range(kept)))
+        self.pool.refill(kept, (self.draw - kept) * self.plan.draw, stream)
         return stream
 
     def _learn(self, share: float) -> Tensor:
