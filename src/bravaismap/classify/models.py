@@ -77,14 +77,12 @@ class NetworkClassifier:
     @property
     def record(self) -> ModelRecord:
         """Description of the model, from its card."""
-        accuracy = self.card.accuracy.get("validation")
         settings = {"preprocessing": self.preprocessing, "distortion": self.distortion}
-        measured = "" if accuracy is None else f", validation accuracy {100 * accuracy:.1f} %"
         return ModelRecord(
             name=self.card.name,
             classes=self.card.classes,
             weights_sha256=self.card.weights_sha256,
-            description=f"{self.card.description or self.card.architecture}{measured}",
+            description=f"{self.card.description or self.card.architecture}{_right(self.card)}",
             smallest_side=SMALLEST_TOKENS if reads_tokens(self.network) else SMALLEST_WINDOW,
             movie_samples=_PASSES,
             measures_cells=False,
@@ -94,18 +92,18 @@ class NetworkClassifier:
     def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
         """Return the spectra (n, 64, 32) or the tokens of images (n, size, size), whichever the network reads."""
         if reads_tokens(self.network):
-
-            def part(rows: slice) -> Tokens:
-                with torch.inference_mode():
-                    return window_tokens(on_device(images[rows], self.device), self.distortion)
-
-            return Tokens.concatenate(in_batches(part, images.shape, self.device))
+            parts = in_batches(lambda rows: self._tokens(images[rows]), images.shape, self.device)
+            return Tokens.concatenate(parts)
         together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
         batches = [
             spectrum(on_device(images[i : i + together], self.device), self.preprocessing or "window")
             for i in range(0, len(images), together)
         ]
         return torch.cat(batches)
+
+    def _tokens(self, images: Floats | torch.Tensor) -> Tokens:
+        with torch.inference_mode():
+            return window_tokens(on_device(images, self.device), self.distortion)
 
     def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for square images.
@@ -132,11 +130,11 @@ class NetworkClassifier:
 
     def _of_windows(self, images: Floats | torch.Tensor, samples: int, seed: int) -> Answer:
         with full_precision():
-            inputs = self.inputs(images)
             if samples:
-                return monte_carlo_dropout(self.network, inputs, samples, seed, self.card.temperature(passes=True))
+                temperature = self.card.temperature(passes=True)
+                return monte_carlo_dropout(self.network, self.inputs(images), samples, seed, temperature)
             with evaluating(self.network):
-                scores = self.network(inputs).to(torch.float64)
+                scores = self._scores(images).to(torch.float64)
         probability = (scores / self.card.temperature()).softmax(dim=-1).cpu().numpy()
         return Answer(
             probability,
@@ -145,6 +143,29 @@ class NetworkClassifier:
             np.full(len(probability), np.nan),
             probability.sum(axis=0, keepdims=True),
         )
+
+    def _scores(self, images: Floats | torch.Tensor) -> torch.Tensor:
+        """Return the scores of a single pass: tokens are read by the thread that makes them."""
+        if not reads_tokens(self.network):
+            return torch.as_tensor(self.network(self.inputs(images)))
+
+        def part(rows: slice) -> torch.Tensor:
+            with torch.inference_mode():
+                return torch.as_tensor(self.network(self._tokens(images[rows])))
+
+        return torch.cat(in_batches(part, images.shape, self.device))
+
+
+def _right(card: ModelCard) -> str:
+    """Return how often a network is right, by its card, on windows of each kind that it was not trained on."""
+    held_out = card.accuracy.get("of held-out windows of the stream", {})
+    by_kind, by_side = (held_out.get(f"accuracy and likelihood by {key}", {}) for key in ("kind", "side"))
+    if by_kind and by_side:
+        shares = ", ".join(f"{100 * figures[0]:.0f} % of {kind}" for kind, figures in by_kind.items())
+        sides = sorted(int(side) for side in by_side)
+        return f"; right in {shares} windows of {sides[0]} to {sides[-1]} px, the smallest of which hold few cells"
+    accuracy = card.accuracy.get("validation")
+    return "" if accuracy is None else f"; right in {100 * accuracy:.1f} % of windows held out of its training"
 
 
 def _parts(image: Floats | torch.Tensor) -> torch.Tensor:
