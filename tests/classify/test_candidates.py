@@ -94,3 +94,13 @@ def test_strains_are_those_of_the_deviation() -> None:
     np.testing.assert_allclose(strains[:, 1:3].min(1), expected[:, 2], atol=1e-7)
     np.testing.assert_allclose(strains[:, 3], expected[:, 0], atol=1e-7)
     np.testing.assert_allclose(strains[:, 4], expected[:, 3], atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", [22, 62, 153, 159, 184])
+def test_bright_spots_in_one_row_make_no_lattice(seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    along = torch.randint(1, 9, (12, 1), generator=rng) * torch.tensor([3.7, 11.2])
+    position = along + 0.02 * torch.randn(12, 2, generator=rng)
+    candidates = find_candidates(position[None], torch.full((1, 12), 4e4), 4)
+    assert float(candidates.basis.abs().max()) < 100
+    assert candidates.score.tolist() == [[0.0] * 4]

@@ -144,6 +144,12 @@ def test_every_model_loads(name: str) -> None:
     assert (model.weights_sha256 == "") == (model.name == "lattice")
 
 
+def test_record_says_how_often_a_network_is_right_on_what() -> None:
+    assert "94 % of simulated" in load_model("dcnn").record.description
+    assert "windows of 48 to 192 px" in load_model("dcnn").record.description
+    assert "85.0 % of windows held out" in load_model("dcnn-2018").record.description
+
+
 def test_default_measures_the_lattice() -> None:
     assert load_model() == load_model("lattice") == LatticeClassifier(0.02)
     assert load_model("default", distortion=0.003).distortion == 0.003

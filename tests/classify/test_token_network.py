@@ -38,6 +38,16 @@ def test_order_of_the_spots_does_not_matter() -> None:
         torch.testing.assert_close(stem(turned), stem(tokens), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("windows", [1, 7, 8, 30])
+def test_elements_of_few_and_of_many_windows_take_the_same_layers(windows: int) -> None:
+    tokens = window_tokens(torch.from_numpy(simulate(2, seed=1, size=64)["image"].values).float())
+    many = tokens[torch.arange(windows) % 2]
+    torch.manual_seed(2)
+    stem = TokenStem(32, 2).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(stem(many)[:2], stem(tokens)[:windows], atol=1e-5, rtol=1e-4)
+
+
 def test_ensemble_averages_probabilities() -> None:
     tokens = window_tokens(torch.from_numpy(simulate(3, seed=1, size=64)["image"].values).float())
     torch.manual_seed(1)
