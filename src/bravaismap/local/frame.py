@@ -51,8 +51,18 @@ _OUTSIDE_COUNTS = 0.05
 _IN_BAND = 0.2
 #: Standard deviation of the Gaussian of the amplitude in cells, and where an amplitude errs by more than _NOISY.
 _FINE, _FINE_IN_NOISE, _NOISY = 0.4, 0.5, 0.3
+#: Standard deviation in cells of the Gaussian of the mean brightness: no node shows in it.
+_LEVEL = 0.7
+#: Error of an amplitude over the amplitude between which the amplitude of a crystal is no longer that of its inside but
+#: of all its pixels, and between which it becomes that of the frame; measured on films of 0.4 to 0.03 counts.
+_FAINT, _FAINTER = (0.4, 0.8), (0.8, 1.2)
+#: Smallest amplitude of a crystal, over that with which it was locked.
+_FAINTEST = 0.1
 #: Share of none in the neighbourhood up to which a vacancy is alone in its crystal; more is a void with an edge.
 _ALONE = 0.25
+#: Share of a second grain in the neighbourhood from which a place is beside it; shares of none between which what parts
+#: two grains is no longer a gap: it is wider than half a cell, than a cell.
+_BESIDE, _GAP = 0.1, (0.15, 0.3)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class _Frame:
     valid: Tensor
     background: Tensor
     flat: Tensor
+    level: Tensor
     cell: Length
     fine: Length
     step: int
@@ -244,13 +255,20 @@ def _prepared(
     pitches = Pitches.of(cell / step)
     side = Length.of(cell, image, alone=alone)
     widest = Length.of(max(sides), image, alone=alone)
-    return _Frame(image, valid, image, image, side, fine, step, pitches, settings), widest, tuple(sought)
+    return _Frame(image, valid, image, image, image, side, fine, step, pitches, settings), widest, tuple(sought)
 
 
 def _flattened(frame: _Frame, wide: Length) -> _Frame:
     """A frame without its slow background."""
     background = smoothed(frame.image, wide) / smoothed(frame.valid, wide).clamp_min(1e-6)
-    return replace(frame, background=background, flat=(frame.image - background) * frame.valid)
+    return _with_level(replace(frame, background=background, flat=(frame.image - background) * frame.valid))
+
+
+def _with_level(frame: _Frame) -> _Frame:
+    """A frame with its mean brightness around every pixel, which the noise of counts goes by."""
+    width = _LEVEL * frame.cell
+    around = smoothed(frame.flat, width) / smoothed(frame.valid, width).clamp_min(1e-6)
+    return replace(frame, level=frame.background + around)
 
 
 def _refined(lattice: _Lattice, locked: Locked) -> _Lattice:
@@ -262,14 +280,14 @@ def _levelled(frame: _Frame, turn: _Turn) -> _Frame:
     """A frame without the offsets of its rows, and with the Gaussian of the amplitude that suits its noise."""
     mixed = (turn.shares * turn.patterns).sum(0)
     rows = row_offsets(frame.flat - mixed, frame.valid, turn.noise.variance(frame.background))
-    return replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed))
+    return _with_level(replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed)))
 
 
 def _suited(frame: _Frame, turn: _Turn, mixed: Tensor) -> Length:
     """Width in px of the Gaussian of the amplitude that suits the noise; `mixed` are the patterns by their shares."""
     if frame.settings.fine is not None:
         return frame.fine
-    variance = turn.noise.variance(frame.background + mixed)
+    variance = turn.noise.variance(frame.level + mixed)
     std = amplitude_std(turn.fit, turn.patterns, frame.valid, variance, turn.noise.correlation)
     inside = turn.probability[:-1] > _INSIDE
     usual = _median(std, inside)
@@ -335,24 +353,44 @@ def _fitted(frame: _Frame, locked: tuple[Locked, ...], patterns: tuple[Tensor, .
         blank = torch.zeros_like(fit.product)
         return _Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
     near = _nearby(frame, before.probability, fit.seen)
-    scale = _usual_amplitude(fit, near[:-1])
-    every, fit = every * scale, fit.scaled(scale)
-    locked = tuple(replace(one, structure=one.structure * f) for one, f in zip(locked, scale.flatten(), strict=True))
     noise = before.noise
-    mixed = frame.background + (before.shares * every).sum(0)
+    mixed = frame.level + (before.shares * every).sum(0)
     std = amplitude_std(fit, every, frame.valid, noise.variance(mixed), noise.correlation)
+    scale = _usual_amplitude(fit, std, before.probability[:-1], near[:-1])
+    every, fit, std = every * scale, fit.scaled(scale), std / scale
+    locked = tuple(replace(one, structure=one.structure * f) for one, f in zip(locked, scale.flatten(), strict=True))
     rows, columns = fit.energy.shape
-    variance = smoothed(noise.variance(frame.background) * frame.valid, frame.fine, frame.step)[:rows, :columns]
+    variance = smoothed(noise.variance(frame.level) * frame.valid, frame.fine, frame.step)[:rows, :columns]
     variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
     return _Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
 
 
-def _usual_amplitude(fit: LocalFit, near: Tensor) -> Tensor:
-    """Median amplitude inside each crystal, by which its pattern is scaled, (lattices, 1, 1)."""
+def _usual_amplitude(fit: LocalFit, std: Tensor, share: Tensor, near: Tensor) -> Tensor:
+    """Amplitude of each crystal, by which its pattern is scaled, (lattices, 1, 1).
+
+    The median inside it is that of whole atoms. Where amplitudes err by half of what they are, their noise chooses the
+    inside, which is then too bright; the mean over all pixels by the probability p that they are crystal is not, since
+    E[p s] / E[p] is the amplitude if p is calibrated. Where they err by all they are, p follows the noise too, and all
+    of the frame counts: with a mean amplitude that is too small, a frame would be none throughout.
+    """
     inside = near > _INSIDE
     usual = torch.where(inside, fit.amplitude, torch.nan).flatten(1).nanmedian(1)[0]
-    usual = torch.where((inside.sum((1, 2)) >= FEWEST_SITES) & (usual > 0), usual, 1.0)
-    return usual[:, None, None]
+    error = std.flatten(1).median(1)[0]
+
+    def mean(counted: Tensor) -> Tensor:
+        """Mean amplitude of pixels that count by a weight."""
+        return (counted * fit.amplitude).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1e-6)
+
+    by_share = mean(share * fit.seen).clamp_min(_FAINTEST)
+    by_frame = mean(share / share.sum(0).clamp_min(1e-6) * fit.seen).clamp_min(_FAINTEST)
+    usual = torch.where((inside.sum((1, 2)) >= FEWEST_SITES) & (usual > 0), usual, by_share)
+    usual = torch.lerp(usual, by_share, _ramp(error / by_share, _FAINT))
+    return torch.lerp(usual, by_frame, _ramp(error / by_frame, _FAINTER))[:, None, None]
+
+
+def _ramp(values: Tensor, limits: tuple[float, float]) -> Tensor:
+    """0 up to the lower limit, 1 from the upper one on, linear between."""
+    return ((values - limits[0]) / (limits[1] - limits[0])).clamp(0.0, 1.0)
 
 
 def _first_turn(frame: _Frame, fitted: _Fitted) -> _Turn:
@@ -389,11 +427,14 @@ def _told(frame: _Frame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, cry
     independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
     probability = phase_probability(logarithm, fit.seen, frame.cell / frame.step, independent, frame.pitches)
     none = probability[-2:].sum(0, keepdim=True)  # empty or disordered
-    probability = _without_vacancies(frame, torch.cat([probability[:-2], none]), fit.seen, vacant)
+    probability = torch.cat([probability[:-2], none])
+    near = _nearby(frame, probability, fit.seen)
+    probability = _without_gaps(_without_vacancies(probability, near, vacant), near)
     shares = _at_pixels(frame, probability[:-1])
     mixed = (shares * patterns).sum(0)
     counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
-    noise = frame_noise(frame.flat - mixed, frame.background + mixed, counted, _band(fitted.locked))
+    residual = (frame.flat + frame.background - frame.level - mixed) * frame.valid
+    noise = frame_noise(residual, frame.level + mixed, counted, _band(fitted.locked))
     return _Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
 
 
@@ -410,16 +451,26 @@ def _crystals(frames: Sequence[_Frame], fitted: Sequence[_Fitted]) -> list[tuple
     return [tuple(next(held) for _ in own) for own in seen]
 
 
-def _without_vacancies(frame: _Frame, probability: Tensor, seen: Tensor, vacant: Tensor) -> Tensor:
+def _without_vacancies(probability: Tensor, near: Tensor, vacant: Tensor) -> Tensor:
     """Give the cells of single vacancies to none, where these are told for sure: what is dark beside them is crystal.
 
     Between the atoms around a vacancy the image is as it should be, so the fit around a pixel there sees the crystal.
     """
-    near = _nearby(frame, probability, seen)
     alone = (vacant * (near[:-1] > 1 - 2 * _ALONE)).amax(0) * (near[-1] < _ALONE)
     none = torch.maximum(probability[-1], alone)
     rest = (1 - none) / (1 - probability[-1]).clamp_min(1e-12)
     return torch.cat([probability[:-1] * rest, none[None]])
+
+
+def _without_gaps(probability: Tensor, near: Tensor) -> Tensor:
+    """Give gaps between two grains to these: where the atoms of both end, less than one row of them is missing."""
+    if len(probability) < 3:
+        return probability
+    second = near[:-1].topk(2, dim=0).values[1]
+    gap = _ramp(second, (0.0, _BESIDE)) * (1 - _ramp(near[-1], _GAP))
+    none = probability[-1] * (1 - gap)
+    share = probability[:-1] + _BESIDE * near[:-1]
+    return torch.cat([share / share.sum(0).clamp_min(1e-12) * (1 - none), none[None]])
 
 
 def _nearby(frame: _Frame, probability: Tensor, seen: Tensor) -> Tensor:
