@@ -132,4 +132,5 @@ def _exchanged(pixels: PixelPhases, grid: _Grid) -> Tensor:
     undecided = none * (1 - none)
     slope = grid.mean(torch.stack([undecided, -none * fainter]))
     known = information + torch.diag(beforehand.clamp_min(1e-6))
-    return (slope @ torch.linalg.solve(known, slope)).clamp(0.0, _UNKNOWN_SHARE)
+    variance: Tensor = slope @ torch.linalg.solve(known, slope)
+    return variance.clamp(0.0, _UNKNOWN_SHARE)
