@@ -132,5 +132,5 @@ def _exchanged(pixels: PixelPhases, grid: _Grid) -> Tensor:
     undecided = none * (1 - none)
     slope = grid.mean(torch.stack([undecided, -none * fainter]))
     known = information + torch.diag(beforehand.clamp_min(1e-6))
-    variance: Tensor = slope @ torch.linalg.solve(known, slope)
-    return variance.clamp(0.0, _UNKNOWN_SHARE)
+    exchanged: Tensor = slope @ torch.linalg.solve(known, slope)
+    return exchanged.clamp(0.0, _UNKNOWN_SHARE)
