@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from bravaismap.compute.together import Length
 from bravaismap.local import smoothing
 from bravaismap.local.amplitude import fit_amplitude, frame_noise, row_offsets
 from bravaismap.local.area import area_fraction
 from bravaismap.local.demodulation import demodulate, lattice_nodes, lock, locked_basis, predicted
 from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, fit_mixture
-from bravaismap.local.smoothing import grid_length, interpolation, smoothed
+from bravaismap.local.smoothing import grid_length, interpolation, pixel_interpolation, smoothed
 
 BASIS = torch.tensor([[0.7, 9.6], [8.9, -1.3]], dtype=torch.float64)
 
@@ -42,6 +43,19 @@ def test_smoothing_is_a_gaussian_filter(step: int, copied: int, monkeypatch: pyt
     expected = gaussian_filter(image.numpy(), (0, 3.0, 3.0), mode="constant", truncate=4.0)[:, ::step, ::step]
     assert said.shape[1:] == (grid_length(61, step), grid_length(90, step))
     np.testing.assert_allclose(said[:, : expected.shape[1], : expected.shape[2]], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_length_of_several_records_smooths_as_a_number(step: int) -> None:
+    planes = torch.rand(2, 40, 61, generator=torch.Generator().manual_seed(0))
+    shared = Length(torch.tensor(2.3), 3.0)
+    torch.testing.assert_close(smoothed(planes, shared, step), smoothed(planes, 2.3, step), atol=1e-6, rtol=0)
+
+
+def test_interpolation_at_pixels_is_that_at_their_places() -> None:
+    like = torch.zeros(1, dtype=torch.float64)
+    matrix = pixel_interpolation(range(2, 30, 3), 4, 10, like)
+    assert torch.equal(matrix, interpolation(torch.arange(2, 30, 3).double(), 4, 10))
 
 
 def test_interpolation_is_exact_for_parabolas_inside() -> None:

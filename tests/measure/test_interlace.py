@@ -59,8 +59,9 @@ def test_of_displacements_a_period_apart_the_smallest_is_taken(crystal: Draw) ->
         noise(4, SIDE, 1) + noise(5, SIDE, SIDE),
         np.zeros((SIDE, SIDE)),
         1e30 * noise(6, 40, 33),
+        np.sin(2 * np.pi * np.arange(300) / 60) * (-1.0) ** np.arange(SIDE)[:, None],
     ],
-    ids=["white", "smooth", "offsets of rows", "constant", "large"],
+    ids=["white", "smooth", "offsets of rows", "constant", "large", "alternating rows"],
 )
 def test_an_image_without_rows_that_belong_together_stays_as_it_is(image: np.ndarray) -> None:
     given = tensor(image)

@@ -55,9 +55,8 @@ def test_images_are_those_of_the_atoms_one_by_one(tile: int) -> None:
 
 def test_gaussians_have_their_place_height_and_width() -> None:
     axis = torch.arange(64.0)
-    image = gaussian_images(torch.tensor([[[20.25, 31.5]]]), torch.tensor([[3.0]]), torch.tensor([[2.0]]), axis, axis)[
-        0
-    ].numpy()
+    place, height, width = (torch.tensor(values) for values in ([[[20.25, 31.5]]], [[3.0]], [[2.0]]))
+    image = gaussian_images(place, height, width, axis)[0].numpy()
     y, x = np.mgrid[:64, :64]
     np.testing.assert_allclose(image, 3 * np.exp(-((y - 20.25) ** 2 + (x - 31.5) ** 2) / 8), atol=2e-6)
 

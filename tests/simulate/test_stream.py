@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -85,3 +86,18 @@ def test_books_of_a_stream_have_the_same_classes(tmp_path: Path) -> None:
         next(batches(1, ("wide", str(own)), (32,), 4))
     with pytest.raises(InputError, match="no recipe book is called 'paper'"):
         next(batches(1, ("paper",), (32,), 4))
+
+
+def test_batches_simulated_together_are_those_of_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = drawn(5, batch_size=24)
+    monkeypatch.setattr(sys.modules[batches.__module__], "_batches_together", lambda *_: 4)
+    together, resumed = drawn(5, batch_size=24), drawn(2, batch_size=24, start=3)
+    for one, other in zip(alone, together, strict=True):
+        assert one.image.shape == other.image.shape
+        assert torch.equal(one.label, other.label)
+        assert torch.equal(one.kind, other.kind)
+        torch.testing.assert_close(one.basis, other.basis, equal_nan=True)
+        # rounding may move a count over an edge, as between devices
+        assert float(((one.image - other.image).abs() > 0.01).float().mean()) < 1e-3
+    for one, other in zip(together[3:], resumed, strict=True):
+        assert torch.equal(one.image, other.image)

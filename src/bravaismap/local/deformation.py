@@ -16,7 +16,7 @@ from torch import Tensor
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import Locked, demodulate, phase_factor
 from bravaismap.local.sites import averaged_motif, continued
-from bravaismap.local.smoothing import interpolation, smoothed
+from bravaismap.local.smoothing import pixel_interpolation, smoothed
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
 
 __all__ = ["KERNELS", "Deformation", "best_kernel", "likely_displacement", "local_deformation"]
@@ -156,7 +156,7 @@ def local_deformation(
     waves = demodulate(flat, share, locked.waves.basis, locked.waves.order, sigma, step)
     rough = continued(locked)
     down, right = (
-        interpolation(step * torch.arange(count).to(flat), rough.waves.step, rough.shift.shape[axis])
+        pixel_interpolation(range(0, step * count, step), rough.waves.step, rough.shift.shape[axis], flat)
         for axis, count in enumerate(waves.weight.shape)
     )
     turns = phase_factor(rough.shift).movedim(-1, 0)

@@ -24,7 +24,7 @@ from bravaismap.local.smoothing import (
     convolved_one_by_one,
     convolved_with_each,
     grid_length,
-    interpolation,
+    pixel_interpolation,
     smoothed,
 )
 
@@ -364,7 +364,8 @@ def _tile(field: Tensor, frequency: Tensor, rows: range, columns: range, step: i
         first = max(0, pixels[0] // step - 1)
         last = min(count, pixels[-1] // step + 3)
         places = torch.arange(pixels[0], pixels[-1] + 1, device=frequency.device, dtype=frequency.dtype)
-        matrix = interpolation(places - first * step, step, last - first)
+        near = range(pixels[0] - first * step, pixels[-1] + 1 - first * step)
+        matrix = pixel_interpolation(near, step, last - first, frequency)
         wave = phase_factor(frequency[:, axis, None] * places)
         sides.append(wave[..., None] * matrix)
         field = field.narrow(1 + axis, first, last - first)

@@ -14,7 +14,7 @@ from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import phase_factor
 from bravaismap.local.flattening import FlatFrame, SoughtLattice, flattened, prepared_frame
 from bravaismap.local.pixels import PixelPhases, PixelSettings
-from bravaismap.local.smoothing import interpolation
+from bravaismap.local.smoothing import pixel_interpolation
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
 from bravaismap.local.turns import Turn, in_each, levelled, refined, turned
 
@@ -97,7 +97,7 @@ def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -
     fields: dict[str, list[Tensor]] = {"displacement": [], "displacement_std": [], "strain": [], "strain_std": []}
     for locked, lattice in zip(turn.locked, sought, strict=True):
         down, right = (
-            interpolation(frame.step * torch.arange(count).to(frame.image), locked.waves.step, points)
+            pixel_interpolation(range(0, frame.step * count, frame.step), locked.waves.step, points, frame.image)
             for count, points in zip(turn.fit.energy.shape, locked.shift.shape[:2], strict=True)
         )
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.smoothing import interpolation, smoothed
+from bravaismap.local.smoothing import pixel_interpolation, smoothed
 
 __all__ = ["NEIGHBOURHOOD", "Pitches", "log_likelihood", "phase_probability"]
 
@@ -169,7 +169,7 @@ def _neighbourhood_prior(
     def interpolated(mixture: Tensor, size: torch.Size, pitch: int) -> Tensor:
         """A smooth field on the grid of a pitch in points, at all points of a grid of a size."""
         down, right = (
-            interpolation(torch.arange(length).to(seen), pitch, count)
+            pixel_interpolation(range(length), pitch, count, seen)
             for length, count in zip(size, mixture.shape[-2:], strict=True)
         )
         return down @ mixture @ right.mT

@@ -20,6 +20,7 @@ __all__ = [
     "convolved_with_each",
     "grid_length",
     "interpolation",
+    "pixel_interpolation",
     "smoothed",
 ]
 
@@ -32,6 +33,8 @@ _BLOCK = 16
 _COPIED = 2**24
 #: Gaussians that are kept: a frame smooths with some ten of them, again and again.
 _KEPT = 64
+#: Matrices of interpolation that are kept: a frame asks for some six of them, again and again.
+_MATRICES = 16
 
 
 def bell(sigma: float | Length, like: Tensor) -> Tensor:
@@ -157,9 +160,12 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
     if most < 0.1:
         return planes[..., ::step, ::step]
 
+    @functools.cache  # both axes may have the same
     def band(block: int) -> Tensor:
         if isinstance(sigma, Length) and isinstance(sigma.value, Tensor):
-            return _band(bell(sigma, planes)[None], step, block)
+            place, exponent = _places(_taps(most), step, block, planes.dtype, planes.device)
+            weights = (exponent / sigma.value**2).exp() * (place <= (_REACH * sigma.value).round().clamp_min(1.0))
+            return weights / weights.sum(-1, keepdim=True)
         return _gaussian(float(number(sigma)), step, block, planes.dtype, planes.device)
 
     rows = _windows(planes, _taps(most), step, band, _together)[0]
@@ -170,6 +176,14 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
 def _gaussian(sigma: float, step: int, block: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The band matrix of a Gaussian, (1, block, width)."""
     return _band(_bell(sigma, dtype, device)[None], step, block)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _places(taps: int, step: int, block: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """How far the pixels of a window are from each of `block` results, and −½ its square, (1, block, width)."""
+    middle = step * torch.arange(block, device=device, dtype=dtype)[:, None] + taps // 2
+    place = (torch.arange((block - 1) * step + taps, device=device, dtype=dtype) - middle)[None].abs()
+    return place, -0.5 * place**2
 
 
 def interpolation(places: Tensor, step: float, count: int) -> Tensor:
@@ -207,3 +221,14 @@ def interpolation(places: Tensor, step: float, count: int) -> Tensor:
     )
     columns = (base[:, None] + torch.arange(-1, 3, device=places.device)).clamp(0, count - 1).long()
     return places.new_zeros((len(places), count)).scatter_add_(1, columns, weights)
+
+
+def pixel_interpolation(pixels: range, step: float, count: int, like: Tensor) -> Tensor:
+    """Return the matrix of :func:`interpolation` at pixels, of the device and the type of a tensor."""
+    return _pixel_interpolation(pixels, step, count, like.dtype, like.device)
+
+
+@functools.lru_cache(maxsize=_MATRICES)
+def _pixel_interpolation(pixels: range, step: float, count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    places = torch.arange(pixels.start, pixels.stop, pixels.step, device=device, dtype=dtype)
+    return interpolation(places, step, count)

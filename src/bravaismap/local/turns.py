@@ -27,7 +27,7 @@ from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacanci
 from bravaismap.local.phases import log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
 from bravaismap.local.scale import INSIDE, usual_amplitude
-from bravaismap.local.smoothing import interpolation, smoothed
+from bravaismap.local.smoothing import pixel_interpolation, smoothed
 
 __all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
 
@@ -255,7 +255,7 @@ def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[Fitted]) -> list[tup
 def _at_pixels(frame: FlatFrame, probability: Tensor) -> Tensor:
     """Probabilities on the grid, (phases, rows, columns), at all pixels, 0 where masked."""
     down, right = (
-        interpolation(torch.arange(length).to(probability), frame.step, count)
+        pixel_interpolation(range(length), frame.step, count, probability)
         for length, count in zip(frame.image.shape, probability.shape[1:], strict=True)
     )
     return (down @ probability @ right.mT).clamp(0.0, 1.0) * frame.valid

@@ -65,6 +65,8 @@ def displaced_field(image: Tensor) -> float:
     fields = ((low - high) * (low + high).conj()).sum(0)
     steps = torch.arange(-limits.reach, limits.reach + 0.1, limits.resolution, device=device)
     agreement = (torch.exp(2j * torch.pi * steps[:, None] * k_x) @ fields).real.nan_to_num()
+    if agreement.max() <= 0:  # rows that alternate, whatever their displacement
+        return 0.0
     right = _smallest_peak(agreement, steps)
     pairs, sine = 2 * (low.conj() * high).imag, (2 * torch.pi * k_x * right).sin()
     chance = (2 * (low.abs() * high.abs() * sine).square().sum()).sqrt().clamp_min(1e-30)

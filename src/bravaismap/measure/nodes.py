@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -29,6 +30,10 @@ __all__ = [
     "ring_power",
     "streak_power",
 ]
+
+
+#: Bins on each side of the centre of the larger of the two squares that a broad spot may fill.
+_BROADEST: Final = 2
 
 
 @functools.cache
@@ -89,15 +94,12 @@ def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Te
         For squares of 3 × 3 and 5 × 5 bins, as a power that noise would have in one bin (mean 1), so that
         :func:`log_ratio` takes it.
     """
-    patch, inside = _squares(spectrum, position)
-    level = ring_power(spectrum, position) if rings else patch.new_zeros(2, *patch.shape[:2])
-    distance = _distance(position.device)
-    out = []
-    for radius, independent, ring in zip((1, 2), settings.SETTINGS.nodes.independent_powers, level, strict=True):
-        within = _mean(patch, inside & (distance <= radius))
-        around = torch.maximum(_mean(patch, inside & (distance > radius)), ring)
-        out.append((1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0))
-    return torch.stack(out)
+    within_1, around_1, within_2, around_2 = _means(spectrum, position, settings.SETTINGS.nodes.surroundings).unbind(-1)
+    within, around = torch.stack([within_1, within_2]), torch.stack([around_1, around_2])
+    if rings:
+        around = torch.maximum(around, ring_power(spectrum, position))
+    independent = within.new_tensor(settings.SETTINGS.nodes.independent_powers)[:, None, None]
+    return (1 + independent * (within / around.clamp_min(1e-12) - 1)).clamp_min(0.0)
 
 
 def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
@@ -114,13 +116,17 @@ def ring_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     tensor, shape (2, n, nodes)
         Of the means over squares of 3 × 3 and 5 × 5 bins.
     """
-    distance = _distance(position.device)
-    levels = []
-    for degrees in settings.SETTINGS.nodes.ring_directions:
-        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        patch, inside = _squares(spectrum, position @ position.new_tensor([[cos, sin], [-sin, cos]]))
-        levels.append(torch.stack([_mean(patch, inside & (distance <= radius)) for radius in (1, 2)]))
-    return torch.stack(levels).median(dim=0).values
+    turned = position[:, :, None, None] @ _rotations(settings.SETTINGS.nodes.ring_directions, position.device)
+    means = _means(spectrum, turned.flatten(1, 3), _BROADEST).reshape(*turned.shape[:3], -1)
+    return means[..., ::2].median(dim=2).values.movedim(-1, 0)
+
+
+@functools.cache
+def _rotations(degrees: tuple[float, ...], device: torch.device) -> Tensor:
+    """Matrices (directions, 2, 2) that turn rows (y, x)."""
+    angles = [math.radians(angle) for angle in degrees]
+    matrices = [[[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]] for angle in angles]
+    return torch.tensor(matrices, device=device)
 
 
 def distinct_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,43 +171,41 @@ def streak_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     near, far = settings.SETTINGS.nodes.streak_bins
     reach = torch.tensor([bins for bins in range(-far, far + 1) if abs(bins) >= near])
     reach = reach.to(position)
-    nothing = torch.zeros_like(reach)
-    levels = []
-    for along_y, along_x in ((reach, nothing), (nothing, reach)):
-        k_y, k_x = nearest[..., :1] + along_y, nearest[..., 1:] + along_x
-        k_y, k_x = torch.where(k_x < 0, -k_y, k_y), k_x.abs()
-        row = (k_y + rows // 2).clamp(0, rows - 1).long()
-        column = (k_x + 1).clamp(0, columns - 1).long()
-        line = spectrum.power.flatten(1).gather(1, (row * columns + column).flatten(1)).reshape(row.shape)
-        levels.append(line.kthvalue(len(reach) // 3, dim=-1).values / math.log(1.5))
-    return torch.maximum(*levels)
+    along = torch.stack([torch.stack([reach, nothing := torch.zeros_like(reach)]), torch.stack([nothing, reach])])
+    k_y, k_x = (nearest[..., None, None] + along.transpose(0, 1)).unbind(2)
+    k_y, k_x = torch.where(k_x < 0, -k_y, k_y), k_x.abs()
+    row = (k_y + rows // 2).clamp(0, rows - 1).long()
+    column = (k_x + 1).clamp(0, columns - 1).long()
+    line = spectrum.power.flatten(1).gather(1, (row * columns + column).flatten(1)).reshape(row.shape)
+    return line.kthvalue(len(reach) // 3, dim=-1).values.amax(-1) / math.log(1.5)
 
 
-def _distance(device: torch.device) -> Tensor:
-    """Larger distance along the axes of each bin of a square from its centre, (side, side)."""
-    bins = settings.SETTINGS.nodes.surroundings
+@functools.cache
+def _rings(bins: int, device: torch.device) -> Tensor:
+    """Which bins of a square, of so many on each side of its centre, lie within 1 of it, beyond, within 2, and beyond.
+
+    In columns, (bins of the square, 4), by the larger of the distances along the axes.
+    """
     reach = torch.arange(-bins, bins + 1, device=device)
-    return torch.maximum(reach[:, None].abs(), reach.abs())
+    distance = torch.maximum(reach[:, None].abs(), reach.abs()).flatten()
+    within = [distance <= radius for radius in range(1, _BROADEST + 1)]
+    return torch.stack([ring for inner in within for ring in (inner, ~inner)], dim=-1).float()
 
 
-def _squares(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Powers in a square of bins about each position, (n, nodes, side, side), and which of them exist."""
+def _means(spectrum: Spectrum, position: Tensor, bins: int) -> Tensor:
+    """Mean powers in the parts that `_rings` tells of the square about each position, (n, positions, 4)."""
     _, rows, columns = spectrum.power.shape
     nearest = torch.where(position[..., 1:] < 0, -position, position).round()
-    bins = settings.SETTINGS.nodes.surroundings
     reach = torch.arange(-bins, bins + 1, device=position.device)
     row = nearest[..., 0, None, None] + rows // 2 + reach[:, None]
     column = nearest[..., 1, None, None] + reach
     row = torch.where(column < 0, rows - 1 - row, row)
     column = column.abs() + 1
-    inside = (row >= 0) & (row < rows) & (column < columns)
+    inside = ((row >= 0) & (row < rows) & (column < columns)).flatten(2).float()
     index = row.clamp(0, rows - 1).long() * columns + column.clamp(0, columns - 1).long()
-    return spectrum.power.flatten(1).gather(1, index.flatten(1)).reshape(index.shape) * inside, inside
-
-
-def _mean(patch: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of the chosen bins of each square."""
-    return (patch * chosen).sum((-2, -1)) / chosen.sum((-2, -1)).clamp_min(1)
+    patch = spectrum.power.flatten(1).gather(1, index.flatten(1)).reshape(inside.shape) * inside
+    parts = _rings(bins, position.device)
+    return patch @ parts / (inside @ parts).clamp_min(1)
 
 
 def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor) -> Tensor:

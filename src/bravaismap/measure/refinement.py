@@ -28,6 +28,9 @@ from bravaismap.measure import settings
 
 __all__ = ["Refined", "refine"]
 
+#: Shapes of images for which what depends on the shape alone is kept.
+_SHAPES: Final = 16
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -75,7 +78,7 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     images, extent = _crop(images)
     basis = basis * extent
     grouping = _grouping(settings.SETTINGS.refinement.tiles, groups, images.device)
-    taper = _taper(images.shape[-2:], images.device)
+    taper = _taper(images.shape[-2:], settings.SETTINGS.refinement.taper, images.device)
     tapered, taper = _tiled(images * taper), _tiled(taper[None])[0]
     share = taper.sum(-1)
     within = grouping.of_tiles(grouping.total(share))
@@ -105,12 +108,17 @@ class _Grouping:
     """Which tiles have a phase in common.
 
     `member` says of each tile in which group it is, (tiles, groups); `place` is its centre from that of its group, over
-    the side of the window, (tiles, 2); `kept` is the share of white noise in tiles and their neighbours, weighed as
-    `_noise` does, that is left when each group has lost its mean.
+    the side of the window, (tiles, 2); `lever` is the mean square extent of a group along (y, x), (2, 2); `first` and
+    `second` are the weights of tiles in the moments of groups, up to first and up to second ones, (tiles, moments ×
+    groups); `kept` is the share of white noise in tiles and their neighbours, weighed as `_noise` does, that is left
+    when each group has lost its mean.
     """
 
     member: Tensor
     place: Tensor
+    lever: Tensor
+    first: Tensor
+    second: Tensor
     kept: float
 
     def total(self, values: Tensor) -> Tensor:
@@ -121,21 +129,22 @@ class _Grouping:
         """The value of each tile's group, (..., groups) → (..., tiles)."""
         return values @ self.member.T.to(values.dtype)
 
-    @property
-    def lever(self) -> Tensor:
-        """Mean square extent of a group along (y, x), (2, 2)."""
-        return self.place.T @ self.place / len(self.place)
-
 
 @functools.cache
 def _grouping(tiles: int, groups: int, device: torch.device) -> _Grouping:
     line = torch.arange(tiles, device=device) * groups // tiles
     y, x = torch.meshgrid(line, line, indexing="ij")
     member = F.one_hot((y * groups + x).flatten(), groups**2).float()
-    place = torch.stack(_tile_centres(tiles, device), dim=-1)
+    centre = _tile_centres(tiles, device)
     side = tiles // groups  # of a group, in tiles
     pairs = (side + (side - 1)) ** 2  # of neighbours in a group, by the weights of `_noise`
-    return _Grouping(member, place - member @ (member.T @ place) / side**2, 1 - pairs / side**4)
+    place = centre - member @ (member.T @ centre) / side**2
+    one, y, x = torch.ones_like(centre[:, 0]), *centre.unbind(-1)
+    first, second = (
+        (torch.stack(powers, dim=-1)[:, :, None] * member[:, None]).flatten(1)
+        for powers in ((one, y, x), (one, y, x, y * y, x * y, x * x))
+    )
+    return _Grouping(member, place, place.T @ place / tiles**2, first, second, 1 - pairs / side**4)
 
 
 def _amplitude(sums: Tensor, grouping: _Grouping) -> Tensor:
@@ -158,10 +167,8 @@ class _Waves:
     def __init__(self, size: torch.Size, position: Tensor) -> None:
         self.position = position
         n, nodes, _ = position.shape
-        tiles = settings.SETTINGS.refinement.tiles
-        y, x = (torch.arange(count // tiles, device=position.device) for count in size)
-        y, x = ((at + 0.5 - 0.5 * len(at)) / count for at, count in zip((y, x), size, strict=True))
-        phase_y, phase_x = 2 * torch.pi * position[..., :1] * y, 2 * torch.pi * position[..., 1:] * x
+        y, x = _pixel_phases(size, settings.SETTINGS.refinement.tiles, position.device)
+        phase_y, phase_x = position[..., :1] * y, position[..., 1:] * x
         cos_y, sin_y = phase_y.cos()[..., None], phase_y.sin()[..., None]
         cos_x, sin_x = phase_x.cos()[..., None, :], phase_x.sin()[..., None, :]
         pattern = position.new_empty(n, nodes, 2, len(y), len(x))
@@ -194,9 +201,9 @@ def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: 
         curvature = _model_curvature(orders, weight * strength, grouping.lever)
         damped = curvature + torch.diag_embed(limits.damping * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
         step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
-        change = torch.nan_to_num(change + step)
-        moved = ((orders @ change).square().sum(-1).sqrt() * used).amax(-1)
-        change = change * (reach / moved.clamp_min(reach))[:, None, None]
+        change = (change + step).nan_to_num_()
+        moved = (torch.linalg.vector_norm(orders @ change, dim=-1) * used).amax(-1)
+        change *= (reach / moved.clamp_min_(reach))[:, None, None]
     return change
 
 
@@ -206,34 +213,28 @@ def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
     return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
 
 
-def _moments(sums: Tensor, weight: Tensor, grouping: _Grouping) -> Tensor:
-    """Sums over the tiles of each group, each with `weight` (tiles, moments), complex, (moments, n, nodes, groups)."""
-    nodes, moments = sums.shape[1], weight.shape[1]
-    of_groups = (weight[:, :, None] * grouping.member[:, None]).flatten(1)
-    parts = torch.cat([sums.real, sums.imag], dim=1) @ of_groups
-    grouped = torch.complex(parts[:, :nodes], parts[:, nodes:]).reshape(len(sums), nodes, moments, -1)
-    return grouped.movedim(2, 0)
+def _moments(sums: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """Sums over tiles with weights (tiles, moments × groups), complex, (n, nodes, moments, groups)."""
+    parts = torch.view_as_real(sums).movedim(-1, 1) @ weight
+    return torch.complex(*parts.unbind(1)).unflatten(-1, (-1, groups))
 
 
 def _gradient(sums: Tensor, weighted: Tensor, grouping: _Grouping) -> tuple[Tensor, Tensor]:
     """Gradient of Σ weight |S|² with respect to the basis, (n, 4), and |S|²; `weighted` is weight × order."""
-    y, x = _centres(sums.device)
-    s, s_y, s_x = _moments(sums, torch.stack([torch.ones_like(y), y, x], dim=-1), grouping)
-    conj = s.conj()
-    slope = torch.stack([(conj * s_y).imag.sum(-1), (conj * s_x).imag.sum(-1)], dim=-1) * (4 * torch.pi)
-    return (weighted.transpose(1, 2) @ slope).flatten(1), s.abs().square().sum(-1)
+    moments = _moments(sums, grouping.first, grouping.member.shape[1])
+    # S* times S, and times its two first moments
+    products = (moments[:, :, :1].conj() * moments).sum(-1)
+    slope = products.imag[..., 1:] * (4 * torch.pi)
+    return (weighted.transpose(1, 2) @ slope).flatten(1), products.real[..., 0]
 
 
 def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Grouping) -> Tensor:
     """Curvature, positive at a maximum, of Σ weight |S|² with respect to the basis, (n, 4, 4)."""
-    y, x = _centres(sums.device)
-    weight = torch.stack([torch.ones_like(y), y, x, y * y, x * y, x * x], dim=-1)
-    s, s_y, s_x, s_yy, s_xy, s_xx = _moments(sums, weight, grouping)
-    conj = s.conj()
-    yy = ((conj * s_yy).real - s_y.abs().square()).sum(-1)
-    xy = ((conj * s_xy).real - (s_y.conj() * s_x).real).sum(-1)
-    xx = ((conj * s_xx).real - s_x.abs().square()).sum(-1)
-    bend = torch.stack([yy, xy, xy, xx], dim=-1).reshape(*xx.shape, 2, 2) * (8 * torch.pi**2)
+    moments = _moments(sums, grouping.second, grouping.member.shape[1])
+    second = (moments[:, :, :1].conj() * moments[:, :, 3:]).real.sum(-1)
+    first = moments[:, :, 1:3]
+    squares = (first[..., None, :].conj() * first[:, :, None]).real.sum(-1)
+    bend = (second[..., [0, 1, 1, 2]].unflatten(-1, (2, 2)) - squares) * (8 * torch.pi**2)
     return torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(-1, 4, 4)
 
 
@@ -324,21 +325,31 @@ def _clear(sums: Tensor, noise: Tensor, weight: Tensor, grouping: _Grouping) -> 
 
 def _turn(sums: Tensor, shift: Tensor) -> Tensor:
     """The tile sums at nodes moved by `shift` bins, (n, nodes, tiles)."""
-    y, x = _centres(sums.device)
-    phase = -2 * torch.pi * (shift[..., :1] * y + shift[..., 1:] * x)
+    phase = shift @ _turns(settings.SETTINGS.refinement.tiles, shift.device)
     return sums * torch.complex(phase.cos(), phase.sin())
 
 
-def _centres(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Positions (y, x) of the centres of all tiles, over the side of the window, from its centre, (tiles,) each."""
-    return _tile_centres(settings.SETTINGS.refinement.tiles, device)
+@functools.cache
+def _tile_centres(tiles: int, device: torch.device) -> Tensor:
+    """Positions (y, x) of the centres of all tiles, over the side of the window, from its centre, (tiles, 2)."""
+    line = (torch.arange(tiles, device=device, dtype=torch.float32) + 0.5) / tiles - 0.5
+    return torch.cartesian_prod(line, line)
 
 
 @functools.cache
-def _tile_centres(tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    line = (torch.arange(tiles, device=device, dtype=torch.float32) + 0.5) / tiles - 0.5
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return y.flatten(), x.flatten()
+def _turns(tiles: int, device: torch.device) -> Tensor:
+    """Phases by which a bin along (y, x) turns the sums of all tiles, (2, tiles)."""
+    return -2 * torch.pi * _tile_centres(tiles, device).T.contiguous()
+
+
+@functools.lru_cache(maxsize=_SHAPES)
+def _pixel_phases(size: torch.Size, tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Phases of a bin at the rows and at the columns of a tile from its centre."""
+    y, x = (
+        2 * torch.pi * (torch.arange(count // tiles, device=device) + 0.5 - 0.5 * (count // tiles)) / count
+        for count in size
+    )
+    return y, x
 
 
 def _tiled(images: Tensor) -> Tensor:
@@ -360,9 +371,9 @@ def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
     return cropped.contiguous(), extent
 
 
-def _taper(size: torch.Size, device: torch.device) -> Tensor:
-    """Tukey taper, flat but for a cosine over the outer parts."""
-    width = settings.SETTINGS.refinement.taper
+@functools.lru_cache(maxsize=_SHAPES)
+def _taper(size: torch.Size, width: float, device: torch.device) -> Tensor:
+    """Tukey taper, flat but for a cosine over the outer parts, together a share `width` of a side."""
 
     def line(count: int) -> Tensor:
         at = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) / count

@@ -22,7 +22,7 @@ from bravaismap.errors import InputError
 from bravaismap.lattice import cell_from_basis, reduce_basis
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.deformation import KERNELS, best_kernel, local_deformation
-from bravaismap.local.smoothing import interpolation, smoothed
+from bravaismap.local.smoothing import pixel_interpolation, smoothed
 from bravaismap.phases.asked_movie import asked_movie
 from bravaismap.phases.frame_pixels import AskedFrame
 from bravaismap.phases.map import pixel_coordinates
@@ -131,7 +131,7 @@ def _strained(asked: AskedFrame, step: int, kernel: float | None) -> _StrainedFr
         cell = float(torch.linalg.det(pixels.basis[k]).abs().sqrt())
         field = local_deformation(flat, share, pixels.crystals[k].locked, pixels.noise, level, kernel * cell)
         sides = [
-            interpolation(step * torch.arange(count).to(flat), field.step, points)
+            pixel_interpolation(range(0, step * count, step), field.step, points, flat)
             for count, points in zip((rows, columns), field.gradient.shape[:2], strict=True)
         ]
         gradient = torch.einsum("yi,ijab,xj->yxab", sides[0], field.gradient, sides[1])

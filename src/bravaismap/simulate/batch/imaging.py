@@ -74,7 +74,7 @@ def atom_images(atoms: AtomTable, rows: Tensor, origin: tuple[int, int], shape: 
         slot = torch.arange(most, device=rows.device)
         at = atom[(first[chosen, None] + slot).clamp_max_(len(atom) - 1)]
         present = height[at] * (slot < count[chosen, None])
-        image[chosen] = gaussian_images(position[at] - corner[chosen, None], present, width[at], axis, axis)
+        image[chosen] = gaussian_images(position[at] - corner[chosen, None], present, width[at], axis)
     image = image.view(len(rows), *tiles, tile, tile).transpose(2, 3).reshape(len(rows), tiles[0] * tile, -1)
     return image[:, : shape[0], : shape[1]]
 
@@ -111,20 +111,18 @@ def _alike(count: Tensor, tile: int) -> Iterator[tuple[Tensor, int]]:
             yield order[first : min(first + together, end)], most
 
 
-def gaussian_images(position: Tensor, height: Tensor, width: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Return images (m, len(y), len(x)) of Gaussians at `position` (m, k, 2), of peak `height` and `width` (m, k)."""
-    down, across = gaussian_profiles(position, height, width, y, x)
+def gaussian_images(position: Tensor, height: Tensor, width: Tensor, axis: Tensor) -> Tensor:
+    """Return images (m, n, n) of Gaussians at `position` (m, k, 2), of peak `height` and `width` (m, k)."""
+    down, across = gaussian_profiles(position, height, width, axis)
     return torch.bmm(down.mT, across)
 
 
-def gaussian_profiles(position: Tensor, height: Tensor, width: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the profiles of Gaussians along y (m, k, len(y)), as high as they are, and along x (m, k, len(x))."""
+def gaussian_profiles(position: Tensor, height: Tensor, width: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the profiles of Gaussians on an axis (n,) along y, as high as they are, and along x, (m, k, n) each."""
     scale = (width * math.sqrt(2)).reciprocal()[..., None]
-    down, across = (
-        ((axis - position[..., i, None]) * scale).square_().neg_().clamp_min_(_SMALLEST_EXPONENT).exp_()
-        for i, axis in ((0, y), (1, x))
-    )
-    return down * height[..., None], across
+    distance = axis - position.movedim(-1, 0)[..., None]
+    down, across = distance.mul_(scale).square_().neg_().clamp_min_(_SMALLEST_EXPONENT).exp_()
+    return down.mul_(height[..., None]), across
 
 
 def transfer(draws: Draws, scale: Tensor, height: int, width: int) -> Tensor:

@@ -207,7 +207,7 @@ def _adsorbates(draws: Draws, side: int) -> Tensor:
 
 def _profiles(position: Tensor, height: Tensor, width: Tensor, side: int) -> tuple[Tensor, Tensor]:
     axis, single = torch.arange(side, dtype=torch.float32, device=position.device), torch.float32
-    return gaussian_profiles(position.to(single), height.to(single), width.to(single), axis, axis)
+    return gaussian_profiles(position.to(single), height.to(single), width.to(single), axis)
 
 
 def _images(position: Tensor, height: Tensor, width: Tensor, side: int) -> Tensor:

@@ -51,12 +51,15 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
     x, y = counter[0] + first, counter[1] + second
     if x.shape != y.shape:
         x, y = x + torch.zeros_like(y), y + torch.zeros_like(x)
-    high = torch.empty_like(y)
+    turned = torch.empty_like(y)
     for step in range(_ROUNDS):
         x += y
-        left, right, mask = _rotation(step % len(_ROTATIONS), y.device)
-        torch.bitwise_left_shift(y, left, out=high)
-        y.bitwise_right_shift_(right).bitwise_and_(mask).bitwise_or_(high).bitwise_xor_(x)
+        bits = _ROTATIONS[step % len(_ROTATIONS)]
+        right, mask = _rotation(bits, y.device)
+        # the bits that fall off at the left, and the word times a power of two, whose lowest bits are free for them
+        torch.bitwise_right_shift(y, right, out=turned)
+        turned.bitwise_and_(mask).add_(y, alpha=1 << bits).bitwise_xor_(x)
+        y, turned = turned, y
         if step % 4 == 3:
             injection = step // 4 + 1
             x += schedule[injection % 3]
@@ -65,11 +68,10 @@ def threefry(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> tupl
 
 
 @functools.cache
-def _rotation(step: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return by how much a word is shifted to the left and to the right, and the bits that are left of the latter."""
-    bits = _ROTATIONS[step]
-    left, right, mask = torch.tensor([bits, 32 - bits, (1 << bits) - 1], dtype=torch.int32, device=device)
-    return left, right, mask
+def _rotation(bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return by how much a word is shifted to the right where it is rotated to the left, and the bits that are left."""
+    right, mask = torch.tensor([32 - bits, (1 << bits) - 1], dtype=torch.int32, device=device)
+    return right, mask
 
 
 def uniform(words: Tensor) -> Tensor:
