@@ -73,7 +73,9 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
 
     Notes
     -----
-    What noise adds is known only as well as it is large. Besides, the amplitude of the crystal and the share of none
+    The simulated frame lacks the vacancies and small voids that its noise hides, which the true one has, as many as
+    nobody knows. What noise adds on balance is therefore between nothing and what it adds there: half of it, and
+    known as well as all of it is large. Besides, the amplitude of the crystal and the share of none
     are found together, and where single amplitudes err by as much as they are, one stands for the other: the variance
     of the share is gᵀ I⁻¹ g with I the information on the logit of the share and on the amplitude that independent
     points give beside what is known beforehand, and g how the mean probability depends on both. With q the probability
@@ -85,14 +87,14 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
     if float(pixels.amplitude_std.median()) < _QUIET:
         return plain
     grid = _Grid.of(pixels)
-    added = torch.zeros_like(plain.fraction).index_add_(0, label, _added(pixels, grid))
+    added = torch.zeros_like(plain.fraction).index_add_(0, label, _added(pixels, grid)) / 2
     fraction = (plain.fraction - added).clamp_min(0)
     # what none gains the crystals lose, each by its share
     none = torch.arange(classes, device=label.device) == label[-1]
     crystal = torch.where(none, 0.0, plain.fraction)
     lost = torch.where(none, 1.0, crystal / crystal.sum().clamp_min(1e-6))
     exchanged = lost**2 * _exchanged(pixels, grid)
-    return AreaFraction(fraction / fraction.sum(), (plain.fraction_std**2 + added**2 + exchanged).sqrt())
+    return AreaFraction(fraction / fraction.sum(), (plain.fraction_std**2 + (2 * added) ** 2 + exchanged).sqrt())
 
 
 def _added(pixels: PixelPhases, grid: _Grid) -> Tensor:

@@ -112,5 +112,5 @@ def flattened(frame: FlatFrame, wide: Length) -> FlatFrame:
 def with_level(frame: FlatFrame) -> FlatFrame:
     """Return a frame with its mean brightness around every pixel, which the noise of counts goes by."""
     width = _LEVEL * frame.cell
-    around = smoothed(frame.flat, width) / smoothed(frame.valid, width).clamp_min(1e-6)
-    return replace(frame, level=frame.background + around)
+    shown = frame.flat + frame.background * frame.valid
+    return replace(frame, level=smoothed(shown, width) / smoothed(frame.valid, width).clamp_min(1e-6))

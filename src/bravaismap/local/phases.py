@@ -6,7 +6,10 @@ noise. A misfit beyond what is usual in the frame counts by its logarithm only: 
 noise, be it a distorted cell or amorphous matter.
 
 How probable a lattice is beforehand is the mixture of phases nearby, which the evidence itself determines
-(expectation–maximisation in a Gaussian of one and a half cells, weighed against the mixture of the whole frame).
+(variational Bayes in a Gaussian of one and a half cells, with the mixture of the whole frame as the mean of a Dirichlet
+prior). Counts are few there, so that the mixture of most evidence would hold some of every phase in noise; the mean
+logarithm of a share, ψ of its count, does not: most neighbourhoods are of one phase (H. Attias, Adv. Neural Inf.
+Process. Syst. 12, 209 (2000)).
 """
 
 from __future__ import annotations
@@ -45,8 +48,9 @@ _FRAME_COUNTS = 1.0
 _ROUNDS = 8
 #: Points along the side of a cell from which the mixture nearby is determined: evidence is that smooth.
 _POINTS_PER_CELL = 3
-#: Smallest count of a phase nearby, so that none is ruled out.
-_LEAST_COUNTS = 0.1
+#: Smallest count of a phase nearby, so that none is ruled out: a phase that is not seen nearby has a prior of a few
+#: thousandths, about the share of single vacancies.
+_LEAST_COUNTS = 0.35
 #: The exponential of less is nothing, and a subnormal, with which processors are slow.
 _SMALLEST_EXPONENT = -60.0
 

@@ -214,7 +214,7 @@ def _vague(result: xr.Dataset) -> list[str]:
     frames = f"of {vague.sum()} of {measured.sum()} frames" if measured.sum() > 1 else "of the frame"
     return [
         f"the area of none {frames} is known to ± {100 * std[vague].min():.0f} % of the frame or worse, ± "
-        f"{100 * std[vague].max():.0f} % at worst: atoms are as faint as the noise there; look at the mean over frames, "
+        f"{100 * std[vague].max():.0f} % at worst: atoms are as faint as the noise there; take the mean over frames, "
         "and expect noise in the figure of the pixels"
     ]
 
@@ -242,11 +242,12 @@ def _interwoven(result: xr.Dataset) -> list[str]:
     step = float(result["px"][1] - result["px"][0])
     drawn = result["frame_lattice"].transpose(..., "py", "px").values
     bases = result["frame_basis"].transpose(..., "number", "vector", "component").values.astype(float)
+    areas = np.abs(bases[..., 0, 0] * bases[..., 1, 1] - bases[..., 0, 1] * bases[..., 1, 0]).reshape(
+        -1, bases.shape[-3]
+    )
     shares = [
-        _beside_another(lattice, int(np.sqrt(np.nanmin(np.abs(np.linalg.det(basis)))) / step))
-        for lattice, basis in zip(
-            drawn.reshape(-1, *drawn.shape[-2:]), bases.reshape(-1, *bases.shape[-3:]), strict=True
-        )
+        _beside_another(lattice, int(np.sqrt(np.nanmin(cells)) / step))
+        for lattice, cells in zip(drawn.reshape(-1, *drawn.shape[-2:]), areas, strict=True)
         if np.unique(lattice[lattice >= 0]).size > 1
     ]
     if not shares or max(shares) < _INTERWOVEN:
