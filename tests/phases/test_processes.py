@@ -106,7 +106,10 @@ def test_what_cannot_be_is_an_error_of_the_user() -> None:
 
 
 @pytest.mark.slow
-def test_same_to_the_last_bit_in_any_number_of_processes(tmp_path: Path, others: set[int]) -> None:
+def test_same_to_the_last_bit_in_any_number_of_processes(
+    tmp_path: Path, others: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "fork", raising=False)  # each is a new interpreter, as on Windows and macOS
     film = simulate(5, "realistic", seed=3)["image"].values
     film[3] = 1
     movie, settings = as_movie(film), Settings(window=64, step=32)
