@@ -54,7 +54,7 @@ def test_whole_image_is_measured() -> None:
     assert np.isnan(one["deviation"].sel(lattice="none"))
     assert one["a"].attrs["units"] == one["basis"].attrs["units"] == "px"
     assert one["gamma"].attrs["units"] == "degree"
-    assert one.attrs.items() >= {"model": "lattice", "distortion": 0.02, "samples": 5000, "size": [120, 150]}.items()
+    assert one.attrs.items() >= {"model": "default", "distortion": 0.02, "samples": 5000, "size": [120, 150]}.items()
     assert "preprocessing" not in one.attrs
     assert set(cell_table(("image",), "px")) <= set(one.data_vars)
     np.testing.assert_allclose(cell_from_basis(one["basis"].values)[0], one["a"].values, rtol=1e-5)
