@@ -77,7 +77,7 @@ def calibrated(image: np.ndarray, size: float) -> xr.DataArray:
 
 
 def test_small_images_are_refused() -> None:
-    with pytest.raises(InputError, match=r"31 × 40 px.*lattice.*at least 32 × 32"):
+    with pytest.raises(InputError, match=r"31 × 40 px.*default.*at least 32 × 32"):
         bm.classify(np.random.default_rng(0).random((31, 40)))
     with pytest.raises(InputError, match=r"window of 24 px .* at least 32"):
         bm.map_phases(np.random.default_rng(0).random((64, 64)), window=24)
