@@ -202,7 +202,8 @@ def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fr
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
     from bravaismap.domains.thresholding import thresholded_fraction
 
-    dark = thresholded_fraction(phases, read(movie, timed=False), fraction, level)
+    images = read(movie, timed=False, result=phases, growing=True)
+    dark = thresholded_fraction(phases, images, fraction, level)
     agreement = dark.agreement
     relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
     note(

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from bravaismap.conventions import Floats
+from typing import TYPE_CHECKING
 
-__all__ = ["empty_message", "time_text"]
+from bravaismap.conventions import Floats, counted
+
+if TYPE_CHECKING:
+    from bravaismap.viewer.result_source import Source
+
+__all__ = ["empty_message", "extent_text", "time_text"]
+
+
+def extent_text(source: Source) -> str:
+    """Return how many frames a source has, how many of them are mapped, and how large they are."""
+    done, total, extent = int(source.done.sum()), len(source.time), source.extent
+    sides = [round(side / source.pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0)]
+    frames = f"{done} of {counted(total, 'frame')} mapped" if done < total else counted(total, "frame")
+    return f"{frames} of {sides[0]} × {sides[1]} px"
 
 
 def empty_message(done: int, total: int, *, growing: bool, mapping: bool, problem: str, frame_done: bool) -> str:
