@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bravaismap.cli.phases import device_of_map
+from bravaismap.compute import device
 from bravaismap.conventions import CLASSES
 from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result
@@ -241,10 +243,10 @@ def test_damaged_and_finished_results(run: Run, film: Path, weights: Path, tmp_p
     ]
     assert run(*arguments).code == 0
     whole = open_result(tmp_path / "r.zarr").load()
-    (tmp_path / "r.zarr" / "label" / "c" / "2" / "0" / "0").write_bytes(b"damaged")
+    (tmp_path / "r.zarr" / "label" / "c" / "0" / "0" / "0").write_bytes(b"damaged")
     again = run(*arguments)
     assert again.code == 0, again.err
-    assert "1 frame is damaged (frame 2: not what was written), mapped again" in again.err
+    assert "4 frames are damaged (frame 0, 1, 2, 3: not what was written), mapped again" in again.err
     xr.testing.assert_identical(open_result(tmp_path / "r.zarr").load(), whole)
 
 
@@ -256,6 +258,18 @@ def test_clusters_that_cannot_be(run: Run, film: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
+def test_map_takes_a_gpu_that_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "checked_device", lambda name: "cuda" if name == "auto" else name)
+    for scheduler, workers, taken in (
+        (None, None, "cuda"),
+        (None, 1, "cuda"),
+        (None, 2, "cpu"),
+        ("tcp://x:1", None, "cpu"),
+    ):
+        assert device_of_map("auto", scheduler, workers) == taken
+        assert device_of_map("cuda", scheduler, workers) == "cuda"
+
+
 def test_map_by_workers(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
     arguments = ["map", film, "--window", "48", "--step", "24", "--model", weights, "--samples", "10"]
     done = shell(*arguments, "--workers", "2", "-o", tmp_path / "two.zarr")
@@ -280,7 +294,7 @@ def test_ctrl_c_leaves_a_result_that_the_same_command_continues(
         command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(tmp_path.glob("parts.zarr/frame_done/c/*"))) < 3:
+    while time.monotonic() < deadline and len(list(tmp_path.glob("parts.zarr/frame_done/*.safetensors"))) < 3:
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     _, printed = started.communicate(timeout=60)

@@ -41,6 +41,14 @@ def test_window_is_turned_and_scaled_with_the_lattice() -> None:
     assert window_for(10 * basis, 300) == 300
 
 
+def test_window_of_a_frame_of_few_cells_leaves_room_for_a_second_grain() -> None:
+    basis = basis_from_cell(20.0, 20.0, np.pi / 2)
+    assert window_for(basis, 300) == 200  # ten cells
+    assert window_for(basis, 208) == 160  # three quarters of the frame, rounded up to steps
+    assert window_for(basis, 144) == 120  # six cells
+    assert window_for(basis, 100) == 100  # all there are
+
+
 def test_slender_cell_has_five_of_its_long_side() -> None:
     assert window_for(basis_from_cell(8.0, 40.0, np.pi / 2), 600) == 200
 

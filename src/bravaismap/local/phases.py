@@ -118,6 +118,9 @@ def log_likelihood(
         other = _penalty(fit.residual(level) / variance, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
         share = substituted.clamp(1e-6, 1 - 1e-6)
         crystal = torch.logaddexp(crystal + torch.log1p(-share), other + share.log())
+    # a lattice of which no wave was found says of every place what emptiness says of it
+    patterned = fit.contrast.amax((1, 2), keepdim=True) > 0
+    crystal = torch.where(patterned, crystal, empty + _SMALLEST_EXPONENT)
     return torch.cat([crystal, empty[None], disorder[None]])
 
 

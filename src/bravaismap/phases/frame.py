@@ -44,6 +44,8 @@ _WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
 _MOST_TOGETHER = 24
 #: Pixels of frames that a GPU is asked for at once, in all: 24 frames of 512² px, which take some 2 GB.
 _PIXELS_TOGETHER = 24 * 2**18
+#: As many pixels of windows take the memory of one pixel of a frame that is asked.
+_AS_PIXELS_OF_WINDOWS = 2
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,8 @@ class FrameMapper:
 
     def _asked_together(self, group: Sequence[_Classified]) -> int:
         """How many frames of a group are asked for their pixels at once: one on a processor."""
-        return 1 if self.device == PROCESSOR else max(1, _PIXELS_TOGETHER // group[0].frame.image.size)
+        size = group[0].frame.image.size
+        return min(max(1, _PIXELS_TOGETHER // size), images_together(_AS_PIXELS_OF_WINDOWS * size, self.device))
 
     def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[list[_Classified]]:
         """Yield frames with the answers for their windows, as many at a time as the device takes."""
