@@ -206,10 +206,11 @@ def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fr
     images = read(movie, timed=False, result=phases, growing=True)
     dark = thresholded_fraction(phases, images, fraction, level)
     agreement = dark.agreement
+    mean = printed(f"{100 * agreement.mean:+.2f}")
     relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
     note(
         f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
-        f"by {printed(f'{100 * agreement.mean:+.2f}')} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
+        f"by {mean} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
         f"correlate at {agreement.correlation:.3f}"
     )
     return dark.fraction
