@@ -27,6 +27,8 @@ _LEAST_ERROR = 0.05
 _UNKNOWN_AMPLITUDE = 0.5
 #: Variance of a share of which nothing is known.
 _UNKNOWN_SHARE = 1 / 12
+#: Log likelihood of a lattice that the frame does not show.
+_NOWHERE = -60.0
 #: Seed of the noise of the simulated frame: the same frame has the same area whenever it is asked.
 _SEED = 0
 
@@ -64,7 +66,8 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
     Returns
     -------
     AreaFraction
-        That of :func:`bravaismap.local.area.area_fraction` where amplitudes err by less than a tenth.
+        That of :func:`bravaismap.local.area.area_fraction` where amplitudes err by less than a tenth, or no pixel shows
+        a lattice.
 
     Raises
     ------
@@ -84,7 +87,8 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
     (1982), doi:10.1111/j.2517-6161.1982.tb01203.x).
     """
     plain = area_fraction(pixels.probability, pixels.seen, label, classes, pixels.cell, pixels.fine, pixels.step)
-    if float(pixels.amplitude_std.median()) < _QUIET:
+    present = _present(pixels)
+    if float(pixels.amplitude_std[present].median().nan_to_num(0.0)) < _QUIET:
         return plain
     grid = _Grid.of(pixels)
     added = torch.zeros_like(plain.fraction).index_add_(0, label, _added(pixels, grid)) / 2
@@ -95,6 +99,12 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
     lost = torch.where(none, 1.0, crystal / crystal.sum().clamp_min(1e-6))
     exchanged = lost**2 * _exchanged(pixels, grid)
     return AreaFraction(fraction / fraction.sum(), (plain.fraction_std**2 + (2 * added) ** 2 + exchanged).sqrt())
+
+
+def _present(pixels: PixelPhases) -> Tensor:
+    """Which lattices some pixel belongs to, (lattices,)."""
+    number = torch.arange(len(pixels.amplitude), device=pixels.phase.device)
+    return torch.isin(number, pixels.probability.argmax(0))
 
 
 def _added(pixels: PixelPhases, grid: _Grid) -> Tensor:
@@ -115,6 +125,7 @@ def _added(pixels: PixelPhases, grid: _Grid) -> Tensor:
 def _asked(pixels: PixelPhases, amplitude: Tensor, error: Tensor) -> Tensor:
     """Probability of each lattice, and of none, if amplitudes were these, with these errors."""
     logarithm = (2 * amplitude - 1) / (2 * error**2)
+    logarithm = torch.where(_present(pixels)[:, None, None], logarithm, _NOWHERE)
     nothing = torch.zeros_like(logarithm[:1])  # empty, and disordered
     logarithm = torch.cat([logarithm, nothing, nothing])
     independent = pixels.cell**2 / (4 * torch.pi * pixels.fine**2)

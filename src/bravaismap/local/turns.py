@@ -35,6 +35,9 @@ Answer = TypeVar("Answer")
 
 #: Correlation of the noise that is assumed until it has been measured.
 _FIRST_CORRELATION = 4.0
+#: Share that a lattice must have in the neighbourhood of some place, if another one has an inside: a pattern of noise
+#: explains a void as well as emptiness does, and would be given half of it.
+_SOMEWHERE = 0.6
 #: What a pixel without a lattice counts for when the noise is measured: amorphous matter is no noise.
 _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
@@ -217,9 +220,15 @@ def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldS
             for pattern in fitted.patterns
         ]
     )
-    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced)
+    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]))
     crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
+
+
+def _somewhere(near: Tensor) -> Tensor:
+    """Which lattices are clearly somewhere, (lattices,), by their shares nearby; all of them if none has an inside."""
+    most = near.flatten(1).amax(1)
+    return (most > _SOMEWHERE) | (most.amax() <= INSIDE)
 
 
 def _told(frame: FlatFrame, fitted: Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
