@@ -271,3 +271,12 @@ def test_proposals_of_the_network_on_few_windows(
     printed = capsys.readouterr().out
     counted = [int(line.split("windows")[0].split()[-1]) for line in printed.splitlines() if "windows, right" in line]
     assert sum(counted) == 18
+
+
+def test_prior_of_distortion_on_few_windows(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("distortion_prior")
+    module.main(["-n", "60", "--seed", "3", "--json", str(tmp_path / "prior.json")])
+    rows = written(tmp_path / "prior.json")
+    for kind in module.KINDS:
+        assert set(rows[kind]) == set(module.LINES)
+        assert len({row["NLL"] for row in rows[kind].values()}) == len(module.LINES)  # each changes something
