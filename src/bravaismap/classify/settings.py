@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
@@ -183,6 +184,7 @@ def checked_distortion(distortion: float) -> float:
     return float(distortion)
 
 
+@cache  # reading it takes 5 ms, and a live run asks for each frame
 def _package_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

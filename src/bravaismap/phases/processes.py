@@ -14,10 +14,9 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from itertools import islice
 from typing import IO, Any, Final
 
 import cloudpickle
@@ -31,6 +30,7 @@ from bravaismap.compute.device import PROCESSOR
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError
 from bravaismap.phases.frame import FrameMapper, MappedFrame
+from bravaismap.phases.under_way import mapped_by
 
 __all__ = ["mapped_in_processes", "processes_for", "serve"]
 
@@ -106,36 +106,49 @@ def mapped_in_processes(
     InputError
         If processes die at a frame again and again.
     """
-    crew = _Crew(mapper)
-    under_way: dict[Future[MappedFrame], int] = {}
-    with ThreadPoolExecutor(processes, "process") as pool:
-        try:
-            while True:
-                for index, pixels in islice(frames, processes + _WAITING - len(under_way)):
-                    under_way[pool.submit(crew, index, pixels)] = index
-                if not under_way:
-                    return
-                finished = wait(under_way, _LOOK, return_when=FIRST_COMPLETED).done
-                if finished:
-                    first = min(finished, key=under_way.__getitem__)
-                    yield under_way.pop(first), first.result()
-        finally:
-            for future in under_way:
-                future.cancel()
-            crew.end()
+    return mapped_by(_Crew(mapper, processes), frames)
 
 
 class _Crew:
-    """Processes that map frames, one for each thread that calls."""
+    """Processes that map frames, one for each of as many threads."""
 
-    def __init__(self, mapper: FrameMapper) -> None:
+    def __init__(self, mapper: FrameMapper, processes: int) -> None:
         self._mapper = cloudpickle.dumps(mapper)
+        self._most = processes + _WAITING
+        self._pool = ThreadPoolExecutor(processes, "process")
         self._own = threading.local()
         self._lock = threading.Lock()
         self._processes: list[_Process] = []
         self._ended = False
 
-    def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
+    def most(self) -> int:
+        """Return how many frames should be under way."""
+        return self._most
+
+    def begin(self, index: int, pixels: NDArray[Any]) -> Future[MappedFrame]:
+        """Map frame number `index` in the first process that has nothing to do."""
+        return self._pool.submit(self._mapped, index, pixels)
+
+    def finished(self, under_way: dict[Future[MappedFrame], int]) -> Future[MappedFrame] | None:
+        """Return the first of the frames that are finished; None if none is after a while."""
+        done = wait(under_way, _LOOK, return_when=FIRST_COMPLETED).done
+        return min(done, key=under_way.__getitem__, default=None)
+
+    def answer(self, task: Future[MappedFrame], index: int) -> MappedFrame:
+        """Return the map of a finished frame, or raise the error that it caused."""
+        return task.result()
+
+    def end(self, under_way: Collection[Future[MappedFrame]]) -> None:
+        """End all processes, whatever they are at."""
+        for future in under_way:
+            future.cancel()
+        with self._lock:
+            self._ended = True
+            for process in self._processes:
+                process.end()
+        self._pool.shutdown()
+
+    def _mapped(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index` in the process of this thread."""
         for _ in range(_MOST_DEATHS):
             process = self._process()
@@ -166,13 +179,6 @@ class _Crew:
             with suppress(OSError):  # one that is dead already is noticed by its first frame
                 process.begin(self._mapper)
         return process
-
-    def end(self) -> None:
-        """End all processes, whatever they are at."""
-        with self._lock:
-            self._ended = True
-            for process in self._processes:
-                process.end()
 
 
 class _Process:
