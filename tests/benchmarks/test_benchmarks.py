@@ -281,3 +281,16 @@ def test_sources_are_compared_by_the_fastest_of_their_turns(
     assert sources == ["elsewhere", str(FOLDER.parent / "src")] * 2
     row = capsys.readouterr().out.splitlines()[-1]
     assert row.split() == ["a", "kind", "333", "1000", "3.00", "3.00"]
+
+
+def test_proposals_of_the_network_on_few_windows(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("--kinds", "broken", "-n", "18", "--seed", "511", "--weights", "0")
+    benchmark("network_proposals").main([*size, "--json", str(tmp_path / "proposals.json")])
+    rows = written(tmp_path / "proposals.json")["broken"]
+    assert set(rows) == {"lattice", "default", "dcnn", "weight 0"}
+    assert rows["default"]["NLL"] != rows["weight 0"]["NLL"]
+    printed = capsys.readouterr().out
+    counted = [int(line.split("windows")[0].split()[-1]) for line in printed.splitlines() if "windows, right" in line]
+    assert sum(counted) == 18

@@ -52,6 +52,9 @@ def test_a_lattice_without_a_wave_is_nowhere() -> None:
     said = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0)
     assert bool((said[1] < said[2] - 50).all())  # not as probable as emptiness
     assert bool((said[0] > said[2]).all())
+    nowhere = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0, somewhere=torch.tensor([False, True]))
+    assert bool((nowhere[0] < nowhere[2] - 50).all())
+    torch.testing.assert_close(nowhere[1:], said[1:])
 
 
 def test_probabilities_follow_clear_evidence_to_the_boundary() -> None:
