@@ -45,10 +45,11 @@ def test_reclassified_images() -> None:
     assert CLASSES[int(strict["label"][0])] in ("oblique", "centered_rectangular")
 
 
-def test_stored_result_is_reclassified_lazily(film: np.ndarray, tmp_path: Path) -> None:
+def test_stored_result_is_reclassified_lazily_frame_by_frame(film: np.ndarray, tmp_path: Path) -> None:
     whole = bm.map_phases(film, window=64, step=16, output=tmp_path / "whole.zarr")
     again = bm.reclassify(whole, STRICT)
     assert again["probability"].chunks is not None
+    assert again["probability"].chunks[0] == (1, 1)
     close(again.load(), bm.map_phases(film, window=64, step=16, distortion=STRICT, pixels=False))
 
 

@@ -126,6 +126,17 @@ def test_what_a_run_has_left_is_settled(blocks: FrameBlocks) -> None:
     assert not [file for file in path.rglob("*") if "partial" in file.name or ".tmp" in file.name]
 
 
+def test_a_file_that_the_end_of_a_process_has_left_beside_its_block_is_gathered_again(blocks: FrameBlocks) -> None:
+    for index in (0, 1, 2):
+        blocks.write(index, frame(index))
+    blocks.gather(0)
+    blocks.files.write(2, frame(2))  # the others were removed, and then the process was killed
+    holds(blocks.path, {0, 1, 2})
+    assert blocks.settle(blocks.marked()).sum() == 3
+    assert blocks.files.numbers() == []
+    holds(blocks.path, {0, 1, 2})
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_block_of_which_a_frame_is_damaged_is_taken_apart(blocks: FrameBlocks, lost: int) -> None:
     for index in (0, 1, 2):

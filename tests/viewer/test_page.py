@@ -305,7 +305,7 @@ def test_a_movie_is_mapped_under_the_eyes(movie: xr.DataArray) -> None:
     assert source.map_next() == 1
     session.tick()
     assert text(session, "message") == ""
-    assert "1 of 3 frames mapped" in text(session, "header")
+    assert "1 mapped of 3 frames" in text(session, "header")
     assert session.page.frame._map.data["image"]
     session.page.player.value = 0
     assert "not mapped yet (1 of 3 are)" in text(session, "message")
@@ -329,6 +329,10 @@ def test_names_from_a_file_are_no_markup() -> None:
 
 def test_colours_are_those_of_the_package(session: Session) -> None:
     assert session.page.frame._class_bar.color_mapper.palette == [COLORS[name] for name in CLASSES]
+    assert session.page.frame._class_bar.title == "phase of every pixel"
+    session.page.layer.value = "label"
+    assert session.page.frame._class_bar.title == "most probable class"
+    session.page.layer.value = "phase"
 
 
 def test_a_single_image(movie: xr.DataArray) -> None:

@@ -43,8 +43,8 @@ _FRAMES = 3  # looked at: the first, the middle one, the last
 _LARGEST_LOOK = 1024  # px of the central square that is looked at; more would say the same, later
 _SLENDER = 5.0  # of the longer primitive vector at least, along the side of a window
 #: Share of the smaller side of the frame that a window has at most, as long as it holds so many cells along its side,
-#: by judgement: of two grains side by side each fills a window then, and six cells tell their class.
-_LARGEST_SHARE, _FEWEST_CELLS = 0.75, 6.0
+#: by judgement: a grain of a third of the frame is most of a window then, and six cells tell its class.
+_LARGEST_SHARE, _FEWEST_CELLS = 0.6, 6.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def choose_window(movie: xr.DataArray, device: str = "cpu") -> WindowChoice:
     -------
     WindowChoice
         Ten cells along a side, from 32 to 512 px and within the frame, with a step of an eighth; fewer, but at least
-        six, where that is more than three quarters of the frame; 128 px where no frame shows a lattice. The same movie
+        six, where that is more than three fifths of the frame; 128 px where no frame shows a lattice. The same movie
         gives the same choice.
     """
     smallest_side = min(movie.sizes["y"], movie.sizes["x"])

@@ -27,6 +27,7 @@ from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_s
 
 __all__ = [
     "MOST_MISSING",
+    "WINDOW_BYTES",
     "FrameMapper",
     "MappedFrame",
     "hidden",
@@ -39,7 +40,7 @@ __all__ = [
 #: A window of which more than this share was never measured is not classified.
 MOST_MISSING = 0.5
 #: Bytes of windows cut from a frame at a time, on a processor and on a GPU.
-_WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
+WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
 #: Frames whose windows a GPU classifies at once, at most: with more, progress would come in jumps.
 _MOST_TOGETHER = 24
 #: Pixels of frames that a GPU is asked for at once, in all: 24 frames of 512² px, which take some 2 GB.
@@ -211,7 +212,7 @@ class FrameMapper:
         """Return the answer for the measured windows (frames, windows) of frames, frame by frame."""
         # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
         on_processor = self.device == PROCESSOR
-        most = max(1, (_WINDOW_BYTES if on_processor else _WINDOW_BYTES_ON_GPU) // (4 * self.grid.window**2))
+        most = max(1, (WINDOW_BYTES if on_processor else _WINDOW_BYTES_ON_GPU) // (4 * self.grid.window**2))
         whole = frames if on_processor else on_device(frames, self.device)
         answers, first = [], 0
         for part in window_parts(self.grid, most if len(frames) == 1 else self.grid.count):

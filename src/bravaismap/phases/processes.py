@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError
-from bravaismap.phases.frame import FrameMapper, MappedFrame
+from bravaismap.phases.frame import WINDOW_BYTES, FrameMapper, MappedFrame
 from bravaismap.phases.under_way import mapped_by
 
 __all__ = ["mapped_in_processes", "processes_for", "serve"]
@@ -42,10 +42,13 @@ _SECONDS_PER_WINDOW_PIXEL: Final = 1e-7
 _SECONDS_PER_PIXEL: Final = 2e-6
 #: Threads of one process that gain anything: with more, each waits for Python.
 _USEFUL_THREADS: Final = 2
-#: Memory of a process, and what each pixel of a frame adds, in bytes (355 MB; 498 MB at 512², 1016 MB at 1024²); the
-#: share of the free memory that all processes may take.
+#: Memory of a process in bytes: before it maps, for each byte of the windows that are cut at a time, and for each pixel
+#: of a frame that is asked. The peak was 694 MB for 3249 windows of 128² of 1024² without pixels, 570 MB for 961 of
+#: 2048², and 436, 668 and 1508 MB with the pixels of 512², 1024² and 2048². The share of the free memory that all may
+#: take.
 _BYTES: Final = 360 * 2**20
-_BYTES_PER_PIXEL: Final = 700
+_BYTES_PER_WINDOW_BYTE: Final = 3
+_BYTES_PER_PIXEL: Final = 300
 _SHARE_OF_MEMORY: Final = 0.8
 _WAITING = 2  # frames that wait for a process, so that none waits for a frame
 _LOOK = 0.5  # s between two looks for Ctrl-C, which Windows does not let through to a thread that waits
@@ -74,11 +77,18 @@ def processes_for(frames: int, shape: tuple[int, int], mapper: FrameMapper) -> i
     of_windows = mapper.grid.count * mapper.grid.window**2 * _SECONDS_PER_WINDOW_PIXEL
     of_pixels = 0.0 if mapper.pixel_step is None else pixels * _SECONDS_PER_PIXEL
     memory = min(psutil.virtual_memory().available, MEMORY_LIMIT)
-    most = min(cores, frames, int(_SHARE_OF_MEMORY * memory / (_BYTES + pixels * _BYTES_PER_PIXEL)))
+    most = min(cores, frames, int(_SHARE_OF_MEMORY * memory / _memory(pixels, mapper)))
     seconds = {1: frames * (of_windows / min(cores, _USEFUL_THREADS) + of_pixels)}
     for processes in range(2, most + 1):
         seconds[processes] = _START + -(-frames // processes) * (of_windows + of_pixels)
     return min(seconds, key=lambda processes: (seconds[processes], processes))
+
+
+def _memory(pixels: int, mapper: FrameMapper) -> int:
+    """Return how many bytes a process takes for frames of so many pixels, which are asked after the windows."""
+    cut = min(4 * mapper.grid.count * mapper.grid.window**2, WINDOW_BYTES)
+    asked = 0 if mapper.pixel_step is None else pixels
+    return _BYTES + max(cut * _BYTES_PER_WINDOW_BYTE, asked * _BYTES_PER_PIXEL)
 
 
 def mapped_in_processes(

@@ -21,11 +21,15 @@ from bravaismap.viewer.rendering import Overlay, contrast, first_layer, grey, ov
 if TYPE_CHECKING:
     from bravaismap.viewer.result_source import Source
 
-__all__ = ["AROUND", "MARK", "OPACITY", "TEMPLATE", "first_picture", "picture"]
+__all__ = ["ABOVE", "AROUND", "MARK", "NARROW", "OPACITY", "TEMPLATE", "first_picture", "picture"]
 
 #: Width and height in screen px of what stands around the frame: axis and tools; header, widgets, colour bar, time,
 #: player, phases.
 AROUND: Final = (95, 400)
+#: Width of the browser's window in px below which the parts of the page lie below one another, and the height that is
+#: then left for what stands above and below the frame.
+NARROW: Final = 1000
+ABOVE: Final = 150
 #: Of the map over the frame, before somebody moves the slider.
 OPACITY: Final = 0.5
 #: Name of the element that the page takes away when its plots are drawn.
@@ -108,11 +112,13 @@ def first_picture(source: Source, index: int) -> str:
         None if frame is None else overlay(frame, first_layer(frame)), OPACITY, extent,
     )  # fmt: skip
     header = header_html(source.title, source.card, extent_text(source))
-    width = f"calc(min(45vw - {AROUND[0]}px, max(100vh - {AROUND[1]}px, 260px) * {extent.aspect:.4f})"
+    wide = f"min(45vw - {AROUND[0]}px, max(100vh - {AROUND[1]}px, 260px) * {extent.aspect:.4f})"
+    narrow = f"min(100vw - {AROUND[0] + 30}px, (100vh - {ABOVE}px) * {extent.aspect:.4f})"
     data = b64encode(image).decode("ascii")
     return (
-        f'<div id="{MARK}"><style>{_STYLE}</style>{header}'
-        f'<img alt="the frame with its map" style="width: {width})" src="data:image/jpeg;base64,{data}">'
-        f'<div style="width: {width} + {AROUND[0]}px)">{shares_html(source.classes, frame)}</div>'
+        f'<div id="{MARK}"><style>{_STYLE} #{MARK} {{ --wide: {wide}; }}'
+        f"@media (max-width: {NARROW - 1}px) {{ #{MARK} {{ --wide: {narrow}; }} }}</style>{header}"
+        f'<img alt="the frame with its map" style="width: var(--wide)" src="data:image/jpeg;base64,{data}">'
+        f'<div style="width: calc(var(--wide) + {AROUND[0]}px)">{shares_html(source.classes, frame)}</div>'
         '<p role="status">loading the rest of the page …</p></div>'
     )

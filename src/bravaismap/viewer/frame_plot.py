@@ -23,7 +23,7 @@ from bokeh.models.glyphs import Circle, Image, Line, Quad, Text
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from bravaismap.conventions import display_name
+from bravaismap.conventions import IUCR_SYMBOLS, display_name
 from bravaismap.show.colors import class_colors
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.plot_style import GREYS, MARK, plain, short_name
@@ -112,10 +112,10 @@ class FramePlot:
             "major_label_text_font_size": "11px", "background_fill_color": None, "visible": False,
         }  # fmt: skip
         colors = list(class_colors(classes).values())
-        names = {i: short_name(name) for i, name in enumerate(classes)}
+        names = {i: IUCR_SYMBOLS.get(name) or short_name(name) for i, name in enumerate(classes)}
         self._class_bar = ColorBar(
             color_mapper=LinearColorMapper(colors, low=-0.5, high=len(classes) - 0.5),
-            ticker=FixedTicker(ticks=list(names)), major_label_overrides=names, title="most probable class", **style,
+            ticker=FixedTicker(ticks=list(names)), major_label_overrides=names, **style,
         )  # fmt: skip
         self._number_bar = ColorBar(color_mapper=self._mapper, ticker=BasicTicker(desired_num_ticks=5), **style)
         for bar in (self._class_bar, self._number_bar):
@@ -124,6 +124,7 @@ class FramePlot:
     def _label(self, layer: Overlay) -> None:
         """Name the colours and what the pointer shows."""
         self._class_bar.visible, self._number_bar.visible = bool(layer.names), not layer.names
+        self._class_bar.title = layer.title
         self._number_bar.title = f"{layer.title} ({layer.unit})" if layer.unit else layer.title
         kind = layer.names, layer.unit
         if kind != self._kind:

@@ -21,7 +21,7 @@ from bravaismap.viewer.fraction_curves import Curves
 from bravaismap.viewer.frame_geometry import frame_at
 from bravaismap.viewer.html_fragments import doubt_html, header_html, message_html, shares_html
 from bravaismap.viewer.look import Look, ShownFrame, nothing_to_save
-from bravaismap.viewer.messages import empty_message, extent_text, time_text
+from bravaismap.viewer.messages import empty_message, progress_text, time_text
 from bravaismap.viewer.motif_panel import Place
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
@@ -177,7 +177,7 @@ class Session:
         )  # fmt: skip
         self.page.text["message"].object = message_html(text)
         self.page.text["doubt"].object = doubt_html([] if phases is None else doubts(phases))
-        self.page.text["header"].object = header_html(source.title, source.card, extent_text(source))
+        self.page.text["header"].object = header_html(source.title, source.card, progress_text(source))
         left = self.curves.left()
         self.page.text["progress"].object = f"<p>reclassifying: {counted(left, 'frame')} left</p>" if left else ""
         self.page.text["movie"].object = f"<p>{_NO_MOVIE}</p>" if source.movie is None else ""
