@@ -381,7 +381,8 @@ def _next_turn(frame: _Frame, fitted: _Fitted, before: _Turn, held: tuple[HeldSi
             for pattern in fitted.patterns
         ]
     )
-    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]))
+    somewhere = _somewhere(fitted.near[:-1])
+    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced, somewhere, inside.any(0))
     crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
 
