@@ -114,7 +114,7 @@ def log_likelihood(
     ratio = (left if displaced is None else (left - displaced).clamp_min(0)) / variance
     even = fit.energy / variance
     least = torch.minimum(even, ratio.amin(0))
-    if inside is not None:  # of disordered matter more is left over, and it may be most of the frame
+    if inside is not None:
         least = torch.where(inside | ~inside.any(), least, torch.nan)
     middle = least.nanmedian()
     usual = middle + _USUAL / _MAD * (least - middle).abs().nanmedian()
