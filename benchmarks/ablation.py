@@ -38,7 +38,7 @@ from bravaismap.evaluate.labelled import Labelled, read_labelled
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
-NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice")
+NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice", "default")
 #: The network to combine with the measurement.
 PARTNER = "dcnn"
 SEED = 7

@@ -178,23 +178,35 @@ def _resume(data: Figures) -> list[str]:
         ["opening a finished result", "open"],
         ["reading a frame and comparing it with its checksum", "check_per_frame"],
         ["of it the checksum", "checksum_per_frame"],
-        ["writing a frame, every file under another name first", "write_per_frame"],
-        ["of it for the other name (writing in place takes so much less)", "renaming_per_frame"],
+        ["writing a frame to a file of its own", "write_single_per_frame"],
+        ["writing a frame, with its share of gathering its block", "write_per_frame"],
     ]
     return [
         f"{data['frames']} frames of {data['size']}², {data['windows']} windows each, default model; medians of "
         f"{_count(data['repeats'], 'repeat')}. The start of the process is in these times:",
         _table(["run", "time"], runs),
-        f"In a process that runs already; a frame is {data['files_per_frame']} files:",
+        f"In a process that runs already; the whole result is {data['files']} files:",
         _table(["", "ms"], [[what, _ms(data[key])] for what, key in costs]),
     ]
 
 
 def _watch(data: Figures) -> list[str]:
+    rows = [
+        [
+            "all outputs" if row["pixels"] else "`--no-pixels`",
+            f"{row['rate']:.1f}",
+            f"{_s(row['median'])} ({_s(row['longest'])})",
+            _s(row["processor"]),
+            f"{_s(row['delay'])} ({_s(row['longest_delay'])})",
+        ]
+        for row in data["rows"]
+    ]
+    titles = ["", "frames/s", "a frame, median (longest)", "of processor time", "from file to fractions (longest)"]
     return [
         f"`watch` on a folder of {_count(data['frames'], 'image')} of {data['size']}² that wait, {data['windows']} "
-        f"windows each, default model: {data['rate']:.2g} frames a second. A frame takes {_s(data['median'])} "
-        f"(median), {_s(data['longest'])} at most, classified and stored."
+        "windows each, default model, classified and stored; and on files that appear when the frame before is done, "
+        f"with `--settle {data['settle']:g}`, which is in the time from file to fractions.",
+        _table(titles, rows),
     ]
 
 

@@ -2,8 +2,8 @@
 
 A small movie is mapped in a process of its own: once without interruption, once killed when half of its frames are
 done and continued by the same call, and once more on the finished result, which is then only checked. Process starts
-are in these times. Then, in this process: opening a result, checking frames against their checksums, and writing frames
-under another name first, against writing them in place. Medians of some repeats.
+are in these times. Then, in this process: opening a result, checking frames against their checksums, and writing
+frames, one by one and with what gathers them in blocks. Medians of some repeats.
 
 python benchmarks/resume.py [--frames 20] [--size 512] [--window 128] [--step 16] [--repeats 3] [--json FILE]
 """
@@ -11,27 +11,24 @@ python benchmarks/resume.py [--frames 20] [--size 512] [--window 128] [--step 16
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
-from unittest import mock
+from typing import Any
 
 import h5py
 import numpy as np
 import xarray as xr
 from machine import load, machine, median_seconds, parser, write_figures
-from zarr.storage import _local
 
 import bravaismap as bm
 from bravaismap.result.checksum import frame_checksum
-from bravaismap.result.schema import DONE, variables_of
+from bravaismap.result.schema import variables_of
 from bravaismap.result.store import ResultStore
+from bravaismap.result.stored import written_frames
 
 MAP = """
 import sys
@@ -70,15 +67,7 @@ def seconds_killed(movie: Path, output: Path, asked: argparse.Namespace) -> tupl
 
 def marked(output: Path) -> int:
     """Return how many frames of a result are done."""
-    marks = output / DONE / "c"
-    return sum(not entry.name.endswith(".partial") for entry in os.scandir(marks)) if marks.is_dir() else 0
-
-
-@contextmanager
-def in_place(path: Path, mode: str, exclusive: bool = False) -> Iterator[BinaryIO]:
-    """Open a file under its own name, where zarr would write another and rename it."""
-    with path.open("xb" if exclusive else mode) as file:
-        yield file
+    return int(written_frames(output).sum()) if output.exists() else 0
 
 
 def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
@@ -86,9 +75,11 @@ def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
     frames = [{str(name): result[name].values[i] for name in result.data_vars} for i in range(result.sizes["time"])]
     options = {"overwrite": True, "variables": variables_of(result)}
     with ResultStore(folder / "r.zarr", result.coords, result.attrs, **options) as store:
-        begin = time.perf_counter()
+        begin, single = time.perf_counter(), []
         for index, frame in enumerate(frames):
+            started = time.perf_counter()
             store.write_frame(index, frame)
+            single.append(time.perf_counter() - started)
         written = time.perf_counter()
         if store.verify():
             raise SystemExit("frames that were just written are damaged")
@@ -99,6 +90,7 @@ def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
     count = len(frames)
     return {
         "write": (written - begin) / count,
+        "write_single": float(np.median(single)),
         "check": (checked - written) / count,
         "checksum": (end - checked) / count,
     }
@@ -107,17 +99,8 @@ def seconds_written(result: xr.Dataset, folder: Path) -> dict[str, float]:
 def of_frames(path: Path, folder: Path, repeats: int) -> dict[str, float]:
     """Return what the safety of a result costs per frame, in s."""
     result = bm.open_result(path).load()
-    renamed, straight = [], []
-    for _ in range(repeats):  # in turns, so that other work on the machine meets both
-        renamed.append(seconds_written(result, folder))
-        with mock.patch.object(_local, "_atomic_write", in_place):
-            straight.append(seconds_written(result, folder))
-    figures = {f"{what}_per_frame": float(np.median([times[what] for times in renamed])) for what in renamed[0]}
-    figures["write_in_place_per_frame"] = float(np.median([times["write"] for times in straight]))
-    figures["renaming_per_frame"] = float(
-        np.median([a["write"] - b["write"] for a, b in zip(renamed, straight, strict=True)])
-    )
-    return figures
+    times = [seconds_written(result, folder) for _ in range(repeats)]
+    return {f"{what}_per_frame": float(np.median([each[what] for each in times])) for what in times[0]}
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
@@ -140,8 +123,7 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
             if not equal:
                 raise SystemExit("the continued result differs from the uninterrupted one")
         lost = [k + c - w for w, k, c in zip(whole, killed, continued, strict=True)]
-        chunks = (*first.glob("*/c/1"), *first.glob("*/c/1/**/*"))  # of frame 1: coordinates have one chunk, 0
-        files = sum(chunk.is_file() for chunk in chunks)
+        files = sum(file.is_file() for file in first.rglob("*"))
         figures = of_frames(first, folder, asked.repeats)
         opening = median_seconds(lambda: bm.open_result(first), asked.repeats)
         sizes = bm.open_result(first).sizes
@@ -157,7 +139,7 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
             "repeats": asked.repeats,
             "frames_done_when_killed": int(np.median(done)),
             "open": opening,
-            "files_per_frame": files,
+            "files": files,
         }
     )
 
@@ -187,11 +169,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("opening the finished result", "open"),
         ("reading a frame and comparing it with its checksum", "check_per_frame"),
         ("  of it the checksum", "checksum_per_frame"),
-        ("writing a frame", "write_per_frame"),
-        ("writing a frame in place", "write_in_place_per_frame"),
-        ("difference: every file under another name first", "renaming_per_frame"),
+        ("writing a frame to a file of its own", "write_single_per_frame"),
+        ("writing a frame, with what gathers blocks", "write_per_frame"),
     ):
         print(f"  {what:<60}{1e3 * figures[key]:8.1f} ms")
+    print(f"the result has {figures['files']} files")
     write_figures(asked.json, "resume", figures)
 
 

@@ -49,6 +49,9 @@ def report(what: str, times: list[float]) -> None:
 PAINTED = """() => performance.getEntriesByName('first-contentful-paint').map(
     entry => (performance.timeOrigin + entry.startTime) / 1000)[0]"""
 
+#: Whether the plots are drawn, which take the first picture away.
+WHOLE = "() => window.Bokeh?.documents?.length > 0 && document.getElementById('first-picture') == null"
+
 
 def opening(store: Path, film: Path) -> None:
     """Print how long it takes from the command to the first picture and to the whole page, five times over."""
@@ -66,28 +69,34 @@ def opening(store: Path, film: Path) -> None:
         times = np.array([opened(started, [*command, "--no-browser", "--quiet"]) for _ in range(5)])
         started.close()
     names = ("from the command to the address", "from the command to the first picture", "from the command to the page",
-             "processor time of the server until then")  # fmt: skip
+             "processor time until the first picture", "processor time until the page")  # fmt: skip
     for name, column in zip(names, times.T, strict=True):
         print(f"{name:<58} median {np.median(column):5.2f} s, largest {column.max():5.2f} s")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
-def opened(browser: object, command: list[str]) -> tuple[float, float, float, float]:
-    """Return the seconds until the address, the first picture and the whole page, and those of the processor."""
+def used(pid: int) -> float:
+    """Return the processor time of a process in s."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def opened(browser: object, command: list[str]) -> tuple[float, float, float, float, float]:
+    """Return the seconds until the address, the picture and the page, and of the processor until the last two."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     start = time.time()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "300"}) as process:
         url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
         address = time.time() - start
         page.goto(url, wait_until="commit")
-        page.wait_for_selector("#first-picture", state="attached", timeout=60_000)
-        page.wait_for_selector("#first-picture", state="detached", timeout=60_000)
-        whole, painted = time.time() - start, page.evaluate(PAINTED) - start
-        used = psutil.Process(process.pid).cpu_times()
+        painted = page.wait_for_function(PAINTED, timeout=60_000).json_value() - start
+        before = used(process.pid)
+        page.wait_for_function(WHOLE, timeout=60_000)
+        whole, after = time.time() - start, used(process.pid)
         process.send_signal(signal.SIGINT)
         process.wait(60)
     page.close()
-    return address, painted, whole, used.user + used.system
+    return address, painted, whole, before, after
 
 
 def main() -> None:

@@ -1,20 +1,24 @@
-"""Frames a second that `watch` keeps up with: a folder of images that wait, classified and stored one by one.
+"""Frames a second that `watch` keeps up with, and how long after its file the fractions of a frame are there.
 
-python benchmarks/watch.py [--frames 30] [--size 512] [--step 32] [--json FILE]
+A folder of images that wait is classified and stored, with pixels and without. Then files appear, each when the frame
+before is done, and have rested for `--settle` seconds before they are read; this is in the delay.
+
+python benchmarks/watch.py [--frames 30] [--size 512] [--step 32] [--settle 0.1] [--json FILE]
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from machine import load, machine, parser, write_figures
 
 import bravaismap as bm
-from bravaismap.live.watching import FolderSource, watch
+from bravaismap.live.watching import FolderSource, Frame, watch
 from bravaismap.windows import window_grid
 
 #: Frames before the clock starts: the first ones load what the others use.
@@ -22,12 +26,47 @@ WARM = 3
 WINDOW = 128
 
 
-def seconds_per_frame(folder: Path, output: Path, step: int) -> list[float]:
-    """Watch a folder of images and return the time from each frame to the next, without the first ones."""
-    ends = []
-    for _ in watch(FolderSource(folder, settle=0.0), output, until_idle=1.0, window=WINDOW, step=step):
+def waiting(frames: np.ndarray, folder: Path, step: int, pixels: bool) -> dict[str, float]:
+    """Watch a folder of images that wait; return rate and times of a frame, without the first ones."""
+    source = folder / "frames"
+    source.mkdir()
+    for i, frame in enumerate(frames):
+        np.save(source / f"{i}.npy", frame)
+    ends, spent = [], []
+    for _ in watched(source, folder / "live.zarr", step, pixels, settle=0.0):
         ends.append(time.perf_counter())
-    return [float(each) for each in np.diff(ends[WARM - 1 :])]
+        spent.append(time.process_time())
+    seconds = np.diff(ends[WARM - 1 :])
+    processor = (spent[-1] - spent[WARM - 1]) / len(seconds)
+    return {
+        "rate": 1 / float(seconds.mean()), "median": float(np.median(seconds)), "longest": float(seconds.max()),
+        "processor": processor,
+    }  # fmt: skip
+
+
+def delays(frames: np.ndarray, folder: Path, step: int, pixels: bool, settle: float) -> list[float]:
+    """Let files appear one by one; return the time from each file to its fractions, without the first ones."""
+    source, begun, seconds = folder / "frames", [], []
+    source.mkdir()
+
+    def appear(number: int) -> None:
+        if number < len(frames):
+            np.save(folder / "next.npy", frames[number])
+            begun.append(time.perf_counter())
+            (folder / "next.npy").replace(source / f"{number}.npy")
+
+    appear(0)
+    for number, _ in enumerate(watched(source, folder / "live.zarr", step, pixels, settle)):
+        seconds.append(time.perf_counter() - begun[-1])
+        appear(number + 1)
+    return seconds[WARM:]
+
+
+def watched(source: Path, output: Path, step: int, pixels: bool, settle: float) -> Iterator[Frame]:
+    """Watch a folder until nothing has come for a second."""
+    return watch(
+        FolderSource(source, settle=settle), output, until_idle=1.0 + settle, window=WINDOW, step=step, pixels=pixels
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,24 +74,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--frames", type=int, default=30)
     options.add_argument("--size", type=int, default=512)
     options.add_argument("--step", type=int, default=32)
+    options.add_argument("--settle", type=float, default=0.1)
     asked = options.parse_args(arguments)
     print(machine())
     film = bm.simulate_film(asked.frames + WARM, asked.size)["image"].values
-    rows, columns = window_grid(film.shape[1:], WINDOW, asked.step).shape
-    with tempfile.TemporaryDirectory() as place:
-        source = Path(place) / "frames"
-        source.mkdir()
-        for i, frame in enumerate(film):
-            np.save(source / f"{i}.npy", frame)
-        before = load()
-        spent = seconds_per_frame(source, Path(place) / "live.zarr", asked.step)
-    rate = len(spent) / sum(spent)
-    print(
-        f"{len(spent)} frames of {asked.size}², {rows * columns} windows each, load {before}: {rate:.2f} frames/s; "
-        f"a frame takes {np.median(spent):.2f} s (median), {max(spent):.2f} s at most"
-    )
-    figures = {"load": before, "frames": len(spent), "size": asked.size, "windows": rows * columns, "rate": rate}
-    write_figures(asked.json, "watch", figures | {"median": float(np.median(spent)), "longest": max(spent)})
+    windows = window_grid(film.shape[1:], WINDOW, asked.step).count
+    before, rows = load(), []
+    print(f"{asked.frames} frames of {asked.size}², {windows} windows each, load {before}")
+    for pixels in (True, False):
+        with tempfile.TemporaryDirectory() as place:
+            row: dict[str, Any] = {"pixels": pixels} | waiting(film, Path(place), asked.step, pixels)
+        with tempfile.TemporaryDirectory() as place:
+            after = delays(film[: WARM + (asked.frames + 1) // 2], Path(place), asked.step, pixels, asked.settle)
+        row |= {"delay": float(np.median(after)), "longest_delay": max(after)}
+        rows.append(row)
+        what = "all outputs" if pixels else "without pixels"
+        print(
+            f"{what}: {row['rate']:.2f} frames/s, {row['median']:.2f} s a frame (median), {row['longest']:.2f} s at "
+            f"most, {row['processor']:.2f} s of processor; "
+            f"{row['delay']:.2f} s from file to fractions (median), {row['longest_delay']:.2f} s at most"
+        )
+    figures = {"load": before, "frames": asked.frames, "size": asked.size, "windows": windows, "settle": asked.settle}
+    write_figures(asked.json, "watch", figures | {"rows": rows})
 
 
 if __name__ == "__main__":

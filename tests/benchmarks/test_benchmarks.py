@@ -42,15 +42,14 @@ def test_cost_of_being_killed(
     assert found["lost"] == pytest.approx(found["until_killed"] + found["continued"] - found["uninterrupted"])
     assert 0 < found["checksum_per_frame"] < found["check_per_frame"]
     assert 0 < found["open"] < found["checked_again"]
-    assert found["files_per_frame"] == 35  # thirty-three variables, the checksum and the mark
+    arrays = 33 + 2 + 6  # variables, the checksum and the mark, axes: each has its metadata and one block
+    assert found["files"] == 2 * arrays + 1
     printed = capsys.readouterr().out
     for what in (f"{found['lost']:.2f} s", f"{1e3 * found['check_per_frame']:.1f} ms", "Python"):
         assert what in printed
 
 
-def test_frames_in_place_are_those_that_are_written(
-    benchmark: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_are_written_and_checked(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
     module = benchmark("resume")
     values = np.arange(12.0).reshape(2, 2, 3)
     dims = {"y": np.arange(2.0), "x": np.arange(3.0), "time": np.arange(2.0), "lattice": ["square", "none"]}
@@ -59,20 +58,35 @@ def test_frames_in_place_are_those_that_are_written(
     result = xr.Dataset(as_variables(map_variables(cells=False), whole), coords=dims)
     spent = module.seconds_written(result, tmp_path)
     assert all(seconds > 0 for seconds in spent.values())
-    monkeypatch.setattr(module._local, "_atomic_write", module.in_place)
-    module.seconds_written(result, tmp_path)
+    assert module.marked(tmp_path / "r.zarr") == 2
+    assert module.marked(tmp_path / "none.zarr") == 0
     import zarr
 
     np.testing.assert_array_equal(zarr.open_group(tmp_path / "r.zarr", mode="r")["entropy"][:], values)
 
 
-def test_frames_that_wait_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
-    size = ("--frames", "2", "--size", "160", "--step", "32", "--json", str(tmp_path / "watch.json"))
+def test_frames_that_wait_and_that_appear_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    size = (
+        "--frames",
+        "2",
+        "--size",
+        "160",
+        "--step",
+        "32",
+        "--settle",
+        "0.05",
+        "--json",
+        str(tmp_path / "watch.json"),
+    )
     benchmark("watch").main(size)
     found = written(tmp_path / "watch.json")
     assert (found["frames"], found["windows"]) == (2, 4)
-    assert found["rate"] == pytest.approx(2 / (2 * found["median"]))
-    assert found["median"] <= found["longest"]
+    assert [row["pixels"] for row in found["rows"]] == [True, False]
+    for row in found["rows"]:
+        assert row["rate"] == pytest.approx(2 / (2 * row["median"]))
+        assert row["median"] <= row["longest"]
+        assert 0.05 < row["delay"] <= row["longest_delay"]
+        assert row["processor"] > 0
 
 
 def test_where_there_is_no_card_none_is_measured(
@@ -244,3 +258,16 @@ def test_sources_are_compared_by_the_fastest_of_their_turns(
     assert sources == ["elsewhere", str(FOLDER.parent / "src")] * 2
     row = capsys.readouterr().out.splitlines()[-1]
     assert row.split() == ["a", "kind", "333", "1000", "3.00", "3.00"]
+
+
+def test_proposals_of_the_network_on_few_windows(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ("--kinds", "broken", "-n", "18", "--seed", "511", "--weights", "0")
+    benchmark("network_proposals").main([*size, "--json", str(tmp_path / "proposals.json")])
+    rows = written(tmp_path / "proposals.json")["broken"]
+    assert set(rows) == {"lattice", "default", "dcnn", "weight 0"}
+    assert rows["default"]["NLL"] != rows["weight 0"]["NLL"]
+    printed = capsys.readouterr().out
+    counted = [int(line.split("windows")[0].split()[-1]) for line in printed.splitlines() if "windows, right" in line]
+    assert sum(counted) == 18

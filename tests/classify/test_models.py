@@ -145,7 +145,11 @@ def test_every_model_loads(name: str) -> None:
 
 
 def test_default_measures_the_lattice() -> None:
-    assert load_model() == load_model("lattice") == LatticeClassifier(0.02)
+    default = load_model()
+    assert isinstance(default, LatticeClassifier)
+    assert load_model("lattice") == LatticeClassifier(0.02) == replace(default, proposer=None)
+    assert load_model() == default != load_model("lattice")
+    assert default.record.weights_sha256 == load_model("dcnn").record.weights_sha256
     assert load_model("default", distortion=0.003).distortion == 0.003
     assert load_model(distortion=0).record.settings == {"distortion": 0}
     for wrong in (-0.01, 2, float("nan")):

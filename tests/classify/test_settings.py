@@ -15,7 +15,7 @@ import typer
 
 import bravaismap as bm
 from bravaismap.classify.classifier import ModelRecord
-from bravaismap.classify.models import LatticeClassifier, NetworkClassifier, chosen_model
+from bravaismap.classify.models import LatticeClassifier, NetworkClassifier, chosen_model, load_model
 from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, PAPER_STEP, PAPER_WINDOW, Settings
 from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES
@@ -105,7 +105,7 @@ def test_options_of_the_view_command_say_the_defaults() -> None:
 
 
 def test_model_by_name_or_as_it_is(quick: NetworkClassifier) -> None:
-    assert chosen_model(Settings(distortion=0.003)) == LatticeClassifier(0.003)
+    assert chosen_model(Settings(distortion=0.003)) == load_model("default", 0.003)
     assert chosen_model(Settings(model=quick, distortion=0.003)) is quick
 
 

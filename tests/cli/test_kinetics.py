@@ -144,6 +144,7 @@ def test_thresholding_beside_the_fit(run: Run, tmp_path: Path) -> None:
     done = run(*options)
     assert done.code == 0, done.err
     assert "the classifier's fraction differs by" in done.out
+    assert "nm/px (from the result)" in done.err  # the file itself has no scale
     with (tmp_path / "film_growth.csv").open(newline="") as file:
         header, *frames = csv.reader(file)
     assert header[-1] == "thresholded"

@@ -104,7 +104,7 @@ def test_models_of_one_name_are_told_apart_and_none_is_given_twice(
 def test_default_is_measured_when_no_model_is_named(run: Run, windows_file: Path) -> None:
     done = run("evaluate", windows_file)
     assert done.code == 0, done.err
-    assert done.out.startswith("lattice on w.npz at a distortion of 2 %")
+    assert done.out.startswith("default on w.npz at a distortion of 2 %")
     assert "difference" not in done.out
 
 

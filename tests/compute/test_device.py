@@ -145,6 +145,14 @@ def test_the_answer_does_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(parts.probability, whole.probability, atol=1e-5)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes here")
+def test_a_gpu_that_does_not_compute_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert checked_device("auto") == "cpu"
+    with pytest.raises(ModelError, match="'cuda' was asked for"):
+        checked_device("cuda")
+
+
 def test_a_device_that_is_not_there_is_refused() -> None:
     assert checked_device("cpu") == "cpu"
     assert checked_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -165,6 +165,7 @@ def test_page_has_the_numbers_of_the_result(text: str, result: xr.Dataset) -> No
 def test_kinetics_are_those_of_fit(text: str, result: xr.Dataset) -> None:
     from bravaismap.kinetics.dose import physical_growth
     from bravaismap.kinetics.growth import compare_laws, fit_growth
+    from bravaismap.kinetics.laws import printed
 
     curve = result.sel(lattice="none")
     growth = fit_growth(curve["fraction"], std=curve["fraction_std"])
@@ -172,8 +173,10 @@ def test_kinetics_are_those_of_fit(text: str, result: xr.Dataset) -> None:
     found = Page(text)
     for name in growth["parameter"].values:
         one = growth.sel(parameter=name)
-        assert found.row(str(name))[1] == f"{float(one['value']):.4g}"
-        assert found.row(str(name))[2] == " to ".join(f"{end:.4g}" for end in one["interval"].values[0])
+        row = found.row(printed(str(name)))
+        assert row[1] == printed(f"{float(one['value']):.4g}")
+        assert row[2] == printed(" to ".join(f"{end:.4g}" for end in one["interval"].values[0]))
+    assert "A₀ exp(ρ t) + C fitted to the mean probability of none" in found.words
     rate = physical_growth(growth, 96 * 112 * 0.02**2)["value"].sel(quantity="sputtering_rate")
     assert found.row("sputtering rate")[1] == f"{float(rate):.4g}"
     laws = compare_laws(curve["fraction"], std=curve["fraction_std"])

@@ -78,7 +78,7 @@ def test_result_axes(result: xr.Dataset) -> None:
     np.testing.assert_array_equal(maps.data, result["probability"].transpose("time", "lattice", "y", "x"))
     kept = maps.original_metadata.bravaismap
     assert list(kept.lattice) == list(result["lattice"].values)
-    assert '"model": "lattice"' in kept.run_card
+    assert '"model": "default"' in kept.run_card
     curve = signals["fraction"].axes_manager
     assert [axis.name for axis in (*curve.navigation_axes, *curve.signal_axes)] == ["lattice", "time"]
     entropy = from_hyperspy(signals["entropy"])

@@ -28,6 +28,19 @@ def test_order_is_natural_and_an_unfinished_file_holds_back_those_behind_it() ->
     assert arrivals.ready(listing, 3.0) == ["f1.tif", "f2.tif", "F3.tif", "f10.tif"]
 
 
+def test_a_file_after_which_another_came_need_not_rest_as_long() -> None:
+    arrivals = Arrivals(settle=1, patience=10)
+    assert arrivals.ready({"f1.tif": OLD}, 0.0) == []
+    assert arrivals.ready({"f1.tif": OLD, "f2.tif": OLD}, 0.1) == []
+    assert arrivals.ready({"f1.tif": OLD, "f2.tif": OLD}, 0.25) == ["f1.tif"]
+    arrivals.finish("f1.tif")
+    grown = {"f2.tif": Stamp(200, 2), "f3.tif": OLD}
+    assert arrivals.ready(grown | {"f2.tif": OLD}, 0.3) == []
+    assert arrivals.ready(grown, 0.4) == []  # f2 has changed after f3 came
+    assert arrivals.ready(grown, 0.7) == []
+    assert arrivals.ready(grown, 1.4) == ["f2.tif", "f3.tif"]
+
+
 def test_late_file_is_not_lost() -> None:
     arrivals = Arrivals(settle=0, patience=10)
     assert arrivals.ready({"f3.tif": OLD}, 0.0) == ["f3.tif"]

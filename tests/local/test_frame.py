@@ -135,6 +135,20 @@ def test_an_image_without_the_lattice_has_none_of_it() -> None:
     assert torch.isfinite(pixels.probability).all()
 
 
+@pytest.mark.parametrize("other", ["double cell", "another lattice"])
+def test_a_void_is_not_given_to_a_lattice_that_is_nowhere(other: str) -> None:
+    true = square(0.3)
+    wrong = np.diag([2.0, 1.0]) @ true if other == "double cell" else basis_from_cell(8.3, 13.0, 1.3, 0.9)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    void = np.hypot(y - 90, x - 110) < 45
+    places = sites(true)
+    inside = np.clip(np.rint(places).astype(int), 0, SIZE - 1)
+    image = counted(drawn(places[~void[inside[:, 0], inside[:, 1]]]))
+    share = pixel_phases(image, bases(true, wrong)).probability.mean((1, 2))
+    assert float(share[1]) < 0.001
+    assert float(share[2]) == pytest.approx(void.mean(), abs=0.02)
+
+
 def test_a_crystal_reaches_to_the_edges() -> None:
     pixels = pixel_phases(counted(drawn(sites(square(0.2)))), bases(square(0.2)))
     assert float(pixels.probability[0].min()) > 0.9

@@ -45,6 +45,18 @@ def test_what_displaced_atoms_explain_is_not_left_over() -> None:
     assert bool((said[0] > log_likelihood(fit, variance, 25.0)[0]).all())
 
 
+def test_a_lattice_without_a_wave_is_nowhere() -> None:
+    energy = torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) + 0.5
+    product, contrast = torch.stack([0.9 * energy, 0 * energy]), torch.stack([0.8 * energy, 0 * energy])
+    fit = LocalFit(energy, product, contrast, torch.ones(4, 5), 4.0, 2)
+    said = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0)
+    assert bool((said[1] < said[2] - 50).all())  # not as probable as emptiness
+    assert bool((said[0] > said[2]).all())
+    nowhere = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0, somewhere=torch.tensor([False, True]))
+    assert bool((nowhere[0] < nowhere[2] - 50).all())
+    torch.testing.assert_close(nowhere[1:], said[1:])
+
+
 def test_probabilities_follow_clear_evidence_to_the_boundary() -> None:
     probability = phase_probability(evidence(30.0), torch.ones(ROWS, COLUMNS), 6.0, 1.0)
     torch.testing.assert_close(probability.sum(0), torch.ones(ROWS, COLUMNS))

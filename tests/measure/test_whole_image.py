@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.measure.parts import cut_parts, measure_parts, part_sizes
@@ -75,6 +76,16 @@ def test_a_broken_crystal_shows_its_lattice(crystal: Draw, fault: str) -> None:
     if fault == "grain":
         assert lattices[0].share == pytest.approx(0.6, abs=0.2)
         assert strain_from(turned, lattices[1].basis) < 0.04
+
+
+def test_rows_of_a_lattice_of_few_pixels_are_not_shifted_onto_one_another(crystal: Draw) -> None:
+    cell = np.array([[1.5, -3.89], [-4.12, 0.64]])
+    image = crystal((200, 300), cell, width=1.0)
+    along_rows = gaussian_filter1d(noise(11, 200, 300), 1.2, axis=1)  # the bandwidth of the feedback
+    noisy = image / image.std() + 0.35 * noise(12, 200, 300) + 0.35 * along_rows / along_rows.std()
+    look = measure_whole(tensor(noisy))
+    assert not look.aligned
+    assert strain_from(cell, look.lattices[0].basis) < 0.04
 
 
 @pytest.mark.slow

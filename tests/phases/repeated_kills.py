@@ -16,12 +16,13 @@ import numpy as np
 
 from bravaismap.classify.models import load_model
 from bravaismap.phases.map import map_phases
+from bravaismap.result.stored import written_frames
 
 
 def kill_again_and_again(movie: str, weights: str, path: str, kills: int, per_frame: float) -> int:
     """Start the same run and kill it, at a random point each time; return how many frames are done."""
     frames, model, rng = np.load(movie), load_model(weights), np.random.default_rng(5)
-    lock, marks, seen = Path(path).with_name(".r.zarr.lock"), Path(path) / "frame_done" / "c", set()
+    lock, seen = Path(path).with_name(".r.zarr.lock"), set()
     for _ in range(kills):
         before = owner(lock)
         process = os.fork()
@@ -33,20 +34,20 @@ def kill_again_and_again(movie: str, weights: str, path: str, kills: int, per_fr
             assert ended == (0, 0), (ended, len(seen))
             time.sleep(0.005)
         enough = len(seen) + int(rng.integers(0, 4))
-        while len(marked(marks)) < enough:
+        while len(written(Path(path))) < enough:
             time.sleep(0.002)
         time.sleep(float(rng.uniform(0, 1.5)) * per_frame)
         os.kill(process, signal.SIGKILL)
         assert os.waitpid(process, 0)[1] == signal.SIGKILL
-        now = marked(marks)
+        now = written(Path(path))
         assert now >= seen
         seen = now
     return len(seen)
 
 
-def marked(marks: Path) -> set[str]:
-    """Return the names of the frames that are marked as done."""
-    return {mark.name for mark in marks.glob("*") if mark.name.isdecimal()} if marks.exists() else set()
+def written(path: Path) -> set[int]:
+    """Return the numbers of the frames that are written."""
+    return set(np.flatnonzero(written_frames(path)).tolist()) if path.exists() else set()
 
 
 def owner(lock: Path) -> str:

@@ -54,7 +54,7 @@ def test_whole_image_is_measured() -> None:
     assert np.isnan(one["deviation"].sel(lattice="none"))
     assert one["a"].attrs["units"] == one["basis"].attrs["units"] == "px"
     assert one["gamma"].attrs["units"] == "degree"
-    assert one.attrs.items() >= {"model": "lattice", "distortion": 0.02, "samples": 5000, "size": [120, 150]}.items()
+    assert one.attrs.items() >= {"model": "default", "distortion": 0.02, "samples": 5000, "size": [120, 150]}.items()
     assert "preprocessing" not in one.attrs
     assert set(cell_table(("image",), "px")) <= set(one.data_vars)
     np.testing.assert_allclose(cell_from_basis(one["basis"].values)[0], one["a"].values, rtol=1e-5)
@@ -77,7 +77,7 @@ def calibrated(image: np.ndarray, size: float) -> xr.DataArray:
 
 
 def test_small_images_are_refused() -> None:
-    with pytest.raises(InputError, match=r"31 × 40 px.*lattice.*at least 32 × 32"):
+    with pytest.raises(InputError, match=r"31 × 40 px.*default.*at least 32 × 32"):
         bm.classify(np.random.default_rng(0).random((31, 40)))
     with pytest.raises(InputError, match=r"window of 24 px .* at least 32"):
         bm.map_phases(np.random.default_rng(0).random((64, 64)), window=24)

@@ -19,7 +19,7 @@ def crystal(basis: np.ndarray, shape: tuple[int, int], seed: int = 0) -> np.ndar
     return image + 0.1 * np.random.default_rng(seed).standard_normal(shape)
 
 
-@pytest.mark.parametrize("spacing", [5.0, 11.0, 24.0])
+@pytest.mark.parametrize("spacing", [5.0, 11.0, 16.0])
 def test_window_holds_ten_cells(spacing: float) -> None:
     basis = basis_from_cell(spacing, spacing, np.radians(60), 0.3)
     movie = as_movie(np.stack([crystal(basis, (288, 320), seed) for seed in range(2)]))
@@ -39,6 +39,14 @@ def test_window_is_turned_and_scaled_with_the_lattice() -> None:
     assert window_for(0.1 * basis, 600) == 32
     assert window_for(10 * basis, 2000) == 512
     assert window_for(10 * basis, 300) == 300
+
+
+def test_window_of_a_frame_of_few_cells_leaves_room_for_a_second_grain() -> None:
+    basis = basis_from_cell(20.0, 20.0, np.pi / 2)
+    assert window_for(basis, 340) == 200  # ten cells
+    assert window_for(basis, 240) == 144  # three fifths of the frame
+    assert window_for(basis, 150) == 120  # six cells
+    assert window_for(basis, 100) == 100  # all there are
 
 
 def test_slender_cell_has_five_of_its_long_side() -> None:

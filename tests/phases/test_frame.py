@@ -32,7 +32,7 @@ def test_parts_of_a_frame_do_not_matter(
     model = quick if name == "quick" else load_model(name)
     mapper = FrameMapper(window_grid(frame.shape, 64, 16), model, 20, 3, 0.05)
     whole = mapper(0, frame)
-    monkeypatch.setattr("bravaismap.phases.frame._WINDOW_BYTES", at_once * WINDOW_BYTES)
+    monkeypatch.setattr("bravaismap.phases.frame.WINDOW_BYTES", at_once * WINDOW_BYTES)
     parts = mapper(0, frame)
     assert set(parts.variables) == set(whole.variables)
     for variable, values in whole.variables.items():

@@ -86,6 +86,9 @@ def test_a_movie_is_mapped_in_as_many_processes_as_map_it_soonest(machine: Any) 
     assert processes_for(1600, size, mapper) == 4
     machine(16, GIGABYTE // 10)
     assert processes_for(1600, size, mapper) == 1
+    machine(16, 20 * GIGABYTE)
+    assert processes_for(1600, (4096, 4096), mapper) == 2  # their pixels take 5 GB each
+    assert processes_for(1600, (4096, 4096), Planned(16, pixel_step=None)) == 16
 
 
 def test_cores_are_as_many_as_the_user_says(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +106,10 @@ def test_what_cannot_be_is_an_error_of_the_user() -> None:
 
 
 @pytest.mark.slow
-def test_same_to_the_last_bit_in_any_number_of_processes(tmp_path: Path, others: set[int]) -> None:
+def test_same_to_the_last_bit_in_any_number_of_processes(
+    tmp_path: Path, others: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "fork", raising=False)  # each is a new interpreter, as on Windows and macOS
     film = simulate(5, "realistic", seed=3)["image"].values
     film[3] = 1
     movie, settings = as_movie(film), Settings(window=64, step=32)

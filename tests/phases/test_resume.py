@@ -23,13 +23,16 @@ from bravaismap.classify.models import NetworkClassifier
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import OutputError
 from bravaismap.phases.map import map_phases
-from bravaismap.result import chunks
+from bravaismap.result import frame_files, zarr_store
+from bravaismap.result.checksum import frame_checksum
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import map_variables
 from bravaismap.result.store import ResultStore
+from bravaismap.result.stored import written_frames
+from bravaismap.result.zarr_store import create_store
 
-FRAMES = 2
+FRAMES = 3
 CARD = {"model": "m", "version": "0.1.0", "samples": 30}
 SIZES = {"time": FRAMES, "y": 2, "x": 3, "lattice": 6}
 VARIABLES = map_variables(cells=False)
@@ -56,7 +59,16 @@ def write(path: Path, **options: Any) -> None:
 
 
 def done(path: Path) -> list[int]:
-    return np.flatnonzero(np.asarray(zarr.open_group(path, mode="r")["frame_done"][:])).tolist()
+    return np.flatnonzero(written_frames(path)).tolist()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_blocks() -> Iterator[None]:
+    """Store two frames in a block, which leaves a block of one, and probabilities as chunks of their own in it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(zarr_store, "_MOST_TOGETHER", 2)
+        patched.setattr(zarr_store, "_SMALL_FRAME", 100)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +84,7 @@ def failing(number: int, error: BaseException | None, *, named: bool = False) ->
 
     A disk stays full, and a process that is killed leaves the file half written.
     """
-    of_zarr, of_frames, count = _local._put, chunks._put, [0]
+    of_zarr, of_frames, count = _local._put, frame_files._put, [0]
 
     def write_or_fail(put: Callable[..., Any], path: Path, *arguments: Any, **options: Any) -> Any:
         count[0] += 1
@@ -89,7 +101,7 @@ def failing(number: int, error: BaseException | None, *, named: bool = False) ->
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(_local, "_put", partial(write_or_fail, of_zarr))
-        patched.setattr(chunks, "_put", partial(write_or_fail, of_frames))
+        patched.setattr(frame_files, "_put", partial(write_or_fail, of_frames))
         yield count
 
 
@@ -121,13 +133,12 @@ def test_failure_at_every_write(
             for index in done(path):
                 xr.testing.assert_equal(found.isel(time=index), whole.isel(time=index))
             assert set(done(path)) <= set(np.flatnonzero(mapped_frames(found)))
-        if not path.exists() or len(done(path)) < FRAMES:
-            write(path)
+        write(path)
         xr.testing.assert_identical(open_result(path).load(), whole)
         assert [entry.name for entry in path.parent.iterdir()] == ["r.zarr"]
-        if number < count[0]:
-            assert not list(path.rglob("*.partial"))
-    assert finished >= {0, 1}
+        assert not [*path.rglob("*.partial"), *path.rglob("*.safetensors")]
+    assert FRAMES in finished
+    assert finished - {FRAMES}
 
 
 # Damage
@@ -146,24 +157,92 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "half", "flipped"])
-@pytest.mark.parametrize("name", [*(variable.name for variable in VARIABLES), "frame_checksum", "frame_done"])
-def test_damaged_frame_is_found_and_made_again(tmp_path: Path, whole: xr.Dataset, name: str, how: str) -> None:
-    path = tmp_path / "r.zarr"
-    write(path)
-    chunk = next(
-        file for file in (path / name / "c").rglob("*") if file.is_file() and "1" in file.relative_to(path).parts
-    )
-    damage(chunk, how)
+def files_of(path: Path, name: str) -> list[Path]:
+    """Return the files of the first block of a variable."""
+    chunk = path / name / "c" / "0"
+    return [file for file in (chunk, *chunk.rglob("*")) if file.is_file()]
+
+
+def continued(path: Path) -> tuple[list[bool], list[str]]:
+    """Make what is missing of a result; return which frames were there, and what was said."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with ResultStore(path, COORDS, CARD, variables=VARIABLES) as again:
-            assert again.done.tolist() == [True, False]
-            again.write_frame(1, frame(1))
-    said = [str(warning.message) for warning in caught]
-    assert all("r.zarr: 1 frame is damaged (frame 1: not what was written), mapped again" in text for text in said)
+            there = again.done.tolist()
+            for index in np.flatnonzero(~again.done):
+                again.write_frame(int(index), frame(int(index)))
+    return there, [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "half", "flipped"])
+@pytest.mark.parametrize("name", [*(variable.name for variable in VARIABLES), "frame_checksum", "frame_done"])
+def test_damaged_frames_are_found_and_made_again(tmp_path: Path, whole: xr.Dataset, name: str, how: str) -> None:
+    path = tmp_path / "r.zarr"
+    write(path)
+    (chunk,) = files_of(path, name)
+    damage(chunk, how)
+    there, said = continued(path)
+    assert there[2]
+    assert not all(there)
+    assert all("damaged (frame " in text and "not what was written), mapped again" in text for text in said)
     assert len(said) == (name != "frame_done")  # a frame without its mark is one that was not finished
     xr.testing.assert_identical(open_result(path).load(), whole)
+    assert not list(path.rglob("*.safetensors"))
+
+
+def test_a_frame_that_is_large_is_damaged_alone(tmp_path: Path, whole: xr.Dataset) -> None:
+    path = tmp_path / "r.zarr"
+    write(path)
+    (shard,) = files_of(path, "probability")
+    content = bytearray(shard.read_bytes())
+    content[2] ^= 4  # within the first of two frames
+    shard.write_bytes(content)
+    there, said = continued(path)
+    assert there == [False, True, True]
+    assert said == [f"{path}: 1 frame is damaged (frame 0: not what was written), mapped again"]
+    xr.testing.assert_identical(open_result(path).load(), whole)
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "half", "flipped"])
+def test_damaged_file_of_a_frame(tmp_path: Path, whole: xr.Dataset, how: str) -> None:
+    path = tmp_path / "r.zarr"
+    killed = ResultStore(path, COORDS, CARD, variables=VARIABLES)
+    for index in (1, 2):
+        killed.write_frame(index, frame(index))
+    del killed
+    assert done(path) == [1, 2]
+    damage(path / "frame_done" / "1.safetensors", how)
+    found = open_result(path).load()
+    xr.testing.assert_equal(found.isel(time=2), whole.isel(time=2))
+    there, said = continued(path)
+    assert there == [False, False, True]
+    assert len(said) == (how != "missing")
+    xr.testing.assert_identical(open_result(path).load(), whole)
+
+
+def test_result_of_an_earlier_version_is_read_and_continued(
+    tmp_path: Path, whole: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each frame of each variable was a file of its own, and a frame was done when its mark was."""
+    path = tmp_path / "old.zarr"
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr_store, "_MOST_TOGETHER", 1)
+        create_store(path, COORDS, CARD, VARIABLES)
+    group = zarr.open_group(path)
+    for index in (0, 2):
+        for name, values in frame(index).items():
+            group[name][index] = values
+        group["frame_checksum"][index] = frame_checksum(frame(index))
+        group["frame_done"][index] = 1
+    assert (path / "label" / "c" / "2" / "0" / "0").is_file()
+    found = open_result(path).load()
+    assert mapped_frames(found).tolist() == [True, False, True]
+    for index in (0, 2):
+        xr.testing.assert_equal(found.isel(time=index), whole.isel(time=index))
+    damage(path / "label" / "c" / "2" / "0" / "0", "half")
+    assert continued(path)[0] == [True, False, False]
+    xr.testing.assert_identical(open_result(path).load(), whole)
+    assert not list(path.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("name", ["time", "y", "x", "lattice"])
@@ -194,6 +273,7 @@ def test_second_writer_is_refused(tmp_path: Path, whole: xr.Dataset) -> None:
             with pytest.raises(OutputError, match=rf"r\.zarr is being written by process {os.getpid()}"):
                 ResultStore(path, COORDS, CARD, variables=VARIABLES, **options)
         first.write_frame(1, frame(1))
+        first.write_frame(2, frame(2))
     xr.testing.assert_identical(open_result(path).load(), whole)
 
 

@@ -251,10 +251,11 @@ def test_film_is_the_papers(film: tuple[dict[str, Any], xr.Dataset, Any]) -> Non
 
 
 def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
-    truth, result, _ = film
+    truth, result, made = film
     fits = decomposition.growth({"true voids": (truth["void"], None), "default": (truth["void"], None)}, truth["time"])
     small = {"default": truth["threshold"] / 2}
-    summary = decomposition.summarise_decomposition(truth, {"default": result}, fits, small)
+    sites = {"default": decomposition.film_sites(made, result)["void"]}
+    summary = decomposition.summarise_decomposition(truth, {"default": result}, fits, small, sites)
     assert summary["small_windows"]["default"]["relative_to_threshold"] == pytest.approx(0.5)
     assert summary["models"]["default"]["fraction"]["none"] == result["fraction"].values[:, EMPTY].round(5).tolist()
     area = summary["models"]["default"]["area"]
@@ -263,6 +264,10 @@ def test_film_figures(film: tuple[dict[str, Any], xr.Dataset, Any]) -> None:
     late = truth["time"] >= 100
     assert area["relative_to_truth"] == relative_difference(none[late], truth["void"][late])
     assert area["relative_to_truth"] < 0.1
+    vacant = summary["models"]["default"]["sites"]
+    assert len(vacant["vacant"]) == late.sum()
+    assert vacant["relative_to_truth"] == relative_difference(sites["default"], truth["void"][late])
+    assert vacant["relative_to_truth"] < 0.15
     maps = decomposition_figures.draw_film_maps(truth, {"default": result})
     assert len(maps.axes) == 3 * 4 + 1
     lower = decomposition_figures.draw_fractions(truth, {"default": result}, fits, small).axes[1]

@@ -20,8 +20,8 @@ from bravaismap.conventions import CLASSES, UNMAPPED
 from bravaismap.errors import InputError, OutputError
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_phases
+from bravaismap.result import frame_files, zarr_store
 from bravaismap.result.card import card_difference
-from bravaismap.result.chunks import write_chunk
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import map_variables
@@ -100,11 +100,29 @@ def test_other_programs_open_it_without_a_warning(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain["probability"][1], frame(1)["probability"])
 
 
-def test_a_chunk_is_a_frame(tmp_path: Path) -> None:
+def test_a_block_of_frames_is_one_file_of_each_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zarr_store, "_SMALL_FRAME", 30)
     store(tmp_path / "r.zarr")
     group = zarr.open_group(tmp_path / "r.zarr", mode="r")
     for variable in VARIABLES:
-        assert group[variable.name].chunks == (1, *group[variable.name].shape[1:])
+        array = group[variable.name]
+        large = array[0].nbytes > 30
+        assert (array.shards, array.chunks) == ((array.shape, (1, *array.shape[1:])) if large else (None, array.shape))
+        assert sum(path.is_file() for path in (tmp_path / "r.zarr" / variable.name / "c").rglob("*")) == 1
+    assert {group[variable.name].shards is None for variable in VARIABLES} == {True, False}
+    assert not list((tmp_path / "r.zarr").rglob("*.safetensors"))
+
+
+def test_blocks_are_short_where_frames_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zarr_store, "_BLOCK_BYTES", 3 * NY * NX * 6 * 4)  # probabilities of three frames
+    made = ResultStore(tmp_path / "r.zarr", COORDS, CARD)
+    for index in (3, 0, 1):
+        made.write_frame(index, frame(index))
+    held = {path.name for path in (tmp_path / "r.zarr").rglob("*.safetensors")}
+    assert held == {"0.safetensors", "1.safetensors"}  # the block of frame 3 alone is complete
+    made.write_frame(2, frame(2))
+    assert not list((tmp_path / "r.zarr").rglob("*.safetensors"))
+    assert mapped_frames(open_result(tmp_path / "r.zarr")).all()
 
 
 def test_unfinished_result_says_what_it_has(tmp_path: Path) -> None:
@@ -134,7 +152,8 @@ def test_continued_is_equal_to_uninterrupted(tmp_path: Path, frames: int) -> Non
 def test_frame_that_was_not_finished_is_done_again(tmp_path: Path) -> None:
     store(tmp_path / "r.zarr", frames=1)
     zarr.open_group(tmp_path / "r.zarr")["probability"][1] = 9.0  # the crash came before the mark
-    assert ResultStore(tmp_path / "r.zarr", COORDS, CARD).done.tolist() == [True, False, False, False]
+    with ResultStore(tmp_path / "r.zarr", COORDS, CARD) as again:
+        assert again.done.tolist() == [True, False, False, False]
     store(tmp_path / "r.zarr")
     np.testing.assert_array_equal(open_result(tmp_path / "r.zarr")["probability"][1], frame(1)["probability"])
 
@@ -252,18 +271,16 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = store(tmp_path / "r.zarr", frames=1)
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
 
-    def full(folder: Path, *arguments: Any) -> None:
-        if folder.name == "entropy":
-            raise OSError(28, "No space left on device")
-        write_chunk(folder, *arguments)
-
-    monkeypatch.setattr("bravaismap.result.store.write_chunk", full)
-    with pytest.raises(OutputError, match=r"r\.zarr.*the disk is full.*the same command continues"):
-        made.write_frame(1, frame(1))
+    with ResultStore(tmp_path / "r.zarr", COORDS, CARD) as made:
+        made.write_frame(0, frame(0))
+        with monkeypatch.context() as patched:
+            patched.setattr(frame_files, "_put", full)
+            with pytest.raises(OutputError, match=r"r\.zarr.*the disk is full.*the same command continues"):
+                made.write_frame(1, frame(1))
     assert made.done.tolist() == [True, False, False, False]
-    monkeypatch.undo()
     assert store(tmp_path / "r.zarr").done.all()
 
 
@@ -338,7 +355,7 @@ def test_a_store_that_is_read_on_windows_meanwhile(tmp_path: Path, monkeypatch: 
 
         return refused
 
-    monkeypatch.setattr("bravaismap.result.chunks.os", SimpleNamespace(replace=busy("chunk", os.replace)))
+    monkeypatch.setattr(frame_files, "os", SimpleNamespace(replace=busy("file", os.replace), listdir=os.listdir))
     monkeypatch.setattr("bravaismap.result.zarr_store.os.rename", busy("folder", os.rename))
     store(tmp_path / "r.zarr")
     store(tmp_path / "r.zarr", overwrite=True)

@@ -105,10 +105,28 @@ def test_sizes_that_no_movie_has(path: Path) -> None:
         checked(path)
 
 
-def test_pieces_of_many_frames_are_refused(path: Path) -> None:
-    edit(path / "entropy", chunk_grid={"name": "regular", "configuration": {"chunk_shape": [4, 2, 3]}})
-    with pytest.raises(InputError, match=r"its 'entropy' is stored in pieces of \(4, 2, 3\), not frame by frame"):
-        checked(path)
+def test_pieces_of_frames_or_of_very_many_are_refused(path: Path) -> None:
+    for piece in ([4, 1, 3], [10**6, 2, 3]):
+        edit(path / "entropy", chunk_grid={"name": "regular", "configuration": {"chunk_shape": piece}})
+        shown = ", ".join(map(str, piece))
+        with pytest.raises(InputError, match=rf"its 'entropy' is stored in pieces of \({shown}\), not frame by frame"):
+            checked(path)
+
+
+def test_blocks_of_frames_are_what_they_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bravaismap.result.zarr_store._SMALL_FRAME", 16)
+    coords = {dim: xr.DataArray(0.5 * np.arange(n), dims=dim, attrs={"units": "px"}) for dim, n in (("y", 2), ("x", 3))}
+    coords |= {"time": xr.DataArray(np.arange(4.0), dims="time", attrs={"units": "s"})}
+    coords |= {"lattice": xr.DataArray(list(CLASSES), dims="lattice")}
+    path = tmp_path / "r.zarr"
+    create_store(path, coords, CARD, map_variables(cells=False))
+    assert checked(path)["entropy"].shards == (4, 2, 3)
+    about = json.loads((path / "entropy" / "zarr.json").read_text(encoding="utf-8"))["codecs"]
+    other = [about[0]["configuration"]["codecs"][0], {"name": "gzip", "configuration": {"level": 1}}]
+    for key, value in (("codecs", other), ("index_codecs", other)):
+        edit(path / "entropy", codecs=[about[0] | {"configuration": about[0]["configuration"] | {key: value}}])
+        with pytest.raises(InputError, match=r"its 'entropy' is stored by .*gzip"):
+            checked(path)
 
 
 @pytest.mark.parametrize("meanings", ["a b c", "a a b c d e", "../x b c d e f", None, 3])

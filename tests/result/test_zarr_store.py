@@ -24,7 +24,6 @@ from bravaismap.result.zarr_store import (
     locked,
     open_group,
     remove_leftovers,
-    remove_unfinished,
     write_axes,
     write_problem,
     writing,
@@ -52,7 +51,7 @@ def test_a_new_store_has_every_variable_and_no_frame(tmp_path: Path) -> None:
         array = array_of(group, variable.name)
         assert dims_of(array) == variable.dims
         assert array.dtype == np.dtype(variable.dtype)
-        assert array.chunks == (1, *array.shape[1:])
+        assert array.chunks == array.shape  # all four frames
         values = array[:]
         assert (np.isnan(values) if array.dtype.kind == "f" else values == -1).all()
     assert not np.asarray(array_of(group, DONE)[:]).any()
@@ -144,21 +143,6 @@ def test_leftovers_of_this_store_alone_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     remove_leftovers(tmp_path / "r.zarr")
     assert names(tmp_path) == sorted(kept)
-
-
-def test_frames_that_are_not_done_are_removed_and_the_others_stay(tmp_path: Path) -> None:
-    path = made(tmp_path / "r.zarr")
-    group = open_group(path, "r+")
-    for index in range(3):
-        array_of(group, "probability")[index] = 0.25
-    (path / "probability" / "c" / "half.partial").touch()
-    (path / "zarr.json.partial").touch()
-    remove_unfinished(path, ["probability"], np.array([True, False, True, False]))
-    assert names(path / "probability" / "c") == ["0", "2"]
-    assert not list(path.rglob("*.partial"))
-    values = np.asarray(array_of(group, "probability")[:])
-    assert (values[[0, 2]] == 0.25).all()
-    assert np.isnan(values[[1, 3]]).all()
 
 
 def test_lock_is_kept_unless_the_block_fails(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_strain_that_a_void_blurs_is_hatched_and_sets_no_scale() -> None:
     assert not covered[20, 30]
     assert not covered[20, 20]
     assert len(figure.legends) == 1
+    assert [ax.get_ylabel() for ax in figure.axes[4:]] == [*3 * ["%, usual σ 0.1"], "°, usual σ 0.1"]
     windows = plot_strain(strain().drop_vars("kernel"))
     assert not windows.legends
     assert next(artist for artist in windows.axes[0].collections if isinstance(artist, QuadMesh)).get_clim()[1] == 9

@@ -38,12 +38,38 @@ def test_another_lattice_is_left() -> None:
     assert aligned_cell(last, first) is last
 
 
-def test_small_figure_is_a_column_wide() -> None:
+@pytest.fixture(scope="module")
+def measured() -> xr.Dataset:
+    """Return the motif of a hexagonal crystal of one atom."""
     rng = np.random.default_rng(0)
     basis = basis_from_cell(14.0, 14.0, np.pi / 3, 0.2)
     sites = lattice_sites(basis, (128, 128), np.zeros(2), 20)
     image = rng.poisson(60 * gaussian_atoms(sites, np.ones(len(sites)), np.full(len(sites), 2.0), (128, 128)) + 4)
-    measured = bm.motif(image)
+    return bm.motif(image)
+
+
+def test_pattern_fills_its_rectangle_and_repeats_with_the_lattice(measured: xr.Dataset) -> None:
+    (image,) = plot_motif(measured).axes[0].images
+    left, right, bottom, top = image.get_extent()
+    values = np.asarray(image.get_array())
+    assert np.isfinite(values).all()
+    basis, size = measured["basis"].values, np.array(values.shape)
+
+    def drawn(place: np.ndarray) -> float:
+        row, column = np.floor(size * (place - (top, left)) / (bottom - top, right - left)).astype(int)
+        return float(values[row, column])
+
+    corners = np.array([[-0.5, -0.5], [1.5, -0.5], [1.5, 1.5], [-0.5, 1.5]]) @ basis
+    assert np.allclose(corners.min(axis=0), (top, left))
+    assert np.allclose(corners.max(axis=0), (bottom, right))
+    cell = measured["cell"].transpose("v", "u").values
+    for u, v in ((0, 0), (0.5, 0), (0, 0.5), (0.25, 0.7)):
+        expected = cell[int(np.rint(v * cell.shape[0])), int(np.rint(u * cell.shape[1]))]
+        for step in ((0, 0), (1, 0), (0, 1)):
+            assert drawn((np.array([u, v]) + step) @ basis) == pytest.approx(expected, abs=0.1 * np.ptp(cell))
+
+
+def test_small_figure_is_a_column_wide(measured: xr.Dataset) -> None:
     wide, small = plot_motif(measured), plot_motif(measured, style=SMALL)
     assert (wide.get_figwidth(), small.get_figwidth()) == (PAGE.width, SMALL.width)
     assert small.axes[0].title.get_fontsize() == SMALL.text

@@ -7,12 +7,15 @@ from base64 import b64decode
 from io import BytesIO
 
 import numpy as np
+import xarray as xr
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from bravaismap.viewer.first_picture import MARK, TEMPLATE, first_picture_html, picture
+from bravaismap.result.phase_map import PhaseMap
+from bravaismap.viewer.first_picture import MARK, TEMPLATE, first_picture, picture
 from bravaismap.viewer.frame_geometry import Region
 from bravaismap.viewer.rendering import Overlay
+from bravaismap.viewer.result_source import HeldResult
 
 EXTENT = Region(-0.5, 9.5, -0.5, 19.5)
 
@@ -39,12 +42,29 @@ def test_a_map_without_its_frame_is_laid_on_white() -> None:
     np.testing.assert_allclose(shown[200, 256], 255, atol=6)
 
 
-def test_the_page_draws_it_before_its_code_is_loaded() -> None:
+def test_it_is_drawn_before_the_code_of_the_page_is_loaded() -> None:
     assert TEMPLATE.index("first_picture") < TEMPLATE.index("bokeh_js }}")
-    image = picture(np.zeros((4, 8), np.uint8), None, 1.0, EXTENT)
-    html = first_picture_html("<h1>film</h1>", image, "hexagonal", 2.0, (95, 400))
+
+
+def test_it_shows_what_the_page_shows_first(result: PhaseMap, movie: xr.DataArray) -> None:
+    html = first_picture(HeldResult(result, movie, "film <1>"), 1)
     assert f'id="{MARK}"' in html
-    assert "film" in html
+    assert "film &lt;1&gt;" in html
+    assert "2 frames of 160 × 160 px" in html
+    share = 100 * float(result["area_fraction"].sel(lattice="hexagonal")[1])
+    assert f"{share:.1f} ±" in html
     held = re.search('base64,([^"]+)', html)
     assert held is not None
-    assert b64decode(held[1]) == image
+    shown = pixels(b64decode(held[1]))
+    assert shown.shape == (512, 512, 3)
+    colored = np.ptp(shown, axis=2) > 20
+    assert colored.mean() > 0.5  # the phases of the pixels lie over the frame
+
+
+def test_a_frame_that_is_not_mapped_is_shown_without_a_map(result: PhaseMap, movie: xr.DataArray) -> None:
+    nothing = result.isel(time=[0]).assign(label=result["label"].isel(time=[0]) * 0 - 1)
+    html = first_picture(HeldResult(nothing, movie[:1]), 0)
+    assert "<b>–</b>" in html
+    held = re.search('base64,([^"]+)', html)
+    assert held is not None
+    assert np.ptp(pixels(b64decode(held[1])), axis=2).max() < 12  # grey

@@ -41,10 +41,10 @@ def curve(values: np.ndarray) -> xr.Dataset:
 def test_a_fit_says_its_parameters() -> None:
     noise = np.random.default_rng(1).normal(0, 0.003, 40)
     fit = fit_of(curve(0.02 * np.exp(0.025 * np.arange(40) * 2.0) + noise), "none", "exponential")
-    assert fit.text.startswith("mean probability of none = A0 exp(rho t) + C: A0 = ")
+    assert fit.text.startswith("mean probability of none = A₀ exp(ρ t) + C: A₀ = ")
     rate = float(fit.growth["value"].sel(parameter="rho"))
     assert rate == pytest.approx(0.025, rel=0.1)
-    assert f"rho = {rate:.3g} (" in fit.text
+    assert f"ρ = {rate:.3g} (" in fit.text
     assert "1/s" in fit.text
     assert len(fit.curve) == 40
 

@@ -54,7 +54,7 @@ def notebook(tmp_path: Path) -> Path:
 @pytest.fixture
 def address(notebook: Path) -> Iterator[str]:
     """Serve JupyterLab for this computer alone, and return the address of the notebook."""
-    from bravaismap.viewer.server import free_port
+    from bravaismap.viewer.addresses import free_port
 
     port = free_port("127.0.0.1")
     options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.token=", "--ServerApp.password="]

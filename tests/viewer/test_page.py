@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +27,6 @@ from bravaismap.viewer.interaction import Session  # noqa: E402
 from bravaismap.viewer.look import VIEWS  # noqa: E402
 from bravaismap.viewer.movie_source import MappedMovie  # noqa: E402
 from bravaismap.viewer.result_source import HeldResult  # noqa: E402
-from bravaismap.viewer.server import free_port, is_local, origins  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +305,7 @@ def test_a_movie_is_mapped_under_the_eyes(movie: xr.DataArray) -> None:
     assert source.map_next() == 1
     session.tick()
     assert text(session, "message") == ""
-    assert "1 of 3 frames mapped" in text(session, "header")
+    assert "1 mapped of 3 frames" in text(session, "header")
     assert session.page.frame._map.data["image"]
     session.page.player.value = 0
     assert "not mapped yet (1 of 3 are)" in text(session, "message")
@@ -332,99 +329,10 @@ def test_names_from_a_file_are_no_markup() -> None:
 
 def test_colours_are_those_of_the_package(session: Session) -> None:
     assert session.page.frame._class_bar.color_mapper.palette == [COLORS[name] for name in CLASSES]
-
-
-# the server
-
-
-def test_addresses() -> None:
-    assert all(is_local(address) for address in ("127.0.0.1", "localhost", "::1", "127.0.0.5"))
-    assert not any(is_local(address) for address in ("0.0.0.0", "192.168.1.5", "::", "example.org"))
-    assert origins("127.0.0.1", 5006) == ["127.0.0.1:5006", "localhost:5006"]
-    assert origins("192.168.1.5", 80) == ["192.168.1.5:80"]
-    assert "[::1]:7" in origins("::1", 7)
-    assert all("*" not in origin for origin in origins("0.0.0.0", 80))
-
-
-def test_ports() -> None:
-    assert 0 < free_port("127.0.0.1") < 65536
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=f"the port {port} is in use"):
-            free_port("127.0.0.1", port)
-    with pytest.raises(InputError, match="expected 1 to 65535"):
-        free_port("127.0.0.1", 99999)
-    with pytest.raises(InputError, match="none of this computer"):
-        free_port("203.0.113.7")
-
-
-def test_a_port_in_use_is_not_taken_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There SO_REUSEADDR would take it; SO_EXCLUSIVEADDRUSE, which other systems lack, does not."""
-    options: list[int] = []
-
-    class Trial(socket.socket):
-        def setsockopt(self, _level: int, option: int, _value: object) -> None:  # type: ignore[override]
-            options.append(option)
-
-    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
-    monkeypatch.setattr(socket, "socket", Trial)
-    free_port("127.0.0.1")
-    assert options == [-5]
-
-
-def test_a_foreign_page_may_not_talk_to_the_server(result: PhaseMap) -> None:
-    import http.client
-    from urllib.parse import urlparse
-
-    from bravaismap.viewer.server import serve
-
-    port = free_port("127.0.0.1")
-    source = HeldResult(result)
-    server = serve(source, port=port, wait=False)
-    try:
-        answers = {}
-        for origin in (f"http://127.0.0.1:{port}", "http://evil.example"):
-            for _ in range(100):
-                try:
-                    answers[origin] = handshake(port, origin)
-                    break
-                except (ConnectionRefusedError, http.client.HTTPException):
-                    import time
-
-                    time.sleep(0.1)
-        assert answers["http://evil.example"] == 403
-        assert answers[f"http://127.0.0.1:{port}"] != 403
-        assert urlparse(next(iter(answers))).hostname == "127.0.0.1"
-    finally:
-        server.stop()
-
-
-def handshake(port: int, origin: str) -> int:
-    """Ask for a websocket as a page of an origin does; return the status."""
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    headers = {
-        "Origin": origin, "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "bokeh, none",
-    }  # fmt: skip
-    connection.request("GET", "/ws", headers=headers)
-    status = connection.getresponse().status
-    connection.close()
-    return status
-
-
-# in a notebook, and the command
-
-
-@pytest.mark.slow
-def test_view_is_a_page_that_asks_no_other_host(result: PhaseMap, movie: xr.DataArray) -> None:
-    page = bm.view(result, movie=movie)
-    assert isinstance(page, pn.viewable.Viewable)
-    html = "".join(str(one) for one in page._repr_mimebundle_()[0].values())
-    assert not re.search(r"""(?:src|href)=["']?https?://""", html)
+    assert session.page.frame._class_bar.title == "phase of every pixel"
+    session.page.layer.value = "label"
+    assert session.page.frame._class_bar.title == "most probable class"
+    session.page.layer.value = "phase"
 
 
 def test_a_single_image(movie: xr.DataArray) -> None:
@@ -436,25 +344,3 @@ def test_a_single_image(movie: xr.DataArray) -> None:
     assert "1 frame of 128 × 128 px" in text(session, "header")
     session.window.choose(1, 1)
     assert session.file("png").read(4) == b"\x89PNG"
-
-
-def test_help(run: Callable[..., Any]) -> None:
-    done = run("view", "--help")
-    assert done.code == 0
-    for option in ("--movie", "--port", "--address", "--no-browser", "--window", "--pixel-size"):
-        assert option in done.out
-
-
-def test_command_without_a_result(run: Callable[..., Any], tmp_path: Path) -> None:
-    run("view", tmp_path / "no.zarr").refused("no.zarr", "no such result")
-    run("view", tmp_path / "no.tif").refused("no.tif")
-
-
-def test_command_without_panel(run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "panel", None)
-    run("view", tmp_path / "no.zarr").refused("panel", "pip install 'bravaismap[viewer]'")
-
-
-def test_importing_the_package_does_not_import_panel() -> None:
-    code = "import bravaismap, sys; bravaismap.view; sys.exit('panel' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -83,7 +83,8 @@ def test_a_live_result_grows_longer(result: PhaseMap, tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_result_is_read_frame_by_frame(result: PhaseMap, tmp_path: Path) -> None:
+def test_a_result_is_read_frame_by_frame(result: PhaseMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bravaismap.result.zarr_store._MOST_TOGETHER", 1)
     store_of(result, tmp_path / "film.zarr", 2).close()
     for name in ("probability", "basis", "label", "phase"):
         shutil.rmtree(tmp_path / "film.zarr" / name / "c" / "1")

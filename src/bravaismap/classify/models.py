@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,8 @@ from bravaismap.classify.answer import Answer, Cells
 from bravaismap.classify.cells import classified
 from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
-from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, reads_tokens
+from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, members_of, reads_tokens
+from bravaismap.classify.proposals import Proposer, with_proposals
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.classify.tokens import SMALLEST_TOKENS, Tokens, window_tokens
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
@@ -168,7 +170,9 @@ def _mean_over_parts(answers: list[Answer]) -> Answer:
 
 @dataclass(frozen=True)
 class LatticeClassifier:
-    """The measurement of the primitive cell and the posterior of the classes given it; nothing is trained.
+    """The measurement of the primitive cell and the posterior of the classes given it.
+
+    Nothing is trained, unless a network proposes lattices of doubtful windows.
 
     Attributes
     ----------
@@ -178,23 +182,27 @@ class LatticeClassifier:
         Device that it computes on; see :func:`load_model`.
     whole : bool
         Whether the images are whole ones, of which large ones are answered from their parts, and not windows.
+    proposer : Proposer, optional
+        Network that is asked about windows of which the measurement leaves a doubt.
     """
 
     distortion: float = DEFAULTS.distortion
     device: str = PROCESSOR
     whole: bool = False
+    proposer: Proposer | None = None
 
     def __post_init__(self) -> None:
         checked_distortion(self.distortion)
 
     @property
     def record(self) -> ModelRecord:
-        """Description of the model: five lattices and none, no weights, and the distortion that it allows for."""
+        """Description of the model: five lattices and none, and the distortion that it allows for."""
+        asked = "no training" if self.proposer is None else "of doubtful windows a network proposes lattices"
         return ModelRecord(
-            name="lattice",
+            name="lattice" if self.proposer is None else "default",
             classes=CLASSES,
-            weights_sha256="",
-            description="primitive cell measured by maximum likelihood, class by its posterior; no training",
+            weights_sha256="" if self.proposer is None else self.proposer.weights_sha256,
+            description=f"primitive cell measured by maximum likelihood, class by its posterior; {asked}",
             smallest_side=SMALLEST_SIDE,
             movie_samples=_DRAWS,
             measures_cells=True,
@@ -228,6 +236,8 @@ class LatticeClassifier:
                 if self.whole:
                     batch = torch.stack([interleaved(image)[0] for image in batch])
                 measured = measure(batch)
+                if self.proposer is not None:
+                    measured = with_proposals(batch, measured, self.proposer)
             basis, covariance, evidence = (
                 getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
             )
@@ -275,9 +285,9 @@ def prepared(
     return replace(classifier, preprocessing=preprocessing)
 
 
-#: Models by name: the file of their weights within the package, or the name of the model that an alias stands for.
+#: Models by name: the file of their weights within the package, of `default` those of the network that it asks.
 MODELS = {
-    "default": "lattice",
+    "default": "dcnn.safetensors",
     "lattice": "",
     "dcnn": "dcnn.safetensors",
     "dcnn-2018": "dcnn-2018.safetensors",
@@ -293,8 +303,9 @@ def load_model(
     Parameters
     ----------
     name : str or path
-        ``"default"`` (the most accurate: ``"lattice"``), ``"lattice"``, ``"dcnn"``, ``"dcnn-2018"``,
-        ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside it.
+        ``"default"`` (the most accurate: ``"lattice"``, which asks ``"dcnn"`` about doubtful windows), ``"lattice"``,
+        ``"dcnn"``, ``"dcnn-2018"``, ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside
+        it.
     distortion : float
         Distortion of the instrument: the standard deviation of each component of the linear map from sample to image,
         as a fraction. A network that reads spectra ignores it; one that reads tokens is told, unless it is the default.
@@ -310,10 +321,12 @@ def load_model(
         If the distortion is not within its limits.
     """
     weights, device = MODELS.get(str(name)), checked_device(device)
-    if "lattice" in (str(name), weights):
+    if weights == "":
         return LatticeClassifier(distortion, device)
+    if str(name) == DEFAULT_MODEL:
+        return LatticeClassifier(distortion, device, proposer=_proposer(device))
     if weights is not None:
-        path = Path(str(files("bravaismap").joinpath("weights", weights)))
+        path = _shipped(weights)
     elif Path(name).suffix == ".safetensors":
         path = Path(name)
     else:
@@ -323,8 +336,23 @@ def load_model(
         )
     network, card = load_network(path)
     network.to(device)
+    if str(name) == DEFAULT_MODEL:
+        member = members_of(network)[0].eval()
+        return LatticeClassifier(distortion, device, proposer=Proposer(member, card.temperature(), card.weights_sha256))
     known = reads_tokens(network) and distortion != DEFAULTS.distortion
     return NetworkClassifier(network, card, device, distortion=checked_distortion(distortion) if known else None)
+
+
+def _shipped(weights: str) -> Path:
+    """Path of weights that ship with the package."""
+    return Path(str(files("bravaismap").joinpath("weights", weights)))
+
+
+@functools.cache
+def _proposer(device: str) -> Proposer:
+    """The network that `default` asks: one of the ensemble, which proposes as well as all of them."""
+    network, card = load_network(_shipped(MODELS[DEFAULT_MODEL]))
+    return Proposer(members_of(network)[0].eval().to(device), card.temperature(), card.weights_sha256)
 
 
 def chosen_model(settings: Settings) -> Classifier:

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["SETTINGS", "DistortionSettings", "ErrorSettings", "PosteriorSettings", "PriorSettings", "Scales"]
+__all__ = [
+    "SETTINGS",
+    "DistortionSettings",
+    "ErrorSettings",
+    "NetworkSettings",
+    "PosteriorSettings",
+    "PriorSettings",
+    "Scales",
+]
 
 #: Shares and factors of covariances whose mixture is an error.
 Scales = tuple[tuple[float, float], ...]
@@ -82,6 +90,36 @@ class DistortionSettings:
 
 
 @dataclass(frozen=True)
+class NetworkSettings:
+    """What a network says of windows of which the measurement leaves a doubt (``proposals``).
+
+    The weight, and those of tiles, were chosen by the likelihood of simulated windows that neither the network nor the
+    rest of the measurement was fitted on (``benchmarks/network_proposals.py --weights``); the others are by judgement.
+    """
+
+    #: Evidence from which on a measurement is clear, and the network is not asked. It is so large that the network
+    #: alone cannot make `none` of any lattice beyond it.
+    clear_evidence: float = 60.0
+    #: Evidence that a window must have for it to be asked, or the evidence of the waves of its lattice before these are
+    #: compared with streaks, rings and hum: nine in ten windows of voids and noise have less.
+    least_evidence: float = 10.0
+    least_waves: float = 12.0
+    #: Side of the largest window that it was trained on, in px.
+    largest_side: int = 384
+    #: What a unit of the logarithm of its odds counts, in units of evidence, and the side in px of the smallest window
+    #: where it counts in full; in smaller ones it counts in proportion to their side.
+    weight: float = 6.0
+    full_side: float = 128.0
+    #: What is added to its probabilities, so that it is never sure.
+    least_probability: float = 0.02
+    #: Probability from which on a lattice that it sees is measured.
+    least_proposed: float = 0.1
+    #: What the evidence of tiles must exceed: that of one wave by a factor, and this.
+    tile_gain: float = 1.1
+    least_tile_evidence: float = 20.0
+
+
+@dataclass(frozen=True)
 class PosteriorSettings:
     """Settings of the posterior.
 
@@ -90,11 +128,13 @@ class PosteriorSettings:
     prior : PriorSettings
     errors : ErrorSettings
     distortion : DistortionSettings
+    network : NetworkSettings
     """
 
     prior: PriorSettings = field(default_factory=PriorSettings)
     errors: ErrorSettings = field(default_factory=ErrorSettings)
     distortion: DistortionSettings = field(default_factory=DistortionSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
 
 
 #: The settings of every posterior.

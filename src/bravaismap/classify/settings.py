@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ __all__ = [
     "LARGEST_DISTORTION",
     "LARGEST_SEED",
     "LIVE_STEPS_ALONG_WINDOW",
+    "MOVIE_DEVICE",
     "PAPER_STEP",
     "PAPER_WINDOW",
     "PATIENCE",
@@ -57,6 +59,10 @@ PATIENCE: Final = 30.0
 LARGEST_DISTORTION: Final = 0.5
 #: Seeds are kept as 64-bit integers.
 LARGEST_SEED: Final = 2**63 - 1
+
+#: Device that the command line maps a movie on: a GPU if there is one, which takes seconds to start and is worth it for
+#: thousands of windows.
+MOVIE_DEVICE: Final = "auto"
 
 _NAN_POLICIES = ("missing", "fill", "raise")
 
@@ -178,6 +184,7 @@ def checked_distortion(distortion: float) -> float:
     return float(distortion)
 
 
+@cache  # reading it takes 5 ms, and a live run asks for each frame
 def _package_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

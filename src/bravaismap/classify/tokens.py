@@ -40,6 +40,7 @@ __all__ = [
     "SPOT_FEATURES",
     "VIEWS",
     "Tokens",
+    "tokens_and_lattices",
     "window_tokens",
 ]
 
@@ -109,6 +110,23 @@ def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
         Of the instrument, if it is known: the standard deviation of each component of the linear map from sample to
         image.
     """
+    return tokens_and_lattices(images, distortion)[0]
+
+
+def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tuple[Tokens, Tensor]:
+    """Return the tokens of square windows, and the candidate lattices that they describe.
+
+    Parameters
+    ----------
+    images, distortion
+        As for :func:`window_tokens`.
+
+    Returns
+    -------
+    tokens : Tokens
+    lattices : tensor, shape (n, VIEWS · CELLS + REFINED, 2, 2)
+        Reciprocal vectors (k_y, k_x) in cycles per px, in the order of `Tokens.shapes`; 0 where there is no candidate.
+    """
     side = images.shape[-1]
     plain = standardize(images)
     whole = view_of_windows(plain)
@@ -128,8 +146,8 @@ def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
     valid = (torch.cat([c.score for c in found], 1) > 0)[..., None]
     best = distinct(basis, torch.where(valid[..., 0], scores[..., 1:3].sum(-1), -torch.inf)).topk(2, dim=1).indices
     starts = basis.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
-    refined, precise = zip(*(_refined(views[v], starts[:, rank], side) for v, rank in _REFINED), strict=True)
-    return Tokens(
+    refined, precise, sharp = zip(*(_refined(views[v], starts[:, rank], side) for v, rank in _REFINED), strict=True)
+    tokens = Tokens(
         _bounded(torch.cat([features for *_, features in spots], 1)),
         _bounded(torch.cat([torch.cat(cells, 1), scores / 20 * valid], -1)),
         _bounded(torch.stack(refined, 1)),
@@ -137,6 +155,7 @@ def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
         _bounded(torch.cat([*shapes, torch.stack(precise, 1)], 1)),
         images.new_full((len(images),), math.nan if distortion is None else distortion),
     )
+    return tokens, torch.cat([basis * valid[..., None], torch.stack(sharp, 1)], 1)
 
 
 def _bounded(features: Tensor) -> Tensor:
@@ -152,8 +171,11 @@ _REFINED: Final = ((0, 0), (0, 1), (2, 0), (3, 0))
 REFINED: Final = len(_REFINED)
 
 
-def _refined(view: View, start: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return features of the lattices that maximise the likelihood in a view, from bases in cycles per px."""
+def _refined(view: View, start: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features, shapes and bases of the lattices that maximise the likelihood in a view, from such bases.
+
+    Bases are in cycles per px.
+    """
     period = side // view.groups
     lattice = explained(view, start * period)
     basis = torch.nan_to_num(lattice.basis)
@@ -182,7 +204,7 @@ def _refined(view: View, start: Tensor, side: int) -> tuple[Tensor, Tensor]:
         ],
         dim=-1,
     )  # fmt: skip
-    return features, torch.stack([x, y.log(), real], dim=-1)
+    return features, torch.stack([x, y.log(), real], dim=-1), basis / period
 
 
 #: Step, as a share of the basis, by which slopes are taken.

@@ -201,13 +201,16 @@ def beam(
 def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
     from bravaismap.domains.thresholding import thresholded_fraction
+    from bravaismap.kinetics.laws import printed
 
-    dark = thresholded_fraction(phases, read(movie, timed=False), fraction, level)
+    images = read(movie, timed=False, result=phases, growing=True)
+    dark = thresholded_fraction(phases, images, fraction, level)
     agreement = dark.agreement
+    mean = printed(f"{100 * agreement.mean:+.2f}")
     relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
     note(
         f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
-        f"by {100 * agreement.mean:+.2f} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
+        f"by {mean} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
         f"correlate at {agreement.correlation:.3f}"
     )
     return dark.fraction

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, PATIENCE, SETTLE
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, MOVIE_DEVICE, PATIENCE, SETTLE
 from bravaismap.cli.options import (
     DEFAULT_NAN,
     BinOption,
@@ -55,7 +55,7 @@ def watch(
     ] = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
-    device: DeviceOption = DEFAULTS.device,
+    device: DeviceOption = MOVIE_DEVICE,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
     pixels: PixelsOption = DEFAULTS.pixels,

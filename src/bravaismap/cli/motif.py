@@ -9,7 +9,6 @@ import typer
 
 from bravaismap.classify.settings import DEFAULTS
 from bravaismap.cli.options import (
-    DISTORTION_HELP,
     BinOption,
     ChannelOption,
     CropOption,
@@ -18,6 +17,7 @@ from bravaismap.cli.options import (
     JsonOption,
     PixelOption,
     QuietOption,
+    ResultDistortionOption,
     fraction_of,
     region_of,
 )
@@ -54,16 +54,7 @@ def motif(
         str | None,
         typer.Option("--region", help="Of a result: y0:y1,x0:x1 in its unit.", show_default="the whole frame"),
     ] = None,
-    distortion: Annotated[
-        float | None,
-        typer.Option(
-            "--distortion",
-            help=DISTORTION_HELP,
-            parser=fraction_of,
-            metavar="PERCENT",
-            show_default=f"{100 * DEFAULTS.distortion:g}%, or that of the result",
-        ),
-    ] = None,
+    distortion: ResultDistortionOption = None,
     systematic: Annotated[
         float,
         typer.Option(

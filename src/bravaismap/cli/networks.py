@@ -127,5 +127,4 @@ def models() -> None:
 
     for name in MODELS:
         model = load_model(name).record
-        alias = "" if model.name == name else f" (is {model.name})"
-        out.print(f"{name}{alias}: {model.description}", highlight=False)
+        out.print(f"{name}: {model.description}", highlight=False)

@@ -14,7 +14,6 @@ from bravaismap.errors import InputError
 
 __all__ = [
     "DEFAULT_NAN",
-    "DISTORTION_HELP",
     "BinOption",
     "ChannelOption",
     "CmapOption",
@@ -33,6 +32,7 @@ __all__ = [
     "OverwriteOption",
     "PixelOption",
     "QuietOption",
+    "ResultDistortionOption",
     "SamplesOption",
     "SchedulerOption",
     "SeedOption",
@@ -100,7 +100,7 @@ def fraction_of(text: str | float) -> float:
 
 
 #: What the distortion is, for a microscopist.
-DISTORTION_HELP = (
+_DISTORTION_HELP = (
     "Scan distortion: by how much your microscope stretches and shears an image, by drift, creep or calibration, as "
     "2% or 0.02. A cell this close to a more symmetric one counts as that."
 )
@@ -118,10 +118,20 @@ DistortionOption = Annotated[
     float,
     typer.Option(
         "--distortion",
-        help=DISTORTION_HELP,
+        help=_DISTORTION_HELP,
         parser=fraction_of,
         metavar="PERCENT",
         show_default=f"{100 * DEFAULTS.distortion:g}%",
+    ),
+]
+ResultDistortionOption = Annotated[
+    float | None,
+    typer.Option(
+        "--distortion",
+        help=_DISTORTION_HELP,
+        parser=fraction_of,
+        metavar="PERCENT",
+        show_default=f"{100 * DEFAULTS.distortion:g}%, or that of the result",
     ),
 ]
 DeviceOption = Annotated[

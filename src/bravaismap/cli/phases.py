@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, Settings
+from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, MOVIE_DEVICE, Settings
 from bravaismap.cli.answers import classification_answer, map_answer
 from bravaismap.cli.options import (
     DEFAULT_NAN,
@@ -145,7 +145,7 @@ def map_movie(
     step: StepOption = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
     distortion: DistortionOption = DEFAULTS.distortion,
-    device: DeviceOption = DEFAULTS.device,
+    device: DeviceOption = MOVIE_DEVICE,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
     pixels: PixelsOption = DEFAULTS.pixels,
@@ -184,6 +184,7 @@ def map_movie(
 
     if max_shift is not None and not align:
         raise InputError(f"--max-shift {max_shift:g} was given without --align; it is the bound of the registration")
+    device = device_of_map(device, scheduler, workers)
     with _naming(movie):
         settings = Settings(window, step, model, distortion, device, samples, seed, nan.value, pixels)
     settings = replace(settings, model=chosen_model(settings))
@@ -208,6 +209,14 @@ def map_movie(
     out.print(_table_of(result), highlight=False)
     note(f"\nwrote {target} and, in {place.folder}, {', '.join(sorted(path.name for path in written))}")
     note(f"next: bravaismap export {target} {'--report' if len(images) == 1 else '--video'}")
+
+
+def device_of_map(device: str, scheduler: str | None, workers: int | None) -> str:
+    """Return the device of a map: for ``auto`` no GPU where others than this process map, which may have none."""
+    from bravaismap.compute.device import PROCESSOR, checked_device
+
+    alone = scheduler is None and workers in (None, 1)
+    return PROCESSOR if device == "auto" and not alone else checked_device(device)
 
 
 @app.command()

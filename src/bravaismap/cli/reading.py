@@ -60,7 +60,7 @@ class Reading:
             warnings.simplefilter("always")
             movie = read(source, **asdict(self))
             if result is not None:
-                from bravaismap.phases.pixels import mapped_movie, with_scale_of
+                from bravaismap.result.mapped_movie import mapped_movie, with_scale_of
 
                 try:
                     movie = with_scale_of(result, movie) if growing else mapped_movie(result, movie)

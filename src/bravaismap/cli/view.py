@@ -12,7 +12,6 @@ import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import (
-    DISTORTION_HELP,
     BinOption,
     ChannelOption,
     CropOption,
@@ -22,7 +21,7 @@ from bravaismap.cli.options import (
     Nan,
     PixelOption,
     QuietOption,
-    fraction_of,
+    ResultDistortionOption,
 )
 from bravaismap.cli.reading import Reading
 from bravaismap.cli.start import app
@@ -65,16 +64,7 @@ def view(
     model: Annotated[
         str | None, typer.Option("--model", help="Of a movie: model by name or file.", show_default=DEFAULT_MODEL)
     ] = None,
-    distortion: Annotated[
-        float | None,
-        typer.Option(
-            "--distortion",
-            help=f"Of a movie. {DISTORTION_HELP}",
-            parser=fraction_of,
-            metavar="PERCENT",
-            show_default=f"{100 * DEFAULTS.distortion:g}%",
-        ),
-    ] = None,
+    distortion: ResultDistortionOption = None,
     pixel_size: PixelOption = None,
     frame_time: FrameTimeOption = None,
     dataset: DatasetOption = None,
@@ -93,8 +83,9 @@ def view(
     need_panel()
     from bravaismap.result.open import open_result
     from bravaismap.result.schema import DONE
+    from bravaismap.viewer.addresses import is_local
     from bravaismap.viewer.movie_source import open_source
-    from bravaismap.viewer.server import is_local, serve
+    from bravaismap.viewer.server import serve
 
     read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
     reader: Callable[[str], xr.DataArray] = read

@@ -60,7 +60,7 @@ def checked_device(name: str) -> str:
     Parameters
     ----------
     name : str
-        ``"cpu"``, ``"cuda"`` or another of PyTorch; ``"auto"`` for a GPU if there is one.
+        ``"cpu"``, ``"cuda"`` or another of PyTorch; ``"auto"`` for a GPU if there is one that computes.
 
     Raises
     ------
@@ -68,15 +68,22 @@ def checked_device(name: str) -> str:
         If PyTorch has no such device here.
     """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else PROCESSOR
-    try:
-        torch.empty(1, device=name).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return "cuda" if torch.cuda.is_available() and _failure("cuda") is None else PROCESSOR
+    if (failure := _failure(name)) is not None:
         raise ModelError(
             f"the device {name!r} was asked for, and PyTorch cannot compute on it here; "
             f"expected cpu{', cuda' if torch.cuda.is_available() else ''} or auto"
-        ) from error
+        ) from failure
     return name
+
+
+def _failure(name: str) -> Exception | None:
+    """What happens where a device is asked for a sum: nothing, or an error, as of a driver that is too old."""
+    try:
+        (torch.ones(1, device=name) + 1).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return error
+    return None
 
 
 def in_batches(

@@ -25,6 +25,7 @@ from bravaismap.export.html_page import bullets, cell, heading, page, paragraph,
 from bravaismap.files import made_folder, replacing
 from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
 from bravaismap.kinetics.growth import compare_laws, fit_growth
+from bravaismap.kinetics.laws import printed
 from bravaismap.motif.structure_text import number_text
 from bravaismap.phases.cells import cell_statistics
 from bravaismap.phases.motifs import motif_map
@@ -207,7 +208,7 @@ def _kinetics(result: xr.Dataset) -> list[str]:
     physical = physical_growth(growth, frame_area(result.attrs)) if calibrated else None
     about = growth.attrs
     text = (
-        f"{about['formula']} fitted to the {what}, t in {about['time_unit']}, C from all frames; intervals: "
+        f"{printed(about['formula'])} fitted to the {what}, t in {about['time_unit']}, C from all frames; intervals: "
         f"{about['interval_method']}; reduced χ² {about['reduced_chi_square']:.2f}; residuals of neighbouring frames "
         f"correlate at {about['residual_autocorrelation']:.2f}. "
         + ("Windows blur small holes, so this rate can be too high; a" if curve.quantity == MEAN_PROBABILITY else "A")
@@ -227,10 +228,11 @@ def _growth_table(growth: xr.Dataset, physical: xr.Dataset | None) -> str:
         estimates += [(str(n), physical.sel(quantity=n)) for n in physical["quantity"].values]
     rows = []
     for name, estimate in estimates:
-        ends = [" to ".join(f"{end:.4g}" for end in pair) for pair in estimate["interval"].values]
+        ends = [printed(" to ".join(f"{end:.4g}" for end in pair)) for pair in estimate["interval"].values]
         unit = str(estimate["unit"].values)
         rows.append([
-            cell(name.replace("_", " "), number=False), cell(f"{float(estimate['value']):.4g}"),
+            cell(printed(name.replace("_", " ")), number=False),
+            cell(printed(f"{float(estimate['value']):.4g}")),
             *(cell("" if "nan" in text else text) for text in ends), cell("" if unit == "1" else unit),
         ])  # fmt: skip
     return table(["", "value", "68 %", "95 %", "unit"], rows)
@@ -253,7 +255,7 @@ def _law_table(laws: xr.Dataset) -> str:
         refused, parameters = str(law["refused"].values), str(int(law["parameters"]))
         first = [cell(str(law["law"].values), number=False), cell(parameters)]
         if refused:
-            rows.append([*first, cell(f"{refused.partition(' ')[0]} is not determined", number=False, span=2)])
+            rows.append([*first, cell(f"{printed(refused.partition(' ')[0])} is not determined", number=False, span=2)])
         else:
             rows.append([*first, cell(f"{float(law['difference']):.1f}"), cell(f"{float(law['weight']):.2f}")])
     return table(["law", "parameters", "ΔAICc", "weight"], rows)

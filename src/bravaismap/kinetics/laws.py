@@ -93,15 +93,15 @@ _SYMBOLS: Final = {"A0": "A₀", "rho": "ρ", "t0": "t₀", "tm": "t_m"}
 
 
 def printed(formula: str) -> str:
-    """Return a formula, or the name of a parameter, with Greek letters, subscripts and a true minus sign.
+    """Return a formula, a parameter or a number with Greek letters, subscripts, powers and a true minus sign.
 
     Parameters
     ----------
     formula : str
-        Of a :class:`GrowthLaw`, or one of its parameters.
+        Of a :class:`GrowthLaw`, or one of its parameters, perhaps with its value.
     """
     words = re.sub(r"\b(A0|rho|t0|tm)\b", lambda name: _SYMBOLS[name.group()], formula)
-    return words.replace("-", "−")
+    return words.replace("^n", "ⁿ").replace("-", "−")
 
 
 def _log(values: Any) -> Floats:

@@ -1,6 +1,7 @@
 """Files that are ready to be read, as they appear in a folder: the rules, without files or clocks.
 
-A file is ready when its size and time of change have stayed the same for a while. One that is not ready holds back
+A file is ready when its size and time of change have stayed the same for a while, or for a fifth of it if another file
+has come after it: whoever writes frames one by one has gone on to the next. One that is not ready holds back
 those that follow it in natural order, so that frames are classified in order; one that stays unreadable is given up
 after a while, and looked at again if it changes.
 """
@@ -15,6 +16,9 @@ from bravaismap.read.reading import natural_key
 
 __all__ = ["Arrivals", "Stamp"]
 
+#: Share of the time to settle that suffices where another file came after the last change of this one.
+_SHARE_WITH_NEXT = 0.2
+
 
 @dataclass(frozen=True)
 class Stamp:
@@ -28,6 +32,7 @@ class Stamp:
 class _Seen:
     stamp: Stamp
     since: float  # when this state was first seen, in s
+    first: float  # when the file was
     retry: float = 0.0
     given_up: bool = False
 
@@ -38,7 +43,7 @@ class Arrivals:
     Parameters
     ----------
     settle : float
-        Time in s for which a file must not have changed.
+        Time in s for which a file must not have changed; a fifth of it does where a file has come after it.
     patience : float
         Time in s after its last change at which a file that cannot be used is given up.
     done : collection of str
@@ -54,12 +59,16 @@ class Arrivals:
         """Return the names of files that can be read now, in natural order, given the files that exist."""
         for name, stamp in listing.items():
             if name not in self._done and (name not in self._seen or self._seen[name].stamp != stamp):
-                self._seen[name] = _Seen(stamp, now)
+                first = self._seen[name].first if name in self._seen else now
+                self._seen[name] = _Seen(stamp, now, first)
         ready = []
+        latest = max((seen.first for seen in self._seen.values()), default=now)
         for name in sorted(listing, key=lambda name: natural_key(Path(name))):
             if name in self._done or self._seen[name].given_up:
                 continue
-            if now < max(self._seen[name].since + self.settle, self._seen[name].retry):
+            seen = self._seen[name]
+            settle = self.settle * (_SHARE_WITH_NEXT if seen.since < latest else 1)
+            if now < max(seen.since + settle, seen.retry):
                 break
             ready.append(name)
         return ready

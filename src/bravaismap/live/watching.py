@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +34,7 @@ from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
 
-_POLL = 0.1  # s between two looks at the source
+_POLL = 0.03  # s between two looks at the source
 Classify = Callable[[xr.DataArray], PhaseMap]
 
 
@@ -103,17 +104,17 @@ class FolderSource:
 
     def _listing(self) -> dict[str, Stamp]:
         stamps = {}
-        for path in self.folder.iterdir():
-            kind = path.suffix[1:].lower()
-            if self._arrivals.is_done(path.name):
-                continue
-            if not path.name.startswith(".") and kind in FORMATS and fnmatch(path.name, self._pattern):
+        with os.scandir(self.folder) as entries:
+            new = [entry for entry in entries if not self._arrivals.is_done(entry.name)]
+        for entry in new:
+            kind = Path(entry.name).suffix[1:].lower()
+            if not entry.name.startswith(".") and kind in FORMATS and fnmatch(entry.name, self._pattern):
                 try:
-                    stamp = _stamp(path)
+                    stamp = _stamp(self.folder / entry.name)
                 except OSError:  # gone again
                     continue
-                if path.is_file():
-                    stamps[path.name] = stamp
+                if entry.is_file():
+                    stamps[entry.name] = stamp
         return stamps
 
 

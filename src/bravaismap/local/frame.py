@@ -45,6 +45,9 @@ Answer = TypeVar("Answer")
 _FIRST_CORRELATION = 4.0
 #: Share of a lattice in the neighbourhood of a place from which that counts as the inside of the crystal.
 _INSIDE = 0.8
+#: Share that a lattice must have in the neighbourhood of some place, if another one has an inside: a pattern of noise
+#: explains a void as well as emptiness does, and would be given half of it.
+_SOMEWHERE = 0.6
 #: What a pixel without a lattice counts for when the noise is measured: amorphous matter is no noise.
 _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
@@ -378,9 +381,15 @@ def _next_turn(frame: _Frame, fitted: _Fitted, before: _Turn, held: tuple[HeldSi
             for pattern in fitted.patterns
         ]
     )
-    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced)
+    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]))
     crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
+
+
+def _somewhere(near: Tensor) -> Tensor:
+    """Which lattices are clearly somewhere, (lattices,), by their shares nearby; all of them if none has an inside."""
+    most = near.flatten(1).amax(1)
+    return (most > _SOMEWHERE) | (most.amax() <= _INSIDE)
 
 
 def _told(frame: _Frame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> _Turn:

@@ -81,6 +81,7 @@ def log_likelihood(
     level: Tensor | None = None,
     substituted: Tensor | None = None,
     displaced: Tensor | None = None,
+    somewhere: Tensor | None = None,
 ) -> Tensor:
     """Return the log likelihood of each lattice, then of emptiness and of disorder, at every point of a grid.
 
@@ -97,6 +98,8 @@ def log_likelihood(
     displaced : tensor, shape (lattices, rows, columns), optional
         Variance that is not left over once atoms may lie beside their sites, as of
         :func:`bravaismap.local.amplitude.displaced_variance`; 0 when not given.
+    somewhere : bool tensor, shape (lattices,), optional
+        False for lattices that are nowhere in the frame; all may be when not given.
 
     Returns
     -------
@@ -118,6 +121,11 @@ def log_likelihood(
         other = _penalty(fit.residual(level) / variance, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
         share = substituted.clamp(1e-6, 1 - 1e-6)
         crystal = torch.logaddexp(crystal + torch.log1p(-share), other + share.log())
+    # a lattice of which no wave was found says of every place what emptiness says of it
+    present = fit.contrast.flatten(1).amax(1) > 0
+    if somewhere is not None:
+        present = present & somewhere
+    crystal = torch.where(present[:, None, None], crystal, empty + _SMALLEST_EXPONENT)
     return torch.cat([crystal, empty[None], disorder[None]])
 
 

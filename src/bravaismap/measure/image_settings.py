@@ -126,7 +126,10 @@ class WholeImageSettings:
     #: Gain of the waves' power (mean over parts of its logarithm) from which on the rows were displaced: in images
     #: whose rows are not, aligning them costs power.
     displaced_gain: float = 0.1
-    #: Factor on the evidence that is enough by itself, and the least evidence that it must come to: aligned noise is
+    #: Least gain with which evidence decides: rows fewer than two to a cell that are shifted onto one another take the
+    #: waves' power with them and leave a superlattice that is not there.
+    displaced_loss: float = -0.3
+    #: Factor on the evidence that is enough then, and the least evidence that it must come to: aligned noise is
     #: smoother.
     evidence_gain: float = 1.25
     aligned_evidence: float = 60.0

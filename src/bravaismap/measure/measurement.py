@@ -17,7 +17,7 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.enlargement import enlarged, native
-from bravaismap.measure.explanation import Explanation, explained, view_of_windows
+from bravaismap.measure.explanation import Explanation, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.search import search
 from bravaismap.measure.second_look import second_look
@@ -135,10 +135,10 @@ def _with_enlarged(images: Tensor, rows: Tensor, widely: bool | None, again: boo
     return Measurement.joined(pieces).take(place.argsort())
 
 
-def measure_from(images: Tensor, basis: Tensor) -> Measurement:
+def measure_from(images: Tensor, basis: Tensor, groups: int = 1) -> Measurement:
     """Measure the lattice of each window from a given one: nothing is searched, and no other lattice is tried.
 
-    The evidence is what the given lattice has in its window, as one wave.
+    The evidence is what the given lattice has in its window, as one wave or as tiles with phases of their own.
 
     Parameters
     ----------
@@ -146,6 +146,8 @@ def measure_from(images: Tensor, basis: Tensor) -> Measurement:
         As for :func:`measure`.
     basis : tensor, shape (n, 2, 2)
         Primitive vectors in px, rows, columns (y, x).
+    groups : int
+        Tiles along each side, 1, 2 or 4: 1 is the whole window.
 
     Returns
     -------
@@ -157,9 +159,11 @@ def measure_from(images: Tensor, basis: Tensor) -> Measurement:
         If the windows are smaller than 32 px.
     """
     view = view_of_windows(_leveled(images))
+    if groups > 1:
+        view = view_of_tiles(view.plain, view.smooth, groups)
     reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(images)
-    best = explained(view, reciprocal.float())
-    return _in_pixels(best, worth(best, view), _size(images))
+    best = explained(view, reciprocal.float() / view.scale)
+    return _in_pixels(best.scaled(view.scale), worth(best, view), _size(images))
 
 
 def _leveled(images: Tensor) -> Tensor:

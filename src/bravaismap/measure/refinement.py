@@ -216,7 +216,7 @@ def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
 def _moments(sums: Tensor, weight: Tensor, groups: int) -> Tensor:
     """Sums over tiles with weights (tiles, moments × groups), complex, (n, nodes, moments, groups)."""
     parts = torch.view_as_real(sums).movedim(-1, 1) @ weight
-    return torch.complex(*parts.unbind(1)).unflatten(-1, (-1, groups))
+    return torch.complex(*parts.unbind(1)).reshape(*sums.shape[:2], -1, groups)
 
 
 def _gradient(sums: Tensor, weighted: Tensor, grouping: _Grouping) -> tuple[Tensor, Tensor]:
@@ -234,7 +234,7 @@ def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Groupi
     second = (moments[:, :, :1].conj() * moments[:, :, 3:]).real.sum(-1)
     first = moments[:, :, 1:3]
     squares = (first[..., None, :].conj() * first[:, :, None]).real.sum(-1)
-    bend = (second[..., [0, 1, 1, 2]].unflatten(-1, (2, 2)) - squares) * (8 * torch.pi**2)
+    bend = (torch.stack([second[..., :2], second[..., 1:]], dim=-2) - squares) * (8 * torch.pi**2)
     return torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(-1, 4, 4)
 
 

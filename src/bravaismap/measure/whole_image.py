@@ -230,7 +230,8 @@ def _explained(plain: Tensor) -> tuple[Tensor, Parts, list[CommonLattice]]:
         return plain, parts, lattices
     straight = aligned(plain)
     again = measure_parts(straight)
-    displaced = np.mean(np.log1p(again.power) - np.log1p(parts.power)) > limits.displaced_gain
+    gain = np.mean(np.log1p(again.power) - np.log1p(parts.power))
     others = common_lattices(again, shape)
     gained = bool(others) and others[0].strength > max(limits.evidence_gain * strength, limits.aligned_evidence)
-    return (straight, again, others) if displaced or gained else (plain, parts, lattices)
+    kept = gained and gain > limits.displaced_loss
+    return (straight, again, others) if gain > limits.displaced_gain or kept else (plain, parts, lattices)

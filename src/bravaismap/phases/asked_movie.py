@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bravaismap.movie import missing_pixels, read_frames
 from bravaismap.phases.first_look import choose_window
 from bravaismap.phases.frame_pixels import AskedFrame, asked_frame, pixel_step_for
-from bravaismap.phases.pixels import NEEDED, checked_frames, frame_windows, mapped_images
+from bravaismap.phases.pixels import NEEDED, checked_frames, frame_windows
 from bravaismap.phases.reclassification import check_cells
+from bravaismap.result.mapped_movie import mapped_images
 from bravaismap.result.phase_map import mapped_frames
 
 __all__ = ["AskedMovie", "asked_movie"]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from itertools import islice
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from bravaismap.errors import InputError, OutputError
 from bravaismap.phases.frame import FrameMapper, MappedFrame
+from bravaismap.phases.under_way import mapped_by
 
 __all__ = ["mapped_on_cluster"]
 
@@ -56,28 +56,52 @@ def mapped_on_cluster(
         If the scheduler is lost on the way.
     """
     with _connected(scheduler) as client:
-        plugin = _MapperPlugin(mapper)
-        client.register_plugin(plugin)
-        under_way: dict[Future, int] = {}
-        finished = _dask.as_completed(loop=client.loop)
+        yield from mapped_by(_ClusterWorkers(client, mapper), frames)
+
+
+class _ClusterWorkers:
+    """The workers of a cluster, each of which holds the mapper."""
+
+    def __init__(self, client: Any, mapper: FrameMapper) -> None:
+        self._client, self._plugin = client, _MapperPlugin(mapper)
+        client.register_plugin(self._plugin)
+        self._finished = _dask.as_completed(loop=client.loop)
+
+    def most(self) -> int:
+        """Return how many frames should be under way now: two for each thread of the workers that are there."""
+        threads: dict[str, int] = self._client.nthreads()
+        return 2 * max(1, sum(threads.values()))
+
+    def begin(self, index: int, pixels: NDArray[Any]) -> Future:
+        """Send a frame to a worker."""
+        name = self._plugin.name
+        task: Future = self._client.submit(_map_frame, name, index, pixels, key=f"{name}-{index}", priority=-index)
+        self._finished.add(task)
+        return task
+
+    def finished(self, under_way: dict[Future, int]) -> Future:
+        """Return the next frame that is finished."""
+        task: Future = next(self._finished)
+        return task
+
+    def answer(self, task: Future, index: int) -> MappedFrame:
+        """Return the map of a finished frame."""
         try:
-            while True:
-                most = 2 * max(1, sum(client.nthreads().values()))
-                for index, pixels in islice(frames, max(0, most - len(under_way))):
-                    future = client.submit(
-                        _map_frame, plugin.name, index, pixels, key=f"{plugin.name}-{index}", priority=-index
-                    )
-                    under_way[future] = index
-                    finished.add(future)
-                if not under_way:
-                    return
-                future = next(finished)
-                yield under_way[future], _answer(future, under_way[future])
-                del under_way[future], future
-        finally:
-            with suppress(Exception):  # a scheduler that is gone has forgotten them
-                client.cancel(list(under_way), force=True)
-                client.unregister_worker_plugin(plugin.name)
+            mapped: MappedFrame = task.result()
+        except KilledWorker as error:
+            raise InputError(
+                f"frame {index}: each worker that mapped it died, most likely for want of memory; give the workers "
+                "more of it, or take fewer of them"
+            ) from error
+        except CancelledError as error:
+            raise OutputError("the scheduler was lost; start it again, and the same command continues") from error
+        return mapped
+
+    def end(self, under_way: Collection[Future]) -> None:
+        """Cancel the frames that are still under way, and let the workers forget the mapper."""
+        with suppress(Exception):  # a scheduler that is gone has forgotten them
+            self._client.cancel(list(under_way), force=True)
+            self._client.unregister_worker_plugin(self._plugin.name)
 
 
 class _MapperPlugin(WorkerPlugin):
@@ -103,19 +127,6 @@ def _map_frame(name: str, index: int, pixels: NDArray[Any]) -> MappedFrame:
     torch.set_num_threads(1)
     plugin: _MapperPlugin = _dask.get_worker().plugins[name]
     return plugin.mapper(index, pixels)
-
-
-def _answer(future: Future, index: int) -> MappedFrame:
-    try:
-        mapped: MappedFrame = future.result()
-    except KilledWorker as error:
-        raise InputError(
-            f"frame {index}: each worker that mapped it died, most likely for want of memory; give the workers more of "
-            "it, or take fewer of them"
-        ) from error
-    except CancelledError as error:
-        raise OutputError("the scheduler was lost; start it again, and the same command continues") from error
-    return mapped
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 A window must hold enough cells for its class to be told, and no more than that, since a hole smaller than the window
 is not seen. About ten cells along a side are both: at four the errors of the cell are as large as the strain that parts
-neighbouring classes, at twenty the window spans two grains as often as one.
+neighbouring classes, at twenty the window spans two grains as often as one. A frame of few cells has windows of fewer,
+so that there are several of them: one that is the whole frame shows one lattice, whatever its other grains are.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ WINDOW_LIMITS: Final = (32, 512)
 _FRAMES = 3  # looked at: the first, the middle one, the last
 _LARGEST_LOOK = 1024  # px of the central square that is looked at; more would say the same, later
 _SLENDER = 5.0  # of the longer primitive vector at least, along the side of a window
+#: Share of the smaller side of the frame that a window has at most, as long as it holds so many cells along its side,
+#: by judgement: a grain of a third of the frame is most of a window then, and six cells tell its class.
+_LARGEST_SHARE, _FEWEST_CELLS = 0.6, 6.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def window_for(basis: NDArray[np.floating], smallest_side: int) -> int:
     spacing = np.sqrt(abs(np.linalg.det(basis)))
     longer = np.linalg.norm(basis, axis=1).max()
     side = max(CELLS_ALONG_WINDOW * spacing, _SLENDER * longer)
+    least = max(_FEWEST_CELLS * spacing, _FEWEST_CELLS / CELLS_ALONG_WINDOW * _SLENDER * longer)
+    side = min(side, max(least, _LARGEST_SHARE * smallest_side))
     rounded = STEPS_ALONG_WINDOW * int(np.ceil(side / STEPS_ALONG_WINDOW))
     return min(int(np.clip(rounded, *WINDOW_LIMITS)), smallest_side)
 
@@ -92,8 +98,9 @@ def choose_window(movie: xr.DataArray, device: str = "cpu") -> WindowChoice:
     Returns
     -------
     WindowChoice
-        Ten cells along a side, from 32 to 512 px and within the frame, with a step of an eighth; 128 px where no frame
-        shows a lattice. The same movie gives the same choice.
+        Ten cells along a side, from 32 to 512 px and within the frame, with a step of an eighth; fewer, but at least
+        six, where that is more than three fifths of the frame; 128 px where no frame shows a lattice. The same movie
+        gives the same choice.
     """
     smallest_side = min(movie.sizes["y"], movie.sizes["x"])
     numbers = _looked_at(movie)

@@ -27,6 +27,7 @@ from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_s
 
 __all__ = [
     "MOST_MISSING",
+    "WINDOW_BYTES",
     "FrameMapper",
     "MappedFrame",
     "hidden",
@@ -39,11 +40,13 @@ __all__ = [
 #: A window of which more than this share was never measured is not classified.
 MOST_MISSING = 0.5
 #: Bytes of windows cut from a frame at a time, on a processor and on a GPU.
-_WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
+WINDOW_BYTES, _WINDOW_BYTES_ON_GPU = 2**27, 2**31
 #: Frames whose windows a GPU classifies at once, at most: with more, progress would come in jumps.
 _MOST_TOGETHER = 24
 #: Pixels of frames that a GPU is asked for at once, in all: 24 frames of 512² px, which take some 2 GB.
 _PIXELS_TOGETHER = 24 * 2**18
+#: As many pixels of windows take the memory of one pixel of a frame that is asked.
+_AS_PIXELS_OF_WINDOWS = 2
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ class FrameMapper:
 
     def _asked_together(self, group: Sequence[_Classified]) -> int:
         """How many frames of a group are asked for their pixels at once: one on a processor."""
-        return 1 if self.device == PROCESSOR else max(1, _PIXELS_TOGETHER // group[0].frame.image.size)
+        size = group[0].frame.image.size
+        return min(max(1, _PIXELS_TOGETHER // size), images_together(_AS_PIXELS_OF_WINDOWS * size, self.device))
 
     def _groups(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[list[_Classified]]:
         """Yield frames with the answers for their windows, as many at a time as the device takes."""
@@ -210,7 +214,7 @@ class FrameMapper:
         """Return the answer for the measured windows (frames, windows) of frames, frame by frame."""
         # windows that overlap hold many times the pixels of the frame, so that not all of them fit the memory
         on_processor = self.device == PROCESSOR
-        most = max(1, (_WINDOW_BYTES if on_processor else _WINDOW_BYTES_ON_GPU) // (4 * self.grid.window**2))
+        most = max(1, (WINDOW_BYTES if on_processor else _WINDOW_BYTES_ON_GPU) // (4 * self.grid.window**2))
         whole = frames if on_processor else on_device(frames, self.device)
         answers, first = [], 0
         for part in window_parts(self.grid, most if len(frames) == 1 else self.grid.count):

@@ -20,7 +20,8 @@ from bravaismap.errors import InputError
 from bravaismap.motif.motif import motif_of_frames
 from bravaismap.motif.settings import SYSTEMATIC
 from bravaismap.movie import finite_pixels, missing_pixels, read_frames
-from bravaismap.phases.pixels import mapped_images, pixel_map
+from bravaismap.phases.pixels import pixel_map
+from bravaismap.result.mapped_movie import mapped_images
 
 __all__ = ["PARTS", "motif_map"]
 

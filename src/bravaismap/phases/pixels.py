@@ -15,14 +15,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import UNMAPPED, counted, length_unit
+from bravaismap.conventions import UNMAPPED, length_unit
 from bravaismap.errors import InputError
 from bravaismap.local.lattices import followed
-from bravaismap.movie import as_movie, missing_pixels, read_frames
+from bravaismap.movie import missing_pixels, read_frames
 from bravaismap.phases.first_look import cell_side
 from bravaismap.phases.frame_pixels import frame_lattices, frame_pixels, hidden_pixels, pixel_step_for
 from bravaismap.phases.map import pixel_coordinates
 from bravaismap.phases.reclassification import check_cells
+from bravaismap.result.mapped_movie import mapped_images
 from bravaismap.result.phase_map import mapped_frames
 from bravaismap.result.schema import MOST_LATTICES, as_variables, pixel_variables
 
@@ -30,11 +31,8 @@ __all__ = [
     "NEEDED",
     "checked_frames",
     "frame_windows",
-    "mapped_images",
-    "mapped_movie",
     "movie_lattice_numbers",
     "pixel_map",
-    "with_scale_of",
 ]
 
 #: Variables of a result from which the lattices of its frames are gathered.
@@ -116,41 +114,6 @@ def pixel_map(
     )  # fmt: skip
     number = ("time", chosen, {"long_name": "number of the frame in the movie"})
     return pixels.assign(domain=domain.assign_attrs(long_name=_DOMAIN)).assign_coords(frame=number)
-
-
-def mapped_images(result: xr.Dataset, movie: Any) -> xr.DataArray:
-    """Return the movie that was mapped with the pixel size of the result; `InputError` for another."""
-    if movie is None:
-        raise InputError("the result holds no pixels; give the movie that was mapped, or map it again with pixels")
-    images = _checked(result, as_movie(movie))
-    return as_movie(images.data, pixel_size=result.attrs.get("pixel_size_nm"))
-
-
-def mapped_movie(result: xr.Dataset, movie: xr.DataArray) -> xr.DataArray:
-    """Return the movie that was mapped with the scale and the times of the result; `InputError` for another.
-
-    Its attributes are kept, but for those that say where its scale is from: "result".
-    """
-    return with_scale_of(result, _checked(result, movie))
-
-
-def with_scale_of(result: xr.Dataset, movie: xr.DataArray) -> xr.DataArray:
-    """Return a movie with the scale and the times of a result, which may be of its first frames alone."""
-    size, time = (result.attrs.get(name) for name in ("pixel_size_nm", "frame_time_s"))
-    about = movie.attrs | {"pixel_size_from": "result", "frame_time_from": "result"}
-    name = str(movie.name or "image")
-    return as_movie(movie.data, pixel_size=size, frame_time=time, name=name, attrs=about)
-
-
-def _checked(result: xr.Dataset, images: xr.DataArray) -> xr.DataArray:
-    """Return a movie of as many frames, and as large ones, as a result has; `InputError` for another."""
-    frame = tuple(int(side) for side in result.attrs.get("frame_size", images.shape[1:]))
-    given, expected = images.shape, (result.sizes["time"], *frame)
-    if given != expected:
-        sizes = [f"{counted(count, 'frame')} of {rows} × {columns} px" for count, rows, columns in (given, expected)]
-        cut = "; `map --align` cut its frames" if "drift" in result.attrs else ""
-        raise InputError(f"a movie of {sizes[0]} was given; expected {sizes[1]}, the one that was mapped{cut}")
-    return images
 
 
 def checked_frames(result: xr.Dataset, frames: Sequence[int] | None) -> list[int]:

@@ -14,10 +14,9 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from itertools import islice
 from typing import IO, Any, Final
 
 import cloudpickle
@@ -30,7 +29,8 @@ from numpy.typing import NDArray
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.errors import InputError
-from bravaismap.phases.frame import FrameMapper, MappedFrame
+from bravaismap.phases.frame import WINDOW_BYTES, FrameMapper, MappedFrame
+from bravaismap.phases.under_way import mapped_by
 
 __all__ = ["mapped_in_processes", "processes_for", "serve"]
 
@@ -42,10 +42,13 @@ _SECONDS_PER_WINDOW_PIXEL: Final = 1e-7
 _SECONDS_PER_PIXEL: Final = 2e-6
 #: Threads of one process that gain anything: with more, each waits for Python.
 _USEFUL_THREADS: Final = 2
-#: Memory of a process, and what each pixel of a frame adds, in bytes (355 MB; 498 MB at 512², 1016 MB at 1024²); the
-#: share of the free memory that all processes may take.
+#: Memory of a process in bytes: before it maps, for each byte of the windows that are cut at a time, and for each pixel
+#: of a frame that is asked. The peak was 694 MB for 3249 windows of 128² of 1024² without pixels, 570 MB for 961 of
+#: 2048², and 436, 668 and 1508 MB with the pixels of 512², 1024² and 2048². The share of the free memory that all may
+#: take.
 _BYTES: Final = 360 * 2**20
-_BYTES_PER_PIXEL: Final = 700
+_BYTES_PER_WINDOW_BYTE: Final = 3
+_BYTES_PER_PIXEL: Final = 300
 _SHARE_OF_MEMORY: Final = 0.8
 _WAITING = 2  # frames that wait for a process, so that none waits for a frame
 _LOOK = 0.5  # s between two looks for Ctrl-C, which Windows does not let through to a thread that waits
@@ -74,11 +77,18 @@ def processes_for(frames: int, shape: tuple[int, int], mapper: FrameMapper) -> i
     of_windows = mapper.grid.count * mapper.grid.window**2 * _SECONDS_PER_WINDOW_PIXEL
     of_pixels = 0.0 if mapper.pixel_step is None else pixels * _SECONDS_PER_PIXEL
     memory = min(psutil.virtual_memory().available, MEMORY_LIMIT)
-    most = min(cores, frames, int(_SHARE_OF_MEMORY * memory / (_BYTES + pixels * _BYTES_PER_PIXEL)))
+    most = min(cores, frames, int(_SHARE_OF_MEMORY * memory / _memory(pixels, mapper)))
     seconds = {1: frames * (of_windows / min(cores, _USEFUL_THREADS) + of_pixels)}
     for processes in range(2, most + 1):
         seconds[processes] = _START + -(-frames // processes) * (of_windows + of_pixels)
     return min(seconds, key=lambda processes: (seconds[processes], processes))
+
+
+def _memory(pixels: int, mapper: FrameMapper) -> int:
+    """Return how many bytes a process takes for frames of so many pixels, which are asked after the windows."""
+    cut = min(4 * mapper.grid.count * mapper.grid.window**2, WINDOW_BYTES)
+    asked = 0 if mapper.pixel_step is None else pixels
+    return _BYTES + max(cut * _BYTES_PER_WINDOW_BYTE, asked * _BYTES_PER_PIXEL)
 
 
 def mapped_in_processes(
@@ -106,36 +116,49 @@ def mapped_in_processes(
     InputError
         If processes die at a frame again and again.
     """
-    crew = _Crew(mapper)
-    under_way: dict[Future[MappedFrame], int] = {}
-    with ThreadPoolExecutor(processes, "process") as pool:
-        try:
-            while True:
-                for index, pixels in islice(frames, processes + _WAITING - len(under_way)):
-                    under_way[pool.submit(crew, index, pixels)] = index
-                if not under_way:
-                    return
-                finished = wait(under_way, _LOOK, return_when=FIRST_COMPLETED).done
-                if finished:
-                    first = min(finished, key=under_way.__getitem__)
-                    yield under_way.pop(first), first.result()
-        finally:
-            for future in under_way:
-                future.cancel()
-            crew.end()
+    return mapped_by(_Crew(mapper, processes), frames)
 
 
 class _Crew:
-    """Processes that map frames, one for each thread that calls."""
+    """Processes that map frames, one for each of as many threads."""
 
-    def __init__(self, mapper: FrameMapper) -> None:
+    def __init__(self, mapper: FrameMapper, processes: int) -> None:
         self._mapper = cloudpickle.dumps(mapper)
+        self._most = processes + _WAITING
+        self._pool = ThreadPoolExecutor(processes, "process")
         self._own = threading.local()
         self._lock = threading.Lock()
         self._processes: list[_Process] = []
         self._ended = False
 
-    def __call__(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
+    def most(self) -> int:
+        """Return how many frames should be under way."""
+        return self._most
+
+    def begin(self, index: int, pixels: NDArray[Any]) -> Future[MappedFrame]:
+        """Map frame number `index` in the first process that has nothing to do."""
+        return self._pool.submit(self._mapped, index, pixels)
+
+    def finished(self, under_way: dict[Future[MappedFrame], int]) -> Future[MappedFrame] | None:
+        """Return the first of the frames that are finished; None if none is after a while."""
+        done = wait(under_way, _LOOK, return_when=FIRST_COMPLETED).done
+        return min(done, key=under_way.__getitem__, default=None)
+
+    def answer(self, task: Future[MappedFrame], index: int) -> MappedFrame:
+        """Return the map of a finished frame, or raise the error that it caused."""
+        return task.result()
+
+    def end(self, under_way: Collection[Future[MappedFrame]]) -> None:
+        """End all processes, whatever they are at."""
+        for future in under_way:
+            future.cancel()
+        with self._lock:
+            self._ended = True
+            for process in self._processes:
+                process.end()
+        self._pool.shutdown()
+
+    def _mapped(self, index: int, pixels: NDArray[Any]) -> MappedFrame:
         """Map frame number `index` in the process of this thread."""
         for _ in range(_MOST_DEATHS):
             process = self._process()
@@ -166,13 +189,6 @@ class _Crew:
             with suppress(OSError):  # one that is dead already is noticed by its first frame
                 process.begin(self._mapper)
         return process
-
-    def end(self) -> None:
-        """End all processes, whatever they are at."""
-        with self._lock:
-            self._ended = True
-            for process in self._processes:
-                process.end()
 
 
 class _Process:

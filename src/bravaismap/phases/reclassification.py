@@ -54,7 +54,7 @@ def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> P
     pixels = {variable.name for variable in pixel_variables()}
     result = result.drop_vars([name for name in result.variables if name in pixels | {*PIXELS[1:]}])
     if result.chunks:
-        options = {"distortion": distortion}
+        options, result = {"distortion": distortion}, result.chunk(time=1)  # as much memory as a frame takes
         again = xr.map_blocks(_reclassified, result, kwargs=options, template=result)
     else:
         again = _reclassified(result, distortion)

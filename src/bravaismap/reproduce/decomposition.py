@@ -18,6 +18,7 @@ from bravaismap.errors import InputError
 from bravaismap.kinetics.growth import fit_growth
 from bravaismap.movie import as_movie
 from bravaismap.phases.map import map_phases
+from bravaismap.phases.sites import count_sites, find_sites
 from bravaismap.reproduce.parts import Numbers, fingerprint
 from bravaismap.reproduce.plan import Advance, Contestant, Plan
 from bravaismap.result.open import open_result
@@ -30,6 +31,7 @@ from bravaismap.windows import cut_windows, window_grid
 __all__ = [
     "PAPER_GROWTH",
     "Decomposition",
+    "film_sites",
     "film_truth",
     "growth",
     "map_film",
@@ -146,6 +148,25 @@ def void_area(result: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float
     return area, std
 
 
+def film_sites(film: Decomposition, result: xr.Dataset) -> Numbers:
+    """Return the share of the sites that is vacant in each frame after 100 s, by a model that measures cells.
+
+    Parameters
+    ----------
+    film : Decomposition
+    result : Dataset
+        The film as :func:`map_film` mapped it.
+    """
+    late = np.flatnonzero(film.frames["time"].values >= _BASELINE[1])
+    if not late.size:
+        return {"void": np.empty(0)}
+    sites = find_sites(
+        result, film.frames["image"], frames=[int(frame) for frame in late],
+        progress=lambda done: film.advance("sites of the film", done, len(late)),
+    )  # fmt: skip
+    return {"void": count_sites(sites)["void_fraction"].values}
+
+
 def unmixed_film(film: Decomposition) -> Numbers:
     """Return the film unmixed by the method that came before the network."""
     label = "unmix the film"
@@ -197,11 +218,16 @@ def summarise_unmixed(numbers: Numbers, void: NDArray[np.floating]) -> dict[str,
 
 
 def summarise_decomposition(
-    truth: Numbers, maps: dict[str, xr.Dataset], fits: Numbers, small: dict[str, NDArray[np.floating]]
+    truth: Numbers,
+    maps: dict[str, xr.Dataset],
+    fits: Numbers,
+    small: dict[str, NDArray[np.floating]],
+    sites: dict[str, NDArray[np.floating]],
 ) -> dict[str, Any]:
     """Return the fractions of all classes, how they agree with thresholding and with the truth, and the fits.
 
-    `small` holds the fraction of none by windows of 48 px, of some models.
+    `small` holds the fraction of none by windows of 48 px, of some models, and `sites` the share of vacant sites in the
+    frames after 100 s.
     """
     late = truth["time"] >= _BASELINE[1]
     by_model = {}
@@ -224,6 +250,12 @@ def summarise_decomposition(
                 "relative_to_threshold": relative_difference(area[late], truth["threshold"][late]),
                 "relative_to_truth": relative_difference(area[late], truth["void"][late]),
             }
+    for name, vacant in sites.items():
+        by_model[name]["sites"] = {
+            "vacant": vacant.round(5).tolist(),
+            "relative_to_threshold": relative_difference(vacant, truth["threshold"][late]),
+            "relative_to_truth": relative_difference(vacant, truth["void"][late]),
+        }
     return {
         "time_s": truth["time"].tolist(),
         "true_void": truth["void"].round(5).tolist(),

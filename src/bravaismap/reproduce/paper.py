@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ from bravaismap.reproduce.confidence import (
 )
 from bravaismap.reproduce.decomposition import (
     Decomposition,
+    film_sites,
     film_truth,
     growth,
     map_film,
@@ -190,9 +192,16 @@ class _Run:
                 again = map_film(model, film, self.parts.folder, small=True)
                 small[model.name] = again["fraction"].values[:, none]
         curves |= {f"{name}, windows of 48 px": (values, None) for name, values in small.items()}
+        sites = {
+            model.name: self.parts.get(
+                f"sites-{model.name}", film.settings | model.fingerprint,
+                partial(film_sites, film, maps[model.name]),
+            )["void"]
+            for model in self.models if model.instrument.record.measures_cells
+        }  # fmt: skip
         fits = growth(curves, truth["time"])
         self.advance("fit growth", 1, 1)
-        self.figures["decomposition"] = summarise_decomposition(truth, maps, fits, small)
+        self.figures["decomposition"] = summarise_decomposition(truth, maps, fits, small, sites)
         self.figures["decomposition"]["unmixed"] = summarise_unmixed(unmixed, truth["void"])
         self._draw("film_maps", draw_film_maps(truth, maps))
         self._draw("fractions", draw_fractions(truth, maps, fits, small))

@@ -57,6 +57,11 @@ def paper_table(results: dict[str, Any]) -> list[Row]:
             {name: film["models"][name].get("area", {}).get("relative_to_threshold") for name in names},
             names, "less", 0.0,
         ),
+        _row(
+            "the same of vacant sites", "%", _PAPER_AGREEMENT,
+            {name: film["models"][name].get("sites", {}).get("relative_to_threshold") for name in names},
+            names, "less", 0.0,
+        ),
     ]  # fmt: skip
     law = film["fits"].get("the paper's law with noise", {})
     for key in PAPER_GROWTH:
@@ -156,7 +161,7 @@ def shown(value: float | None, unit: str = "") -> str:
         text = f"{value:.0f}"
     else:
         text = f"{value:.3g}"
-    return f"{text} {unit}".rstrip()
+    return f"{text} {unit}".rstrip().replace("-", "−")
 
 
 def findings(results: dict[str, Any]) -> dict[str, list[str]]:
@@ -276,6 +281,12 @@ def _on_film(film: dict[str, Any], names: list[str]) -> list[str]:
         lines.append(text)
         if "area" in found:
             lines.append(_on_area(name, found["area"], film["fits"]))
+        if "sites" in found:
+            lines.append(
+                f"{name} site by site, t > 100 s: the share of vacant sites differs from the true voids by "
+                f"{shown(found['sites']['relative_to_truth'], '%')} and from thresholding by "
+                f"{shown(found['sites']['relative_to_threshold'], '%')}."
+            )
     for name, found in film["small_windows"].items():
         fit, side = film["fits"].get(f"{name}, windows of 48 px", {}), film["small_windows_px"]
         gap = shown(found["relative_to_threshold"], "%")

@@ -15,8 +15,9 @@ from bravaismap.result.card import card_of
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import AXES, MARKS, VARIABLES
+from bravaismap.result.stored import StoredVariable
 from bravaismap.result.structure import check_card, check_files, check_names, checked_arrays
-from bravaismap.result.zarr_store import dims_of, open_group, write_problem
+from bravaismap.result.zarr_store import dims_of, frames_together, open_group, write_problem
 
 __all__ = ["open_result"]
 
@@ -70,16 +71,21 @@ def _opened(folder: Path) -> PhaseMap:
     for mark in MARKS:
         del arrays[mark.name]
     order = [v.name for v in VARIABLES if v.name in arrays]
-    variables = {name: _variable(arrays[name], frames) for name in dict.fromkeys([*order, *arrays])}
+    variables = {name: _variable(arrays[name], folder, frames) for name in dict.fromkeys([*order, *arrays])}
     coords = {dim: variables.pop(dim) for dim in AXES if dim in variables} | {"lattice": names}
     return PhaseMap(variables, coords=coords, attrs=card)
 
 
-def _variable(array: zarr.Array[Any], frames: int | None) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
+def _variable(array: zarr.Array[Any], folder: Path, frames: int | None) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
     """Return a stored array as what `xarray.Dataset` takes, of a live result as many frames as are complete."""
     da: Any = import_module("dask.array")  # its functions have no types
     dims = dims_of(array)
-    # without a name of its own dask reads nothing to make one, and never takes a result for one written before it
-    data = da.from_array(array, chunks=array.chunks, name=False) if len(dims) > 1 else np.asarray(array[...])
+    if len(dims) > 1:
+        stored: Any = StoredVariable(array, folder) if dims[0] == "time" else array
+        # without a name of its own dask reads nothing to make one, and never takes a result for one written before it
+        chunks = (frames_together(array), *array.shape[1:])  # of which dask reads the frames that are asked for
+        data = da.from_array(stored, chunks=chunks, name=False)
+    else:
+        data = np.asarray(array[...])
     attributes = {key: value for key, value in array.attrs.items() if not key.startswith("_")}
     return dims, data[:frames] if dims[:1] == ("time",) else data, attributes

@@ -1,37 +1,34 @@
 """A result as it is mapped: a store whose frames are written one by one, in any order.
 
-A frame is complete when its mark in `frame_done` is set, which is written after all variables of the frame and their
-checksum. So a store that a crash leaves behind tells which frames it holds, and can be continued.
+A frame is complete when the file of its own has its name, and later when its mark in `frame_done` is set, which is
+written after its block (see `bravaismap.result.blocks`). So a store that a crash leaves behind tells which frames it
+holds, and can be continued.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 
 from bravaismap.errors import OutputError, warn
+from bravaismap.result.blocks import FrameBlocks
 from bravaismap.result.card import card_difference, card_of, set_card
-from bravaismap.result.checksum import frame_checksum, intact_frames, readable_frames
-from bravaismap.result.chunks import plain_chunks, write_chunk
-from bravaismap.result.schema import CHECKSUM, DONE, Variable, map_variables, write_order
+from bravaismap.result.schema import Variable, map_variables
 from bravaismap.result.zarr_store import (
     CONTINUED,
-    array_of,
     consolidate,
     create_store,
     locked,
     open_group,
-    put,
     remove_leftovers,
-    remove_unfinished,
     write_axes,
     writing,
 )
@@ -75,6 +72,8 @@ class ResultStore:
         If frames of a result that is continued are damaged; they are no longer `done`.
     """
 
+    done: NDArray[np.bool_]
+
     def __init__(
         self,
         path: Path,
@@ -107,40 +106,34 @@ class ResultStore:
         self.close()
 
     def close(self) -> None:
-        """Release the lock, so that others can write."""
-        self._lock.release()
+        """Bring the frames of blocks that are not complete to the arrays, too, and let others write."""
+        try:
+            with suppress(OSError):  # each of them has a file
+                self._blocks.gather_all()
+        finally:
+            self._lock.release()
 
     def write_frame(self, index: int, variables: Mapping[str, NDArray[Any]]) -> None:
-        """Write the variables of a frame, then their checksum, then its mark."""
-        values = {name: np.asarray(variables[name], array.dtype) for name, array in self._arrays.items()}
+        """Write the variables of a frame; with the last of its block the block goes to the arrays."""
         with writing(self.path, CONTINUED):
-            for name, array in self._arrays.items():
-                self._put(name, array, index, values[name])
-            self._put(CHECKSUM, self._checksum, index, frame_checksum(values))
-            self._put(DONE, self._mark, index, 1)
-        self.done[index] = True
-
-    def _put(self, name: str, array: zarr.Array[Any], index: int, values: Any) -> None:
-        """Write a frame of an array, the short way if it is laid out as one that is made today."""
-        compressor = self._compressors[name]
-        if compressor is None:
-            put(array, index, values)
-        else:
-            write_chunk(self.path / name, array, compressor, index, values)
+            self._blocks.write(index, variables)
+            self.done[index] = True
+            block = index // self._blocks.length
+            if self.done[block * self._blocks.length : (block + 1) * self._blocks.length].all():
+                self._blocks.gather(block)
 
     def verify(self) -> list[int]:
-        """Compare the written frames with their checksums, and unmark those that differ.
+        """Compare the written frames with their checksums, and put the store in order.
 
         Returns
         -------
         list of int
             Numbers of the damaged frames, which are no longer marked as done.
         """
-        wrong = self.done & ~intact_frames(self._arrays, self._checksum, self.done)
-        damaged = [int(index) for index in np.flatnonzero(wrong)]
-        for index in damaged:
-            put(self._mark, index, 0)
-        self.done &= ~wrong
+        with writing(self.path, CONTINUED):
+            intact = self._blocks.settle(self._blocks.intact(self._blocks.marked()))
+        damaged = [int(index) for index in np.flatnonzero(self.done & ~intact)]
+        self.done = intact
         return damaged
 
     def discard_if_empty(self) -> None:
@@ -158,14 +151,11 @@ class ResultStore:
 
     def _open(self, variables: Iterable[Variable]) -> None:
         try:
-            self._arrays = {v.name: array_of(self._group, v.name) for v in write_order(variables)}
-            self._checksum, self._mark = (array_of(self._group, name) for name in (CHECKSUM, DONE))
+            self._blocks = FrameBlocks(self.path, self._group, variables)
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(f"{self.path} exists and is damaged ({error}); give --overwrite") from error
-        stored = self._arrays | {CHECKSUM: self._checksum, DONE: self._mark}
-        self._compressors = {name: plain_chunks(array) for name, array in stored.items()}
-        marks = readable_frames({DONE: self._mark}, 0, self._mark.shape[0])
-        self.done = np.array([mark is not None and mark[DONE] == 1 for mark in marks], bool)
+        self.done = self._blocks.marked()
+        self.done[[index for index in self._blocks.files.numbers() if index < len(self.done)]] = True
 
     def _continue(self, coords: Mapping[str, xr.DataArray], card: Mapping[str, Any]) -> None:
         damaged = self.verify()
@@ -176,6 +166,5 @@ class ResultStore:
         write_axes(self._group, coords)
         if self.done.all():
             return
-        remove_unfinished(self.path, self._arrays, self.done)
         set_card(self._group, card)
         consolidate(self.path)

@@ -27,7 +27,9 @@ __all__ = ["check_card", "check_files", "check_names", "checked_arrays"]
 _MOST_FRAMES, _MOST_WINDOWS, _MOST_PIXELS, _MOST_CLASSES = 10**6, 10**7, 10**9, 127
 _MOST_METADATA = 2**24  # bytes of a zarr.json
 _MOST_AXIS_BYTES = 2**24  # of a chunk of a coordinate
-_CODECS = {"bytes", "zstd"}
+_CODECS, _INDEX_CODECS = {"bytes", "zstd"}, {"bytes", "crc32c"}
+#: Largest pieces of several frames: what is decoded at once, and what is in one file, in bytes before compression.
+_MOST_CHUNK_BYTES, _MOST_SHARD_BYTES = 2**24, 2**30
 
 
 def check_files(folder: Path) -> None:
@@ -140,16 +142,20 @@ def _length(array: zarr.Array[Any], folder: Path, name: str) -> int:
 
 
 def _check_storage(array: zarr.Array[Any], name: str, folder: Path) -> None:
-    """Raise unless an array is stored as results are: a frame per chunk, compressed, and described in words."""
+    """Raise unless an array is stored as results are: whole frames, compressed, and described in words."""
     metadata = array.metadata.to_dict()
     codecs: Any = metadata["codecs"]
+    if [codec["name"] for codec in codecs] == ["sharding_indexed"]:
+        inner = codecs[0]["configuration"]
+        codecs = [*inner["codecs"], *(codec for codec in inner["index_codecs"] if codec["name"] not in _INDEX_CODECS)]
     if {codec["name"] for codec in codecs} != _CODECS or metadata.get("storage_transformers"):
         raise _refusal(folder, f"its {name!r} is stored by {', '.join(codec['name'] for codec in codecs)}")
-    chunk = array.chunks
-    if len(chunk) > 1 and tuple(chunk) != (1, *array.shape[1:]):
-        raise _refusal(folder, f"its {name!r} is stored in pieces of {chunk}, not frame by frame")
-    if len(chunk) == 1 and chunk[0] * array.dtype.itemsize > _MOST_AXIS_BYTES:
-        raise _refusal(folder, f"its {name!r} is stored in pieces of {chunk}")
+    if len(array.shape) == 1 and array.chunks[0] * array.dtype.itemsize > _MOST_AXIS_BYTES:
+        raise _refusal(folder, f"its {name!r} is stored in pieces of {array.chunks}")
+    for chunk, most in ((array.chunks, _MOST_CHUNK_BYTES), (array.shards or array.chunks, _MOST_SHARD_BYTES)):
+        frames = chunk[0] == 1 or math.prod(chunk) * array.dtype.itemsize <= most
+        if len(chunk) > 1 and (tuple(chunk[1:]) != array.shape[1:] or not frames):
+            raise _refusal(folder, f"its {name!r} is stored in pieces of {chunk}, not frame by frame")
     for key in ("units", "long_name"):
         if not isinstance(array.attrs.get(key, ""), str):
             raise _refusal(folder, f"the {key} of its {name!r} is {_shown(array.attrs[key])}")

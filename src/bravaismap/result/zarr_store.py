@@ -8,6 +8,7 @@ reader can open it.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import warnings
@@ -19,13 +20,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from numpy.typing import NDArray
 
 from bravaismap.errors import InputError, OutputError
 from bravaismap.files import patiently
 from bravaismap.result.card import set_card
 from bravaismap.result.lock import WriterLock
-from bravaismap.result.schema import AXES, CHECKSUM, DONE, FIXED_SIZES, MARKS, Variable, axes_of
+from bravaismap.result.schema import AXES, DONE, FIXED_SIZES, MARKS, Variable, axes_of
 
 __all__ = [
     "CONTINUED",
@@ -34,16 +34,20 @@ __all__ = [
     "consolidate",
     "create_store",
     "dims_of",
+    "frames_together",
     "locked",
     "open_group",
     "remove_leftovers",
-    "remove_unfinished",
     "write_axes",
     "write_problem",
     "writing",
 ]
 
 _FORMAT = 1
+#: Frames whose values of a variable are stored in one file, at most; so many bytes of a variable, before compression,
+#: that are held while a block is written. A single frame is a chunk of its own in it above a size, in bytes, at which
+#: reading one frame is not slowed by the others.
+_MOST_TOGETHER, _BLOCK_BYTES, _SMALL_FRAME = 32, 2**28, 2**16
 #: Endings of the folders beside a store while it is made: the new store, and the one that it replaces.
 _LEFTOVERS = (".partial", ".replaced")
 #: Remedies where a store cannot be made, and where writing to it cannot go on.
@@ -107,6 +111,11 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
 def put(array: zarr.Array[Any], index: int | slice, values: Any) -> None:
     """Write a part of a stored array, which a reader may have open."""
     patiently(lambda: array.__setitem__(index, values))
+
+
+def frames_together(array: zarr.Array[Any]) -> int:
+    """Return how many frames of a stored array are in one file."""
+    return int((array.shards or array.chunks)[0])
 
 
 def dims_of(array: zarr.Array[Any]) -> tuple[str, ...]:
@@ -191,17 +200,28 @@ def _flags(coords: Mapping[str, xr.DataArray]) -> dict[str, Any]:
 def _create_arrays(group: zarr.Group, coords: Mapping[str, xr.DataArray], variables: Iterable[Variable]) -> None:
     variables = tuple(variables)
     sizes = FIXED_SIZES | {dim: coords[dim].size for dim in axes_of(variables)}
+    shapes = {variable.name: tuple(sizes[dim] for dim in variable.dims) for variable in variables}
+    largest = max(math.prod(shapes[v.name][1:]) * np.dtype(v.dtype).itemsize for v in variables)
+    together = max(1, min(_MOST_TOGETHER, sizes["time"], _BLOCK_BYTES // largest))
     for variable in variables:
-        shape = tuple(sizes[dim] for dim in variable.dims)
+        shape = shapes[variable.name]
         group.create_array(
             variable.name,
             shape=shape,
             dtype=variable.dtype,
-            chunks=(1, *shape[1:]),
+            **_layout(shape, np.dtype(variable.dtype), together),
             fill_value=variable.missing,
             dimension_names=variable.dims,
             attributes=variable.attributes | (_flags(coords) if variable.is_label else {}),
         )
+
+
+def _layout(shape: tuple[int, ...], dtype: np.dtype[Any], together: int) -> dict[str, Any]:
+    """Return how an array is divided: a file for each block, and in it a chunk for each frame that is large."""
+    block = (together, *shape[1:])
+    if together == 1 or math.prod(shape[1:]) * dtype.itemsize <= _SMALL_FRAME:
+        return {"chunks": block}
+    return {"chunks": (1, *shape[1:]), "shards": block}
 
 
 def remove_leftovers(path: Path) -> None:
@@ -209,18 +229,3 @@ def remove_leftovers(path: Path) -> None:
     for entry in path.parent.iterdir():
         if entry.name.startswith(f".{path.name}.") and entry.name.endswith(_LEFTOVERS):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def remove_unfinished(path: Path, names: Iterable[str], done: NDArray[np.bool_]) -> None:
-    """Remove the chunks of frames that are not done, and files that a killed process has not renamed."""
-    undone = {str(index) for index in np.flatnonzero(~done)}
-    for name in (*names, CHECKSUM, DONE):
-        chunks = path / name / "c"
-        for entry in os.scandir(chunks) if chunks.is_dir() else ():
-            if entry.is_dir() and entry.name in undone:
-                shutil.rmtree(entry)
-            elif entry.name.endswith(".partial"):
-                os.unlink(entry)
-    for pattern in ("*.partial", "*/*.partial"):
-        for file in path.glob(pattern):
-            file.unlink(missing_ok=True)

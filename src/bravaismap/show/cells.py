@@ -159,7 +159,8 @@ def plot_strain(strain: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
 
     The scales are symmetric about zero and end at the 98th percentile of the frame; the three strains share one. Of the
     strain of pixels, what is within the Gaussian's σ of a pixel without lattice, or has a σ of several times the usual
-    one, is hatched and does not count for the scales, and neither does what is as near to the edge of the frame.
+    one, is hatched and does not count for the scales, and neither does what is as near to the edge of the frame. Beside
+    each scale stands the usual σ, the median over what counts.
 
     Parameters
     ----------
@@ -181,7 +182,8 @@ def plot_strain(strain: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
         limit = rotation if name == "rotation" else stretch
         mesh = draw_map(ax, strain, maps[name], DIVERGING_CMAP, limit)
         mesh.set_clim(-limit, limit)
-        figure.colorbar(mesh, ax=ax, label="°" if name == "rotation" else "%", shrink=0.85, aspect=18, extend="both")
+        label = _with_usual("°" if name == "rotation" else "%", strain[f"{name}_std"].isel(time=index).values[inner])
+        figure.colorbar(mesh, ax=ax, label=label, shrink=0.85, aspect=18, extend="both")
         ax.set_title(title)
         ax.set_facecolor(WITHOUT_LATTICE)  # white is no strain
         _hatch(ax, strain, doubtful)
@@ -192,6 +194,11 @@ def plot_strain(strain: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> F
         patch = Patch(fc="white", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=text)
         figure.legend(handles=[patch], loc="outside lower center", frameon=False)
     return sized(figure, style.text)
+
+
+def _with_usual(unit: str, std: NDArray[np.floating]) -> str:
+    """Return the label of a scale: its unit, and the median σ of what is drawn."""
+    return f"{unit}, usual σ {np.nanmedian(std):.2g}" if np.isfinite(std).any() else unit
 
 
 def _doubtful_pixels(frame: xr.Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -19,25 +19,17 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, CYCLIC_CMAP, NONE, TURNS, display_name
 from bravaismap.phases.cells import symmetric_cells
-from bravaismap.show.axes import (
-    draw_image,
-    figure_for_maps,
-    frame_number,
-    label_axes,
-    legend_height,
-    panel_grid,
-    scale_bar,
-    sized,
-    stamp_figure,
-)
+from bravaismap.show.axes import frame_number, sized
 from bravaismap.show.cells import WITHOUT_LATTICE
-from bravaismap.show.pixels import draw_domains, draw_field, frame_beside, pixel_view
+from bravaismap.show.pixels import draw_domains, draw_field, map_panels, pixel_view
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["Grain", "grains_of", "plot_grains"]
 
 #: Opacity of the colours of grains on an image.
 _ALPHA = 0.6
+#: Room in inches for the scale of orientations.
+_BAR = 0.35
 #: Share of the frame from which on a grain is listed.
 _LISTED = 0.01
 
@@ -105,29 +97,16 @@ def plot_grains(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     view = pixel_view(pixels)
     grains = grains_of(pixels, time)
     listed = sorted((grain for grain in grains if grain.share >= _LISTED), key=lambda grain: grain.number)
-    panels = 1 if image is None else 2
-    rows, columns = panel_grid(view, panels, style, beside=0.35)
-    below = legend_height(len(listed) + 1, columns, style)
-    figure = figure_for_maps(view, rows, columns, style=style, beside=0.35, below=below)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    if image is not None:
-        frame = frame_beside(image, view, index)
-        for ax in axes:
-            draw_image(ax, frame)
-        axes[0].set_title("image")
+    figure, axes = map_panels(view, index, image, "grains", entries=len(listed) + 1, beside=_BAR, style=style)
+    ax = axes.flat[-1]
     alpha = 1.0 if image is None else _ALPHA
     phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
-    draw_field(axes[-1], view, _colors(grains, domain, phase, alpha), phase < 0)
-    draw_domains(axes[-1], view, domain, phase)
-    axes[-1].set_title("grains")
-    stamp_figure(figure, view, index)
-    scale_bar(axes[0], view, style.text)
-    for i, ax in enumerate(axes):
-        label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)
+    draw_field(ax, view, _colors(grains, domain, phase, alpha), phase < 0)
+    draw_domains(ax, view, domain, phase)
     _draw_bar(figure, axes, grains)
     handles = [Patch(fc=_color(grain, 1.0), ec="0.3", lw=0.5, label=_described(grain)) for grain in listed]
     handles.append(Patch(fc=WITHOUT_LATTICE, ec="0.3", lw=0.5, label=display_name(NONE)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=1.4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=axes.shape[1], frameon=False, handlelength=1.4)
     return sized(figure, style.text)
 
 
@@ -138,7 +117,7 @@ def _draw_bar(figure: Figure, axes: NDArray[Any], grains: list[Grain]) -> None:
         names = classes.setdefault(grain.period, [])
         if display_name(grain.lattice) not in names:
             names.append(display_name(grain.lattice))
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), CYCLIC_CMAP), ax=list(axes), shrink=0.75, aspect=22)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), CYCLIC_CMAP), ax=list(axes.flat), shrink=0.75, aspect=22)
     places = (0, 1 / 3, 2 / 3, 1)
     bar.set_ticks(places, labels=[" | ".join(f"{place * period:g}" for period in classes) for place in places])
     several = f" of {' | '.join(', '.join(names) for names in classes.values())}" if len(classes) > 1 else ""

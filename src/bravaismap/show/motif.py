@@ -10,8 +10,8 @@ from textwrap import wrap
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import map_coordinates
 
@@ -24,11 +24,12 @@ from bravaismap.show.style import PAGE, Style
 __all__ = ["aligned_cell", "plot_motif", "plot_motif_map"]
 
 _CELLS, _BEGIN = 2, -0.5  # drawn along a and along b, and where they begin, in cells
+_POINTS = 400  # of the drawn pattern, along each side
 _SHOWN_GROUPS, _LEAST = 6, 0.005
 _LARGEST_SPOT = 120.0  # pt²
 _LETTERS = 13  # of the title in an inch
 #: Inches: width of the averaged cell, what stands above and below it, and limits of the height of a figure.
-_CELL_WIDTH, _ABOVE_AND_BELOW, _HEIGHTS = 3.0, 1.9, (4.4, 6.4)
+_CELL_WIDTH, _ABOVE_AND_BELOW, _HEIGHTS = 2.9, 1.2, (3.9, 6.0)
 #: Height in inches of the structure factors, and of the plane groups, where they lie below the cell; and what the cell
 #: then takes less than beside them.
 _BELOW, _SPARED = 1.8, 1.6
@@ -92,12 +93,11 @@ def plot_motif_map(motifs: xr.DataTree, *, style: Style = PAGE) -> Figure:
             _draw_bars(ax, first)
             pictures = [first]
         axes = [figure.add_subplot(grid[row, place]) for place in range(1, 1 + len(pictures))]
-        meshes = [_draw_patches(ax, motif) for ax, motif in zip(axes, pictures, strict=True)]
-        low, high = (end(mesh.get_clim()[i] for mesh in meshes) for i, end in enumerate((min, max)))
-        reach = [axes[0].get_xlim(), axes[0].get_ylim()[::-1]]
-        for ax, mesh, i in zip(axes, meshes, (own[0], own[-1]), strict=False):
-            mesh.set_clim(low, high)
-            ax.set(xticks=[], yticks=[], xlim=reach[0], ylim=reach[1], aspect="equal")
+        images = [_draw_pattern(ax, motif) for ax, motif in zip(axes, pictures, strict=True)]
+        low, high = (end(image.get_clim()[i] for image in images) for i, end in enumerate((min, max)))
+        for ax, image, i in zip(axes, images, (own[0], own[-1]), strict=False):
+            image.set_clim(low, high)
+            ax.set(xticks=[], yticks=[], xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim())
             ax.set_title(_frames_text(int(table["first_frame"][i]), int(table["last_frame"][i])), size=8)
     return sized(figure, style.text)
 
@@ -155,40 +155,42 @@ def _draw_curves(ax: Axes, table: xr.Dataset) -> None:
 def _draw_cell(ax: Axes, motif: xr.Dataset) -> None:
     """Draw the cell to scale, y downwards, as it lies in the image."""
     basis = motif["basis"].values
-    mesh = _draw_patches(ax, motif)
+    image = _draw_pattern(ax, motif)
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) @ basis
     ax.plot(corners[:, 1], corners[:, 0], color="white", lw=1.2)
     edge = [withStroke(linewidth=2, foreground="black")]
     for x, y, height, letter in zip(
         motif["x"].values, motif["y"].values, motif["height"].values, motif["wyckoff"].values, strict=True
     ):
-        for step in np.stack(np.meshgrid(*[np.arange(-1, _CELLS + 1)] * 2), axis=-1).reshape(-1, 2):
-            place = np.array([x, y]) + step
-            if ((place > _BEGIN) & (place < _BEGIN + _CELLS)).all():
-                cy, cx = place @ basis
+        for step in np.stack(np.meshgrid(*[np.arange(-_CELLS, 2 * _CELLS)] * 2), axis=-1).reshape(-1, 2):
+            cy, cx = (np.array([x, y]) + step) @ basis
+            if left <= cx <= right and top <= cy <= bottom:
                 ax.plot(cx, cy, marker="o" if height > 0 else "s", mfc="none", mec="#D55E00", ms=5)
                 if not step.any():
                     text = ax.annotate(str(letter), (cx, cy), (5, 4), textcoords="offset points", color="white")
                     text.set(size=SMALL_TEXT, weight="bold", path_effects=edge)
     unit = motif["a"].attrs["units"]
-    ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})", aspect="equal", title="averaged cell")
-    ax.invert_yaxis()
-    ax.figure.colorbar(mesh, ax=ax, shrink=0.6, location="bottom", label="mean of the image")
+    ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})", title="averaged cell")
+    ax.figure.colorbar(image, ax=ax, shrink=0.6, aspect=22, label="mean of the image")
 
 
-def _draw_patches(ax: Axes, motif: xr.Dataset) -> QuadMesh:
-    """Draw the averaged cell twice along a and b, with the cell from its origin in the middle."""
-    basis = motif["basis"].values
-    begins = [round(_BEGIN * motif.sizes[dim]) for dim in ("v", "u")]
-    v, u = (
-        (begin + np.arange(_CELLS * motif.sizes[dim] + 1) - 0.5) / motif.sizes[dim]  # a value: the middle of its patch
-        for begin, dim in zip(begins, ("v", "u"), strict=True)
+def _draw_pattern(ax: Axes, motif: xr.Dataset) -> AxesImage:
+    """Draw the periodic pattern of the averaged cell, over the rectangle that holds it twice along a and b."""
+    basis = np.asarray(motif["basis"].values, float)
+    corners = (_BEGIN + _CELLS * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])) @ basis
+    (top, left), (bottom, right) = corners.min(axis=0), corners.max(axis=0)
+    y, x = (low + (np.arange(_POINTS) + 0.5) * (high - low) / _POINTS for low, high in ((top, bottom), (left, right)))
+    places = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1) @ np.linalg.inv(basis)
+    cell = motif["cell"].transpose("v", "u").values
+    row, column = (
+        np.floor(places[..., i] * count + 0.5).astype(int) % count  # a value stands in the middle of its patch
+        for i, count in zip((1, 0), cell.shape, strict=True)
     )
-    places = u[None, :, None] * basis[0] + v[:, None, None] * basis[1]
-    values = np.roll(np.tile(motif["cell"].transpose("v", "u").values, (_CELLS, _CELLS)), np.negative(begins), (0, 1))
-    return ax.pcolormesh(
-        places[..., 1], places[..., 0], np.ma.masked_invalid(values), cmap=SEQUENTIAL_CMAP, rasterized=True
-    )
+    return ax.imshow(
+        np.ma.masked_invalid(cell[row, column]), cmap=SEQUENTIAL_CMAP, extent=(left, right, bottom, top),
+        interpolation="nearest",
+    )  # fmt: skip
 
 
 def _draw_factors(ax: Axes, motif: xr.Dataset) -> None:

@@ -39,7 +39,7 @@ from bravaismap.show.axes import (
 )
 from bravaismap.show.style import PAGE, Style
 
-__all__ = ["draw_domains", "draw_field", "frame_beside", "pixel_view", "plot_pixels"]
+__all__ = ["draw_domains", "draw_field", "map_panels", "pixel_view", "plot_pixels"]
 
 #: Opacity of the colour of a lattice and of none on an image: what is none is to be seen at a glance, and so are atoms.
 _LATTICE_ALPHA, _NONE_ALPHA = 0.38, 0.6
@@ -64,31 +64,71 @@ def plot_pixels(pixels: xr.Dataset, time: int = -1, image: Any = None, *, style:
     view = pixel_view(pixels)
     names = [str(name) for name in pixels["lattice"].values]
     colors = class_colors(names)
-    frame = None if image is None else frame_beside(image, view, index)
-    panels = 1 if frame is None else 2
-    rows, columns = panel_grid(view, panels, style)
     phase, domain = (np.asarray(pixels[name].isel(time=index).values) for name in ("phase", "domain"))
     handles = class_handles(pixels.isel(time=index), colors, phase)
-    below = legend_height(len(handles) + 1, 1 + columns, style)
-    figure = figure_for_maps(view, rows, columns, style=style, below=below)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    if frame is not None:
-        for ax in axes:
-            draw_image(ax, frame)
-        axes[0].set_title("image")
-    alphas = [1.0] * len(names) if frame is None else [_NONE_ALPHA if n == NONE else _LATTICE_ALPHA for n in names]
+    title, entries = "phase of every pixel", len(handles) + 1
+    figure, axes = map_panels(view, index, image, title, entries=entries, more_columns=1, style=style)
+    ax = axes.flat[-1]
+    alphas = [1.0] * len(names) if image is None else [_NONE_ALPHA if n == NONE else _LATTICE_ALPHA for n in names]
     table = [to_rgba(color, alpha) for color, alpha in zip(colors.values(), alphas, strict=True)]
-    missing = draw_field(axes[-1], view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
-    draw_domains(axes[-1], view, domain, phase)
-    scale_bar(axes[0], view, style.text)
-    axes[-1].set_title("phase of every pixel")
-    stamp_figure(figure, view, index)
-    for i, ax in enumerate(axes):
-        label_axes(ax, view, left=i % columns == 0, bottom=i >= panels - columns)
+    missing = draw_field(ax, view, np.array([*table, (1, 1, 1, 0)])[phase], phase < 0)  # the last for phase −1
+    draw_domains(ax, view, domain, phase)
     if missing:
         handles.append(Patch(fc="none", ec=HATCHING["edgecolor"], hatch=HATCHING["hatch"], label=NOT_MEASURED))
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 + columns, frameon=False, handlelength=1.4)
+    ncols = 1 + axes.shape[1]
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False, handlelength=1.4)
     return sized(figure, style.text)
+
+
+def map_panels(
+    view: xr.Dataset,
+    index: int,
+    image: Any,
+    title: str,
+    *,
+    entries: int,
+    more_columns: int = 0,
+    beside: float = 0.0,
+    style: Style,
+) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure with room for a map of pixels, and its axes (rows, columns): the last one is for the map.
+
+    Parameters
+    ----------
+    view : Dataset
+        Of :func:`pixel_view`.
+    index : int
+        Which of its frames.
+    image : array (y, x) or movie (time, y, x), optional
+        Drawn beside the map and under it; without it there is one panel.
+    title : str
+        Of the map.
+    entries : int
+        Of the legend below.
+    more_columns : int
+        By how many the legend has more columns than the figure.
+    beside : float
+        Room in inches for a colour bar.
+    style : Style
+    """
+    panels = 1 if image is None else 2
+    rows, columns = panel_grid(view, panels, style, beside=beside)
+    below = legend_height(entries, columns + more_columns, style)
+    figure = figure_for_maps(view, rows, columns, style=style, beside=beside, below=below)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    if image is not None:
+        frame = _frame_beside(image, view, index)
+        for ax in axes.flat:
+            draw_image(ax, frame)
+        axes.flat[0].set_title("image")
+    left, right, bottom, top = _extent(view)
+    axes.flat[-1].set(xlim=(left, right), ylim=(bottom, top), title=title)  # the axes share them
+    axes.flat[-1].set_aspect("equal")
+    stamp_figure(figure, view, index)
+    scale_bar(axes.flat[0], view, style.text)
+    for (row, column), ax in np.ndenumerate(axes):
+        label_axes(ax, view, left=column == 0, bottom=row == rows - 1)
+    return figure, axes
 
 
 def pixel_view(pixels: xr.Dataset) -> xr.Dataset:
@@ -98,7 +138,7 @@ def pixel_view(pixels: xr.Dataset) -> xr.Dataset:
     return view
 
 
-def frame_beside(image: Any, view: xr.Dataset, index: int) -> xr.DataArray:
+def _frame_beside(image: Any, view: xr.Dataset, index: int) -> xr.DataArray:
     """Return the frame with coordinates in the unit of the map; those of the image may be in another."""
     if np.ndim(image) == 3:
         if len(image) != view.sizes["time"]:
@@ -150,6 +190,3 @@ def draw_domains(ax: Axes, view: xr.Dataset, domain: NDArray[Any], phase: NDArra
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         text = ax.text(x[column], y[row], f"{number}", color="white", ha="center", va="center", size=SMALL_TEXT)
         text.set_path_effects([withStroke(linewidth=2, foreground="black")])
-    left, right, bottom, top = _extent(view)
-    ax.set(xlim=(left, right), ylim=(bottom, top))
-    ax.set_aspect("equal")

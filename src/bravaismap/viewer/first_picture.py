@@ -7,18 +7,31 @@ from __future__ import annotations
 
 from base64 import b64encode
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from bravaismap.viewer.frame_geometry import Region
-from bravaismap.viewer.html_fragments import STYLE
-from bravaismap.viewer.rendering import Overlay
+from bravaismap.viewer.html_fragments import STYLE, header_html, shares_html
+from bravaismap.viewer.messages import extent_text
+from bravaismap.viewer.rendering import Overlay, contrast, first_layer, grey, overlay
 
-__all__ = ["MARK", "TEMPLATE", "first_picture_html", "picture"]
+if TYPE_CHECKING:
+    from bravaismap.viewer.result_source import Source
 
+__all__ = ["ABOVE", "AROUND", "MARK", "NARROW", "OPACITY", "TEMPLATE", "first_picture", "picture"]
+
+#: Width and height in screen px of what stands around the frame: axis and tools; header, widgets, colour bar, time,
+#: player, phases.
+AROUND: Final = (95, 400)
+#: Width of the browser's window in px below which the parts of the page lie below one another, and the height that is
+#: then left for what stands above and below the frame.
+NARROW: Final = 1000
+ABOVE: Final = 150
+#: Of the map over the frame, before somebody moves the slider.
+OPACITY: Final = 0.5
 #: Name of the element that the page takes away when its plots are drawn.
 MARK: Final = "first-picture"
 #: The page: what is drawn first comes before the code that is loaded.
@@ -84,25 +97,28 @@ def _at(layer: Overlay, y: NDArray[np.floating], x: NDArray[np.floating]) -> NDA
     return np.where(inside[0][:, None] & inside[1], layer.values[rows[:, None], columns], np.nan)
 
 
-def first_picture_html(header: str, image: bytes, phases: str, aspect: float, room: tuple[int, int]) -> str:
-    """Return the part of the page that is drawn first.
+def first_picture(source: Source, index: int) -> str:
+    """Return a frame of a source with its map as a part of a page, which takes it away when its plots are drawn.
 
     Parameters
     ----------
-    header, phases : str
-        The title line, and the share of each class, as HTML.
-    image : bytes
-        JPEG.
-    aspect : float
-        Width of the frame over its height.
-    room : (int, int)
-        Width and height in screen px that the widgets around the frame take.
+    source : Source
+    index : int
+        Number of the frame.
     """
-    width = f"calc(min(45vw - {room[0]}px, max(100vh - {room[1]}px, 260px) * {aspect:.4f})"
-    data: Any = b64encode(image).decode("ascii")
+    frame, pixels, extent = source.frame(index), source.pixels(index), source.extent
+    image = picture(
+        None if pixels is None else grey(pixels, contrast([pixels])),
+        None if frame is None else overlay(frame, first_layer(frame)), OPACITY, extent,
+    )  # fmt: skip
+    header = header_html(source.title, source.card, extent_text(source))
+    wide = f"min(45vw - {AROUND[0]}px, max(100vh - {AROUND[1]}px, 260px) * {extent.aspect:.4f})"
+    narrow = f"min(100vw - {AROUND[0] + 30}px, (100vh - {ABOVE}px) * {extent.aspect:.4f})"
+    data = b64encode(image).decode("ascii")
     return (
-        f'<div id="{MARK}"><style>{_STYLE}</style>{header}'
-        f'<img alt="the frame with its map" style="width: {width})" src="data:image/jpeg;base64,{data}">'
-        f'<div style="width: {width} + {room[0]}px)">{phases}</div>'
+        f'<div id="{MARK}"><style>{_STYLE} #{MARK} {{ --wide: {wide}; }}'
+        f"@media (max-width: {NARROW - 1}px) {{ #{MARK} {{ --wide: {narrow}; }} }}</style>{header}"
+        f'<img alt="the frame with its map" style="width: var(--wide)" src="data:image/jpeg;base64,{data}">'
+        f'<div style="width: calc(var(--wide) + {AROUND[0]}px)">{shares_html(source.classes, frame)}</div>'
         '<p role="status">loading the rest of the page …</p></div>'
     )

@@ -9,14 +9,12 @@ from typing import Any, Final
 
 from bokeh.models import CustomJS
 
-from bravaismap.viewer.first_picture import MARK
+from bravaismap.viewer.first_picture import ABOVE, MARK, NARROW
 
-__all__ = ["NARROW", "fit_to_browser"]
+__all__ = ["fit_to_browser"]
 
-#: Width of the browser's window in px below which the parts of the page lie below one another.
-NARROW: Final = 1000
-
-#: Sizes: the frame takes the height that is left beside its widgets, and at most its share of the width.
+#: Sizes: the frame takes the height that is left beside its widgets, and at most its share of the width; where the
+#: parts lie below one another and the page is scrolled, all of the width and nearly all of the height.
 _CODE: Final = """
 const doc = Bokeh.documents.find(one => one.get_model_by_name('frame') != null)
 const plot = name => doc.get_model_by_name(name)
@@ -30,7 +28,8 @@ function fit() {
   const across = frames.length == 2 && columns == 1 ? left / 2 : left
   const shown = plot('frame')
   const room = frames.length == 2 && columns == 2 ? left / 2 : across
-  const scale = Math.max(0.2, Math.min((room - bars) / extent[1], Math.max(high - taken, 260) / extent[0]))
+  const tall = columns == 1 ? high - above : Math.max(high - taken, 260)
+  const scale = Math.max(0.2, Math.min((room - bars) / extent[1], tall / extent[0]))
   for (const one of frames) {
     one.frame_width = Math.round(extent[1] * scale)
     one.frame_height = Math.round(extent[0] * scale)
@@ -128,6 +127,13 @@ def fit_to_browser(document: Any, height: float, width: float, around: tuple[int
     around : (int, int)
         Width and height in px that the widgets around the frame take.
     """
-    args = {"extent": [height, width], "around": list(around), "narrow": NARROW, "names": _BUTTONS, "mark": MARK}
+    args = {
+        "extent": [height, width],
+        "around": list(around),
+        "narrow": NARROW,
+        "above": ABOVE,
+        "names": _BUTTONS,
+        "mark": MARK,
+    }
     code = CustomJS(args=args, code=_CODE)
     document.js_on_event("document_ready", code)

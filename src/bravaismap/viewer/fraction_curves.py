@@ -56,6 +56,7 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
     """
     from bravaismap.kinetics.dose import fraction_curve
     from bravaismap.kinetics.growth import fit_growth
+    from bravaismap.kinetics.laws import printed
 
     curve = fraction_curve(curves, lattice)
     try:
@@ -70,9 +71,10 @@ def fit_of(curves: xr.Dataset, lattice: str, law: str, baseline: str = "") -> Fi
         low, high = (float(v) for v in parameter["interval"].isel(level=0))
         unit = str(parameter["unit"].values)
         parts.append(
-            f"{name} = {float(parameter['value']):.3g} ({low:.3g} to {high:.3g}){'' if unit == '1' else ' ' + unit}"
+            printed(f"{name} = {float(parameter['value']):.3g} ({low:.3g} to {high:.3g})")
+            + ("" if unit == "1" else f" {unit}")
         )
-    equation = f"{curve.quantity} of {display_name(lattice)} = {growth.attrs['formula']}: {', '.join(parts)}"
+    equation = f"{curve.quantity} of {display_name(lattice)} = {printed(growth.attrs['formula'])}: {', '.join(parts)}"
     text = f"{equation}; 68 % intervals, reduced χ² {growth.attrs['reduced_chi_square']:.2f}"
     return Fit(text, growth["time"].values, growth["curve"].values, growth)
 

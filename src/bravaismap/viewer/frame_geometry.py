@@ -24,6 +24,11 @@ class Region:
     x0: float
     x1: float
 
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return (self.x1 - self.x0) / (self.y1 - self.y0)
+
     def __str__(self) -> str:
         return f"{self.y0:.4g}:{self.y1:.4g},{self.x0:.4g}:{self.x1:.4g}"
 

@@ -6,13 +6,24 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import IUCR_SYMBOLS, display_name
 from bravaismap.result.phase_map import percent
+from bravaismap.result.shares import class_shares
 from bravaismap.show.colors import class_colors
 
-__all__ = ["STYLE", "cell_html", "doubt_html", "header_html", "message_html", "phases_html", "table_html"]
+__all__ = [
+    "STYLE",
+    "cell_html",
+    "doubt_html",
+    "header_html",
+    "message_html",
+    "phases_html",
+    "shares_html",
+    "table_html",
+]
 
 #: Style of every pane; system fonts, dark on light.
 STYLE = """
@@ -63,6 +74,15 @@ def phases_html(
         text = escape(display_name(name)) + (f" <i>{symbol}</i>" if symbol else "")
         rows.append(f'<span><span class="swatch" style="background:{color}"></span>{text} <b>{share}</b></span>')
     return f'<div class="phases">{"".join(rows)}</div>'
+
+
+def shares_html(classes: tuple[str, ...], frame: xr.Dataset | None) -> str:
+    """Return the share of each class of a frame (time axis of length 1), dashes for one that is not mapped."""
+    if frame is None:
+        nothing = np.full(len(classes), np.nan)
+        return phases_html(classes, nothing, nothing)
+    shares = class_shares(frame)
+    return phases_html(classes, shares.fraction.values[0], shares.std.values[0], shares.quantity)
 
 
 def cell_html(where: str, lines: list[tuple[str, str]]) -> str:

@@ -8,22 +8,20 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 import panel as pn
 from bokeh.events import SelectionGeometry, Tap
 
 from bravaismap.conventions import counted
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import map_variables
-from bravaismap.result.shares import class_shares
 from bravaismap.viewer.distortion_trial import reclassified_frame
-from bravaismap.viewer.first_picture import TEMPLATE, first_picture_html, picture
+from bravaismap.viewer.first_picture import TEMPLATE, first_picture
 from bravaismap.viewer.fit_panel import FitPanel
 from bravaismap.viewer.fraction_curves import Curves
 from bravaismap.viewer.frame_geometry import frame_at
-from bravaismap.viewer.html_fragments import doubt_html, header_html, message_html, phases_html
+from bravaismap.viewer.html_fragments import doubt_html, header_html, message_html, shares_html
 from bravaismap.viewer.look import Look, ShownFrame, nothing_to_save
-from bravaismap.viewer.messages import empty_message, time_text
+from bravaismap.viewer.messages import empty_message, progress_text, time_text
 from bravaismap.viewer.motif_panel import Place
 from bravaismap.viewer.movie_source import MappedMovie
 from bravaismap.viewer.page import Page
@@ -62,7 +60,7 @@ class Session:
     def __init__(self, source: Source, other: Source | None = None) -> None:
         self._other = other
         self.source, self.curves = source, Curves(source)
-        self.index, self.distortion = self._first(), source.card.get("distortion")
+        self.index, self.distortion = source.first, source.card.get("distortion")
         self.frame = ShownFrame(self.index, None, None, None, self.distortion)
         self._seen: Any = None
         self._limits: tuple[float, float] | None = None
@@ -85,17 +83,6 @@ class Session:
         card = self.source.card
         return {variable.name for variable in map_variables(cells="distortion" in card, pixels="pixel_step" in card)}
 
-    def _first(self) -> int:
-        done = np.flatnonzero(self.source.done)
-        return int(done[0]) if done.size else 0
-
-    def _pixels(self) -> Any:
-        try:
-            return self.source.pixels(self.index)
-        except (OSError, ValueError) as error:
-            self.source.problem = f"frame {self.index} of the movie cannot be read ({error})"
-            return None
-
     def _grey(self, pixels: Any) -> Any:
         if pixels is None:
             return None
@@ -111,7 +98,7 @@ class Session:
         self.source.want(self.index)
         self.curves.wanted = self.index
         stored = self.source.frame(self.index)
-        self._take(replace(self.frame, index=self.index, pixels=self._pixels(), stored=stored))
+        self._take(replace(self.frame, index=self.index, pixels=self.source.pixels(self.index), stored=stored))
         if self.page.curves is not None:
             self.page.curves.mark_time(float(self.source.time[self.index]))
         self.page.text["time"].object = time_text(self.source.time, self.index, self.source.time_unit)
@@ -137,13 +124,7 @@ class Session:
     def _draw_frame(self) -> None:
         page, phases, picture = self.page, self.frame.phases, self._grey(self.frame.pixels)
         page.frame.show(picture, self._layer(), page.opacity.value if picture is not None else 1.0)
-        if phases is None:
-            nothing = np.full(len(self.source.classes), np.nan)
-            page.text["phases"].object = phases_html(self.source.classes, nothing, nothing)
-        else:
-            shares = class_shares(phases)
-            fraction, std = shares.fraction.values[0], shares.std.values[0]
-            page.text["phases"].object = phases_html(self.source.classes, fraction, std, shares.quantity)
+        page.text["phases"].object = shares_html(self.source.classes, phases)
 
     def _draw_beside(self) -> None:
         """Draw the frame beside the current one: another frame, or the same of another result."""
@@ -196,11 +177,7 @@ class Session:
         )  # fmt: skip
         self.page.text["message"].object = message_html(text)
         self.page.text["doubt"].object = doubt_html([] if phases is None else doubts(phases))
-        extent, pixel = source.extent, source.pixel
-        sides = [round(side / pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0)]
-        frames = f"{done} of {counted(total, 'frame')} mapped" if done < total else counted(total, "frame")
-        about = f"{frames} of {sides[0]} × {sides[1]} px"
-        self.page.text["header"].object = header_html(source.title, source.card, about)
+        self.page.text["header"].object = header_html(source.title, source.card, progress_text(source))
         left = self.curves.left()
         self.page.text["progress"].object = f"<p>reclassifying: {counted(left, 'frame')} left</p>" if left else ""
         self.page.text["movie"].object = f"<p>{_NO_MOVIE}</p>" if source.movie is None else ""
@@ -335,7 +312,8 @@ class Session:
             asyncio.get_running_loop()
             pn.state.add_periodic_callback(self.tick, period=_TICK)
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
-            self._show_first(pn.state.curdoc)
+            pn.state.curdoc.template = TEMPLATE
+            pn.state.curdoc.template_variables["first_picture"] = first_picture(self.source, self.index)
             self.page.fit_to_browser(pn.state.curdoc)
             pn.state.on_session_destroyed(lambda _: self.close())
         return page
@@ -344,16 +322,6 @@ class Session:
         """End what goes on in the background for this page."""
         self.curves.close()
         self.page.motif.close()
-
-    def _show_first(self, document: Any) -> None:
-        """Have a document show the frame as an image until its plots are drawn."""
-        page, extent = self.page, self.source.extent
-        image = picture(self._grey(self.frame.pixels), self._layer(), page.opacity.value, extent)
-        html = first_picture_html(
-            page.text["header"].object, image, page.text["phases"].object, page.aspect, page.around
-        )  # fmt: skip
-        document.template = TEMPLATE
-        document.template_variables["first_picture"] = html
 
     def _push(self) -> None:
         """Send what has changed to a notebook; a server does so itself."""

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from bravaismap.conventions import Floats
+from typing import TYPE_CHECKING
 
-__all__ = ["empty_message", "time_text"]
+from bravaismap.conventions import Floats, counted
+
+if TYPE_CHECKING:
+    from bravaismap.viewer.result_source import Source
+
+__all__ = ["empty_message", "extent_text", "progress_text", "time_text"]
+
+
+def extent_text(source: Source) -> str:
+    """Return how many frames a source has, and how large they are."""
+    extent = source.extent
+    height, width = (round(side / source.pixel) for side in (extent.y1 - extent.y0, extent.x1 - extent.x0))
+    return f"{counted(len(source.time), 'frame')} of {height} × {width} px"
+
+
+def progress_text(source: Source) -> str:
+    """Return the same, after how many of the frames are known to be mapped, if that is not all."""
+    done = int(source.done.sum())
+    return extent_text(source) if done == len(source.time) else f"{done} mapped of {extent_text(source)}"
 
 
 def empty_message(done: int, total: int, *, growing: bool, mapping: bool, problem: str, frame_done: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from bravaismap.errors import InputError
@@ -61,8 +61,8 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, beside: 
 def need_panel() -> None:
     """Raise `InputError` if what the viewer needs is not installed."""
     try:
-        import_module("panel")
-    except ImportError as error:
-        raise InputError(
-            f"the viewer needs {error.name or 'panel'}, which is not installed; pip install 'bravaismap[viewer]'"
-        ) from error
+        missing = find_spec("panel") is None
+    except ValueError:  # of a module without a description
+        missing = True
+    if missing:
+        raise InputError("the viewer needs panel, which is not installed; pip install 'bravaismap[viewer]'")

@@ -15,13 +15,16 @@ import panel as pn
 
 from bravaismap.conventions import display_name
 from bravaismap.kinetics.laws import LAWS
-from bravaismap.viewer.bokeh_plots import CurvePlot, FramePlot, WindowPlots
+from bravaismap.viewer.curve_plot import CurvePlot
+from bravaismap.viewer.first_picture import AROUND, OPACITY
 from bravaismap.viewer.fitting import fit_to_browser
+from bravaismap.viewer.frame_plot import FramePlot
 from bravaismap.viewer.html_fragments import STYLE
 from bravaismap.viewer.look import VIEWS
 from bravaismap.viewer.motif_panel import WHOLE, MotifPanel
-from bravaismap.viewer.rendering import layers_of
+from bravaismap.viewer.rendering import first_layer, layers_of
 from bravaismap.viewer.result_source import Source
+from bravaismap.viewer.window_plots import WindowPlots
 
 __all__ = ["INTERVAL", "Page"]
 
@@ -30,9 +33,6 @@ INTERVAL = 400
 
 #: Sizes in screen px before the browser says how large it is: of a frame, of the curves, of the plots of a window.
 _FRAME, _CURVES, _WINDOW = (440, 470), (205, 694), 225
-#: Width and height in px of what stands around the frame: axis and tools; header, widgets, colour bar, time, player,
-#: phases.
-_AROUND = (95, 400)
 _PARTS = ("window", "region", "motif", "picture", "save")
 _TEXTS = (
     "header", "message", "doubt", "time", "phases", "sites", "fit", "window", "region", "movie", "progress", "save",
@@ -52,7 +52,7 @@ class Page:
     """
 
     def __init__(self, source: Source, variables: Iterable[str], index: int) -> None:
-        self._source, self.around = source, _AROUND
+        self._source = source
         self.frame = FramePlot(source.classes, source.extent, source.unit, _FRAME)
         self.beside: FramePlot | None = None
         self.curves: CurvePlot | None = None
@@ -74,11 +74,11 @@ class Page:
     def _make_frame_widgets(self, source: Source, variables: Iterable[str], index: int) -> None:
         last = len(source.time) - 1
         held = set(variables)
-        layers, first = layers_of(held, source.classes), "phase" if "phase" in held else "label"
+        layers, first = layers_of(held, source.classes), first_layer(held)
         self.layer = pn.widgets.Select(
             label="map", groups=layers, value=first, width=175, description="What is laid over the frame."
         )
-        self.opacity = pn.widgets.FloatSlider(label="opacity", start=0, end=1, step=0.05, value=0.5,
+        self.opacity = pn.widgets.FloatSlider(label="opacity", start=0, end=1, step=0.05, value=OPACITY,
                                               width=125)  # fmt: skip
         self.sites = pn.widgets.Checkbox(label="sites", value=False, align="end", width=60)
         self.other = pn.widgets.IntInput(
@@ -226,15 +226,9 @@ class Page:
             sizing_mode="stretch_width",
         )
 
-    @property
-    def aspect(self) -> float:
-        """Width of a frame over its height."""
-        e = self._source.extent
-        return (e.x1 - e.x0) / (e.y1 - e.y0)
-
     def fit_to_browser(self, document: Any) -> None:
         """Have the page of a server use all of the window of the browser."""
-        fit_to_browser(document, 1.0, self.aspect, self.around)
+        fit_to_browser(document, 1.0, self._source.extent.aspect, AROUND)
 
 
 def _pane(plot: Any) -> Any:

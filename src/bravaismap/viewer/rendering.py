@@ -23,7 +23,10 @@ from bravaismap.show.colors import class_colors
 from bravaismap.show.edges import map_edges
 from bravaismap.viewer.frame_geometry import Region
 
-__all__ = ["Overlay", "contrast", "grey", "is_of_pixels", "layers_of", "overlay", "overlay_or_none", "scale_bar"]
+__all__ = [
+    "Overlay", "contrast", "first_layer", "grey", "is_of_pixels", "layers_of", "overlay", "overlay_or_none",
+    "scale_bar",
+]  # fmt: skip
 
 _MOST = 1024  # px along a side, more than a screen shows of a frame
 _SHADES = 256
@@ -79,6 +82,11 @@ def layers_of(variables: Any, classes: tuple[str, ...]) -> dict[str, dict[str, s
             display_name(name): f"deviation:{name}" for name in LATTICES if name in classes and name != "oblique"
         }
     return {group: options for group, options in groups.items() if options}
+
+
+def first_layer(variables: Any) -> str:
+    """Return the key of the map that is shown first: the phase of every pixel, or the class of every window."""
+    return "phase" if "phase" in variables else "label"
 
 
 def contrast(

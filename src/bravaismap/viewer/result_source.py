@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from bravaismap.conventions import counted
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import movie_card
+from bravaismap.result.frame_files import FrameFiles
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap, mapped_frames
 from bravaismap.result.schema import AXES, DONE
 from bravaismap.result.shares import Quantity, class_shares, quantity_of
+from bravaismap.result.stored import StoredVariable, written_frames
 from bravaismap.result.zarr_store import array_of, open_group
 from bravaismap.viewer.frame_geometry import Region, frame_extent
 
@@ -127,16 +129,27 @@ class Source:
         raise NotImplementedError
 
     def pixels(self, index: int) -> NDArray[Any] | None:
-        """Return the pixels (y, x) of a frame, or None without the movie."""
+        """Return the pixels (y, x) of a frame, None without the movie; where it cannot be read, `problem` says why."""
         if self.movie is None or index >= len(self.movie):
             return None
         with self._lock:
             if index not in self._pixels:
                 data = self.movie.data[index]
-                self._pixels[index] = np.asarray(data.compute(scheduler="threads") if hasattr(data, "dask") else data)
+                try:
+                    pixels = np.asarray(data.compute(scheduler="threads") if hasattr(data, "dask") else data)
+                except (OSError, ValueError) as error:
+                    self.problem = f"frame {index} of the movie cannot be read ({error})"
+                    return None
+                self._pixels[index] = pixels
                 while len(self._pixels) > _HELD:
                     self._pixels.popitem(last=False)
             return self._pixels[index]
+
+    @property
+    def first(self) -> int:
+        """Number of the first frame that is known to be mapped, 0 if none is."""
+        done = np.flatnonzero(self.done)
+        return int(done[0]) if done.size else 0
 
     def _know(self, indices: NDArray[np.intp], fraction: NDArray[Any], std: NDArray[Any]) -> None:
         with self._lock:
@@ -199,7 +212,8 @@ class StoredResult(Source):
         self._result = open_result(self.path)
         group = open_group(self.path, "r")
         # read without dask and xarray, whose graphs take longer than a frame does
-        self._arrays = {str(name): array_of(group, str(name)) for name in self._result.data_vars}
+        names = map(str, self._result.data_vars)
+        self._arrays = {name: StoredVariable(array_of(group, name), self.path) for name in names}
 
     def _frame(self, index: int) -> PhaseMap | None:
         result, label = self._result, np.asarray(self._arrays["label"][index])
@@ -254,21 +268,19 @@ class StoredResult(Source):
             self.version += 1
 
     def _written(self) -> NDArray[np.bool_]:
-        """Return which frames have their mark."""
+        """Return which frames are written."""
+        if not (self.path / JOURNAL).exists():
+            return written_frames(self.path)
         marked = np.zeros(len(self.time), bool)
-        if (self.path / JOURNAL).exists():
-            marked[: len(journal_of(self.path))] = True
-            return marked
-        chunks = self.path / DONE / "c"
-        numbers = [int(name) for name in os.listdir(chunks) if name.isdigit()] if chunks.is_dir() else []
-        marked[[number for number in numbers if number < len(marked)]] = True
+        marked[: len(journal_of(self.path))] = True
         return marked
 
     def _stamp(self) -> tuple[int, ...]:
         """Return what changes when a frame is written: first what changes when the whole result is replaced."""
         marks, journal = self.path / DONE / "c", self.path / JOURNAL
         count = len(os.listdir(marks)) if marks.is_dir() else 0
-        return self.path.stat().st_ino, count, journal.stat().st_size if journal.exists() else 0
+        length = journal.stat().st_size if journal.exists() else 0
+        return self.path.stat().st_ino, count, length, *FrameFiles(self.path).numbers()
 
     def _work(self) -> None:
         while not self._closed.is_set():

@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import socket
+import webbrowser
 from collections.abc import Callable
-from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
-import panel as pn
-
-from bravaismap.errors import InputError
-from bravaismap.viewer.interaction import Session
+from bravaismap.viewer.addresses import free_port, origins, url_of
+from bravaismap.viewer.first_picture import first_picture
 from bravaismap.viewer.result_source import Source
+from bravaismap.viewer.waiting_page import WaitingPage
 
-__all__ = ["free_port", "is_local", "origins", "serve"]
-
-
-def is_local(address: str) -> bool:
-    """Return whether an address can be reached from this computer alone."""
-    try:
-        return address == "localhost" or ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def free_port(address: str, port: int = 0) -> int:
-    """Return a port that is free, `port` itself unless it is 0.
-
-    Raises
-    ------
-    InputError
-        If the port is in use, or the address is none of this computer.
-    """
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, _port_option(), 1)
-            trial.bind((address, port))
-            return int(trial.getsockname()[1])
-    except OverflowError:
-        raise InputError(f"the port {port} was given; expected 1 to 65535, or none for a free one") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            text = f"the port {port} is in use; give another --port, or none for a free one"
-        elif error.errno == errno.EACCES:
-            text = f"the port {port} may not be used; give another one above 1023, or none for a free one"
-        else:
-            text = f"the address {address} is none of this computer ({error.strerror}); the usual one is 127.0.0.1"
-        raise InputError(text) from None
-
-
-def origins(address: str, port: int) -> list[str]:
-    """Return the pages that may talk to the server: those it has served itself."""
-    names = [address]
-    if is_local(address):
-        names += ["127.0.0.1", "localhost"]
-    elif address in ("0.0.0.0", "::"):
-        host = socket.gethostname()
-        names = ["127.0.0.1", "localhost", host, socket.getfqdn()]
-        with suppress(OSError):
-            names += [str(entry[4][0]) for entry in socket.getaddrinfo(host, None)]
-    return [f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in dict.fromkeys(names)]
+__all__ = ["serve"]
 
 
 def serve(
@@ -99,28 +50,42 @@ def serve(
         Whether the background work has ended too; without `wait` a thread with a method ``stop``.
     """
     port = free_port(address, port)
-    host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     for one in (source, *([] if other is None else [other])):
         one.start()
-    options: dict[str, Any] = {
-        "title": f"bravaismap · {source.title}", "port": port, "address": address, "show": browser, "verbose": False,
-        "websocket_origin": origins(address, port),
-    }  # fmt: skip
     if not wait:
-        return pn.serve(lambda: Session(source, other).panel(), threaded=True, **options)
+        return _viewer_server(source, other, address, port, threaded=True)
+    waiting = WaitingPage(_title(source), first_picture(source, source.first), address, port)
     try:
-        server = pn.serve(lambda: Session(source, other).panel(), start=False, **options)
-        server.start()
+        url = url_of(address, port)
         if ready is not None:
             ready(url)
+        if browser:
+            webbrowser.open(url)
+        import_module("bravaismap.viewer.interaction")  # takes seconds, while the waiting page is there already
+        waiting.release()
+        server = _viewer_server(source, other, address, port, start=False)
+        server.start()
+        waiting.answer()
         server.io_loop.start()
         server.stop()
+    except KeyboardInterrupt:  # before the server listens, which has an end of its own
+        pass
     finally:
         ended = source.close() and (other is None or other.close())
     return ended
 
 
-def _port_option() -> int:
-    """Return the option that allows a port that has just been left; Windows' own would take one in use as well."""
-    return int(getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR))
+def _viewer_server(source: Source, other: Source | None, address: str, port: int, **options: Any) -> Any:
+    """Return the server of the viewer: for each page that is opened a session of its own."""
+    import panel as pn
+
+    from bravaismap.viewer.interaction import Session
+
+    return pn.serve(
+        lambda: Session(source, other).panel(), title=_title(source), port=port, address=address, show=False,
+        verbose=False, websocket_origin=origins(address, port), **options,
+    )  # fmt: skip
+
+
+def _title(source: Source) -> str:
+    return f"bravaismap · {source.title}"

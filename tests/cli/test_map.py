@@ -1,10 +1,9 @@
-"""The commands, on files that the tests write."""
+"""The command map, and the export of what it wrote; on files that the tests write."""
 
 from __future__ import annotations
 
 import csv
 import importlib
-import json
 import os
 import re
 import signal
@@ -19,14 +18,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bravaismap import cli
-from bravaismap.classify.models import NetworkClassifier, load_model
-from bravaismap.conventions import CLASSES, class_name
-from bravaismap.phases.image import classify
+from bravaismap.cli.phases import device_of_map
+from bravaismap.compute import device
+from bravaismap.conventions import CLASSES
 from bravaismap.phases.map import map_phases
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import mapped_frames, phase_table
-from bravaismap.simulate.windows import simulate
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "dumb"}
 Run = Callable[..., "object"]
@@ -46,148 +43,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.npy"
     np.save(path, np.random.default_rng(0).poisson(20, (4, 96, 100)).astype(np.uint16))
     return path
-
-
-# Start
-
-
-def test_help_is_instant() -> None:
-    code = (
-        "import sys; sys.argv = ['bravaismap', '--help']\n"
-        "from bravaismap.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert end.code in (0, None), end.code\n"
-        "heavy = {'torch', 'numpy', 'xarray', 'zarr', 'dask', 'matplotlib', 'scipy'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert done.returncode == 0, done.stderr
-    for command in (
-        "demo",
-        "classify",
-        "map",
-        "export",
-        "simulate",
-        "train",
-        "evaluate",
-        "models",
-        "reproduce",
-        "watch",
-    ):
-        assert re.search(rf"\b{command}\b", done.stdout), command
-
-
-@pytest.mark.parametrize(
-    "command", ["classify", "map", "export", "simulate", "train", "evaluate", "models", "demo", "reproduce", "watch"]
-)
-def test_every_command_has_help(run: Run, command: str) -> None:
-    done = run(command, "--help")
-    assert done.code == 0
-    assert f"bravaismap {command}" in done.out
-
-
-def test_unicode_into_a_pipe_of_windows() -> None:
-    environment = ENVIRONMENT | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
-    command = [sys.executable, "-m", "bravaismap.cli", "beam", "--element", "S"]
-    done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "σ (barn)" in done.stdout.decode("utf-8")
-
-
-def test_version(run: Run) -> None:
-    done = run("--version")
-    assert (done.code, done.err) == (0, "")
-    assert re.fullmatch(r"bravaismap \d+\.\d+\.\d+\S*\n", done.out)
-
-
-@pytest.mark.parametrize("arguments", [["classify"], ["map"], ["mapp", "x"], ["map", "x", "--window", "big"]])
-def test_usage_errors_exit_with_2(run: Run, arguments: list[str]) -> None:
-    done = run(*arguments)
-    assert done.code == 2
-    assert "Traceback" not in done.err
-    assert done.out == ""
-
-
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["bravaismap", "--debug", "classify", "no.tif"])
-    with pytest.raises(ValueError, match=r"no\.tif"):
-        cli.main()
-    monkeypatch.setattr("bravaismap.cli.start._debug", False)
-
-
-def test_fault_of_ours_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("bravaismap.classify.models"), "load_model", lambda *_: 1 / 0)
-    done = run("models")
-    assert done.code == 1
-    assert done.err.startswith("error: unexpected ZeroDivisionError: division by zero; run `bravaismap --debug")
-    assert len(done.err.strip().splitlines()) == 1
-
-
-# classify
-
-
-def test_classify(run: Run, quick: NetworkClassifier, weights: Path, windows: np.ndarray, tmp_path: Path) -> None:
-    np.save(tmp_path / "one.npy", windows[0])
-    np.save(tmp_path / "few.npy", windows[1:4])
-    done = run(
-        "classify", tmp_path / "one.npy", tmp_path / "few.npy", "--model", weights, "--samples", 30, "--seed", 4,
-        "--csv", tmp_path / "table.csv",
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    expected = classify(windows[:4], model=quick, samples=30, seed=4)
-    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == ["one.npy", "few.npy [0]", "few.npy [1]", "few.npy [2]"]
-    for i, row in enumerate(rows):
-        assert row["phase"] == CLASSES[int(expected["label"][i])]
-        for j, name in enumerate(CLASSES):
-            assert float(row[name]) == pytest.approx(float(expected["probability"][i, j]), abs=1e-4)
-            assert float(row[f"{name}_std"]) == pytest.approx(float(expected["probability_std"][i, j]), abs=1e-4)
-        line = next(line for line in done.out.splitlines() if row["image"] in line)
-        shares = [float(value) for value in re.findall(r"(\d+\.\d) ± \d+\.\d %", line)]
-        np.testing.assert_allclose(shares, 100 * expected["probability"][i], atol=0.051)
-
-
-def test_a_file_that_cannot_be_classified_does_not_take_the_others_along(
-    run: Run, weights: Path, windows: np.ndarray, tmp_path: Path
-) -> None:
-    good, tiny, table = tmp_path / "good.npy", tmp_path / "tiny.npy", tmp_path / "t.csv"
-    np.save(good, windows[0])
-    np.save(tiny, windows[0][:6, :6])
-    options = "--model", weights, "--samples", 2, "--csv", table
-    done = run("classify", good, tiny, tmp_path / "none.npy", good, *options)
-    assert done.code == 2
-    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 2
-    assert "none.npy" in errors[0]
-    assert "tiny.npy" in errors[1]
-    assert done.out.count("good.npy") >= 2
-    with table.open(encoding="utf-8", newline="") as file:
-        assert [row["image"] for row in csv.DictReader(file)] == ["good.npy", "good.npy"]
-    answer = run("classify", good, tiny, *options, "--json")
-    assert answer.code == 2
-    assert [image["image"] for image in json.loads(answer.out)["images"]] == ["good.npy"]
-    table.unlink()
-    for several in ((tiny,), (tiny, tmp_path / "none.npy")):
-        refused = run("classify", *several, *options)
-        assert refused.code == 2
-        assert (refused.out, len(refused.err.splitlines())) == ("", len(several))
-        assert not table.exists()
-
-
-def test_classify_without_samples_and_with_a_preprocessing(
-    run: Run, quick: NetworkClassifier, weights: Path, windows: np.ndarray, tmp_path: Path
-) -> None:
-    np.save(tmp_path / "one.npy", windows[3])
-    for name in ("window", "paper"):
-        done = run("classify", tmp_path / "one.npy", "--model", weights, "--samples", 0, "--preprocessing", name)
-        assert "±" not in done.out
-        expected = classify(windows[3], model=quick, samples=0, preprocessing=name)["probability"].values[0]
-        shares = [float(value) for value in re.findall(r"(\d+\.\d) %", done.out)]
-        np.testing.assert_allclose(shares, 100 * expected, atol=0.051)
-
-
-# map and export
 
 
 #: The film is mapped once, by one process, for all tests that read what was written.
@@ -388,10 +243,10 @@ def test_damaged_and_finished_results(run: Run, film: Path, weights: Path, tmp_p
     ]
     assert run(*arguments).code == 0
     whole = open_result(tmp_path / "r.zarr").load()
-    (tmp_path / "r.zarr" / "label" / "c" / "2" / "0" / "0").write_bytes(b"damaged")
+    (tmp_path / "r.zarr" / "label" / "c" / "0" / "0" / "0").write_bytes(b"damaged")
     again = run(*arguments)
     assert again.code == 0, again.err
-    assert "1 frame is damaged (frame 2: not what was written), mapped again" in again.err
+    assert "4 frames are damaged (frame 0, 1, 2, 3: not what was written), mapped again" in again.err
     xr.testing.assert_identical(open_result(tmp_path / "r.zarr").load(), whole)
 
 
@@ -403,6 +258,18 @@ def test_clusters_that_cannot_be(run: Run, film: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
+def test_map_takes_a_gpu_that_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "checked_device", lambda name: "cuda" if name == "auto" else name)
+    for scheduler, workers, taken in (
+        (None, None, "cuda"),
+        (None, 1, "cuda"),
+        (None, 2, "cpu"),
+        ("tcp://x:1", None, "cpu"),
+    ):
+        assert device_of_map("auto", scheduler, workers) == taken
+        assert device_of_map("cuda", scheduler, workers) == "cuda"
+
+
 def test_map_by_workers(run: Run, film: Path, weights: Path, tmp_path: Path) -> None:
     arguments = ["map", film, "--window", "48", "--step", "24", "--model", weights, "--samples", "10"]
     done = shell(*arguments, "--workers", "2", "-o", tmp_path / "two.zarr")
@@ -427,7 +294,7 @@ def test_ctrl_c_leaves_a_result_that_the_same_command_continues(
         command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list(tmp_path.glob("parts.zarr/frame_done/c/*"))) < 3:
+    while time.monotonic() < deadline and len(list(tmp_path.glob("parts.zarr/frame_done/*.safetensors"))) < 3:
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     _, printed = started.communicate(timeout=60)
@@ -461,96 +328,3 @@ def test_map_and_unmix(run: Run, film: Path, weights: Path, tmp_path: Path) -> N
     assert again.code == 0, again.err
     assert run("map", film, *options, "-o", tmp_path / "other.zarr", "--unmix", 1).code == 2
     assert not (tmp_path / "other.zarr").exists()
-
-
-# simulate, train, evaluate, models
-
-
-def test_simulated_windows(run: Run, tmp_path: Path) -> None:
-    done = run("simulate", "-o", tmp_path / "w.npz", "-n", 8, "--seed", 3, "--size", 48)
-    assert done.code == 0, done.err
-    with np.load(tmp_path / "w.npz") as stored:
-        expected = simulate(8, seed=3, size=48)
-        np.testing.assert_array_equal(stored["image"], expected["image"])
-        np.testing.assert_array_equal(stored["label"], expected["label"])
-        assert stored["classes"].tolist() == list(CLASSES)
-    before = (tmp_path / "w.npz").read_bytes()
-    run("simulate", "-o", tmp_path / "w.npz", "-n", 8).refused("w.npz", "exists", "--overwrite")
-    assert (tmp_path / "w.npz").read_bytes() == before
-    for book in ("realistic", "wide", "broken"):
-        assert run("simulate", "-o", tmp_path / "w.npz", "-n", 2, "--overwrite", "--kind", book).code == 0
-    assert (tmp_path / "w.npz").read_bytes() != before
-
-
-def test_simulated_film_is_classified(run: Run, weights: Path, tmp_path: Path) -> None:
-    film = tmp_path / "film.tif"
-    assert run("simulate", "-o", film, "--kind", "film", "-n", 2, "--size", 80).code == 0
-    done = run("classify", film, "--model", weights, "--samples", 2)
-    assert done.code == 0, done.err
-    assert "film.tif [1]" in done.out
-
-
-OWN = """
-[wafer]
-lattice = "square"
-length = [8, 10]
-noise = [0, 0.2]
-disorder = [0, 0.03]
-[noise]
-length = [8, 10]
-noise = [0, 0.2]
-"""
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_own_classes_from_a_recipe_to_a_table(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.toml").write_text(OWN)
-    done = run("train", "--recipes", "mine.toml", "--images", 150, "--epochs", 2, "--seed", 2, "--device", "cpu")
-    assert done.code == 0, done.err
-    assert "warning" not in done.err
-    assert "next: bravaismap map MOVIE --model runs/mine.safetensors" in done.out
-    card = load_model("runs/mine.safetensors").card
-    assert (card.classes, card.name) == (("wafer", "noise"), "mine")
-    accuracy = re.search(r"validation accuracy (\d+\.\d) %", done.out)
-    assert accuracy is not None
-    assert float(accuracy[1]) == pytest.approx(100 * card.accuracy["validation"], abs=0.05)
-    again = run(*card.training["command"].split()[1:], "-o", "again", "--device", "cpu")
-    assert again.code == 0, again.err
-    assert load_model("again/mine.safetensors").record.weights_sha256 == card.weights_sha256
-
-    assert run("simulate", "--recipes", "mine.toml", "-o", "w.npz", "-n", 20, "--seed", 9).code == 0
-    scores = run("evaluate", "w.npz", "--model", "runs/mine.safetensors")
-    assert scores.code == 0, scores.err
-    assert scores.out.startswith("mine on w.npz")
-    assert re.search(r"windows\s+20\n", scores.out)
-    table = run("classify", "w.npz", "--dataset", "image", "--model", "runs/mine.safetensors", "--samples", 2)
-    assert table.code == 0, table.err
-    assert "wafer" in table.out
-    with np.load("w.npz") as stored:
-        np.save("film.npy", stored["image"][:2])
-    mapped = run(
-        "map", "film.npy", "--model", "runs/mine.safetensors", "--window", 64, "--step", 32, "--samples", 4,
-        "-o", "out/film.zarr",
-    )  # fmt: skip
-    assert mapped.code == 0, mapped.err
-    assert open_result("out/film.zarr")["lattice"].values.tolist() == ["wafer", "noise"]
-    assert class_name("noise") == "none"  # an alias of a class of ours may name a user's own
-
-
-def test_evaluate(run: Run, weights: Path, quick: NetworkClassifier, tmp_path: Path) -> None:
-    run("simulate", "-o", tmp_path / "w.npz", "-n", 30, "--seed", 3)
-    done = run("evaluate", tmp_path / "w.npz", "--model", weights)
-    assert done.code == 0, done.err
-    data = simulate(30, seed=3)
-    right = quick.predict(data["image"].values, samples=0).probability.argmax(axis=1) == data["label"].values
-    assert f"accuracy                     {100 * right.mean():.1f} %" in done.out
-
-
-def test_models_are_listed(run: Run) -> None:
-    done = run("models")
-    assert done.code == 0, done.err
-    names = [line.split(":")[0] for line in done.out.splitlines() if ":" in line]
-    assert "dcnn-2018" in names
-    assert "lattice" in names
-    assert "default (is lattice)" in names
