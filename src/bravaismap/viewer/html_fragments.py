@@ -36,6 +36,7 @@ p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
 .phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, max-content)); gap: 1px 12px;
   font-size: 12px; }
+.phases span { white-space: nowrap; }
 .phases .what { grid-column: 1 / -1; }
 .cell span { margin-right: 14px; white-space: nowrap; }
 .message { background: #fff4ce; border-left: 4px solid #E69F00; padding: 4px 8px; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, LinearColorMapper, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker, LinearColorMapper, Range1d
 from bokeh.models.glyphs import HBar, Image, Line, Scatter, Segment, Text
 from bokeh.plotting import figure
 from numpy.typing import NDArray
@@ -91,6 +91,8 @@ class WindowPlots:
         )  # fmt: skip
         plain(plot)
         plot.background_fill_color = "#ececec"
+        plot.title.text_font_size = "11px"  # the plots may be as small as 90 px
+        plot.axis.ticker = BasicTicker(desired_num_ticks=4)
         mapper = LinearColorMapper(GREYS, low=0, high=255)
         if title == "window":
             self._window = ColumnDataSource({"image": [], "dw": [], "dh": []})
