@@ -42,7 +42,7 @@ Figures = dict[str, Any]
 WINDOW, STEP, DISTORTION, PIXEL_STEP = 128, 16, 0.02, 3
 #: Frames of the film that are different; a map repeats them.
 DIFFERENT = 6
-#: Batches of 256 simulated windows that are timed: a card simulates many of them at once.
+#: Batches of 256 simulated windows that are timed on a card, which simulates many of them at once.
 STREAMED = 64
 
 
@@ -255,11 +255,11 @@ class Measured:
     def simulation(self) -> Figures:
         """Return simulated windows per second, of the side of the film and of all sides of a stream."""
         figures = {}
+        number = STREAMED if torch.device(self.device).type == "cuda" else 1
         for name, sides in ((f"{WINDOW} px", (WINDOW,)), ("all sides", SIDES)):
             stream = batches(3, sides=sides, device=self.device)
-            count = 256 * STREAMED
-            seconds = seconds_of(lambda s=stream: [next(s) for _ in range(STREAMED)], self.device, 1)
-            figures[f"windows/s, {name}"] = count / seconds
+            seconds = seconds_of(lambda s=stream: [next(s) for _ in range(number)], self.device, 1)
+            figures[f"windows/s, {name}"] = 256 * number / seconds
         return figures
 
 

@@ -1,6 +1,6 @@
 """docs/performance.md from the JSON that the benchmarks write: every figure with its machine, versions and date.
 
-for name in throughput memory scaling resume watch monte_carlo simulation
+for name in throughput memory scaling resume watch monte_carlo simulation launches
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
@@ -26,7 +26,7 @@ What mapping costs in time and memory, measured. This page is made by a command 
 change those, not this page:
 
 ```
-for name in throughput memory scaling resume watch monte_carlo simulation
+for name in throughput memory scaling resume watch monte_carlo simulation launches
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 ```
@@ -55,7 +55,7 @@ def page(records: Mapping[str, Figures]) -> str:
             parts += [_source(name, records[name]), *section(records[name])]
         else:
             parts.append(f"Not measured here: `python benchmarks/{name}.py --json FILE`.")
-    parts += ["## GPU", *_gpu(records.get("gpu"))]
+    parts += ["## GPU", *_gpu(records.get("gpu")), *_launches(records.get("launches"))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -266,6 +266,21 @@ def _gpu(data: Figures | None) -> list[str]:
         _source("gpu", data),
         f"On one {data['device']}.{said}",
         _table(header, [[part, f"{value:.0f}"] for part, value in speeds]),
+    ]
+
+
+def _launches(data: Figures | None) -> list[str]:
+    if data is None:
+        return []
+    rows = []
+    for name, part in data["parts"].items():
+        most = [f"{module.removesuffix('.py')} {number}" for module, number in list(part["modules"].items())[:4]]
+        rows.append([name, str(part["operations"]), str(part["waits"]), ", ".join(most)])
+    return [
+        _source("launches", data),
+        "What a GPU is asked for, counted on a processor: operations, each of which is a launch however little it has "
+        "to do, and how often Python waits for an answer. They grow little with the number of windows or of frames.",
+        _table(["at once", "operations", "waits", "most of them"], rows),
     ]
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
+from bravaismap.measure.spots import standardize
 from bravaismap.result.schema import as_variables, map_variables
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -124,6 +126,27 @@ def test_all_sections_of_a_device_are_measured_and_one_that_fails_is_named(
     assert all(part["windows_per_second"] > 0 for part in found["map"].values() if isinstance(part, dict))
     assert found["kernels"]["pixels of 1 frames"]["launches"] == 0
     assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_operations_are_counted_by_the_module_that_asks(benchmark: Callable[[str], ModuleType]) -> None:
+    module = benchmark("launches")
+    values = torch.rand(3, 4)
+    with module.Counted() as operations:
+        (values.T @ values).sum().item()  # a product, a sum and a wait; the transpose is a view
+        standardize(values[None])
+    found = operations.figures()
+    assert found["modules"]["other"] == 3
+    assert found["waits"] == 1
+    assert found["modules"]["measure/spots.py"] == found["operations"] - 3 > 2
+
+
+@pytest.mark.slow
+def test_operations_of_all_parts_are_counted(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("launches")
+    module.main(["--frames", "2", "--simulated", "48", "--size", "144", "--json", str(tmp_path / "launches.json")])
+    parts = written(tmp_path / "launches.json")["parts"]
+    assert set(parts) == {"4 windows", "pixels of 2 frames", "48 simulated windows"}
+    assert all(part["operations"] == sum(part["modules"].values()) > part["waits"] > 0 for part in parts.values())
 
 
 def test_even_draws_are_worth_more_than_as_many_random_ones(
@@ -271,3 +294,12 @@ def test_proposals_of_the_network_on_few_windows(
     printed = capsys.readouterr().out
     counted = [int(line.split("windows")[0].split()[-1]) for line in printed.splitlines() if "windows, right" in line]
     assert sum(counted) == 18
+
+
+def test_prior_of_distortion_on_few_windows(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("distortion_prior")
+    module.main(["-n", "60", "--seed", "3", "--json", str(tmp_path / "prior.json")])
+    rows = written(tmp_path / "prior.json")
+    for kind in module.KINDS:
+        assert set(rows[kind]) == set(module.LINES)
+        assert len({row["NLL"] for row in rows[kind].values()}) == len(module.LINES)  # each changes something

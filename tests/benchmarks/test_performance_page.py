@@ -201,6 +201,14 @@ def test_gpu(module: ModuleType) -> None:
     assert "not measured here |" not in text
 
 
+def test_operations_that_a_gpu_is_asked_for(module: ModuleType) -> None:
+    modules = {"local/mixture.py": 60, "local/area.py": 20, "other": 10, "local/sites.py": 7, "local/strain.py": 3}
+    parts = {"pixels of 4 frames": {"operations": 100, "waits": 8, "modules": modules}}
+    lines = module.page({"launches": ABOUT | {"parts": parts}}).splitlines()
+    assert "| pixels of 4 frames | 100 | 8 | local/mixture 60, local/area 20, other 10, local/sites 7 |" in lines
+    assert "| all parts | not measured here |" in lines
+
+
 def test_command_prints_what_a_folder_holds(
     module: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

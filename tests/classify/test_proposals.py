@@ -135,4 +135,7 @@ def test_best_of_several_proposals_wins(proposer: Proposer, monkeypatch: pytest.
         answer = with_proposals(image, measure(image), proposer)
     assert tried[0].tolist() == candidates[0, :2].tolist()  # the third is too improbable
     assert answer.basis[0].tolist() == candidates[0, 1].tolist()
+    with torch.inference_mode():
+        own = measure(image).covariance
+    torch.testing.assert_close(answer.covariance, SETTINGS.network.covariance_factor * own)
     assert float(answer.evidence[0]) == pytest.approx(101 + float(network_evidence(torch.tensor(0.3), seen.none, 128)))

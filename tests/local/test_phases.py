@@ -30,7 +30,7 @@ def test_likelihood_is_the_formula_written_out() -> None:
     middle = np.sort(least.ravel())[2]  # the lower median
     usual = middle + np.sort(np.abs(least - middle).ravel())[2] / 0.6745
     disordered = np.maximum(even, 0.5 * contrast / 0.7)
-    for row, ratio, misfit in ((0, left, 4.5), (1, even, 4.5), (2, disordered, 4.0)):
+    for row, ratio, misfit in ((0, left, 5.0), (1, even, 5.0), (2, disordered, 4.0)):
         beyond = np.log1p(np.maximum(ratio - usual, 0) * freedom / misfit)
         np.testing.assert_allclose(said[row], -0.5 * (freedom * np.minimum(ratio, usual) + misfit * beyond))
 

@@ -149,3 +149,41 @@ def test_pixels_that_may_be_one_phase_as_well_as_another_are_doubted(undecided: 
     assert all(line.startswith(f"{100 * undecided:.0f} % of the pixels of a frame") for line in lines)
     masked = one.assign(phase_probability=one["phase_probability"] * np.nan)
     assert doubts(masked) == []
+
+
+@pytest.mark.parametrize(("vague", "said"), [(0, ""), (1, "of 1 of 5 frames"), (4, "of 4 of 5 frames")])
+def test_areas_with_large_errors_are_doubted_in_all_frames(vague: int, said: str) -> None:
+    std = np.full((5, len(CLASSES)), 0.02)
+    std[1 : 1 + vague] = 0.08
+    area = np.tile([0, 0, 0, 0.8, 0, 0.2], (5, 1))
+    one = xr.concat([result(12.0)] * 5, "time").assign_coords(lattice=list(CLASSES))
+    one = one.assign(area_fraction=(("time", "lattice"), area), area_fraction_std=(("time", "lattice"), std))
+    lines = doubts(one)
+    assert len(lines) == (vague > 0)
+    assert all(said in line and "± 8 % of the frame" in line for line in lines)
+    unknown = np.tile([0, 0, 0, 0, 0, 1.0], (5, 1))
+    assert doubts(one.assign(area_fraction=(("time", "lattice"), unknown))) == []
+
+
+@pytest.mark.parametrize(("width", "said"), [(5, 1), (40, 0)])
+def test_two_lattices_that_are_drawn_in_turns_are_doubted(width: int, said: int) -> None:
+    drawn = np.broadcast_to(np.arange(120) // width % 2, (1, 100, 120)).copy()
+    drawn[0, :30] = -1
+    basis = np.full((1, 3, 2, 2), np.nan)
+    basis[0, :2] = np.eye(2) * 12.0
+    pixels = {
+        "frame_lattice": (("time", "py", "px"), drawn),
+        "frame_basis": (("time", "number", "vector", "component"), basis),
+    }
+    lines = doubts(result(12.0).assign_coords(px=3.0 * np.arange(120)).assign(pixels))
+    assert len(lines) == said
+    assert all("another lattice within a cell" in line and "two layers" in line for line in lines)
+    alone = np.where(drawn > 0, 0, drawn)
+    assert (
+        doubts(
+            result(12.0)
+            .assign_coords(px=3.0 * np.arange(120))
+            .assign(pixels | {"frame_lattice": (("time", "py", "px"), alone)})
+        )
+        == []
+    )

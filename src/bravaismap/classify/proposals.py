@@ -119,7 +119,7 @@ def network_evidence(probability: Tensor, none: Tensor, side: int) -> Tensor:
         Of the windows, in px: in small ones noise has candidates that fit as well.
     """
     limits = posterior_settings.SETTINGS.network
-    weight = limits.weight * min(side / limits.full_side, 1.0)
+    weight = limits.weight * _size_share(side)
     return weight * ((probability + limits.least_probability) / (none + limits.least_probability)).log()
 
 
@@ -148,7 +148,14 @@ def with_proposals(images: Tensor, measured: Measurement, proposer: Proposer) ->
         most, best = torch.where(offered, tried.evidence[number], -torch.inf).max(1)
         won = torch.nonzero(most > kept.evidence).squeeze(1)
         kept = _put(kept, tried.take(number[won, best[won]]), won)
+    if _size_share(own.shape[-1]) == 1:
+        kept = replace(kept, covariance=posterior_settings.SETTINGS.network.covariance_factor * kept.covariance)
     return _put(measured, kept, rows)
+
+
+def _size_share(side: int) -> float:
+    """Side of windows over that of those in which doubt is of faint lattices, and not of small windows; at most 1."""
+    return min(side / posterior_settings.SETTINGS.network.full_side, 1.0)
 
 
 def _doubtful(images: Tensor, measured: Measurement) -> Tensor:

@@ -6,7 +6,10 @@ noise. A misfit beyond what is usual in the frame counts by its logarithm only: 
 noise, be it a distorted cell or amorphous matter.
 
 How probable a lattice is beforehand is the mixture of phases nearby, which the evidence itself determines
-(expectation–maximisation in a Gaussian of one and a half cells, weighed against the mixture of the whole frame).
+(variational Bayes in a Gaussian of one and a half cells, with the mixture of the whole frame as the mean of a Dirichlet
+prior). Counts are few there, so that the mixture of most evidence would hold some of every phase in noise; the mean
+logarithm of a share, ψ of its count, does not: most neighbourhoods are of one phase (H. Attias, Adv. Neural Inf.
+Process. Syst. 12, 209 (2000)).
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ _MISFIT_FREEDOM = 4.0
 #: By how much more a misfit counts against a lattice than against disorder: what departs from it is rare in a crystal.
 #: With this the areas of grains beside amorphous matter are unbiased. A void departs from evenness as rarely: its edge
 #: then lies half way between the last atoms and the first missing ones.
-_MISFIT_IN_CRYSTAL = 0.5
+_MISFIT_IN_CRYSTAL = 1.0
 #: Variance that disordered matter has at least, over that of the pattern of a crystal.
 _DISORDER = 0.5
 #: Scatter of what is left over, in standard deviations, that is usual.
@@ -45,8 +48,9 @@ _FRAME_COUNTS = 1.0
 _ROUNDS = 8
 #: Points along the side of a cell from which the mixture nearby is determined: evidence is that smooth.
 _POINTS_PER_CELL = 3
-#: Smallest share of a phase in the frame, so that none is ruled out.
-_LEAST_SHARE = 1e-4
+#: Smallest count of a phase nearby, so that none is ruled out: a phase that is not seen nearby has a prior of a few
+#: thousandths, about the share of single vacancies.
+_LEAST_COUNTS = 0.35
 #: The exponential of less is nothing, and a subnormal, with which processors are slow.
 _SMALLEST_EXPONENT = -60.0
 
@@ -195,7 +199,8 @@ def _neighbourhood_prior(
         probability = _normalised(evidence * prior) * counted
         frame = probability.sum((1, 2), keepdim=True) / counted.sum().clamp_min(1e-6)
         nearby = (smoothed(probability, wide, step) / weight).clamp_min(0)
-        mixture = _normalised(gathered * nearby + _FRAME_COUNTS * frame.clamp_min(_LEAST_SHARE))
+        counts = gathered * nearby + _FRAME_COUNTS * frame
+        mixture = _normalised(torch.digamma(counts.clamp_min(_LEAST_COUNTS)).exp())
         prior = interpolated(mixture, counted.shape, step).clamp_min(0)
     return interpolated(mixture, seen.shape, step * every).clamp_min(0)
 

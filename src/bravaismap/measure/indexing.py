@@ -61,19 +61,23 @@ def index_spots(spots: Spots, count: int) -> tuple[Tensor, Tensor]:
 
 def reduce_rows(basis: Tensor) -> Tensor:
     """Return the Lagrange–Gauss reduced basis (|g₁| ≤ |g₂|, 0 ≤ g₁·g₂ ≤ |g₁|²/2) of each lattice."""
-    first, second = basis[..., 0, :], basis[..., 1, :]
     for _ in range(_MOST_STEPS):
-        square_1, square_2 = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
-        swap = square_1 > square_2
-        first, second = torch.where(swap, second, first), torch.where(swap, first, second)
-        shift = ((first * second).sum(-1, keepdim=True) / torch.minimum(square_1, square_2).clamp_min(1e-12)).round()
-        second = second - shift * first
+        basis, square = _shorter_first(basis)
+        first, second = basis.unbind(-2)
+        shift = ((first * second).sum(-1) / square.amin(-1).clamp_min(1e-12)).round()
+        second -= shift[..., None] * first
         if not bool(shift.any()):
             break
-    square_1, square_2 = first.square().sum(-1, keepdim=True), second.square().sum(-1, keepdim=True)
-    first, second = torch.where(square_1 > square_2, second, first), torch.where(square_1 > square_2, first, second)
-    sign = torch.where((first * second).sum(-1, keepdim=True) < 0, -1.0, 1.0)
-    return torch.stack([first, sign * second], dim=-2)
+    basis, _ = _shorter_first(basis)
+    turned = (basis.prod(-2).sum(-1) < 0)[..., None]
+    return torch.stack([basis[..., 0, :], torch.where(turned, -basis[..., 1, :], basis[..., 1, :])], dim=-2)
+
+
+def _shorter_first(basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Copies of bases with the shorter vector first, and the squares of the lengths as they were given, (..., 2)."""
+    square = basis.square().sum(-1)
+    swap = (square[..., 0] > square[..., 1])[..., None, None]
+    return torch.where(swap, basis.flip(-2), basis), square
 
 
 def _pairs(position: Tensor) -> Tensor:

@@ -232,15 +232,17 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor) -> Tensor:
     gain = log_ratio(power).exp().reshape(n, count, -1) - 1
     radius = position.square().sum(-1).sqrt() / band[:, None, None]
     shown = seen.reshape(n, count, -1)
-    parity = (orders.remainder(2) * torch.tensor([2.0, 1.0], device=basis.device)).sum(-1).long()
-    member = torch.nn.functional.one_hot(parity, 4).to(gain.dtype)
     logs = torch.stack([torch.log1p(q * gain) for q in limits.filled_shares], dim=-2)
-    total = gain.new_zeros(n, count)
-    for inner, outer in itertools.pairwise(limits.ring_edges):
-        ring = (shown & (radius > inner) & (radius <= outer)).to(gain.dtype)
-        by_share = (logs * ring[..., None, :]) @ member
-        total = total + _split(by_share.transpose(-1, -2))
-    return total
+    member = _parities(limits.highest_index, gain.device)
+    rings = [shown & (radius > inner) & (radius <= outer) for inner, outer in itertools.pairwise(limits.ring_edges)]
+    return _split(torch.stack([(logs * ring[..., None, :]) @ member for ring in rings])).sum(0)
+
+
+@functools.cache
+def _parities(highest: int, device: torch.device) -> Tensor:
+    """Which nodes have even or odd indices h, k: even and even, even and odd, odd and even, both odd, (nodes, 4)."""
+    odd = node_orders(highest, device).remainder(2)
+    return torch.nn.functional.one_hot((odd @ odd.new_tensor([2.0, 1.0])).long(), 4).to(odd.dtype)
 
 
 def log_ratio(power: Tensor, freedom: float | None = None) -> Tensor:
@@ -260,20 +262,22 @@ def log_ratio(power: Tensor, freedom: float | None = None) -> Tensor:
 
 
 def _split(by_share: Tensor) -> Tensor:
-    """Average over the share of filled nodes, (..., 4 parities, shares) → (...)."""
-    terms = math.log(by_share.shape[-1])
+    """Average over the share of filled nodes, (..., shares, 4 parities) → (...)."""
+    together, apart = _splits(by_share.device)
+    mean = torch.logsumexp(by_share @ together, dim=-2) - math.log(by_share.shape[-2])
+    return torch.logsumexp(mean @ apart, dim=-1) - math.log(apart.shape[1])
 
-    def mean(part: Tensor) -> Tensor:
-        return torch.logsumexp(part, dim=-1) - terms
 
-    even_even, even_odd, odd_even, odd_odd = by_share.unbind(-2)
-    splits = [
-        mean(by_share.sum(-2)),
-        mean(even_even + even_odd) + mean(odd_even + odd_odd),
-        mean(even_even + odd_even) + mean(even_odd + odd_odd),
-        mean(even_even + odd_odd) + mean(even_odd + odd_even),
-    ]
-    return torch.logsumexp(torch.stack(splits, -1), dim=-1) - math.log(4)
+@functools.cache
+def _splits(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sets of parities with a share of their own, (4, 7), and the four ways to part all nodes into them, (7, 4).
+
+    All nodes have one share, or those of even and odd h, of even and odd k, or of even and odd h + k have two.
+    """
+    sets = [(0, 1, 2, 3), (0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)]
+    ways = [(0,), (1, 2), (3, 4), (5, 6)]
+    together = torch.tensor([[float(parity in one) for one in sets] for parity in range(4)], device=device)
+    return together, torch.tensor([[float(i in way) for way in ways] for i in range(len(sets))], device=device)
 
 
 def _line(offset: Tensor) -> Tensor:

@@ -196,21 +196,27 @@ def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: 
     used = (weight > 0).to(orders.dtype)
     reach = limits.reach * grouping.member.shape[1] ** 0.5  # bins of a group are as much wider
     weighted = weight[..., None] * orders
-    for _ in range(steps):
-        gradient, strength = _gradient(_turn(sums, orders @ change), weighted, grouping)
+    eye = torch.eye(4, dtype=orders.dtype, device=orders.device)
+    damping, least = 1 + limits.damping * eye, 1e-12 * eye
+    turned = sums
+    for left in reversed(range(steps)):
+        gradient, strength = _gradient(turned, weighted, grouping)
         curvature = _model_curvature(orders, weight * strength, grouping.lever)
-        damped = curvature + torch.diag_embed(limits.damping * curvature.diagonal(dim1=-2, dim2=-1) + 1e-12)
-        step = torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)
-        change = (change + step).nan_to_num_()
-        moved = (torch.linalg.vector_norm(orders @ change, dim=-1) * used).amax(-1)
-        change *= (reach / moved.clamp_min_(reach))[:, None, None]
+        damped = torch.addcmul(least, curvature, damping)
+        change = (change + torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)).nan_to_num_()
+        shift = orders @ change
+        moved = (torch.linalg.vector_norm(shift, dim=-1) * used).amax(-1)
+        bound = (reach / moved.clamp_min_(reach))[:, None, None]
+        change *= bound
+        if left:
+            turned = _turn(sums, shift * bound)
     return change
 
 
 def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
     """Curvature that pure waves of these weights would have, (n, 4, 4): positive wherever the basis is."""
-    by_order = torch.einsum("nhi,nhj->nij", weight[..., None] * orders, orders)
-    return torch.einsum("nij,cd->nicjd", by_order, 8 * torch.pi**2 * lever).reshape(-1, 4, 4)
+    by_order = (weight[..., None] * orders).transpose(1, 2) @ orders
+    return (by_order[:, :, None, :, None] * (8 * torch.pi**2 * lever)[:, None]).reshape(-1, 4, 4)
 
 
 def _moments(sums: Tensor, weight: Tensor, groups: int) -> Tensor:

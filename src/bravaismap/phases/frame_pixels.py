@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bravaismap.classify.answer import symmetric_matrix
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats
-from bravaismap.local.area import area_fraction
+from bravaismap.local.area_in_noise import area_in_noise
 from bravaismap.local.frame import pixel_phases_of_frames
 from bravaismap.local.lattices import FrameLattices, gathered_lattices
 from bravaismap.local.pixels import PixelPhases, PixelSettings
@@ -213,10 +213,7 @@ def _with_lattices(
 ) -> dict[str, NDArray[Any] | float]:
     """Return what is known of each pixel of the grid of a frame with lattices."""
     label = np.append(lattices.label, _NONE)
-    area = area_fraction(
-        pixels.probability, pixels.seen, torch.from_numpy(label).to(pixels.probability.device), len(CLASSES),
-        pixels.cell, pixels.fine, pixels.step,
-    )  # fmt: skip
+    area = area_in_noise(pixels, torch.from_numpy(label).to(pixels.probability.device), len(CLASSES))
     every = step // pixels.step
 
     def coarse(field: torch.Tensor) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from bravaismap.conventions import CLASSES, NONE
 
@@ -35,6 +36,11 @@ _UNEQUAL = 0.1
 #: Probability of its phase below which a pixel is undecided, and the share of a frame from which on that is worth a
 #: word: boundaries of grains and voids make up a few percent.
 _UNDECIDED, _MANY = 0.75, 0.2
+#: σ of the area of none from which on that is vague: that of boundaries comes to 0.03.
+_VAGUE = 0.05
+#: Share of the pixels beside which, within a cell, another lattice is drawn, from which on the two are interwoven: one
+#: half in grains of four cells, narrower than any window shows.
+_INTERWOVEN = 0.5
 _FRAMES = [0, -1]  # looked at, as for the phase table: a long movie is not read whole to be printed
 
 
@@ -112,9 +118,10 @@ def doubts(result: xr.Dataset) -> list[str]:
                 f"a window of {result.attrs['window']} px holds {cells:.1f} cells along its side; below "
                 f"{FEWEST_CELLS:g} the class is in doubt: give a larger --window"
             )
+        vague = _vague(result)
         if result.sizes.get("time", 0) > len(_FRAMES):
             result = result.isel(time=_FRAMES)
-        lines += [*_several_sizes(result), *_area_apart(result), *_undecided(result)]
+        lines += [*_several_sizes(result), *_area_apart(result), *(vague or _undecided(result)), *_interwoven(result)]
     return [*lines, *_distorted(result), *_implausible_scale(result)]
 
 
@@ -192,6 +199,26 @@ def _frame_apart(
     return lines
 
 
+def _vague(result: xr.Dataset) -> list[str]:
+    """Frames, of all there are, whose area of none has a large error."""
+    if not {"area_fraction", "area_fraction_std"} <= set(result.variables):
+        return []
+    area, std = (
+        np.atleast_1d(result[name].sel(lattice=NONE).values.astype(float))
+        for name in ("area_fraction", "area_fraction_std")
+    )
+    measured = np.isfinite(area) & (area < 1)  # 1: of a frame of which no lattice is known
+    vague = measured & (std > _VAGUE)
+    if not vague.any():
+        return []
+    frames = f"of {vague.sum()} of {measured.sum()} frames" if measured.sum() > 1 else "of the frame"
+    return [
+        f"the area of none {frames} is known to ± {100 * std[vague].min():.0f} % of the frame or worse, ± "
+        f"{100 * std[vague].max():.0f} % at worst: atoms are as faint as the noise there; take the mean over frames, "
+        "and expect noise in the figure of the pixels"
+    ]
+
+
 def _undecided(result: xr.Dataset) -> list[str]:
     """Frames of which much could be one phase as well as another."""
     if "phase_probability" not in result:
@@ -204,8 +231,41 @@ def _undecided(result: xr.Dataset) -> list[str]:
         return []
     return [
         f"{100 * shares.max():.0f} % of the pixels of a frame are less than {100 * _UNDECIDED:g} % sure of their "
-        "phase: its areas are the mean of their doubt, no share of anything seen; their σ does not cover that"
+        "phase: the figure of the pixels shows what is likelier there, and no share of anything seen"
     ]
+
+
+def _interwoven(result: xr.Dataset) -> list[str]:
+    """Two lattices that are drawn in turns everywhere, as those of two layers on one another would be."""
+    if not {"frame_lattice", "frame_basis"} <= set(result.variables) or result.sizes.get("px", 0) < 2:
+        return []
+    step = float(result["px"][1] - result["px"][0])
+    drawn = result["frame_lattice"].transpose(..., "py", "px").values
+    bases = result["frame_basis"].transpose(..., "number", "vector", "component").values.astype(float)
+    areas = np.abs(bases[..., 0, 0] * bases[..., 1, 1] - bases[..., 0, 1] * bases[..., 1, 0]).reshape(
+        -1, bases.shape[-3]
+    )
+    shares = [
+        _beside_another(lattice, int(np.sqrt(np.nanmin(cells)) / step))
+        for lattice, cells in zip(drawn.reshape(-1, *drawn.shape[-2:]), areas, strict=True)
+        if np.unique(lattice[lattice >= 0]).size > 1
+    ]
+    if not shares or max(shares) < _INTERWOVEN:
+        return []
+    return [
+        f"{100 * max(shares):.0f} % of the pixels of a frame have another lattice within a cell of them: these are no "
+        "grains, but two layers on one another, or one lattice taken for several; do not rely on their areas, and ask "
+        "`bravaismap classify`, which tells layers"
+    ]
+
+
+def _beside_another(lattice: NDArray[np.integer], reach: int) -> float:
+    """Share of the pixels of lattices (py, px) that have another lattice within a reach in points."""
+    size = 2 * max(1, reach) + 1
+    shown = lattice >= 0
+    highest = maximum_filter(lattice, size)
+    lowest = minimum_filter(np.where(shown, lattice, highest.max()), size)
+    return float((highest > lowest)[shown].mean())
 
 
 def _distorted(result: xr.Dataset) -> list[str]:

@@ -1,0 +1,116 @@
+"""Flattening: an image as its pixels are asked, without its slow background, and the lattices that are looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bravaismap.compute.together import Length
+from bravaismap.errors import InputError
+from bravaismap.local.demodulation import lattice_nodes
+from bravaismap.local.phases import Pitches
+from bravaismap.local.pixels import PixelSettings
+from bravaismap.local.smoothing import smoothed
+
+__all__ = ["FINE", "FlatFrame", "SoughtLattice", "flattened", "prepared_frame", "with_level"]
+
+#: Standard deviation of the Gaussian of the amplitude in cells.
+FINE = 0.4
+#: Standard deviation in cells of the Gaussian of the mean brightness: no node shows in it.
+_LEVEL = 0.7
+
+
+@dataclass(frozen=True)
+class FlatFrame:
+    """An image as it is worked on."""
+
+    image: Tensor
+    valid: Tensor
+    background: Tensor
+    flat: Tensor
+    level: Tensor
+    cell: Length
+    fine: Length
+    step: int
+    pitches: Pitches
+    settings: PixelSettings
+
+
+@dataclass(frozen=True)
+class SoughtLattice:
+    """A lattice as it is looked for.
+
+    Attributes
+    ----------
+    basis : tensor, shape (2, 2)
+    order : tensor, shape (nodes, 2)
+        Nodes that are measured.
+    sigma : Length
+        Standard deviation of the Gaussian in which they are.
+    step : int
+        Pitch of the grid on which they are, in px.
+    highest : int
+        Highest index of a node.
+    """
+
+    basis: Tensor
+    order: Tensor
+    sigma: Length
+    step: int
+    highest: int
+
+
+def prepared_frame(
+    image: Tensor, lattices: Tensor, settings: PixelSettings, mask: Tensor | None, *, alone: bool
+) -> tuple[FlatFrame, Length, tuple[SoughtLattice, ...]]:
+    """Return a frame whose background is still in it, the width of the Gaussian that this is, and its lattices.
+
+    Parameters
+    ----------
+    image, lattices, settings, mask
+        As for :func:`bravaismap.local.frame.pixel_phases`.
+    alone : bool
+        Whether it is the only frame that is asked, not one of several together.
+    """
+    if image.ndim != 2 or lattices.ndim != 3 or lattices.shape[1:] != (2, 2) or len(lattices) == 0:
+        raise InputError(
+            f"an image of shape {tuple(image.shape)} and lattices of shape {tuple(lattices.shape)} were given; "
+            "expected (y, x) and (lattices, 2, 2), at least one lattice"
+        )
+    if mask is not None and mask.shape != image.shape:
+        raise InputError(f"a mask of shape {tuple(mask.shape)} was given for an image of {tuple(image.shape)}")
+    valid = torch.ones_like(image) if mask is None else mask.to(image.dtype)
+    image = torch.where(valid > 0, image, 0)
+    bases = lattices.to("cpu", image.dtype)
+    sides = torch.linalg.det(bases).abs().sqrt().tolist()
+    sought = []
+    for basis, side in zip(bases, sides, strict=True):
+        order, sigma = lattice_nodes(basis), settings.wide * side
+        sought.append(
+            SoughtLattice(
+                basis.to(image), order.to(image), Length.of(sigma, image, alone=alone), max(1, int(sigma / 2)),
+                int(order.abs().max()) if len(order) else 1,
+            )
+        )  # fmt: skip
+    cell = min(sides)
+    step = settings.step or max(1, round(cell / 6))
+    fine = Length.of((settings.fine or FINE) * cell, image, alone=alone)
+    pitches = Pitches.of(cell / step)
+    side = Length.of(cell, image, alone=alone)
+    widest = Length.of(max(sides), image, alone=alone)
+    return FlatFrame(image, valid, image, image, image, side, fine, step, pitches, settings), widest, tuple(sought)
+
+
+def flattened(frame: FlatFrame, wide: Length) -> FlatFrame:
+    """Return a frame without its slow background, the mean in a Gaussian of a width in px."""
+    background = smoothed(frame.image, wide) / smoothed(frame.valid, wide).clamp_min(1e-6)
+    return with_level(replace(frame, background=background, flat=(frame.image - background) * frame.valid))
+
+
+def with_level(frame: FlatFrame) -> FlatFrame:
+    """Return a frame with its mean brightness around every pixel, which the noise of counts goes by."""
+    width = _LEVEL * frame.cell
+    shown = frame.flat + frame.background * frame.valid
+    return replace(frame, level=smoothed(shown, width) / smoothed(frame.valid, width).clamp_min(1e-6))

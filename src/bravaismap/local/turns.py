@@ -1,0 +1,285 @@
+"""Turns: lattices by the pixels that they hold, and pixels by the lattices, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from bravaismap.compute.together import Length, number, numbers_of, together
+from bravaismap.local.amplitude import (
+    LocalFit,
+    Noise,
+    amplitude_std,
+    displaced_variance,
+    fit_amplitude,
+    frame_noise,
+    row_offsets,
+)
+from bravaismap.local.demodulation import Locked, demodulate, lock, locked_basis, predicted
+from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_level
+from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, held_sites
+from bravaismap.local.mixture import OCCUPIED
+from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
+from bravaismap.local.phases import log_likelihood, phase_probability
+from bravaismap.local.pixels import Crystal
+from bravaismap.local.scale import INSIDE, usual_amplitude
+from bravaismap.local.smoothing import pixel_interpolation, smoothed
+
+__all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
+
+Answer = TypeVar("Answer")
+
+#: Correlation of the noise that is assumed until it has been measured.
+_FIRST_CORRELATION = 4.0
+#: Share that a lattice must have in the neighbourhood of some place, if another one has an inside: a pattern of noise
+#: explains a void as well as emptiness does, and would be given half of it.
+_SOMEWHERE = 0.6
+#: Share of none from which on a frame is mostly without a lattice; the turn before sees less of it than there is.
+_MOSTLY = 0.4
+#: What a pixel without a lattice counts for when the noise is measured: amorphous matter is no noise.
+_OUTSIDE_COUNTS = 0.05
+#: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
+_IN_BAND = 0.2
+#: Standard deviation of the Gaussian of the amplitude in cells where an amplitude errs by more than _NOISY.
+_FINE_IN_NOISE, _NOISY = 0.5, 0.3
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The patterns of the lattices of a frame and what was fitted with them.
+
+    Attributes
+    ----------
+    locked : tuple of Locked
+    patterns : tensor, shape (lattices, y, x)
+    fit : LocalFit
+    std : tensor, shape (lattices, rows, columns)
+        Of the amplitudes.
+    near : tensor, shape (lattices + 1, rows, columns)
+        Share of each phase nearby, as the turn before found it.
+    variance : tensor, shape (rows, columns)
+        Of the noise.
+    freedom : float, or tensor of shape ()
+        Independent values of the noise in the Gaussian of the fit.
+    """
+
+    locked: tuple[Locked, ...]
+    patterns: Tensor
+    fit: LocalFit
+    std: Tensor
+    near: Tensor
+    variance: Tensor
+    freedom: float | Tensor
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn found."""
+
+    locked: tuple[Locked, ...]
+    patterns: Tensor
+    fit: LocalFit
+    std: Tensor
+    probability: Tensor
+    shares: Tensor
+    noise: Noise
+    crystals: tuple[Crystal, ...]
+
+
+def in_each(function: Callable[..., Answer], *columns: Sequence[Sequence[Any]]) -> list[tuple[Answer, ...]]:
+    """Apply a function to each crystal of each frame, with arguments that are given frame by frame."""
+    answers = iter(together(function, *([value for own in column for value in own] for column in columns)))
+    return [tuple(next(answers) for _ in own) for own in columns[0]]
+
+
+def refined(lattice: SoughtLattice, locked: Locked) -> SoughtLattice:
+    """Return a lattice as its crystal has it."""
+    return replace(lattice, basis=locked_basis(locked))
+
+
+def levelled(frame: FlatFrame, turn: Turn) -> FlatFrame:
+    """Return a frame without the offsets of its rows, and with the Gaussian of the amplitude that suits its noise."""
+    mixed = (turn.shares * turn.patterns).sum(0)
+    rows = row_offsets(frame.flat - mixed, frame.valid, turn.noise.variance(frame.background))
+    return with_level(replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed)))
+
+
+def _suited(frame: FlatFrame, turn: Turn, mixed: Tensor) -> Length:
+    """Width in px of the Gaussian of the amplitude that suits the noise; `mixed` are the patterns by their shares."""
+    if frame.settings.fine is not None:
+        return frame.fine
+    variance = turn.noise.variance(frame.level + mixed)
+    std = amplitude_std(turn.fit, turn.patterns, frame.valid, variance, turn.noise.correlation)
+    inside = turn.probability[:-1] > INSIDE
+    usual = _median(std, inside)
+    noisy = (inside.sum() >= FEWEST_SITES) & (usual * number(turn.fit.sigma) > _NOISY * FINE * frame.cell.value)
+    if isinstance(frame.cell.value, float):
+        return frame.cell * (_FINE_IN_NOISE if bool(noisy) else FINE)
+    width = torch.where(noisy, _FINE_IN_NOISE, FINE) * frame.cell.value
+    return Length(width, max(FINE, _FINE_IN_NOISE) * frame.cell.most)
+
+
+def _median(values: Tensor, chosen: Tensor) -> Tensor:
+    """Median of the chosen values, the lower of two; NaN if there are none."""
+    return torch.where(chosen, values, torch.nan).flatten().nanmedian(0)[0]
+
+
+def turned(
+    frames: Sequence[FlatFrame], sought: Sequence[tuple[SoughtLattice, ...]], before: Sequence[Turn | None]
+) -> list[Turn]:
+    """Return one more turn of frames: lattices by the pixels that the turn before gave them, and pixels by these.
+
+    Parameters
+    ----------
+    frames : sequence of FlatFrame
+    sought : sequence of tuple of SoughtLattice
+        The lattices of each frame.
+    before : sequence of Turn or None
+        None for the first turn of all frames.
+    """
+    shares = [
+        tuple((frame.valid / len(own)) for _ in own) if turn is None else turn.shares.unbind()
+        for frame, own, turn in zip(frames, sought, before, strict=True)
+    ]
+
+    def of_frame(values: Iterable[Any]) -> list[tuple[Any, ...]]:
+        return [(value,) * len(own) for value, own in zip(values, sought, strict=True)]
+
+    earlier = [(None,) * len(own) if turn is None else turn.locked for own, turn in zip(sought, before, strict=True)]
+    noise = of_frame(None if turn is None else turn.noise for turn in before)
+    planes = of_frame((frame.flat, frame.background) for frame in frames)
+    locked = in_each(_locked, planes, shares, sought, noise, earlier)
+    counts = iter(numbers_of([(one.structure != 0).sum() for own in locked for one in own]))
+    nodes = [tuple(int(next(counts)) for _ in own) for own in locked]
+    if len(frames) > 1:
+        nodes = of_frame([max(map(max, nodes))] * len(frames))
+    patterns = in_each(predicted, locked, of_frame(tuple(frame.image.shape) for frame in frames), nodes)
+    fitted = together(_fitted, frames, locked, patterns, before)
+    if before[0] is None:
+        return together(_first_turn, frames, fitted)
+    crystals = _crystals(frames, fitted)
+    return together(_next_turn, frames, fitted, before, crystals)
+
+
+def _locked(
+    planes: tuple[Tensor, Tensor], share: Tensor, lattice: SoughtLattice, noise: Noise | None, near: Locked | None
+) -> Locked:
+    flat, background = planes
+    waves = demodulate(flat, share, lattice.basis, lattice.order, lattice.sigma, lattice.step)
+    if noise is None:
+        return lock(waves, highest=lattice.highest)
+    level = (background * share).sum() / share.sum().clamp_min(1e-6)
+    density = noise.correlation * noise.variance(level)
+    return lock(waves, density.expand(len(lattice.order)), near, lattice.highest)
+
+
+def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor, ...], before: Turn | None) -> Fitted:
+    """The amplitudes of the patterns, and the noise that they have."""
+    every = torch.stack(patterns)
+    fit = fit_amplitude(frame.flat, every, frame.valid, frame.fine, frame.step)
+    independent = 4 * torch.pi * frame.fine.value**2
+    if before is None:
+        variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
+        blank = torch.zeros_like(fit.product)
+        return Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
+    near = nearby(before.probability, fit.seen, frame.cell / frame.step)
+    noise = before.noise
+    mixed = frame.level + (before.shares * every).sum(0)
+    std = amplitude_std(fit, every, frame.valid, noise.variance(mixed), noise.correlation)
+    scale = usual_amplitude(fit, std, before.probability[:-1], near[:-1])
+    every, fit, std = every * scale, fit.scaled(scale), std / scale
+    locked = tuple(replace(one, structure=one.structure * f) for one, f in zip(locked, scale.flatten(), strict=True))
+    rows, columns = fit.energy.shape
+    variance = smoothed(noise.variance(frame.level) * frame.valid, frame.fine, frame.step)[:rows, :columns]
+    variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
+    return Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
+
+
+def _first_turn(frame: FlatFrame, fitted: Fitted) -> Turn:
+    logarithm = log_likelihood(fitted.fit, fitted.variance, fitted.freedom)
+    return _told(frame, fitted, logarithm, torch.zeros_like(fitted.fit.product), ())
+
+
+def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldSites, ...]) -> Turn:
+    fit, variance, freedom = fitted.fit, fitted.variance, fitted.freedom
+    excess = []
+    for k, own in enumerate(held):
+        spreads = [mixture.spread[OCCUPIED] for mixture in own.mixtures if mixture is not None]
+        spread = torch.stack(spreads).amax() if spreads else 0.0
+        # the error that amplitudes have, over the one that even noise of this variance would give them
+        excess.append((fitted.std[k] ** 2 + spread**2) * freedom * fit.contrast[k] / variance)
+    inside = fitted.near[:-1] > INSIDE
+    inflation = _median(torch.stack(excess), inside)
+    variance = variance * torch.where(inside.sum() >= FEWEST_SITES, inflation, 1.0)
+    level, substituted = torch.stack([own.level for own in held]), torch.stack([own.substituted for own in held])
+    displaced = torch.stack(
+        [
+            displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
+            for pattern in fitted.patterns
+        ]
+    )
+    # the median over a frame that is mostly disordered is what disordered matter leaves over
+    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY)
+    logarithm = log_likelihood(
+        fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]), crystal
+    )
+    crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
+    return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
+
+
+def _somewhere(near: Tensor) -> Tensor:
+    """Which lattices are clearly somewhere, (lattices,), by their shares nearby; all of them if none has an inside."""
+    most = near.flatten(1).amax(1)
+    return (most > _SOMEWHERE) | (most.amax() <= INSIDE)
+
+
+def _told(frame: FlatFrame, fitted: Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
+    """Pixels by the log likelihoods of the phases, and the noise that these leave over."""
+    fit, patterns = fitted.fit, fitted.patterns
+    independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
+    probability = phase_probability(logarithm, fit.seen, frame.cell / frame.step, independent, frame.pitches)
+    none = probability[-2:].sum(0, keepdim=True)  # empty or disordered
+    probability = torch.cat([probability[:-2], none])
+    near = nearby(probability, fit.seen, frame.cell / frame.step)
+    probability = without_gaps(without_vacancies(probability, near, vacant), near)
+    shares = _at_pixels(frame, probability[:-1])
+    mixed = (shares * patterns).sum(0)
+    counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
+    residual = (frame.flat + frame.background - frame.level - mixed) * frame.valid
+    noise = frame_noise(residual, frame.level + mixed, counted, _band(fitted.locked))
+    return Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
+
+
+def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[Fitted]) -> list[tuple[HeldSites, ...]]:
+    """What the sites of each crystal of each frame hold."""
+    seen = [
+        [
+            SeenCrystal(one, amplitude, std, own, f.near[-1], f.fit.seen, frame.step)
+            for one, amplitude, std, own in zip(f.locked, f.fit.amplitude, f.std, f.near[:-1], strict=True)
+        ]
+        for frame, f in zip(frames, fitted, strict=True)
+    ]
+    held = iter(held_sites([one for own in seen for one in own], frames[0].settings.dark))
+    return [tuple(next(held) for _ in own) for own in seen]
+
+
+def _at_pixels(frame: FlatFrame, probability: Tensor) -> Tensor:
+    """Probabilities on the grid, (phases, rows, columns), at all pixels, 0 where masked."""
+    down, right = (
+        pixel_interpolation(range(length), frame.step, count, probability)
+        for length, count in zip(frame.image.shape, probability.shape[1:], strict=True)
+    )
+    return (down @ probability @ right.mT).clamp(0.0, 1.0) * frame.valid
+
+
+def _band(locked: tuple[Locked, ...]) -> tuple[Tensor, Tensor]:
+    """Lowest and highest frequency of the nodes that matter."""
+    lengths = torch.cat([torch.linalg.vector_norm(one.waves.frequency, dim=-1) for one in locked])
+    strengths = [one.structure.abs() for one in locked]
+    matters = torch.cat([strength >= _IN_BAND * strength.max() for strength in strengths])
+    lowest, highest = (torch.where(matters, lengths, other) for other in (torch.inf, -torch.inf))
+    return 0.9 * lowest.amin(), 1.1 * highest.amax()
