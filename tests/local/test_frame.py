@@ -149,6 +149,16 @@ def test_a_void_is_not_given_to_a_lattice_that_is_nowhere(other: str) -> None:
     assert float(share[2]) == pytest.approx(void.mean(), abs=0.02)
 
 
+def test_disordered_matter_that_is_most_of_the_frame_is_none() -> None:
+    basis, left = square(0.2), 50
+    generator = np.random.default_rng(6)
+    anywhere = generator.uniform(-A, SIZE + A, (int(1.2 * (SIZE / A + 2) ** 2), 2))
+    crystal, places = sites(basis), anywhere[anywhere[:, 1] > left]
+    image = counted(drawn(np.concatenate([crystal[crystal[:, 1] <= left], places])))
+    none = float(pixel_phases(image, bases(basis)).probability[-1].mean())
+    assert none == pytest.approx(1 - left / SIZE, abs=0.05)
+
+
 def test_a_crystal_reaches_to_the_edges() -> None:
     pixels = pixel_phases(counted(drawn(sites(square(0.2)))), bases(square(0.2)))
     assert float(pixels.probability[0].min()) > 0.9

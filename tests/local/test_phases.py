@@ -35,6 +35,21 @@ def test_likelihood_is_the_formula_written_out() -> None:
         np.testing.assert_allclose(said[row], -0.5 * (freedom * np.minimum(ratio, usual) + misfit * beyond))
 
 
+def test_what_is_usual_is_what_crystals_leave_over() -> None:
+    energy = torch.full((6, 6), 9.0, dtype=torch.float64)
+    product, contrast = 0.9 * energy[None], energy[None]
+    product[0, :, 2:] = 0.1 * energy[:, 2:]  # two thirds are disordered
+    fit = LocalFit(energy, product, contrast, torch.ones(6, 6), 4.0, 2)
+    variance, inside = torch.full((6, 6), 1.8, dtype=torch.float64), torch.zeros(6, 6, dtype=torch.bool)
+    inside[:, :2] = True
+    alone = LocalFit(energy[:, :2], product[..., :2], contrast[..., :2], torch.ones(6, 2), 4.0, 2)
+    said = log_likelihood(fit, variance, 25.0, inside=inside)
+    torch.testing.assert_close(said[..., :2], log_likelihood(alone, variance[:, :2], 25.0))
+    every = log_likelihood(fit, variance, 25.0)
+    assert bool((said != every).any())
+    torch.testing.assert_close(log_likelihood(fit, variance, 25.0, inside=torch.zeros_like(inside)), every)
+
+
 def test_what_displaced_atoms_explain_is_not_left_over() -> None:
     energy, product, contrast = (torch.full((3, 3), v, dtype=torch.float64) for v in (3.0, 2.4, 3.0))
     fit = LocalFit(energy, product[None], contrast[None], torch.ones(3, 3), 4.0, 2)

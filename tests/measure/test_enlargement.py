@@ -64,6 +64,12 @@ def test_windows_of_an_enlarged_scan_are_measured_in_their_own_resolution(
     np.testing.assert_allclose(found.frequency[1, 0], first, atol=1e-5)
 
 
-def test_a_window_that_is_too_small_in_its_own_resolution_is_measured_as_it_is() -> None:
-    shown = np.kron(np.random.default_rng(5).standard_normal((20, 20)), np.ones((4, 4))).astype(np.float32)
-    assert torch.isfinite(measure(torch.from_numpy(shown)[None]).evidence).all()
+def test_a_window_of_few_pixels_of_its_own_is_interpolated(crystal: Callable[..., np.ndarray]) -> None:
+    basis = basis_from_cell(5.0, 5.0, np.radians(60.0), 0.05)
+    small = crystal((16, 16), basis, width=1.0) + 0.1 * np.random.default_rng(5).standard_normal((16, 16))
+    shown = torch.from_numpy(np.kron(small, np.ones((4, 4))).astype(np.float32))
+    for found in (measure(shown[None]).basis[0].numpy(), measure_whole(shown).lattices[0].basis):
+        a, b, gamma, _ = cell_from_basis(found)
+        assert (a, b) == pytest.approx((20.0, 20.0), rel=0.04)
+        assert np.degrees(gamma) == pytest.approx(60, abs=3)
+    assert measure_whole(shown).repeated == (4.0, 4.0)

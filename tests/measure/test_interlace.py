@@ -40,10 +40,21 @@ def test_displaced_odd_rows_are_put_back(crystal: Draw, right: float) -> None:
     image = crystal((SIDE, SIDE), basis_from_cell(11.0, 14.0, np.radians(81), np.radians(17)))
     image = image + 0.5 * image.std() * noise(1, SIDE, SIDE)
     straight, found = interleaved(tensor(displaced(image, right)))
-    assert found == pytest.approx(right, abs=0.1)
+    assert found == (0, pytest.approx(right, abs=0.1))
     inside = slice(8, -8)  # a displaced row goes round the edge
     left = straight.numpy()[:, inside] - image[:, inside]
     assert left.std() < 0.25 * (displaced(image, right) - image)[:, inside].std()
+
+
+@pytest.mark.parametrize("down", [-3.3, 0.6, 4.5])
+def test_displaced_odd_columns_are_put_back(crystal: Draw, down: float) -> None:
+    image = crystal((SIDE, SIDE + 20), basis_from_cell(11.0, 14.0, np.radians(81), np.radians(17)))
+    image = image + 0.5 * image.std() * noise(1, SIDE, SIDE + 20)
+    straight, found = interleaved(tensor(displaced(image.T, down).T))
+    assert found == (pytest.approx(down, abs=0.1), 0)
+    inside = slice(8, -8)
+    left = straight.numpy()[inside] - image[inside]
+    assert left.std() < 0.25 * (displaced(image.T, down).T - image)[inside].std()
 
 
 def test_of_displacements_a_period_apart_the_smallest_is_taken(crystal: Draw) -> None:
@@ -66,7 +77,7 @@ def test_of_displacements_a_period_apart_the_smallest_is_taken(crystal: Draw) ->
 def test_an_image_without_rows_that_belong_together_stays_as_it_is(image: np.ndarray) -> None:
     given = tensor(image)
     straight, found = interleaved(given)
-    assert found == 0
+    assert found == (0, 0)
     assert straight is given
 
 
@@ -74,10 +85,10 @@ def test_an_image_without_rows_that_belong_together_stays_as_it_is(image: np.nda
 def test_a_lattice_is_no_interlace(crystal: Draw, a: float) -> None:
     for turn in (0.0, 13.0, 45.0):
         image = crystal((SIDE, SIDE), basis_from_cell(a, a, np.radians(90), np.radians(turn)))
-        assert displaced_field(tensor(image)) == 0
+        assert interleaved(tensor(image))[1] == (0, 0)
         jitter = np.cumsum(0.3 * noise(7, SIDE))
         rows = [np.interp(np.arange(SIDE) - by, np.arange(SIDE), row) for by, row in zip(jitter, image, strict=True)]
-        assert displaced_field(tensor(np.array(rows) + 0.3 * image.std() * noise(8, SIDE, SIDE))) == 0
+        assert interleaved(tensor(np.array(rows) + 0.3 * image.std() * noise(8, SIDE, SIDE)))[1] == (0, 0)
 
 
 @pytest.mark.parametrize("side", [96, 224])
@@ -87,8 +98,12 @@ def test_the_lattice_of_an_interlaced_image_is_its_own_and_it_is_said(crystal: D
     row = bm.classify(displaced(image, 4.0), samples=0).isel(image=0)
     assert row["lattice"].values[int(row["label"])] == "square"
     assert float(row["a"]) == pytest.approx(12.0, rel=0.01)
-    assert float(row["displaced"]) == pytest.approx(4.0, abs=0.1)
+    assert row["displaced"].values.tolist() == [0, pytest.approx(4.0, abs=0.1)]
     assert any("odd rows displaced by " in line and line.endswith("moved back") for line in besides_lines(row))
+    row = bm.classify(displaced(image, 4.0).T, samples=0).isel(image=0)
+    assert row["lattice"].values[int(row["label"])] == "square"
+    assert row["displaced"].values.tolist() == [pytest.approx(4.0, abs=0.1), 0]
+    assert any("odd columns displaced by " in line and "along y" in line for line in besides_lines(row))
 
 
 def test_frames_of_a_movie_are_put_together_before_they_are_mapped(crystal: Draw) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,21 @@ def test_a_superlattice_has_its_finer_lattice(finer: np.ndarray, matrix: list[li
     assert abs(round(np.linalg.det(found))) == abs(round(np.linalg.det(matrix)))
     change = np.linalg.solve(found, basis) @ np.linalg.inv(finer)
     np.testing.assert_allclose(change, np.rint(change), atol=1e-3)
+
+
+@pytest.mark.parametrize("width", [1.5, 2.5])
+def test_a_strong_modulation_hides_no_finer_lattice_however_wide_the_atoms(
+    crystal: Callable[..., np.ndarray], width: float
+) -> None:
+    matrix = np.array([[3, 0], [0, 3]])
+    basis = matrix @ HEXAGONAL
+    y, x = np.mgrid[:192, :192]
+    waves = sum(np.cos(2 * np.pi * (k[0] * y + k[1] * x)) for k in np.linalg.inv(basis).T)
+    image = crystal((192, 192), HEXAGONAL, width=width) * (1 + 0.2 * waves)
+    image = image + 0.1 * image.std() * np.random.default_rng(1).standard_normal(image.shape)
+    found = finer_lattice([torch.from_numpy(image.astype(np.float32))[None]], basis)
+    assert found is not None
+    assert abs(round(np.linalg.det(found))) == 9
 
 
 def test_a_lattice_of_its_own_has_none() -> None:

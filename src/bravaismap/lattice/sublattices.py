@@ -6,6 +6,7 @@ of index n, whose cell is n times as large; with |det M| = 1/n they span a super
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from bravaismap.conventions import Floats
 
-__all__ = ["DIVIDED", "DOUBLED", "kronecker_lift", "reduce_measured"]
+__all__ = ["DIVIDED", "DOUBLED", "kronecker_lift", "reduce_measured", "sublattices_to"]
 
 #: The three sublattices of index 2: every second row of points is left out. Applied to a reciprocal basis it is every
 #: second row of nodes, and the cell of the direct lattice is halved.
@@ -35,6 +36,25 @@ DIVIDED: Final = np.array(
         [[1, 0], [2 / 3, 1 / 3]],
     ]
 )
+
+
+@functools.cache
+def sublattices_to(largest: int) -> tuple[Floats, ...]:
+    """Return matrices N of all sublattices N B of index 2 to `largest`, by index, in Hermite normal form.
+
+    Transposed they are those of all superlattices N⁻¹ B.
+
+    Parameters
+    ----------
+    largest : int
+    """
+    return tuple(
+        np.array([[first, shear], [0.0, index // first]])
+        for index in range(2, largest + 1)
+        for first in range(1, index + 1)
+        if index % first == 0
+        for shear in range(index // first)
+    )
 
 
 @overload

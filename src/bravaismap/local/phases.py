@@ -86,6 +86,7 @@ def log_likelihood(
     substituted: Tensor | None = None,
     displaced: Tensor | None = None,
     somewhere: Tensor | None = None,
+    inside: Tensor | None = None,
 ) -> Tensor:
     """Return the log likelihood of each lattice, then of emptiness and of disorder, at every point of a grid.
 
@@ -104,6 +105,8 @@ def log_likelihood(
         :func:`bravaismap.local.amplitude.displaced_variance`; 0 when not given.
     somewhere : bool tensor, shape (lattices,), optional
         False for lattices that are nowhere in the frame; all may be when not given.
+    inside : bool tensor, shape (rows, columns), optional
+        Points inside crystals, which say what is usual to be left over; all do when not given or when none is there.
 
     Returns
     -------
@@ -115,8 +118,10 @@ def log_likelihood(
     ratio = (left if displaced is None else (left - displaced).clamp_min(0)) / variance
     even = fit.energy / variance
     least = torch.minimum(even, ratio.amin(0))
-    middle = least.median()
-    usual = middle + _USUAL / _MAD * (least - middle).abs().median()
+    if inside is not None:
+        least = torch.where(inside | ~inside.any(), least, torch.nan)
+    middle = least.nanmedian()
+    usual = middle + _USUAL / _MAD * (least - middle).abs().nanmedian()
     patterned = _DISORDER * fit.contrast.amax(0) / variance
     empty = _penalty(even, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
     disorder = _penalty(torch.maximum(even, patterned), usual, freedom, _MISFIT_FREEDOM)

@@ -38,6 +38,8 @@ _FIRST_CORRELATION = 4.0
 #: Share that a lattice must have in the neighbourhood of some place, if another one has an inside: a pattern of noise
 #: explains a void as well as emptiness does, and would be given half of it.
 _SOMEWHERE = 0.6
+#: Share of none from which on a frame is mostly without a lattice; the turn before sees less of it than there is.
+_MOSTLY = 0.4
 #: What a pixel without a lattice counts for when the noise is measured: amorphous matter is no noise.
 _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
@@ -220,7 +222,11 @@ def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldS
             for pattern in fitted.patterns
         ]
     )
-    logarithm = log_likelihood(fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]))
+    # the median over a frame that is mostly disordered is what disordered matter leaves over
+    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY)
+    logarithm = log_likelihood(
+        fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]), crystal
+    )
     crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
 

@@ -66,6 +66,11 @@ class CommonLattice:
         twice = np.tile(factor, 2)
         return replace(self, basis=self.basis * factor, covariance=self.covariance * twice[:, None] * twice)
 
+    def multiplied(self, matrix: NDArray[np.intp]) -> CommonLattice:
+        """Return the superlattice whose basis is a matrix of whole numbers times that of the lattice."""
+        wide = kronecker_lift(matrix.astype(float))
+        return replace(self, basis=matrix @ self.basis, covariance=wide @ self.covariance @ wide.T)
+
 
 def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]:
     """Return the lattices that the parts of an image show, the one with the most evidence first.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from bravaismap.measure import settings
 
@@ -31,11 +32,21 @@ class Native:
     image : tensor, shape (y, x)
         One pixel of each that was repeated.
     repeated : (float, float)
-        How often each pixel was repeated along y and x, on average; 1 if it was not.
+        Pixels of what was given in one of these along y and x, on average: how often each was repeated, 1 if it was
+        not.
     """
 
     image: Tensor
     repeated: tuple[float, float]
+
+    def refined(self, side: int) -> Native:
+        """Return the image interpolated (cubic convolution) by a whole number to a side or more, without replicas."""
+        shortest = min(self.image.shape)
+        if shortest >= side:
+            return self
+        times = -(-side // shortest)
+        finer = F.interpolate(self.image[None, None].float(), scale_factor=times, mode="bicubic")[0, 0]
+        return Native(finer, (self.repeated[0] / times, self.repeated[1] / times))
 
 
 def is_enlarged(image: NDArray[np.floating]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AgreementSettings", "LayerSettings", "PartSettings", "WholeImageSettings"]
+__all__ = ["AgreementSettings", "LayerSettings", "PartSettings", "SatelliteSettings", "WholeImageSettings"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,41 @@ class LayerSettings:
     #: itself, bent, and the fewest rows of cells in a part.
     same_tolerance: float = 0.06
     fewest_cells: float = 6.0
+
+
+@dataclass(frozen=True)
+class SatelliteSettings:
+    """Weak spots between those of a lattice (``satellites``), by judgement."""
+
+    #: Strongest spots of the lattice, the bins about them, and the share of the power there that must lie in their
+    #: centres: of crystals that are one wave it is 0.96 and more, of broken ones 0.93 at most in most.
+    sharp_spots: int = 6
+    surroundings: int = 6
+    sharpness: float = 0.95
+    #: Spots of the spectrum that are looked at, those of the lattice among them.
+    most_spots: int = 96
+    #: What a spot must say above the highest maximum of noise, and at how much more it has half of the largest weight.
+    least_weight: float = 1.0
+    half_weight: float = 3.0
+    #: Distance from a spot of the lattice, in bins, within which strain and domains spread that spot.
+    skirt: float = 3.5
+    #: Highest index of the spots of the lattice.
+    highest_index: int = 8
+    #: Correlation of parts that overlap, in parts.
+    overlap: float = 2.0
+    #: Standard uncertainty of a spot in bins, how near a node one that is explained lies, and the share of the spots
+    #: that lie anywhere.
+    error: float = 0.3
+    reach: float = 0.8
+    stray_share: float = 0.05
+    #: Largest superlattice, in cells of the lattice.
+    largest_index: int = 16
+    #: Fewest spots, and the least that they say together; and the share of what all spots that are left over say
+    #: (logarithms) which those of the superlattice must have: of real ones it is mostly 0.8 and more, of the spots of
+    #: another grain 0.65 at most.
+    fewest: int = 2
+    explained_share: float = 0.7
+    least_score: float = 6.0
 
 
 @dataclass(frozen=True)

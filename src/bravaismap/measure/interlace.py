@@ -1,4 +1,4 @@
-"""Interlace: images of two fields, the even and the odd rows, of which one is displaced along the rows.
+"""Interlace: images of two fields, the even and the odd lines, of which one is displaced along the lines.
 
 A scan that records on its way forth and back shows the rows of its way back displaced by the lag of the scanner; a
 video camera exposes the odd rows after the even ones, while the image moves. A wave of amplitude G of which the odd
@@ -7,7 +7,7 @@ row away, at k + (½, 0), of amplitude G (1 − e^{−iφ})/2, where φ = 2π k_
 is that of the even field, L − H that of the odd one, and 2 Im L* H = G² sin φ, which two waves that do not belong
 together have in no one direction. The displacement is where the fields agree best. It is believed if the pairs of
 waves say so, and if every part of the image does: rows that are displaced at random agree with their neighbours at
-none. Displacements along y are not looked for.
+none. Scans whose fast axis is y are the same with columns for rows; these are asked where the rows are in place.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bravaismap.measure.spots import standardize
 __all__ = ["displaced_field", "interleaved"]
 
 
-def interleaved(image: Tensor) -> tuple[Tensor, float]:
-    """Return an image whose odd rows continue the even ones, and by how much they were moved to the left, in px.
+def interleaved(image: Tensor) -> tuple[Tensor, tuple[float, float]]:
+    """Return an image whose odd lines continue the even ones, and by how much they were moved back, in px.
 
     Parameters
     ----------
@@ -32,17 +32,23 @@ def interleaved(image: Tensor) -> tuple[Tensor, float]:
     Returns
     -------
     image : tensor, shape (y, x)
-        As it is where its odd rows are not displaced.
-    displacement : float
-        Of the odd rows in what was given, to the right; 0 if there was none.
+        As it is where its odd lines are not displaced.
+    displacement : (float, float)
+        In what was given: of the odd columns down, and of the odd rows to the right; 0 if there was none.
     """
-    right = displaced_field(image)
-    if right == 0:
-        return image, 0.0
+    if (right := displaced_field(image)) != 0:
+        return _moved_back(image, right), (0.0, right)
+    if (down := displaced_field(image.T)) != 0:
+        return _moved_back(image.T, down).T.contiguous(), (down, 0.0)
+    return image, (0.0, 0.0)
+
+
+def _moved_back(image: Tensor, right: float) -> Tensor:
+    """The image with its odd rows moved to the left."""
     out, width = image.clone(), image.shape[1]
     turn = torch.exp(2j * torch.pi * right * torch.fft.rfftfreq(width, device=image.device))
     out[1::2] = torch.fft.irfft(torch.fft.rfft(image[1::2]) * turn, n=width)
-    return out, right
+    return out
 
 
 def displaced_field(image: Tensor) -> float:

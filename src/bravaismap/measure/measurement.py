@@ -121,9 +121,8 @@ def _measured(images: Tensor, widely: bool | None, again: bool) -> Measurement:
 
 
 def _with_enlarged(images: Tensor, rows: Tensor, widely: bool | None, again: bool) -> Measurement:
-    """The measurements of all windows, those in `rows` in their own resolution if that is large enough."""
-    own = {row: native(images[row]) for row in rows.tolist()}
-    kept = {row: part for row, part in own.items() if min(part.image.shape) >= SMALLEST_SIDE}
+    """The measurements of all windows, those in `rows` in their own resolution, or the least that can be measured."""
+    kept = {row: native(images[row]).refined(SMALLEST_SIDE) for row in rows.tolist()}
     others = [row for row in range(len(images)) if row not in kept]
     groups: dict[tuple[int, ...], list[int]] = {}
     for row, part in kept.items():

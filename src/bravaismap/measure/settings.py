@@ -16,7 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from bravaismap.measure.image_settings import AgreementSettings, LayerSettings, PartSettings, WholeImageSettings
+from bravaismap.measure.image_settings import (
+    AgreementSettings,
+    LayerSettings,
+    PartSettings,
+    SatelliteSettings,
+    WholeImageSettings,
+)
 from bravaismap.measure.instrument_settings import (
     EnlargementSettings,
     FringeSettings,
@@ -58,7 +64,7 @@ class MeasurementSettings:
         Of what it is worth, and of the probability that there is none.
     scan_lines, interlace, fringes, enlargement : settings
         Of what an instrument adds.
-    parts, agreement, layers, whole_image : settings
+    parts, agreement, layers, satellites, whole_image : settings
         Of images that are larger than a window.
     """
 
@@ -80,6 +86,7 @@ class MeasurementSettings:
     parts: PartSettings = field(default_factory=PartSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
+    satellites: SatelliteSettings = field(default_factory=SatelliteSettings)
     whole_image: WholeImageSettings = field(default_factory=WholeImageSettings)
 
 

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice, with_common_share
-from bravaismap.measure.enlargement import Native, native
+from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
+from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
 
@@ -49,8 +50,9 @@ class WholeImage:
         Whether offsets of the rows, and of the columns, were removed.
     aligned : bool
         Whether displaced rows were shifted into place.
-    displaced : float
-        By how many px the odd rows were displaced to the right of the even ones, which was undone; 0 if they were not.
+    displaced : (float, float)
+        By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
+        undone; 0 if they were not.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
@@ -59,7 +61,7 @@ class WholeImage:
     repeated: tuple[float, float] = (1.0, 1.0)
     leveled: tuple[bool, bool] = (False, False)
     aligned: bool = False
-    displaced: float = 0.0
+    displaced: tuple[float, float] = (0.0, 0.0)
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -76,9 +78,8 @@ def measure_whole(image: Tensor) -> WholeImage:
         If the image is smaller than 32 px.
     """
     own = native(image)
-    if min(own.image.shape) < SMALLEST_SIDE:
-        own = Native(image, (1.0, 1.0))
-    plain, lines, varies = _leveled(own.image)
+    shown = own if own.repeated == (1.0, 1.0) else own.refined(SMALLEST_SIDE)
+    plain, lines, varies = _leveled(shown.image)
     plain, displaced = interleaved(plain)
     shape = tuple(plain.shape)
     if has_parts(shape):
@@ -87,18 +88,39 @@ def measure_whole(image: Tensor) -> WholeImage:
         straight, lattices = plain, common_lattices(measure_window(plain), shape)
     order, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
-        order = finer_lattice(cut_parts(straight, lattices[0].side), lattices[0].basis)
+        lattices[0], order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
     elif varies:
         period = strongest_period(plain)
     return WholeImage(
-        tuple(lattice.stretched(*own.repeated) for lattice in lattices),
+        tuple(lattice.stretched(*shown.repeated) for lattice in lattices),
         order,
-        None if period is None else period.stretched(own.repeated[1]),
+        None if period is None else period.stretched(shown.repeated[1]),
         own.repeated,
         lines,
         straight is not plain,
-        displaced * own.repeated[1],
+        (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
     )
+
+
+def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
+    """The lattice of an image, or its superlattice where weak spots show one, and what that is of the finer one.
+
+    The spots of another grain are none of a superlattice: these are looked for if the lattice is `alone`.
+    """
+    order = finer_lattice(cut_parts(image, first.side), first.basis)
+    if order is not None or not alone:
+        return first, order
+    least = settings.SETTINGS.agreement.suited_share * first.strength
+    suited = [side for side, value in first.strengths.items() if value >= least or side >= first.side]
+    for side in sorted(suited, reverse=True):
+        matrix = superlattice_of(cut_parts(image, side), first.basis)
+        if matrix is None:
+            continue
+        larger = first.multiplied(matrix)
+        order = finer_lattice(cut_parts(image, side), larger.basis)
+        if order is not None and round(np.linalg.det(order)) == round(np.linalg.det(matrix)):
+            return larger, order
+    return first, None
 
 
 def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeImage:

@@ -117,7 +117,7 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
         "repeated": np.array([look.repeated for look in looks], float).reshape(count, 2),
         "leveled": np.array([look.leveled for look in looks], bool).reshape(count, 2),
         "aligned": np.array([look.aligned for look in looks], bool) & lattice,
-        "displaced": np.array([look.displaced * length for look in looks], float),
+        "displaced": np.array([look.displaced for look in looks], float).reshape(count, 2) * length,
     }
     for i, look in enumerate(looks):
         if lattice[i]:
@@ -266,9 +266,10 @@ def seen_texts(row: xr.Dataset) -> list[str]:
     lines = [name for name, leveled in zip(("rows", "columns"), row["leveled"].values, strict=True) if leveled]
     if lines:
         texts.append(f"offsets of the {' and '.join(lines)} removed")
-    if displaced := float(row["displaced"]):
-        unit = str(row["displaced"].attrs.get("units", "px"))
-        texts.append(f"odd rows displaced by {displaced:.2g} {unit} along x: moved back")
+    for name, axis, displaced in zip(("columns", "rows"), "yx", row["displaced"].values, strict=True):
+        if displaced:
+            unit = str(row["displaced"].attrs.get("units", "px"))
+            texts.append(f"odd {name} displaced by {displaced:.2g} {unit} along {axis}: moved back")
     if bool(row["aligned"]):
         texts.append("displaced rows shifted into place")
     return texts

@@ -61,14 +61,15 @@ class MappedFrame:
         Whether all pixels are equal.
     missing : int
         Number of windows that are mostly not measured, and so not classified.
-    displaced : float
-        By how many px the odd rows were displaced to the right of the even ones, which was undone.
+    displaced : (float, float)
+        By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
+        undone.
     """
 
     variables: dict[str, NDArray[Any]]
     constant: bool
     missing: int = 0
-    displaced: float = 0.0
+    displaced: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class _Frame:
         Which windows are not mostly missing, and which are classified: these, or the first one if there are none.
     constant : bool
         Whether all pixels are equal.
-    displaced : float
-        By how many px the odd rows were displaced to the right of the even ones, which was undone in both.
+    displaced : (float, float)
+        By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
+        undone in both.
     """
 
     index: int
@@ -96,17 +98,17 @@ class _Frame:
     seen: NDArray[np.bool_]
     measured: NDArray[np.bool_]
     constant: bool
-    displaced: float
+    displaced: tuple[float, float]
 
     @classmethod
     def prepared(cls, index: int, pixels: NDArray[Any], mapper: FrameMapper) -> _Frame:
         """Return frame number `index` as a mapper takes it."""
         image = finite_pixels(pixels[None], nan=mapper.nan, first=index)[0]
         missing = missing_pixels(pixels)
-        displaced = 0.0
+        displaced = 0.0, 0.0
         if mapper.classifier.record.measures_cells:
             image, displaced = _interleaved(image)
-            pixels = pixels if displaced == 0 else np.where(missing, np.nan, image)
+            pixels = np.where(missing, np.nan, image) if any(displaced) else pixels
         seen = missing_share(missing, mapper.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden later
         constant = bool(image.max() == image.min()) and not missing.all()
@@ -264,11 +266,11 @@ class FrameMapper:
         ]
 
 
-def _interleaved(frame: NDArray[Any]) -> tuple[NDArray[Any], float]:
-    """Return a frame whose odd rows continue the even ones, and by how many px they were displaced."""
+def _interleaved(frame: NDArray[Any]) -> tuple[NDArray[Any], tuple[float, float]]:
+    """Return a frame whose odd lines continue the even ones, and by how many px they were displaced along (y, x)."""
     plain = np.ascontiguousarray(frame, np.float32)
     moved, displaced = interleaved(torch.from_numpy(plain))
-    return (frame, 0.0) if displaced == 0 else (moved.numpy(), displaced)
+    return (moved.numpy() if any(displaced) else frame), displaced
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
@@ -320,14 +322,17 @@ def warn_constant(indices: list[int], what: str = "frame") -> None:
         warn(f"{count} constant ({what} {named}): classified none")
 
 
-def warn_displaced(displaced: dict[int, float]) -> None:
-    """Say which frames had odd rows that were displaced, and by how many px."""
-    if displaced:
-        named = ", ".join(map(str, sorted(displaced)[:5])) + (", …" if len(displaced) > 5 else "")
-        low, high = min(displaced.values()), max(displaced.values())
-        size = f"{low:.2f} px" if len(displaced) == 1 else f"{low:.2f} to {high:.2f} px"
+def warn_displaced(displaced: dict[int, tuple[float, float]]) -> None:
+    """Say which frames had odd columns or rows that were displaced along (y, x), and by how many px."""
+    for axis, (lines, along) in enumerate((("columns", "y"), ("rows", "x"))):
+        by = {frame: both[axis] for frame, both in displaced.items() if both[axis]}
+        if not by:
+            continue
+        named = ", ".join(map(str, sorted(by)[:5])) + (", …" if len(by) > 5 else "")
+        low, high = min(by.values()), max(by.values())
+        size = f"{low:.2f} px" if len(by) == 1 else f"{low:.2f} to {high:.2f} px"
         warn(
-            f"the odd rows of {counted(len(displaced), 'frame')} (frame {named}) were displaced by {size} along x: "
+            f"the odd {lines} of {counted(len(by), 'frame')} (frame {named}) were displaced by {size} along {along}: "
             "moved back"
         )
 

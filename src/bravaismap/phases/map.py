@@ -181,7 +181,7 @@ def map_movie(
     def frames(numbers: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
         missing: dict[int, int] = {}
-        displaced: dict[int, float] = {}
+        displaced: dict[int, tuple[float, float]] = {}
         pixels = read_frames(movie, numbers)
         if scheduler is not None:
             from bravaismap.phases.cluster import mapped_on_cluster
@@ -199,7 +199,7 @@ def map_movie(
                     constant.append(index)
                 if frame.missing:
                     missing[index] = frame.missing
-                if frame.displaced:
+                if any(frame.displaced):
                     displaced[index] = frame.displaced
                 yield index, frame.variables
         warn_constant(sorted(constant))

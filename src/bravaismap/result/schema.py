@@ -208,7 +208,10 @@ LOOKED = (
     Variable("repeated", ("image", "component"), "float64", "how often each pixel was repeated", "1"),
     Variable("leveled", ("image", "component"), "bool", "whether offsets of the rows, and the columns, were removed"),
     Variable("aligned", ("image",), "bool", "whether displaced rows were shifted into place"),
-    Variable("displaced", ("image",), "float64", "displacement of the odd rows along x that was undone", _LENGTH),
+    Variable(
+        "displaced", ("image", "component"), "float64",
+        "displacement of the odd columns along y, and of the odd rows along x, that was undone", _LENGTH,
+    ),
 )  # fmt: skip
 
 

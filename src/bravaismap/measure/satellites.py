@@ -1,0 +1,140 @@
+"""Satellites: weak waves between those of a lattice, as its superlattice has them.
+
+A charge density wave or an adsorbate that orders adds satellites to the spots of a crystal, a hundredth as strong or
+less. A search from the strongest spots stops at the crystal's own. The spots that its lattice leaves over are at
+rational fractions of its reciprocal vectors if they are those of a superlattice. With index n the superlattice has n
+nodes for every one of the lattice, so that a larger one is near more spots by chance; what each spot says is weighed
+against that. Domain boundaries, strain and wandering rows split and smear the spots of a crystal itself, so that parts
+are asked whose spots are sharp.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bravaismap.conventions import Floats
+from bravaismap.lattice.basis import reduce_basis
+from bravaismap.lattice.sublattices import sublattices_to
+from bravaismap.measure import settings
+from bravaismap.measure.nodes import distinct_power, node_orders, node_power
+from bravaismap.measure.spots import Spectrum, find_spots, significance, standardize, whitened_power
+from bravaismap.measure.tiles import as_single
+
+__all__ = ["superlattice_of"]
+
+#: Frequencies of the pixel grid, in cycles per px, about which waves that are finer than the pixels appear.
+_PIXEL_FREQUENCIES = np.array([[h, k] for h in (-1.0, 0.0, 1.0) for k in (-1.0, 0.0, 1.0)])
+
+
+def superlattice_of(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | None:
+    """Return the matrix of whole numbers N of the superlattice N · basis that weak spots make, or None without these.
+
+    Parameters
+    ----------
+    parts : iterable of tensors, shape (n, y, x)
+        Parts of one size of an image.
+    basis : array, shape (2, 2)
+        Of the lattice, rows, columns (y, x), in px.
+
+    Returns
+    -------
+    int array, shape (2, 2), or None
+        N · basis is reduced.
+    """
+    limits = settings.SETTINGS.satellites
+    spectrum, size = _mean_spectrum(parts)
+    reciprocal = np.linalg.inv(basis).T * size
+    if _sharpness(spectrum, reciprocal) < limits.sharpness:
+        return None
+    position, weight = _left_over(spectrum, reciprocal, size)
+    if len(position) < limits.fewest:
+        return None
+    trust = weight / (weight + limits.half_weight)
+    index = position @ np.linalg.inv(reciprocal)
+    area = abs(np.linalg.det(reciprocal))
+    best, most = None, limits.least_score
+    for matrix in sublattices_to(limits.largest_index):
+        count = round(np.linalg.det(matrix))
+        node = index @ matrix.T
+        away = (((node - np.rint(node)) @ np.linalg.inv(matrix).T @ reciprocal) ** 2).sum(1)
+        chance = 2 * math.pi * limits.error**2 * count / area
+        near = np.exp(-away / (2 * limits.error**2)) / chance
+        score = float((trust * np.log((1 - limits.stray_share) * near + limits.stray_share)).sum()) - 2 * math.log(
+            count
+        )
+        near = away < limits.reach**2
+        share = np.log1p(weight[near]).sum() / np.log1p(weight).sum()
+        compact = _ratio_of_sides(matrix @ basis) < settings.SETTINGS.search.common_ratio
+        if score > most and near.sum() >= limits.fewest and share > limits.explained_share and compact:
+            best, most = matrix, score
+    if best is None:
+        return None
+    cell = reduce_basis(best @ basis)
+    return np.asarray(np.rint(cell @ np.linalg.inv(basis)), np.intp)
+
+
+def _ratio_of_sides(basis: Floats) -> float:
+    """Longer side of the reduced cell over the shorter one."""
+    short, long = np.linalg.norm(reduce_basis(basis), axis=1)
+    return float(long / short)
+
+
+def _mean_spectrum(parts: Iterable[Tensor]) -> tuple[Spectrum, Floats]:
+    """The mean spectrum of parts of one size, as the power of a single one that noise exceeds as seldom; their size."""
+    power: list[Tensor] = []
+    level: list[Tensor] = []
+    size = np.ones(2)
+    for crops in parts:
+        spectrum = whitened_power(standardize(crops))
+        power.append(spectrum.power)
+        level.append(spectrum.level)
+        size = np.array(crops.shape[1:], float)
+    every = torch.cat(power)
+    mean = every.mean(0, keepdim=True)
+    if len(every) > 1:
+        mean = as_single(mean, len(every) / settings.SETTINGS.satellites.overlap)
+    return Spectrum(mean, torch.cat(level).mean(0, keepdim=True)), size
+
+
+def _sharpness(spectrum: Spectrum, reciprocal: Floats) -> float:
+    """Share of the power about the strongest spots of a lattice that lies within a bin of them, noise left aside."""
+    limits, level = settings.SETTINGS.satellites, spectrum.level[0]
+    above = spectrum.power[0] * level - level
+    position = node_orders(limits.highest_index) @ torch.from_numpy(reciprocal).float()
+    power, seen = node_power(spectrum, position.to(level.device)[None])
+    strongest = torch.where(seen, power, 0.0)[0].topk(limits.sharp_spots).indices.cpu()
+    centre, about = 0.0, 0.0
+    for k_y, k_x in torch.where(position[:, 1:] < 0, -position, position)[strongest].round().int().tolist():
+        row, column = k_y + len(level) // 2, k_x + 1
+        within, beside = (
+            float(above[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1].sum())
+            for reach in (1, limits.surroundings)
+        )
+        centre, about = centre + within, about + max(within, beside)
+    return centre / max(about, 1e-30)
+
+
+def _left_over(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """Clear spots that are no nodes of a lattice, not beside one, nor its mirror image about the frequency of a pixel.
+
+    Returns positions in bins (n, 2), and what they say above the highest maximum of noise (n,).
+    """
+    limits = settings.SETTINGS.satellites
+    spots = find_spots(spectrum, brightest=False, count=limits.most_spots)
+    power, seen = distinct_power(spectrum, spots.position)
+    chance = math.log(spectrum.power[0].numel() / 9)
+    weight = torch.where(seen, torch.minimum(spots.weight, significance(power)) - chance, 0.0)[0].cpu().numpy()
+    position = spots.position[0].cpu().numpy().astype(float)
+    away = np.full(len(position), np.inf)
+    whole = node_orders(limits.highest_index).numpy().astype(float) @ reciprocal
+    for nodes in (whole, -whole):
+        for shift in _PIXEL_FREQUENCIES * size:
+            away = np.minimum(away, np.linalg.norm(position[:, None] - nodes - shift, axis=2).min(1))
+    kept = (weight > limits.least_weight) & (away > limits.skirt)
+    return position[kept], weight[kept].astype(float)
