@@ -26,7 +26,7 @@ from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
-from bravaismap.local.scale import INSIDE, usual_amplitude
+from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
 
 __all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
@@ -238,8 +238,9 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
             for pattern in fitted.patterns
         ]
     )
-    # the median over a frame that is mostly disordered is what disordered matter leaves over
-    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY)
+    # over a frame that is mostly disordered the median is that of disorder; where noise chooses the inside, of chance
+    clear = _median(fitted.std, inside) < FAINT[0]
+    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear
     logarithm = log_likelihood(
         fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]), crystal
     )
