@@ -26,7 +26,7 @@ from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
-from bravaismap.local.scale import INSIDE, usual_amplitude
+from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
 
 __all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
@@ -49,7 +49,7 @@ _FINE_IN_NOISE, _NOISY = 0.5, 0.3
 
 
 @dataclass(frozen=True)
-class Fitted:
+class _Fitted:
     """The patterns of the lattices of a frame and what was fitted with them.
 
     Attributes
@@ -78,7 +78,23 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn found."""
+    """What one turn says of a frame.
+
+    Attributes
+    ----------
+    locked : tuple of Locked
+    patterns : tensor, shape (lattices, y, x)
+    fit : LocalFit
+    std : tensor, shape (lattices, rows, columns)
+        Of the amplitudes.
+    probability : tensor, shape (lattices + 1, rows, columns)
+        Of each lattice, and of none last.
+    shares : tensor, shape (lattices, y, x)
+        Probability of each lattice at every pixel, 0 where masked.
+    noise : Noise
+    crystals : tuple of Crystal
+        Empty after the first turn.
+    """
 
     locked: tuple[Locked, ...]
     patterns: Tensor
@@ -162,7 +178,7 @@ def turned(
     if before[0] is None:
         return together(_first_turn, frames, fitted)
     crystals = _crystals(frames, fitted)
-    return together(_next_turn, frames, fitted, before, crystals)
+    return together(_next_turn, frames, fitted, crystals)
 
 
 def _locked(
@@ -177,7 +193,7 @@ def _locked(
     return lock(waves, density.expand(len(lattice.order)), near, lattice.highest)
 
 
-def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor, ...], before: Turn | None) -> Fitted:
+def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor, ...], before: Turn | None) -> _Fitted:
     """The amplitudes of the patterns, and the noise that they have."""
     every = torch.stack(patterns)
     fit = fit_amplitude(frame.flat, every, frame.valid, frame.fine, frame.step)
@@ -185,7 +201,7 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     if before is None:
         variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
         blank = torch.zeros_like(fit.product)
-        return Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
+        return _Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
     near = nearby(before.probability, fit.seen, frame.cell / frame.step)
     noise = before.noise
     mixed = frame.level + (before.shares * every).sum(0)
@@ -196,15 +212,15 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     rows, columns = fit.energy.shape
     variance = smoothed(noise.variance(frame.level) * frame.valid, frame.fine, frame.step)[:rows, :columns]
     variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
-    return Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
+    return _Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
 
 
-def _first_turn(frame: FlatFrame, fitted: Fitted) -> Turn:
+def _first_turn(frame: FlatFrame, fitted: _Fitted) -> Turn:
     logarithm = log_likelihood(fitted.fit, fitted.variance, fitted.freedom)
     return _told(frame, fitted, logarithm, torch.zeros_like(fitted.fit.product), ())
 
 
-def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldSites, ...]) -> Turn:
+def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -> Turn:
     fit, variance, freedom = fitted.fit, fitted.variance, fitted.freedom
     excess = []
     for k, own in enumerate(held):
@@ -222,8 +238,9 @@ def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldS
             for pattern in fitted.patterns
         ]
     )
-    # the median over a frame that is mostly disordered is what disordered matter leaves over
-    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY)
+    # over a frame that is mostly disordered the median is that of disorder; where noise chooses the inside, of chance
+    clear = _median(fitted.std, inside) < FAINT[0]
+    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear
     logarithm = log_likelihood(
         fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]), crystal
     )
@@ -237,7 +254,7 @@ def _somewhere(near: Tensor) -> Tensor:
     return (most > _SOMEWHERE) | (most.amax() <= INSIDE)
 
 
-def _told(frame: FlatFrame, fitted: Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
+def _told(frame: FlatFrame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
     """Pixels by the log likelihoods of the phases, and the noise that these leave over."""
     fit, patterns = fitted.fit, fitted.patterns
     independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
@@ -254,7 +271,7 @@ def _told(frame: FlatFrame, fitted: Fitted, logarithm: Tensor, vacant: Tensor, c
     return Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
 
 
-def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[Fitted]) -> list[tuple[HeldSites, ...]]:
+def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[_Fitted]) -> list[tuple[HeldSites, ...]]:
     """What the sites of each crystal of each frame hold."""
     seen = [
         [
