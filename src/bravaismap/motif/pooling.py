@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats, Integers
 from bravaismap.motif.structure_factors import (
     PatternFit,
     StructureFactors,
@@ -23,10 +23,6 @@ from bravaismap.motif.structure_factors import (
 )
 
 __all__ = ["aligned", "pooled_factors"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 _GRID = 64  # points along a cell at which a shift is looked for
 _STEPS = 6

@@ -33,10 +33,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings, contains
@@ -44,10 +44,6 @@ from bravaismap.motif.projection import GroupAverage, both_halves, closed_orders
 from bravaismap.motif.structure_factors import StructureFactors
 
 __all__ = ["GroupFit", "Symmetry", "find_symmetry", "symmetrized"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 #: Misfits are followed up to so many σ of a lattice's distortion.
 _FARTHEST = 4.0
