@@ -25,7 +25,7 @@ from bravaismap.motif.structure_factors import (
 __all__ = ["aligned", "pooled_factors"]
 
 _GRID = 64  # points along a cell at which a shift is looked for
-_STEPS = 6
+_STEPS = 6  # of Newton's method
 
 
 def aligned(fits: Sequence[PatternFit]) -> list[PatternFit]:

@@ -48,7 +48,7 @@ __all__ = ["GroupFit", "Symmetry", "find_symmetry", "symmetrized"]
 #: Misfits are followed up to so many σ of a lattice's distortion.
 _FARTHEST = 4.0
 _STARTS = 3  # highest peaks of the likelihood over the origin that are refined
-_STEPS = 6
+_STEPS = 6  # of Newton's method, at most
 #: Prior share of motifs that nearly have a higher group, and the strength of what breaks it, all equally probable.
 _NEARLY = 0.3
 _BREAKING = (1.0, 0.3, 0.1, 0.03)
