@@ -24,7 +24,7 @@ from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_lev
 from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, held_sites
 from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
-from bravaismap.local.phases import log_likelihood, phase_probability
+from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
 from bravaismap.local.scale import INSIDE, usual_amplitude
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
@@ -38,8 +38,6 @@ _FIRST_CORRELATION = 4.0
 #: Share that a lattice must have in the neighbourhood of some place, if another one has an inside: a pattern of noise
 #: explains a void as well as emptiness does, and would be given half of it.
 _SOMEWHERE = 0.6
-#: Share of none from which on a frame is mostly without a lattice; the turn before sees less of it than there is.
-_MOSTLY = 0.4
 #: What a pixel without a lattice counts for when the noise is measured: amorphous matter is no noise.
 _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
@@ -215,18 +213,18 @@ def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldS
     inside = fitted.near[:-1] > INSIDE
     inflation = _median(torch.stack(excess), inside)
     variance = variance * torch.where(inside.sum() >= FEWEST_SITES, inflation, 1.0)
-    level, substituted = torch.stack([own.level for own in held]), torch.stack([own.substituted for own in held])
-    displaced = torch.stack(
-        [
-            displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
-            for pattern in fitted.patterns
-        ]
+    displaced = [
+        displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
+        for pattern in fitted.patterns
+    ]
+    known = KnownCrystals(
+        level=torch.stack([own.level for own in held]),
+        substituted=torch.stack([own.substituted for own in held]),
+        displaced=torch.stack(displaced),
+        somewhere=_somewhere(fitted.near[:-1]),
+        inside=inside.any(0),
     )
-    # the median over a frame that is mostly disordered is what disordered matter leaves over
-    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY)
-    logarithm = log_likelihood(
-        fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]), crystal
-    )
+    logarithm = log_likelihood(fit, variance, freedom, known)
     crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
 
