@@ -306,7 +306,8 @@ def prepared(
     return replace(classifier, preprocessing=preprocessing)
 
 
-#: Models by name: the file of their weights within the package, of `default` those of the network that it asks.
+#: Models by name: the file of their weights within the package, none for `lattice`; of `default` that of the network
+#: that it asks.
 MODELS = {
     "default": "dcnn.safetensors",
     "lattice": "",
@@ -357,11 +358,8 @@ def load_model(
         )
     network, card = load_network(path)
     network.to(device)
-    if str(name) == DEFAULT_MODEL:
-        member = members_of(network)[0].eval()
-        return LatticeClassifier(distortion, device, proposer=Proposer(member, card.temperature(), card.weights_sha256))
-    known = reads_tokens(network) and distortion != DEFAULTS.distortion
-    return NetworkClassifier(network, card, device, distortion=checked_distortion(distortion) if known else None)
+    is_told = reads_tokens(network) and distortion != DEFAULTS.distortion
+    return NetworkClassifier(network, card, device, distortion=checked_distortion(distortion) if is_told else None)
 
 
 def _shipped(weights: str) -> Path:

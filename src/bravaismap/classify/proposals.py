@@ -165,8 +165,8 @@ def _doubtful(images: Tensor, measured: Measurement) -> Tensor:
     if height != width or not SMALLEST_TOKENS <= height <= limits.largest_side:
         return torch.zeros(0, dtype=torch.long, device=images.device)
     waves = log_ratio(measured.signal).clamp_min(0).sum(-1)
-    some = (measured.evidence > limits.least_evidence) | (waves > limits.least_waves)
-    doubtful = (measured.evidence < limits.clear_evidence) & some
+    shows_waves = (measured.evidence > limits.least_evidence) | (waves > limits.least_waves)
+    doubtful = (measured.evidence < limits.clear_evidence) & shows_waves
     doubtful[enlarged(images)] = False
     return torch.nonzero(doubtful).squeeze(1)
 

@@ -136,9 +136,9 @@ def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tupl
     sides = [side, side, *(side // view.groups for view in tiles)]
     period = torch.tensor(sides, dtype=images.dtype, device=images.device)[:, None, None]
     spots = _Spots.joined([_spots(single, mean) for single, mean in spectra])
-    found = find_candidates(spots.position.flatten(0, 1), spots.weight.flatten(0, 1), CELLS)
-    cells, shapes = _cells(found, period.expand(VIEWS, len(images), 1).flatten(0, 1), side)
-    basis = _of_windows(found.basis) / period.expand(-1, CELLS, 1).reshape(1, -1, 1, 1)
+    candidates = find_candidates(spots.position.flatten(0, 1), spots.weight.flatten(0, 1), CELLS)
+    cells, shapes = _cells(candidates, period.expand(VIEWS, len(images), 1).flatten(0, 1), side)
+    basis = _of_windows(candidates.basis) / period.expand(-1, CELLS, 1).reshape(1, -1, 1, 1)
     scores = torch.stack(
         [
             score_candidates(basis * length, position, weight)
@@ -146,7 +146,7 @@ def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tupl
         ],
         dim=-1,
     )
-    valid = (_of_windows(found.score) > 0)[..., None]
+    valid = (_of_windows(candidates.score) > 0)[..., None]
     best = distinct(basis, torch.where(valid[..., 0], scores[..., 1:3].sum(-1), -torch.inf)).topk(2, dim=1).indices
     starts = basis.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
     views = [whole, *tiles]

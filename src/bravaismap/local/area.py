@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bravaismap.errors import InputError
 
-__all__ = ["BOUNDARY", "AreaFraction", "area_fraction"]
+__all__ = ["BOUNDARY", "AreaFraction", "area_fraction", "points_together"]
 
 #: Standard deviation, in cells, with which the position of a whole boundary is known: where an edge of atoms ends is a
 #: convention to that much, and all of a boundary errs the same way.
@@ -69,7 +69,7 @@ def area_fraction(
     everywhere = probability.new_zeros((classes, *probability.shape[1:])).index_add_(0, label, probability)
     merged = everywhere * counted
     fraction = merged.sum((1, 2)) / total
-    together = max(cell**2, 4 * torch.pi * fine**2) / step**2
+    together = points_together(cell, fine, step)
     spread = (merged * (1 - merged).clamp_min(0) * counted).sum((1, 2)) * together / total**2
     # where the measured part of the frame ends is no boundary
     down = torch.nn.functional.pad(torch.diff(everywhere, dim=1) * counted[1:] * counted[:-1], (0, 0, 0, 1))
@@ -77,3 +77,16 @@ def area_fraction(
     length = torch.hypot(down, right).sum((1, 2))  # in points of the grid, as the area is
     shifted = length * BOUNDARY * cell / step / total
     return AreaFraction(fraction, (spread + shifted**2).sqrt())
+
+
+def points_together(cell: float, fine: float, step: int) -> float:
+    """Return how many points of a grid err together: those of one cell, or of one Gaussian of the amplitude.
+
+    Parameters
+    ----------
+    cell, fine : float
+        Side of the cell, and standard deviation of the Gaussian, in px.
+    step : int
+        Pitch of the grid in px.
+    """
+    return max(cell**2, 4 * torch.pi * fine**2) / step**2

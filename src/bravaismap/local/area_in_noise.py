@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bravaismap.local.area import AreaFraction, area_fraction
+from bravaismap.local.area import AreaFraction, area_fraction, points_together
 from bravaismap.local.phases import phase_probability
 from bravaismap.local.pixels import PixelPhases
 from bravaismap.local.smoothing import smoothed
@@ -44,8 +44,7 @@ class _Grid:
     @classmethod
     def of(cls, pixels: PixelPhases) -> _Grid:
         counted = (pixels.seen > 0).to(pixels.probability)
-        together = max(pixels.cell**2, 4 * torch.pi * pixels.fine**2) / pixels.step**2
-        return cls(counted, counted.sum(), together)
+        return cls(counted, counted.sum(), points_together(pixels.cell, pixels.fine, pixels.step))
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over the points, of values (..., rows, columns)."""
@@ -144,6 +143,6 @@ def _exchanged(pixels: PixelPhases, grid: _Grid) -> Tensor:
     beforehand = torch.stack([2 * mean * (1 - mean), torch.full_like(mean, _UNKNOWN_AMPLITUDE**-2)])
     undecided = none * (1 - none)
     slope = grid.mean(torch.stack([undecided, -none * fainter]))
-    known = information + torch.diag(beforehand.clamp_min(1e-6))
-    exchanged: Tensor = slope @ torch.linalg.solve(known, slope)
+    precision = information + torch.diag(beforehand.clamp_min(1e-6))
+    exchanged: Tensor = slope @ torch.linalg.solve(precision, slope)
     return exchanged.clamp(0.0, _UNKNOWN_SHARE)

@@ -24,7 +24,23 @@ _LEVEL = 0.7
 
 @dataclass(frozen=True)
 class FlatFrame:
-    """An image as it is worked on."""
+    """An image as it is worked on.
+
+    Attributes
+    ----------
+    image, valid : tensor, shape (y, x)
+        Pixels, 0 where masked, and their weights, 1 or 0.
+    background, flat : tensor, shape (y, x)
+        The slow background, and what is left without it.
+    level : tensor, shape (y, x)
+        Mean brightness around every pixel, of the background and of crystals.
+    cell, fine : Length
+        Side of the smallest cell, and standard deviation of the Gaussian of the amplitude, in px.
+    step : int
+        Pitch in px of the grid of points that are asked.
+    pitches : Pitches
+    settings : PixelSettings
+    """
 
     image: Tensor
     valid: Tensor

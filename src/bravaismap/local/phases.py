@@ -91,15 +91,15 @@ class KnownCrystals:
         :func:`bravaismap.local.amplitude.displaced_variance`.
     somewhere : bool tensor, shape (lattices,)
         False for lattices that are nowhere in the frame.
-    inside : bool tensor, shape (rows, columns)
-        Points inside crystals.
+    telling : bool tensor, shape (rows, columns)
+        Points that say what is usual to be left over; all do where none is True.
     """
 
     level: Tensor
     substituted: Tensor
     displaced: Tensor
     somewhere: Tensor
-    inside: Tensor
+    telling: Tensor
 
 
 def log_likelihood(
@@ -126,7 +126,11 @@ def log_likelihood(
     left = fit.residual(1.0)
     ratio = (left if crystals is None else (left - crystals.displaced).clamp_min(0)) / variance
     even = fit.energy / variance
-    usual = _usual(torch.minimum(even, ratio.amin(0)), None if crystals is None else crystals.inside)
+    least = torch.minimum(even, ratio.amin(0))
+    if crystals is not None:
+        least = torch.where(crystals.telling | ~crystals.telling.any(), least, torch.nan)
+    middle = least.nanmedian()
+    usual = middle + _USUAL / _MAD * (least - middle).abs().nanmedian()
     patterned = _DISORDER * fit.contrast.amax(0) / variance
     empty = _penalty(even, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
     disorder = _penalty(torch.maximum(even, patterned), usual, freedom, _MISFIT_FREEDOM)
@@ -141,23 +145,6 @@ def log_likelihood(
         present = present & crystals.somewhere
     crystal = torch.where(present[:, None, None], crystal, empty + _SMALLEST_EXPONENT)
     return torch.cat([crystal, empty[None], disorder[None]])
-
-
-def _usual(least: Tensor, inside: Tensor | None) -> Tensor:
-    """What is usual to be left over, of what is left over everywhere, (rows, columns).
-
-    Inside crystals where the frame is mostly disordered: the typical point leaves over more than is usual in them.
-    """
-
-    def of(values: Tensor) -> tuple[Tensor, Tensor]:
-        middle = values.nanmedian()
-        return middle, middle + _USUAL / _MAD * (values - middle).abs().nanmedian()
-
-    middle, usual = of(least)
-    if inside is None:
-        return usual
-    _, own = of(torch.where(inside, least, torch.nan))
-    return torch.where(own < middle, own, usual)  # no point is inside: NaN
 
 
 def _penalty(ratio: Tensor, usual: Tensor, freedom: float | Tensor, misfit: float) -> Tensor:

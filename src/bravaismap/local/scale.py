@@ -8,13 +8,13 @@ from torch import Tensor
 from bravaismap.local.amplitude import LocalFit
 from bravaismap.local.held_sites import FEWEST_SITES
 
-__all__ = ["INSIDE", "ramp", "usual_amplitude"]
+__all__ = ["FAINT", "INSIDE", "ramp", "usual_amplitude"]
 
 #: Share of a lattice in the neighbourhood of a place from which that counts as the inside of the crystal.
 INSIDE = 0.8
 #: Error of an amplitude over the amplitude between which the amplitude of a crystal is no longer that of its inside but
 #: of all its pixels, and between which it becomes that of the frame; measured on films of 0.4 to 0.03 counts.
-_FAINT, _FAINTER = (0.4, 0.8), (0.8, 1.2)
+FAINT, _FAINTER = (0.4, 0.8), (0.8, 1.2)
 #: Smallest amplitude of a crystal, over that with which it was locked.
 _FAINTEST = 0.1
 
@@ -48,7 +48,7 @@ def usual_amplitude(fit: LocalFit, std: Tensor, share: Tensor, near: Tensor) -> 
     by_share = mean(share * fit.seen).clamp_min(_FAINTEST)
     by_frame = mean(share / share.sum(0).clamp_min(1e-6) * fit.seen).clamp_min(_FAINTEST)
     usual = torch.where((inside.sum((1, 2)) >= FEWEST_SITES) & (usual > 0), usual, by_share)
-    usual = torch.lerp(usual, by_share, ramp(error / by_share, _FAINT))
+    usual = torch.lerp(usual, by_share, ramp(error / by_share, FAINT))
     return torch.lerp(usual, by_frame, ramp(error / by_frame, _FAINTER))[:, None, None]
 
 

@@ -26,7 +26,7 @@ from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
-from bravaismap.local.scale import INSIDE, usual_amplitude
+from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
 
 __all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
@@ -38,6 +38,8 @@ _FIRST_CORRELATION = 4.0
 #: Share that a lattice must have in the neighbourhood of some place, if another one has an inside: a pattern of noise
 #: explains a void as well as emptiness does, and would be given half of it.
 _SOMEWHERE = 0.6
+#: Share of none from which on a frame is mostly without a lattice; the turn before sees less of it than there is.
+_MOSTLY = 0.4
 #: What a pixel without a lattice counts for when the noise is measured: amorphous matter is no noise.
 _OUTSIDE_COUNTS = 0.05
 #: Nodes whose structure factor is at least this part of the strongest span the band of the noise.
@@ -47,7 +49,7 @@ _FINE_IN_NOISE, _NOISY = 0.5, 0.3
 
 
 @dataclass(frozen=True)
-class Fitted:
+class _Fitted:
     """The patterns of the lattices of a frame and what was fitted with them.
 
     Attributes
@@ -76,7 +78,23 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn found."""
+    """What one turn says of a frame.
+
+    Attributes
+    ----------
+    locked : tuple of Locked
+    patterns : tensor, shape (lattices, y, x)
+    fit : LocalFit
+    std : tensor, shape (lattices, rows, columns)
+        Of the amplitudes.
+    probability : tensor, shape (lattices + 1, rows, columns)
+        Of each lattice, and of none last.
+    shares : tensor, shape (lattices, y, x)
+        Probability of each lattice at every pixel, 0 where masked.
+    noise : Noise
+    crystals : tuple of Crystal
+        Empty after the first turn.
+    """
 
     locked: tuple[Locked, ...]
     patterns: Tensor
@@ -160,7 +178,7 @@ def turned(
     if before[0] is None:
         return together(_first_turn, frames, fitted)
     crystals = _crystals(frames, fitted)
-    return together(_next_turn, frames, fitted, before, crystals)
+    return together(_next_turn, frames, fitted, crystals)
 
 
 def _locked(
@@ -175,7 +193,7 @@ def _locked(
     return lock(waves, density.expand(len(lattice.order)), near, lattice.highest)
 
 
-def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor, ...], before: Turn | None) -> Fitted:
+def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor, ...], before: Turn | None) -> _Fitted:
     """The amplitudes of the patterns, and the noise that they have."""
     every = torch.stack(patterns)
     fit = fit_amplitude(frame.flat, every, frame.valid, frame.fine, frame.step)
@@ -183,7 +201,7 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     if before is None:
         variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
         blank = torch.zeros_like(fit.product)
-        return Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
+        return _Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
     near = nearby(before.probability, fit.seen, frame.cell / frame.step)
     noise = before.noise
     mixed = frame.level + (before.shares * every).sum(0)
@@ -194,15 +212,15 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     rows, columns = fit.energy.shape
     variance = smoothed(noise.variance(frame.level) * frame.valid, frame.fine, frame.step)[:rows, :columns]
     variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
-    return Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
+    return _Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
 
 
-def _first_turn(frame: FlatFrame, fitted: Fitted) -> Turn:
+def _first_turn(frame: FlatFrame, fitted: _Fitted) -> Turn:
     logarithm = log_likelihood(fitted.fit, fitted.variance, fitted.freedom)
     return _told(frame, fitted, logarithm, torch.zeros_like(fitted.fit.product), ())
 
 
-def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldSites, ...]) -> Turn:
+def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -> Turn:
     fit, variance, freedom = fitted.fit, fitted.variance, fitted.freedom
     excess = []
     for k, own in enumerate(held):
@@ -217,12 +235,14 @@ def _next_turn(frame: FlatFrame, fitted: Fitted, before: Turn, held: tuple[HeldS
         displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
         for pattern in fitted.patterns
     ]
+    # over a frame that is mostly disordered the median is that of disorder; where noise chooses the inside, of chance
+    clear = _median(fitted.std, inside) < FAINT[0]
     known = KnownCrystals(
         level=torch.stack([own.level for own in held]),
         substituted=torch.stack([own.substituted for own in held]),
         displaced=torch.stack(displaced),
         somewhere=_somewhere(fitted.near[:-1]),
-        inside=inside.any(0),
+        telling=inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear,
     )
     logarithm = log_likelihood(fit, variance, freedom, known)
     crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
@@ -235,7 +255,7 @@ def _somewhere(near: Tensor) -> Tensor:
     return (most > _SOMEWHERE) | (most.amax() <= INSIDE)
 
 
-def _told(frame: FlatFrame, fitted: Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
+def _told(frame: FlatFrame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
     """Pixels by the log likelihoods of the phases, and the noise that these leave over."""
     fit, patterns = fitted.fit, fitted.patterns
     independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
@@ -252,7 +272,7 @@ def _told(frame: FlatFrame, fitted: Fitted, logarithm: Tensor, vacant: Tensor, c
     return Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
 
 
-def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[Fitted]) -> list[tuple[HeldSites, ...]]:
+def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[_Fitted]) -> list[tuple[HeldSites, ...]]:
     """What the sites of each crystal of each frame hold."""
     seen = [
         [

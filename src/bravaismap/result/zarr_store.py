@@ -108,7 +108,7 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array
 
 
-def put(array: zarr.Array[Any], index: int | slice, values: Any) -> None:
+def put(array: zarr.Array[Any], index: slice, values: Any) -> None:
     """Write a part of a stored array, which a reader may have open."""
     patiently(lambda: array.__setitem__(index, values))
 

@@ -116,7 +116,6 @@ def batches(
     table, classes = _table(tuple(kinds), device)
     together = _batches_together(batch_size, sides, device)
     while True:
-        # whole groups, so that rounding does not depend on where a stream was left
         if part is not None and device == PROCESSOR:
             side = _side(seed, start, sides)
             end = (start + 1) * batch_size
@@ -124,7 +123,7 @@ def batches(
                 yield _batch(table, classes, seed, torch.arange(number, min(number + part, end)), side)
             start += 1
             continue
-        first = start // together * together
+        first = start // together * together  # whole groups: rounding does not depend on where a stream was left
         yield from _group(table, classes, seed, range(first, first + together), batch_size, sides)[start - first :]
         start = first + together
 
