@@ -34,7 +34,9 @@ __all__ = [
     "SEQUENTIAL_CMAP",
     "TURNS",
     "UNMAPPED",
+    "Complexes",
     "Floats",
+    "Integers",
     "class_index",
     "class_name",
     "counted",
@@ -57,8 +59,10 @@ NOT_MEASURED: Final = "not measured"
 CELL_PARAMETERS: Final = ("a", "b", "gamma", "orientation")
 #: Units of lengths: nm, or px where the pixel size is not known.
 LENGTH_UNITS: Final = ("nm", "px")
-#: An array of real numbers, in annotations; a string, so that importing this module does not load NumPy.
+#: Arrays of real, complex and whole numbers, in annotations; strings, so that importing this loads no NumPy.
 Floats: TypeAlias = "NDArray[np.floating]"
+Complexes: TypeAlias = "NDArray[np.complexfloating]"
+Integers: TypeAlias = "NDArray[np.int64]"
 
 #: Symbols of the two-dimensional Bravais lattices in the International Tables for Crystallography.
 IUCR_SYMBOLS: Final = {

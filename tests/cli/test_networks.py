@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bravaismap.classify.models import NetworkClassifier, load_model
+from bravaismap.classify.models import MODELS, NetworkClassifier, load_model
 from bravaismap.conventions import CLASSES, class_name
 from bravaismap.result.open import open_result
 from bravaismap.simulate.windows import simulate
@@ -101,7 +101,7 @@ def test_evaluate(run: Run, weights: Path, quick: NetworkClassifier, tmp_path: P
 def test_models_are_listed(run: Run) -> None:
     done = run("models")
     assert done.code == 0, done.err
-    names = [line.split(":")[0] for line in done.out.splitlines() if ":" in line]
-    assert "dcnn-2018" in names
-    assert "lattice" in names
-    assert "default" in names
+    said = dict(line.split(": ", 1) for line in done.out.splitlines() if line.split(":")[0] in MODELS)
+    assert list(said) == list(MODELS)
+    assert "of doubtful windows a network proposes lattices" in said["default"]
+    assert "no training" in said["lattice"]

@@ -6,35 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
+from stored_frames import FRAMES, VARIABLES, frame
 
-from bravaismap.conventions import CLASSES
-from bravaismap.result import zarr_store
 from bravaismap.result.blocks import FrameBlocks
 from bravaismap.result.open import open_result
-from bravaismap.result.schema import map_variables
-from bravaismap.result.stored import StoredVariable, written_frames
-from bravaismap.result.zarr_store import array_of, create_store, open_group
-
-FRAMES, SIZES = 7, {"y": 2, "x": 3, "lattice": 6}
-VARIABLES = map_variables(cells=False)
-COORDS = {dim: xr.DataArray(np.arange(float(n)), dims=dim, attrs={"units": "px"}) for dim, n in SIZES.items()}
-COORDS |= {"time": xr.DataArray(np.arange(float(FRAMES)), dims="time", attrs={"units": "frame"})}
-COORDS |= {"lattice": xr.DataArray(list(CLASSES), dims="lattice")}
-
-
-def frame(index: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(index)
-    return {v.name: (5 * rng.random([SIZES[d] for d in v.dims[1:]])).astype(v.dtype) for v in VARIABLES}
-
-
-@pytest.fixture(params=[True, False], ids=["chunks of frames", "frames within chunks"])
-def blocks(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrameBlocks:
-    monkeypatch.setattr(zarr_store, "_MOST_TOGETHER", 3)
-    if request.param:
-        monkeypatch.setattr(zarr_store, "_SMALL_FRAME", 0)
-    create_store(tmp_path / "r.zarr", COORDS, {"model": "m"}, VARIABLES)
-    return opened(tmp_path / "r.zarr")
+from bravaismap.result.stored import written_frames
+from bravaismap.result.zarr_store import open_group
 
 
 def opened(path: Path) -> FrameBlocks:
@@ -69,33 +46,7 @@ def test_frames_are_read_wherever_they_are(blocks: FrameBlocks) -> None:
     holds(blocks.path, {0, 1, 2, 5, 6})
 
 
-def test_parts_of_a_variable(blocks: FrameBlocks) -> None:
-    for index in (0, 1, 2, 4):
-        blocks.write(index, frame(index))
-    blocks.gather(0)
-    probability = StoredVariable(array_of(open_group(blocks.path, "r"), "probability"), blocks.path)
-    whole = np.full((FRAMES, 2, 3, 6), np.nan, np.float32)
-    for index in (0, 1, 2, 4):
-        whole[index] = frame(index)["probability"]
-    assert (len(probability), probability.shape, probability.dtype) == (FRAMES, whole.shape, whole.dtype)
-    for key in (
-        4,
-        -3,
-        slice(1, 6),
-        slice(None, None, 2),
-        slice(5, 2, -1),
-        [4, 0],
-        slice(3, 3),
-        (4, 1),
-        (slice(2, 5), 0),
-    ):
-        np.testing.assert_array_equal(probability[key], whole[key])
-
-
-def test_a_file_that_does_not_fit_is_not_taken_for_a_frame(blocks: FrameBlocks) -> None:
-    blocks.files.write(3, {name: values[..., :1] for name, values in frame(3).items()})
-    label = open_result(blocks.path)["label"].values
-    assert (label[3] == -1).all()
+def test_a_frame_of_another_shape_is_refused(blocks: FrameBlocks) -> None:
     with pytest.raises(ValueError, match="a frame of shape"):
         blocks.write(3, {name: values[..., :1] for name, values in frame(3).items()})
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bravaismap.conventions import CLASSES, COLORS
 from bravaismap.errors import InputError
-from bravaismap.show.axes import class_colors, leveled_picture, map_edges, panel_grid
+from bravaismap.show.axes import class_colors, map_edges, panel_grid
 from bravaismap.show.maps import plot_classification, plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
 from bravaismap.show.movie import probability_frames
 from bravaismap.show.style import PAGE, SMALL, style_named
@@ -296,15 +296,6 @@ def test_lazy_result_and_movie() -> None:
     np.testing.assert_array_equal(rendered(plot_labels(result.chunk(time=1), 1, movie.chunk(time=1))), eager)
 
 
-def test_class_colours() -> None:
-    assert class_colors(CLASSES) == COLORS
-    own = class_colors(["2H", "hexagonal", *(f"phase {i}" for i in range(9)), "none"])
-    assert own["hexagonal"] == COLORS["hexagonal"]
-    assert own["none"] == COLORS["none"]
-    assert own["2H"] == "#56B4E9"
-    assert len(set(own.values())) == len(own)
-
-
 def test_five_classes_leave_no_empty_axes() -> None:
     figure = plot_probabilities(make_result(CLASSES[:5]))
     assert len(figure.axes) == 6
@@ -401,18 +392,3 @@ def test_styles_and_colour_maps() -> None:
         style_named("large")
     with pytest.raises(InputError, match="viridis"):
         style_named("page", "virids")
-
-
-def test_tilt_and_levels_of_rows_are_taken_out_and_nothing_else() -> None:
-    rng = np.random.default_rng(0)
-    y, x = np.indices((80, 90))
-    atoms = np.cos(2 * np.pi * x / 7.3) * np.cos(2 * np.pi * y / 9.1)
-    np.testing.assert_array_equal(leveled_picture(atoms), atoms)
-    step = np.where(y > 40, 3.0, 0.0) + 0.1 * atoms
-    np.testing.assert_array_equal(leveled_picture(step), step)
-    for hidden in (atoms + 0.5 * y - 0.2 * x, atoms + 8 * rng.normal(size=(80, 1)), 1e-12 * (atoms + y)):
-        seen = leveled_picture(hidden)
-        assert np.corrcoef(seen.ravel(), atoms.ravel())[0, 1] > 0.95 > np.corrcoef(hidden.ravel(), atoms.ravel())[0, 1]
-    missing = np.where(x < 10, np.nan, atoms + y)
-    np.testing.assert_array_equal(np.isnan(leveled_picture(missing)), x < 10)
-    assert np.isnan(leveled_picture(np.full((4, 4), np.nan))).all()

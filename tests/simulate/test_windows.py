@@ -12,8 +12,7 @@ from bravaismap.lattice.basis import reciprocal
 from bravaismap.lattice.deviation import metric_class
 from bravaismap.lattice.shape import shape
 from bravaismap.simulate.books import BOOKS, recipe_book
-from bravaismap.simulate.counts import poisson_counts
-from bravaismap.simulate.crystal import draw_lattice, gaussian_atoms, lattice_sites
+from bravaismap.simulate.crystal import draw_lattice
 from bravaismap.simulate.recipe import Recipe
 from bravaismap.simulate.windows import JITTER_MARGIN, _displace_lines, simulate, simulate_window, to_uint8
 
@@ -34,41 +33,6 @@ def spot_offset(image: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     offset = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1)
     power = amplitude_at(image, frequency + offset / image.shape[0])
     return offset.reshape(-1, 2)[power.argmax()]
-
-
-# Atoms
-
-
-def test_one_atom_at_a_known_position() -> None:
-    image = gaussian_atoms(np.array([[20.25, 31.5]]), np.array([3.0]), np.array([2.0]), (48, 64))
-    y, x = np.mgrid[:48, :64]
-    np.testing.assert_allclose(image, 3 * np.exp(-((y - 20.25) ** 2 + (x - 31.5) ** 2) / 8), atol=2e-6)
-    assert image.sum() == pytest.approx(3 * 2 * np.pi * 4, rel=1e-5)
-    assert ndimage.center_of_mass(image) == pytest.approx((20.25, 31.5), abs=1e-4)
-
-
-def test_atoms_add_up_each_with_its_height_and_width() -> None:
-    position, height, width = (
-        np.array([[5.0, 6.0], [9.5, 8.0], [-1.0, 3.0]]),
-        np.array([1, 2, 0.5]),
-        np.array([1, 2, 3]),
-    )
-    single = [gaussian_atoms(position[[i]], height[[i]], width[[i]], (16, 20)) for i in range(3)]
-    np.testing.assert_allclose(gaussian_atoms(position, height, width, (16, 20)), sum(single), rtol=1e-5)
-
-
-def test_no_atoms_no_signal() -> None:
-    assert not gaussian_atoms(np.empty((0, 2)), np.empty(0), np.empty(0), (8, 9)).any()
-
-
-def test_sites_are_all_the_lattice_points_of_the_frame() -> None:
-    basis, origin = np.array([[1.0, 7.0], [9.0, -2.0]]), np.array([3.3, 4.4])
-    m, n = np.mgrid[-99:100, -99:100].reshape(2, -1)
-    every = m[:, None] * basis[0] + n[:, None] * basis[1] + origin
-    expected = every[((every >= -5) & (every <= np.array([45, 65]))).all(axis=1)]
-    found = lattice_sites(basis, (40, 60), origin, 5.0)
-    assert len(found) == len(expected)
-    np.testing.assert_allclose(sorted(map(tuple, found)), sorted(map(tuple, expected)))
 
 
 # Lattices
@@ -307,49 +271,6 @@ FROZEN = {
 def test_books_give_the_windows_they_always_gave(book: str) -> None:
     found = simulate(len(FROZEN[book]), book, seed=1).image.values.mean(axis=(1, 2))
     np.testing.assert_allclose(found, FROZEN[book], atol=0.05)
-
-
-# Counts
-
-
-@pytest.mark.parametrize("mean", [0.05, 0.7, 3.0, 9.9, 10.1, 40.0, 500.0])
-def test_counts_have_the_moments_of_poisson(mean: float) -> None:
-    counts = poisson_counts(np.full(400_000, mean, np.float32), np.random.default_rng(0))
-    assert counts.dtype == np.float32
-    assert np.array_equal(counts, np.rint(counts))
-    assert counts.min() >= 0
-    error = np.sqrt(mean / counts.size)
-    assert counts.mean() == pytest.approx(mean, abs=5 * error + 2e-4 * mean)
-    assert counts.var() == pytest.approx(mean, rel=0.02, abs=0.0)
-    assert stats.skew(counts) == pytest.approx(mean**-0.5, rel=0.1, abs=0.02)
-
-
-def test_few_counts_are_exactly_poisson() -> None:
-    counts = poisson_counts(np.full(200_000, 2.5, np.float32), np.random.default_rng(1)).astype(int)
-    seen = np.bincount(counts, minlength=12)
-    expected = stats.poisson.pmf(np.arange(11), 2.5)
-    observed = [*seen[:11], seen[11:].sum()]
-    assert stats.chisquare(observed, counts.size * np.array([*expected, 1 - expected.sum()])).pvalue > 1e-3
-
-
-def test_no_counts_where_none_are_expected() -> None:
-    assert not poisson_counts(np.zeros((20, 20), np.float32), np.random.default_rng(0)).any()
-
-
-class _Extreme:
-    """A generator whose every draw is the largest it can give."""
-
-    def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        return np.zeros(shape, dtype)
-
-    def random(self, size: int, dtype: type) -> np.ndarray:
-        return np.full(size, 1 - 2.0**-24, dtype)
-
-
-def test_rounding_makes_no_hot_pixels() -> None:
-    mean = np.linspace(0.01, 9.99, 2000, dtype=np.float32)
-    counts = poisson_counts(mean, _Extreme())  # type: ignore[arg-type]
-    assert (counts <= stats.poisson.isf(1e-11, mean)).all()
 
 
 # Sets of windows

@@ -24,10 +24,9 @@ from torch import Tensor
 from bravaismap.classify import posterior_settings
 from bravaismap.classify.likelihood import Shapes, likelihood
 from bravaismap.compute.device import PROCESSOR
-from bravaismap.conventions import Floats
+from bravaismap.conventions import Complexes, Floats
 from bravaismap.lattice.basis import cell_from_basis
 from bravaismap.lattice.deviation import deviation
-from bravaismap.lattice.shape import Complexes
 from bravaismap.lattice.sublattices import DOUBLED, kronecker_lift, reduce_measured
 from bravaismap.measure.odds import none_probability
 

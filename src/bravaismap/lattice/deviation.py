@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bravaismap.conventions import LATTICES, Floats
+from bravaismap.conventions import LATTICES, Complexes, Floats
 from bravaismap.lattice.basis import cross, reduce_basis
-from bravaismap.lattice.shape import CENTER, Complexes, hyperbolic_distance, shape
+from bravaismap.lattice.shape import CENTER, hyperbolic_distance, shape
 
 __all__ = ["deviation", "metric_class", "nearest_basis", "nearest_shape"]
 

@@ -13,14 +13,13 @@ distance of a lattice to a class is the smallest strain that gives it that symme
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from bravaismap.conventions import Floats
+from bravaismap.conventions import Complexes, Floats
 from bravaismap.lattice.basis import cross, dot, reduce_basis
 
-__all__ = ["CENTER", "Complexes", "hyperbolic_distance", "shape"]
+__all__ = ["CENTER", "hyperbolic_distance", "shape"]
 
-Complexes = NDArray[np.complexfloating]
 #: Shapes of the two classes that are points.
 CENTER = {"square": 1j, "hexagonal": 0.5 + 1j * np.sqrt(0.75)}
 

@@ -16,7 +16,7 @@ from bravaismap.read.reading import natural_key
 
 __all__ = ["Arrivals", "Stamp"]
 
-#: Share of the time to settle that suffices where another file came after the last change of this one.
+#: Share of the time to settle that suffices where another file came after the last change of this one, by judgement.
 _SHARE_WITH_NEXT = 0.2
 
 

@@ -81,15 +81,15 @@ def pixel_phases_of_frames(
         sought = in_each(refined, sought, [turn.locked for turn in turns])
         frames = together(levelled, frames, turns)
         turns = turned(frames, sought, turns)
-    found = together(_gathered, frames, turns, sought)
+    pixels = together(_gathered, frames, turns, sought)
     sizes = [(frame.cell, turn.fit.sigma) for frame, turn in zip(frames, turns, strict=True)]
     noises = [(turn.noise.floor, turn.noise.slope, turn.noise.correlation) for turn in turns]
     asked = [*(number(size) for own in sizes for size in own), *(value for own in noises for value in own)]
-    known = numbers_of([torch.as_tensor(value, device=images[0].device) for value in asked])
-    rest = known[2 * len(frames) :]
+    numbers = numbers_of([torch.as_tensor(value, device=images[0].device) for value in asked])
+    of_noise = numbers[2 * len(frames) :]
     return [
-        replace(one, cell=known[2 * i], fine=known[2 * i + 1], noise=Noise(*rest[3 * i : 3 * i + 3]))
-        for i, one in enumerate(found)
+        replace(own, cell=numbers[2 * i], fine=numbers[2 * i + 1], noise=Noise(*of_noise[3 * i : 3 * i + 3]))
+        for i, own in enumerate(pixels)
     ]
 
 

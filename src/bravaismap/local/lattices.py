@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, NONE
+from bravaismap.conventions import CLASSES, NONE, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import cross, reduce_basis
 
 __all__ = ["FrameLattices", "followed", "gathered_lattices", "matched"]
-
-Floats = NDArray[np.floating]
 
 #: Largest strain and rotation (radians) between two versions of one lattice: strained, distorted by the scan, turned
 #: within a grain. Grains that are turned by more than 3° are two lattices.

@@ -35,7 +35,7 @@ def nearby(probability: Tensor, seen: Tensor, cell: float | Length) -> Tensor:
 
 
 def without_vacancies(probability: Tensor, near: Tensor, vacant: Tensor) -> Tensor:
-    """Give the cells of single vacancies to none, where these are told for sure: what is dark beside them is crystal.
+    """Return probabilities with the cells of sure single vacancies as none: what is dark beside them is crystal.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def without_vacancies(probability: Tensor, near: Tensor, vacant: Tensor) -> Tens
 
 
 def without_gaps(probability: Tensor, near: Tensor) -> Tensor:
-    """Give gaps between two grains to these: where the atoms of both end, less than one row of them is missing.
+    """Return probabilities with gaps between two grains as theirs: less than one row of atoms is missing there.
 
     Parameters
     ----------

@@ -82,11 +82,8 @@ class Turn:
 
     Attributes
     ----------
-    locked : tuple of Locked
-    patterns : tensor, shape (lattices, y, x)
-    fit : LocalFit
-    std : tensor, shape (lattices, rows, columns)
-        Of the amplitudes.
+    locked, patterns, fit, std
+        The patterns of its lattices, (lattices, y, x), and what was fitted with them, (lattices, rows, columns).
     probability : tensor, shape (lattices + 1, rows, columns)
         Of each lattice, and of none last.
     shares : tensor, shape (lattices, y, x)
@@ -169,7 +166,7 @@ def turned(
     noise = of_frame(None if turn is None else turn.noise for turn in before)
     planes = of_frame((frame.flat, frame.background) for frame in frames)
     locked = in_each(_locked, planes, shares, sought, noise, earlier)
-    counts = iter(numbers_of([(one.structure != 0).sum() for own in locked for one in own]))
+    counts = iter(numbers_of([(crystal.structure != 0).sum() for own in locked for crystal in own]))
     nodes = [tuple(int(next(counts)) for _ in own) for own in locked]
     if len(frames) > 1:
         nodes = of_frame([max(map(max, nodes))] * len(frames))
@@ -208,7 +205,7 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     std = amplitude_std(fit, every, frame.valid, noise.variance(mixed), noise.correlation)
     scale = usual_amplitude(fit, std, before.probability[:-1], near[:-1])
     every, fit, std = every * scale, fit.scaled(scale), std / scale
-    locked = tuple(replace(one, structure=one.structure * f) for one, f in zip(locked, scale.flatten(), strict=True))
+    locked = tuple(replace(own, structure=own.structure * f) for own, f in zip(locked, scale.flatten(), strict=True))
     rows, columns = fit.energy.shape
     variance = smoothed(noise.variance(frame.level) * frame.valid, frame.fine, frame.step)[:rows, :columns]
     variance = (variance / fit.seen.clamp_min(1e-6)).clamp_min(1e-30)
@@ -245,7 +242,8 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
         telling=inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear,
     )
     logarithm = log_likelihood(fit, variance, freedom, known)
-    crystals = tuple(Crystal(one, own.origins, own.mixtures) for one, own in zip(fitted.locked, held, strict=True))
+    pairs = zip(fitted.locked, held, strict=True)
+    crystals = tuple(Crystal(locked, own.origins, own.mixtures) for locked, own in pairs)
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
 
 
@@ -276,12 +274,12 @@ def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[_Fitted]) -> list[tu
     """What the sites of each crystal of each frame hold."""
     seen = [
         [
-            SeenCrystal(one, amplitude, std, own, f.near[-1], f.fit.seen, frame.step)
-            for one, amplitude, std, own in zip(f.locked, f.fit.amplitude, f.std, f.near[:-1], strict=True)
+            SeenCrystal(locked, amplitude, std, own, f.near[-1], f.fit.seen, frame.step)
+            for locked, amplitude, std, own in zip(f.locked, f.fit.amplitude, f.std, f.near[:-1], strict=True)
         ]
         for frame, f in zip(frames, fitted, strict=True)
     ]
-    held = iter(held_sites([one for own in seen for one in own], frames[0].settings.dark))
+    held = iter(held_sites([crystal for own in seen for crystal in own], frames[0].settings.dark))
     return [tuple(next(held) for _ in own) for own in seen]
 
 
@@ -296,8 +294,8 @@ def _at_pixels(frame: FlatFrame, probability: Tensor) -> Tensor:
 
 def _band(locked: tuple[Locked, ...]) -> tuple[Tensor, Tensor]:
     """Lowest and highest frequency of the nodes that matter."""
-    lengths = torch.cat([torch.linalg.vector_norm(one.waves.frequency, dim=-1) for one in locked])
-    strengths = [one.structure.abs() for one in locked]
+    lengths = torch.cat([torch.linalg.vector_norm(own.waves.frequency, dim=-1) for own in locked])
+    strengths = [own.structure.abs() for own in locked]
     matters = torch.cat([strength >= _IN_BAND * strength.max() for strength in strengths])
     lowest, highest = (torch.where(matters, lengths, other) for other in (torch.inf, -torch.inf))
     return 0.9 * lowest.amin(), 1.1 * highest.amax()

@@ -276,7 +276,7 @@ def _splits(device: torch.device) -> tuple[Tensor, Tensor]:
     """
     sets = [(0, 1, 2, 3), (0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)]
     ways = [(0,), (1, 2), (3, 4), (5, 6)]
-    together = torch.tensor([[float(parity in one) for one in sets] for parity in range(4)], device=device)
+    together = torch.tensor([[float(parity in members) for members in sets] for parity in range(4)], device=device)
     return together, torch.tensor([[float(i in way) for way in ways] for i in range(len(sets))], device=device)
 
 

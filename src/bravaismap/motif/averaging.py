@@ -10,13 +10,10 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from bravaismap.conventions import Complexes, Floats, Integers
 
 __all__ = ["AveragedCell", "Fold", "averaged_cell", "fold_pixels", "synthesis"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 #: Points of a grid to each period of the highest order, from which bilinear weights are right to some 0.5 %.
 _FINE = 14

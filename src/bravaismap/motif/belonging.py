@@ -8,14 +8,12 @@ pixel is left out where the strength is below one half and the noise does not ex
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from bravaismap.conventions import Floats
 from bravaismap.motif.structure_factors import PatternFit
 
 __all__ = ["belonging", "local_strength"]
-
-Floats = NDArray[np.floating]
 
 _REACH = 0.5  # cells, σ of the Gaussian
 _PRESENT = 0.5

@@ -9,13 +9,11 @@ in an antiphase boundary, where the coordinates jump, do not count.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats
 from bravaismap.motif.structure_factors import PatternFit
 
 __all__ = ["covariance_with_scatter"]
-
-Floats = NDArray[np.floating]
 
 _QUARTERS = 4
 #: Variance of the cell of a quarter by noise, in units of that of the whole: a fourth of the pixels, with a fourth of

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.lattice import reciprocal
 from bravaismap.motif.averaging import synthesis
 from bravaismap.motif.plane_groups import Setting
@@ -22,10 +22,6 @@ from bravaismap.motif.structure_factors import StructureFactors
 from bravaismap.motif.symmetry import GroupFit, symmetrized
 
 __all__ = ["Columns", "find_columns", "wyckoff_letter"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 _MOST = 24
 _GRID = 64

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import LATTICES
+from bravaismap.conventions import LATTICES, Floats
 from bravaismap.lattice import deviation, shape
 from bravaismap.motif.averaging import averaged_cell
 from bravaismap.motif.columns import Columns, find_columns
@@ -21,8 +21,6 @@ from bravaismap.motif.structure_factors import PatternFit, StructureFactors
 from bravaismap.motif.symmetry import GroupFit, Symmetry, find_symmetry
 
 __all__ = ["Sample", "described", "extinct"]
-
-Floats = NDArray[np.floating]
 
 _IN_UNITS_OF_THE_IMAGE = ("cell", "cell_std", "amplitude", "amplitude_std", "height", "height_std")
 #: Misfit of a group, as a fraction, below which one that was not chosen is reported as pseudosymmetry.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from bravaismap.lattice import reciprocal
 from bravaismap.motif.phase import HIGHEST
 from bravaismap.motif.structure_factors import PatternFit
 
 __all__ = ["motif_doubts", "strongest_rest"]
-
-Floats = NDArray[np.floating]
 
 #: Amplitude of the strongest spot that is left, of the strongest of the pattern, from which it is worth a word. Of real
 #: micrographs of one crystal none has more than 0.27; those of two grains, of layers that are displaced

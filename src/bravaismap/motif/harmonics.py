@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, zoom
 
+from bravaismap.conventions import Complexes, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal, reduce_basis
 from bravaismap.lattice.sublattices import DIVIDED, kronecker_lift
@@ -25,9 +26,6 @@ from bravaismap.measure.whole_image import has_parts, measure_whole
 from bravaismap.motif.phase import HIGHEST, half_plane
 
 __all__ = ["HarmonicLattice", "lattice_of_all_spots", "lattice_of_image", "refined_lattice"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
 
 #: Maxima of the spectrum that are paired.
 _SPOTS = 24

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bravaismap.classify.settings import DEFAULTS
+from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
 from bravaismap.local.lattices import matched
@@ -28,8 +29,6 @@ from bravaismap.motif.translations import fit_cell
 from bravaismap.movie import as_movie, finite_pixels, pixel_size
 
 __all__ = ["motif", "motif_of_frames"]
-
-Floats = NDArray[np.floating]
 
 #: Share of the pixels that must fall out for the rest to be fitted anew, and that must be left.
 _MATTERS, _ENOUGH = 0.005, 0.05

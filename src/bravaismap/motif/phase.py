@@ -18,16 +18,12 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.lattice import reciprocal
 
 __all__ = ["REACH", "LocalPhase", "Region", "half_plane", "local_phase"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 #: σ of the Gaussian that follows the phase, in lengths of a cell: short against strain, and of some 80 cells' noise.
 REACH = 2.5

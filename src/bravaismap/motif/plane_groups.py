@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bravaismap.conventions import Floats, Integers
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
 
@@ -34,9 +35,6 @@ __all__ = [
     "misfit",
     "subgroup_table",
 ]
-
-Floats = NDArray[np.floating]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bravaismap.conventions import Floats, Integers
 from bravaismap.motif.structure_factors import (
     PatternFit,
     StructureFactors,
@@ -24,12 +24,8 @@ from bravaismap.motif.structure_factors import (
 
 __all__ = ["aligned", "pooled_factors"]
 
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
-
 _GRID = 64  # points along a cell at which a shift is looked for
-_STEPS = 6
+_STEPS = 6  # of Newton's method
 
 
 def aligned(fits: Sequence[PatternFit]) -> list[PatternFit]:

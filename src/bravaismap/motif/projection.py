@@ -11,16 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.motif.plane_groups import Setting
 from bravaismap.motif.structure_factors import StructureFactors
 
 __all__ = ["GroupAverage", "both_halves", "closed_orders", "group_average", "parts", "projection"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 
 def closed_orders(factors: StructureFactors, settings: Sequence[Setting]) -> StructureFactors:

@@ -27,6 +27,7 @@ from scipy.linalg import lu_factor, lu_solve
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal
 from bravaismap.motif.averaging import Fold, fold_pixels, synthesis
@@ -43,9 +44,6 @@ __all__ = [
     "wilson",
 ]
 
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 Numbers = NDArray[np.int64] | NDArray[np.floating]
 
 _ORDERS = 220  # of a half plane, at most

@@ -33,10 +33,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.errors import InputError
 from bravaismap.lattice import reciprocal
 from bravaismap.motif.plane_groups import PLANE_GROUPS, PlaneGroup, Setting, compatible_settings, contains
@@ -45,14 +45,10 @@ from bravaismap.motif.structure_factors import StructureFactors
 
 __all__ = ["GroupFit", "Symmetry", "find_symmetry", "symmetrized"]
 
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
-
 #: Misfits are followed up to so many σ of a lattice's distortion.
 _FARTHEST = 4.0
 _STARTS = 3  # highest peaks of the likelihood over the origin that are refined
-_STEPS = 6
+_STEPS = 6  # of Newton's method, at most
 #: Prior share of motifs that nearly have a higher group, and the strength of what breaks it, all equally probable.
 _NEARLY = 0.3
 _BREAKING = (1.0, 0.3, 0.1, 0.03)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bravaismap.conventions import Complexes, Floats, Integers
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
 from bravaismap.motif.averaging import fold_pixels
@@ -22,10 +22,6 @@ from bravaismap.motif.phase import LocalPhase
 from bravaismap.motif.structure_factors import PatternFit, error_covariance, fit_pattern, noise_variance, wilson
 
 __all__ = ["fit_cell"]
-
-Floats = NDArray[np.floating]
-Complexes = NDArray[np.complexfloating]
-Integers = NDArray[np.int64]
 
 #: Strength of a row of orders in units of Wilson's law, all equally probable.
 _SCALES = np.array([1.0, 0.3, 0.1, 0.03, 0.01, 0.003])

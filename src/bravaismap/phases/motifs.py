@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, length_unit
+from bravaismap.conventions import CLASSES, Floats, length_unit
 from bravaismap.errors import InputError
 from bravaismap.motif.motif import motif_of_frames
 from bravaismap.motif.settings import SYSTEMATIC
@@ -24,8 +24,6 @@ from bravaismap.phases.pixels import pixel_map
 from bravaismap.result.mapped_movie import mapped_images
 
 __all__ = ["PARTS", "motif_map"]
-
-Floats = NDArray[np.floating]
 
 #: Groups of frames into which a movie is cut when nothing else is asked for.
 PARTS = 6

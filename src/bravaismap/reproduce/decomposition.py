@@ -88,14 +88,14 @@ def film_truth(film: Decomposition) -> Numbers:
     """Return the true void fraction, that by thresholding, and the frames of the figure with their voids."""
     frames = film.frames
     images = frames["image"].values
-    found, threshold = threshold_voids(images, film.film.spacing)
+    dark, threshold = threshold_voids(images, film.film.spacing)
     shown = np.unique(np.linspace(0, len(images) - 1, _SHOWN).round().astype(int))
     low, high = np.percentile(images[shown], (0.5, 99.5))
     stretched = np.clip((images[shown] - low) / max(high - low, 1e-9), 0, 1)
     return {
         "time": frames["time"].values.astype(float),
         "void": frames["void"].values.mean(axis=(1, 2)),
-        "threshold": found.mean(axis=(1, 2)),
+        "threshold": dark.mean(axis=(1, 2)),
         "half_void": _half_void(frames["void"].values, film.plan.step),
         "level": threshold,
         "shown": shown,
@@ -201,12 +201,12 @@ def growth(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.floating] | 
         try:
             with warnings.catch_warnings():  # how the intervals were found is kept below
                 warnings.simplefilter("ignore", UserWarning)
-                found = fit_growth(fraction, baseline=_BASELINE, std=std)
+                fit = fit_growth(fraction, baseline=_BASELINE, std=std)
         except InputError as error:
             fits[name] = {"refused": str(error)}
             continue
-        fits[name] = {str(p): _estimate(found.sel(parameter=p)) for p in found["parameter"].values}
-        fits[name] |= {key: found.attrs[key] for key in ("reduced_chi_square", "interval_method")}
+        fits[name] = {str(p): _estimate(fit.sel(parameter=p)) for p in fit["parameter"].values}
+        fits[name] |= {key: fit.attrs[key] for key in ("reduced_chi_square", "interval_method")}
     return fits
 
 

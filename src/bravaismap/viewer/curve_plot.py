@@ -15,7 +15,7 @@ from bravaismap.viewer.plot_style import INK, plain
 
 __all__ = ["CurvePlot"]
 
-
+#: Of the curves of classes in their order, so that these are told apart without colours.
 _DASHES = ("solid", "dashed", "dotted", "dotdash", "solid", "dashed")
 _MARKERS = ("circle", "square", "diamond", "inverted_triangle", "triangle", "plus")
 

@@ -50,8 +50,8 @@ def serve(
         Whether the background work has ended too; without `wait` a thread with a method ``stop``.
     """
     port = free_port(address, port)
-    for one in (source, *([] if other is None else [other])):
-        one.start()
+    for shown in (source, *([] if other is None else [other])):
+        shown.start()
     if not wait:
         return _viewer_server(source, other, address, port, threaded=True)
     waiting = WaitingPage(_title(source), first_picture(source, source.first), address, port)

@@ -37,7 +37,8 @@ class WindowPlots:
         """Show a window, and the shapes (complex) and colours of the windows of its frame."""
         self._points.data = {"x": others[0].real, "y": others[0].imag, "color": others[1]}
         if view is None:
-            for source in (self._window, self._plane, self._spots, self._bar_data, self._error, self._point):
+            sources = self._window, self._plane, self._spots, self._bar_data, self._error, self._point, self._ring
+            for source in sources:
                 source.data = {name: [] for name in source.data}
             return
         self._show_pixels(view, unit, pixel)
