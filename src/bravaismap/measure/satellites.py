@@ -136,5 +136,16 @@ def _left_over(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Fl
     for nodes in (whole, -whole):
         for shift in _PIXEL_FREQUENCIES * size:
             away = np.minimum(away, np.linalg.norm(position[:, None] - nodes - shift, axis=2).min(1))
-    kept = (weight > limits.least_weight) & (away > limits.skirt)
+    strongest = _raw_power(spectrum, torch.from_numpy(whole).to(spots.position)).amax()
+    strong = _raw_power(spectrum, spots.position[0]) > limits.least_amplitude**2 * strongest
+    kept = (weight > limits.least_weight) & (away > limits.skirt) & strong.cpu().numpy()
     return position[kept], weight[kept].astype(float)
+
+
+def _raw_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Power of waves at positions in bins (n, 2) that is not divided by its background, (n,); 0 where none is seen."""
+    level = spectrum.level[0]
+    power, seen = node_power(spectrum, position[None])
+    row, column = torch.where(position[:, 1:] < 0, -position, position).round().long().unbind(1)
+    row, column = (row + len(level) // 2).clamp(0, len(level) - 1), (column + 1).clamp(0, level.shape[1] - 1)
+    return torch.where(seen, power, 0.0)[0] * level[row, column]
