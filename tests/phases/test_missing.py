@@ -96,7 +96,7 @@ def test_images_are_classified_where_they_were_measured(stopped: np.ndarray) -> 
     )
     images = np.stack([lattice(64, 64), lattice(64, 64)])
     images[1, 3:] = np.nan
-    with pytest.warns(BravaismapWarning, match=r"1 of 2 images \(image 1\) were mostly never measured"):
+    with pytest.warns(BravaismapWarning, match=r"1 of 2 images \(image 1\) was mostly never measured"):
         result = classify(images, model="lattice", samples=0)
     assert result["label"].values.tolist() == [3, UNMAPPED]
     assert np.isnan(result["probability"][1]).all()
