@@ -234,14 +234,14 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
     ]
     # over a frame that is mostly disordered the median is that of disorder; where noise chooses the inside, of chance
     clear = _median(fitted.std, inside) < FAINT[0]
-    known = KnownCrystals(
+    of_crystals = KnownCrystals(
         level=torch.stack([own.level for own in held]),
         substituted=torch.stack([own.substituted for own in held]),
         displaced=torch.stack(displaced),
         somewhere=_somewhere(fitted.near[:-1]),
         telling=inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear,
     )
-    logarithm = log_likelihood(fit, variance, freedom, known)
+    logarithm = log_likelihood(fit, variance, freedom, of_crystals)
     pairs = zip(fitted.locked, held, strict=True)
     crystals = tuple(Crystal(locked, own.origins, own.mixtures) for locked, own in pairs)
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)

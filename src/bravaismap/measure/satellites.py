@@ -22,7 +22,7 @@ from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.sublattices import sublattices_to
 from bravaismap.measure import settings
-from bravaismap.measure.nodes import distinct_power, node_orders, node_power
+from bravaismap.measure.nodes import distinct_power, level_at, node_orders, node_power
 from bravaismap.measure.spots import Spectrum, find_spots, significance, standardize, whitened_power
 from bravaismap.measure.tiles import as_single
 
@@ -144,8 +144,5 @@ def _left_over(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Fl
 
 def _raw_power(spectrum: Spectrum, position: Tensor) -> Tensor:
     """Power of waves at positions in bins (n, 2) that is not divided by its background, (n,); 0 where none is seen."""
-    level = spectrum.level[0]
     power, seen = node_power(spectrum, position[None])
-    row, column = torch.where(position[:, 1:] < 0, -position, position).round().long().unbind(1)
-    row, column = (row + len(level) // 2).clamp(0, len(level) - 1), (column + 1).clamp(0, level.shape[1] - 1)
-    return torch.where(seen, power, 0.0)[0] * level[row, column]
+    return torch.where(seen, power * level_at(spectrum, position[None]), 0.0)[0]
