@@ -342,8 +342,8 @@ def warn_missing(missing: dict[int, int], windows: int) -> None:
     if missing:
         named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
         share = 100 * sum(missing.values()) / (windows * len(missing))
-        frames = counted(len(missing), "frame")
+        frames, hidden = counted(len(missing), "frame"), counted(sum(missing.values()), "window")
         warn(
-            f"{sum(missing.values())} windows, {share:.0f} % of those in {frames} (frame {named}), were mostly never "
+            f"{hidden}, {share:.0f} % of those in {frames} (frame {named}), mostly never "
             "measured (NaN): not classified, and left out of the fractions"
         )

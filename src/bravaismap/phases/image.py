@@ -107,7 +107,7 @@ def classify(
             held[unseen] = hidden(held.dtype)
         named = ", ".join(map(str, np.flatnonzero(unseen)[:5])) + (", …" if unseen.sum() > 5 else "")
         count = f"{unseen.sum()} of {counted(len(unseen), 'image')}"
-        warn(f"{count} (image {named}) were mostly never measured (NaN): not classified")
+        warn(f"{count} (image {named}) mostly never measured (NaN): not classified")
     if answer.looks is not None:
         values |= looked(answer.looks, values["label"], size or 1.0)
     return PhaseMap(
