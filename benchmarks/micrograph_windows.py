@@ -4,6 +4,7 @@ python benchmarks/micrograph_windows.py FILE --window 104 [--step 26] [--scale 1
 
 A file of your own crystal says how small a window may be there. `--scale` makes the pixels larger first (0.5: half as
 many along each axis), so that a window holds more cells; `--most` takes that many of the windows, evenly spread.
+The model is `default` where `--model` names no other.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--most", type=int)
     parser.add_argument("--distortion", type=float, default=0.03)
+    parser.add_argument("--model", default="default")
     given = parser.parse_args(arguments)
     image = np.asarray(bm.read(given.file).values[0], np.float32)
     if given.scale != 1:
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     windows = windows.reshape(-1, given.window, given.window)
     if given.most and len(windows) > given.most:
         windows = windows[np.linspace(0, len(windows) - 1, given.most).astype(int)]
-    probability = bm.load_model("lattice", given.distortion).predict(windows, samples=0).probability
+    probability = bm.load_model(given.model, given.distortion).predict(windows, samples=0).probability
     counts = np.bincount(probability.argmax(1), minlength=len(CLASSES))
     shares = ", ".join(f"{name} {100 * n / len(windows):.1f} %" for name, n in zip(CLASSES, counts, strict=True) if n)
     print(f"{given.file.name}: {len(windows)} windows of {given.window} px: {shares}")

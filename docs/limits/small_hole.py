@@ -2,8 +2,8 @@
 A hole smaller than the window
 ==============================
 
-A window that is partly crystal still shows the lattice: its class is ``none`` only when a hole fills about two fifths
-of it. The pixels are asked one by one, and see a hole of a few cells.
+A window that is partly crystal still shows the lattice: its class is ``none`` only when a hole at its middle fills
+half of it, or one at its side four fifths. The pixels are asked one by one, and see a hole of a few cells.
 """
 
 import numpy as np

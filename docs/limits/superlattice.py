@@ -33,8 +33,8 @@ found = bm.classify(images, samples=0)
 # %%
 # The length of a that was measured, over the distance between atoms: 1 is the small cell, and the number on the
 # left the true one. The superlattice needs enough cells of its own: one of 5 × 5 has fewer than three of them in
-# this window, and the small cell is reported even where it is plain to the eye. A window larger in proportion sees
-# it.
+# this window, and the small cell is reported even where it is plain to the eye. A larger window sees it where it is
+# bright, below at +300 %, and not where it is faint.
 
 ratio = np.sqrt(found["a"].values * found["b"].values).reshape(len(orders), -1) / SPACING
 figure = Figure((6, 3.4), layout="constrained")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.phases import log_likelihood, phase_probability
+from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 
 ROWS, COLUMNS = 40, 50
 
@@ -35,29 +37,57 @@ def test_likelihood_is_the_formula_written_out() -> None:
         np.testing.assert_allclose(said[row], -0.5 * (freedom * np.minimum(ratio, usual) + misfit * beyond))
 
 
-def test_what_is_usual_is_what_crystals_leave_over() -> None:
-    energy = torch.full((6, 6), 9.0, dtype=torch.float64)
-    product, contrast = 0.9 * energy[None], energy[None]
-    product[0, :, 2:] = 0.1 * energy[:, 2:]  # two thirds are disordered
-    fit = LocalFit(energy, product, contrast, torch.ones(6, 6), 4.0, 2)
-    variance, inside = torch.full((6, 6), 1.8, dtype=torch.float64), torch.zeros(6, 6, dtype=torch.bool)
+def usual_atoms(fit: LocalFit) -> KnownCrystals:
+    """Return what is known where every atom is the usual one on its site, and each lattice may be anywhere."""
+    blank = torch.zeros_like(fit.product)
+    silent = torch.zeros_like(fit.energy, dtype=torch.bool)
+    return KnownCrystals(blank + 1, blank, blank, torch.ones(len(blank), dtype=torch.bool), silent)
+
+
+def grain_in_disorder() -> tuple[LocalFit, torch.Tensor]:
+    """Return a fit that leaves over noise in columns 0 and 1 and much more in the other four, and these two."""
+    noise = (1 + torch.linspace(0.0, 0.1, 6, dtype=torch.float64)[:, None]).expand(6, 6)
+    energy, contrast = noise + 9.0, torch.full((1, 6, 6), 9.0, dtype=torch.float64)
+    product = contrast.clone()
+    product[..., 2:] -= 3.0
+    inside = torch.zeros(6, 6, dtype=torch.bool)
     inside[:, :2] = True
-    alone = LocalFit(energy[:, :2], product[..., :2], contrast[..., :2], torch.ones(6, 2), 4.0, 2)
-    said = log_likelihood(fit, variance, 25.0, inside=inside)
+    return LocalFit(energy, product, contrast, torch.ones(6, 6), 4.0, 2), inside
+
+
+def test_chosen_points_say_what_is_usual() -> None:
+    fit, inside = grain_in_disorder()
+    variance = torch.full((6, 6), 1.0, dtype=torch.float64)
+    alone = LocalFit(fit.energy[:, :2], fit.product[..., :2], fit.contrast[..., :2], fit.seen[:, :2], 4.0, 2)
+    said = log_likelihood(fit, variance, 25.0, replace(usual_atoms(fit), telling=inside))
     torch.testing.assert_close(said[..., :2], log_likelihood(alone, variance[:, :2], 25.0))
-    every = log_likelihood(fit, variance, 25.0)
-    assert bool((said != every).any())
-    torch.testing.assert_close(log_likelihood(fit, variance, 25.0, inside=torch.zeros_like(inside)), every)
+    every = log_likelihood(fit, variance, 25.0, usual_atoms(fit))
+    torch.testing.assert_close(every, log_likelihood(fit, variance, 25.0))
+    odds, before = said[0] - said[2], every[0] - every[2]  # of the crystal against disorder
+    assert bool((before[:, 2:] > 0).all() and (odds[:, 2:] < 0).all())
+    assert bool((odds[:, :2] > 0).all())
 
 
 def test_what_displaced_atoms_explain_is_not_left_over() -> None:
     energy, product, contrast = (torch.full((3, 3), v, dtype=torch.float64) for v in (3.0, 2.4, 3.0))
     fit = LocalFit(energy, product[None], contrast[None], torch.ones(3, 3), 4.0, 2)
     variance, explained = torch.full((3, 3), 0.1, dtype=torch.float64), torch.full((1, 3, 3), 0.7, dtype=torch.float64)
-    said = log_likelihood(fit, variance, 25.0, displaced=explained)
+    said = log_likelihood(fit, variance, 25.0, replace(usual_atoms(fit), displaced=explained))
     nearer = LocalFit(energy, product[None] + 0.35, contrast[None], torch.ones(3, 3), 4.0, 2)  # of as small a residual
     torch.testing.assert_close(said, log_likelihood(nearer, variance, 25.0))
     assert bool((said[0] > log_likelihood(fit, variance, 25.0)[0]).all())
+
+
+def test_another_atom_is_as_likely_as_its_share_times_its_fit() -> None:
+    energy, product, contrast = (torch.full((3, 3), v, dtype=torch.float64) for v in (1.2, 1.8, 3.0))
+    fit = LocalFit(energy, product[None], contrast[None], torch.ones(3, 3), 4.0, 2)
+    variance = torch.full((3, 3), 0.3, dtype=torch.float64)
+    usual, share = log_likelihood(fit, variance, 25.0)[0], torch.full((1, 3, 3), 0.25, dtype=torch.float64)
+    known = replace(usual_atoms(fit), level=torch.full_like(share, 0.6), substituted=share)
+    said = log_likelihood(fit, variance, 25.0, known)[0]
+    # 1.2 − 1.2 · 1.8 + 0.36 · 3 is left over of 0.6 of the pattern, less than is usual: all of it counts
+    other = torch.full_like(usual, -0.5 * 25.0 * 0.12 / 0.3)
+    torch.testing.assert_close(said, (0.75 * usual.exp() + 0.25 * other.exp()).log())
 
 
 def test_a_lattice_without_a_wave_is_nowhere() -> None:
@@ -67,7 +97,8 @@ def test_a_lattice_without_a_wave_is_nowhere() -> None:
     said = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0)
     assert bool((said[1] < said[2] - 50).all())  # not as probable as emptiness
     assert bool((said[0] > said[2]).all())
-    nowhere = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0, somewhere=torch.tensor([False, True]))
+    known = replace(usual_atoms(fit), somewhere=torch.tensor([False, True]))
+    nowhere = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0, known)
     assert bool((nowhere[0] < nowhere[2] - 50).all())
     torch.testing.assert_close(nowhere[1:], said[1:])
 

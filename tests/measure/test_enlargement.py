@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell, cell_from_basis
+from bravaismap.measure import settings
 from bravaismap.measure.enlargement import enlarged, is_enlarged, native
 from bravaismap.measure.measurement import measure
 from bravaismap.measure.whole_image import measure_whole
@@ -64,12 +65,19 @@ def test_windows_of_an_enlarged_scan_are_measured_in_their_own_resolution(
     np.testing.assert_allclose(found.frequency[1, 0], first, atol=1e-5)
 
 
+@pytest.mark.parametrize("own", [16, 20, 24])
+def test_noise_of_few_pixels_of_its_own_shows_no_lattice(own: int) -> None:
+    noise = np.random.default_rng(5).standard_normal((own, own))
+    shown = torch.from_numpy(np.kron(noise, np.ones((4, 4))).astype(np.float32))
+    assert float(measure(shown[None]).evidence) < settings.SETTINGS.odds.even_evidence
+
+
 def test_a_window_of_few_pixels_of_its_own_is_interpolated(crystal: Callable[..., np.ndarray]) -> None:
     basis = basis_from_cell(5.0, 5.0, np.radians(60.0), 0.05)
     small = crystal((16, 16), basis, width=1.0) + 0.1 * np.random.default_rng(5).standard_normal((16, 16))
     shown = torch.from_numpy(np.kron(small, np.ones((4, 4))).astype(np.float32))
     for found in (measure(shown[None]).basis[0].numpy(), measure_whole(shown).lattices[0].basis):
         a, b, gamma, _ = cell_from_basis(found)
-        assert (a, b) == pytest.approx((20.0, 20.0), rel=0.04)
-        assert np.degrees(gamma) == pytest.approx(60, abs=3)
+        assert (a, b) == pytest.approx((20.0, 20.0), rel=0.015)
+        assert np.degrees(gamma) == pytest.approx(60, abs=0.8)
     assert measure_whole(shown).repeated == (4.0, 4.0)

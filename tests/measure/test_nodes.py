@@ -8,7 +8,7 @@ import torch
 
 from bravaismap.measure.indexing import index_spots
 from bravaismap.measure.measurement import measure
-from bravaismap.measure.nodes import broad_power, distinct_power, ring_power, streak_power
+from bravaismap.measure.nodes import broad_power, distinct_power, level_at, ring_power, streak_power
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.spots import Spectrum, Spots, standardize, whitened_power
 
@@ -65,6 +65,13 @@ def test_a_wave_counts_by_how_it_stands_out_of_a_streak() -> None:
     assert float(streak[2]) == float(streak[0])
     smeared, sharp, _ = distinct_power(spectrum, at)[0][0].tolist()
     assert smeared < 3 < 50 < sharp
+
+
+def test_the_level_of_a_node_is_that_of_its_bin_in_either_half_plane() -> None:
+    level = torch.arange(16.0)[:, None] * 100 + torch.arange(10.0)  # rows k_y = −8 to 7, columns k_x = −1 to 8
+    spectrum = Spectrum(torch.ones(1, 16, 10), level[None])
+    position = torch.tensor([[[3.2, 4.4], [-3.2, -4.4], [-8.0, 0.0], [0.0, 7.6]]])
+    assert level_at(spectrum, position).tolist() == [[1105.0, 1105.0, 1.0, 809.0]]
 
 
 def test_spots_on_one_line_give_no_degenerate_basis() -> None:

@@ -56,6 +56,16 @@ def test_a_crystal_without_satellites_has_no_superlattice(crystal: Draw) -> None
             assert superlattice_of([tensor(image + level * image.std() * noise(seed))[None]], lattice) is None
 
 
+def test_waves_of_a_thousandth_of_the_amplitude_are_no_satellites(crystal: Draw) -> None:
+    image = crystal((SIDE, SIDE), SQUARE, width=2.0)
+    larger = np.array([[2, 1], [-1, 2]]) @ SQUARE
+    clear, faint = (
+        modulated(image, larger, height) + 1e-5 * image.std() * noise(3) for height in (0.06, 0.0006)
+    )  # in so little noise both are clear of it
+    assert superlattice_of([tensor(clear)[None]], SQUARE) is not None
+    assert superlattice_of([tensor(faint)[None]], SQUARE) is None
+
+
 def test_the_spots_of_another_grain_are_no_satellites(crystal: Draw) -> None:
     image = crystal((SIDE, SIDE), HEXAGONAL, width=2.0)
     other = crystal((SIDE, SIDE), basis_from_cell(9.0, 9.0, np.radians(60), 0.37 + np.radians(14)), width=2.0)

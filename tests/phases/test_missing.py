@@ -38,7 +38,7 @@ def stopped() -> np.ndarray:
 @pytest.mark.parametrize("model", ["lattice", "network"])
 def test_a_stopped_scan(stopped: np.ndarray, quick: object, model: str, nan: str) -> None:
     options = {"model": quick if model == "network" else "lattice", "samples": 4, **SIZE}
-    with pytest.warns(BravaismapWarning, match=r"windows, \d+ % of those in 1 frame \(frame 0\), mostly never"):
+    with pytest.warns(BravaismapWarning, match=r"windows, \d+ % of those in 1 frame \(frame 0\), were mostly never"):
         result = map_phases(stopped, nan=nan, **options)
     share = missing_share(np.isnan(stopped), window_grid(stopped.shape, 48, 16)).reshape(result["label"].shape[1:])
     hidden = share > MOST_MISSING
@@ -96,7 +96,7 @@ def test_images_are_classified_where_they_were_measured(stopped: np.ndarray) -> 
     )
     images = np.stack([lattice(64, 64), lattice(64, 64)])
     images[1, 3:] = np.nan
-    with pytest.warns(BravaismapWarning, match=r"1 of 2 images \(image 1\) mostly never measured"):
+    with pytest.warns(BravaismapWarning, match=r"1 of 2 images \(image 1\) was mostly never measured"):
         result = classify(images, model="lattice", samples=0)
     assert result["label"].values.tolist() == [3, UNMAPPED]
     assert np.isnan(result["probability"][1]).all()

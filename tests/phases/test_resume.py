@@ -137,8 +137,8 @@ def test_failure_at_every_write(
         xr.testing.assert_identical(open_result(path).load(), whole)
         assert [entry.name for entry in path.parent.iterdir()] == ["r.zarr"]
         assert not [*path.rglob("*.partial"), *path.rglob("*.safetensors")]
-    assert FRAMES in finished
-    assert finished - {FRAMES}
+    assert finished >= {FRAMES - 1, FRAMES}
+    assert len(finished) >= FRAMES  # of the four numbers of frames that may be finished
 
 
 # Damage

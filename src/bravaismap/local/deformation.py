@@ -15,9 +15,10 @@ from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import Locked, demodulate, phase_factor
+from bravaismap.local.edges import edge_gradient
 from bravaismap.local.sites import averaged_motif, continued
-from bravaismap.local.smoothing import pixel_interpolation, smoothed
-from bravaismap.local.strain import displacement_gradient, strain, strain_std
+from bravaismap.local.smoothing import pixel_interpolation
+from bravaismap.local.strain import strain
 
 __all__ = ["KERNELS", "Deformation", "best_kernel", "likely_displacement", "local_deformation"]
 
@@ -36,11 +37,6 @@ _INSIDE, _FEWEST = 0.8, 30
 #: Quantile that stands for the squares of a frame, so that a core of a dislocation does not decide, and what it is over
 #: the mean for the sum of four squares of normal numbers (χ² of 4 degrees of freedom).
 _QUANTILE, _OVER_MEAN = 0.8, 1.497
-#: Smallest smoothed share of a crystal for which its centre is looked for, and the least that the centre moves with the
-#: point: it is 1 inside and 0.36 at a straight edge.
-_LEAST_SHARE, _NARROWEST = 0.02, 0.2
-#: Share of the crystal from which a pixel is a part of it.
-_OWN = 0.5
 
 
 @dataclass(frozen=True)
@@ -165,54 +161,14 @@ def local_deformation(
         locked, waves=waves, shift=(torch.angle(turns) / (2 * torch.pi)) % 1.0, coherence=torch.ones_like(waves.weight)
     )
     likely = likely_displacement(start, noise, level)
-    reach, away = (field.to(flat) for field in _reach(share, sigma, step))
-    inverse = torch.linalg.inv(reach)
-    gradient = displacement_gradient(likely) @ inverse
-    diagonal = inverse.diagonal(dim1=-2, dim2=-1)
-    wider = torch.stack([diagonal[..., 1], diagonal[..., 0], diagonal.mean(-1), diagonal.mean(-1)], -1)
+    gradient, std = edge_gradient(likely, share, sigma)
     return Deformation(
         gradient,
-        torch.hypot(strain_std(likely, sigma) * wider, _change_over(strain(gradient), away / step)),
+        std,
         likely.covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt(),
         likely,
         sigma,
     )
-
-
-def _change_over(values: Tensor, way: Tensor) -> Tensor:
-    """How much a field (rows, columns, n) changes over a way (rows, columns, 2) in points of its grid."""
-    slopes = [
-        torch.gradient(values, dim=axis)[0] if values.shape[axis] > 1 else torch.zeros_like(values) for axis in (0, 1)
-    ]
-    return slopes[0] * way[..., :1] + slopes[1] * way[..., 1:]
-
-
-def _reach(share: Tensor, sigma: float, step: int) -> tuple[Tensor, Tensor]:
-    """How far the place at which a displacement is seen moves with the point of the grid, (rows, columns, 2, 2).
-
-    And the way in px from the point to that place, (rows, columns, 2). Where the crystal ends, at an edge or a void,
-    the Gaussian sees a part of it alone, whose centre is not the point. The derivative of the mean of a Gaussian that
-    is cut is its covariance over σ².
-    """
-    y, x = (torch.arange(length, device=share.device, dtype=torch.float64) for length in share.shape)
-    y, x = y[:, None] / sigma, x[None] / sigma
-    one = (share > _OWN).double()
-    planes = torch.stack([one, one * y, one * x, one * y * y, one * y * x, one * x * x])
-    total, *moments = smoothed(planes, sigma, step)
-    down, right, down2, both, right2 = (moment / total.clamp_min(_LEAST_SHARE) for moment in moments)
-    spread = torch.stack(
-        [
-            torch.stack([down2 - down**2, both - down * right], -1),
-            torch.stack([both - down * right, right2 - right**2], -1),
-        ],
-        -2,
-    )
-    seen = (total > _LEAST_SHARE)[..., None, None]
-    values, vectors = torch.linalg.eigh(torch.where(seen, spread, torch.eye(2).to(spread)))
-    reach: Tensor = vectors @ torch.diag_embed(values.clamp_min(_NARROWEST)) @ vectors.mT
-    points = [step * torch.arange(count, device=share.device).to(down) / sigma for count in down.shape]
-    away = sigma * torch.stack([down - points[0][:, None], right - points[1]], -1)
-    return reach, torch.where(seen[..., 0], away, 0.0)
 
 
 def best_kernel(

@@ -23,7 +23,7 @@ from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import LocalFit
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
 
-__all__ = ["NEIGHBOURHOOD", "Pitches", "log_likelihood", "phase_probability"]
+__all__ = ["NEIGHBOURHOOD", "KnownCrystals", "Pitches", "log_likelihood", "phase_probability"]
 
 #: Independent values that describe what is no noise in the Gaussian of a fit: the place, height and width of an atom.
 _MISFIT_FREEDOM = 4.0
@@ -78,15 +78,32 @@ class Pitches:
         return cls(evidence, max(1, int(NEIGHBOURHOOD * cell / evidence / 2)))
 
 
+@dataclass(frozen=True)
+class KnownCrystals:
+    """What is known of the crystals of a frame before its points are asked.
+
+    Attributes
+    ----------
+    level, substituted : tensors, shape (lattices, rows, columns)
+        Amplitude of another atom, and the probability that the site nearby holds one.
+    displaced : tensor, shape (lattices, rows, columns)
+        Variance that is not left over once atoms may lie beside their sites, as of
+        :func:`bravaismap.local.amplitude.displaced_variance`.
+    somewhere : bool tensor, shape (lattices,)
+        False for lattices that are nowhere in the frame.
+    telling : bool tensor, shape (rows, columns)
+        Points that say what is usual to be left over; all do where none is True.
+    """
+
+    level: Tensor
+    substituted: Tensor
+    displaced: Tensor
+    somewhere: Tensor
+    telling: Tensor
+
+
 def log_likelihood(
-    fit: LocalFit,
-    variance: Tensor,
-    freedom: float | Tensor,
-    level: Tensor | None = None,
-    substituted: Tensor | None = None,
-    displaced: Tensor | None = None,
-    somewhere: Tensor | None = None,
-    inside: Tensor | None = None,
+    fit: LocalFit, variance: Tensor, freedom: float | Tensor, crystals: KnownCrystals | None = None
 ) -> Tensor:
     """Return the log likelihood of each lattice, then of emptiness and of disorder, at every point of a grid.
 
@@ -97,16 +114,8 @@ def log_likelihood(
         Of the noise.
     freedom : float or tensor
         Independent values of the noise in the Gaussian of the fit.
-    level, substituted : tensors, shape (lattices, rows, columns), optional
-        Amplitude of another atom, and the probability that the site nearby holds one; all atoms are the usual ones when
-        not given.
-    displaced : tensor, shape (lattices, rows, columns), optional
-        Variance that is not left over once atoms may lie beside their sites, as of
-        :func:`bravaismap.local.amplitude.displaced_variance`; 0 when not given.
-    somewhere : bool tensor, shape (lattices,), optional
-        False for lattices that are nowhere in the frame; all may be when not given.
-    inside : bool tensor, shape (rows, columns), optional
-        Points inside crystals, which say what is usual to be left over; all do when not given or when none is there.
+    crystals : KnownCrystals, optional
+        When not given, all atoms are the usual ones on their sites, and each lattice may be anywhere.
 
     Returns
     -------
@@ -115,25 +124,25 @@ def log_likelihood(
         what is usual in the frame, ν the freedom of the noise and ν′ that of what is no noise.
     """
     left = fit.residual(1.0)
-    ratio = (left if displaced is None else (left - displaced).clamp_min(0)) / variance
+    ratio = (left if crystals is None else (left - crystals.displaced).clamp_min(0)) / variance
     even = fit.energy / variance
     least = torch.minimum(even, ratio.amin(0))
-    if inside is not None:
-        least = torch.where(inside | ~inside.any(), least, torch.nan)
+    if crystals is not None:
+        least = torch.where(crystals.telling | ~crystals.telling.any(), least, torch.nan)
     middle = least.nanmedian()
     usual = middle + _USUAL / _MAD * (least - middle).abs().nanmedian()
     patterned = _DISORDER * fit.contrast.amax(0) / variance
     empty = _penalty(even, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
     disorder = _penalty(torch.maximum(even, patterned), usual, freedom, _MISFIT_FREEDOM)
     crystal = _penalty(ratio, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
-    if level is not None and substituted is not None:
-        other = _penalty(fit.residual(level) / variance, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
-        share = substituted.clamp(1e-6, 1 - 1e-6)
-        crystal = torch.logaddexp(crystal + torch.log1p(-share), other + share.log())
     # a lattice of which no wave was found says of every place what emptiness says of it
     present = fit.contrast.flatten(1).amax(1) > 0
-    if somewhere is not None:
-        present = present & somewhere
+    if crystals is not None:
+        other = fit.residual(crystals.level) / variance
+        other = _penalty(other, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
+        share = crystals.substituted.clamp(1e-6, 1 - 1e-6)
+        crystal = torch.logaddexp(crystal + torch.log1p(-share), other + share.log())
+        present = present & crystals.somewhere
     crystal = torch.where(present[:, None, None], crystal, empty + _SMALLEST_EXPONENT)
     return torch.cat([crystal, empty[None], disorder[None]])
 

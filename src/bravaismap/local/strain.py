@@ -6,12 +6,14 @@ M. J. Hÿtch, E. Snoeck, R. Kilaas, Ultramicroscopy 74, 131 (1998), doi:10.1016/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from bravaismap.local.demodulation import Locked
 
-__all__ = ["COMPONENTS", "displacement_gradient", "strain", "strain_std"]
+__all__ = ["COMPONENTS", "displacement_gradient", "grid_slopes", "strain", "strain_std"]
 
 #: What the last axis of :func:`strain` holds.
 COMPONENTS = ("exx", "eyy", "exy", "rotation")
@@ -29,21 +31,33 @@ def displacement_gradient(locked: Locked) -> Tensor:
     Differences of fourth order between points of the grid, half a Gaussian apart: what the Gaussian lets pass, they do.
     The displacement is known modulo the lattice, so neighbours are taken to differ by less than half a cell.
     """
+    changes = [torch.diff(locked.shift, dim=axis) for axis in (0, 1)]
+    slope = grid_slopes([change - change.round() for change in changes], locked.waves.step)
+    return torch.einsum("yxkj,ki->yxij", slope, locked.waves.basis)
+
+
+def grid_slopes(changes: Sequence[Tensor], step: int) -> Tensor:
+    """Return the slopes of a field on a grid from its changes between neighbours, (rows, columns, components, 2).
+
+    Parameters
+    ----------
+    changes : sequence of two tensors, shapes (rows − 1, columns, components) and (rows, columns − 1, components)
+        Along y and along x.
+    step : int
+        Pitch of the grid in px.
+    """
     parts = []
-    for axis in (0, 1):
-        change = torch.diff(locked.shift, dim=axis)
-        change = change - change.round()
+    for axis, change in enumerate(changes):
         if change.shape[axis] == 0:
-            parts.append(torch.zeros_like(locked.shift))
+            parts.append(change.new_zeros([length + (i == axis) for i, length in enumerate(change.shape)]))
             continue
-        change = change.movedim(axis, -1)
-        ends = [change[..., :1]] * 2, [change[..., -1:]] * 2
-        wide = torch.cat([*ends[0], change, *ends[1]], -1)
+        along = change.movedim(axis, -1)
+        ends = [along[..., :1]] * 2, [along[..., -1:]] * 2
+        wide = torch.cat([*ends[0], along, *ends[1]], -1)
         # (8 [f(1) − f(−1)] − [f(2) − f(−2)]) / 12, in terms of the changes between neighbours
         middle = 7 * (wide[..., 1:-2] + wide[..., 2:-1]) - wide[..., :-3] - wide[..., 3:]
-        parts.append((middle / (12 * locked.waves.step)).movedim(-1, axis))
-    slope = torch.stack(parts, -1)  # (rows, columns, vector of the basis, axis)
-    return torch.einsum("yxkj,ki->yxij", slope, locked.waves.basis)
+        parts.append((middle / (12 * step)).movedim(-1, axis))
+    return torch.stack(parts, -1)
 
 
 def strain(gradient: Tensor) -> Tensor:

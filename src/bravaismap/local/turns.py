@@ -24,7 +24,7 @@ from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_lev
 from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, held_sites
 from bravaismap.local.mixture import OCCUPIED
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
-from bravaismap.local.phases import log_likelihood, phase_probability
+from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
 from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
@@ -228,19 +228,20 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
     inside = fitted.near[:-1] > INSIDE
     inflation = _median(torch.stack(excess), inside)
     variance = variance * torch.where(inside.sum() >= FEWEST_SITES, inflation, 1.0)
-    level, substituted = torch.stack([own.level for own in held]), torch.stack([own.substituted for own in held])
-    displaced = torch.stack(
-        [
-            displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
-            for pattern in fitted.patterns
-        ]
-    )
+    displaced = [
+        displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
+        for pattern in fitted.patterns
+    ]
     # over a frame that is mostly disordered the median is that of disorder; where noise chooses the inside, of chance
     clear = _median(fitted.std, inside) < FAINT[0]
-    crystal = inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear
-    logarithm = log_likelihood(
-        fit, variance, freedom, level, substituted, displaced, _somewhere(fitted.near[:-1]), crystal
+    of_crystals = KnownCrystals(
+        level=torch.stack([own.level for own in held]),
+        substituted=torch.stack([own.substituted for own in held]),
+        displaced=torch.stack(displaced),
+        somewhere=_somewhere(fitted.near[:-1]),
+        telling=inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear,
     )
+    logarithm = log_likelihood(fit, variance, freedom, of_crystals)
     pairs = zip(fitted.locked, held, strict=True)
     crystals = tuple(Crystal(locked, own.origins, own.mixtures) for locked, own in pairs)
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)

@@ -93,6 +93,9 @@ class SatelliteSettings:
     #: What a spot must say above the highest maximum of noise, and at how much more it has half of the largest weight.
     least_weight: float = 1.0
     half_weight: float = 3.0
+    #: Its amplitude over that of the strongest spot of the lattice: images without noise show how they were drawn or
+    #: stored below, atoms that were cut off at a few widths 0.0024.
+    least_amplitude: float = 0.005
     #: Distance from a spot of the lattice, in bins, within which strain and domains spread that spot.
     skirt: float = 3.5
     #: Highest index of the spots of the lattice.

@@ -24,6 +24,7 @@ __all__ = [
     "broad_power",
     "distinct_power",
     "evidence",
+    "level_at",
     "log_ratio",
     "node_orders",
     "node_power",
@@ -74,6 +75,21 @@ def node_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
     column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
     power = spectrum.power.flatten(1).gather(1, row * columns + column)
     return power / _line(position - nearest).square().prod(-1), seen
+
+
+def level_at(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Return the local background at each node, (n, nodes), in which `node_power` gives its power.
+
+    Parameters
+    ----------
+    spectrum, position
+        As for :func:`node_power`.
+    """
+    _, rows, columns = spectrum.level.shape
+    nearest = torch.where(position[..., 1:] < 0, -position, position).round()
+    row = (nearest[..., 0] + rows // 2).clamp(0, rows - 1).long()
+    column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
+    return spectrum.level.flatten(1).gather(1, row * columns + column)
 
 
 def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Tensor:

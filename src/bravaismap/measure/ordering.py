@@ -22,7 +22,7 @@ from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.sublattices import sublattices_to
 from bravaismap.measure import settings
-from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders
+from bravaismap.measure.nodes import distinct_power, level_at, log_ratio, node_orders
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import standardize, whitened_power
 
@@ -68,7 +68,7 @@ def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | 
         spectrum = whitened_power(plain)
         power, seen = distinct_power(spectrum, position)
         gains.append(torch.where(seen, log_ratio(power), 0.0).cpu())
-        level = _level_at(spectrum.level, position) / spectrum.level.mean((1, 2))[:, None]
+        level = level_at(spectrum, position) / spectrum.level.mean((1, 2))[:, None]
         powers.append(torch.where(seen, power * level, 0.0).cpu())
         levels.append(torch.where(seen, level, 0.0).cpu())
     gain, strength, noise = (torch.cat(values).mean(0).numpy().astype(float) for values in (gains, powers, levels))
@@ -109,15 +109,6 @@ def _share(power: Floats, noise: Floats, square: Floats, member: NDArray[np.bool
     likely = int((np.log(expected) + power / expected).sum(1).argmin())
     inside, beside = (mean[likely] for mean in means)
     return float(inside / (inside + (index - 1) * beside))
-
-
-def _level_at(level: Tensor, position: Tensor) -> Tensor:
-    """Local background at each node, (n, nodes)."""
-    _, rows, columns = level.shape
-    position = torch.where(position[..., 1:] < 0, -position, position).round()
-    row = (position[..., 0] + rows // 2).clamp(0, rows - 1).long()
-    column = (position[..., 1] + 1).clamp(0, columns - 1).long()
-    return level.flatten(1).gather(1, row * columns + column)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.sublattices import sublattices_to
 from bravaismap.measure import settings
-from bravaismap.measure.nodes import distinct_power, node_orders, node_power
+from bravaismap.measure.nodes import distinct_power, level_at, node_orders, node_power
 from bravaismap.measure.spots import Spectrum, find_spots, significance, standardize, whitened_power
 from bravaismap.measure.tiles import as_single
 
@@ -136,5 +136,13 @@ def _left_over(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Fl
     for nodes in (whole, -whole):
         for shift in _PIXEL_FREQUENCIES * size:
             away = np.minimum(away, np.linalg.norm(position[:, None] - nodes - shift, axis=2).min(1))
-    kept = (weight > limits.least_weight) & (away > limits.skirt)
+    strongest = _raw_power(spectrum, torch.from_numpy(whole).to(spots.position)).amax()
+    strong = _raw_power(spectrum, spots.position[0]) > limits.least_amplitude**2 * strongest
+    kept = (weight > limits.least_weight) & (away > limits.skirt) & strong.cpu().numpy()
     return position[kept], weight[kept].astype(float)
+
+
+def _raw_power(spectrum: Spectrum, position: Tensor) -> Tensor:
+    """Power of waves at positions in bins (n, 2) that is not divided by its background, (n,); 0 where none is seen."""
+    power, seen = node_power(spectrum, position[None])
+    return torch.where(seen, power * level_at(spectrum, position[None]), 0.0)[0]

@@ -342,8 +342,9 @@ def warn_missing(missing: dict[int, int], windows: int) -> None:
     if missing:
         named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
         share = 100 * sum(missing.values()) / (windows * len(missing))
-        frames, hidden = counted(len(missing), "frame"), counted(sum(missing.values()), "window")
+        frames, count = counted(len(missing), "frame"), sum(missing.values())
         warn(
-            f"{hidden}, {share:.0f} % of those in {frames} (frame {named}), mostly never "
-            "measured (NaN): not classified, and left out of the fractions"
+            f"{counted(count, 'window')}, {share:.0f} % of those in {frames} (frame {named}), "
+            f"{'was' if count == 1 else 'were'} mostly never measured (NaN): not classified, and left out of the "
+            "fractions"
         )

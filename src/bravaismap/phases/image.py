@@ -106,8 +106,8 @@ def classify(
         for held in values.values():
             held[unseen] = hidden(held.dtype)
         named = ", ".join(map(str, np.flatnonzero(unseen)[:5])) + (", …" if unseen.sum() > 5 else "")
-        count = f"{unseen.sum()} of {counted(len(unseen), 'image')}"
-        warn(f"{count} (image {named}) mostly never measured (NaN): not classified")
+        count, verb = f"{unseen.sum()} of {counted(len(unseen), 'image')}", "was" if unseen.sum() == 1 else "were"
+        warn(f"{count} (image {named}) {verb} mostly never measured (NaN): not classified")
     if answer.looks is not None:
         values |= looked(answer.looks, values["label"], size or 1.0)
     return PhaseMap(
