@@ -16,7 +16,7 @@ import typer
 import bravaismap as bm
 from bravaismap.classify.classifier import ModelRecord
 from bravaismap.classify.models import LatticeClassifier, NetworkClassifier, chosen_model, load_model
-from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, PAPER_STEP, PAPER_WINDOW, Settings
+from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, MOVIE_DEVICE, PAPER_STEP, PAPER_WINDOW, Settings
 from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
@@ -86,6 +86,8 @@ def test_every_signature_shows_the_same_defaults(function: Callable[..., object]
     expected = {name: getattr(DEFAULTS, name) for name in Settings.__dataclass_fields__}
     if function is unmix:  # of the paper: nothing is measured before
         expected |= {"window": PAPER_WINDOW, "step": PAPER_STEP}
+    if function in {phases.map_movie, live.watch}:  # thousands of windows
+        expected["device"] = MOVIE_DEVICE
     if function is scores.evaluate:  # one answer without draws is what is scored
         del expected["model"], expected["samples"]
     shared = set(parameters) & set(expected)
@@ -101,7 +103,9 @@ def test_options_of_the_view_command_say_the_defaults() -> None:
         (option,) = inspect.signature(view, eval_str=True).parameters[name].annotation.__metadata__
         assert isinstance(option, typer.models.OptionInfo)
         default = getattr(DEFAULTS, name)
-        assert option.show_default == (f"{100 * default:g}%" if name == "distortion" else str(default))
+        assert option.show_default == (
+            f"{100 * default:g}%, or that of the result" if name == "distortion" else str(default)
+        )
 
 
 def test_model_by_name_or_as_it_is(quick: NetworkClassifier) -> None:

@@ -64,3 +64,13 @@ def test_a_faint_lattice_beside_a_hole_is_measured() -> None:
 def test_noise_with_a_hole_stays_none(level: float) -> None:
     images = tensor(*(np.where(HOLE, level + noise(70 + seed), 10 + noise(seed)) for seed in range(30)))
     assert (none_probability(measure(images).evidence.numpy()) > 0.5).all()
+
+
+def test_a_window_that_is_one_value_beside_a_strip_of_crystal_has_no_lattice() -> None:
+    atoms_of_strip = atoms(basis_from_cell(13.0, 13.0, np.radians(60), 0.2), (SIDE, SIDE), noise=0.1)
+    images = tensor(np.where(Y < 12, atoms_of_strip, 0.0), np.where(Y < 12, 0.0, atoms_of_strip))
+    assert not other_regions(images[:1]).any()
+    assert other_regions(images[1:])[0].numpy()[Y < 12].all()
+    none = none_probability(measure(images).evidence.numpy())
+    assert none[0] > 0.5
+    assert none[1] < 0.01

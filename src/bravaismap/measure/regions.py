@@ -22,13 +22,16 @@ _PLACES = 3
 
 
 def other_regions(images: Tensor) -> Tensor:
-    """Return where images (n, y, x) are of another level than most of the image: bool, (n, y, x)."""
+    """Return where images (n, y, x) are of another level than most of the image: bool, (n, y, x).
+
+    Nowhere in an image that is one value for the most part. Images have a standard deviation of 1.
+    """
     limits = settings.SETTINGS.regions
     side = _odd(min(images.shape[1:]) / limits.means)
     level = _means(images, side)
     away = (level - level.flatten(1).median(1).values[:, None, None]).abs()
     scatter = away.flatten(1).median(1).values[:, None, None] / 0.6745  # of a normal distribution, in σ
-    other = away > limits.scatter * scatter
+    other = (away > limits.scatter * scatter) & (scatter > limits.least_scatter)
     reach = -(-side // 2 // _step(side))
     other = F.max_pool2d(other.float()[:, None], 2 * reach + 1, 1, reach)[:, 0] > 0
     y, x = (

@@ -239,6 +239,9 @@ class RegionSettings:
     means: float = 12.0
     #: How far a mean must be from the median, in standard deviations of the means.
     scatter: float = 4.0
+    #: Scatter of the means, in standard deviations of the window, below which most of it is one value (a scan whose
+    #: feedback was lost, a mask): what differs there is the rounding of sums, some 1e-7 of a standard deviation each.
+    least_scatter: float = 1e-5
     #: Means along the shorter side that are background where such regions are left out.
     background_means: float = 6.0
     #: Side of the squares over which the edge of a region is softened, in px; twice.
