@@ -50,7 +50,8 @@ def edge_gradient(locked: Locked, share: Tensor, sigma: float | Length) -> tuple
     gradient = displacement_gradient(locked) @ inverse
     diagonal = inverse.diagonal(dim1=-2, dim2=-1)
     wider = torch.stack([diagonal[..., 1], diagonal[..., 0], diagonal.mean(-1), diagonal.mean(-1)], -1)
-    change = _change_over(strain(gradient), away.to(share) / step)
+    way = (inverse @ away.to(share)[..., None])[..., 0]  # the centre comes from there on its way to where it is
+    change = _change_over(strain(gradient), way / step)
     return gradient, torch.hypot(strain_std(locked, number(sigma)) * wider, change)
 
 
