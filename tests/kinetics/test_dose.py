@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from bravaismap.errors import InputError
-from bravaismap.kinetics.dose import dose_rate, fraction_curve, frame_area, over_dose, physical_growth
+from bravaismap.kinetics.dose import dose_rate, fraction_curve, frame_area, over_dose, physical_growth, title_of
 from bravaismap.kinetics.growth import fit_growth
 
 TIME = np.arange(90) * 2.25
@@ -68,6 +68,7 @@ def test_the_papers_quantities_in_nm() -> None:
     assert value["final_area"] == pytest.approx(grown, rel=0.05)
     assert value["final_rate"] == pytest.approx(grown * 0.0417, rel=0.08)
     assert value["final_rate_per_void"] == pytest.approx(value["final_rate"] / 2)
+    assert [title_of(n) for n in ("final_area", "final_rate")] == ["final area above C", "final rate"]
     low, high = found["interval"].sel(quantity="final_rate").isel(level=1).values
     assert low < grown * 0.0417 < high
     ends = growth["interval"].sel(parameter="rho").values

@@ -53,9 +53,13 @@ def test_unreadable_file_is_tried_again_then_given_up_then_taken_when_it_changes
     arrivals.ready(listing, 0.0)
     assert arrivals.ready(listing, 1.0) == ["a.tif", "b.tif"]
     assert not arrivals.fail("a.tif", 1.0)
+    assert arrivals.waits({"a.tif": OLD})
     assert arrivals.ready(listing, 1.5) == []  # b waits for a
     assert arrivals.ready(listing, 2.0) == ["a.tif", "b.tif"]
     assert arrivals.fail("a.tif", 5.0)
+    assert not arrivals.waits({"a.tif": OLD})
+    assert arrivals.waits(listing)
+    assert not arrivals.waits({})
     assert arrivals.ready(listing, 6.0) == ["b.tif"]
     listing["a.tif"] = Stamp(500, 7)
     assert arrivals.ready(listing, 7.0) == []

@@ -110,6 +110,15 @@ def test_file_that_stays_half_written_is_left_out_by_name_and_taken_when_complet
     as_mapped(output, quick, MOVIE[[0, 2, 1]])
 
 
+def test_a_file_that_is_waited_for_is_no_idleness(quick: NetworkClassifier, tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "r.zarr"
+    source.mkdir()
+    (source / "f0.npy").write_bytes(b"junk")
+    np.save(source / "f1.npy", MOVIE[1])
+    with pytest.warns(UserWarning, match=r"left out: .*f0\.npy"):
+        assert run_on(folder(source, patience=0.9), output, quick, 0.3) == ["f1.npy"]
+
+
 def test_frame_that_does_not_fit_is_left_out(quick: NetworkClassifier, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()

@@ -107,7 +107,7 @@ def test_table_of_an_unfinished_map_ends_with_the_last_frame_mapped() -> None:
     assert "4.5" not in phase_table(result)
     nothing = phase_table(mapped(3, done=0))
     assert nothing.splitlines()[0].split() == ["phase", "state"]
-    assert nothing.count("not mapped yet") == 6
+    assert nothing.count("not mapped, or not measured") == 6
 
 
 def test_table_of_images() -> None:

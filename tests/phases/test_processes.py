@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -202,6 +203,12 @@ import bravaismap as bm
 movie = np.random.default_rng(1).normal(size=(3 if len(sys.argv) < 2 else 4000, 64, 64))
 result = bm.map_phases(movie, window=32, step=16, workers=2, progress=lambda done, _: print(done, flush=True))
 """
+
+
+def test_a_process_whose_starter_dies_while_it_tells_it_what_to_do_ends_without_a_word() -> None:
+    program = [sys.executable, "-c", "from bravaismap.phases.processes import serve; serve()"]
+    ended = subprocess.run(program, input=pickle.dumps("a mapper")[:-4], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.slow

@@ -244,6 +244,7 @@ def _number(value: float) -> str:
 def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset) -> None:
     from rich.table import Table
 
+    from bravaismap.kinetics.dose import title_of
     from bravaismap.kinetics.laws import printed
 
     card = growth.attrs
@@ -255,7 +256,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     for row in rows:
         name = str(row["parameter"].values if "parameter" in row.coords else row["quantity"].values)
         ends = [" to ".join(_number(end) for end in pair) for pair in row["interval"].values]
-        label = printed(name) if "parameter" in row.coords else name.replace("_", " ")
+        label = printed(name) if "parameter" in row.coords else title_of(name)
         unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
         table.add_row(label, _number(float(row["value"])), *ends, "" if unit == "1" else unit)

@@ -90,6 +90,7 @@ def watch(
     from bravaismap.live.alarms import Alarm, parse_rule
     from bravaismap.live.watching import FolderSource, StackSource
     from bravaismap.live.watching import watch as watch_frames
+    from bravaismap.result.journal import JOURNAL, journal_of
 
     classifier = load_model(model, distortion, device)
     rules = [Alarm(parse_rule(text, classifier.record.classes), alarm_frames) for text in alarm or []]
@@ -106,7 +107,8 @@ def watch(
         source = StackSource(follow, dataset, settle, pixel_size=pixel_size, crop=crop, bin=bin)
     name = (folder or follow or Path()).resolve().stem
     target = output or Path(f"{name}-live") / f"{name}.zarr"
-    note(f"watching {source}; result: {target}")
+    earlier = len(journal_of(target)) if (target / JOURNAL).exists() else 0
+    note(f"watching {source}; result: {target}" + (f", with {counted(earlier, 'frame')} so far" if earlier else ""))
     frames = watch_frames(
         source, target, alarms=rules, until_idle=until_idle, frame_time=frame_time, tell=opening, window=window,
         step=step, model=classifier, samples=samples, seed=seed, nan=nan.value, pixels=pixels,

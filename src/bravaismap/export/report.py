@@ -23,7 +23,7 @@ from bravaismap.conventions import IUCR_SYMBOLS, NONE, counted, display_name
 from bravaismap.errors import InputError
 from bravaismap.export.html_page import bullets, cell, heading, page, paragraph, picture, png_of, table
 from bravaismap.files import made_folder, replacing
-from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth
+from bravaismap.kinetics.dose import fraction_curve, frame_area, physical_growth, title_of
 from bravaismap.kinetics.growth import compare_laws, fit_growth
 from bravaismap.kinetics.laws import printed
 from bravaismap.motif.structure_text import number_text
@@ -225,13 +225,13 @@ def _kinetics(result: xr.Dataset) -> list[str]:
 def _growth_table(growth: xr.Dataset, physical: xr.Dataset | None) -> str:
     estimates = [(str(n), growth.sel(parameter=n)) for n in growth["parameter"].values]
     if physical is not None:
-        estimates += [(str(n), physical.sel(quantity=n)) for n in physical["quantity"].values]
+        estimates += [(title_of(str(n)), physical.sel(quantity=n)) for n in physical["quantity"].values]
     rows = []
     for name, estimate in estimates:
         ends = [printed(" to ".join(f"{end:.4g}" for end in pair)) for pair in estimate["interval"].values]
         unit = str(estimate["unit"].values)
         rows.append([
-            cell(printed(name.replace("_", " ")), number=False),
+            cell(printed(name), number=False),
             cell(printed(f"{float(estimate['value']):.4g}")),
             *(cell("" if "nan" in text else text) for text in ends), cell("" if unit == "1" else unit),
         ])  # fmt: skip

@@ -26,6 +26,7 @@ __all__ = [
     "frame_area",
     "over_dose",
     "physical_growth",
+    "title_of",
 ]
 
 DOSE_UNIT: Final = "e⁻/Å²"
@@ -248,6 +249,11 @@ def physical_growth(growth: xr.Dataset, area: float, voids: int | None = None) -
         },
         attrs={"frame_area_nm2": area},
     )
+
+
+def title_of(quantity: str) -> str:
+    """Return the name of a quantity of :func:`physical_growth` as it is printed."""
+    return "final area above C" if quantity == "final_area" else quantity.replace("_", " ")
 
 
 def _positive(value: float, what: str, unit: str) -> None:

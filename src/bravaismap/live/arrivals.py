@@ -73,6 +73,11 @@ class Arrivals:
             ready.append(name)
         return ready
 
+    def waits(self, listing: Mapping[str, Stamp]) -> bool:
+        """Tell whether a file that exists may still become a frame: it is neither done nor given up."""
+        given_up = {name for name, seen in self._seen.items() if seen.given_up}
+        return not listing.keys() <= self._done | given_up
+
     def is_done(self, name: str) -> bool:
         """Tell whether a file need not be read again."""
         return name in self._done

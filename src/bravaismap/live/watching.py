@@ -102,6 +102,10 @@ class FolderSource:
             else:
                 self._arrivals.finish(name)
 
+    def waits(self) -> bool:
+        """Tell whether a file is there that is neither classified nor left out."""
+        return self._arrivals.waits(self._listing())
+
     def _listing(self) -> dict[str, Stamp]:
         stamps = {}
         with os.scandir(self.folder) as entries:
@@ -158,6 +162,10 @@ class StackSource:
             yield f"{self.path.name} [{index}]", classify(frame)
             index, frame = index + 1, following
 
+    def waits(self) -> bool:
+        """Tell whether a file is waited for: never, since a stack is one file."""
+        return False
+
 
 def watch(
     source: FolderSource | StackSource,
@@ -187,7 +195,8 @@ def watch(
     alarms : list of Alarm, optional
         Alarms that every frame may raise.
     until_idle : float, optional
-        Stop after this many seconds without a new frame; never when not given.
+        Stop after this many seconds without a new frame, though not while a file of a folder is waited for; never
+        when not given.
     frame_time : float, optional
         Time from one frame to the next in s.
     clock : callable
@@ -237,7 +246,7 @@ def watch(
         return phases
 
     try:
-        while until_idle is None or clock() - latest < until_idle:
+        while until_idle is None or clock() - latest < until_idle or source.waits():
             begin = clock()
             for name, phases in one_ahead(source.ready(done, begin, classify)):
                 if store is None:

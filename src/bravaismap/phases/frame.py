@@ -342,8 +342,9 @@ def warn_missing(missing: dict[int, int], windows: int) -> None:
     if missing:
         named = ", ".join(map(str, sorted(missing)[:5])) + (", …" if len(missing) > 5 else "")
         share = 100 * sum(missing.values()) / (windows * len(missing))
-        frames = counted(len(missing), "frame")
+        frames, count = counted(len(missing), "frame"), sum(missing.values())
         warn(
-            f"{sum(missing.values())} windows, {share:.0f} % of those in {frames} (frame {named}), were mostly never "
-            "measured (NaN): not classified, and left out of the fractions"
+            f"{counted(count, 'window')}, {share:.0f} % of those in {frames} (frame {named}), "
+            f"{'was' if count == 1 else 'were'} mostly never measured (NaN): not classified, and left out of the "
+            "fractions"
         )

@@ -236,7 +236,10 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     torch.set_num_threads(1)
-    mapper = pickle.load(sys.stdin.buffer)
+    try:
+        mapper = pickle.load(sys.stdin.buffer)
+    except (EOFError, pickle.UnpicklingError):  # the process that started this one has ended meanwhile
+        return
     for index, pixels in one_ahead(_questions(sys.stdin.buffer)):
         try:
             answer: MappedFrame | Exception = mapper(index, pixels)

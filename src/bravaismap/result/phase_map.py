@@ -89,7 +89,7 @@ def _movie_rows(result: xr.Dataset) -> list[list[str]]:
     done = np.flatnonzero(mapped_frames(result))
     names = [str(name) for name in result["lattice"].values]
     if done.size == 0:
-        return [["phase", "state"], *[[display_name(name), "not mapped yet"] for name in names]]
+        return [["phase", "state"], *[[display_name(name), "not mapped, or not measured"] for name in names]]
     ends = list(dict.fromkeys([int(done[0]), int(done[-1])]))
     shares, means = class_shares(result), mean_probabilities(result)
     unit = result["time"].attrs.get("units", "frame")
