@@ -85,7 +85,7 @@ def _unmoved(sums: torch.Tensor, orders: torch.Tensor, *_: object) -> torch.Tens
     return orders.new_zeros(len(orders), 2, 2)
 
 
-def _filled(_sums: torch.Tensor, _noise: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _filled(_sums: torch.Tensor, _noise: torch.Tensor, weight: torch.Tensor, *_: object) -> torch.Tensor:
     return (weight > 0).to(weight.dtype)
 
 

@@ -41,6 +41,14 @@ def test_every_switch_finds_its_name(ablation: ModuleType) -> None:
     assert settings.SETTINGS.search.ranked_candidates > 1
 
 
+def test_windows_are_answered_while_any_switch_is_off(ablation: ModuleType) -> None:
+    windows = simulate(6, "realistic", seed=3)["image"].values
+    for switches in ablation.ABLATIONS.values():
+        with ablation.switched_off(switches):
+            probability = load_model("lattice", 0.003).predict(windows, samples=0).probability
+        np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
+
+
 def test_a_name_that_is_gone_is_told_and_all_is_put_back(ablation: ModuleType) -> None:
     before = likelihood._arc_prior
     switches = (
