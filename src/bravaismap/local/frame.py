@@ -12,11 +12,10 @@ from bravaismap.compute.parallel import one_thread
 from bravaismap.compute.together import number, numbers_of, together
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import phase_factor
-from bravaismap.local.edges import edge_gradient
 from bravaismap.local.flattening import FlatFrame, SoughtLattice, flattened, prepared_frame
 from bravaismap.local.pixels import PixelPhases, PixelSettings
 from bravaismap.local.smoothing import pixel_interpolation
-from bravaismap.local.strain import strain
+from bravaismap.local.strain import displacement_gradient, strain, strain_std
 from bravaismap.local.turns import Turn, in_each, levelled, refined, turned
 
 __all__ = ["pixel_phases", "pixel_phases_of_frames"]
@@ -96,7 +95,7 @@ def pixel_phases_of_frames(
 
 def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -> PixelPhases:
     fields: dict[str, list[Tensor]] = {"displacement": [], "displacement_std": [], "strain": [], "strain_std": []}
-    for locked, share, lattice in zip(turn.locked, turn.shares, sought, strict=True):
+    for locked, lattice in zip(turn.locked, sought, strict=True):
         down, right = (
             pixel_interpolation(range(0, frame.step * count, frame.step), locked.waves.step, points, frame.image)
             for count, points in zip(turn.fit.energy.shape, locked.shift.shape[:2], strict=True)
@@ -109,9 +108,8 @@ def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -
         turns = fine(phase_factor(locked.shift))
         fields["displacement"].append((torch.angle(turns) / (2 * torch.pi)) @ locked.waves.basis)
         fields["displacement_std"].append(fine(locked.covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
-        gradient, std = edge_gradient(locked, share, lattice.sigma)
-        fields["strain"].append(fine(strain(gradient)))
-        fields["strain_std"].append(fine(std))
+        fields["strain"].append(fine(strain(displacement_gradient(locked))))
+        fields["strain_std"].append(fine(strain_std(locked, number(lattice.sigma))))
     seen = turn.fit.seen * frame.valid[:: frame.step, :: frame.step]
     phase = turn.probability.argmax(0).to(torch.int8)
     return PixelPhases(
