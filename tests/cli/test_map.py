@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bravaismap.classify.models import NetworkClassifier
 from bravaismap.cli.phases import device_of_map
 from bravaismap.compute import device
 from bravaismap.conventions import CLASSES
@@ -115,6 +116,21 @@ def test_export_of_a_result(run: Run, shell_map: tuple[Path, str, str], tmp_path
     ).read_bytes()
     run("export", tmp_path / "no.zarr").refused("no.zarr", "no such result", "bravaismap map")
     run("export", tmp_path).refused(str(tmp_path), "not a result")
+    assert "frames are mapped" not in done.out
+
+
+def test_export_of_an_unfinished_result_says_so(run: Run, film: Path, quick: NetworkClassifier, tmp_path: Path) -> None:
+    def stop(done: int, _: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        map_phases(np.load(film), window=48, step=24, model=quick, samples=0, output=tmp_path / "r.zarr", progress=stop)
+    done = run("export", tmp_path / "r.zarr", "-o", tmp_path / "tables", "--csv")
+    assert done.code == 0, done.err
+    count = int(mapped_frames(open_result(tmp_path / "r.zarr")).sum())  # the next ones may be done, too
+    assert 0 < count < 4
+    assert f"{count} of 4 frames are mapped; there are no values of the others" in done.out
 
 
 @pytest.mark.slow

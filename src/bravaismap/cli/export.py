@@ -148,6 +148,7 @@ def export(
     from bravaismap.export.tables import export_csv
     from bravaismap.export.video import export_video
     from bravaismap.result.open import open_result
+    from bravaismap.result.phase_map import frames_mapped, mapped_frames
 
     files = figure_files(style, cmap, formats, dpi)
     region = {} if reference is None else region_of(reference, "--reference")
@@ -174,6 +175,8 @@ def export(
         raise InputError(f"--video was given, but {result} is of a single image; --figures draws it")
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False, result=phases)
     folder = destination(result, output)
+    if not mapped_frames(phases).all():
+        note(f"{frames_mapped(phases)}; there are no values of the others")
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (
         csv or figures or report or video or strain or domains or areas or sites or straighten or motif or exchanged

@@ -29,7 +29,7 @@ from bravaismap.kinetics.laws import printed
 from bravaismap.motif.structure_text import number_text
 from bravaismap.phases.cells import cell_statistics
 from bravaismap.phases.motifs import motif_map
-from bravaismap.result.phase_map import mapped_frames, percent, with_error
+from bravaismap.result.phase_map import frames_mapped, mapped_frames, percent, with_error
 from bravaismap.result.shares import MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
 from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
@@ -131,7 +131,7 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
     windows = f"{counted(result.sizes['y'] * result.sizes['x'], 'window')} of {card.get('window', '?')} px"
     single = total == 1 and done.size == 1
     facts = [
-        f"An image, {windows}" if single else f"{done.size} of {total} frames are mapped, {windows} in each",
+        f"An image, {windows}" if single else f"{frames_mapped(result)}, {windows} in each",
         f"Model {card.get('model', 'unknown')}"
         + (f", distortion {100 * card['distortion']:g} %" if isinstance(card.get("distortion"), int | float) else ""),
         f"Pixel size {scale}",
@@ -142,7 +142,7 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
         rest = (
             f"Everything below is of the {done.size} frames that are done." if done.size else "Nothing is mapped yet."
         )
-        parts.insert(0, paragraph(f"Not finished: {done.size} of {total} frames are mapped. {rest}", note=True))
+        parts.insert(0, paragraph(f"Not finished: {frames_mapped(result)}. {rest}", note=True))
     return parts
 
 

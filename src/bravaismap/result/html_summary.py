@@ -1,4 +1,4 @@
-"""What a result shows of itself in a notebook: its phase table, reasons to doubt it, and a small picture of its map."""
+"""What a result shows of itself in a notebook: its phase table, the lines below it, and a small picture of its map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bravaismap.conventions import COLORS, NONE
-from bravaismap.result.doubt import doubts
 
 __all__ = ["html_summary", "thumbnail"]
 
@@ -22,7 +21,7 @@ _SIDE: Final = 160
 _CELL: Final = "padding:2px 10px 2px 0;text-align:left;font-variant-numeric:tabular-nums"
 
 
-def html_summary(result: xr.Dataset, rows: list[list[str]]) -> str:
+def html_summary(result: xr.Dataset, rows: list[list[str]], notes: list[str]) -> str:
     """Return a phase table, given as rows of text, as HTML, with what else is to be seen at a glance.
 
     Parameters
@@ -31,11 +30,13 @@ def html_summary(result: xr.Dataset, rows: list[list[str]]) -> str:
         Of :func:`~bravaismap.map_phases` or :func:`~bravaismap.classify`.
     rows : list of list of str
         The phase table, the header first.
+    notes : list of str
+        The lines below it.
     """
     head, *body = ["".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) for row in rows]
     table = f'<table><thead style="font-weight:bold"><tr>{head}</tr></thead>'
     table += "<tbody>" + "".join(f"<tr>{row}</tr>" for row in body) + "</tbody></table>"
-    lines = "".join(f"<p>doubt: {escape(line)}</p>" for line in doubts(result))
+    lines = "".join(f"<p>{escape(line)}</p>" for line in notes)
     picture = thumbnail(result)
     if not picture:
         return f"<div>{table}{lines}</div>"

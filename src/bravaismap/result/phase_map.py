@@ -16,6 +16,7 @@ from bravaismap.result.shares import class_shares, mean_probabilities
 __all__ = [
     "PhaseMap",
     "aligned",
+    "frames_mapped",
     "mapped_frames",
     "percent",
     "phase_summary",
@@ -43,7 +44,7 @@ class PhaseMap(xr.Dataset):  # type: ignore[no-untyped-call]
             return dataset
         from bravaismap.result.html_summary import html_summary
 
-        return html_summary(self, _rows(self)) + dataset
+        return html_summary(self, _rows(self), _notes(self)) + dataset
 
 
 def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
@@ -51,9 +52,15 @@ def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(result["fraction"].values).all(axis=-1))
 
 
+def frames_mapped(result: xr.Dataset) -> str:
+    """Return in a few words how many of the frames of a result are mapped."""
+    done = mapped_frames(result)
+    return f"{done.sum()} of {done.size} frames are mapped"
+
+
 def phase_summary(result: xr.Dataset) -> str:
-    """Return the phase table of a result, and below it each reason to doubt it."""
-    return "\n".join([phase_table(result), *(f"doubt: {line}" for line in doubts(result))])
+    """Return the phase table of a result, and below it how far it is if unfinished, and each reason to doubt it."""
+    return "\n".join([phase_table(result), *_notes(result)])
 
 
 def phase_table(result: xr.Dataset) -> str:
@@ -63,6 +70,12 @@ def phase_table(result: xr.Dataset) -> str:
     probability over the windows of the last one. For classified images: a row per image with its most probable class.
     """
     return aligned(_rows(result))
+
+
+def _notes(result: xr.Dataset) -> list[str]:
+    """Return the lines below the phase table."""
+    unfinished = "fraction" in result and not mapped_frames(result).all()
+    return [*([frames_mapped(result)] if unfinished else []), *(f"doubt: {line}" for line in doubts(result))]
 
 
 def _rows(result: xr.Dataset) -> list[list[str]]:
