@@ -166,9 +166,18 @@ def test_other_settings_and_other_results_are_refused(quick: NetworkClassifier, 
     source.mkdir()
     np.save(source / "f0.npy", MOVIE[0])
     run_on(folder(source), output, quick)
+    others = [
+        ({"step": 4}, r"\(--step 8 px there, 4 px now\)"),
+        ({"window": 40, "step": None}, r"\(--window 32 px there, 40 px now, --step 8 px there, 10 px now\)"),
+        ({"frame_time": 2.0}, r"\(--frame-time not given there, 2.0 s now\)"),
+    ]
+    for other, difference in others:  # before a new frame comes, for which this would wait without end
+        with pytest.raises(OutputError, match="made differently " + difference):
+            next(watch(folder(source), output, model=quick, **OPTIONS | other))
+    left_open = OPTIONS | {"window": "auto", "step": None}
+    for same in ({"step": None}, {"nan": "fill"}, left_open):
+        assert list(watch(folder(source), output, until_idle=0.3, model=quick, **OPTIONS | same)) == []
     np.save(source / "f1.npy", MOVIE[1])
-    with pytest.raises(OutputError, match=r"made differently .*--step 8 px there, 4 px now"):
-        list(watch(folder(source), output, until_idle=1, model=quick, **OPTIONS | {"step": 4}))
     map_phases(MOVIE, model=quick, output=tmp_path / "map.zarr", **OPTIONS)
     with pytest.raises(OutputError, match="not a result of `bravaismap watch`"):
         run_on(folder(source), tmp_path / "map.zarr", quick)

@@ -23,12 +23,12 @@ from bravaismap.live.alarms import Alarm, RaisedAlarm
 from bravaismap.live.arrivals import Arrivals, Stamp
 from bravaismap.live.growing import GrowingStack
 from bravaismap.movie import NanPolicy, as_movie
-from bravaismap.phases.first_look import settled, window_line
+from bravaismap.phases.first_look import settled, step_for, window_line
 from bravaismap.phases.map import map_movie
 from bravaismap.read.description import movie_line
 from bravaismap.read.reading import FORMATS, read
 from bravaismap.result.journal import JOURNAL, journal_of
-from bravaismap.result.live_store import LiveStore
+from bravaismap.result.live_store import LiveStore, check_continued
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 
@@ -221,7 +221,7 @@ def watch(
     settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
     earlier = journal_of(output) if (output / JOURNAL).exists() else []
-    settings = _continued(settings, output) if earlier else settings
+    settings = _continued(settings, output, frame_time) if earlier else settings
     alarms, done, latest = alarms or [], {str(line["source"]) for line in earlier}, clock()
     for alarm in alarms:
         for line in earlier:
@@ -267,15 +267,23 @@ def watch(
             store.close()
 
 
-def _continued(settings: Settings, output: Path) -> Settings:
-    """Return settings with the window and the pixels of the result that they continue, where they leave them open."""
+def _continued(settings: Settings, output: Path, frame_time: float | None) -> Settings:
+    """Return settings with the window and the pixels of the result that they continue, where they leave them open.
+
+    Raises `OutputError` if the result was made with others.
+    """
     card = open_result(output).attrs
     if settings.pixels:
         settings = replace(settings, pixels="pixel_step" in card, pixel_step=card.get("pixel_step"))
-    if settings.window != AUTO:
-        return settings
-    chosen = {name: card[name] for name in ("window", "step", "window_reason") if name in card}
-    return replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
+    if settings.window == AUTO:
+        chosen = {name: card[name] for name in ("window", "step", "window_reason") if name in card}
+        settings = replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
+    elif settings.step is None:
+        settings = replace(settings, step=step_for(int(settings.window), LIVE_STEPS_ALONG_WINDOW))
+    frames = {name: card.get(name) for name in ("frame_size", "pixel_size_nm")}  # which the first new one tells
+    movie = frames | {"frame_time_s": frame_time}
+    check_continued(output, card, settings.map_card(chosen_model(settings).record, movie))
+    return settings
 
 
 def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ __all__ = [
     "choose_window",
     "grid_of",
     "settled",
+    "step_for",
     "window_for",
     "window_line",
 ]
@@ -159,7 +160,7 @@ def settled(settings: Settings, movie: xr.DataArray, steps_along_window: int = S
     if asked:
         settings = replace(settings, pixel_step=pixel_step_for(cell))
     assert isinstance(settings.window, int)
-    step = _step(settings.window, steps_along_window)
+    step = step_for(settings.window, steps_along_window)
     return replace(settings, step=step) if settings.step is None else settings
 
 
@@ -178,7 +179,7 @@ def grid_of(settings: Settings, movie: xr.DataArray) -> WindowGrid:
     movie : DataArray, dims (time, y, x)
     """
     window = PAPER_WINDOW if isinstance(settings.window, str) else settings.window
-    step = _step(window) if settings.step is None else settings.step
+    step = step_for(window) if settings.step is None else settings.step
     least = chosen_model(settings).record.smallest_side
     return window_grid((movie.sizes["y"], movie.sizes["x"]), window, step, least)
 
@@ -206,10 +207,11 @@ def _lattice_of(movie: xr.DataArray, number: int, device: str) -> NDArray[np.flo
 
 
 def _choice(window: int, reason: str, cell: float) -> WindowChoice:
-    return WindowChoice(window, _step(window), reason, cell)
+    return WindowChoice(window, step_for(window), reason, cell)
 
 
-def _step(window: int, steps_along_window: int = STEPS_ALONG_WINDOW) -> int:
+def step_for(window: int, steps_along_window: int = STEPS_ALONG_WINDOW) -> int:
+    """Return the distance between windows in px that is taken where it is left open."""
     return max(1, window // steps_along_window)
 
 

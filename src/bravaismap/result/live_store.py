@@ -28,7 +28,7 @@ from bravaismap.result.schema import AXES, Variable, variables_of
 from bravaismap.result.shares import class_shares
 from bravaismap.result.zarr_store import CONTINUED, array_of, create_store, dims_of, locked, open_group, put, writing
 
-__all__ = ["LiveStore"]
+__all__ = ["LiveStore", "check_continued"]
 
 _GROWTH = 64  # frames by which the arrays grow
 
@@ -115,9 +115,7 @@ class LiveStore:
         if not (self.path / JOURNAL).exists():
             raise OutputError(f"{self.path} exists and is not a result of `bravaismap watch`; give another output")
         self._group, self._variables = open_group(self.path, "r+"), variables
-        difference = card_difference(card_of(self._group, self.path), card)
-        if difference:
-            raise OutputError(f"{self.path} exists and was made differently ({difference}); give another output")
+        check_continued(self.path, card_of(self._group, self.path), card)
         self.frames = journal_of(self.path)
         with writing(self.path, CONTINUED):
             self._resize(min(self._lengths().values()))  # a crash may have come while the arrays grew, one by one
@@ -147,6 +145,13 @@ class LiveStore:
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(f"{self.path} exists and is damaged ({error}); give another output") from error
         self._room = length
+
+
+def check_continued(path: Path, there: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+    """Raise `OutputError` if a result, with its run card, was made differently than the card of a run that goes on."""
+    difference = card_difference(there, card)
+    if difference:
+        raise OutputError(f"{path} exists and was made differently ({difference}); give another output")
 
 
 def _times(length: int, card: Mapping[str, Any]) -> np.ndarray:
