@@ -214,6 +214,18 @@ def test_doubtful_pixels_err_by_the_cell() -> None:
     assert np.sqrt(area**2 - boundary**2) == pytest.approx(np.sqrt(0.16 * cells) * side**2, rel=0.05)
 
 
+def test_edge_of_the_frame_is_no_boundary() -> None:
+    grains = np.zeros((2, SIDE, SIDE), int)
+    grains[1, :, 32:] = -1  # hexagonal at the left, none at the right, along a straight boundary
+    found = find_domains(pixels_of(grains, 1))
+    np.testing.assert_allclose(found["perimeter"], [51.2, 32, 44.8], rtol=0.06)
+    side = np.sqrt(np.sqrt(0.75))
+    np.testing.assert_allclose(found["area_std"], 0.1 * side * np.array([0, 12.8, 12.8]), rtol=0.06)
+    grains[1] = np.roll(grown_holes()[0], (-64, 0), (0, 1))  # a hole cut in two by the edge
+    halves = voids(pixels_of(grains, 1))
+    np.testing.assert_allclose(halves["area_std"], 0.1 * side * np.pi * 1.4, rtol=0.06)
+
+
 def test_grains_that_touch_are_domains_of_their_own() -> None:
     grains = np.zeros((1, SIDE, SIDE), int)
     grains[:, :, 64:] = 1

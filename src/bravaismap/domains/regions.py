@@ -3,7 +3,7 @@
 The uncertainty of an area of windows comes from draws of the posterior. In each draw every window either is of the
 class or is not, with its probability; the draws of overlapping windows correlate by the share of their area that they
 have in common. That of an area of pixels is what :mod:`bravaismap.local.area` says of a frame: pixels of one cell err
-together, and all of a boundary errs the same way.
+together, and all of a boundary errs the same way. The edge of the frame is no boundary, though part of the perimeter.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def regions_of(
     cells = plane.area
     area = _sums(cells, numbers, count)
     y, x = (_sums(cells * centres, numbers, count) / area for centres in (plane.y[:, None], plane.x))
-    perimeter = _perimeters(numbers, count, plane)
+    perimeter, boundary = _perimeters(numbers, count, plane)
     spread = np.full(count, np.nan)
     if count and draws is None:
-        spread = _pixel_spread(probability, numbers, perimeter, plane)
+        spread = _pixel_spread(probability, numbers, boundary, plane)
     elif count and draws:
         basin = _basins(numbers, plane.window)
         spread = drawn_areas(probability, basin, cells, plane.window, draws, rng).std(axis=0, ddof=1)
@@ -130,13 +130,13 @@ def without_small(lattice: NDArray[np.integer], fewest: float) -> NDArray[np.int
     return np.where(kept[numbers], lattice, 0).astype(np.intp)
 
 
-def _pixel_spread(probability: Floats, numbers: NDArray[np.intp], perimeter: Floats, plane: Plane) -> Floats:
-    """Return the standard deviation of the area of each region of pixels."""
+def _pixel_spread(probability: Floats, numbers: NDArray[np.intp], boundary: Floats, plane: Plane) -> Floats:
+    """Return the standard deviation of the area of each region of pixels, given the length of its boundary."""
     basin = _basins(numbers, plane.window)
     doubt = plane.area**2 * probability * (1 - probability)
-    spread = np.bincount(basin.ravel(), doubt.ravel(), len(perimeter) + 1)[1:] * plane.window**2
+    spread = np.bincount(basin.ravel(), doubt.ravel(), len(boundary) + 1)[1:] * plane.window**2
     side = plane.window * float(np.sqrt(np.median(plane.area)))
-    return np.asarray(np.hypot(np.sqrt(spread), BOUNDARY * side * perimeter))
+    return np.asarray(np.hypot(np.sqrt(spread), BOUNDARY * side * boundary))
 
 
 def drawn_areas(
@@ -189,17 +189,28 @@ def _overlapping_noise(shape: tuple[int, ...], window: float, rng: np.random.Gen
     return np.asarray(smooth[: shape[0], : shape[1]])
 
 
-def _perimeters(numbers: NDArray[np.intp], count: int, plane: Plane) -> Floats:
-    """Return the perimeter of each region by Crofton's formula, on equal squares of the usual side of a cell."""
+def _perimeters(numbers: NDArray[np.intp], count: int, plane: Plane) -> tuple[Floats, Floats]:
+    """Return the perimeter of each region by Crofton's formula, and what of it is not the edge of the frame.
+
+    Lengths are measured on equal squares of the usual side of a cell. A region and the rest of a rectangle around it
+    have the boundary between them in common, and the perimeter of the rectangle apart: so the boundary is
+    ``(P(region) + P(rest) − P(rectangle)) / 2``, in which the edge of the frame cancels exactly.
+    """
     unit = min(float(np.median(plane.height)), float(np.median(plane.width)))
     rows, columns = (_squares(side, unit) for side in (plane.height, plane.width))
     squares = numbers[np.ix_(rows, columns)]
-    perimeters = np.zeros(count)
+    perimeters, boundaries = np.zeros(count), np.zeros(count)
     for n, place in enumerate(find_objects(squares, count)):
         if place is not None:
-            inside = np.pad(squares[place] == n + 1, 1)
-            perimeters[n] = unit * perimeter_crofton(inside, 4)  # type: ignore[no-untyped-call]
-    return perimeters
+            around = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in place)
+            inside = squares[around] == n + 1
+            whole, rest, rectangle = (
+                float(perimeter_crofton(part, 4))  # type: ignore[no-untyped-call]
+                for part in (inside, ~inside, np.ones_like(inside))
+            )
+            perimeters[n] = unit * whole
+            boundaries[n] = unit * max(whole + rest - rectangle, 0) / 2
+    return perimeters, boundaries
 
 
 def _squares(side: Floats, unit: float) -> NDArray[np.intp]:
