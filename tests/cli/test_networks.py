@@ -89,6 +89,13 @@ def test_own_classes_from_a_recipe_to_a_table(run: Run, tmp_path: Path, monkeypa
     assert class_name("noise") == "none"  # an alias of a class of ours may name a user's own
 
 
+def test_output_of_a_training_is_a_folder(run: Run, tmp_path: Path) -> None:
+    done = run("train", "--images", 50, "-o", tmp_path / "net.safetensors")
+    assert done.code == 2
+    assert "net.safetensors is a folder" in " ".join(done.err.split())
+    assert not (tmp_path / "net.safetensors").exists()
+
+
 def test_evaluate(run: Run, weights: Path, quick: NetworkClassifier, tmp_path: Path) -> None:
     run("simulate", "-o", tmp_path / "w.npz", "-n", 30, "--seed", 3)
     done = run("evaluate", tmp_path / "w.npz", "--model", weights)

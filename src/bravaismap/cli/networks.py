@@ -70,7 +70,10 @@ def train(
         int | None, typer.Option(help="Number of epochs of a preset that has them.", show_default="the preset's")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Time to train for, instead of a number of windows: dcnn only.")
+        float | None,
+        typer.Option(
+            help="Time to learn for, instead of a number of windows: dcnn only. Windows held out come on top."
+        ),
     ] = None,
     checkpoints: Annotated[
         Path | None, typer.Option(help="Folder of the checkpoint.", show_default="that of the output")
@@ -91,6 +94,8 @@ def train(
     from bravaismap.train.training import train as train_in_epochs
     from bravaismap.train.training import training_plan
 
+    if output.suffix == ".safetensors":
+        raise InputError(f"--output {output} is a folder, in which --name names the files; give the two apart")
     plan = training_plan(preset)
     called = name or (Path(recipes).stem if recipes else preset)
     given = {"recipes": recipes, "images": images, "epochs": epochs, "minutes": minutes}

@@ -149,7 +149,10 @@ def lattice_of_image(image: Floats, weight: Floats) -> tuple[Floats, Floats]:
         if found is not None and faint and found.beside > _LEAST_BESIDE:
             return found.basis, found.covariance
     if not (plausible and evidence > _LEAST):
-        raise InputError(f"no lattice was found (log likelihood ratio {evidence:.1f}); give its basis in px, or a mask")
+        raise InputError(
+            f"no lattice was found (log likelihood ratio {evidence:.1f}), so there is no cell to average; show a part "
+            "with more cells, or give `basis` in px or `mask` to bravaismap.motif in Python"
+        )
     reduced = reduce_basis(basis)
     turn = kronecker_lift(reduced @ np.linalg.inv(basis))
     return reduced, np.asarray(turn @ measured.covariance[0].numpy() @ turn.T)
