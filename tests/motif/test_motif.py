@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.collections import PathCollection
 from patterns import GENERAL, Pattern
 
 import bravaismap as bm
@@ -212,8 +212,15 @@ def test_figure(perovskite: xr.Dataset) -> None:
     figure = plot_motif(perovskite)
     by_title = {ax.get_title(): ax for ax in figure.axes}
     cell, factors, groups = (by_title[title] for title in ("averaged cell", "amplitudes", "plane group"))
-    (mesh,) = [artist for artist in cell.collections if isinstance(artist, QuadMesh)]
-    assert np.size(mesh.get_array()) == 4 * perovskite["cell"].size
+    (image,) = cell.images
+    shown, values = np.asarray(image.get_array()), perovskite["cell"].transpose("v", "u").values
+    assert np.isin(shown, values).all()
+    assert len(np.unique(shown)) == len(np.unique(values))
+    left, right, bottom, top = image.get_extent()
+    v, u = np.unravel_index(values.argmax(), values.shape)
+    y, x = np.array([u / values.shape[1], v / values.shape[0]]) @ perovskite["basis"].values
+    row, column = (y - top) / (bottom - top) * shown.shape[0], (x - left) / (right - left) * shown.shape[1]
+    assert shown[int(row), int(column)] == values.max()
     spots = [artist for artist in factors.collections if isinstance(artist, PathCollection)]
     assert sum(len(artist.get_offsets()) for artist in spots) == 2 * perovskite.sizes["order"]
     widest = max(patch.get_width() for patch in groups.patches)

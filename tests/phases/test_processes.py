@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,9 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # the tests themselves may run in the background
     with subprocess.Popen(
-        [sys.executable, script, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, script, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
