@@ -147,10 +147,10 @@ def with_proposals(images: Tensor, measured: Measurement, proposer: Proposer) ->
         number[window, candidate] = torch.arange(len(window), device=rows.device)
         most, best = torch.where(offered, tried.evidence[number], -torch.inf).max(1)
         won = torch.nonzero(most > kept.evidence).squeeze(1)
-        kept = _put(kept, tried.take(number[won, best[won]]), won)
+        kept = kept.put(tried.take(number[won, best[won]]), won)
     if _size_share(own.shape[-1]) == 1:
         kept = replace(kept, covariance=posterior_settings.SETTINGS.network.covariance_factor * kept.covariance)
-    return _put(measured, kept, rows)
+    return measured.put(kept, rows)
 
 
 def _size_share(side: int) -> float:
@@ -176,12 +176,6 @@ def _tried(images: Tensor, basis: Tensor) -> Measurement:
     limits = posterior_settings.SETTINGS.network
     whole = measure_from(images, basis)
     tiles = measure_from(images, basis, groups=2)
-    more = torch.nonzero(tiles.evidence > (limits.tile_gain * whole.evidence).clamp_min(limits.least_tile_evidence))
-    return _put(whole, tiles.take(more.squeeze(1)), more.squeeze(1))
-
-
-def _put(measured: Measurement, other: Measurement, rows: Tensor) -> Measurement:
-    """The measurements with those of `rows` replaced by the others."""
-    place = torch.arange(len(measured.evidence), device=rows.device)
-    place[rows] = len(place) + torch.arange(len(rows), device=rows.device)
-    return Measurement.joined([measured, other]).take(place)
+    more = tiles.evidence > (limits.tile_gain * whole.evidence).clamp_min(limits.least_tile_evidence)
+    rows = torch.nonzero(more).squeeze(1)
+    return whole.put(tiles.take(rows), rows)

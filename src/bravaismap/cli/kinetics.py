@@ -237,10 +237,6 @@ def _interval(text: str | None) -> tuple[float, float] | None:
     return first, last
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
-
-
 def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Dataset) -> None:
     from rich.table import Table
 
@@ -255,11 +251,11 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     rows += [] if physical is None else [physical.sel(quantity=n) for n in physical["quantity"].values]
     for row in rows:
         name = str(row["parameter"].values if "parameter" in row.coords else row["quantity"].values)
-        ends = [" to ".join(_number(end) for end in pair) for pair in row["interval"].values]
+        ends = [" to ".join(printed(f"{end:.4g}") for end in pair) for pair in row["interval"].values]
         label = printed(name) if "parameter" in row.coords else title_of(name)
         unit = str(row["unit"].values)
         ends = ["" if "nan" in end else end for end in ends]
-        table.add_row(label, _number(float(row["value"])), *ends, "" if unit == "1" else unit)
+        table.add_row(label, printed(f"{float(row['value']):.4g}"), *ends, "" if unit == "1" else unit)
     print_table(table)
     names = [str(name) for name in growth["parameter"].values]
     pairs = [

@@ -68,6 +68,12 @@ class Measurement:
         """Return the measurements of some of the windows, in the order of `rows`."""
         return Measurement(*(getattr(self, part.name)[rows] for part in fields(self)))
 
+    def put(self, other: Measurement, rows: Tensor) -> Measurement:
+        """Return the measurements with those of the windows `rows` replaced by the others."""
+        return Measurement(
+            *(getattr(self, part.name).index_copy(0, rows, getattr(other, part.name)) for part in fields(self))
+        )
+
     def stretched(self, factor: Tensor) -> Measurement:
         """Return the measurements of windows enlarged by factors (n, 2) along (y, x)."""
         twice = torch.cat([factor, factor], dim=1)
