@@ -239,17 +239,18 @@ def _map_to_store(
     progress: Callable[[int, int], object] | None,
 ) -> PhaseMap:
     with ResultStore(output, coords, card, overwrite=overwrite, variables=held) as store:
+        done = int(store.done.sum())
         if progress is not None:
-            progress(int(store.done.sum()), len(store.done))
+            progress(done, len(store.done))
         if store.done.all():
             return open_result(output)
         try:
             mapped = frames(np.flatnonzero(~store.done))
             written = one_behind(lambda frame: store.write_frame(*frame), mapped)
             with closing(mapped), closing(written):
-                for _ in written:
+                for count, _ in enumerate(written, start=done + 1):
                     if progress is not None:
-                        progress(int(store.done.sum()), len(store.done))
+                        progress(count, len(store.done))
         except BravaismapError:
             store.discard_if_empty()
             raise
