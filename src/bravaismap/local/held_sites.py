@@ -21,6 +21,7 @@ from bravaismap.local.populations import (
     Sites,
     fit_populations,
 )
+from bravaismap.local.scale import ramp
 from bravaismap.local.sites import MotifPeaks, at_places, motif_peaks, peak_places, to_nearest_site
 from bravaismap.local.vacancy import VacantSite, vacant_site
 
@@ -28,6 +29,10 @@ __all__ = ["HeldSites", "SeenCrystal", "held_sites"]
 
 #: Standard errors between an atom and none from which the share of vacancies is told from the flank of the atoms.
 _CLEAR = 3.0
+#: Standard errors between them from which a vacancy is told beside a void, too, where atoms lie beside their sites and
+#: are the fainter for it: one false in 30 000 sites. With fewer it is told less and less between these shares of none
+#: nearby.
+_SURE, _INSIDE_ONLY = 8.0, (0.1, ALONE)
 #: Error of what the fit is said to see around a vacancy, as simulated vacancies have it.
 _VACANCY_ERROR = 0.03
 #: Share of the crystal in the neighbourhood of a site, and of valid pixels in its Gaussian, from which it counts.
@@ -113,6 +118,7 @@ class _Told:
     vacancy: VacantSite
     substitutes: bool
     clear: bool
+    sure: bool
 
 
 def held_sites(crystals: Sequence[SeenCrystal], dark: bool) -> list[HeldSites]:
@@ -142,13 +148,15 @@ def held_sites(crystals: Sequence[SeenCrystal], dark: bool) -> list[HeldSites]:
     )  # fmt: skip
     fitted = fit_populations(chosen)
     errors = numbers_of(together(_error, chosen, [own.evident for own in fitted]))
-    clear = [error * _CLEAR < 1 for error in errors]
+    clear, certain = ([error * least < 1 for error in errors] for least in (_CLEAR, _SURE))
     # where vacancies are told, faint atoms that nobody could name are none of them
-    populations = [own.possible if sure else own.evident for own, sure in zip(fitted, clear, strict=True)]
+    populations = [own.possible if tells else own.evident for own, tells in zip(fitted, clear, strict=True)]
     shares = numbers_of([own.share[SUBSTITUTED] for own in populations])
     told: dict[tuple[int, int], _Told] = {
-        point: _Told(own, vacancy, share > 0, sure)
-        for point, own, vacancy, share, sure in zip(points, populations, vacancies, shares, clear, strict=True)
+        point: _Told(own, vacancy, share > 0, tells, sure)
+        for point, own, vacancy, share, tells, sure in zip(
+            points, populations, vacancies, shares, clear, certain, strict=True
+        )
     }
     each = [tuple(told.get((i, k)) for k in range(count)) for i, count in enumerate(counts)]
     return together(_held, crystals, ways, each)
@@ -215,7 +223,8 @@ def _held(crystal: SeenCrystal, ways: _Ways, told: tuple[_Told | None, ...]) -> 
             share = torch.where(nearest, at_places(_probability(crystal, own, SUBSTITUTED), places), share)
             level = torch.where(nearest, empty + (1 - empty) * populations.amplitude[SUBSTITUTED], level)
         if tells:
-            vacant = at_places(_probability(crystal, own, VACANT), places)
+            inside = 1.0 if own.sure else 1 - ramp(crystal.none, _INSIDE_ONLY)
+            vacant = at_places(inside * _probability(crystal, own, VACANT), places)
     every = tuple(None if own is None else own.populations for own in told)
     return HeldSites(ways.origins, every, spread, level, share, vacant, tells)
 
