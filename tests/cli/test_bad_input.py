@@ -349,4 +349,4 @@ def test_times_of_watch_are_seconds(run: Run, tmp_path: Path) -> None:
 
 def test_evaluate_says_what_no_npz_file_is(run: Run, tmp_path: Path) -> None:
     run("evaluate", written(tmp_path / "film.npy", FILM)).refused("film.npy: no npz file", "`bravaismap simulate")
-    run("evaluate", written(tmp_path / "cut.npz", b"PKxx")).refused("cut.npz: an npz file that is damaged")
+    run("evaluate", written(tmp_path / "cut.npz", b"PKxx")).refused("cut.npz: not a readable npz file")

@@ -91,7 +91,7 @@ def read_labelled(path: str | Path) -> Labelled:
 def _what_it_is(path: Path, error: Exception) -> str:
     """Return what a file that cannot be read as labelled windows is, and what to do."""
     if path.suffix.lower() == ".npz":
-        return f"an npz file that is damaged ({error}); write it again"
+        return f"not a readable npz file ({error}); write it again"
     return (
         "no npz file; expected one of labelled windows, as `bravaismap simulate -o windows.npz` writes it (images "
         "without labels: `bravaismap classify`)"
