@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
+from bravaismap.lattice.grains import two_grains
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.parts import Parts
 
-__all__ = ["CommonLattice", "common_lattices", "superlattice", "with_common_share"]
+__all__ = ["CommonLattice", "common_lattices", "is_turned", "superlattice", "with_common_share"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
     return ranked
 
 
+def is_turned(one: CommonLattice, other: CommonLattice) -> bool:
+    """Return whether two lattices of an image are those of grains that are turned a little against one another."""
+    relation = one.basis @ np.linalg.inv(other.basis)
+    change = np.rint(relation)
+    near = np.abs(relation - change).max() < settings.SETTINGS.agreement.basis_tolerance
+    return bool(near and abs(abs(np.linalg.det(change)) - 1) < 0.1)
+
+
 def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:
     """Return the matrix of whole numbers N with cell = N · of, or None where a lattice is no superlattice of another.
 
@@ -142,9 +151,27 @@ def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Fl
         back = np.linalg.inv(change[same])
         bases = back @ parts.basis[left[same]]
         middle = np.average(bases, axis=0, weights=parts.evidence[left[same]])
+    grain = _one_grain(parts, left[same], np.linalg.inv(middle) @ bases)
+    back, bases, same = back[grain], bases[grain], np.flatnonzero(same)[grain]
     wide = kronecker_lift(back)
     covariances = wide @ parts.covariance[left[same]] @ np.swapaxes(wide, 1, 2)
     return left[same], bases, covariances
+
+
+def _one_grain(parts: Parts, members: NDArray[np.intp], deformation: Floats) -> NDArray[np.bool_]:
+    """Which of the parts that share a lattice are those of one grain: all, or of two grains of a small turn the larger.
+
+    The smallest parts that show two grains tell where these are; larger ones hold both.
+    """
+    turn = np.arctan2(deformation[:, 0, 1] - deformation[:, 1, 0], deformation[:, 0, 0] + deformation[:, 1, 1])
+    basis, covariance = parts.basis[members], parts.covariance[members]
+    error = np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(basis)))
+    for side in np.unique(parts.side[members]):
+        own = parts.side[members] == side
+        grains = two_grains(turn[own], error[own], parts.evidence[members][own])
+        if grains is not None:
+            return grains.in_larger(turn)
+    return np.ones(len(members), bool)
 
 
 def _common(

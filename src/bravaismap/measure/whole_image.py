@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.measure import settings
-from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice, with_common_share
+from bravaismap.measure.agreement import CommonLattice, common_lattices, is_turned, superlattice, with_common_share
 from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
@@ -204,6 +204,8 @@ def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, ima
     Spots that a domain boundary splits, and parts that hold the edge between two grains, let a search find cells that
     are no lattice of the crystal: what it has seen there the lattices before explain as well.
     """
+    if any(is_turned(other, lattice) for lattice in chosen):
+        return True  # either lattice, refined where the other one is, becomes that
     if any(_related(other, lattice) for lattice in chosen):
         return False
     least = settings.SETTINGS.agreement.resolved_share * other.strength
