@@ -10,18 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
 
-__all__ = ["TwoGrains", "two_grains"]
+__all__ = ["TwoGrains", "turns", "two_grains"]
 
 #: Share of the variance of orientations that lies between two groups (N. Otsu, IEEE Trans. Syst. Man Cybern. 9, 62
 #: (1979), η) from which on they are two: of an evenly bent crystal it is 3/4, of one that is bent as a wave 0.81, of
 #: normal scatter 2/π, and of grains in whose windows a fifth hold both 0.9 and more.
 _PARTED = 0.87
-#: Least turn, in radians, and in standard errors of a cell; fewest cells of a group, and its least weight over that of
-#: the other: a few cells that were badly measured are no grain.
-_LEAST_TURN, _TURN_ERRORS = float(np.deg2rad(1.5)), 5.0
+#: Least turn, in radians, and in standard errors of a cell; the strain between the groups, over their turn, from which
+#: on they are one crystal sheared by the scan (1 in simple shear); fewest cells of a group, and its least weight over
+#: that of the other: a few cells that were badly measured are no grain.
+_LEAST_TURN, _TURN_ERRORS, _SHEARED = float(np.deg2rad(1.5)), 5.0, 0.5
 _FEWEST, _LEAST_RATIO = 6, 0.2
 
 
@@ -38,22 +40,29 @@ class TwoGrains:
     larger: float
     smaller: float
 
-    def in_larger(self, turn: Floats) -> np.ndarray:
-        """Return which turns (n,), in radians, are nearer to the larger group than to the other."""
+    def nearer(self, turn: Floats) -> NDArray[np.bool_]:
+        """Return which turns (n,) are nearer to the larger group than to the other."""
         return np.asarray(np.abs(turn - self.larger) <= np.abs(turn - self.smaller))
 
 
-def two_grains(turn: Floats, error: Floats, weight: Floats) -> TwoGrains | None:
+def turns(deformation: Floats) -> Floats:
+    """Return the rotations of deformations (n, 2, 2) of row vectors (y, x), in radians."""
+    skew, trace = deformation[:, 0, 1] - deformation[:, 1, 0], deformation[:, 0, 0] + deformation[:, 1, 1]
+    return np.asarray(np.arctan2(skew, trace))
+
+
+def two_grains(deformation: Floats, error: Floats, weight: Floats) -> TwoGrains | None:
     """Return the two groups of orientations of measured cells, or None where they are one.
 
     Parameters
     ----------
-    turn : array, shape (n,)
-        Of each cell against one of them, in radians.
+    deformation : array, shape (n, 2, 2)
+        F of each cell against one cell B, B F, rows = vectors (y, x).
     error : array, shape (n,)
-        Standard error of each, in radians; cells that are known no better than the least turn do not count.
+        Standard error of each, as a strain; cells that are known no better than the least turn do not count.
     weight : array, shape (n,)
     """
+    turn = turns(deformation)
     told = np.flatnonzero(error < _LEAST_TURN)
     if len(told) < 2 * _FEWEST:
         return None
@@ -65,12 +74,15 @@ def two_grains(turn: Floats, error: Floats, weight: Floats) -> TwoGrains | None:
     between = left * right / total**2 * (above - below) ** 2
     cut = int(between.argmax())
     variance = float(weight[told] @ (angle - sums[-1] / total) ** 2 / total)
-    least = max(_LEAST_TURN, _TURN_ERRORS * float(np.median(error[told])))
+    apart = float(above[cut] - below[cut])
     ratio = min(left[cut], right[cut]) / max(left[cut], right[cut])
-    fewest = min(cut + 1, len(told) - cut - 1)
-    if between[cut] <= _PARTED * variance or above[cut] - below[cut] <= least:
+    enough = min(cut + 1, len(told) - cut - 1) >= _FEWEST and ratio >= _LEAST_RATIO
+    parted = between[cut] > _PARTED * variance
+    if not (enough and parted) or apart <= max(_LEAST_TURN, _TURN_ERRORS * float(np.median(error[told]))):
         return None
-    if ratio < _LEAST_RATIO or fewest < _FEWEST:
+    first, second = (np.average(deformation[own], axis=0, weights=weight[own]) for own in np.split(told, [cut + 1]))
+    strain = np.abs(np.linalg.svd(np.linalg.inv(first) @ second, compute_uv=False) - 1).max()
+    if strain > _SHEARED * apart:
         return None
     means = float(below[cut]), float(above[cut])
     return TwoGrains(*(means if left[cut] >= right[cut] else means[::-1]))

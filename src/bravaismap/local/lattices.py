@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CLASSES, NONE, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import cross, reduce_basis
-from bravaismap.lattice.grains import two_grains
+from bravaismap.lattice.grains import turns, two_grains
 
 __all__ = ["FrameLattices", "followed", "gathered_lattices", "matched"]
 
@@ -269,13 +269,13 @@ def _one_grain(
 ) -> NDArray[np.bool_]:
     """Which cells are those of a lattice: the `near` ones, or of two grains into which all that are alike part one."""
     change, strain, rotation = matched(centre, cells)
-    (yy, yx), (xy, xx) = np.moveaxis(np.linalg.inv(centre) @ change @ cells, (-2, -1), (0, 1))
-    turn = np.arctan2(yx - xy, yy + xx)
+    deformation = np.linalg.inv(centre) @ change @ cells
     alike = (strain < np.maximum(_STRAIN, _ERRORS * error)) & (rotation < 2 * _ROTATION)
-    grains = two_grains(turn[alike], error[alike], weight[alike])
+    grains = two_grains(deformation[alike], error[alike], weight[alike])
     if grains is None:
         return near
-    own = (near | alike) & grains.in_larger(turn) & (np.abs(turn - grains.larger) < _ROTATION)
+    turn = turns(deformation)
+    own = (near | alike) & grains.nearer(turn) & (np.abs(turn - grains.larger) < _ROTATION)
     return own if own.any() else near
 
 

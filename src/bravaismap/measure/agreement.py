@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
-from bravaismap.lattice.grains import two_grains
+from bravaismap.lattice.grains import turns, two_grains
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.parts import Parts
 
-__all__ = ["CommonLattice", "common_lattices", "is_turned", "superlattice", "with_common_share"]
+__all__ = ["CommonLattice", "are_alike", "common_lattices", "superlattice", "with_common_share"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class CommonLattice:
         twice = np.tile(factor, 2)
         return replace(self, basis=self.basis * factor, covariance=self.covariance * twice[:, None] * twice)
 
-    def multiplied(self, matrix: NDArray[np.intp]) -> CommonLattice:
-        """Return the superlattice whose basis is a matrix of whole numbers times that of the lattice."""
-        wide = kronecker_lift(matrix.astype(float))
+    def multiplied(self, matrix: NDArray[np.intp] | Floats) -> CommonLattice:
+        """Return the lattice whose basis is a matrix times that of this one: a superlattice, or the finer lattice."""
+        wide = kronecker_lift(np.asarray(matrix, float))
         return replace(self, basis=matrix @ self.basis, covariance=wide @ self.covariance @ wide.T)
 
 
@@ -98,8 +98,8 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
     return ranked
 
 
-def is_turned(one: CommonLattice, other: CommonLattice) -> bool:
-    """Return whether two lattices of an image are those of grains that are turned a little against one another."""
+def are_alike(one: CommonLattice, other: CommonLattice) -> bool:
+    """Return whether two lattices have the same cell but for a small strain and turn, as grains do."""
     relation = one.basis @ np.linalg.inv(other.basis)
     change = np.rint(relation)
     near = np.abs(relation - change).max() < settings.SETTINGS.agreement.basis_tolerance
@@ -163,14 +163,13 @@ def _one_grain(parts: Parts, members: NDArray[np.intp], deformation: Floats) -> 
 
     The smallest parts that show two grains tell where these are; larger ones hold both.
     """
-    turn = np.arctan2(deformation[:, 0, 1] - deformation[:, 1, 0], deformation[:, 0, 0] + deformation[:, 1, 1])
     basis, covariance = parts.basis[members], parts.covariance[members]
     error = np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(basis)))
     for side in np.unique(parts.side[members]):
         own = parts.side[members] == side
-        grains = two_grains(turn[own], error[own], parts.evidence[members][own])
+        grains = two_grains(deformation[own], error[own], parts.evidence[members][own])
         if grains is not None:
-            return grains.in_larger(turn)
+            return grains.nearer(turns(deformation))
     return np.ones(len(members), bool)
 
 
