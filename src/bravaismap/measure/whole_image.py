@@ -20,6 +20,7 @@ from bravaismap.measure.ordered_regions import OrderedRegion
 from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.partial_order import PartlyOrdered, partly_ordered
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
+from bravaismap.measure.pickup import without_pickup
 from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
@@ -57,6 +58,8 @@ class WholeImage:
     displaced : (float, float)
         By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
         undone; 0 if they were not.
+    pickup : float
+        Wavelength in px of a wave beside the lattice, as mains hum is one, that was taken out; 0 if there was none.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
@@ -67,6 +70,7 @@ class WholeImage:
     leveled: tuple[bool, bool] = (False, False)
     aligned: bool = False
     displaced: tuple[float, float] = (0.0, 0.0)
+    pickup: float = 0.0
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -85,6 +89,7 @@ def measure_whole(image: Tensor) -> WholeImage:
     own = native(image)
     shown = own if own.repeated == (1.0, 1.0) else own.refined(SMALLEST_SIDE)
     plain, lines, varies = _leveled(shown.image)
+    plain, pickup = without_pickup(plain)
     plain, displaced = interleaved(plain)
     shape = tuple(plain.shape)
     if has_parts(shape):
@@ -110,6 +115,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         lines,
         straight is not plain,
         (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
+        pickup * shown.repeated[1],
     )
 
 
@@ -144,11 +150,14 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
     plain, lines, varies = _leveled(image)
+    plain, pickup = without_pickup(plain)
     plain, displaced = interleaved(plain)
     if basis is None:
-        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced)
+        return WholeImage(
+            period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced, pickup=pickup
+        )
     order = finer_lattice([plain[None]], np.asarray(basis, float))
-    return WholeImage(order=order, leveled=lines, displaced=displaced)
+    return WholeImage(order=order, leveled=lines, displaced=displaced, pickup=pickup)
 
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:

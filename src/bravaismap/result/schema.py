@@ -217,6 +217,9 @@ LOOKED = (
         "displaced", ("image", "component"), "float64",
         "displacement of the odd columns along y, and of the odd rows along x, that was undone", _LENGTH,
     ),
+    Variable(
+        "pickup", ("image",), "float64", "wavelength of a wave beside the lattice that was taken out, else 0", _LENGTH
+    ),
 )  # fmt: skip
 
 
