@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 import bravaismap as bm
 from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.measure.agreement import common_lattices
+from bravaismap.measure.partial_order import partly_ordered
+from bravaismap.measure.parts import measure_parts
 from bravaismap.phases.besides import besides_lines
 
 SIDE = 320
@@ -23,6 +27,23 @@ def ordered(crystal: Draw, share: float, height: float) -> np.ndarray:
     k = np.linalg.inv(ROOT_THREE @ BASIS).T[0]
     image = image * (1 + height * (x < share * SIDE) * np.cos(2 * np.pi * (k[0] * y + k[1] * x)))
     return image + 0.3 * image.std() * np.random.default_rng(4).standard_normal(image.shape)
+
+
+@pytest.mark.parametrize("start", ["finer", "larger"])
+def test_where_order_was_first_seen_does_not_matter(crystal: Draw, start: str) -> None:
+    image = torch.from_numpy(ordered(crystal, 0.45, 0.3).astype(np.float32))
+    with torch.inference_mode():
+        parts = measure_parts(image)
+        lattices = common_lattices(parts.in_cells_of(BASIS, 16), (SIDE, SIDE))
+        finer = lattices[0]
+        matrix = np.asarray(np.rint(ROOT_THREE @ BASIS @ np.linalg.inv(finer.basis)), np.intp)
+        given = (finer, None) if start == "finer" else (finer.multiplied(matrix), matrix)
+        answer = partly_ordered(*given, parts, image)
+    assert answer.order is None
+    assert abs(np.linalg.det(answer.lattice.basis @ np.linalg.inv(BASIS))) == pytest.approx(1, abs=0.02)
+    (region,) = answer.regions
+    assert abs(round(np.linalg.det(region.matrix))) == 3
+    assert region.share == pytest.approx(0.45, abs=0.05)
 
 
 @pytest.mark.slow

@@ -81,6 +81,9 @@ def _superlattice(spectrum: Spectrum, size: Floats, basis: Floats) -> NDArray[np
     best, most = None, limits.least_score
     for matrix in sublattices_to(limits.largest_index):
         count = round(np.linalg.det(matrix))
+        apart = np.linalg.norm(reduce_basis(np.linalg.inv(matrix).T @ reciprocal), axis=1).min()
+        if apart < settings.SETTINGS.parts.fewest_cells:
+            continue
         node = index @ matrix.T
         away = (((node - np.rint(node)) @ np.linalg.inv(matrix).T @ reciprocal) ** 2).sum(1)
         chance = 2 * math.pi * limits.error**2 * count / area
