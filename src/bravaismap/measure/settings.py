@@ -19,6 +19,7 @@ from typing import Final
 from bravaismap.measure.image_settings import (
     AgreementSettings,
     LayerSettings,
+    OrderedRegionSettings,
     PartSettings,
     SatelliteSettings,
     WholeImageSettings,
@@ -65,7 +66,7 @@ class MeasurementSettings:
         Of what it is worth, and of the probability that there is none.
     scan_lines, interlace, pickup, fringes, enlargement : settings
         Of what an instrument adds.
-    parts, agreement, layers, satellites, whole_image : settings
+    parts, agreement, layers, satellites, ordered_regions, whole_image : settings
         Of images that are larger than a window.
     """
 
@@ -89,6 +90,7 @@ class MeasurementSettings:
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     satellites: SatelliteSettings = field(default_factory=SatelliteSettings)
+    ordered_regions: OrderedRegionSettings = field(default_factory=OrderedRegionSettings)
     whole_image: WholeImageSettings = field(default_factory=WholeImageSettings)
 
 
