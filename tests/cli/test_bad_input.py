@@ -238,6 +238,17 @@ def test_output_that_is_something_else(run: Run, weights: Path, tmp_path: Path) 
     assert (folder / "precious.txt").read_text() == file.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["t.xlsx", "t.TIF", "t.json"])
+def test_tables_of_other_kinds_are_not_written_as_text(run: Run, weights: Path, tmp_path: Path, name: str) -> None:
+    film = written(tmp_path / "film.npy", FILM)
+    data = tmp_path / "windows.npz"
+    np.savez(data, image=FILM, label=np.zeros(len(FILM), int), classes=np.array(["square", "none"]))
+    for command, source in (("classify", film), ("evaluate", data)):
+        done = run(command, source, "--model", weights, "--samples", 2, "--csv", tmp_path / name)
+        done.refused("--csv", name, "ends in .csv")
+    assert not (tmp_path / name).exists()
+
+
 def test_output_that_cannot_be_written(run: Run, weights: Path, tmp_path: Path) -> None:
     film = written(tmp_path / "film.npy", FILM)
     (tmp_path / "file").write_text("")

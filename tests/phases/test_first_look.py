@@ -60,6 +60,12 @@ def test_nothing_is_found_in_noise() -> None:
     assert choose_window(as_movie(noise[:1, :64])).window == 64
 
 
+def test_frames_without_a_lattice_are_not_said_to_show_it() -> None:
+    frames = np.random.default_rng(3).standard_normal((3, 160, 160))
+    frames[0] = crystal(basis_from_cell(11.0, 11.0, np.pi / 2), (160, 160))
+    assert choose_window(as_movie(frames)).reason.endswith("found in frame 0")
+
+
 def test_step_of_the_pixels_is_the_same_whether_the_window_is_given() -> None:
     basis = basis_from_cell(12.5, 12.5, np.pi / 2, 0.2)
     movie = as_movie(np.stack([crystal(basis, (128, 128), seed) for seed in range(3)]))

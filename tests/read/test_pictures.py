@@ -90,6 +90,16 @@ def test_tiff_with_channels_or_pages_of_several_sizes(tmp_path: Path) -> None:
     check(read(tmp_path / "b.tif", dataset="1"), STACK[0, :5, :5], None, None)
 
 
+def test_many_channels_of_imagej_are_frames(tmp_path: Path) -> None:
+    stack = np.arange(8 * 12 * 17, dtype=np.uint16).reshape(8, 12, 17)  # without axes tifffile writes channels
+    metadata = {"unit": "nm", "finterval": 0.5, "tunit": "s"}
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, resolution=(50, 50), metadata=metadata)
+    check(read(tmp_path / "a.tif"), stack, 0.02, 0.5)
+    tifffile.imwrite(tmp_path / "b.tif", stack[:7], imagej=True)
+    with pytest.raises(InputError, match="holds 7 images: 'channel 0'"):
+        read(tmp_path / "b.tif")
+
+
 # Pictures
 
 

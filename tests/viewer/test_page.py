@@ -25,7 +25,7 @@ from bravaismap.viewer.downloads import view_file  # noqa: E402
 from bravaismap.viewer.html_fragments import header_html, table_html  # noqa: E402
 from bravaismap.viewer.interaction import Session  # noqa: E402
 from bravaismap.viewer.look import VIEWS  # noqa: E402
-from bravaismap.viewer.movie_source import MappedMovie  # noqa: E402
+from bravaismap.viewer.movie_source import MappedMovie, open_beside  # noqa: E402
 from bravaismap.viewer.result_source import HeldResult  # noqa: E402
 
 
@@ -256,6 +256,15 @@ def test_another_frame_or_another_result_beside_the_first(
     two.page.layer.value = "probability:hexagonal"
     assert two.page.beside._map.data["image"][0].max() <= 1
     two.curves.close()
+
+
+def test_a_result_of_other_frames_is_not_shown_beside(result: PhaseMap, movie: xr.DataArray) -> None:
+    first = HeldResult(result, movie, "whole")
+    assert open_beside(result, first).card == first.card
+    part = bm.map_phases(movie[:1, :96], window=64, step=32)
+    columns = movie.sizes["x"]
+    with pytest.raises(InputError, match=rf"have 96 × {columns} px, those of whole {movie.sizes['y']} × {columns} px"):
+        open_beside(part, first)
 
 
 def test_the_page_of_a_result_needs_neither_torch_nor_a_fit() -> None:

@@ -38,7 +38,7 @@ from bravaismap.cli.options import (
     WindowOption,
     WorkersOption,
 )
-from bravaismap.cli.reading import Reading, checked_target, default_output, destination
+from bravaismap.cli.reading import Reading, checked_table, checked_target, default_output, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, opening, out, print_classification, print_error, print_json, progress
 from bravaismap.errors import BravaismapError, InputError
@@ -83,6 +83,7 @@ def classify(
     from bravaismap.classify.models import load_model
     from bravaismap.phases.image import classify as classify_images
 
+    checked_table(csv)
     classifier = load_model(model, distortion, device)
     rows: list[tuple[str, PhaseMap, int]] = []
     read = Reading(dataset, channel, frames, crop, bin, pixel_size)

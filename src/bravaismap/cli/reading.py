@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["Reading", "checked_target", "default_output", "destination"]
+__all__ = ["Reading", "checked_table", "checked_target", "default_output", "destination"]
+
+#: Endings of tables and pages that are no text with commas.
+_OTHER_TABLES = frozenset({"feather", "html", "json", "md", "ods", "parquet", "pdf", "tex", "xls", "xlsm", "xlsx"})
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,19 @@ def checked_target(target: Path) -> Path:
             f"-o {target} was given, which {what}; a result is a folder: give another name, one that ends in .zarr"
         )
     return target
+
+
+def checked_table(table: Path | None) -> None:
+    """Raise `OutputError` if the name of a table of text is that of another kind of file."""
+    from bravaismap.errors import OutputError
+    from bravaismap.read.reading import FORMATS
+
+    ending = "" if table is None else table.suffix[1:].lower()
+    if ending in FORMATS or ending in _OTHER_TABLES:
+        raise OutputError(
+            f"--csv {table} was given, which ends as another kind of file does; the table is text with commas, which "
+            "spreadsheets open too: give a name that ends in .csv"
+        )
 
 
 def default_output(movie: str) -> Path:

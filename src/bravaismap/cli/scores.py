@@ -12,6 +12,7 @@ import typer
 
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS
 from bravaismap.cli.options import DeviceOption, DistortionOption, QuietOption, SamplesOption, SeedOption
+from bravaismap.cli.reading import checked_table
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, out, progress
 from bravaismap.errors import InputError
@@ -50,6 +51,7 @@ def evaluate(
     from bravaismap.evaluate.labelled import read_labelled
     from bravaismap.evaluate.visible import visible_lattices
 
+    checked_table(csv)
     chosen = model or [DEFAULT_MODEL]
     classifiers = [load_model(name, distortion, device) for name in chosen]
     names = _different([classifier.record.name for classifier in classifiers], chosen)

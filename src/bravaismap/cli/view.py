@@ -84,7 +84,7 @@ def view(
     from bravaismap.result.open import open_result
     from bravaismap.result.schema import DONE
     from bravaismap.viewer.addresses import is_local
-    from bravaismap.viewer.movie_source import open_source
+    from bravaismap.viewer.movie_source import open_beside, open_source
     from bravaismap.viewer.server import serve
 
     read = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)
@@ -95,7 +95,7 @@ def view(
         source, movie, dataset, window=window, step=step, model=model, distortion=distortion, pixel_size=pixel_size,
         frame_time=frame_time, nan=None if nan is None else nan.value, reader=reader,
     )  # fmt: skip
-    other = None if beside is None else open_source(beside)
+    other = None if beside is None else open_beside(beside, shown)
     if not is_local(address):
         text = f"warning: everyone who can reach this computer at {address} can see this page; there is no password"
         err.print(text, style="yellow", highlight=False, soft_wrap=True)

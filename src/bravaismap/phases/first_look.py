@@ -105,15 +105,18 @@ def choose_window(movie: xr.DataArray, device: str = "cpu") -> WindowChoice:
     """
     smallest_side = min(movie.sizes["y"], movie.sizes["x"])
     numbers = _looked_at(movie)
-    bases = [basis for number in numbers if (basis := _lattice_of(movie, number, device)) is not None]
-    if not bases:
-        return _choice(min(PAPER_WINDOW, smallest_side), f"no lattice in {_frames(numbers)}", _unknown_cell(movie))
+    shown = {number: basis for number in numbers if (basis := _lattice_of(movie, number, device)) is not None}
+    if not shown:
+        return _choice(
+            min(PAPER_WINDOW, smallest_side), f"no lattice in {_frames(numbers, len(numbers))}", _unknown_cell(movie)
+        )
+    bases = list(shown.values())
     windows = [window_for(basis, smallest_side) for basis in bases]
     typical = int(np.argsort(windows, kind="stable")[(len(windows) - 1) // 2])
     sides = [np.sqrt(abs(np.linalg.det(basis))) for basis in bases]
     a, b = np.linalg.norm(bases[typical], axis=1)
     cells = windows[typical] / sides[typical]
-    reason = f"{cells:.0f} cells of {a:.1f} × {b:.1f} px, found in {_frames(numbers)}"
+    reason = f"{cells:.0f} cells of {a:.1f} × {b:.1f} px, found in {_frames(list(shown), len(numbers))}"
     return _choice(windows[typical], reason, float(sides[0]))
 
 
@@ -215,5 +218,8 @@ def step_for(window: int, steps_along_window: int = STEPS_ALONG_WINDOW) -> int:
     return max(1, window // steps_along_window)
 
 
-def _frames(numbers: list[int]) -> str:
-    return "the image" if len(numbers) == 1 else f"frames {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+def _frames(numbers: list[int], looked_at: int) -> str:
+    """Return the names of some of the frames that were looked at."""
+    if len(numbers) == 1:
+        return "the image" if looked_at == 1 else f"frame {numbers[0]}"
+    return f"frames {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"

@@ -17,6 +17,8 @@ from bravaismap.read.tifftags import channel_names, shown_greys, tiff_steps
 
 __all__ = ["read_picture", "read_tiff"]
 
+#: Channels that ImageJ shows together at most (CompositeImage.MAX_CHANNELS in its source).
+_MOST_CHANNELS = 7
 _PLAIN = ("1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -157,16 +159,28 @@ def _described(path: Path, tif: Any, numbers: list[int], *, preferred: bool) -> 
     name = f"{name} ({numbers[0]})" if len(tif.series) > len(numbers) and first.name else name
     signal = _stack(path, tif, numbers, name) if len(numbers) > 1 else _series(path, tif, numbers[0], name)
     signal = replace(_as_shown(signal, tif, first.pages[0]), preferred=preferred)
-    if len(numbers) == 1 and "C" in first.axes and first.shape[first.axes.index("C")] > 1:
-        where = first.axes.index("C")
+    letters = _axes_of(tif, first)
+    if len(numbers) == 1 and "C" in letters and first.shape[letters.index("C")] > 1:
+        where = letters.index("C")
         names = channel_names(tif, numbers[0], first.shape[where])
         return channels(signal, where, names, "" if len(tif.series) == 1 else f"{name} ")
     return [signal]
 
 
+def _axes_of(tif: Any, series: Any) -> str:
+    """Return the letters of the axes of a series.
+
+    More channels than ImageJ shows together, and neither times nor slices beside them, are frames: tifffile writes a
+    stack so where it is told nothing of its axes.
+    """
+    axes = str(series.axes)
+    many = "C" in axes and series.shape[axes.index("C")] > _MOST_CHANNELS
+    return axes.replace("C", "T") if tif.is_imagej and many and not {*"TZ"} & {*axes} else axes
+
+
 def _series(path: Path, tif: Any, number: int, name: str) -> Signal:
     series = tif.series[number]
-    axes = _tiff_axes(tif, number, series.axes, series.shape)
+    axes = _tiff_axes(tif, number, _axes_of(tif, series), series.shape)
     load = partial(_load_series, str(path), number)
     return Signal(
         name, tuple(series.shape), np.dtype(series.dtype), load, axes, aspect=_printed_aspect(series.pages[0])

@@ -19,7 +19,7 @@ from bravaismap.result.schema import DONE
 from bravaismap.result.shares import class_shares
 from bravaismap.viewer.result_source import HeldResult, Source, StoredResult
 
-__all__ = ["MappedMovie", "open_source"]
+__all__ = ["MappedMovie", "open_beside", "open_source"]
 
 
 class MappedMovie(Source):
@@ -141,6 +141,31 @@ def open_source(
 
     frames = read(path, dataset=dataset, **calibration) if reader is None else reader(str(path))
     return MappedMovie(frames, path.name, Settings(**mapping_options))
+
+
+def open_beside(what: Any, first: Source) -> Source:
+    """Return the source that is shown beside a first one.
+
+    Parameters
+    ----------
+    what : Dataset, str or path
+        Another result of the same frames.
+    first : Source
+
+    Raises
+    ------
+    InputError
+        If its frames are of another size.
+    """
+    other = open_source(what)
+    sizes = [tuple(int(side) for side in source.card["frame_size"]) for source in (first, other)]
+    if sizes[0] != sizes[1]:
+        (rows, columns), (other_rows, other_columns) = sizes
+        raise InputError(
+            f"the frames of {other.title} have {other_rows} × {other_columns} px, those of {first.title} "
+            f"{rows} × {columns} px; give as --beside (beside=) a result of the same frames"
+        )
+    return other
 
 
 def _movie(movie: Any, dataset: str | None, reader: Callable[[str], xr.DataArray] | None) -> xr.DataArray | None:

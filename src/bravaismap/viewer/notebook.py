@@ -46,14 +46,14 @@ def view(result: Any, *, movie: Any = None, dataset: str | None = None, beside: 
     import panel as pn
 
     from bravaismap.viewer.interaction import Session
-    from bravaismap.viewer.movie_source import open_source
+    from bravaismap.viewer.movie_source import open_beside, open_source
 
     pn.extension(inline=True)
     source = open_source(result, movie, dataset, **options)
     source.start()
     if beside is None:
         return Session(source).panel()
-    other = open_source(beside)
+    other = open_beside(beside, source)
     other.start()
     return Session(source, other).panel()
 
