@@ -41,8 +41,8 @@ def test_the_share_is_that_of_the_region(crystal: Draw, share: float) -> None:
     image = image * (1 + 0.2 * inside * wave(ROOT_THREE, HEXAGONAL, (1, 0)))
     (region,) = asked(image, HEXAGONAL, ROOT_THREE)
     assert same(region.matrix, ROOT_THREE)
-    assert region.share == pytest.approx(share, abs=0.04)
-    assert region.rest == pytest.approx(1 - share, abs=0.04)
+    assert region.share == pytest.approx(share, abs=0.02)
+    assert region.rest == pytest.approx(1 - share, abs=0.03)
 
 
 def test_a_superlattice_is_no_larger_than_its_waves_say(crystal: Draw) -> None:

@@ -71,6 +71,8 @@ class _Waves:
         Standard deviation of the Gaussian in px.
     weight : array, shape (rows, columns)
         Share of the Gaussian that lies within the image.
+    area : array, shape (rows, columns)
+        Share of the image that is nearest to a place.
     shape : (int, int)
     """
 
@@ -79,6 +81,7 @@ class _Waves:
     reciprocal: Floats
     width: float
     weight: Floats
+    area: Floats
     shape: tuple[int, int]
 
     def power(self, fraction: Floats) -> Floats | None:
@@ -169,14 +172,15 @@ def _in_width(waves: _Waves, basis: Floats, classes: Sequence[Floats]) -> list[_
         share = power / plateau / level
         rest = binary_opening(lattice & (share <= limits.least_power), _disc(limits.boundary))
         region = lattice & ~rest
-        if matrix is None or region.mean() < limits.least_share:
+        region_share, rest_share = (float(waves.area[places].sum()) for places in (region, rest))
+        if matrix is None or region_share < limits.least_share:
             continue
         # between many domains of one order its power goes up and down without a place that has none
         even = np.quantile(share[region], 0.25) > limits.even_power
         if even and (not rest.any() or np.quantile(share[rest], 0.75) < limits.rest_power):
             cell = reduce_basis(matrix @ basis)
             reduced = np.asarray(np.rint(cell @ np.linalg.inv(basis)), np.intp)
-            regions.append(_SeenRegion(OrderedRegion(reduced, float(region.mean()), float(rest.mean())), plateau))
+            regions.append(_SeenRegion(OrderedRegion(reduced, region_share, rest_share), plateau))
     return regions
 
 
@@ -190,7 +194,29 @@ def _waves(plain: Tensor, basis: Floats, width: float) -> _Waves:
     within = _through_gaussian(np.fft.fft2(taper, padded), shape, np.zeros(2), width)
     spectrum = np.fft.fft2(plain[0].cpu().numpy() * taper, padded)
     reciprocal = np.linalg.inv(basis).T
-    return _Waves(spectrum, whitened_power(plain), reciprocal, width, np.abs(within).clip(0.1), shape)
+    down, right = (
+        _nearest(count, size, _spacing(length, width))
+        for count, size, length in zip(within.shape, shape, padded, strict=True)
+    )
+    area = down[:, None] * right
+    return _Waves(spectrum, whitened_power(plain), reciprocal, width, np.abs(within).clip(0.1), area, shape)
+
+
+def _reach(length: int, width: float) -> int:
+    """Number of frequencies to each side of a wave that a Gaussian of a width in px takes, along a length in px."""
+    return min(math.ceil(_BAND * length / (2 * math.pi * width)), (length - 1) // 2)
+
+
+def _spacing(length: int, width: float) -> float:
+    """Distance in px between the places of a Gaussian, along a length in px."""
+    return length / (2 * _reach(length, width) + 1)
+
+
+def _nearest(count: int, size: int, spacing: float) -> Floats:
+    """Share of a side of an image that is nearest to each of so many places, (count,), of which the first is at 0."""
+    edges = (spacing * (np.arange(count + 1) - 0.5)).clip(0, size)
+    edges[-1] = size
+    return np.diff(edges) / size
 
 
 def _through_gaussian(
@@ -200,7 +226,7 @@ def _through_gaussian(
     cut, factors = spectrum, []
     for axis, k in enumerate(wave):
         length = spectrum.shape[axis]
-        reach = min(math.ceil(_BAND * length / (2 * math.pi * width)), (length - 1) // 2)
+        reach = _reach(length, width)
         bins = round(k * length) + np.arange(-reach, reach + 1)
         factors.append(np.exp(-2 * (math.pi * width * (bins / length - k)) ** 2))
         cut = np.take(cut, np.fft.ifftshift(bins) % length, axis)
