@@ -303,3 +303,15 @@ def test_prior_of_distortion_on_few_windows(benchmark: Callable[[str], ModuleTyp
     for kind in module.KINDS:
         assert set(rows[kind]) == set(module.LINES)
         assert len({row["NLL"] for row in rows[kind].values()}) == len(module.LINES)  # each changes something
+
+
+@pytest.mark.slow
+def test_models_of_few_windows_of_distorted_scans(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("distorted_scans")
+    module.main(["-n", "60", "--seed", "3", "--json", str(tmp_path / "scans.json")])
+    rows = written(tmp_path / "scans.json")
+    kinds = [kind for kind in rows if kind.startswith("scans of")]
+    assert len(kinds) == len(module.SCANS) * len(module.APART)
+    largest = rows["scans of 0.02, no lattice nearer than 0.1"]
+    assert largest["default"] == pytest.approx(largest["default, told"])  # 0.02 is what is allowed for
+    assert largest["dcnn"]["right"] + 10 < min(largest["default"]["right"], largest["dcnn, told"]["right"])
