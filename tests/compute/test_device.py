@@ -54,7 +54,11 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
     "evidence": lambda: nodes.evidence(spectrum(), empty(4, 6, 2, 2), empty(4)),
     "broad_power": lambda: nodes.broad_power(spectrum(), empty(4, 12, 2), rings=True),
     "choose_nodes": lambda: explanation.choose_nodes(spectrum(), empty(4, 2, 2))[1],
-    "refine": lambda: refinement.refine(empty(4, 128, 128), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)).covariance,
+    "refine": lambda: (
+        refinement.refine(
+            refinement.tapered_tiles(empty(4, 128, 128)), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)
+        ).covariance
+    ),
     "point": lambda: next(likelihood._point(placed(), shapes(), 1j)),
     "upright": lambda: next(likelihood._upright(placed(), shapes())),
     "arc": lambda: next(likelihood._arc(placed(), shapes())),
