@@ -142,7 +142,6 @@ ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     "flat prior over shapes": (
         Switch("classify.likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
         Switch("classify.likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
-        Switch("classify.likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
         Switch("classify.likelihood", "_oblique_prior", _even_over_domain),
     ),
 }

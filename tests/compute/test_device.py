@@ -41,6 +41,7 @@ def shapes() -> likelihood.Shapes:
     made = likelihood.Shapes.__new__(likelihood.Shapes)
     made.scatters, made.near_miss = likelihood.scatters(0.02, ((0.9, 1.0), (0.1, 6.0))), 0.03
     made.own = empty(3, 2, 2)
+    made.seen, made.point, made.ends = [3, 1, 1, 1], empty(3, 2), empty(3, 2)
     return made
 
 
@@ -59,10 +60,8 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
             refinement.tapered_tiles(empty(4, 128, 128)), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)
         ).covariance
     ),
-    "point": lambda: next(likelihood._point(placed(), shapes(), 1j)),
-    "upright": lambda: next(likelihood._upright(placed(), shapes())),
-    "arc": lambda: next(likelihood._arc(placed(), shapes())),
-    "tall": lambda: next(likelihood._tall(placed(), shapes())),
+    "points": lambda: likelihood._points(placed(), shapes()),
+    "lines": lambda: likelihood._lines(placed(), shapes()),
     "near misses": lambda: likelihood._frequency(empty(3, 5), empty(3, 5), shapes()),
     "oblique": lambda: likelihood._oblique_prior(empty(3, 5), empty(3, 5)),
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import log_ratio, nearest_bins, node_orders
 from bravaismap.measure.refinement import TaperedTiles, refine, tapered_tiles
-from bravaismap.measure.spots import Spectrum, background, whitened_power
+from bravaismap.measure.spots import Spectrum, whitened_power, without_background
 from bravaismap.measure.tiles import as_single, independent_tiles, tile_spectrum
 
 __all__ = ["Explanation", "View", "choose_nodes", "explained", "slenderness", "view_of_tiles", "view_of_windows"]
@@ -72,7 +72,7 @@ def view_of_windows(plain: Tensor, spectrum: Spectrum | None = None) -> View:
     spectrum : Spectrum, optional
         Of these windows, if it is there already.
     """
-    smooth = plain - background(plain, settings.SETTINGS.search.background_cells)
+    smooth = without_background(plain, settings.SETTINGS.search.background_cells)
     spectrum = whitened_power(plain) if spectrum is None else spectrum
     return View(plain, smooth, tapered_tiles(smooth), spectrum, spectrum, 1, plain.new_ones(2))
 
