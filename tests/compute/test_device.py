@@ -18,6 +18,7 @@ from bravaismap.compute import device
 from bravaismap.compute.device import checked_device, images_together, in_batches, on_device, own_stream
 from bravaismap.errors import ModelError
 from bravaismap.measure import explanation, indexing, nodes, refinement, spots
+from bravaismap.measure.tapered_tiles import tapered_tiles
 
 #: A device that tensors can pretend to be on: any step that mixes it with the processor is an error.
 ELSEWHERE = "lazy:0"
@@ -56,9 +57,7 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
     "broad_power": lambda: nodes.broad_power(spectrum(), empty(4, 12, 2), rings=True),
     "choose_nodes": lambda: explanation.choose_nodes(spectrum(), empty(4, 2, 2))[1],
     "refine": lambda: (
-        refinement.refine(
-            refinement.tapered_tiles(empty(4, 128, 128)), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)
-        ).covariance
+        refinement.refine(tapered_tiles(empty(4, 128, 128)), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)).covariance
     ),
     "points": lambda: likelihood._points(placed(), shapes()),
     "lines": lambda: likelihood._lines(placed(), shapes()),

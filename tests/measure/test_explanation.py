@@ -60,7 +60,9 @@ def test_windows_are_taken_and_put_by_rows() -> None:
     put = found.put(other, rows)
     assert float(put.basis[[0, 2]].abs().max()) == 0
     assert torch.equal(put.basis[1], found.basis[1])
-    assert torch.equal(found.improved(other, rows).basis, found.basis)  # less evidence wins nothing
+    assert torch.equal(
+        found.improved(other, rows, torch.zeros_like(rows), 1).basis, found.basis
+    )  # less evidence wins nothing
 
 
 def test_nodes_that_hold_waves_are_chosen() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from lattice_images import cell_basis, plane_waves
 
-from bravaismap.measure.refinement import Refined, refine, tapered_tiles
+from bravaismap.measure.refinement import Refined, refine
+from bravaismap.measure.tapered_tiles import tapered_tiles
 
 ORDERS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0], [1.0, 1.0], [2.0, 0.0]])
 #: Waves of `plane_waves`: the first three of `ORDERS`, so that the other two hold noise alone.

@@ -319,7 +319,7 @@ def _lines(seen: Placed, shapes: Shapes) -> Tensor:
 
 
 def _within(at: Tensor, sharp: Tensor, low: Tensor, high: Tensor, ended: int) -> Tensor:
-    """Twice the share of a Gaussian about `at`, of σ = 1 / (√2 sharp), above `low`, and below `high` from `ended` on."""
+    """Twice the share of a Gaussian about `at`, σ = 1 / (√2 sharp), above `low`, and below `high` from `ended` on."""
     inside = (low - at).mul_(sharp).erfc_()
     inside[..., ended:, :] -= (high[ended:] - at[..., ended:, :]).mul_(sharp[..., ended:, :]).erfc_()
     return inside
@@ -343,7 +343,10 @@ def _half_angle(degrees: float) -> float:
 
 
 def _arc_prior(s: Tensor) -> Tensor:
-    """Density in s = ln cot(θ/2), θ the angle between the two equal vectors folded to below 90°: y on |τ| = 1 as seen from there."""
+    """Density in s = ln cot(θ/2), θ the angle between the two equal vectors folded to below 90°.
+
+    It is ln y on |τ| = 1 as that is seen from the arc.
+    """
     prior = posterior_settings.SETTINGS.prior
     first, folded, last = prior.centred_angles
     within, beyond, below = prior.centred_shares

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import log_ratio, nearest_bins, node_orders
-from bravaismap.measure.refinement import TaperedTiles, refine, tapered_tiles
+from bravaismap.measure.refinement import refine
 from bravaismap.measure.spots import Spectrum, whitened_power, without_background
+from bravaismap.measure.tapered_tiles import TaperedTiles, tapered_tiles
 from bravaismap.measure.tiles import as_single, independent_tiles, tile_spectrum
 
 __all__ = ["Explanation", "View", "choose_nodes", "explained", "slenderness", "view_of_tiles", "view_of_windows"]
@@ -117,6 +119,11 @@ class Explanation:
             self.basis[rows], self.covariance[rows], self.evidence[rows], self.order[rows], self.signal[rows]
         )
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Explanation]) -> Explanation:
+        """Return the lattices of all pieces, in their order."""
+        return cls(*(torch.cat([getattr(piece, part.name) for piece in pieces]) for part in fields(cls)))
+
     def put(self, other: Explanation, rows: Tensor) -> Explanation:
         """Return the lattices with those of the windows `rows` replaced by the others."""
         return Explanation(
@@ -127,17 +134,24 @@ class Explanation:
             self.signal.index_copy(0, rows, other.signal),
         )
 
-    def improved(self, other: Explanation, rows: Tensor) -> Explanation:
-        """Return the lattices with those of the windows `rows` replaced for which the others have more evidence."""
-        search = settings.SETTINGS.search
-        limit = search.refined_sparse_limit
-        area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
-        clear = (torch.maximum(other.evidence, self.evidence[rows]) / search.doubtful_evidence).clamp(0.0, 1.0)
-        gain = other.evidence - self.evidence[rows]
-        gain = gain + search.sparse_preference * clear * (others - area).clamp(-limit, limit)
-        gain = gain - search.slender_penalty * (slenderness(other.basis) - slenderness(self.basis[rows]))
-        won = torch.nonzero(gain > 0).squeeze(1)
-        return self.put(other.take(won), rows[won])
+    def improved(self, others: Explanation, rows: Tensor, ranks: Tensor, count: int) -> Explanation:
+        """Return the lattices with those replaced for which others, tried one rank after the other, have more evidence.
+
+        The others are those of the windows `rows`, no two of one rank for a window.
+        """
+        own, tried = _merits(self), _merits(others)
+        place = torch.zeros(len(own), count, dtype=torch.long, device=rows.device)
+        place[rows, ranks] = torch.arange(1, len(rows) + 1, device=rows.device)
+        won = torch.zeros_like(place[:, 0])
+        nothing = torch.tensor([[-torch.inf, 0.0, 0.0]], device=rows.device)
+        offered = torch.cat([nothing, tried])[place]
+        for rank in range(count):
+            other = offered[:, rank]
+            better = _gain(own, other) > 0
+            own = torch.where(better[:, None], other, own)
+            won = torch.where(better, place[:, rank], won)
+        changed = torch.nonzero(won).squeeze(1)
+        return self.put(others.take(won[changed] - 1), changed)
 
     def scaled(self, scale: Tensor) -> Explanation:
         """Return the lattices in bins of which `scale`, (2,), are in one of these along (y, x)."""
@@ -152,7 +166,7 @@ class Explanation:
 
 
 def explained(view: View, basis: Tensor, rows: Tensor | None = None) -> Explanation:
-    """Return the lattice of each window, or of those in `rows`, refined from a basis, (n, 2, 2), in bins of the view."""
+    """Return the lattice of each window refined from a basis, (n, 2, 2), in bins of the view; of `rows` if given."""
     order, weight = choose_nodes(view.spectrum, basis, rows)
     windows = view.tapered if rows is None else view.tapered.take(rows)
     refined = refine(windows, basis * view.scale, order, weight, groups=view.groups)
@@ -174,6 +188,22 @@ def choose_nodes(spectrum: Spectrum, basis: Tensor, rows: Tensor | None = None) 
     top = ratio.topk(search.refined_nodes, dim=1)
     filled = torch.sigmoid(top.values - search.even_node_evidence)
     return orders[top.indices], torch.where(filled > search.least_node_probability, filled, 0.0)
+
+
+def _merits(lattices: Explanation) -> Tensor:
+    """The evidence, the log of the area and the slenderness of each lattice, (n, 3)."""
+    area = torch.linalg.det(lattices.basis).abs().clamp_min(1e-3).log()
+    return torch.stack([lattices.evidence, area, slenderness(lattices.basis)], dim=-1)
+
+
+def _gain(own: Tensor, other: Tensor) -> Tensor:
+    """Evidence of other lattices over that of these, with the preference for sparse ones and for common ones, (n,)."""
+    search = settings.SETTINGS.search
+    limit = search.refined_sparse_limit
+    gain, sparser, more_slender = (other - own).unbind(-1)
+    clear = (torch.maximum(other[:, 0], own[:, 0]) / search.doubtful_evidence).clamp(0.0, 1.0)
+    gain = gain + search.sparse_preference * clear * sparser.clamp(-limit, limit)
+    return gain - search.slender_penalty * more_slender
 
 
 def slenderness(basis: Tensor) -> Tensor:

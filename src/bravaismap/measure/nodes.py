@@ -10,7 +10,6 @@ noise, and extinct nodes are not held against a lattice.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Final
@@ -297,10 +296,21 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor) -> Tensor:
     gain = log_ratio(power).exp().reshape(n, count, -1) - 1
     radius = position.square().sum(-1).sqrt() / band[:, None, None]
     shown = seen.reshape(n, count, -1)
-    logs = torch.stack([torch.log1p(q * gain) for q in limits.filled_shares], dim=-2)
+    shares, inner, outer = _shares_and_rings(limits.filled_shares, limits.ring_edges, gain.device)
+    logs = torch.log1p(gain[..., None, :] * shares)
     member = _parities(limits.highest_index, gain.device)
-    rings = [shown & (radius > inner) & (radius <= outer) for inner, outer in itertools.pairwise(limits.ring_edges)]
-    return _split(torch.stack([(logs * ring[..., None, :]) @ member for ring in rings])).sum(0)
+    radius = radius[..., None, :]
+    rings = (radius > inner) & (radius <= outer) & shown[..., None, :]
+    return _split((logs[..., None, :, :] * rings[..., None, :]) @ member).sum(-1)
+
+
+@functools.cache
+def _shares_and_rings(
+    shares: tuple[float, ...], edges: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Shares of filled nodes, (shares, 1), and the inner and outer edges of rings, (rings, 1)."""
+    filled, bounds = (torch.tensor(values, device=device)[:, None] for values in (shares, edges))
+    return filled, bounds[:-1], bounds[1:]
 
 
 @functools.cache

@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bravaismap.measure import settings
+from bravaismap.measure.tapered_tiles import TaperedTiles, taper_by_tile
 
-__all__ = ["Refined", "TaperedTiles", "refine", "tapered_tiles"]
+__all__ = ["Refined", "refine"]
 
 #: Shapes of images for which what depends on the shape alone is kept.
 _SHAPES: Final = 16
@@ -56,46 +57,6 @@ class Refined:
     amplitude: Tensor
     noise: Tensor
     signal: Tensor
-
-
-@dataclass(frozen=True)
-class TaperedTiles:
-    """Images cropped to whole tiles about their centre, tapered.
-
-    Attributes
-    ----------
-    tiles : tensor, shape (n, tiles, pixels)
-    size : tuple of int
-        Height and width of what is left of an image, in px.
-    extent : tensor, shape (2,)
-        The same as shares of those of the image: what takes bins of the image to its own.
-    """
-
-    tiles: Tensor
-    size: tuple[int, int]
-    extent: Tensor
-
-    def take(self, rows: Tensor) -> TaperedTiles:
-        """Return the tiles of some of the images."""
-        return TaperedTiles(self.tiles[rows], self.size, self.extent)
-
-    def put(self, other: TaperedTiles, rows: Tensor) -> TaperedTiles:
-        """Return the tiles with those of the images `rows` replaced by the others."""
-        return TaperedTiles(self.tiles.index_copy(0, rows, other.tiles), self.size, self.extent)
-
-
-def tapered_tiles(images: Tensor) -> TaperedTiles:
-    """Return images (n, y, x) without slow background as tapered tiles."""
-    tiles = settings.SETTINGS.refinement.tiles
-    n, *sides = images.shape
-    rows, columns = size = sides[0] // tiles * tiles, sides[1] // tiles * tiles
-    top, left = ((side - length) // 2 for side, length in zip(sides, size, strict=True))
-    cropped = images[:, top : top + rows, left : left + columns]
-    taper = _taper(size, settings.SETTINGS.refinement.taper, images.device)
-    out = images.new_empty(n, tiles, tiles, rows // tiles, columns // tiles)
-    torch.mul(_by_tile(cropped), _by_tile(taper[None]), out=out)
-    extent = torch.tensor([rows / sides[0], columns / sides[1]], device=images.device)
-    return TaperedTiles(out.reshape(n, tiles**2, -1), size, extent)
 
 
 def refine(
@@ -152,8 +113,8 @@ class _Grouping:
     `member` says of each tile in which group it is, (tiles, groups); `place` is its centre from that of its group, over
     the side of the window, (tiles, 2); `lever` is the mean square extent of a group along y, and along x; `first` and
     `second` are the weights of tiles in the moments of groups, up to first and up to second ones, complex, (tiles,
-    moments × groups); `kept` is the share of white noise in tiles and their neighbours, weighed as `_noise` does, that is left
-    when each group has lost its mean.
+    moments × groups); `kept` is the share of white noise in tiles and their neighbours, weighed as `_noise` does, that
+    is left when each group has lost its mean.
     """
 
     member: Tensor
@@ -421,29 +382,10 @@ def _pixel_phases(size: tuple[int, int], tiles: int, device: torch.device) -> tu
     return y, x
 
 
-def _by_tile(images: Tensor) -> Tensor:
-    """Images (n, y, x) as tiles, (n, tiles along y, tiles along x, y, x)."""
-    tiles = settings.SETTINGS.refinement.tiles
-    rows, columns = images.shape[1:]
-    return images.unflatten(2, (tiles, columns // tiles)).unflatten(1, (tiles, rows // tiles)).transpose(2, 3)
-
-
 @functools.lru_cache(maxsize=_SHAPES)
 def _shares(size: tuple[int, int], groups: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """The taper by tiles, (tiles, pixels), its sum over each of them, and over the group of each, (tiles,)."""
     limits = settings.SETTINGS.refinement
-    taper = _by_tile(_taper(size, limits.taper, device)[None]).reshape(limits.tiles**2, -1)
+    taper = taper_by_tile(size, device)
     share, grouping = taper.sum(-1), _grouping(limits.tiles, groups, device)
     return taper, share, grouping.of_tiles(grouping.total(share))
-
-
-@functools.lru_cache(maxsize=_SHAPES)
-def _taper(size: tuple[int, int], width: float, device: torch.device) -> Tensor:
-    """Tukey taper, flat but for a cosine over the outer parts, together a share `width` of a side."""
-
-    def line(count: int) -> Tensor:
-        at = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) / count
-        edge = torch.minimum(at, 1 - at) / (width / 2)
-        return 0.5 - 0.5 * torch.cos(torch.pi * edge.clamp_max(1.0))
-
-    return line(size[0])[:, None] * line(size[1])

@@ -195,10 +195,7 @@ def _others(
     if len(rows) == 0:
         return best
     tried = explained(view, candidates[rows, ranks], rows)
-    for rank in range(candidates.shape[1]):
-        own = torch.nonzero(ranks == rank).squeeze(1)
-        best = best.improved(tried.take(own), rows[own])
-    return best
+    return best.improved(tried, rows, ranks, candidates.shape[1])
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:

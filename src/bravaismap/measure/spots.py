@@ -277,9 +277,9 @@ def _local_maximum(power: Tensor) -> Tensor:
 
 
 def _vertex(flat: Tensor, where: Tensor, columns: int) -> tuple[Tensor, Tensor]:
-    """Offsets along (y, x) of the vertex of the parabola through the logs of maxima and their neighbours, and the maxima.
+    """Offsets of the vertex of the parabola through the logs of maxima and their neighbours, and the maxima.
 
-    The offsets, (n, count, 2), are of half a bin at most.
+    The offsets along (y, x), (n, count, 2), are of half a bin at most.
     """
     around = where[..., None] + torch.tensor([-columns, -1, 0, columns, 1], device=where.device)
     values = flat.gather(1, around.clamp_(0, flat.shape[1] - 1).flatten(1)).reshape(around.shape)
