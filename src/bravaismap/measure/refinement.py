@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from bravaismap.measure import settings
 from bravaismap.measure.tapered_tiles import TaperedTiles, taper_by_tile
+from bravaismap.measure.window_settings import RefinementSettings
 
 __all__ = ["Refined", "refine"]
 
@@ -82,7 +83,7 @@ def refine(
     basis = basis * extent
     limits = settings.SETTINGS.refinement
     grouping = _grouping(limits.tiles, groups, tapered.device)
-    taper, share, within = _shares(images.size, groups, tapered.device)
+    taper, share, within = _shares(images.size, groups, limits, tapered.device)
     used = weight > 0
     sums = _Waves(images.size, orders @ basis).demodulate(tapered)
     change = _newton(sums, orders, weight, steps, grouping)
@@ -204,7 +205,7 @@ def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: 
     reach = limits.reach * grouping.member.shape[1] ** 0.5  # bins of a group are as much wider
     weighted = weight[..., None] * orders
     used = torch.where(weight[..., None] > 0, orders, 0.0)
-    damping, least = _damping(orders.device)
+    damping, least = _damping(limits.damping, orders.device)
     turned = sums
     for left in reversed(range(steps)):
         gradient, strength = _gradient(turned, weighted, grouping)
@@ -218,10 +219,10 @@ def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: 
 
 
 @functools.cache
-def _damping(device: torch.device) -> tuple[Tensor, Tensor]:
+def _damping(damping: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """Factors on the curvature along either axis, which damp a step, and what keeps it from being 0, (2, 2)."""
     eye = torch.eye(2, device=device)
-    return 1 + settings.SETTINGS.refinement.damping * eye, 1e-12 * eye
+    return 1 + damping * eye, 1e-12 * eye
 
 
 def _by_order(orders: Tensor, weighted: Tensor, strength: Tensor) -> Tensor:
@@ -383,9 +384,10 @@ def _pixel_phases(size: tuple[int, int], tiles: int, device: torch.device) -> tu
 
 
 @functools.lru_cache(maxsize=_SHAPES)
-def _shares(size: tuple[int, int], groups: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _shares(
+    size: tuple[int, int], groups: int, limits: RefinementSettings, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """The taper by tiles, (tiles, pixels), its sum over each of them, and over the group of each, (tiles,)."""
-    limits = settings.SETTINGS.refinement
     taper = taper_by_tile(size, device)
     share, grouping = taper.sum(-1), _grouping(limits.tiles, groups, device)
     return taper, share, grouping.of_tiles(grouping.total(share))
