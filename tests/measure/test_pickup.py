@@ -119,9 +119,8 @@ def test_waves_of_a_second_crystal_stay(crystal: Draw) -> None:
         np.zeros(SHAPE),
         1e30 * noise(6, 40, 33),
         wave(FREQUENCY),
-        wave(FREQUENCY) + wave((0.21, 0.08)),
     ],
-    ids=["white", "smooth", "offsets of rows", "constant", "large", "hum", "two hums"],
+    ids=["white", "smooth", "offsets of rows", "constant", "large", "hum"],
 )
 def test_an_image_without_a_crystal_stays_as_it_is(image: np.ndarray) -> None:
     quiet, length = taken_out(image)
@@ -146,3 +145,28 @@ def test_waves_that_displaced_rows_repeat_stay(crystal: Draw) -> None:
         moved[1::2] = np.roll(moved[1::2], by, axis=1)
         assert taken_out(moved)[1] == 0
         assert taken_out(moved.T)[1] == 0
+
+
+@pytest.mark.parametrize("harmonic", [0.0, 0.5])
+def test_two_frequencies_are_no_lattice_and_it_is_said(harmonic: float) -> None:
+    hums = wave(FREQUENCY) + harmonic * wave(FREQUENCY, harmonic=2) + 0.7 * wave((0.21, 0.08), 1.0)
+    rest = 0.5 * noise(1, *SHAPE)
+    quiet, length = taken_out(hums + rest)
+    assert length == pytest.approx(1 / np.hypot(*FREQUENCY), rel=0.01)
+    assert (quiet - rest).std() < 0.1 * hums.std()
+    row = bm.classify(hums + rest, samples=0).isel(image=0)
+    assert row["lattice"].values[int(row["label"])] == "none"
+    assert any("that have no sums" in line for line in besides_lines(row))
+
+
+@pytest.mark.parametrize(
+    "second", [(-0.046, -0.137), (-0.05, -0.13), (0.13, 0.06)], ids=["square", "sheared", "rhombic"]
+)
+def test_two_waves_of_a_smooth_symmetric_lattice_stay(second: tuple[float, float]) -> None:
+    assert taken_out(wave(FREQUENCY) + wave(second) + 0.5 * noise(1, *SHAPE))[1] == 0
+
+
+def test_two_waves_with_their_sum_are_those_of_atoms() -> None:
+    other = (0.21, 0.08)
+    both = (FREQUENCY[0] + other[0], FREQUENCY[1] + other[1])
+    assert taken_out(wave(FREQUENCY) + wave(other) + 0.1 * wave(both) + 0.5 * noise(1, *SHAPE))[1] == 0

@@ -93,6 +93,11 @@ class PickupSettings:
     on_superlattice: float = 0.4
     #: By how much two waves at right angles may differ, as a share of their length, to be those of a square lattice.
     uneven: float = 0.04
+    #: Amplitude of the sum of two waves, as a share of theirs, up to which they are added and no lattice; and the
+    #: difference of their lengths in the logarithm, or of the cosine between them from 0, up to which they are those
+    #: of a smooth surface nevertheless, as drift shears it.
+    least_sum: float = 0.03
+    symmetric: float = 0.08
     #: Distance in bins within which there is one wave, whose phase wanders, and how much more is allowed a harmonic for
     #: each of its order.
     same_wave: float = 5.0

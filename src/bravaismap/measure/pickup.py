@@ -5,7 +5,8 @@ whole image can. What is picked up is added to the signal, so that it has one fr
 strength everywhere, holes included, and no sums with the waves of the crystal; it lies on no node of the lattice that
 all other waves make, nor on one of its simple superlattices. Its phase may wander slowly from line to line, as that of
 the mains does. A crystal has no such wave: each of its own is a node of its lattice, a second crystal has waves in two
-directions, and a charge-density wave has sums with the others.
+directions, and a charge-density wave has sums with the others. Two frequencies without a crystal cross as the waves of
+a lattice do; what they lack is the sums.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bravaismap.measure import settings
 from bravaismap.measure.indexing import index_spots
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.scanlines import leveled
-from bravaismap.measure.spots import find_spots, standardize, whitened_power
+from bravaismap.measure.spots import Spectrum, find_spots, standardize, whitened_power
 
 __all__ = ["without_pickup"]
 
@@ -61,45 +62,76 @@ def without_pickup(image: Tensor) -> tuple[Tensor, float]:
         Wavelength of the fundamental.
     """
     size = np.array(image.shape)
-    bins = _harmonics(_beside_the_lattice(image), size)
-    if len(bins) == 0:
+    families = _families(image)
+    if not families:
         return image, 0.0
     pixels = image.double().cpu().numpy()
     pixels = pixels - pixels.mean()
-    waves = [_wave(pixels, place / size) for place in bins]
-    if min(wave.left for wave in waves) > settings.SETTINGS.pickup.most_left:
+    waves = [[_wave(pixels, place / size) for place in family] for family in families]
+    if max(min(wave.left for wave in family) for family in waves) > settings.SETTINGS.pickup.most_left:
         return image, 0.0
-    removed = np.sum([wave.values for wave in waves], axis=0)
-    return image - torch.from_numpy(removed).to(image), 1 / float(np.linalg.norm(bins[0] / size))
+    removed = np.sum([wave.values for family in waves for wave in family], axis=0)
+    return image - torch.from_numpy(removed).to(image), 1 / float(np.linalg.norm(families[0][0] / size))
 
 
-def _beside_the_lattice(image: Tensor) -> Floats:
-    """Return the spots (n, 2), in bins, strongest first, beside the lattice of the others; none if these make none."""
+def _families(image: Tensor) -> list[Floats]:
+    """Return the waves that were picked up, in bins: of each frequency, (n, 2), the fundamental and its harmonics."""
     limits = settings.SETTINGS.pickup
     spectrum = whitened_power(standardize(leveled(standardize(image[None]))))
     spots = find_spots(spectrum, count=limits.spots, lowest=limits.lowest_frequency)
     power = (node_power(spectrum, spots.position)[0] * level_at(spectrum, spots.position))[0]
     clear = (spots.weight[0] > limits.clear_evidence) & (power > limits.least_power * power.max())
-    if int(clear.sum()) < _FEWEST_WAVES:
-        return np.empty((0, 2))
-    bases = index_spots(spots, limits.candidates)[0][0].double().cpu().numpy()
     chosen = torch.nonzero(clear).squeeze(1)
+    if len(chosen) < 2:
+        return []
     chosen = chosen[power[chosen].argsort(descending=True, stable=True)]
     position, height = spots.position[0][chosen].double().cpu().numpy(), power[chosen].cpu().numpy()
-    basis = _shown(position, bases, np.array(image.shape))
+    size = np.array(image.shape)
+    if crossing := _crossing(position, size, spectrum):
+        return crossing
+    if len(chosen) < _FEWEST_WAVES:
+        return []
+    bases = index_spots(spots, limits.candidates)[0][0].double().cpu().numpy()
+    basis = _shown(position, bases, size)
     if basis is None:
-        return position[:0]
+        return []
     index = position @ np.linalg.inv(basis)
     own = _distance(index, basis) < limits.on_node
     apart = np.linalg.norm(position[:, None] - position[own], axis=2) < limits.same_wave
     skirt = (apart & (height[:, None] < height[own])).any(1)
     alone = ~own & ~skirt & (np.abs(position) >= limits.lowest_frequency).all(1)
     if not alone.any() or _of_superlattice(index[alone][0], basis):
-        return position[:0]
+        return []
     # odd lines that are displaced repeat each wave half a cycle away
     halfway = position[alone][0] + np.diag(image.shape) / 2
     repeats = _distance(halfway @ np.linalg.inv(basis), basis) < limits.on_superlattice
-    return position[:0] if repeats.any() else np.asarray(position[alone])
+    family = _harmonics(position[alone], size)
+    return [] if repeats.any() or len(family) == 0 else [family]
+
+
+def _crossing(position: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> list[Floats]:
+    """Return all waves as two frequencies and their harmonics that do not make a lattice, none if they may.
+
+    Atoms in two directions have the sums of their waves, too. Where these are too faint, two waves may be those of a
+    smooth lattice if they are at right angles, or of one length: one of symmetry has no others alone.
+    """
+    limits = settings.SETTINGS.pickup
+    waves = position[np.abs(position[:, 1]) >= limits.lowest_frequency]
+    first = _multiples(waves[:1], waves, size)
+    others = _harmonics(waves[~first], size)
+    if len(others) == 0:
+        return []
+    pair = np.stack([waves[0], others[0]])
+    corners = torch.from_numpy(np.concatenate([pair, [pair[0] + pair[1], pair[0] - pair[1]]])[None]).float()
+    corners = corners.to(spectrum.power.device)
+    one, other, *sums = (node_power(spectrum, corners)[0] * level_at(spectrum, corners))[0].tolist()
+    if max(sums) > limits.least_sum**2 * np.sqrt(one * other):
+        return []
+    first_length, other_length = np.linalg.norm(pair / size, axis=1)
+    cosine = abs((pair[0] / size) @ (pair[1] / size)) / (first_length * other_length)
+    if min(cosine, abs(np.log(first_length / other_length))) < limits.symmetric:
+        return []
+    return [_harmonics(waves[first], size), others]
 
 
 def _shown(position: Floats, bases: Floats, size: NDArray[np.intp]) -> Floats | None:
@@ -156,14 +188,20 @@ def _harmonics(bins: Floats, size: NDArray[np.intp]) -> Floats:
         if all(np.linalg.norm(place - other) > limits.same_wave for other in chosen):
             chosen.append(place)
     waves = np.array(chosen).reshape(-1, 2)
-    order = np.arange(1, limits.harmonics + 1)
     for first in range(len(waves)):
-        sums = np.concatenate([order, -order])[:, None, None] * waves[first] - waves
-        away = np.linalg.norm((sums / size - np.rint(sums / size)) * size, axis=-1)
-        slack = limits.on_node + limits.wander * np.tile(order, 2)[:, None]
-        if (away < slack).any(0).all():
+        if _multiples(waves[first : first + 1], waves, size).all():
             return np.concatenate([waves[first : first + 1], np.delete(waves, first, axis=0)])
     return np.empty((0, 2))
+
+
+def _multiples(wave: Floats, others: Floats, size: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which waves (n, 2) are harmonics of one (1, 2), folded back or not."""
+    limits = settings.SETTINGS.pickup
+    order = np.arange(1, limits.harmonics + 1)
+    apart = np.concatenate([order, -order])[:, None, None] * wave - others
+    away = np.linalg.norm((apart / size - np.rint(apart / size)) * size, axis=-1)
+    slack = limits.on_node + limits.wander * np.tile(order, 2)[:, None]
+    return np.asarray((away < slack).any(0))
 
 
 def _wave(pixels: Floats, frequency: Floats) -> _Wave:

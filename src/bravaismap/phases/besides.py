@@ -122,8 +122,7 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
         "repeated": np.array([look.repeated for look in looks], float).reshape(count, 2),
         "leveled": np.array([look.leveled for look in looks], bool).reshape(count, 2),
         "aligned": np.array([look.aligned for look in looks], bool) & lattice,
-        "pickup": np.array([look.pickup if shown else 0.0 for look, shown in zip(looks, lattice, strict=True)])
-        * length,
+        "pickup": np.array([look.pickup for look in looks]) * length,
         "displaced": np.array([look.displaced for look in looks], float).reshape(count, 2) * length,
     }
     for i, look in enumerate(looks):
@@ -282,7 +281,11 @@ def seen_texts(row: xr.Dataset) -> list[str]:
     if pickup := float(row["pickup"]):
         unit = str(row["pickup"].attrs.get("units", "px"))
         length = f"{pickup:{'.1f' if unit == 'px' else '.3g'}} {unit}"
-        texts.append(f"a wave of {length} beside the lattice, as mains hum is one: taken out")
+        texts.append(
+            f"waves of {length} and of another length that have no sums, as two frequencies of pick-up have none"
+            if np.isnan(row["share"])
+            else f"a wave of {length} beside the lattice, as mains hum is one: taken out"
+        )
     repeated = [float(value) for value in row["repeated"].values]
     if max(repeated) > 1:
         times = f"{repeated[0]:.3g}" if repeated[0] == repeated[1] else f"{repeated[0]:.3g} and {repeated[1]:.3g}"

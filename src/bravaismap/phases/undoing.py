@@ -70,7 +70,7 @@ def warn_undone(done: Mapping[int, Undone]) -> None:
             warn(f"the odd {lines} of {frames} were displaced by {size} along {along}: moved back")
     if lengths := {frame: own.pickup for frame, own in done.items() if own.pickup}:
         frames, size = _frames(lengths), _range(lengths)
-        warn(f"a wave of {size} beside the lattice runs through {frames}, as mains hum does: taken out")
+        warn(f"a wave of {size} beside any lattice runs through {frames}, as mains hum does: taken out")
 
 
 def _frames(numbered: Mapping[int, float]) -> str:
