@@ -207,6 +207,8 @@ def _watch(data: Figures) -> list[str]:
         "windows each, default model, classified and stored; and on files that appear when the frame before is done, "
         f"with `--settle {data['settle']:g}`, which is in the time from file to fractions.",
         _table(titles, rows),
+        "The processor time depends less on other work on the machine than the clock does: what it allows is the rate "
+        "of one core that does nothing else.",
     ]
 
 

@@ -69,7 +69,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 PATH.parent.mkdir(parents=True, exist_ok=True)
 with replacing(PATH) as temporary:
-    Image.open(io.BytesIO(shot)).convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE).save(
+    Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT).save(
         temporary, optimize=True
     )
 print(f"wrote {PATH}, {PATH.stat().st_size / 1000:.0f} kB")

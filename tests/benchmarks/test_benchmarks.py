@@ -176,6 +176,16 @@ def test_windows_of_a_micrograph(
 
 
 @pytest.mark.slow
+def test_pickup(benchmark: Callable[[str], ModuleType]) -> None:
+    lines = benchmark("pickup").report(count=6, size=128, seed=5, strength=0.7, false=6)
+    assert lines[0].startswith("the wave is taken out of ")
+    assert [line.split(":")[0] for line in lines[1:3]] == ["left in", "taken out"]
+    assert [line.split(",")[0] for line in lines[3:5]] == 2 * ["two frequencies without a crystal"]
+    kinds = ("simulated", "realistic", "broken", "wide")
+    assert lines[5:] == [f"{kind} crystals without it: something is taken out of 0 of 5" for kind in kinds]
+
+
+@pytest.mark.slow
 def test_second_lattices(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
     module = benchmark("second_lattices")
     module.main(["-n", "6", "--seeds", "77", "--layers", "1"])
@@ -316,3 +326,20 @@ def test_speed_and_memory_of_a_training(
     found = written(tmp_path / "training.json")
     assert found["hours"] == pytest.approx(100 * found["draw_s"] / 3600)
     assert found["peak_gb"] > 0.1
+
+
+@pytest.mark.slow
+def test_partial_order(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark("partial_order").main(["-n", "2", "--amplitudes", "0.2"])
+    part, everywhere, without = capsys.readouterr().out.splitlines()
+    assert part.startswith("satellites of 20 % in a part: told in 2 of 2, share within 0.0")
+    assert everywhere == "  everywhere: told in 2, as that of a part in 0, another one in 0"
+    assert without == "without order: one is told in 0"
+
+
+@pytest.mark.slow
+def test_small_turns(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark("small_turns").main(["-n", "1", "--turns", "4"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("4°: map tells two in 1 of 1, pixels right 99")
+    assert line.endswith("classify in 1, shares within 0.01; in bent ones map 0, classify 0")

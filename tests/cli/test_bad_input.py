@@ -327,3 +327,26 @@ def test_as_a_user_sees_it(weights: Path, tmp_path: Path) -> None:
     for part in ("holes.npy", "4 NaN or infinite pixels", "--nan fill"):
         assert part in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["holes.npy"]
+
+
+@pytest.mark.parametrize("name", ["x.npy", "there.zarr"])
+def test_result_is_a_folder(run: Run, tmp_path: Path, name: str) -> None:
+    film = written(tmp_path / "film.npy", FILM)
+    (tmp_path / "there.zarr").write_text("precious")
+    for command in (["map", film], ["watch", tmp_path, "--until-idle", 0]):
+        run(*command, "-o", tmp_path / name).refused(name, "a result is a folder", ".zarr")
+    assert (tmp_path / "there.zarr").read_text() == "precious"
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_times_of_watch_are_seconds(run: Run, tmp_path: Path) -> None:
+    for option in ("--settle", "--patience", "--until-idle"):
+        run("watch", tmp_path, option, -1).refused(f"{option} -1", "expected seconds, 0 or more")
+    done = run("watch", tmp_path, "--until-idle", 0)
+    assert (done.code, done.err) == (0, "")
+    assert f"no frame appeared in {tmp_path}, and no result was written" in done.out
+
+
+def test_evaluate_says_what_no_npz_file_is(run: Run, tmp_path: Path) -> None:
+    run("evaluate", written(tmp_path / "film.npy", FILM)).refused("film.npy: no npz file", "`bravaismap simulate")
+    run("evaluate", written(tmp_path / "cut.npz", b"PKxx")).refused("cut.npz: not a readable npz file")

@@ -255,7 +255,7 @@ def problems(line: list[str], done: Any, out: Path) -> Iterator[str]:
     if "Traceback" in done.out + done.err or "error: unexpected" in done.err:
         yield "an error that is not addressed to the user"
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    if done.code == 2 and "Usage:" not in done.err and len(errors) != 1:
+    if done.code == 2 and len(errors) != 1:
         yield f"{len(errors)} lines say what is wrong"
     if done.code == 0 and "--json" in line and len(json.loads(done.out)) == 0:
         yield "the answer is empty"

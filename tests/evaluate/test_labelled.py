@@ -85,7 +85,7 @@ def test_files_that_are_no_labelled_windows(tmp_path: Path) -> None:
     (tmp_path / "folder.npz").mkdir()
     refused(tmp_path / "folder.npz", "directory")
     np.save(tmp_path / "plain.npy", IMAGES)
-    refused(tmp_path / "plain.npy", "not a readable npz")
+    refused(tmp_path / "plain.npy", "no npz file", "bravaismap simulate")
     contents = {
         "empty": b"",
         "text": b"not an archive",

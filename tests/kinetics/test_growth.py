@@ -146,6 +146,11 @@ def test_what_is_not_determined_is_refused() -> None:
         flat = curve(0.059 + np.random.default_rng(seed).normal(0, 0.003, 90))
         with pytest.raises(InputError, match=r"rho is not determined: the fraction never leaves its baseline|falls"):
             fit_growth(flat, baseline=(0, 100))
+    time = np.arange(30.0)
+    for falling in (1 - 1e-4 * np.expm1(time / 4), 1 - time / 60):
+        for law in LAWS:
+            with pytest.raises(InputError, match="the fraction falls where growth was to be fitted"):
+                fit_growth(xr.DataArray(falling, dims="time", coords={"time": time}), law=law)
     with pytest.raises(InputError, match="expected at least 5"):
         fit_growth(paper_curve(), baseline=(0, 198))
     with pytest.raises(InputError, match="0 frames in the baseline"):

@@ -174,6 +174,10 @@ def test_other_settings_and_other_results_are_refused(quick: NetworkClassifier, 
     for other, difference in others:  # before a new frame comes, for which this would wait without end
         with pytest.raises(OutputError, match="made differently " + difference):
             next(watch(folder(source), output, model=quick, **OPTIONS | other))
+    other_size = r"\(--pixel-size not given there, 0\.06 nm now\)"
+    for given in (FolderSource(source, pixel_size=0.03, bin=2), StackSource(source / "f0.npy", pixel_size=0.03, bin=2)):
+        with pytest.raises(OutputError, match="made differently " + other_size):
+            next(watch(given, output, model=quick, **OPTIONS))
     left_open = OPTIONS | {"window": "auto", "step": None}
     for same in ({"step": None}, {"nan": "fill"}, left_open):
         assert list(watch(folder(source), output, until_idle=0.3, model=quick, **OPTIONS | same)) == []

@@ -22,7 +22,7 @@ def explained(image: torch.Tensor, loose: float, valid: torch.Tensor | None = No
     pattern = atom(20.0, 20.0)
     valid = torch.ones_like(image) if valid is None else valid
     fit = fit_amplitude(image, pattern[None], valid, SIGMA, STEP)
-    return displaced_variance(image, pattern, valid, fit, torch.full_like(fit.energy, loose), CELL)
+    return displaced_variance(image, pattern[None], valid, fit, torch.full_like(fit.energy, loose), CELL)[0]
 
 
 def test_the_fit_of_higher_patterns_is_that_fit_scaled() -> None:

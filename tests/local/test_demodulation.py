@@ -8,12 +8,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bravaismap.compute.together import Length
-from bravaismap.local import smoothing
 from bravaismap.local.amplitude import fit_amplitude, frame_noise, row_offsets
 from bravaismap.local.area import area_fraction
 from bravaismap.local.demodulation import demodulate, lattice_nodes, lock, locked_basis, predicted
 from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, fit_mixture
-from bravaismap.local.smoothing import grid_length, interpolation, pixel_interpolation, smoothed
+from bravaismap.local.smoothing import at_every_pixel, grid_length, interpolation, pixel_interpolation, smoothed
 
 BASIS = torch.tensor([[0.7, 9.6], [8.9, -1.3]], dtype=torch.float64)
 
@@ -35,14 +34,16 @@ def locked_of(image: torch.Tensor, basis: torch.Tensor = BASIS):
 
 
 @pytest.mark.parametrize("step", [1, 3, 7])
-@pytest.mark.parametrize("copied", [1, 4000, 2**24])
-def test_smoothing_is_a_gaussian_filter(step: int, copied: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoothing, "_COPIED", copied)
-    image = torch.rand(2, 61, 90, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    said = smoothed(image, 3.0, step)
-    expected = gaussian_filter(image.numpy(), (0, 3.0, 3.0), mode="constant", truncate=4.0)[:, ::step, ::step]
-    assert said.shape[1:] == (grid_length(61, step), grid_length(90, step))
-    np.testing.assert_allclose(said[:, : expected.shape[1], : expected.shape[2]], expected, atol=1e-12)
+@pytest.mark.parametrize("sigma", [0.4, 3.0, 30.0])
+@pytest.mark.parametrize("size", [(61, 90), (128, 5)])
+def test_smoothing_is_a_gaussian_filter(step: int, sigma: float, size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    said = smoothed(image, sigma, step)
+    expected = gaussian_filter(image.numpy(), (0, 0, sigma, sigma), mode="constant", truncate=4.0)
+    expected = expected[..., ::step, ::step]
+    assert said.shape == (2, 3, grid_length(size[0], step), grid_length(size[1], step))
+    np.testing.assert_allclose(said[..., : expected.shape[2], : expected.shape[3]], expected, atol=1e-12)
+    torch.testing.assert_close(smoothed(image[1, 2], sigma, step), said[1, 2])
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -56,6 +57,17 @@ def test_interpolation_at_pixels_is_that_at_their_places() -> None:
     like = torch.zeros(1, dtype=torch.float64)
     matrix = pixel_interpolation(range(2, 30, 3), 4, 10, like)
     assert torch.equal(matrix, interpolation(torch.arange(2, 30, 3).double(), 4, 10))
+
+
+@pytest.mark.parametrize("step", [1, 3, 50])
+@pytest.mark.parametrize("size", [(61, 90), (128, 5)])
+def test_planes_at_every_pixel_are_those_of_the_matrices_of_interpolation(step: int, size: tuple[int, int]) -> None:
+    counts = [grid_length(length, step) for length in size]
+    planes = torch.rand(2, 3, *counts, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    down, right = (
+        interpolation(torch.arange(length).double(), step, count) for length, count in zip(size, counts, strict=True)
+    )
+    torch.testing.assert_close(at_every_pixel(planes, step, size), down @ planes @ right.mT)
 
 
 def test_interpolation_is_exact_for_parabolas_inside() -> None:
@@ -73,12 +85,11 @@ def test_an_amplitude_is_the_weighted_mean_written_out() -> None:
     waves = demodulate(image, share, BASIS, order, 12.0, 6)
     y, x = torch.meshgrid(torch.arange(90).double(), torch.arange(110).double(), indexing="ij")
     distance = (y - 42) ** 2 + (x - 60) ** 2
-    near = ((y - 42).abs() <= 48) & ((x - 60).abs() <= 48)
-    weight = torch.where(near, share * torch.exp(-distance / 288), 0)
+    weight = share * torch.exp(-distance / 288)
     for number in (0, 3):
         g = waves.frequency[number]
         expected = (weight * image * torch.exp(-2j * torch.pi * (g[0] * y + g[1] * x))).sum() / weight.sum()
-        torch.testing.assert_close(waves.amplitude[number, 7, 10], expected, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(waves.amplitude[number, 7, 10], expected, rtol=5e-4, atol=1e-5)
 
 
 def test_the_pattern_is_the_crystal_to_the_edges() -> None:

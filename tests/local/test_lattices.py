@@ -175,3 +175,20 @@ def test_grains_keep_their_numbers() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="expected"):
         gathered_lattices(np.zeros((3, 2)), np.zeros((3, 4, 4)), np.zeros((3, 6)))
+
+
+@pytest.mark.parametrize("degrees", [2.5, 4.0, 5.0])
+def test_grains_of_a_small_turn_are_two_lattices(degrees: float) -> None:
+    between = np.stack([turned(HEX, angle) for angle in np.linspace(0, degrees, 8)])
+    windows = np.concatenate([jittered(HEX, 30), jittered(turned(HEX, degrees), 22, seed=1), between])
+    lattices = gathered(windows)
+    assert len(lattices.basis) == 2
+    _, strain, rotation = matched(lattices.basis[0], lattices.basis[1])
+    assert strain < 0.01
+    assert np.degrees(rotation) == pytest.approx(degrees, abs=0.15 * degrees)
+    assert (lattices.window[:30] == 0).all()
+    assert (lattices.window[30:52] == 1).all()
+
+
+def test_a_bent_crystal_is_one_lattice() -> None:
+    assert len(gathered(np.stack([turned(HEX, angle) for angle in np.linspace(-2.5, 2.5, 60)])).basis) == 1

@@ -14,6 +14,10 @@ from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probabi
 ROWS, COLUMNS = 40, 50
 
 
+#: Means of an image and of patterns, by which no likelihood goes.
+MEANS = torch.zeros(1), torch.zeros(1, 1)
+
+
 def evidence(strength: float) -> torch.Tensor:
     """Return the log likelihoods of two phases, the first on the left of column 20."""
     x = torch.arange(COLUMNS).expand(ROWS, COLUMNS)
@@ -24,7 +28,9 @@ def evidence(strength: float) -> torch.Tensor:
 def test_likelihood_is_the_formula_written_out() -> None:
     energy = np.array([[1.0, 4.0, 9.0], [0.5, 2.0, 1.2]])
     product, contrast = 0.8 * energy, np.full_like(energy, 3.0)
-    fit = LocalFit(*(torch.from_numpy(v) for v in (energy, product[None], contrast[None])), torch.ones(2, 3), 4.0, 2)
+    fit = LocalFit(
+        *(torch.from_numpy(v) for v in (energy, product[None], contrast[None])), *MEANS, torch.ones(2, 3), 4.0, 2
+    )
     variance, freedom = torch.full((2, 3), 0.7, dtype=torch.float64), 25.0
     said = log_likelihood(fit, variance, freedom).numpy()
     even, left = energy / 0.7, np.maximum(energy - 2 * product + contrast, 0) / 0.7
@@ -52,13 +58,13 @@ def grain_in_disorder() -> tuple[LocalFit, torch.Tensor]:
     product[..., 2:] -= 3.0
     inside = torch.zeros(6, 6, dtype=torch.bool)
     inside[:, :2] = True
-    return LocalFit(energy, product, contrast, torch.ones(6, 6), 4.0, 2), inside
+    return LocalFit(energy, product, contrast, *MEANS, torch.ones(6, 6), 4.0, 2), inside
 
 
 def test_chosen_points_say_what_is_usual() -> None:
     fit, inside = grain_in_disorder()
     variance = torch.full((6, 6), 1.0, dtype=torch.float64)
-    alone = LocalFit(fit.energy[:, :2], fit.product[..., :2], fit.contrast[..., :2], fit.seen[:, :2], 4.0, 2)
+    alone = LocalFit(fit.energy[:, :2], fit.product[..., :2], fit.contrast[..., :2], *MEANS, fit.seen[:, :2], 4.0, 2)
     said = log_likelihood(fit, variance, 25.0, replace(usual_atoms(fit), telling=inside))
     torch.testing.assert_close(said[..., :2], log_likelihood(alone, variance[:, :2], 25.0))
     every = log_likelihood(fit, variance, 25.0, usual_atoms(fit))
@@ -70,17 +76,19 @@ def test_chosen_points_say_what_is_usual() -> None:
 
 def test_what_displaced_atoms_explain_is_not_left_over() -> None:
     energy, product, contrast = (torch.full((3, 3), v, dtype=torch.float64) for v in (3.0, 2.4, 3.0))
-    fit = LocalFit(energy, product[None], contrast[None], torch.ones(3, 3), 4.0, 2)
+    fit = LocalFit(energy, product[None], contrast[None], *MEANS, torch.ones(3, 3), 4.0, 2)
     variance, explained = torch.full((3, 3), 0.1, dtype=torch.float64), torch.full((1, 3, 3), 0.7, dtype=torch.float64)
     said = log_likelihood(fit, variance, 25.0, replace(usual_atoms(fit), displaced=explained))
-    nearer = LocalFit(energy, product[None] + 0.35, contrast[None], torch.ones(3, 3), 4.0, 2)  # of as small a residual
+    nearer = LocalFit(
+        energy, product[None] + 0.35, contrast[None], *MEANS, torch.ones(3, 3), 4.0, 2
+    )  # of as small a residual
     torch.testing.assert_close(said, log_likelihood(nearer, variance, 25.0))
     assert bool((said[0] > log_likelihood(fit, variance, 25.0)[0]).all())
 
 
 def test_another_atom_is_as_likely_as_its_share_times_its_fit() -> None:
     energy, product, contrast = (torch.full((3, 3), v, dtype=torch.float64) for v in (1.2, 1.8, 3.0))
-    fit = LocalFit(energy, product[None], contrast[None], torch.ones(3, 3), 4.0, 2)
+    fit = LocalFit(energy, product[None], contrast[None], *MEANS, torch.ones(3, 3), 4.0, 2)
     variance = torch.full((3, 3), 0.3, dtype=torch.float64)
     usual, share = log_likelihood(fit, variance, 25.0)[0], torch.full((1, 3, 3), 0.25, dtype=torch.float64)
     known = replace(usual_atoms(fit), level=torch.full_like(share, 0.6), substituted=share)
@@ -93,7 +101,7 @@ def test_another_atom_is_as_likely_as_its_share_times_its_fit() -> None:
 def test_a_lattice_without_a_wave_is_nowhere() -> None:
     energy = torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) + 0.5
     product, contrast = torch.stack([0.9 * energy, 0 * energy]), torch.stack([0.8 * energy, 0 * energy])
-    fit = LocalFit(energy, product, contrast, torch.ones(4, 5), 4.0, 2)
+    fit = LocalFit(energy, product, contrast, *MEANS, torch.ones(4, 5), 4.0, 2)
     said = log_likelihood(fit, torch.full((4, 5), 0.1), 25.0)
     assert bool((said[1] < said[2] - 50).all())  # not as probable as emptiness
     assert bool((said[0] > said[2]).all())

@@ -17,7 +17,7 @@ def fitted(error: float, *, level: float = 1.3) -> tuple[LocalFit, torch.Tensor,
     noise = error * torch.randn((1, ROWS, COLUMNS), generator=torch.Generator().manual_seed(3))
     amplitude = level * crystal + noise
     ones = torch.ones_like(amplitude)
-    return LocalFit(ones[0], amplitude, ones, ones[0], 4.0, 2), error * ones, crystal
+    return LocalFit(ones[0], amplitude, ones, 0 * ones[0], 0 * ones, ones[0], 4.0, 2), error * ones, crystal
 
 
 @pytest.mark.parametrize("error", [0.05, 0.3])

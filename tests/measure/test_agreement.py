@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bravaismap.measure.agreement import common_lattices, superlattice, with_common_share
+from bravaismap.measure.agreement import are_alike, common_lattices, superlattice, with_common_share
 from bravaismap.measure.parts import Parts
 
 SHAPE = (256, 256)
@@ -80,3 +80,16 @@ def test_shares_are_counted_in_parts_of_one_size() -> None:
     assert with_common_share([strong])[0].share == 0.5
     elsewhere = replace(weak, strengths={128: 1.0}, shares={128: 1.0})
     assert [lattice.share for lattice in with_common_share([strong, elsewhere])] == [0.5, 0.25]
+
+
+def test_grains_of_a_small_turn_are_two_lattices() -> None:
+    rng = np.random.default_rng(3)
+    turn = np.radians(3.0)
+    turned = BASIS @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    bases = np.concatenate([np.tile(BASIS, (15, 1, 1)), np.tile(turned, (10, 1, 1))])
+    first, second = common_lattices(parts(bases + rng.normal(0, 0.02, bases.shape), 0.02), SHAPE)
+    assert (first.share, second.share) == pytest.approx((0.6, 0.4), abs=0.01)
+    assert are_alike(first, second)
+    assert first.basis == pytest.approx(BASIS, abs=0.05)
+    sheared = BASIS @ np.array([[1.0, 0.1], [0.0, 1.0]])  # as a scan does where it drifts
+    assert len(common_lattices(parts(np.concatenate([bases[:15], np.tile(sheared, (10, 1, 1))]), 0.02), SHAPE)) == 1

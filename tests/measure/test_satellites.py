@@ -66,6 +66,14 @@ def test_waves_of_a_thousandth_of_the_amplitude_are_no_satellites(crystal: Draw)
     assert superlattice_of([tensor(faint)[None]], SQUARE) is None
 
 
+@pytest.mark.parametrize(("cell", "seen"), [(25.0, True), (40.0, False)], ids=["4.5 rows", "2.8 rows"])
+def test_a_superlattice_has_three_rows_of_cells_in_a_part(crystal: Draw, cell: float, seen: bool) -> None:
+    lattice = basis_from_cell(cell, cell, np.pi / 2, 0.21)
+    image = crystal((SIDE, SIDE), lattice, width=4.0)
+    image = modulated(image, np.diag([2, 1]) @ lattice, 0.1) + 0.1 * image.std() * noise(6)
+    assert (superlattice_of([tensor(image)[None]], lattice) is not None) == seen
+
+
 def test_the_spots_of_another_grain_are_no_satellites(crystal: Draw) -> None:
     image = crystal((SIDE, SIDE), HEXAGONAL, width=2.0)
     other = crystal((SIDE, SIDE), basis_from_cell(9.0, 9.0, np.radians(60), 0.37 + np.radians(14)), width=2.0)

@@ -59,15 +59,18 @@ def _image(name: str, row: xr.Dataset) -> dict[str, Any]:
 
 def _besides(row: xr.Dataset) -> dict[str, Any]:
     """Return what an image shows besides its cell, and what to doubt."""
-    from bravaismap.phases.besides import finer_basis, order_text, other_lattices, seen_texts
+    from bravaismap.phases.besides import finer_basis, order_text, ordered_regions, other_lattices, seen_texts
     from bravaismap.result.doubt import doubts
 
     finer = finer_basis(row)
     matrix = row["order"].values
     superlattice = None if finer is None else {"text": order_text(matrix, finer), "matrix": matrix, "of_basis": finer}
+    basis = row["basis"].values.astype(float)
+    regions = [{"text": order_text(own, basis), "matrix": own, "share": share} for own, share in ordered_regions(row)]
     return {
         "share": float(row["share"]),
         "superlattice": superlattice,
+        "superlattices_of_a_part": regions,
         "other_lattices": [asdict(other) for other in other_lattices(row)],
         "seen": seen_texts(row),
         "doubt": doubts(row),

@@ -167,7 +167,8 @@ def beam(
     for name, value in (("--dose", dose), ("--dose-rate", dose_rate)):
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"{name} {value:g} was given; expected a positive number")
-    displacements = displacement_table(element, energy, displacement_energy)
+    symbols = None if element is None else [symbol.strip().capitalize() for symbol in element]
+    displacements = displacement_table(symbols, energy, displacement_energy)
     if json:
         print_json(beam_answer(displacements, dose, dose_rate))
         return
@@ -200,6 +201,8 @@ def beam(
 
 def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fraction: xr.DataArray) -> xr.DataArray:
     """Return the fraction below a threshold of intensity, and print how it agrees with the classifier's."""
+    import numpy as np
+
     from bravaismap.domains.thresholding import thresholded_fraction
     from bravaismap.kinetics.laws import printed
 
@@ -208,6 +211,12 @@ def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fr
     agreement = dark.agreement
     mean = printed(f"{100 * agreement.mean:+.2f}")
     relative = "" if agreement.relative is None else f", {100 * agreement.relative:.0f} % of the latter"
+    if float(np.ptp(dark.fraction.values)) == 0:
+        raise InputError(
+            f"the same share of every frame, {100 * float(dark.fraction[0]):.1f} %, has an intensity below "
+            f"{dark.level:.4g}; the first frame goes from {float(images[0].min()):.4g} to "
+            f"{float(images[0].max()):.4g}: give a --threshold between them"
+        )
     note(
         f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
         f"by {mean} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
@@ -274,7 +283,8 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
         refused = str(fitted["refused"].values)
         cells = [f"{float(fitted['difference']):.1f}", f"{float(fitted['weight']):.2f}"]
         if refused:
-            cells = [f"{printed(refused.partition(' ')[0])} not determined", ""]
+            undetermined = "is not determined" in refused
+            cells = [f"{printed(refused.partition(' ')[0])} not determined" if undetermined else "curve falls", ""]
         choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
     print_table(choice)
     if physical is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from bravaismap.cli.options import (
     SeedOption,
     WindowOption,
 )
+from bravaismap.cli.reading import checked_target
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import err, note, opening, out
 from bravaismap.conventions import counted
@@ -86,6 +88,9 @@ def watch(
     """Classify frames as they appear; stop with Ctrl-C, and the same command goes on where it stopped."""
     if (folder is None) == (follow is None):
         raise InputError("expected either a folder to watch or --follow FILE")
+    for option, seconds in (("--settle", settle), ("--patience", patience), ("--until-idle", until_idle)):
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise InputError(f"{option} {seconds:g} was given; expected seconds, 0 or more")
     from bravaismap.classify.models import load_model
     from bravaismap.live.alarms import Alarm, parse_rule
     from bravaismap.live.watching import FolderSource, StackSource
@@ -106,7 +111,7 @@ def watch(
             raise InputError(f"--channel {channel} was given with --follow; a stack that grows has one")
         source = StackSource(follow, dataset, settle, pixel_size=pixel_size, crop=crop, bin=bin)
     name = (folder or follow or Path()).resolve().stem
-    target = output or Path(f"{name}-live") / f"{name}.zarr"
+    target = Path(f"{name}-live") / f"{name}.zarr" if output is None else checked_target(output)
     earlier = len(journal_of(target)) if (target / JOURNAL).exists() else 0
     note(f"watching {source}; result: {target}" + (f", with {counted(earlier, 'frame')} so far" if earlier else ""))
     frames = watch_frames(
@@ -117,6 +122,9 @@ def watch(
     for frame in frames:
         count += 1
         _print(frame)
+    if not earlier + count:
+        note(f"no frame appeared in {source}, and no result was written")
+        return
     note(f"{counted(count, 'frame')} classified; next: bravaismap export {target}")
 
 

@@ -38,7 +38,7 @@ from bravaismap.cli.options import (
     WindowOption,
     WorkersOption,
 )
-from bravaismap.cli.reading import Reading, default_output, destination
+from bravaismap.cli.reading import Reading, checked_target, default_output, destination
 from bravaismap.cli.start import app
 from bravaismap.cli.terminal import note, opening, out, print_classification, print_error, print_json, progress
 from bravaismap.errors import BravaismapError, InputError
@@ -188,8 +188,8 @@ def map_movie(
     with _naming(movie):
         settings = Settings(window, step, model, distortion, device, samples, seed, nan.value, pixels)
     settings = replace(settings, model=chosen_model(settings))
+    target = default_output(movie) if output is None else checked_target(output)
     images = Reading(dataset, channel, frames, crop, bin, pixel_size, frame_time)(movie)
-    target = output or default_output(movie)
     place = destination(target)
     written: list[Path] = []
     with _naming(movie):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bravaismap.files import Destination
     from bravaismap.result.phase_map import PhaseMap
 
-__all__ = ["Reading", "default_output", "destination"]
+__all__ = ["Reading", "checked_target", "default_output", "destination"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,20 @@ class Reading:
         from bravaismap.read.reading import frame_count
 
         return frame_count(source, dataset=self.dataset, channel=self.channel, frames=self.frames)
+
+
+def checked_target(target: Path) -> Path:
+    """Return where a result is to be written, or raise `OutputError`: it is a folder, and its name says so."""
+    from bravaismap.errors import OutputError
+    from bravaismap.read.reading import FORMATS
+
+    ending = target.suffix[1:].lower()
+    if target.is_file() or (ending in FORMATS and ending != "zarr"):
+        what = "is a file, not a result" if target.is_file() else f"has the name of a {ending} file"
+        raise OutputError(
+            f"-o {target} was given, which {what}; a result is a folder: give another name, one that ends in .zarr"
+        )
+    return target
 
 
 def default_output(movie: str) -> Path:

@@ -6,7 +6,7 @@ import errno
 import logging
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -25,6 +25,8 @@ app = typer.Typer(
 _debug = False
 _command: str | None = None
 _INTERRUPTED = 130  # what a shell expects of a program stopped by Ctrl-C; Typer exits with it
+#: What Typer raises of a command line that it cannot take apart; it gives the class no public name of its own.
+_UsageError: Final[Any] = typer.BadParameter.__base__
 _CONTINUED = frozenset({"map", "watch", "train", "reproduce"})  # what an interrupted command has done is kept
 
 
@@ -48,18 +50,21 @@ def _global(
 
 def main() -> None:
     """Run the command line; errors become one line and exit code 2."""
+    global _command
+    _command = None
     write_unicode()
     warnings.showwarning = show_warning
     if not logging.root.handlers:  # what libraries log is not for the user, as their warnings are not
         logging.root.addHandler(logging.NullHandler())
     try:
-        app(standalone_mode=True)
+        end = app(standalone_mode=False)
+        if end == _INTERRUPTED:
+            _fail(_interruption(), KeyboardInterrupt(), code=_INTERRUPTED)
+        sys.exit(end or 0)
     except BravaismapError as error:
         _fail(str(error), error)
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            _fail(_interruption(), end, code=_INTERRUPTED)
-        raise
+    except _UsageError as error:
+        _fail(_usage(error), error)
     except KeyboardInterrupt as error:
         _fail(_interruption(), error, code=_INTERRUPTED)
     except OSError as error:
@@ -69,6 +74,13 @@ def main() -> None:
         _fail("out of memory; map fewer or smaller frames at once", error)
     except Exception as error:  # a fault of ours: say so in one line, with the way to see more
         _fail(f"unexpected {type(error).__name__}: {error}; run `bravaismap --debug …` to see where", error, code=1)
+
+
+def _usage(error: Any) -> str:
+    """Return in one line what is wrong with a command line, and where it says what is right."""
+    what = error.format_message().replace("Value error, ", "").rstrip(".")
+    command = "" if _command is None else f" {_command}"
+    return f"{what[:1].lower()}{what[1:]}; `bravaismap{command} --help` shows what it takes"
 
 
 def _interruption() -> str:

@@ -38,6 +38,11 @@ class Length:
     value: float | Tensor
     most: float
 
+    @property
+    def least(self) -> float:
+        """The bound from below that lengths with the same one from above share."""
+        return self.most if isinstance(self.value, float) else self.most / _BOUNDS
+
     @classmethod
     def of(cls, value: float, like: Tensor, *, alone: bool) -> Length:
         """Return a length of a value, on the device of a tensor unless no other record is worked on with it."""

@@ -69,7 +69,7 @@ def read_labelled(path: str | Path) -> Labelled:
     except InputError:
         raise
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable npz file ({error}); write it again") from error
+        raise InputError(f"{path}: {_what_it_is(path, error)}") from error
     _check_images(path, images, labels)
     _check_labels(path, images[0].dtype, labels, classes)
     if vectors is not None and vectors.shape != (len(images), 2, 2):
@@ -85,6 +85,16 @@ def read_labelled(path: str | Path) -> Labelled:
         tuple(str(name) for name in classes),
         vectors,
         None if faults is None else tuple(str(text) for text in faults),
+    )
+
+
+def _what_it_is(path: Path, error: Exception) -> str:
+    """Return what a file that cannot be read as labelled windows is, and what to do."""
+    if path.suffix.lower() == ".npz":
+        return f"not a readable npz file ({error}); write it again"
+    return (
+        "no npz file; expected one of labelled windows, as `bravaismap simulate -o windows.npz` writes it (images "
+        "without labels: `bravaismap classify`)"
     )
 
 

@@ -225,7 +225,7 @@ def score_report(scores: Scores, title: str) -> str:
         f"  windows                      {total}",
         f"  accuracy                     {100 * scores.accuracy:.1f} %",
         f"  first or second class right  {100 * scores.top2:.1f} %",
-        f"  second right where wrong     {100 * scores.second_right:.1f} %",
+        f"  second right where wrong     {_share(scores.second_right)}",
         f"  negative log likelihood      {scores.nll:.3f} nat",
         f"  Brier score                  {scores.brier:.3f}",
         f"  expected calibration error   {scores.ece:.3f}",
@@ -247,6 +247,11 @@ def score_report(scores: Scores, title: str) -> str:
             "    true value within 2 σ      " + ", ".join(f"{name} {100 * within_2[name]:.0f} %" for name in within_2),
         ]
     return "\n".join(lines)
+
+
+def _share(value: float) -> str:
+    """Return a share in percent, or a dash where there is nothing to have a share of."""
+    return "–" if np.isnan(value) else f"{100 * value:.1f} %"
 
 
 def _lengths_and_angle(basis: Floats) -> Floats:

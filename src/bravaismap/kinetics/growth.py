@@ -32,6 +32,9 @@ __all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growt
 
 _SIGNIFICANCE: Final = 0.01  # probability that a constant fraction looks as grown, above which growth is not determined
 _LARGEST_LOG_STD: Final = 1.5  # of a parameter that is determined: a factor of 4.5; by judgement
+#: Fall of an exponential, in its time constants, over which it is a straight line, of which A₀ and C say nothing.
+_STRAIGHT: Final = 0.01
+_FALLS: Final = "the fraction falls where growth was to be fitted; give other times or another class"
 _TAILS: Final = np.array([[(1 - level) / 2, (1 + level) / 2] for level in LEVELS])
 
 
@@ -228,9 +231,12 @@ def _fit(problem: Problem) -> _Fit:
     """Return the fit of a law, or raise `InputError` where the curve does not determine it."""
     start = problem.start()
     if start is None:
-        raise InputError("the fraction falls where growth was to be fitted; give other times or another class")
+        raise InputError(_FALLS)
     _refuse_undetermined(problem, start)
     fit = _minimise(problem, start)
+    rate = problem.physical(fit.values)[1] * np.ptp(problem.time) if problem.law is LAWS["exponential"] else 1.0
+    if -_STRAIGHT < rate < 0:
+        raise InputError(_FALLS)
     if problem.law is not LAWS["exponential"]:  # whose rate is determined once the curve leaves its baseline
         _refuse_vague(problem, fit)
     return fit

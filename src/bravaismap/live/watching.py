@@ -79,6 +79,7 @@ class FolderSource:
             raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
         self.folder, self._pattern, self._options = folder, pattern, options
         self._arrivals = Arrivals(settle, patience)
+        self.pixel_size = _given_size(options)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -139,6 +140,7 @@ class StackSource:
     def __init__(self, path: Path, dataset: str | None = None, settle: float = SETTLE, **options: Any) -> None:
         self.path, self._settle = path, settle
         self._stack = GrowingStack(path, dataset, **options)
+        self.pixel_size = _given_size(options)
         self._stamp, self._since = Stamp(0, 0), 0.0
 
     def __str__(self) -> str:
@@ -221,7 +223,7 @@ def watch(
     settings = replace(settings, model=chosen_model(settings))
     store: LiveStore | None = None
     earlier = journal_of(output) if (output / JOURNAL).exists() else []
-    settings = _continued(settings, output, frame_time) if earlier else settings
+    settings = _continued(settings, output, frame_time, source.pixel_size) if earlier else settings
     alarms, done, latest = alarms or [], {str(line["source"]) for line in earlier}, clock()
     for alarm in alarms:
         for line in earlier:
@@ -267,10 +269,17 @@ def watch(
             store.close()
 
 
-def _continued(settings: Settings, output: Path, frame_time: float | None) -> Settings:
+def _given_size(options: dict[str, Any]) -> float | None:
+    """Return the side in nm of the pixels that are classified, if it is given, from the options of a source."""
+    size: float | None = options.get("pixel_size")
+    return size and size * options.get("bin", 1)
+
+
+def _continued(settings: Settings, output: Path, frame_time: float | None, pixel_size: float | None) -> Settings:
     """Return settings with the window and the pixels of the result that they continue, where they leave them open.
 
-    Raises `OutputError` if the result was made with others.
+    Raises `OutputError` if the result was made with others. The first new frame tells what is not known before it: its
+    size, and that of a pixel if it is not given.
     """
     card = open_result(output).attrs
     if settings.pixels:
@@ -280,8 +289,8 @@ def _continued(settings: Settings, output: Path, frame_time: float | None) -> Se
         settings = replace(settings, **(chosen if settings.step is None else chosen | {"step": settings.step}))
     elif settings.step is None:
         settings = replace(settings, step=step_for(int(settings.window), LIVE_STEPS_ALONG_WINDOW))
-    frames = {name: card.get(name) for name in ("frame_size", "pixel_size_nm")}  # which the first new one tells
-    movie = frames | {"frame_time_s": frame_time}
+    size = card.get("pixel_size_nm") if pixel_size is None else pixel_size
+    movie = {"frame_size": card.get("frame_size"), "pixel_size_nm": size, "frame_time_s": frame_time}
     check_continued(output, card, settings.map_card(chosen_model(settings).record, movie))
     return settings
 

@@ -8,6 +8,7 @@ the frame itself.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,7 +29,9 @@ __all__ = [
 
 #: Bins of brightness, of equal numbers of pixels, in which the variance of the noise is read.
 _BRIGHTNESS_BINS = 24
-#: Pixels that are sorted to find the edges of these bins, about.
+#: Steps of brightness of which each is in one of these bins.
+_STEPS = 4096
+#: Pixels that are sorted to find the edges of the bins, about.
 _SORTED = 20_000
 #: Variance at the darkest level over the mean variance, at least.
 _DARKEST = 0.05
@@ -52,6 +55,10 @@ class LocalFit:
         Covariance of the image and each pattern.
     contrast : tensor, shape (lattices, rows, columns)
         Variance of each pattern.
+    level : tensor, shape (rows, columns)
+        Mean of the image.
+    pattern : tensor, shape (lattices, rows, columns)
+        Mean of each pattern.
     seen : tensor, shape (rows, columns)
         Share of the Gaussian that lies on valid pixels.
     sigma : float or Length
@@ -63,6 +70,8 @@ class LocalFit:
     energy: Tensor
     product: Tensor
     contrast: Tensor
+    level: Tensor
+    pattern: Tensor
     seen: Tensor
     sigma: float | Length
     step: int
@@ -75,7 +84,9 @@ class LocalFit:
 
     def scaled(self, factor: Tensor) -> LocalFit:
         """Return the fit of patterns that are `factor`, (lattices, 1, 1), times as high."""
-        return replace(self, product=factor * self.product, contrast=factor**2 * self.contrast)
+        return replace(
+            self, product=factor * self.product, contrast=factor**2 * self.contrast, pattern=factor * self.pattern
+        )
 
     def residual(self, level: float | Tensor) -> Tensor:
         """Return the variance that is left if each pattern has the amplitude `level`, (lattices, rows, columns)."""
@@ -135,6 +146,8 @@ def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float |
         (square - centre**2).clamp_min(0),
         product - centre * pattern,
         (power - pattern**2).clamp_min(0),
+        centre,
+        pattern,
         seen.clamp(0.0, 1.0),
         sigma,
         step,
@@ -161,13 +174,19 @@ def frame_noise(
     -------
     Noise
     """
-    counts, values = weight.flatten().double(), brightness.flatten()
+    counts, values = weight.flatten(), brightness.flatten()
     places = torch.arange(_BRIGHTNESS_BINS, device=values.device)
     every = max(1, len(values) // _SORTED)
     weighed = counts[::every] > 0
     spaced = torch.sort(torch.where(weighed, values[::every], torch.inf))[0]
-    bins = torch.bucketize(values, spaced[places[1:] * weighed.sum() // _BRIGHTNESS_BINS])
-    terms = torch.stack([counts, counts * values, counts * residual.flatten().double() ** 2])
+    edges = spaced[places[1:] * weighed.sum() // _BRIGHTNESS_BINS]
+    # of each of many narrow steps of brightness in which bin it is: far faster than to ask that of each pixel
+    lowest, highest = values.amin(), values.amax()
+    steps = torch.linspace(0, 1, _STEPS, device=values.device, dtype=values.dtype)
+    table = torch.bucketize(lowest + (highest - lowest) * steps, edges)
+    step = ((values - lowest) * ((_STEPS - 1) / (highest - lowest).clamp_min(1e-30))).int()
+    bins = table.index_select(0, step.clamp(0, _STEPS - 1))
+    terms = torch.stack([counts, counts * values, counts * residual.flatten() ** 2]).double()
     count, level, spread = terms.new_zeros((3, _BRIGHTNESS_BINS)).index_add(1, bins, terms)
     floor, slope = _line(level / count.clamp_min(1e-30), spread / count.clamp_min(1e-30), count)
     return Noise(floor.to(residual), slope.to(residual), _correlation(residual, weight, radius))
@@ -188,13 +207,10 @@ def _line(level: Tensor, spread: Tensor, count: Tensor) -> tuple[Tensor, Tensor]
 
 def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float | Tensor, float | Tensor]) -> Tensor:
     """Mean spectral density within a ring over the mean density, each ring of frequencies by its median."""
-    power = torch.fft.rfft2(residual * weight).abs() ** 2
-    rows = torch.fft.fftfreq(residual.shape[0], device=residual.device)[:, None]
-    columns = torch.fft.rfftfreq(residual.shape[1], device=residual.device)[None]
-    distance = torch.hypot(rows, columns)
-    ring = (distance / 0.5 * _RINGS).long().clamp_max(_RINGS).flatten()
-    sums = torch.stack([torch.ones_like(power), power]).flatten(1).double()
-    count, total = sums.new_zeros((2, _RINGS + 1)).index_add(1, ring, sums)[:, :_RINGS]
+    spectrum = torch.fft.rfft2(residual * weight)
+    power = spectrum.real**2 + spectrum.imag**2
+    ring, count = _rings(*residual.shape, residual.device)
+    total = count.new_zeros(_RINGS + 1).index_add(0, ring, power.flatten().double())[:_RINGS]
     density = torch.where(count > 0, total / count.clamp_min(1.0), power.mean()).to(power.dtype)
     middle = (torch.arange(_RINGS, device=residual.device) + 0.5) * 0.5 / _RINGS
     inside = (middle >= radius[0]) & (middle <= radius[1])
@@ -203,6 +219,15 @@ def _correlation(residual: Tensor, weight: Tensor, radius: tuple[float | Tensor,
     mean = (density * inside).sum() / inside.sum()
     relative: Tensor = mean / power[:, 1:].mean().clamp_min(1e-30)
     return relative.clamp(0.2, 100.0)
+
+
+@functools.lru_cache(maxsize=2)
+def _rings(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ring of each frequency of a spectrum, (frequencies,), and how many are in each, (rings,)."""
+    down, right = torch.fft.fftfreq(rows, device=device), torch.fft.rfftfreq(columns, device=device)
+    distance = torch.hypot(down[:, None], right)
+    ring = (distance / 0.5 * _RINGS).long().clamp_max(_RINGS).flatten()
+    return ring, torch.bincount(ring, minlength=_RINGS + 1)[:_RINGS].double()
 
 
 def amplitude_std(
@@ -226,30 +251,30 @@ def amplitude_std(
     v the variance of a pixel and c the correlation.
     """
     rows, columns = fit.energy.shape
-    planes = torch.cat([valid[None], valid * patterns])
-    centre = smoothed(planes, fit.sigma, fit.step)[:, :rows, :columns]
-    centre = centre[1:] / centre[0].clamp_min(1e-6)
-    planes = torch.cat([(valid * variance)[None], valid * variance * patterns, valid * variance * patterns**2])
+    once = valid * variance * patterns
+    planes = torch.cat([(valid * variance)[None], once, once * patterns])
     means = smoothed(planes, fit.sigma / 2**0.5, fit.step)[:, :rows, :columns]
     count = len(patterns)
     plain, once, twice = means[:1], means[1 : 1 + count], means[1 + count :]
-    spread = (twice - 2 * centre * once + centre**2 * plain).clamp_min(0) / (4 * torch.pi * number(fit.sigma) ** 2)
+    spread = (twice - 2 * fit.pattern * once + fit.pattern**2 * plain).clamp_min(0) / (
+        4 * torch.pi * number(fit.sigma) ** 2
+    )
     least = _LEAST_CONTRAST * fit.contrast.mean((-2, -1), keepdim=True)
     contrast = torch.maximum(fit.contrast, least).clamp_min(1e-30)
     return (correlation * spread).sqrt() / (contrast * fit.seen.clamp_min(1e-6))
 
 
 def displaced_variance(
-    image: Tensor, pattern: Tensor, valid: Tensor, fit: LocalFit, loose: Tensor, cell: float | Length
+    image: Tensor, patterns: Tensor, valid: Tensor, fit: LocalFit, loose: Tensor, cell: float | Length
 ) -> Tensor:
-    """Return how much of what a pattern leaves over is that atoms lie beside their sites, (rows, columns).
+    """Return how much of what a pattern leaves over is that atoms lie beside their sites, (lattices, rows, columns).
 
     Parameters
     ----------
-    image, pattern, valid : tensors, shape (y, x)
-        As for :func:`fit_amplitude`, of one lattice.
+    image, patterns, valid : tensors
+        As for :func:`fit_amplitude`.
     fit : LocalFit
-        Of that image.
+        Of that image and those patterns.
     loose : tensor, shape (rows, columns)
         Variance of the noise over the number of its independent values in the Gaussian of the fit.
     cell : float or Length
@@ -260,18 +285,21 @@ def displaced_variance(
     An atom that is displaced by d shows P − d·∇P. With q the covariance of what is left and the slopes, G that of the
     slopes and d of standard deviation D, ``qᵀ (G + loose / D²)⁻¹ q`` of the variance is explained by the best d.
     """
-    down, right = torch.gradient(pattern)
-    left = (image - pattern) * valid
-    planes = [left, down, right, left * down, left * right, down**2, right**2, down * right]
     rows, columns = fit.energy.shape
-    means = smoothed(torch.stack(planes) * valid, fit.sigma, fit.step)[:, :rows, :columns]
-    left, down, right, *products = (means / fit.seen.clamp_min(1e-6)).unbind()
-    along, across = products[0] - left * down, products[1] - left * right
-    stiff = loose / (_DISPLACEMENT * number(cell)) ** 2
-    first, second = products[2] - down**2 + stiff, products[3] - right**2 + stiff
-    mixed = products[4] - down * right
-    explained = second * along**2 - 2 * mixed * along * across + first * across**2
-    return (explained / (first * second - mixed**2).clamp_min(1e-30)).clamp_min(0)
+    seen, stiff = fit.seen.clamp_min(1e-6), loose / (_DISPLACEMENT * number(cell)) ** 2
+    explained = []
+    for pattern, centre in zip(patterns, fit.pattern, strict=True):  # one after another, for the memory
+        left = image - pattern
+        down, right = torch.gradient(pattern)
+        planes = torch.stack([down, right, left * down, left * right, down**2, right**2, down * right]) * valid
+        down, right, *products = (smoothed(planes, fit.sigma, fit.step)[:, :rows, :columns] / seen).unbind()
+        left = fit.level - centre
+        along, across = products[0] - left * down, products[1] - left * right
+        first, second = products[2] - down**2 + stiff, products[3] - right**2 + stiff
+        mixed = products[4] - down * right
+        change = second * along**2 - 2 * mixed * along * across + first * across**2
+        explained.append((change / (first * second - mixed**2).clamp_min(1e-30)).clamp_min(0))
+    return torch.stack(explained)
 
 
 def row_offsets(residual: Tensor, valid: Tensor, variance: Tensor) -> Tensor:

@@ -114,13 +114,13 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
 def _present(pixels: PixelPhases) -> Tensor:
     """Which lattices some pixel belongs to, (lattices,)."""
     number = torch.arange(len(pixels.amplitude), device=pixels.phase.device)
-    return torch.isin(number, pixels.probability.argmax(0))
+    return (pixels.probability.max(0).indices == number[:, None, None]).flatten(1).any(1)
 
 
 def _added(pixels: PixelPhases, grid: _Grid) -> tuple[Tensor, Tensor]:
     """What noise adds to the mean probability of each lattice, and of none, at edges and inside, (lattices + 1,)."""
     lattices = len(pixels.amplitude)
-    true = torch.nn.functional.one_hot(pixels.probability.argmax(0), lattices + 1).movedim(-1, 0)
+    true = torch.nn.functional.one_hot(pixels.probability.max(0).indices, lattices + 1).movedim(-1, 0)
     width = pixels.fine / pixels.step
     around = smoothed(grid.counted, width).clamp_min(1e-6)
     amplitude = smoothed(true[:-1] * grid.counted, width) / around

@@ -13,20 +13,15 @@ doi:10.1016/S0304-3991(98)00035-7) reads the same phases of two nodes at a time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from bravaismap.compute.together import Length, number
-from bravaismap.local.smoothing import (
-    bell,
-    convolved_one_by_one,
-    convolved_with_each,
-    grid_length,
-    pixel_interpolation,
-    smoothed,
-)
+from bravaismap.local.smoothing import REACH, grid_length, pixel_interpolation, smoothed
 
 __all__ = [
     "Demodulated",
@@ -58,7 +53,8 @@ _SIGNIFICANT = 3.0
 _LEAST_SHARE = 1e-3
 #: Smaller over larger eigenvalue below which single precision cannot tell a matrix from one of rank 1.
 _SINGULAR = 2.4e-7
-_TILE = 512
+#: Points of the grid along the side of a part of the image whose pattern is one product.
+_POINTS = 4
 
 
 @dataclass(frozen=True)
@@ -170,21 +166,34 @@ def demodulate(
     belongs to another phase, and what lies beyond the edge, does not count.
     """
     frequency = order @ torch.linalg.inv(basis).mT
-    kernel = bell(sigma, image)
-    place = torch.arange(len(kernel), device=image.device, dtype=image.dtype) - len(kernel) // 2
-    turn = phase_factor(-frequency[:, :, None] * place)  # (nodes, axis, taps)
-    along = kernel * turn
-    down = torch.cat([along[:, 0].real, along[:, 0].imag])
-    rows = torch.complex(*convolved_with_each((share * image).mT.contiguous(), down, step).chunk(2))
-    amplitude = convolved_one_by_one(rows.mT.contiguous(), along[:, 1], step)
+    amplitude = _amplitudes(share * image, frequency, sigma, step)
     weight = smoothed(share, sigma, step).clamp_min(0)
-    for axis, length in ((-2, image.shape[0]), (-1, image.shape[1])):
-        points = step * torch.arange(grid_length(length, step), device=image.device, dtype=image.dtype)
-        start = phase_factor(-frequency[:, axis, None] * points)
-        amplitude = amplitude * (start[:, :, None] if axis == -2 else start[:, None, :])
     total = weight.clamp_min(_LEAST_SHARE)
     spread = smoothed(share**2, sigma / 2**0.5, step) / (4 * torch.pi * number(sigma) ** 2)
     return Demodulated(basis, order, amplitude / total, weight, spread / total**2, step)
+
+
+def _amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: int) -> Tensor:
+    """Waves of an image, (nodes, rows, columns): of its one spectrum what a Gaussian around each node passes.
+
+    Around the image there are zeros for as far as the Gaussian reaches, so that opposite edges do not see each other.
+    """
+    most, least = (sigma.most, sigma.least) if isinstance(sigma, Length) else (sigma, sigma)
+    lengths = [next_fast_len(length + round(REACH * most), real=True) for length in image.shape]
+    spectrum = torch.fft.fft2(image, s=lengths)
+    bins, sides = [], []
+    for axis, (pixels, length) in enumerate(zip(image.shape, lengths, strict=True)):
+        reach = math.ceil(REACH * length / (2 * torch.pi * least)) + 1
+        around = torch.arange(-reach, reach + 1, device=image.device)
+        own = (frequency[:, axis] * length).round().long()[:, None] + around
+        beside = own.to(image.dtype) / length - frequency[:, axis, None]  # (nodes, bins)
+        passed = (-2 * (torch.pi * number(sigma) * beside) ** 2).exp() / length
+        points = step * torch.arange(grid_length(pixels, step), device=image.device, dtype=image.dtype)
+        sides.append(phase_factor(points[:, None] * beside[:, None, :]) * passed[:, None, :])
+        bins.append(own % length)
+    near = spectrum[bins[0][:, :, None], bins[1][:, None, :]]
+    amplitude: Tensor = sides[0] @ near @ sides[1].mT
+    return amplitude
 
 
 def lock(
@@ -274,18 +283,20 @@ def _matched(
         shift = tried[score.argmax(0)]
     turn = 2 * torch.pi * order
     squares = torch.cat([turn**2, turn.prod(-1, keepdim=True)], -1)
+    along, across, mixed = squares.mT @ product.abs()
+    ridge = 1e-6 * (along + across) + 1e-30
+    along, across = along + ridge, across + ridge
+    inverse = torch.stack([across, -mixed, -mixed, along]) / (along * across - mixed**2).clamp_min(1e-30)
+    inverse = inverse.reshape(2, 2, -1)
+    real, imaginary = product.real.contiguous(), product.imag.contiguous()
     for _ in range(_NEWTON_STEPS):
-        aligned = product * phase_factor(order @ shift.mT)
-        first, second = turn.mT @ aligned.imag
-        along, across, mixed = squares.mT @ aligned.abs()
-        ridge = 1e-6 * (along + across) + 1e-30
-        along, across = along + ridge, across + ridge
-        step = torch.stack([across * first - mixed * second, along * second - mixed * first], -1)
-        step = step / (along * across - mixed**2).clamp_min(1e-30)[:, None]
+        angle = turn @ shift.mT
+        slope = turn.mT @ (real * angle.sin() + imaginary * angle.cos())
+        step = (inverse * slope).sum(1).mT
         shift = shift - step.clamp(-0.5 / trials, 0.5 / trials)
     power = (structure.abs() ** 2 / density).sum().clamp_min(1e-30)
-    aligned = product * phase_factor(order @ shift.mT)
-    return shift % 1.0, aligned.real.sum(0) / power
+    angle = turn @ shift.mT
+    return shift % 1.0, (real * angle.cos() - imaginary * angle.sin()).sum(0) / power
 
 
 def _averaged(
@@ -351,25 +362,26 @@ def predicted(locked: Locked, shape: tuple[int, int], nodes: int | None = None) 
     nodes = int((~empty).sum()) if nodes is None else nodes
     shown = torch.argsort(empty.long(), stable=True)[:nodes]
     order, frequency = locked.waves.order[shown], locked.waves.frequency[shown]
+    if len(order) == 0:
+        return frequency.new_zeros(shape)
     field = locked.structure[shown][:, None, None] * phase_factor(-torch.einsum("ki,yxi->kyx", order, locked.shift))
-    rows, columns = ([range(n)[first : first + _TILE] for first in range(0, n, _TILE)] for n in shape)
-    return torch.cat([torch.cat([_tile(field, frequency, y, x, locked.waves.step) for x in columns], 1) for y in rows])
-
-
-def _tile(field: Tensor, frequency: Tensor, rows: range, columns: range, step: int) -> Tensor:
-    """The pattern on a part of the image: interpolated waves, summed over the nodes, as one matrix product."""
+    step, tile = locked.waves.step, _POINTS * locked.waves.step
     sides = []
-    for axis, pixels in ((0, rows), (1, columns)):
-        count = field.shape[1 + axis]
-        first = max(0, pixels[0] // step - 1)
-        last = min(count, pixels[-1] // step + 3)
-        places = torch.arange(pixels[0], pixels[-1] + 1, device=frequency.device, dtype=frequency.dtype)
-        near = range(pixels[0] - first * step, pixels[-1] + 1 - first * step)
-        matrix = pixel_interpolation(near, step, last - first, frequency)
-        wave = phase_factor(frequency[:, axis, None] * places)
-        sides.append(wave[..., None] * matrix)
-        field = field.narrow(1 + axis, first, last - first)
-    left = sides[0] @ field  # (nodes, y, columns of the grid)
-    left = left.transpose(0, 1).flatten(1)
-    right = sides[1].transpose(1, 2).flatten(0, 1)  # (nodes × columns of the grid, x)
-    return 2 * (left.real @ right.real - left.imag @ right.imag)
+    for axis, length in enumerate(shape):
+        tiles = -(-length // tile)
+        near = torch.arange(-1, tiles * _POINTS + 2, device=field.device).clamp(0, field.shape[1 + axis] - 1)
+        start = phase_factor(tile * frequency[:, axis, None] * torch.arange(tiles, device=field.device))
+        field = field.index_select(1 + axis, near)
+        places = torch.arange(tile, device=field.device, dtype=frequency.dtype)
+        matrix = pixel_interpolation(range(step, step + tile), step, _POINTS + 3, frequency)
+        sides.append((start, phase_factor(frequency[:, axis, None] * places)[..., None] * matrix))
+    (down, left), (right, across) = sides
+    # each tile with the phase where it begins: (nodes, tiles, y, columns), and then the nodes as the last axis
+    lines = left[:, None] @ (field.unfold(1, _POINTS + 3, _POINTS) * down[..., None, None]).mT
+    lines = lines.movedim(0, -1).flatten(0, 1)[: shape[0]].contiguous()
+    across = torch.einsum("kxp,kb->bpkx", across, right)
+    across = 2 * torch.stack([across.real, -across.imag], 3).flatten(1, 3)  # (tiles, points × nodes × 2, x)
+    values = 2 * len(frequency)
+    windows = torch.view_as_real(lines).flatten(1).unfold(1, (_POINTS + 3) * values, _POINTS * values)
+    whole: Tensor = (windows.movedim(1, 0) @ across).movedim(0, 1).flatten(1)[:, : shape[1]]
+    return whole

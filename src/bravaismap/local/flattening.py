@@ -12,7 +12,7 @@ from bravaismap.errors import InputError
 from bravaismap.local.demodulation import lattice_nodes
 from bravaismap.local.phases import Pitches
 from bravaismap.local.pixels import PixelSettings
-from bravaismap.local.smoothing import smoothed
+from bravaismap.local.smoothing import smooth_mean
 
 __all__ = ["FINE", "FlatFrame", "SoughtLattice", "flattened", "prepared_frame", "with_level"]
 
@@ -38,7 +38,8 @@ class FlatFrame:
         Side of the smallest cell, and standard deviation of the Gaussian of the amplitude, in px.
     step : int
         Pitch in px of the grid of points that are asked.
-    pitches : Pitches
+    pitches : tuple of Pitches
+        As :meth:`~bravaismap.local.phases.Pitches.of` gives them.
     settings : PixelSettings
     """
 
@@ -50,7 +51,7 @@ class FlatFrame:
     cell: Length
     fine: Length
     step: int
-    pitches: Pitches
+    pitches: tuple[Pitches, Pitches]
     settings: PixelSettings
 
 
@@ -121,12 +122,10 @@ def prepared_frame(
 
 def flattened(frame: FlatFrame, wide: Length) -> FlatFrame:
     """Return a frame without its slow background, the mean in a Gaussian of a width in px."""
-    background = smoothed(frame.image, wide) / smoothed(frame.valid, wide).clamp_min(1e-6)
+    background = smooth_mean(frame.image, frame.valid, wide)
     return with_level(replace(frame, background=background, flat=(frame.image - background) * frame.valid))
 
 
 def with_level(frame: FlatFrame) -> FlatFrame:
     """Return a frame with its mean brightness around every pixel, which the noise of counts goes by."""
-    width = _LEVEL * frame.cell
-    shown = frame.flat + frame.background * frame.valid
-    return replace(frame, level=smoothed(shown, width) / smoothed(frame.valid, width).clamp_min(1e-6))
+    return replace(frame, level=smooth_mean(frame.flat + frame.background, frame.valid, _LEVEL * frame.cell))

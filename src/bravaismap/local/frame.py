@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bravaismap.compute.parallel import one_thread
+from bravaismap.compute.parallel import keep_freed_memory, one_thread
 from bravaismap.compute.together import number, numbers_of, together
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import phase_factor
@@ -69,6 +69,7 @@ def pixel_phases_of_frames(
     InputError
         If the shapes do not fit, or no lattice is given.
     """
+    keep_freed_memory()
     settings = settings or PixelSettings()
     prepared = [
         prepared_frame(image, own, settings, mask, alone=len(images) == 1)
@@ -111,7 +112,7 @@ def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -
         fields["strain"].append(fine(strain(displacement_gradient(locked))))
         fields["strain_std"].append(fine(strain_std(locked, number(lattice.sigma))))
     seen = turn.fit.seen * frame.valid[:: frame.step, :: frame.step]
-    phase = turn.probability.argmax(0).to(torch.int8)
+    phase = turn.probability.max(0).indices.to(torch.int8)
     return PixelPhases(
         phase=torch.where(seen > 0, phase, torch.full_like(phase, -1)),
         probability=turn.probability,

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CLASSES, NONE, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import cross, reduce_basis
+from bravaismap.lattice.grains import turns, two_grains
 
 __all__ = ["FrameLattices", "followed", "gathered_lattices", "matched"]
 
 #: Largest strain and rotation (radians) between two versions of one lattice: strained, distorted by the scan, turned
-#: within a grain. Grains that are turned by more than 3° are two lattices.
+#: within a grain. Grains that are turned by more than twice 3° are two lattices, and by less if their windows part.
 _STRAIN, _ROTATION = 0.04, np.deg2rad(3.0)
 #: Standard errors by which they may differ as well.
 _ERRORS = 3.0
@@ -258,9 +259,24 @@ def _clusters(cells: Floats, error: Floats, weight: Floats) -> NDArray[np.int64]
             centre = reduce_basis(np.average(moved[near], axis=0, weights=weight[left][near]))
         near, _ = _near(centre, cells[left], error[left])
         near[np.argmin(error[left])] |= not near.any()
-        member[left[near]] = number
+        member[left[_one_grain(centre, cells[left], error[left], weight[left], near)]] = number
         number += 1
     return member
+
+
+def _one_grain(
+    centre: Floats, cells: Floats, error: Floats, weight: Floats, near: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which cells are those of a lattice: the `near` ones, or of two grains into which all that are alike part one."""
+    change, strain, rotation = matched(centre, cells)
+    deformation = np.linalg.inv(centre) @ change @ cells
+    alike = (strain < np.maximum(_STRAIN, _ERRORS * error)) & (rotation < 2 * _ROTATION)
+    grains = two_grains(deformation[alike], error[alike], weight[alike])
+    if grains is None:
+        return near
+    turn = turns(deformation)
+    own = (near | alike) & grains.nearer(turn) & (np.abs(turn - grains.larger) < _ROTATION)
+    return own if own.any() else near
 
 
 def _best(left: NDArray[np.int64], error: Floats, most: int = 24) -> NDArray[np.int64]:

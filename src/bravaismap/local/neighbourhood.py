@@ -8,7 +8,7 @@ from torch import Tensor
 from bravaismap.compute.together import Length
 from bravaismap.local.phases import NEIGHBOURHOOD
 from bravaismap.local.scale import ramp
-from bravaismap.local.smoothing import smoothed
+from bravaismap.local.smoothing import smooth_mean
 
 __all__ = ["nearby", "without_gaps", "without_vacancies"]
 
@@ -30,8 +30,7 @@ def nearby(probability: Tensor, seen: Tensor, cell: float | Length) -> Tensor:
     cell : float or Length
         Side of a cell in points of the grid.
     """
-    around = NEIGHBOURHOOD * cell
-    return smoothed(probability * seen, around) / smoothed(seen, around).clamp_min(1e-6)
+    return smooth_mean(probability, seen, NEIGHBOURHOOD * cell)
 
 
 def without_vacancies(probability: Tensor, near: Tensor, vacant: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.smoothing import pixel_interpolation, smoothed
+from bravaismap.local.smoothing import at_every_pixel, smoothed
 
 __all__ = ["NEIGHBOURHOOD", "KnownCrystals", "Pitches", "log_likelihood", "phase_probability"]
 
@@ -45,9 +45,11 @@ NEIGHBOURHOOD = 1.5
 _BOUNDARY = 0.15
 #: What the mixture of the whole frame counts for against the neighbourhood, in independent points.
 _FRAME_COUNTS = 1.0
-_ROUNDS = 8
-#: Points along the side of a cell from which the mixture nearby is determined: evidence is that smooth.
-_POINTS_PER_CELL = 3
+#: Points along the side of a cell from which the mixture nearby is determined, in the first rounds and in the last,
+#: evidence being that smooth; and how many rounds these are.
+_POINTS_PER_CELL, _ROUNDS = (2, 3), (4, 4)
+#: Points that must be left in a frame for rounds with fewer of them: they stand for the others by their number.
+_ENOUGH = 2**14
 #: Smallest count of a phase nearby, so that none is ruled out: a phase that is not seen nearby has a prior of a few
 #: thousandths, about the share of single vacancies.
 _LEAST_COUNTS = 0.35
@@ -71,11 +73,14 @@ class Pitches:
     mixture: int
 
     @classmethod
-    def of(cls, cell: float) -> Pitches:
-        """Return those for a cell of a side in points of the grid."""
-        evidence = max(1, int(cell / _POINTS_PER_CELL))
-        # what a Gaussian has smoothed is known from a point every half of its standard deviation
-        return cls(evidence, max(1, int(NEIGHBOURHOOD * cell / evidence / 2)))
+    def of(cls, cell: float) -> tuple[Pitches, Pitches]:
+        """Return those of the first rounds and of the last ones, for a cell of a side in points of the grid."""
+        pitches = []
+        for points in _POINTS_PER_CELL:
+            evidence = max(1, int(cell / points))
+            # what a Gaussian has smoothed is known from a point every half of its standard deviation
+            pitches.append(cls(evidence, max(1, int(NEIGHBOURHOOD * cell / evidence / 2))))
+        return pitches[0], pitches[1]
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,11 @@ def _penalty(ratio: Tensor, usual: Tensor, freedom: float | Tensor, misfit: floa
 
 
 def phase_probability(
-    logarithm: Tensor, seen: Tensor, cell: float | Length, independent: float | Tensor, pitches: Pitches | None = None
+    logarithm: Tensor,
+    seen: Tensor,
+    cell: float | Length,
+    independent: float | Tensor,
+    pitches: tuple[Pitches, Pitches] | None = None,
 ) -> Tensor:
     """Return the probability of each phase at every point of a grid.
 
@@ -167,7 +176,7 @@ def phase_probability(
         Side of a cell in points of the grid.
     independent : float or tensor
         Independent points per cell.
-    pitches : Pitches, optional
+    pitches : tuple of Pitches, optional
         Those for the cell, if it is a float, when not given.
 
     Returns
@@ -185,33 +194,33 @@ def phase_probability(
 
 
 def _neighbourhood_prior(
-    relative: Tensor, seen: Tensor, cell: float | Length, independent: float | Tensor, pitches: Pitches
+    relative: Tensor,
+    seen: Tensor,
+    cell: float | Length,
+    independent: float | Tensor,
+    pitches: tuple[Pitches, Pitches],
 ) -> Tensor:
     """Probability of each phase before a point is looked at: the mixture that the evidence nearby makes most likely."""
-    every, step = pitches.evidence, pitches.mixture
-    evidence, counted = relative[:, ::every, ::every].contiguous(), seen[::every, ::every]
-    wide = NEIGHBOURHOOD * cell / every
-
-    def interpolated(mixture: Tensor, size: torch.Size, pitch: int) -> Tensor:
-        """A smooth field on the grid of a pitch in points, at all points of a grid of a size."""
-        down, right = (
-            pixel_interpolation(range(length), pitch, count, seen)
-            for length, count in zip(size, mixture.shape[-2:], strict=True)
-        )
-        return down @ mixture @ right.mT
-
     gathered = 4 * torch.pi * NEIGHBOURHOOD**2 * independent
-    weight = smoothed(counted, wide, step).clamp_min(1e-6)
     prior = relative.new_full((len(relative), 1, 1), 1 / len(relative))
-    mixture = prior
-    for _ in range(_ROUNDS):
-        probability = _normalised(evidence * prior) * counted
-        frame = probability.sum((1, 2), keepdim=True) / counted.sum().clamp_min(1e-6)
-        nearby = (smoothed(probability, wide, step) / weight).clamp_min(0)
-        counts = gathered * nearby + _FRAME_COUNTS * frame
-        mixture = _normalised(torch.digamma(counts.clamp_min(_LEAST_COUNTS)).exp())
-        prior = interpolated(mixture, counted.shape, step).clamp_min(0)
-    return interpolated(mixture, seen.shape, step * every).clamp_min(0)
+    if seen.numel() < _ENOUGH * pitches[0].evidence ** 2:
+        pitches = pitches[1], pitches[1]
+    for pitch, rounds in zip(pitches, _ROUNDS, strict=True):
+        every, step = pitch.evidence, pitch.mixture
+        evidence, counted = relative[:, ::every, ::every].contiguous(), seen[::every, ::every]
+        wide = NEIGHBOURHOOD * cell / every
+        weight = smoothed(counted, wide, step).clamp_min(1e-6)
+        prior = prior[:, ::every, ::every]
+        for number in range(rounds):
+            probability = _normalised(evidence * prior) * counted
+            frame = probability.sum((1, 2), keepdim=True) / counted.sum().clamp_min(1e-6)
+            nearby = (smoothed(probability, wide, step) / weight).clamp_min(0)
+            counts = gathered * nearby + _FRAME_COUNTS * frame
+            mixture = _normalised(torch.digamma(counts.clamp_min(_LEAST_COUNTS)).exp())
+            last = number == rounds - 1
+            wanted = (step * every, seen.shape) if last else (step, counted.shape)
+            prior = at_every_pixel(mixture, *wanted).clamp_min(0)
+    return prior
 
 
 def _normalised(values: Tensor) -> Tensor:

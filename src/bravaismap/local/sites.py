@@ -122,15 +122,16 @@ def fractional(locked: Locked, rows: Tensor, columns: Tensor) -> Tensor:
 def to_nearest_site(locked: Locked, origins: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     """Return the way (y, x) in px from each pixel to the nearest site, (rows, columns, 2), and its sublattice."""
     inside = fractional(locked, rows, columns)
+    neighbours = _neighbours(inside) @ locked.waves.basis
     ways = []
     for origin in origins:
         off = inside - origin
-        nearest = (off - off.round())[..., None, :] + _neighbours(off)
-        way = -(nearest @ locked.waves.basis)
-        pick = way.square().sum(-1).argmin(-1, keepdim=True)
-        ways.append(torch.gather(way, -2, pick[..., None].expand(*pick.shape, 2)).squeeze(-2))
+        way = (off - off.round()) @ locked.waves.basis
+        # |way + neighbour|², but for what is the same for all neighbours
+        farther = 2 * neighbours @ way.flatten(0, 1).mT + neighbours.square().sum(-1, keepdim=True)
+        ways.append(-way - neighbours[farther.min(0).indices].reshape(way.shape))
     every = torch.stack(ways)
-    which = every.square().sum(-1).argmin(0)
+    which = every.square().sum(-1).min(0).indices
     way = torch.gather(every, 0, which[None, ..., None].expand(1, *which.shape, 2)).squeeze(0)
     return way, which
 

@@ -7,7 +7,7 @@ Beyond the edges planes are zero: whoever smooths divides by the smoothed weight
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,45 +15,28 @@ from torch import Tensor
 from bravaismap.compute.together import Length, number
 
 __all__ = [
-    "bell",
-    "convolved_one_by_one",
-    "convolved_with_each",
+    "REACH",
+    "at_every_pixel",
     "grid_length",
     "interpolation",
     "pixel_interpolation",
+    "smooth_mean",
     "smoothed",
 ]
 
 #: Standard deviations at which a Gaussian is cut off: it has fallen to 3e-4 there.
-_REACH = 4.0
+REACH = 4.0
 #: Results worked out together: more of them waste work on the empty corners of the band matrix, fewer are products too
 #: small to be fast.
 _BLOCK = 16
-#: Values of windows that are copied for one product, which bounds the memory.
-_COPIED = 2**24
+#: Points of a grid between which pixels are interpolated together.
+_POINTS = 8
+#: Points per standard deviation of a Gaussian from which all is known that it has smoothed.
+_FINENESS = 3
 #: Gaussians that are kept: a frame smooths with some ten of them, again and again.
 _KEPT = 64
 #: Matrices of interpolation that are kept: a frame asks for some six of them, again and again.
 _MATRICES = 16
-
-
-def bell(sigma: float | Length, like: Tensor) -> Tensor:
-    """Return the samples of a Gaussian of sum 1 and standard deviation `sigma` in px, an odd number of them.
-
-    Parameters
-    ----------
-    sigma : float or Length
-        In px, above 0. That of a `Length` has the samples that its bound asks for, those beyond its own reach 0.
-    like : tensor
-        Gives the device and the type.
-    """
-    if isinstance(sigma, Length) and isinstance(sigma.value, Tensor):
-        reach = _taps(sigma.most) // 2
-        place = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
-        weights = torch.exp(-0.5 * (place / sigma.value) ** 2)
-        weights = weights * (place.abs() <= (_REACH * sigma.value).round().clamp_min(1.0))
-        return weights / weights.sum()
-    return _bell(float(number(sigma)), like.dtype, like.device)
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -66,71 +49,12 @@ def _bell(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _taps(sigma: float) -> int:
     """Number of samples of a Gaussian."""
-    return 2 * max(1, round(_REACH * sigma)) + 1
+    return 2 * max(1, round(REACH * sigma)) + 1
 
 
 def grid_length(length: int, step: int) -> int:
     """Return how many points of a grid of pitch `step`, the first at pixel 0, span an axis: the last may lie beyond."""
     return -(-(length - 1) // step) + 1
-
-
-def convolved_with_each(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor:
-    """Correlate lines with each kernel, at every `step`-th sample: ``out[i] = Σ kernel[t] line[i step + t − middle]``.
-
-    Parameters
-    ----------
-    lines : tensor, shape (..., n)
-        Real or complex; zero beyond the ends.
-    kernels : tensor, shape (kernels, taps)
-        An odd number of taps.
-    step : int
-
-    Returns
-    -------
-    tensor, shape (kernels, ..., m)
-        With m of :func:`grid_length`.
-    """
-    return _windows(lines, kernels.shape[-1], step, lambda block: _band(kernels, step, block), _together)
-
-
-def _together(windows: Tensor, band: Tensor) -> Tensor:
-    """Products of all windows with each band matrix, (kernels, ..., windows, block)."""
-    each = windows.reshape(-1, *windows.shape[-2:])  # (lines, windows, width)
-    # as they lie in memory, overlapping, the windows of each line would be copied and multiplied on their own
-    parts = torch.split(each, max(1, _COPIED // each[0].numel()))
-    out = torch.cat([part.reshape(-1, part.shape[-1]) @ band.flatten(0, 1).mT for part in parts])
-    return out.reshape(*windows.shape[:-1], *band.shape[:2]).movedim(-2, 0)
-
-
-def convolved_one_by_one(lines: Tensor, kernels: Tensor, step: int = 1) -> Tensor:
-    """Correlate each group of lines with its own kernel, as :func:`convolved_with_each` does.
-
-    Parameters
-    ----------
-    lines : tensor, shape (kernels, m, n)
-    kernels : tensor, shape (kernels, taps)
-    step : int
-    """
-
-    def product(windows: Tensor, band: Tensor) -> Tensor:
-        out: Tensor = windows.flatten(1, 2) @ band.mT
-        return out.reshape(*windows.shape[:3], -1)
-
-    return _windows(lines, kernels.shape[-1], step, lambda block: _band(kernels, step, block), product)
-
-
-def _windows(
-    lines: Tensor, taps: int, step: int, band: Callable[[int], Tensor], product: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """Cut lines into overlapping windows, multiply each with the band matrix for a block of results, and join these."""
-    count = grid_length(lines.shape[-1], step)
-    block = min(count, _BLOCK)
-    blocks = -(-count // block)
-    width = (block - 1) * step + taps
-    middle = taps // 2
-    beyond = (blocks - 1) * block * step + width - middle - lines.shape[-1]
-    windows = torch.nn.functional.pad(lines, (middle, max(0, beyond))).unfold(-1, width, block * step)
-    return product(windows, band(block)).flatten(-2)[..., :count]
 
 
 def _band(kernel: Tensor, step: int, block: int) -> Tensor:
@@ -160,16 +84,53 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
     if most < 0.1:
         return planes[..., ::step, ::step]
 
-    @functools.cache  # both axes may have the same
+    taps = _taps(most)
+
     def band(block: int) -> Tensor:
         if isinstance(sigma, Length) and isinstance(sigma.value, Tensor):
-            place, exponent = _places(_taps(most), step, block, planes.dtype, planes.device)
-            weights = (exponent / sigma.value**2).exp() * (place <= (_REACH * sigma.value).round().clamp_min(1.0))
+            place, exponent = _places(taps, step, block, planes.dtype, planes.device)
+            weights = (exponent / sigma.value**2).exp() * (place <= (REACH * sigma.value).round().clamp_min(1.0))
             return weights / weights.sum(-1, keepdim=True)
         return _gaussian(float(number(sigma)), step, block, planes.dtype, planes.device)
 
-    rows = _windows(planes, _taps(most), step, band, _together)[0]
-    return _windows(rows.mT, _taps(most), step, band, _together)[0].mT
+    each = planes.reshape(-1, *planes.shape[-2:])
+    parts = torch.split(each, 1) if _one_by_one(planes.device) else (each,)
+    smooth = [_smoothed(part, taps, step, band) for part in parts]
+    whole = smooth[0] if len(smooth) == 1 else torch.cat(smooth)
+    return whole.reshape(*planes.shape[:-2], *whole.shape[1:])
+
+
+def _one_by_one(device: torch.device) -> bool:
+    """Whether planes are worked on one by one, so that they stay in the cache; a GPU takes as few steps as it can."""
+    return device.type == "cpu"
+
+
+def _smoothed(planes: Tensor, taps: int, step: int, band: Callable[[int], Tensor]) -> Tensor:
+    """Planes (planes, y, x) smoothed with band matrices (1, block, width) for blocks of results."""
+    rows, columns = (grid_length(length, step) for length in planes.shape[-2:])
+    down, right = min(rows, _BLOCK), min(columns, _BLOCK)
+    padded = _padded(planes, taps, step, down, right)
+    # overlapping windows of all planes, one below the other, and then of all rows: neither is copied
+    slot = padded.shape[1] // (down * step)
+    blocks = (len(padded) - 1) * slot + -(-rows // down)
+    windows = padded.flatten(0, 1).unfold(0, (down - 1) * step + taps, down * step)[:blocks].mT
+    lines = torch.bmm(band(down).expand(blocks, -1, -1), windows).flatten(0, 1)
+    parts = lines.unfold(1, (right - 1) * step + taps, right * step).movedim(1, 0)
+    smooth = torch.bmm(parts, band(right).mT.expand(len(parts), -1, -1)).movedim(0, 1).flatten(1)
+    return smooth[:, :columns].unfold(0, rows, slot * down).mT
+
+
+def _padded(planes: Tensor, taps: int, step: int, down: int, right: int) -> Tensor:
+    """Planes with zeros around them, as many as windows of `down` and of `right` results reach beyond them.
+
+    Below a plane they are so many that the windows of its results, and of the plane below it, begin at equal distances.
+    """
+    rows, columns = (grid_length(length, step) for length in planes.shape[-2:])
+    height = (-(-rows // down) + -(-max(0, taps - step) // (down * step))) * down * step
+    width = -(-columns // right) * right * step + max(0, taps - step)
+    middle = taps // 2
+    beyond = (width - middle - planes.shape[2], height - middle - planes.shape[1])
+    return torch.nn.functional.pad(planes, (middle, beyond[0], middle, beyond[1]))
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -184,6 +145,24 @@ def _places(taps: int, step: int, block: int, dtype: torch.dtype, device: torch.
     middle = step * torch.arange(block, device=device, dtype=dtype)[:, None] + taps // 2
     place = (torch.arange((block - 1) * step + taps, device=device, dtype=dtype) - middle)[None].abs()
     return place, -0.5 * place**2
+
+
+def smooth_mean(values: Tensor, weight: Tensor, sigma: float | Length) -> Tensor:
+    """Return the weighted mean in a Gaussian around every pixel, on a coarser grid, and from there interpolated.
+
+    Parameters
+    ----------
+    values : tensor, shape (..., y, x)
+    weight : tensor, shape (y, x)
+        From 0 on; where there is none in the Gaussian, the mean is 0.
+    sigma : float or Length
+        Standard deviation in px.
+    """
+    step = max(1, int((sigma.most if isinstance(sigma, Length) else sigma) / _FINENESS))
+    planes = torch.cat([(values * weight).reshape(-1, *weight.shape), weight[None]])
+    coarse = smoothed(planes, sigma, step)
+    mean = coarse[:-1] / coarse[-1].clamp_min(1e-6)
+    return at_every_pixel(mean, step, weight.shape).reshape(values.shape)
 
 
 def interpolation(places: Tensor, step: float, count: int) -> Tensor:
@@ -221,6 +200,38 @@ def interpolation(places: Tensor, step: float, count: int) -> Tensor:
     )
     columns = (base[:, None] + torch.arange(-1, 3, device=places.device)).clamp(0, count - 1).long()
     return places.new_zeros((len(places), count)).scatter_add_(1, columns, weights)
+
+
+def at_every_pixel(planes: Tensor, step: int, shape: Sequence[int]) -> Tensor:
+    """Return planes on a grid at every pixel of an image, as the matrices of :func:`interpolation` would give them.
+
+    Parameters
+    ----------
+    planes : tensor, shape (..., rows, columns)
+        Real.
+    step : int
+        Pitch of the grid in px; its first point is pixel (0, 0).
+    shape : sequence of int
+        Of the image (y, x).
+    """
+    if step == 1:
+        return planes[..., : shape[0], : shape[1]]
+    matrix = _pixel_interpolation(
+        range(step, (_POINTS + 1) * step), step, _POINTS + 3, planes.dtype, planes.device
+    )  # of the pixels from the second point of a window on
+    rows = matrix @ _point_windows(planes.mT, step, shape[0]).movedim(-3, -1)
+    rows = rows.flatten(-3, -2)[..., : shape[0], :]
+    windows = _point_windows(rows, step, shape[1])
+    columns = (windows.reshape(-1, _POINTS + 3) @ matrix.mT).reshape(*windows.shape[:-1], -1)
+    return columns.flatten(-2)[..., : shape[1]]
+
+
+def _point_windows(lines: Tensor, step: int, length: int) -> Tensor:
+    """Overlapping windows of lines (..., points), as many as give a length in px; the last value goes on."""
+    blocks = -(-length // (_POINTS * step))
+    beyond = max(0, blocks * _POINTS + 2 - lines.shape[-1])
+    ends = lines[..., :1], lines[..., -1:].expand(*lines.shape[:-1], beyond)
+    return torch.cat([ends[0], lines, ends[1]], -1)[..., : blocks * _POINTS + 3].unfold(-1, _POINTS + 3, _POINTS)
 
 
 def pixel_interpolation(pixels: range, step: float, count: int, like: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacanci
 from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
 from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
-from bravaismap.local.smoothing import pixel_interpolation, smoothed
+from bravaismap.local.smoothing import at_every_pixel, smoothed
 
 __all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
 
@@ -228,16 +228,13 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
     inside = fitted.near[:-1] > INSIDE
     inflation = _median(torch.stack(excess), inside)
     variance = variance * torch.where(inside.sum() >= FEWEST_SITES, inflation, 1.0)
-    displaced = [
-        displaced_variance(frame.flat, pattern, frame.valid, fit, variance / freedom, frame.cell)
-        for pattern in fitted.patterns
-    ]
+    displaced = displaced_variance(frame.flat, fitted.patterns, frame.valid, fit, variance / freedom, frame.cell)
     # over a frame that is mostly disordered the median is that of disorder; where noise chooses the inside, of chance
     clear = _median(fitted.std, inside) < FAINT[0]
     of_crystals = KnownCrystals(
         level=torch.stack([own.level for own in held]),
         substituted=torch.stack([own.substituted for own in held]),
-        displaced=torch.stack(displaced),
+        displaced=displaced,
         somewhere=_somewhere(fitted.near[:-1]),
         telling=inside.any(0) & (fitted.near[-1].mean() > _MOSTLY) & clear,
     )
@@ -285,11 +282,7 @@ def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[_Fitted]) -> list[tu
 
 def _at_pixels(frame: FlatFrame, probability: Tensor) -> Tensor:
     """Probabilities on the grid, (phases, rows, columns), at all pixels, 0 where masked."""
-    down, right = (
-        pixel_interpolation(range(length), frame.step, count, probability)
-        for length, count in zip(frame.image.shape, probability.shape[1:], strict=True)
-    )
-    return (down @ probability @ right.mT).clamp(0.0, 1.0) * frame.valid
+    return at_every_pixel(probability, frame.step, frame.image.shape).clamp(0.0, 1.0) * frame.valid
 
 
 def _band(locked: tuple[Locked, ...]) -> tuple[Tensor, Tensor]:

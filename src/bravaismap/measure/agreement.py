@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
+from bravaismap.lattice.grains import turns, two_grains
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.parts import Parts
 
-__all__ = ["CommonLattice", "common_lattices", "superlattice", "with_common_share"]
+__all__ = ["CommonLattice", "are_alike", "common_lattices", "superlattice", "with_common_share"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class CommonLattice:
         twice = np.tile(factor, 2)
         return replace(self, basis=self.basis * factor, covariance=self.covariance * twice[:, None] * twice)
 
-    def multiplied(self, matrix: NDArray[np.intp]) -> CommonLattice:
-        """Return the superlattice whose basis is a matrix of whole numbers times that of the lattice."""
-        wide = kronecker_lift(matrix.astype(float))
+    def multiplied(self, matrix: NDArray[np.intp] | Floats) -> CommonLattice:
+        """Return the lattice whose basis is a matrix times that of this one: a superlattice, or the finer lattice."""
+        wide = kronecker_lift(np.asarray(matrix, float))
         return replace(self, basis=matrix @ self.basis, covariance=wide @ self.covariance @ wide.T)
 
 
@@ -95,6 +96,14 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
         if _ordered(other, ranked[0]):
             return [other, *ranked[:i], *ranked[i + 1 :]]
     return ranked
+
+
+def are_alike(one: CommonLattice, other: CommonLattice) -> bool:
+    """Return whether two lattices have the same cell but for a small strain and turn, as grains do."""
+    relation = one.basis @ np.linalg.inv(other.basis)
+    change = np.rint(relation)
+    near = np.abs(relation - change).max() < settings.SETTINGS.agreement.basis_tolerance
+    return bool(near and abs(abs(np.linalg.det(change)) - 1) < 0.1)
 
 
 def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:
@@ -142,9 +151,26 @@ def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Fl
         back = np.linalg.inv(change[same])
         bases = back @ parts.basis[left[same]]
         middle = np.average(bases, axis=0, weights=parts.evidence[left[same]])
+    grain = _one_grain(parts, left[same], np.linalg.inv(middle) @ bases)
+    back, bases, same = back[grain], bases[grain], np.flatnonzero(same)[grain]
     wide = kronecker_lift(back)
     covariances = wide @ parts.covariance[left[same]] @ np.swapaxes(wide, 1, 2)
     return left[same], bases, covariances
+
+
+def _one_grain(parts: Parts, members: NDArray[np.intp], deformation: Floats) -> NDArray[np.bool_]:
+    """Which of the parts that share a lattice are those of one grain: all, or of two grains of a small turn the larger.
+
+    The smallest parts that show two grains tell where these are; larger ones hold both.
+    """
+    basis, covariance = parts.basis[members], parts.covariance[members]
+    error = np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(basis)))
+    for side in np.unique(parts.side[members]):
+        own = parts.side[members] == side
+        grains = two_grains(deformation[own], error[own], parts.evidence[members][own])
+        if grains is not None:
+            return grains.nearer(turns(deformation))
+    return np.ones(len(members), bool)
 
 
 def _common(

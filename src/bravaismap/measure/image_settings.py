@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AgreementSettings", "LayerSettings", "PartSettings", "SatelliteSettings", "WholeImageSettings"]
+__all__ = [
+    "AgreementSettings",
+    "LayerSettings",
+    "OrderedRegionSettings",
+    "PartSettings",
+    "SatelliteSettings",
+    "WholeImageSettings",
+]
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,50 @@ class SatelliteSettings:
     fewest: int = 2
     explained_share: float = 0.7
     least_score: float = 6.0
+
+
+@dataclass(frozen=True)
+class OrderedRegionSettings:
+    """Superlattices in a part of an image (``ordered_regions``), by judgement."""
+
+    #: Fewest cells of a superlattice along the shorter side of the image for a part of it to be told from the rest.
+    fewest_cells: float = 6.0
+    #: Standard deviations of the Gaussian that are tried, in cells of the superlattice or `least_cells` of the lattice,
+    #: whichever is more, until the order is clear; and the largest as a share of the image's shorter side.
+    widths: tuple[float, ...] = (1.0, 1.6, 2.5)
+    least_cells: float = 2.5
+    largest_width: float = 0.12
+    #: Highest index of the waves of a class, their largest |k| over the shortest of the lattice, and the most of them.
+    highest_index: int = 2
+    reach: float = 2.1
+    most_waves: int = 6
+    #: How far the highest power of a wave, over that of the noise, must stand above the highest of noise.
+    above_chance: float = 5.0
+    #: Power over that in the middle of a region from which on a place belongs to it: half the amplitude.
+    least_power: float = 0.25
+    #: Power of all waves of a superlattice over the noise of one from which on it is there, and from which on its edge
+    #: is not one of noise: of superlattices of a twentieth of the crystal's amplitude it is 60 and more, of waves that
+    #: are none 27 at most.
+    power: float = 40.0
+    clear_power: float = 120.0
+    #: Power, over that in the middle, that three quarters of a region have at least, and three quarters of the rest at
+    #: most: of regions it is 0.59 and more, and 0.04 at most; of crystals with many antiphase boundaries 0.31 at most,
+    #: and 0.09 and more.
+    even_power: float = 0.4
+    rest_power: float = 0.08
+    #: Places that two classes share, over those of either, from which on they are of one superlattice.
+    same_places: float = 0.5
+    #: Radius in standard deviations of the Gaussian of the smallest region without order: across a boundary between
+    #: domains of the order a Gaussian sees less than half of the amplitude within 0.7 of them.
+    boundary: float = 1.0
+    #: Least share of an image that is a region.
+    least_share: float = 0.04
+    #: Share of the image without order from which on it is the lattice, ordered in a part, that is answered.
+    least_rest: float = 0.1
+    #: Sizes of parts, the largest that suit the lattice, whose spots are looked at, and how many parts must agree on a
+    #: superlattice for it to be looked for.
+    sides: int = 2
+    fewest_parts: int = 2
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EnlargementSettings", "FringeSettings", "InterlaceSettings", "ScanLineSettings"]
+__all__ = ["EnlargementSettings", "FringeSettings", "InterlaceSettings", "PickupSettings", "ScanLineSettings"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,42 @@ class FringeSettings:
     #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
     harmonics: int = 6
     lowest_frequency: float = 1.5
+
+
+@dataclass(frozen=True)
+class PickupSettings:
+    """Waves through a whole image beside its lattice (``pickup``), by judgement."""
+
+    #: Spots and lattices that are looked at, and the distance of the innermost spot from the centre, in bins.
+    spots: int = 24
+    candidates: int = 8
+    lowest_frequency: float = 3.0
+    #: Evidence of a spot, and its power as a share of that of the strongest, from which on it has to be explained.
+    clear_evidence: float = 40.0
+    least_power: float = 0.002
+    #: Distance in bins from a node of the lattice, or of a superlattice, up to which a wave is one of its own.
+    on_node: float = 1.5
+    on_superlattice: float = 0.4
+    #: By how much two waves at right angles may differ, as a share of their length, to be those of a square lattice.
+    uneven: float = 0.04
+    #: Amplitude of the sum of two waves, as a share of theirs, up to which they are added and no lattice; and the
+    #: difference of their lengths in the logarithm, or of the cosine between them from 0, up to which they are those
+    #: of a smooth surface nevertheless, as drift shears it.
+    least_sum: float = 0.03
+    symmetric: float = 0.08
+    #: Distance in bins within which there is one wave, whose phase wanders, and how much more is allowed a harmonic for
+    #: each of its order.
+    same_wave: float = 5.0
+    wander: float = 0.5
+    #: Highest harmonic.
+    harmonics: int = 8
+    #: Standard deviation of the Gaussian in which the phase is followed, as a share of the side.
+    wander_rows: float = 0.03
+    #: Half the side in bins of the part of the spectrum that a wave is asked to explain, the share of its power that
+    #: may be left, and the share with which the other axis need not be tried. Grains leave half of theirs.
+    near: int = 4
+    most_left: float = 0.1
+    clear_left: float = 0.02
 
 
 @dataclass(frozen=True)

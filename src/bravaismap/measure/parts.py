@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.conventions import Floats
-from bravaismap.lattice.sublattices import reduce_measured
+from bravaismap.lattice.sublattices import kronecker_lift, reduce_measured
 from bravaismap.measure import settings
 from bravaismap.measure.layers import beneath
 from bravaismap.measure.measurement import Measurement, measure
@@ -51,6 +51,24 @@ class Parts:
     power: NDArray[np.float64]
     side: NDArray[np.intp]
     origin: NDArray[np.intp]
+
+    def in_cells_of(self, basis: Floats, largest: int) -> Parts:
+        """Return the parts with the cell of a lattice where they show a superlattice of it of an index up to `largest`.
+
+        Parameters
+        ----------
+        basis : array, shape (2, 2)
+            Of the lattice.
+        largest : int
+        """
+        tolerance = settings.SETTINGS.agreement.basis_tolerance
+        relation = self.basis @ np.linalg.inv(basis)
+        whole = np.rint(relation)
+        index = np.abs(np.linalg.det(whole))
+        larger = (np.abs(relation - whole).max((1, 2)) < tolerance) & (index > 1.5) & (index < largest + 0.5)
+        back = np.linalg.inv(np.where(larger[:, None, None], whole, np.eye(2)))
+        wide = kronecker_lift(back)
+        return replace(self, basis=back @ self.basis, covariance=wide @ self.covariance @ np.swapaxes(wide, 1, 2))
 
     @classmethod
     def joined(cls, pieces: Sequence[Parts]) -> Parts:

@@ -26,7 +26,7 @@ from bravaismap.measure.nodes import distinct_power, level_at, node_orders, node
 from bravaismap.measure.spots import Spectrum, find_spots, significance, standardize, whitened_power
 from bravaismap.measure.tiles import as_single
 
-__all__ = ["superlattice_of"]
+__all__ = ["superlattice_of", "superlattices_of_parts"]
 
 #: Frequencies of the pixel grid, in cycles per px, about which waves that are finer than the pixels appear.
 _PIXEL_FREQUENCIES = np.array([[h, k] for h in (-1.0, 0.0, 1.0) for k in (-1.0, 0.0, 1.0)])
@@ -47,8 +47,28 @@ def superlattice_of(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] 
     int array, shape (2, 2), or None
         N · basis is reduced.
     """
+    return _superlattice(*_mean_spectrum(parts), basis)
+
+
+def superlattices_of_parts(parts: Iterable[Tensor], basis: Floats) -> list[NDArray[np.intp]]:
+    """Return the superlattices that the parts show each by itself, as of :func:`superlattice_of`.
+
+    Parameters
+    ----------
+    parts : iterable of tensors, shape (n, y, x)
+    basis : array, shape (2, 2)
+    """
+    every = []
+    for crops in parts:
+        spectrum, size = whitened_power(standardize(crops)), np.array(crops.shape[1:], float)
+        rows = torch.arange(len(crops), device=crops.device)
+        every += [_superlattice(spectrum.take(row[None]), size, basis) for row in rows]
+    return [matrix for matrix in every if matrix is not None]
+
+
+def _superlattice(spectrum: Spectrum, size: Floats, basis: Floats) -> NDArray[np.intp] | None:
+    """The superlattice that weak spots make in the spectrum of parts of a size."""
     limits = settings.SETTINGS.satellites
-    spectrum, size = _mean_spectrum(parts)
     reciprocal = np.linalg.inv(basis).T * size
     if _sharpness(spectrum, reciprocal) < limits.sharpness:
         return None
@@ -61,6 +81,9 @@ def superlattice_of(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] 
     best, most = None, limits.least_score
     for matrix in sublattices_to(limits.largest_index):
         count = round(np.linalg.det(matrix))
+        apart = np.linalg.norm(reduce_basis(np.linalg.inv(matrix).T @ reciprocal), axis=1).min()
+        if apart < settings.SETTINGS.parts.fewest_cells:
+            continue
         node = index @ matrix.T
         away = (((node - np.rint(node)) @ np.linalg.inv(matrix).T @ reciprocal) ** 2).sum(1)
         chance = 2 * math.pi * limits.error**2 * count / area

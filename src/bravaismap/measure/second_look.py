@@ -79,12 +79,7 @@ def _without_outliers(answers: _Answers, rows: Tensor, windows: View) -> tuple[_
     bounded = clipped(smooth, limits.outlier)
     lost = 1 - _variance(bounded) / _variance(smooth).clamp_min(1e-12)
     uneven = torch.nonzero(lost > limits.outlier_share).squeeze(1)
-    if len(uneven) == 0:
-        return answers, windows
-    even = view_of_windows(standardize(bounded[uneven]))
-    spots = find_spots(even.spectrum, brightest=False)
-    clear = torch.nonzero(_clear(spots, even, limits.clear_spot)).squeeze(1)
-    return _evened(answers, windows, rows[uneven[clear]], even.take(clear), spots.take(clear))
+    return _evened(answers, windows, rows[uneven], bounded[uneven], limits.clear_spot)
 
 
 def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
@@ -97,20 +92,25 @@ def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_A
     other = other_regions(plain)
     share = other.float().mean((1, 2))
     uneven = torch.nonzero((share > limits.least_share) & (share < limits.most_share)).squeeze(1)
-    if len(uneven) == 0:
-        return answers, windows
-    even = view_of_windows(standardize(without_regions(plain[uneven], other[uneven])))
-    spots = find_spots(even.spectrum, brightest=False)
-    clear = torch.nonzero(_clear(spots, even, limits.clear_spot)).squeeze(1)
-    return _evened(answers, windows, rows[uneven[clear]], even.take(clear), spots.take(clear))
+    even = without_regions(plain[uneven], other[uneven])
+    return _evened(answers, windows, rows[uneven], even, limits.clear_spot)
 
 
-def _evened(answers: _Answers, windows: View, rows: Tensor, even: View, spots: Spots) -> tuple[_Answers, View]:
-    """The answers and the windows with those of `rows` replaced that show more in an `even` view of them."""
+def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clear_spot: float) -> tuple[_Answers, View]:
+    """The answers and the windows with those of `rows` replaced that show more in `images`, (rows, y, x), of them.
+
+    These are searched where a spot stands more than `clear_spot` above chance.
+    """
     limits = settings.SETTINGS.second_look
     if len(rows) == 0:
         return answers, windows
-    best = search(even, spots=spots).best
+    even = view_of_windows(standardize(images))
+    spots = find_spots(even.spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, even, clear_spot)).squeeze(1)
+    if len(clear) == 0:
+        return answers, windows
+    rows, even = rows[clear], even.take(clear)
+    best = search(even, spots=spots.take(clear)).best
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)

@@ -19,6 +19,7 @@ from typing import Final
 from bravaismap.measure.image_settings import (
     AgreementSettings,
     LayerSettings,
+    OrderedRegionSettings,
     PartSettings,
     SatelliteSettings,
     WholeImageSettings,
@@ -27,6 +28,7 @@ from bravaismap.measure.instrument_settings import (
     EnlargementSettings,
     FringeSettings,
     InterlaceSettings,
+    PickupSettings,
     ScanLineSettings,
 )
 from bravaismap.measure.window_settings import (
@@ -62,9 +64,9 @@ class MeasurementSettings:
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
-    scan_lines, interlace, fringes, enlargement : settings
+    scan_lines, interlace, pickup, fringes, enlargement : settings
         Of what an instrument adds.
-    parts, agreement, layers, satellites, whole_image : settings
+    parts, agreement, layers, satellites, ordered_regions, whole_image : settings
         Of images that are larger than a window.
     """
 
@@ -81,12 +83,14 @@ class MeasurementSettings:
     odds: OddsSettings = field(default_factory=OddsSettings)
     scan_lines: ScanLineSettings = field(default_factory=ScanLineSettings)
     interlace: InterlaceSettings = field(default_factory=InterlaceSettings)
+    pickup: PickupSettings = field(default_factory=PickupSettings)
     fringes: FringeSettings = field(default_factory=FringeSettings)
     enlargement: EnlargementSettings = field(default_factory=EnlargementSettings)
     parts: PartSettings = field(default_factory=PartSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     satellites: SatelliteSettings = field(default_factory=SatelliteSettings)
+    ordered_regions: OrderedRegionSettings = field(default_factory=OrderedRegionSettings)
     whole_image: WholeImageSettings = field(default_factory=WholeImageSettings)
 
 

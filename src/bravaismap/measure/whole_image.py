@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.measure import settings
-from bravaismap.measure.agreement import CommonLattice, common_lattices, superlattice, with_common_share
+from bravaismap.measure.agreement import CommonLattice, are_alike, common_lattices, superlattice, with_common_share
 from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
 from bravaismap.measure.one_period import OnePeriod, strongest_period
+from bravaismap.measure.ordered_regions import OrderedRegion
 from bravaismap.measure.ordering import finer_lattice
+from bravaismap.measure.partial_order import PartlyOrdered, partly_ordered
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
+from bravaismap.measure.pickup import without_pickup
 from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
@@ -42,6 +45,8 @@ class WholeImage:
         show.
     order : int array, shape (2, 2), or None
         If the first lattice is the superlattice of a finer one: N, where the basis is N · that of the finer one.
+    regions : tuple of OrderedRegion
+        Superlattices of the first lattice that a part of the image shows, that of the largest part first.
     period : OnePeriod or None
         The strongest wave of an image that shows no lattice.
     repeated : (float, float)
@@ -53,15 +58,19 @@ class WholeImage:
     displaced : (float, float)
         By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
         undone; 0 if they were not.
+    pickup : float
+        Wavelength in px of a wave beside the lattice, as mains hum is one, that was taken out; 0 if there was none.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
     order: NDArray[np.intp] | None = None
+    regions: tuple[OrderedRegion, ...] = ()
     period: OnePeriod | None = None
     repeated: tuple[float, float] = (1.0, 1.0)
     leveled: tuple[bool, bool] = (False, False)
     aligned: bool = False
     displaced: tuple[float, float] = (0.0, 0.0)
+    pickup: float = 0.0
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -80,25 +89,33 @@ def measure_whole(image: Tensor) -> WholeImage:
     own = native(image)
     shown = own if own.repeated == (1.0, 1.0) else own.refined(SMALLEST_SIDE)
     plain, lines, varies = _leveled(shown.image)
+    plain, pickup = without_pickup(plain)
     plain, displaced = interleaved(plain)
     shape = tuple(plain.shape)
     if has_parts(shape):
-        straight, lattices = _of_parts(plain)
+        straight, parts, lattices = _of_parts(plain)
     else:
-        straight, lattices = plain, common_lattices(measure_window(plain), shape)
-    order, period = None, None
+        straight, parts = plain, measure_window(plain)
+        lattices = common_lattices(parts, shape)
+    ordered, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
-        lattices[0], order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
+        first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
+        ordered = PartlyOrdered(first, order)
+        if has_parts(shape) and len(lattices) == 1:
+            ordered = partly_ordered(first, order, parts, straight)
+        lattices[0] = ordered.lattice
     elif varies:
         period = strongest_period(plain)
     return WholeImage(
         tuple(lattice.stretched(*shown.repeated) for lattice in lattices),
-        order,
+        None if ordered is None else ordered.order,
+        () if ordered is None else ordered.regions,
         None if period is None else period.stretched(shown.repeated[1]),
         own.repeated,
         lines,
         straight is not plain,
         (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
+        pickup * shown.repeated[1],
     )
 
 
@@ -133,11 +150,14 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
     plain, lines, varies = _leveled(image)
+    plain, pickup = without_pickup(plain)
     plain, displaced = interleaved(plain)
     if basis is None:
-        return WholeImage(period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced)
+        return WholeImage(
+            period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced, pickup=pickup
+        )
     order = finer_lattice([plain[None]], np.asarray(basis, float))
-    return WholeImage(order=order, leveled=lines, displaced=displaced)
+    return WholeImage(order=order, leveled=lines, displaced=displaced, pickup=pickup)
 
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:
@@ -150,11 +170,11 @@ def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:
     return standardize(after)[0], (rows, columns), float(after.std()) > limits.remaining_std
 
 
-def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
-    """The image as it is or with its rows aligned, and its lattices."""
+def _of_parts(plain: Tensor) -> tuple[Tensor, Parts, list[CommonLattice]]:
+    """The image as it is or with its rows aligned, its parts and its lattices."""
     straight, parts, lattices = _explained(plain)
     if not lattices:
-        return straight, []
+        return straight, parts, []
     first = lattices[0]
     worth = two_periods(cut_parts(straight, first.side), first.basis)
     chosen = [replace(first, evidence=worth * first.evidence)]
@@ -163,7 +183,7 @@ def _of_parts(plain: Tensor) -> tuple[Tensor, list[CommonLattice]]:
             chosen.append(other)
     if len(chosen) == 1 and (layer := _layer(first, straight)) is not None:
         chosen.append(layer)
-    return straight, with_common_share(chosen)
+    return straight, parts, with_common_share(chosen)
 
 
 def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
@@ -204,6 +224,8 @@ def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, ima
     Spots that a domain boundary splits, and parts that hold the edge between two grains, let a search find cells that
     are no lattice of the crystal: what it has seen there the lattices before explain as well.
     """
+    if any(are_alike(other, lattice) for lattice in chosen):
+        return True  # either lattice, refined where the other one is, becomes that
     if any(_related(other, lattice) for lattice in chosen):
         return False
     least = settings.SETTINGS.agreement.resolved_share * other.strength

@@ -14,6 +14,7 @@ from bravaismap.phases.first_look import choose_window
 from bravaismap.phases.frame_pixels import AskedFrame, asked_frame, pixel_step_for
 from bravaismap.phases.pixels import NEEDED, checked_frames, frame_windows
 from bravaismap.phases.reclassification import check_cells
+from bravaismap.phases.undoing import without_pickup_of
 from bravaismap.result.mapped_movie import mapped_images
 from bravaismap.result.phase_map import mapped_frames
 
@@ -55,7 +56,8 @@ class AskedMovie:
         for done, (index, frame) in enumerate(read_frames(self.images, self.numbers), 1):
             asked = None
             if mapped[index] and not missing_pixels(frame).all():
-                asked = asked_frame(frame, frame_windows(self.result, index), self.pixel_step, self.pixel_size)
+                quiet = without_pickup_of(frame)
+                asked = asked_frame(quiet, frame_windows(self.result, index), self.pixel_step, self.pixel_size)
             yield index, frame, asked
             if progress is not None:
                 progress(done)

@@ -31,6 +31,7 @@ __all__ = [
     "looked",
     "looks_of",
     "order_text",
+    "ordered_regions",
     "other_lattices",
     "seen_texts",
 ]
@@ -105,9 +106,13 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
     lattice = (label >= 0) & (label != CLASSES.index(NONE))
     others = [look.lattices[1:] if shown else () for look, shown in zip(looks, lattice, strict=True)]
     most = max((len(lattices) for lattices in others), default=0)
+    regions = [look.regions if shown else () for look, shown in zip(looks, lattice, strict=True)]
+    most_regions = max(map(len, regions), default=0)
     values: dict[str, NDArray[Any]] = {
         "share": np.full(count, np.nan),
         "order": np.zeros((count, 2, 2), int),
+        "region_order": np.zeros((count, most_regions, 2, 2), int),
+        "region_share": np.full((count, most_regions), np.nan),
         "other_share": np.full((count, most), np.nan),
         "other_evidence": np.full((count, most), np.nan),
         "other_basis": np.full((count, most, 2, 2), np.nan),
@@ -117,6 +122,7 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
         "repeated": np.array([look.repeated for look in looks], float).reshape(count, 2),
         "leveled": np.array([look.leveled for look in looks], bool).reshape(count, 2),
         "aligned": np.array([look.aligned for look in looks], bool) & lattice,
+        "pickup": np.array([look.pickup for look in looks]) * length,
         "displaced": np.array([look.displaced for look in looks], float).reshape(count, 2) * length,
     }
     for i, look in enumerate(looks):
@@ -127,6 +133,8 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
                 values["order"][i] = look.order
         elif look.period is not None:
             values["period"][i], values["period_slips"][i] = look.period.length * length, look.period.slips
+        for j, region in enumerate(regions[i]):
+            values["region_order"][i, j], values["region_share"][i, j] = region.matrix, region.share
         for j, other in enumerate(others[i]):
             values["other_share"][i, j], values["other_evidence"][i, j] = other.share, other.evidence
             values["other_basis"][i, j] = reduce_basis(other.basis) * length
@@ -182,6 +190,14 @@ def finer_basis(row: xr.Dataset) -> Floats | None:
     return np.asarray(np.linalg.solve(row["order"].values.astype(float), row["basis"].values.astype(float)))
 
 
+def ordered_regions(row: xr.Dataset) -> list[tuple[NDArray[np.integer], float]]:
+    """Return the superlattices that a part of an image shows: their bases in that of its lattice, and their shares."""
+    if "region_share" not in row:
+        return []
+    pairs = zip(row["region_order"].values, row["region_share"].values, strict=True)
+    return [(matrix, float(share)) for matrix, share in pairs if np.isfinite(share)]
+
+
 def order_text(matrix: NDArray[np.integer], finer: Floats) -> str:
     """Return a superlattice as the field writes it: 2 × 1, √3 × √3 R30°, and as a matrix.
 
@@ -232,6 +248,9 @@ def besides_lines(row: xr.Dataset) -> list[str]:
         cell = _cell_text(finer, str(row["other_basis"].attrs.get("units", "px")))
         order = order_text(row["order"].values, finer).removeprefix("matrix ")
         lines.append(f"order      superlattice {order} of a lattice of {cell}")
+    for matrix, share in ordered_regions(row):
+        order = order_text(matrix, row["basis"].values.astype(float)).removeprefix("matrix ")
+        lines.append(f"order      superlattice {order} in {100 * share:.0f} % of the image")
     for other in other_lattices(row):
         angle = f"{other.turn:.1f}°".replace("-", "−")
         turn = (
@@ -258,6 +277,14 @@ def seen_texts(row: xr.Dataset) -> list[str]:
             f"a wave of {length} along the rows whose phase slips between them, as mains hum does"
             if bool(row["period_slips"])
             else f"one set of fringes of {length}"
+        )
+    if pickup := float(row["pickup"]):
+        unit = str(row["pickup"].attrs.get("units", "px"))
+        length = f"{pickup:{'.1f' if unit == 'px' else '.3g'}} {unit}"
+        texts.append(
+            f"waves of {length} and of another length that have no sums, as two frequencies of pick-up have none"
+            if np.isnan(row["share"])
+            else f"a wave of {length} beside the lattice, as mains hum is one: taken out"
         )
     repeated = [float(value) for value in row["repeated"].values]
     if max(repeated) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -19,10 +19,10 @@ from bravaismap.compute.device import PROCESSOR, images_together, on_device, own
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import NONE, UNMAPPED, counted
 from bravaismap.errors import warn
-from bravaismap.measure.interlace import interleaved
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import hidden_pixels, pixels_of_frames
+from bravaismap.phases.undoing import Undone, undone
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "hidden",
     "predict",
     "warn_constant",
-    "warn_displaced",
     "warn_missing",
 ]
 
@@ -61,15 +60,14 @@ class MappedFrame:
         Whether all pixels are equal.
     missing : int
         Number of windows that are mostly not measured, and so not classified.
-    displaced : (float, float)
-        By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
-        undone.
+    undone : Undone
+        What the instrument did to it, which was undone.
     """
 
     variables: dict[str, NDArray[Any]]
     constant: bool
     missing: int = 0
-    displaced: tuple[float, float] = (0.0, 0.0)
+    undone: Undone = field(default_factory=Undone)
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,8 @@ class _Frame:
         Which windows are not mostly missing, and which are classified: these, or the first one if there are none.
     constant : bool
         Whether all pixels are equal.
-    displaced : (float, float)
-        By how many px the odd columns were displaced down, and the odd rows to the right of the even ones, which was
-        undone in both.
+    undone : Undone
+        What the instrument did to it, which was undone in both.
     """
 
     index: int
@@ -98,21 +95,21 @@ class _Frame:
     seen: NDArray[np.bool_]
     measured: NDArray[np.bool_]
     constant: bool
-    displaced: tuple[float, float]
+    undone: Undone
 
     @classmethod
     def prepared(cls, index: int, pixels: NDArray[Any], mapper: FrameMapper) -> _Frame:
         """Return frame number `index` as a mapper takes it."""
         image = finite_pixels(pixels[None], nan=mapper.nan, first=index)[0]
         missing = missing_pixels(pixels)
-        displaced = 0.0, 0.0
+        done = Undone()
         if mapper.classifier.record.measures_cells:
-            image, displaced = _interleaved(image)
-            pixels = np.where(missing, np.nan, image) if any(displaced) else pixels
+            image, done = undone(image)
+            pixels = np.where(missing, np.nan, image) if done else pixels
         seen = missing_share(missing, mapper.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden later
         constant = bool(image.max() == image.min()) and not missing.all()
-        return cls(index, pixels, image, seen, measured, constant, displaced)
+        return cls(index, pixels, image, seen, measured, constant, done)
 
 
 @dataclass(frozen=True)
@@ -232,7 +229,7 @@ class FrameMapper:
             frame, variables = one.frame, self._variables(one)
             if not frame.seen.any():
                 variables = {name: np.full_like(values, hidden(values.dtype)) for name, values in variables.items()}
-            maps.append(MappedFrame(variables, frame.constant, int((~frame.seen).sum()), frame.displaced))
+            maps.append(MappedFrame(variables, frame.constant, int((~frame.seen).sum()), frame.undone))
         if self.pixel_step is not None:
             for mapped, own in zip(maps, self._pixels([one.frame for one in group], maps), strict=True):
                 mapped.variables.update(own)
@@ -264,13 +261,6 @@ class FrameMapper:
             known.get(i) or hidden_pixels(frame.pixels.shape, self.pixel_step, self.pixel_size)
             for i, frame in enumerate(frames)
         ]
-
-
-def _interleaved(frame: NDArray[Any]) -> tuple[NDArray[Any], tuple[float, float]]:
-    """Return a frame whose odd lines continue the even ones, and by how many px they were displaced along (y, x)."""
-    plain = np.ascontiguousarray(frame, np.float32)
-    moved, displaced = interleaved(torch.from_numpy(plain))
-    return (moved.numpy() if any(displaced) else frame), displaced
 
 
 def hidden(dtype: np.dtype[Any]) -> float | int:
@@ -320,21 +310,6 @@ def warn_constant(indices: list[int], what: str = "frame") -> None:
         named = ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")
         count = f"1 {what} is" if len(indices) == 1 else f"{len(indices)} {what}s are"
         warn(f"{count} constant ({what} {named}): classified none")
-
-
-def warn_displaced(displaced: dict[int, tuple[float, float]]) -> None:
-    """Say which frames had odd columns or rows that were displaced along (y, x), and by how many px."""
-    for axis, (lines, along) in enumerate((("columns", "y"), ("rows", "x"))):
-        by = {frame: both[axis] for frame, both in displaced.items() if both[axis]}
-        if not by:
-            continue
-        named = ", ".join(map(str, sorted(by)[:5])) + (", …" if len(by) > 5 else "")
-        low, high = min(by.values()), max(by.values())
-        size = f"{low:.2f} px" if len(by) == 1 else f"{low:.2f} to {high:.2f} px"
-        warn(
-            f"the odd {lines} of {counted(len(by), 'frame')} (frame {named}) were displaced by {size} along {along}: "
-            "moved back"
-        )
 
 
 def warn_missing(missing: dict[int, int], windows: int) -> None:

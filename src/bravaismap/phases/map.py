@@ -20,8 +20,9 @@ from bravaismap.conventions import length_unit
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.movie import NanPolicy, as_movie, finite_pixels, movie_card, pixel_size, read_frames
 from bravaismap.phases.first_look import grid_of, settled
-from bravaismap.phases.frame import FrameMapper, warn_constant, warn_displaced, warn_missing
+from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.phases.processes import mapped_in_processes, processes_for
+from bravaismap.phases.undoing import Undone, warn_undone
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import Variable, as_variables, map_variables
@@ -181,7 +182,7 @@ def map_movie(
     def frames(numbers: NDArray[np.intp]) -> Generator[tuple[int, dict[str, NDArray[Any]]]]:
         constant: list[int] = []
         missing: dict[int, int] = {}
-        displaced: dict[int, tuple[float, float]] = {}
+        undone: dict[int, Undone] = {}
         pixels = read_frames(movie, numbers)
         if scheduler is not None:
             from bravaismap.phases.cluster import mapped_on_cluster
@@ -199,12 +200,12 @@ def map_movie(
                     constant.append(index)
                 if frame.missing:
                     missing[index] = frame.missing
-                if any(frame.displaced):
-                    displaced[index] = frame.displaced
+                if frame.undone:
+                    undone[index] = frame.undone
                 yield index, frame.variables
         warn_constant(sorted(constant))
         warn_missing(missing, grid.shape[0] * grid.shape[1])
-        warn_displaced(displaced)
+        warn_undone(undone)
 
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)

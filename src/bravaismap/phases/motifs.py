@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, Floats, length_unit
+from bravaismap.conventions import CLASSES, Floats, counted, length_unit
 from bravaismap.errors import InputError
 from bravaismap.motif.motif import motif_of_frames
 from bravaismap.motif.settings import SYSTEMATIC
@@ -123,7 +123,8 @@ def motif_map(
             progress(min(start + length, len(chosen)))
     if not motifs:
         raise InputError(
-            f"no lattice of the result has {_LEAST_CELLS:.0f} cells in {length} frame(s); average more frames"
+            f"no lattice of the result has {_LEAST_CELLS:.0f} cells in {counted(length, 'frame')}; average more frames"
+            + ("" if region is None else ", or give a larger region")
         )
     table = _table(rows, motifs, result, size)
     return xr.DataTree.from_dict({"/": table} | {str(i): found for i, found in enumerate(motifs)}, name="motifs")
@@ -139,7 +140,9 @@ def _inside(pixels: xr.Dataset, region: Mapping[str, slice] | None) -> NDArray[n
         lines.append((place >= low) & (place <= high))
     inside = lines[0][:, None] & lines[1]
     if not inside.any():
-        raise InputError(f"the region {dict(region or {})} holds no pixel of the result; expected y and x within it")
+        extent = " and ".join(f"{dim[1]} from 0 to {pixels[dim].values[-1]:.4g}" for dim in ("py", "px"))
+        unit = pixels["px"].attrs.get("units", "px")
+        raise InputError(f"the region holds no pixel of the result; expected one within {extent} {unit}")
     return np.asarray(inside)
 
 

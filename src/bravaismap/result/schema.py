@@ -196,6 +196,11 @@ LOOKED = (
         "order", ("image", "vector", "multiple"), "int16",
         "if the lattice is a superlattice: its basis in that of the finer lattice, else 0",
     ),
+    Variable(
+        "region_order", ("image", "region", "vector", "multiple"), "int16",
+        "superlattices of a part of the image: their bases in that of the lattice, else 0",
+    ),
+    Variable("region_share", ("image", "region"), "float64", "share of the image that shows each of them", "1"),
     Variable("other_share", ("image", "other"), "float64", "share of the image that shows another lattice", "1"),
     Variable("other_evidence", ("image", "other"), "float64", "log likelihood ratio of it against none", "1"),
     Variable("other_basis", ("image", "other", "vector", "component"), "float64", "its primitive vectors", _LENGTH),
@@ -211,6 +216,9 @@ LOOKED = (
     Variable(
         "displaced", ("image", "component"), "float64",
         "displacement of the odd columns along y, and of the odd rows along x, that was undone", _LENGTH,
+    ),
+    Variable(
+        "pickup", ("image",), "float64", "wavelength of a wave beside the lattice that was taken out, else 0", _LENGTH
     ),
 )  # fmt: skip
 

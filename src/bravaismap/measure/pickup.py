@@ -1,0 +1,249 @@
+"""Pick-up: a wave that runs through a whole image beside its lattice, as mains hum does, taken out.
+
+A window of a few cells cannot tell such a wave from those of a crystal: together they make another lattice there. The
+whole image can. What is picked up is added to the signal, so that it has one frequency and its harmonics, the same
+strength everywhere, holes included, and no sums with the waves of the crystal; it lies on no node of the lattice that
+all other waves make, nor on one of its simple superlattices. Its phase may wander slowly from line to line, as that of
+the mains does. A crystal has no such wave: each of its own is a node of its lattice, a second crystal has waves in two
+directions, and a charge-density wave has sums with the others. Two frequencies without a crystal cross as the waves of
+a lattice do; what they lack is the sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.polynomial import Polynomial
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from bravaismap.conventions import Floats
+from bravaismap.lattice.basis import reduce_basis
+from bravaismap.measure import settings
+from bravaismap.measure.indexing import index_spots
+from bravaismap.measure.nodes import level_at, node_power
+from bravaismap.measure.scanlines import leveled
+from bravaismap.measure.spots import Spectrum, find_spots, standardize, whitened_power
+
+__all__ = ["without_pickup"]
+
+#: Waves of a lattice that have to be seen, in as many directions: two and their sum or difference.
+_FEWEST_WAVES: Final = 3
+#: Orders of the superlattices whose nodes belong to the lattice, too: 2 × 2, 3 × 3 with √3 × √3, and 4 × 4.
+_ORDERS: Final = (2, 3, 4)
+#: Largest index of those of them that a superlattice shows first.
+_HIGHEST_FRACTION: Final = 1.1
+
+
+@dataclass(frozen=True)
+class _Wave:
+    """A wave through an image: its values, and the share of the power about it that is left without it."""
+
+    values: Floats
+    left: float
+
+
+def without_pickup(image: Tensor) -> tuple[Tensor, float]:
+    """Return an image without what was picked up, and the wavelength of that in px, 0 if there was none.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+
+    Returns
+    -------
+    image : tensor, shape (y, x)
+        As it is where nothing was picked up.
+    length : float
+        Wavelength of the fundamental.
+    """
+    size = np.array(image.shape)
+    families = _families(image)
+    if not families:
+        return image, 0.0
+    pixels = image.double().cpu().numpy()
+    pixels = pixels - pixels.mean()
+    waves = [[_wave(pixels, place / size) for place in family] for family in families]
+    if max(min(wave.left for wave in family) for family in waves) > settings.SETTINGS.pickup.most_left:
+        return image, 0.0
+    removed = np.sum([wave.values for family in waves for wave in family], axis=0)
+    return image - torch.from_numpy(removed).to(image), 1 / float(np.linalg.norm(families[0][0] / size))
+
+
+def _families(image: Tensor) -> list[Floats]:
+    """Return the waves that were picked up, in bins: of each frequency, (n, 2), the fundamental and its harmonics."""
+    limits = settings.SETTINGS.pickup
+    spectrum = whitened_power(standardize(leveled(standardize(image[None]))))
+    spots = find_spots(spectrum, count=limits.spots, lowest=limits.lowest_frequency)
+    power = (node_power(spectrum, spots.position)[0] * level_at(spectrum, spots.position))[0]
+    clear = (spots.weight[0] > limits.clear_evidence) & (power > limits.least_power * power.max())
+    chosen = torch.nonzero(clear).squeeze(1)
+    if len(chosen) < 2:
+        return []
+    chosen = chosen[power[chosen].argsort(descending=True, stable=True)]
+    position, height = spots.position[0][chosen].double().cpu().numpy(), power[chosen].cpu().numpy()
+    size = np.array(image.shape)
+    if crossing := _crossing(position, size, spectrum):
+        return crossing
+    if len(chosen) < _FEWEST_WAVES:
+        return []
+    bases = index_spots(spots, limits.candidates)[0][0].double().cpu().numpy()
+    basis = _shown(position, bases, size)
+    if basis is None:
+        return []
+    index = position @ np.linalg.inv(basis)
+    own = _distance(index, basis) < limits.on_node
+    apart = np.linalg.norm(position[:, None] - position[own], axis=2) < limits.same_wave
+    skirt = (apart & (height[:, None] < height[own])).any(1)
+    alone = ~own & ~skirt & (np.abs(position) >= limits.lowest_frequency).all(1)
+    if not alone.any() or _of_superlattice(index[alone][0], basis):
+        return []
+    # odd lines that are displaced repeat each wave half a cycle away
+    halfway = position[alone][0] + np.diag(image.shape) / 2
+    repeats = _distance(halfway @ np.linalg.inv(basis), basis) < limits.on_superlattice
+    family = _harmonics(position[alone], size)
+    return [] if repeats.any() or len(family) == 0 else [family]
+
+
+def _crossing(position: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> list[Floats]:
+    """Return all waves as two frequencies and their harmonics that do not make a lattice, none if they may.
+
+    Atoms in two directions have the sums of their waves, too. Where these are too faint, two waves may be those of a
+    smooth lattice if they are at right angles, or of one length: one of symmetry has no others alone.
+    """
+    limits = settings.SETTINGS.pickup
+    waves = position[np.abs(position[:, 1]) >= limits.lowest_frequency]
+    first = _multiples(waves[:1], waves, size)
+    others = _harmonics(waves[~first], size)
+    if len(others) == 0:
+        return []
+    pair = np.stack([waves[0], others[0]])
+    corners = torch.from_numpy(np.concatenate([pair, [pair[0] + pair[1], pair[0] - pair[1]]])[None]).float()
+    corners = corners.to(spectrum.power.device)
+    one, other, *sums = (node_power(spectrum, corners)[0] * level_at(spectrum, corners))[0].tolist()
+    if max(sums) > limits.least_sum**2 * np.sqrt(one * other):
+        return []
+    first_length, other_length = np.linalg.norm(pair / size, axis=1)
+    cosine = abs((pair[0] / size) @ (pair[1] / size)) / (first_length * other_length)
+    if min(cosine, abs(np.log(first_length / other_length))) < limits.symmetric:
+        return []
+    return [_harmonics(waves[first], size), others]
+
+
+def _shown(position: Floats, bases: Floats, size: NDArray[np.intp]) -> Floats | None:
+    """Return the reciprocal basis of a lattice that spots (n, 2) show without doubt, of candidates, best first.
+
+    Of a lattice three waves are seen, two and their sum or difference; or two as long as one another and at right
+    angles, which no accident makes.
+    """
+    limits = settings.SETTINGS.pickup
+    directions = []
+    for basis in bases:
+        index = position @ np.linalg.inv(basis)
+        directions.append(_directions(np.rint(index[_distance(index, basis) < limits.on_node])))
+    if directions[0] >= _FEWEST_WAVES:
+        return np.asarray(bases[0])
+    if max(directions) > 2:
+        return None
+    for basis, seen in zip(bases, directions, strict=True):
+        (a, b), (c, d) = reduce_basis(basis / size)
+        # |g₂ − i g₁| as a share of |g₁|, the turn to either side
+        uneven = min(np.hypot(c + turn * b, d - turn * a) for turn in (1, -1)) / np.hypot(a, b)
+        if seen == 2 and uneven < limits.uneven:
+            return np.asarray(basis)
+    return None
+
+
+def _directions(order: Floats) -> int:
+    """Number of different directions among the indices (n, 2) of nodes."""
+    crossed = order[:, :1] * order[:, 1] != order[:, 1:] * order[:, 0]
+    return len(np.unique(crossed, axis=0))
+
+
+def _of_superlattice(index: Floats, basis: Floats) -> bool:
+    """Whether a place, in units of a reciprocal basis, is a node of a simple superlattice, and of the first ones."""
+    if np.abs(index).max() > _HIGHEST_FRACTION:
+        return False
+    nearest = [_distance(order * index[None], basis)[0] / order for order in _ORDERS]
+    return bool(min(nearest) < settings.SETTINGS.pickup.on_superlattice)
+
+
+def _distance(index: Floats, basis: Floats) -> Floats:
+    """Distance of places, in units of a reciprocal basis, from the nearest node, in bins."""
+    return np.asarray(np.linalg.norm((index - np.rint(index)) @ basis, axis=1))
+
+
+def _harmonics(bins: Floats, size: NDArray[np.intp]) -> Floats:
+    """Return spots as a fundamental and its harmonics, the fundamental first; none if they are anything else.
+
+    The time between two lines is no whole number of periods, so that harmonics are folded back.
+    """
+    limits = settings.SETTINGS.pickup
+    chosen: list[Floats] = []
+    for place in bins:
+        if all(np.linalg.norm(place - other) > limits.same_wave for other in chosen):
+            chosen.append(place)
+    waves = np.array(chosen).reshape(-1, 2)
+    for first in range(len(waves)):
+        if _multiples(waves[first : first + 1], waves, size).all():
+            return np.concatenate([waves[first : first + 1], np.delete(waves, first, axis=0)])
+    return np.empty((0, 2))
+
+
+def _multiples(wave: Floats, others: Floats, size: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which waves (n, 2) are harmonics of one (1, 2), folded back or not."""
+    limits = settings.SETTINGS.pickup
+    order = np.arange(1, limits.harmonics + 1)
+    apart = np.concatenate([order, -order])[:, None, None] * wave - others
+    away = np.linalg.norm((apart / size - np.rint(apart / size)) * size, axis=-1)
+    slack = limits.on_node + limits.wander * np.tile(order, 2)[:, None]
+    return np.asarray((away < slack).any(0))
+
+
+def _wave(pixels: Floats, frequency: Floats) -> _Wave:
+    """Return the wave of about a frequency (cycles per px) whose phase wanders along y, or along x."""
+    along_y = _wandering(pixels, frequency)
+    if along_y.left < settings.SETTINGS.pickup.clear_left:
+        return along_y
+    along_x = _wandering(pixels.T, frequency[::-1])
+    return along_y if along_y.left <= along_x.left else _Wave(along_x.values.T, along_x.left)
+
+
+def _wandering(pixels: Floats, frequency: Floats) -> _Wave:
+    """Return the wave of one strength, and of a phase that wanders along y as a cubic polynomial."""
+    limits = settings.SETTINGS.pickup
+    rows, columns = pixels.shape
+    taper_y, taper_x = np.hanning(rows), np.hanning(columns)
+    y, x = np.arange(rows), np.arange(columns)
+    tapered = pixels * taper_x
+    k_y, k_x = _peak(tapered * taper_y[:, None], frequency)
+    lines = np.exp(-2j * np.pi * k_y * y) * (tapered @ np.exp(-2j * np.pi * k_x * x)) / taper_x.sum()
+    smooth = gaussian_filter1d(lines, limits.wander_rows * rows, mode="nearest")
+    phase = Polynomial.fit(y, np.unwrap(np.angle(smooth)), 3, w=taper_y * np.abs(smooth) + 1e-12)(y)
+    strength = (taper_y * lines * np.exp(-1j * phase)).sum() / taper_y.sum()
+    values = 2 * (strength * np.exp(1j * (phase + 2 * np.pi * k_y * y))[:, None] * np.exp(2j * np.pi * k_x * x)).real
+    near = np.arange(-limits.near, limits.near + 1)
+    down = np.exp(-2j * np.pi * (k_y + near[:, None] / rows) * y) * taper_y
+    across = np.exp(-2j * np.pi * (k_x + near[:, None] / columns) * x) * taper_x
+    before, after = (np.square(np.abs(down @ image @ across.T)).sum() for image in (pixels, pixels - values))
+    return _Wave(values, float(after / max(before, 1e-30)))
+
+
+def _peak(tapered: Floats, frequency: Floats) -> Floats:
+    """Return the frequency near a given one at which the spectrum of an image is highest."""
+    k = np.array(frequency, float)
+    for step in (0.3, 0.1, 0.03):
+        for axis in (0, 1):
+            other = np.exp(-2j * np.pi * k[1 - axis] * np.arange(tapered.shape[1 - axis]))
+            line = tapered @ other if axis == 0 else other @ tapered
+            steps = k[axis] + step * np.arange(-1, 2) / len(line)
+            low, middle, high = np.log(
+                np.abs(np.exp(-2j * np.pi * steps[:, None] * np.arange(len(line))) @ line) + 1e-30
+            )
+            bend = min(low - 2 * middle + high, -1e-12)
+            k[axis] += np.clip(0.5 * (low - high) / bend, -1, 1) * step / len(line)
+    return k
