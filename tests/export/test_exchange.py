@@ -18,7 +18,7 @@ import xarray as xr
 import bravaismap as bm
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import OutputError
-from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff, uniform_step
+from bravaismap.export.exchange import export_hspy, export_netcdf, export_ome_tiff, signal_dictionary, uniform_step
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,12 @@ def test_ome_tiff_of_a_map_without_scale_and_with_one_window(small: xr.Dataset, 
     assert "TimeIncrement" not in about
     assert (planes[0].attrib["PositionX"], planes[0].attrib["PositionXUnit"]) == ("23.5", "pixel")
     assert ome_pixels(labels)[3].item() == -1
+
+
+def test_planes_are_the_signal_of_windows_and_of_pixels() -> None:
+    for dims in (("time", "y", "x"), ("time", "py", "px")):
+        about = signal_dictionary(xr.DataArray(np.zeros((2, 3, 4)), dims=dims))
+        assert [axis["name"] for axis in about["axes"] if not axis["navigate"]] == list(dims[1:])
 
 
 def test_hspy(result: xr.Dataset, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import fit_amplitude, frame_noise, row_offsets
 from bravaismap.local.area import area_fraction
 from bravaismap.local.demodulation import demodulate, lattice_nodes, lock, locked_basis, predicted
-from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, fit_mixture
 from bravaismap.local.smoothing import at_every_pixel, grid_length, interpolation, pixel_interpolation, smoothed
 
 BASIS = torch.tensor([[0.7, 9.6], [8.9, -1.3]], dtype=torch.float64)
@@ -153,22 +152,6 @@ def test_row_offsets_are_found_and_chance_is_not() -> None:
     offset = 2 * torch.randn(100, 1, generator=generator)
     found = row_offsets(residual + offset, valid, valid)
     assert float((found - offset).std()) < 0.15
-
-
-def test_a_mixture_says_which_sites_hold_what() -> None:
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.cat([torch.zeros(20), torch.ones(900), torch.full((60,), 0.5)])
-    std = torch.full_like(truth, 0.07)
-    amplitude = truth + std * torch.randn(len(truth), generator=generator)
-    mixture = fit_mixture(amplitude, std, torch.ones_like(truth))
-    assert mixture.substitutes
-    assert float(mixture.amplitude[SUBSTITUTED]) == pytest.approx(0.5, abs=0.03)
-    said = mixture.probability(amplitude, std).argmax(-1)
-    expected = torch.where(truth == 0, VACANT, torch.where(truth == 1, OCCUPIED, SUBSTITUTED))
-    assert float((said == expected).float().mean()) > 0.99
-    pure = fit_mixture(amplitude[20:920], std[20:920], torch.ones(900))
-    assert not pure.substitutes
-    assert float(pure.share[VACANT]) < 0.002
 
 
 def test_the_error_of_an_area_is_that_of_its_uncertain_pixels() -> None:

@@ -49,12 +49,13 @@ def signal_dictionary(array: xr.DataArray, run_card: dict[str, Any] | None = Non
     -------
     dict
         ``data`` (lazy if the array is), ``axes``, ``metadata`` and ``original_metadata``, where the name, the
-        attributes and the names of the classes lie below ``bravaismap``. The signal axes are (y, x) if the array has
-        both, else time, else the last dimension; the others are navigation axes, in their order. An axis whose
-        coordinates are not equally spaced carries all of them.
+        attributes and the names of the classes lie below ``bravaismap``. The signal axes are (y, x), or (py, px) of
+        pixels, if the array has both, else time, else the last dimension; the others are navigation axes, in their
+        order. An axis whose coordinates are not equally spaced carries all of them.
     """
     dims = [str(dim) for dim in array.dims]
-    signal_dims = ["y", "x"] if {"y", "x"} <= set(dims) else ["time"] if "time" in dims else dims[-1:]
+    planes = [plane for plane in (["y", "x"], ["py", "px"]) if set(plane) <= set(dims)]
+    signal_dims = planes[0] if planes else ["time"] if "time" in dims else dims[-1:]
     array = array.transpose(*[dim for dim in dims if dim not in signal_dims], *signal_dims)
     original: dict[str, Any] = {"name": str(array.name or ""), "attributes": dict(array.attrs)}
     if "lattice" in array.coords:
@@ -98,9 +99,9 @@ def export_hspy(result: xr.Dataset, folder: str | os.PathLike[str]) -> list[Path
     Returns
     -------
     list of Path
-        ``<variable>.hspy``: maps with the signal axes (y, x) and the navigation axes time and, where there is one value
-        per class, lattice; fractions with the signal axis time. `basis` and its covariance, which only this package
-        uses, are left out.
+        ``<variable>.hspy``: maps with the signal axes (y, x), of pixels (py, px), and the navigation axes time and,
+        where there is one value per class, lattice; fractions with the signal axis time. `basis` and its covariance,
+        which only this package uses, are left out.
 
     Raises
     ------

@@ -24,7 +24,8 @@ h1 { font-size: 1.7rem; margin-bottom: .2rem; overflow-wrap: anywhere; } h2 { fo
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top;
   overflow-wrap: anywhere; }
-th { border-bottom: 2px solid #888; } .number { text-align: right; overflow-wrap: normal; } small { color: #555; }
+th { border-bottom: 2px solid #888; } .number { text-align: right; overflow-wrap: normal; }
+td.number { white-space: nowrap; } small { color: #555; }
 img { max-width: 100%; display: block; margin: .8rem 0; } figure { margin: 1rem 0; } figcaption { color: #444; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid #555; }
 .note { background: #fdecea; border-left: 4px solid #b2182b; padding: .5rem 1rem; }

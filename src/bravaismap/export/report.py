@@ -266,9 +266,7 @@ def _frame(result: xr.Dataset, index: int, images: Any) -> list[str]:
     labels = plot_labels(result, index, images)
     parts = [
         heading("Maps" if result.sizes["time"] == 1 else f"Maps at {stamp(result, index)}"),
-        picture(
-            png_of(labels), "Most probable class of each window, and the share ± σ of the frame that each class has."
-        ),
+        picture(png_of(labels), "Most probable class of each window."),
         picture(png_of(plot_probabilities(result, index)), "Probability of each class."),
     ]
     if {"entropy", "mutual_information"} <= set(result):

@@ -82,8 +82,9 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
 
     Notes
     -----
-    At the edges of crystals all of what noise adds is taken off. Inside them the simulated frame lacks the vacancies
-    and small voids that its noise hides, which the true one has, as many as nobody knows. What noise adds there on
+    At the edges of crystals all of what noise adds is taken off, and inside them where single vacancies are told. Else
+    the simulated frame lacks the vacancies and small voids that its noise hides, which the true one has, as many as
+    nobody knows. What noise adds there on
     balance is between nothing and what it adds to the simulated frame: half of it where amplitudes err by more than two
     fifths, less where they err by less. It is known as well as all of it is large. Besides, the amplitude of the
     crystal and the share of none are found together, and where single amplitudes err by as much as they are, one stands
@@ -100,9 +101,13 @@ def area_in_noise(pixels: PixelPhases, label: Tensor, classes: int) -> AreaFract
     if float(error) < _QUIET:
         return plain
     grid = _Grid.of(pixels)
-    at_edges, inside = (torch.zeros_like(plain.fraction).index_add_(0, label, part) for part in _added(pixels, grid))
-    added = at_edges + inside
-    fraction = (plain.fraction - at_edges - ramp(error, _MADE_UP) * inside / 2).clamp_min(0)
+    told = torch.tensor([crystal.tells_vacancies for crystal in pixels.crystals], device=error.device)
+    at_edges, inside = _added(pixels, grid)
+    part = torch.where(told, 1.0, ramp(error, _MADE_UP) / 2)
+    lost = part * inside[:-1]
+    taken = at_edges + torch.cat([lost, -lost.sum()[None]])
+    taken, added = (torch.zeros_like(plain.fraction).index_add_(0, label, own) for own in (taken, at_edges + inside))
+    fraction = (plain.fraction - taken).clamp_min(0)
     # what none gains the crystals lose, each by its share
     none = torch.arange(classes, device=label.device) == label[-1]
     crystal = torch.where(none, 0.0, plain.fraction)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from bravaismap.compute.together import numbers_of, together
+from bravaismap.compute.together import Length, numbers_of, together
+from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import Locked
-from bravaismap.local.mixture import OCCUPIED, SUBSTITUTED, VACANT, SiteMixture, Sites, fit_mixtures
+from bravaismap.local.neighbourhood import ALONE
+from bravaismap.local.populations import (
+    FEWEST_SITES,
+    OCCUPIED,
+    SUBSTITUTED,
+    VACANT,
+    SitePopulations,
+    Sites,
+    fit_populations,
+)
+from bravaismap.local.scale import ramp
 from bravaismap.local.sites import MotifPeaks, at_places, motif_peaks, peak_places, to_nearest_site
+from bravaismap.local.vacancy import VacantSite, vacant_site
 
-__all__ = ["FEWEST_SITES", "HeldSites", "SeenCrystal", "held_sites"]
+__all__ = ["HeldSites", "SeenCrystal", "held_sites"]
 
-#: Sites of a sublattice that are needed to tell what sites hold.
-FEWEST_SITES = 30
-#: Standard errors between an atom and none from which a single site without one is told: one false in 30 000 sites.
-_CLEAR = 8.0
+#: Standard errors between an atom and none from which the share of vacancies is told from the flank of the atoms.
+_CLEAR = 3.0
+#: Standard errors between them from which a vacancy is told beside a void, too, where atoms lie beside their sites and
+#: are the fainter for it: one false in 30 000 sites. With fewer it is told less and less between these shares of none
+#: nearby.
+_SURE, _INSIDE_ONLY = 8.0, (0.1, ALONE)
+#: Error of what the fit is said to see around a vacancy, as simulated vacancies have it.
+_VACANCY_ERROR = 0.03
 #: Share of the crystal in the neighbourhood of a site, and of valid pixels in its Gaussian, from which it counts.
 _INSIDE, _SEEN = 0.6, 0.5
 
@@ -37,6 +53,11 @@ class SeenCrystal:
         Share of valid pixels.
     step : int
         Pitch of the grid in px.
+    sigma : float or Length
+        Standard deviation of the Gaussian of the amplitude in px.
+    noise : Noise
+    level : tensor, shape ()
+        Mean brightness of the crystal.
     """
 
     locked: Locked
@@ -46,6 +67,9 @@ class SeenCrystal:
     none: Tensor
     seen: Tensor
     step: int
+    sigma: float | Length
+    noise: Noise
+    level: Tensor
 
 
 @dataclass(frozen=True)
@@ -56,18 +80,24 @@ class HeldSites:
     ----------
     origins : tensor, shape (sublattices, 2)
         Where atoms sit in the averaged cell, in fractions of its vectors.
-    mixtures : tuple of SiteMixture or None
+    populations : tuple of SitePopulations or None
         Of each sublattice; None where there are too few sites.
+    spread : tensor, shape ()
+        Largest spread of the amplitudes around the usual atoms of a sublattice beyond their errors.
     level, substituted, vacant : tensors, shape (rows, columns)
-        Amplitude of another atom, probability that the nearest site holds it, and that it is vacant, where that is told
-        for sure.
+        Amplitude of another atom, probability that the nearest site holds it, and that it is vacant: 0 where that is
+        not to be told.
+    tells_vacancies : bool
+        Whether it is.
     """
 
     origins: Tensor
-    mixtures: tuple[SiteMixture | None, ...]
+    populations: tuple[SitePopulations | None, ...]
+    spread: Tensor
     level: Tensor
     substituted: Tensor
     vacant: Tensor
+    tells_vacancies: bool
 
 
 @dataclass(frozen=True)
@@ -82,11 +112,13 @@ class _Ways:
 
 @dataclass(frozen=True)
 class _Told:
-    """A mixture, with what is known of it beside."""
+    """The populations of a sublattice, with what is known of it beside."""
 
-    mixture: SiteMixture
+    populations: SitePopulations
+    vacancy: VacantSite
     substitutes: bool
     clear: bool
+    sure: bool
 
 
 def held_sites(crystals: Sequence[SeenCrystal], dark: bool) -> list[HeldSites]:
@@ -106,19 +138,32 @@ def held_sites(crystals: Sequence[SeenCrystal], dark: bool) -> list[HeldSites]:
     enough = [n >= FEWEST_SITES for n in sites]
     points = [point for point, told in zip(points, enough, strict=True) if told]
     most = max(sites, default=0)
+    vacancies = together(
+        _vacancy, [crystals[i] for i, _ in points], [ways[i].origins for i, _ in points],
+        [k for _, k in points], [dark] * len(points),
+    )  # fmt: skip
     chosen = together(
-        _sites, [crystals[i] for i, _ in points], [ways[i].chosen[k] for i, k in points],
+        _sites, [crystals[i] for i, _ in points], [ways[i].chosen[k] for i, k in points], vacancies,
         [most if len(crystals) > 1 else n for n, told in zip(sites, enough, strict=True) if told],
     )  # fmt: skip
-    mixtures = fit_mixtures(chosen)
-    shares = numbers_of([mixture.share[SUBSTITUTED] for mixture in mixtures])
-    errors = numbers_of(together(_error, chosen, mixtures))
+    fitted = fit_populations(chosen)
+    errors = numbers_of(together(_error, chosen, [own.evident for own in fitted]))
+    clear, certain = ([error * least < 1 for error in errors] for least in (_CLEAR, _SURE))
+    # where vacancies are told, faint atoms that nobody could name are none of them
+    populations = [own.possible if tells else own.evident for own, tells in zip(fitted, clear, strict=True)]
+    shares = numbers_of([own.share[SUBSTITUTED] for own in populations])
     told: dict[tuple[int, int], _Told] = {
-        point: _Told(mixture, share > 0, error * _CLEAR < 1)
-        for point, mixture, share, error in zip(points, mixtures, shares, errors, strict=True)
+        point: _Told(own, vacancy, share > 0, tells, sure)
+        for point, own, vacancy, share, tells, sure in zip(
+            points, populations, vacancies, shares, clear, certain, strict=True
+        )
     }
     each = [tuple(told.get((i, k)) for k in range(count)) for i, count in enumerate(counts)]
     return together(_held, crystals, ways, each)
+
+
+def _vacancy(crystal: SeenCrystal, origins: Tensor, which: int, dark: bool) -> VacantSite:
+    return vacant_site(crystal.locked, origins, which, crystal.sigma, crystal.noise, crystal.level, dark)
 
 
 def _ways(crystal: SeenCrystal, peaks: MotifPeaks, count: int) -> _Ways:
@@ -136,38 +181,58 @@ def _ways(crystal: SeenCrystal, peaks: MotifPeaks, count: int) -> _Ways:
     return _Ways(origins, way, which, torch.stack([on & (which == k) for k in range(count)]))
 
 
-def _sites(crystal: SeenCrystal, chosen: Tensor, count: int) -> Sites:
+def _sites(crystal: SeenCrystal, chosen: Tensor, vacancy: VacantSite, count: int) -> Sites:
     """The chosen points as sites; what is beyond them, if `count` is more, has no weight."""
     rank = chosen.flatten().long().cumsum(0)
     wanted = torch.arange(1, count + 1, device=rank.device)
     index = torch.searchsorted(rank, torch.minimum(wanted, rank[-1:]))
     amplitude, std, own = (field.flatten()[index] for field in (crystal.amplitude, crystal.std, crystal.own))
-    return Sites(amplitude, std, own * (wanted <= rank[-1:]))
+    return replace(_between(amplitude, std, vacancy), weight=own * (wanted <= rank[-1:]))
 
 
-def _error(sites: Sites, mixture: SiteMixture) -> Tensor:
+def _between(amplitude: Tensor, std: Tensor, vacancy: VacantSite) -> Sites:
+    """Amplitudes of the fit as those of atoms: 0 for what it sees around a vacancy, 1 around the usual atom."""
+    height = 1 - vacancy.amplitude
+    empty = torch.hypot(vacancy.noise * std, std.new_tensor(_VACANCY_ERROR))
+    return Sites((amplitude - vacancy.amplitude) / height, empty / height, std / height)
+
+
+def _error(sites: Sites, populations: SitePopulations) -> Tensor:
     """Standard deviation of the amplitude of the usual atom."""
-    usual = torch.where(sites.weight > 0, sites.std**2, torch.nan).nanmedian(0)[0]
-    return (usual + mixture.spread[OCCUPIED] ** 2).sqrt()
+    usual = torch.where(torch.as_tensor(sites.weight > 0), sites.occupied_std**2, torch.nan).nanmedian(0)[0]
+    return (usual + populations.spread[OCCUPIED] ** 2).sqrt()
 
 
 def _held(crystal: SeenCrystal, ways: _Ways, told: tuple[_Told | None, ...]) -> HeldSites:
-    amplitude, std = crystal.amplitude, crystal.std
+    amplitude = crystal.amplitude
     level, share = torch.full_like(amplitude, 0.5), torch.zeros_like(amplitude)
-    vacant = torch.zeros_like(amplitude)
+    vacant, spread = torch.zeros_like(amplitude), amplitude.new_zeros(())
     rows, columns = (
         crystal.step * torch.arange(n, device=amplitude.device).to(amplitude.dtype) for n in amplitude.shape
     )
+    # where the cell holds several atoms, one that is missing is no void
+    tells = len(told) == 1 and told[0] is not None and told[0].clear
     for k, own in enumerate(told):
-        sure = own is not None and own.clear and len(told) == 1
-        if own is None or not (own.substitutes or sure):
+        if own is None:
             continue
-        here = ways.which == k
-        field = own.mixture.probability(amplitude, std, crystal.none)
+        empty, populations = own.vacancy.amplitude, own.populations
+        spread = torch.maximum(spread, populations.spread[OCCUPIED] * (1 - empty))
         places = torch.stack([rows[:, None] + ways.way[..., 0], columns + ways.way[..., 1]], -1) / crystal.step
         if own.substitutes:
-            share = torch.where(here, at_places(field[..., SUBSTITUTED], places), share)
-            level = torch.where(here, own.mixture.amplitude[SUBSTITUTED], level)
-        if sure:
-            vacant = at_places(field[..., VACANT], places)
-    return HeldSites(ways.origins, tuple(None if own is None else own.mixture for own in told), level, share, vacant)
+            nearest = ways.which == k
+            share = torch.where(nearest, at_places(_probability(crystal, own, SUBSTITUTED), places), share)
+            level = torch.where(nearest, empty + (1 - empty) * populations.amplitude[SUBSTITUTED], level)
+        if tells:
+            inside = 1.0 if own.sure else 1 - ramp(crystal.none, _INSIDE_ONLY)
+            vacant = at_places(inside * _probability(crystal, own, VACANT), places)
+    every = tuple(None if own is None else own.populations for own in told)
+    return HeldSites(ways.origins, every, spread, level, share, vacant, tells)
+
+
+def _probability(crystal: SeenCrystal, told: _Told, population: int) -> Tensor:
+    """Probability, at every point, that what is there belongs to a population."""
+    # inside a crystal a place with less of an atom makes a share of none nearby of its own
+    beforehand = torch.where(crystal.none < ALONE, told.populations.share[VACANT], crystal.none)
+    sites = _between(crystal.amplitude.flatten(), crystal.std.flatten(), told.vacancy)
+    every = told.populations.probability(sites, beforehand.flatten())
+    return every[:, population].reshape(crystal.amplitude.shape)

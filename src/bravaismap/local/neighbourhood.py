@@ -10,10 +10,10 @@ from bravaismap.local.phases import NEIGHBOURHOOD
 from bravaismap.local.scale import ramp
 from bravaismap.local.smoothing import smooth_mean
 
-__all__ = ["nearby", "without_gaps", "without_vacancies"]
+__all__ = ["ALONE", "nearby", "without_gaps", "without_vacancies"]
 
 #: Share of none in the neighbourhood up to which a vacancy is alone in its crystal; more is a void with an edge.
-_ALONE = 0.25
+ALONE = 0.25
 #: Share of a second grain in the neighbourhood from which a place is beside it; shares of none between which what parts
 #: two grains is no longer a gap: it is wider than half a cell, than a cell.
 _BESIDE, _GAP = 0.1, (0.15, 0.3)
@@ -47,7 +47,7 @@ def without_vacancies(probability: Tensor, near: Tensor, vacant: Tensor) -> Tens
     -----
     Between the atoms around a vacancy the image is as it should be, so the fit around a pixel there sees the crystal.
     """
-    alone = (vacant * (near[:-1] > 1 - 2 * _ALONE)).amax(0) * (near[-1] < _ALONE)
+    alone = (vacant * (near[:-1] > 1 - 2 * ALONE)).amax(0) * (near[-1] < ALONE)
     none = torch.maximum(probability[-1], alone)
     rest = (1 - none) / (1 - probability[-1]).clamp_min(1e-12)
     return torch.cat([probability[:-1] * rest, none[None]])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import Locked
-from bravaismap.local.mixture import SiteMixture
+from bravaismap.local.populations import SitePopulations
 
 __all__ = ["Crystal", "PixelPhases", "PixelSettings"]
 
@@ -50,13 +50,16 @@ class Crystal:
         Averaged cell and displacement, on the coarse grid of the demodulation.
     origins : tensor, shape (sites, 2)
         Where atoms sit in the averaged cell, in fractions of its vectors.
-    mixtures : tuple of SiteMixture or None
+    populations : tuple of SitePopulations or None
         Amplitudes of the sites of each of them; None where there are too few.
+    tells_vacancies : bool
+        Whether the pixels of single vacancies are none, each as probably as its site is vacant.
     """
 
     locked: Locked
     origins: Tensor
-    mixtures: tuple[SiteMixture | None, ...]
+    populations: tuple[SitePopulations | None, ...]
+    tells_vacancies: bool
 
 
 @dataclass(frozen=True)

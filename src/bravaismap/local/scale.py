@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.held_sites import FEWEST_SITES
+from bravaismap.local.populations import FEWEST_SITES
 
 __all__ = ["FAINT", "INSIDE", "ramp", "usual_amplitude"]
 

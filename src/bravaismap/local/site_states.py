@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from bravaismap.local.populations import fit_populations, log_density
+from bravaismap.local.populations import FEWEST_SITES, Sites, fit_populations, usual_populations
 from bravaismap.local.site_table import SiteTable
 
 __all__ = ["chain_probabilities", "judged_sites"]
@@ -49,12 +50,15 @@ def judged_sites(sites: SiteTable) -> SiteTable:
     kinds, kind = np.unique(np.stack([sites.lattice, sites.sublattice]), axis=1, return_inverse=True)
     for number in range(kinds.shape[1]):
         rows = np.flatnonzero(kind.ravel() == number)
-        amplitude = sites.amplitude[rows]
-        std = np.column_stack([sites.vacant_std[rows], sites.occupied_std[rows]])
+        columns = (sites.amplitude, sites.vacant_std, sites.occupied_std)
+        own = [torch.from_numpy(np.asarray(column[rows], float)) for column in columns]
         every = -(-len(rows) // _MOST_SITES)
-        populations = fit_populations(amplitude[::every], std[::every])
-        likelihood[rows] = log_density(amplitude, std, populations)
-        share[rows] = populations.share
+        if len(rows) < FEWEST_SITES:
+            populations = usual_populations(own[0])
+        else:
+            populations = fit_populations([Sites(*(column[::every] for column in own))])[0].evident
+        likelihood[rows] = populations.log_density(Sites(*own)).numpy()
+        share[rows] = populations.share.numpy()
     share = np.maximum(share, [_LEAST, _LEAST, 0.0])
     likelihood -= likelihood.max(1, keepdims=True)
     with np.errstate(divide="ignore"):

@@ -21,11 +21,11 @@ from bravaismap.local.amplitude import (
 )
 from bravaismap.local.demodulation import Locked, demodulate, lock, locked_basis, predicted
 from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_level
-from bravaismap.local.held_sites import FEWEST_SITES, HeldSites, SeenCrystal, held_sites
-from bravaismap.local.mixture import OCCUPIED
+from bravaismap.local.held_sites import HeldSites, SeenCrystal, held_sites
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
+from bravaismap.local.populations import FEWEST_SITES
 from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import at_every_pixel, smoothed
 
@@ -174,7 +174,7 @@ def turned(
     fitted = together(_fitted, frames, locked, patterns, before)
     if before[0] is None:
         return together(_first_turn, frames, fitted)
-    crystals = _crystals(frames, fitted)
+    crystals = _crystals(frames, fitted, [turn.noise for turn in before if turn is not None])
     return together(_next_turn, frames, fitted, crystals)
 
 
@@ -221,10 +221,8 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
     fit, variance, freedom = fitted.fit, fitted.variance, fitted.freedom
     excess = []
     for k, own in enumerate(held):
-        spreads = [mixture.spread[OCCUPIED] for mixture in own.mixtures if mixture is not None]
-        spread = torch.stack(spreads).amax() if spreads else 0.0
         # the error that amplitudes have, over the one that even noise of this variance would give them
-        excess.append((fitted.std[k] ** 2 + spread**2) * freedom * fit.contrast[k] / variance)
+        excess.append((fitted.std[k] ** 2 + own.spread**2) * freedom * fit.contrast[k] / variance)
     inside = fitted.near[:-1] > INSIDE
     inflation = _median(torch.stack(excess), inside)
     variance = variance * torch.where(inside.sum() >= FEWEST_SITES, inflation, 1.0)
@@ -240,7 +238,7 @@ def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -
     )
     logarithm = log_likelihood(fit, variance, freedom, of_crystals)
     pairs = zip(fitted.locked, held, strict=True)
-    crystals = tuple(Crystal(locked, own.origins, own.mixtures) for locked, own in pairs)
+    crystals = tuple(Crystal(locked, own.origins, own.populations, own.tells_vacancies) for locked, own in pairs)
     return _told(frame, fitted, logarithm, torch.stack([own.vacant for own in held]), crystals)
 
 
@@ -267,17 +265,27 @@ def _told(frame: FlatFrame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, 
     return Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
 
 
-def _crystals(frames: Sequence[FlatFrame], fitted: Sequence[_Fitted]) -> list[tuple[HeldSites, ...]]:
+def _crystals(
+    frames: Sequence[FlatFrame], fitted: Sequence[_Fitted], noises: Sequence[Noise]
+) -> list[tuple[HeldSites, ...]]:
     """What the sites of each crystal of each frame hold."""
     seen = [
         [
-            SeenCrystal(locked, amplitude, std, own, f.near[-1], f.fit.seen, frame.step)
-            for locked, amplitude, std, own in zip(f.locked, f.fit.amplitude, f.std, f.near[:-1], strict=True)
+            SeenCrystal(locked, amplitude, std, own, f.near[-1], f.fit.seen, frame.step, f.fit.sigma, noise, level)
+            for locked, amplitude, std, own, level in zip(
+                f.locked, f.fit.amplitude, f.std, f.near[:-1], _brightness(frame, f.near[:-1]), strict=True
+            )
         ]
-        for frame, f in zip(frames, fitted, strict=True)
+        for frame, f, noise in zip(frames, fitted, noises, strict=True)
     ]
     held = iter(held_sites([crystal for own in seen for crystal in own], frames[0].settings.dark))
     return [tuple(next(held) for _ in own) for own in seen]
+
+
+def _brightness(frame: FlatFrame, own: Tensor) -> Tensor:
+    """Mean brightness of a frame where each crystal is, (lattices,), by their shares (lattices, rows, columns)."""
+    level = frame.level[:: frame.step, :: frame.step]
+    return (level * own).sum((1, 2)) / own.sum((1, 2)).clamp_min(1e-6)
 
 
 def _at_pixels(frame: FlatFrame, probability: Tensor) -> Tensor:
