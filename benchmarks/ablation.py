@@ -73,10 +73,6 @@ def _first(image: Any, *_: object) -> Any:
     return image
 
 
-def _nothing(images: torch.Tensor, *_: object) -> torch.Tensor:
-    return torch.zeros_like(images)
-
-
 def _constant(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda where: torch.full_like(where, value)
 
@@ -85,8 +81,8 @@ def _unmoved(sums: torch.Tensor, orders: torch.Tensor, *_: object) -> torch.Tens
     return orders.new_zeros(len(orders), 2, 2)
 
 
-def _filled(_sums: torch.Tensor, _noise: torch.Tensor, weight: torch.Tensor, *_: object) -> torch.Tensor:
-    return (weight > 0).to(weight.dtype)
+def _filled(_sums: torch.Tensor, noise: torch.Tensor, used: torch.Tensor, *_: object) -> torch.Tensor:
+    return used.to(noise.dtype)
 
 
 _own_covariance = posterior.shape_covariance
@@ -111,7 +107,7 @@ _EVEN_CENTRED = 1 / (math.log(3) / 2 + math.log(4 / math.sqrt(0.75)))
 ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     "no second look at doubtful windows": (Setting("measure.settings", "search", "doubtful_evidence", -math.inf),),
     "second look not flattened": (Switch("measure.search", "flatten", _first),),
-    "slow background left in": (Switch("measure.explanation", "background", _nothing),),
+    "slow background left in": (Switch("measure.explanation", "without_background", _first),),
     "extra rows of nodes kept": (Switch("measure.search", "_coarser", _first),),
     "hidden rows of nodes not added": (Switch("measure.search", "_finer", _first),),
     "every window one wave": (Setting("measure.settings", "second_look", "groups", ()),),
@@ -142,7 +138,6 @@ ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     "flat prior over shapes": (
         Switch("classify.likelihood", "_rectangular_prior", _constant(_EVEN_RECTANGULAR)),
         Switch("classify.likelihood", "_arc_prior", _constant(_EVEN_CENTRED)),
-        Switch("classify.likelihood", "_tall_prior", _constant(_EVEN_CENTRED)),
         Switch("classify.likelihood", "_oblique_prior", _even_over_domain),
     ),
 }

@@ -86,11 +86,21 @@ def _module() -> str:
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
     """Let a processor take batches as large as a GPU does, and work on records together."""
-    names = "compute.device", "compute.together", "simulate.batch.windows", "simulate.batch.imaging", "local.smoothing"
-    device, together, windows, imaging, smoothing = (importlib.import_module(f"bravaismap.{name}") for name in names)
+    device, together, likelihood, windows, imaging, smoothing = (
+        importlib.import_module(f"bravaismap.{name}")
+        for name in (
+            "compute.device",
+            "compute.together",
+            "classify.likelihood",
+            "simulate.batch.windows",
+            "simulate.batch.imaging",
+            "local.smoothing",
+        )
+    )
     with (
         patch.object(device, "_PIXELS_ON_PROCESSOR", device._MOST_PIXELS),
         patch.object(together, "_gains", lambda _: True),
+        patch.object(likelihood, "at_once", lambda _: True),
         patch.object(smoothing, "_one_by_one", lambda _: False),
         patch.object(windows, "_PIXELS_ON_PROCESSOR", windows._PIXELS_ON_DEVICE),
         patch.object(imaging, "_STEPS", imaging._STEPS_ON_DEVICE),

@@ -16,6 +16,7 @@ import xarray as xr
 
 from bravaismap.measure.spots import standardize
 from bravaismap.result.schema import as_variables, map_variables
+from bravaismap.train.plan import StreamPlan
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -313,6 +314,30 @@ def test_prior_of_distortion_on_few_windows(benchmark: Callable[[str], ModuleTyp
     for kind in module.KINDS:
         assert set(rows[kind]) == set(module.LINES)
         assert len({row["NLL"] for row in rows[kind].values()}) == len(module.LINES)  # each changes something
+
+
+@pytest.mark.slow
+def test_models_of_few_windows_of_distorted_scans(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("distorted_scans")
+    module.main(["-n", "60", "--seed", "3", "--json", str(tmp_path / "scans.json")])
+    rows = written(tmp_path / "scans.json")
+    kinds = [kind for kind in rows if kind.startswith("scans of")]
+    assert len(kinds) == len(module.SCANS) * len(module.APART)
+    largest = rows["scans of 0.02, no lattice nearer than 0.1"]
+    assert largest["default"] == pytest.approx(largest["default, told"])  # 0.02 is what is allowed for
+    assert largest["dcnn"]["right"] + 10 < min(largest["default"]["right"], largest["dcnn, told"]["right"])
+
+
+@pytest.mark.slow
+def test_speed_and_memory_of_a_training(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = benchmark("training")
+    monkeypatch.setattr(module, "StreamPlan", lambda: StreamPlan(sides=(32,), draw=16, batch=4, pool=48, windows=1600))
+    module.main(["--draws", "2", "--pool", "48", "--json", str(tmp_path / "training.json")])
+    found = written(tmp_path / "training.json")
+    assert found["hours"] == pytest.approx(100 * found["draw_s"] / 3600)
+    assert found["peak_gb"] > 0.1
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from bravaismap.classify.posterior import (
     shape_covariance,
 )
 from bravaismap.classify.posterior_settings import SETTINGS
-from bravaismap.classify.tiling import WORDS, Placed, distinct_words
+from bravaismap.classify.tiling import LINES, WORDS, distinct_words, images, seen_from_line
 from bravaismap.conventions import CLASSES, LATTICES
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.lattice.deviation import deviation
@@ -45,8 +45,8 @@ def isotropic(n: int, sigma: float) -> NDArray[np.floating]:
 SURE = np.full(5, 300.0)
 
 
-def nowhere_far(seen: Placed) -> dict[str, torch.Tensor]:
-    return dict.fromkeys(("square", "upright", "arc", "tall", "hexagonal"), torch.zeros_like(seen.x))
+def nowhere_far(x: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.zeros_like(x)
 
 
 def every_image(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -255,3 +255,25 @@ def test_a_long_centred_cell_that_hits_its_symmetry_is_no_oblique_one(distortion
     basis = basis_from_cell(12.0, 12.01, angles, 0.4)
     p = class_probability(basis, isotropic(4, 0.005), np.full(4, 300.0), distortion)
     assert (p[:, LATTICES.index("centered_rectangular")] > 0.9).all()
+
+
+def test_lines_are_seen_as_the_imaginary_axis() -> None:
+    """Lattices on a mirror line have x = 0 from there, ln y is the length along it, and errors keep their size."""
+    along = torch.linspace(0.1, 0.5, 5, dtype=torch.float64)
+    angle = torch.linspace(1.1, 1.5, 5, dtype=torch.float64)
+    on = {
+        "upright": (torch.zeros_like(along), along.exp()),
+        "tall": (torch.full_like(along, 0.5), along.exp()),
+        "arc": (angle.cos(), angle.sin()),
+    }
+    scatter = torch.tensor([[3.0, 0.5, 1.0]], dtype=torch.float64).expand(5, 3)
+    for line in LINES:
+        x, y = on[line]
+        seen = images(
+            x[:, None], y[:, None], scatter, seen_from_line(line)[WORDS.eq(torch.tensor([1, 0, 0, 1, 0])).all(1)]
+        )
+        np.testing.assert_allclose(seen.x, 0, atol=1e-12)
+        if line == "arc":
+            np.testing.assert_allclose(seen.y[:, 0].log(), torch.log(1 / torch.tan(angle / 2)), atol=1e-12)
+        np.testing.assert_allclose(seen.xx + seen.yy, 4.0)
+        np.testing.assert_allclose(seen.xx * seen.yy - seen.xy**2, 2.75)

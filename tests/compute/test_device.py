@@ -18,6 +18,7 @@ from bravaismap.compute import device
 from bravaismap.compute.device import checked_device, images_together, in_batches, on_device, own_stream
 from bravaismap.errors import ModelError
 from bravaismap.measure import explanation, indexing, nodes, refinement, spots
+from bravaismap.measure.tapered_tiles import tapered_tiles
 
 #: A device that tensors can pretend to be on: any step that mixes it with the processor is an error.
 ELSEWHERE = "lazy:0"
@@ -41,6 +42,7 @@ def shapes() -> likelihood.Shapes:
     made = likelihood.Shapes.__new__(likelihood.Shapes)
     made.scatters, made.near_miss = likelihood.scatters(0.02, ((0.9, 1.0), (0.1, 6.0))), 0.03
     made.own = empty(3, 2, 2)
+    made.seen, made.point, made.ends = [3, 1, 1, 1], empty(3, 2), empty(3, 2)
     return made
 
 
@@ -54,11 +56,11 @@ STAGES: dict[str, Callable[[], torch.Tensor]] = {
     "evidence": lambda: nodes.evidence(spectrum(), empty(4, 6, 2, 2), empty(4)),
     "broad_power": lambda: nodes.broad_power(spectrum(), empty(4, 12, 2), rings=True),
     "choose_nodes": lambda: explanation.choose_nodes(spectrum(), empty(4, 2, 2))[1],
-    "refine": lambda: refinement.refine(empty(4, 128, 128), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)).covariance,
-    "point": lambda: next(likelihood._point(placed(), shapes(), 1j)),
-    "upright": lambda: next(likelihood._upright(placed(), shapes())),
-    "arc": lambda: next(likelihood._arc(placed(), shapes())),
-    "tall": lambda: next(likelihood._tall(placed(), shapes())),
+    "refine": lambda: (
+        refinement.refine(tapered_tiles(empty(4, 128, 128)), empty(4, 2, 2), empty(4, 12, 2), empty(4, 12)).covariance
+    ),
+    "points": lambda: likelihood._points(placed(), shapes()),
+    "lines": lambda: likelihood._lines(placed(), shapes()),
     "near misses": lambda: likelihood._frequency(empty(3, 5), empty(3, 5), shapes()),
     "oblique": lambda: likelihood._oblique_prior(empty(3, 5), empty(3, 5)),
 }

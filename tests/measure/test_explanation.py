@@ -33,7 +33,7 @@ def reciprocal_bins(size: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_the_cell_is_the_same_in_windows_and_tiles(groups: int) -> None:
     whole = windows()
-    view = whole if groups == 1 else view_of_tiles(whole.plain, whole.smooth, groups)
+    view = whole if groups == 1 else view_of_tiles(whole, groups)
     start = (reciprocal_bins((128, 96)) / view.scale + 0.05).expand(2, 2, 2)
     found = explained(view, start).scaled(view.scale)
     np.testing.assert_allclose(found.basis[0], reciprocal_bins((128, 96)), atol=0.05 * groups)
@@ -44,7 +44,7 @@ def test_errors_are_larger_in_tiles() -> None:
     whole = windows()
     spread = [
         explained(view, (reciprocal_bins((128, 96)) / view.scale).expand(2, 2, 2)).scaled(view.scale).covariance
-        for view in (whole, view_of_tiles(whole.plain, whole.smooth, 2))
+        for view in (whole, view_of_tiles(whole, 2))
     ]
     traces = [float(part.diagonal(dim1=1, dim2=2).sum(1).sqrt().mean()) for part in spread]
     assert 1.3 < traces[1] / traces[0] < 4.0  # twice: half the lever, and a phase in each tile
@@ -60,7 +60,9 @@ def test_windows_are_taken_and_put_by_rows() -> None:
     put = found.put(other, rows)
     assert float(put.basis[[0, 2]].abs().max()) == 0
     assert torch.equal(put.basis[1], found.basis[1])
-    assert torch.equal(found.improved(other, rows).basis, found.basis)  # less evidence wins nothing
+    assert torch.equal(
+        found.improved(other, rows, torch.zeros_like(rows), 1).basis, found.basis
+    )  # less evidence wins nothing
 
 
 def test_nodes_that_hold_waves_are_chosen() -> None:

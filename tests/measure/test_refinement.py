@@ -8,6 +8,7 @@ import torch
 from lattice_images import cell_basis, plane_waves
 
 from bravaismap.measure.refinement import Refined, refine
+from bravaismap.measure.tapered_tiles import tapered_tiles
 
 ORDERS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0], [1.0, 1.0], [2.0, 0.0]])
 #: Waves of `plane_waves`: the first three of `ORDERS`, so that the other two hold noise alone.
@@ -22,7 +23,7 @@ def reciprocal_bins(basis: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
 
 def refined(images: np.ndarray, start: torch.Tensor, steps: int = 3) -> Refined:
     count = len(images)
-    tensors = torch.from_numpy(images).float()
+    tensors = tapered_tiles(torch.from_numpy(images).float())
     return refine(tensors, start.expand(count, 2, 2), ORDERS.expand(count, -1, 2), THERE.expand(count, -1), steps)
 
 
@@ -95,7 +96,7 @@ def test_groups_may_have_phases_of_their_own(groups: int) -> None:
             top, left = rng.integers(0, size[0], 2) + np.array([row * side, column * side])
             at = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
             cut[:, *at] = images[:, top : top + side, left : left + side]
-    tensors = torch.from_numpy(cut)
+    tensors = tapered_tiles(torch.from_numpy(cut))
     orders, weight = ORDERS.expand(count, -1, 2), THERE.expand(count, -1)
     found = refine(tensors, (true + 0.05).expand(count, 2, 2), orders, weight, groups=groups)
     error = (found.basis - true).reshape(count, 4).double()

@@ -27,7 +27,7 @@ def same_lattice(cell: np.ndarray, reciprocal: torch.Tensor, size: int) -> bool:
 def test_each_lattice_is_found(name: str, groups: int) -> None:
     image = torch.from_numpy(atoms(cell_basis(name), noise=0.8))[None]
     view = view_of_windows(standardize(image))
-    view = view if groups == 1 else view_of_tiles(view.plain, view.smooth, groups)
+    view = view if groups == 1 else view_of_tiles(view, groups)
     found = search(view)
     assert same_lattice(cell_basis(name), found.best.scaled(view.scale).basis[0], 128)
 

@@ -167,4 +167,4 @@ def test_a_lattice_that_is_certain_and_explains_its_spots_is_not_looked_at_again
     first = search(view)
     with mock.patch.object(second_look_module, "view_of_tiles", wraps=view_of_tiles) as asked:
         second_look(first, torch.tensor([limits.sound_evidence + 1, limits.sound_evidence - 1]), view)
-    assert len(asked.call_args_list[0].args[0]) == 1
+    assert len(asked.call_args_list[0].args[0].plain) == 1

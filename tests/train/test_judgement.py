@@ -19,7 +19,7 @@ PLAN = StreamPlan(
 
 
 def test_figures_are_those_of_the_mean_of_the_members() -> None:
-    windows = held_out(PLAN, 5, 1, "cpu", hurried=False)
+    windows = held_out(PLAN, 5, 1, "cpu")
     torch.manual_seed(0)
     network = build_ensemble("tokens", len(CLASSES), 0.2, 2).eval()
     figures = judged(network, windows, PLAN.kinds)
@@ -35,8 +35,9 @@ def test_figures_are_those_of_the_mean_of_the_members() -> None:
     assert set(figures["accuracy and likelihood by side"]) == {"32"}
 
 
-def test_a_hurried_draw_is_at_least_one() -> None:
-    assert len(held_out(PLAN, 5, 1, "cpu", hurried=True)) == 24
+def test_with_no_time_one_draw_is_held_out() -> None:
+    assert len(held_out(PLAN, 5, 3, "cpu", minutes=1e-6)) == 24
+    assert len(held_out(PLAN, 5, 3, "cpu", minutes=60)) == 72
 
 
 def test_calibrated_again(tmp_path: Path) -> None:

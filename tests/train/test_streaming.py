@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from bravaismap.classify.models import load_model
 from bravaismap.classify.network import Ensemble, ModelCard
 from bravaismap.conventions import CLASSES
-from bravaismap.errors import InputError
+from bravaismap.errors import BravaismapWarning, InputError
 from bravaismap.simulate.stream import batches
 from bravaismap.simulate.windows import simulate
 from bravaismap.train import streaming
@@ -48,6 +48,7 @@ def interrupt_at(draw: int) -> Any:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "_WRITTEN_EVERY", 0.0)
+    monkeypatch.setattr(streaming, "_TIMES_A_LOOK", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelCard]:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streaming, "_WRITTEN_EVERY", 0.0)
+        patch.setattr(streaming, "_TIMES_A_LOOK", 0.0)
         return folder, train_on_stream(TINY, folder, name="tiny", seed=4, device="cpu", command="bravaismap train …")
 
 
@@ -163,8 +165,39 @@ def test_slow_windows_are_learned_from_more_often(tmp_path: Path, monkeypatch: p
             yield drawn
 
     monkeypatch.setattr(streaming, "draws_of", slow)
-    card = train_on_stream(TINY, tmp_path, seed=4, device="cpu", minutes=1e-6)
-    assert TINY.repeats < card.training["steps"] <= 4 * TINY.repeats
+    monkeypatch.setattr(streaming._Run, "_share_done", lambda self, _: float(self.draw))
+    card = train_on_stream(TINY, tmp_path, seed=4, device="cpu", minutes=1)
+    assert card.training["steps"] == 1  # the budget is over after the first batch
+    monkeypatch.setattr(streaming._Run, "_share_done", lambda self, _: float(self.step > TINY.repeats))
+    card = train_on_stream(TINY, tmp_path, name="longer", seed=4, device="cpu", minutes=1)
+    assert card.training["steps"] == TINY.repeats + 1
+
+
+def test_a_look_takes_at_most_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_TIMES_A_LOOK", 1e9)
+    train_on_stream(TINY, tmp_path, seed=4, device="cpu")
+    lines = [json.loads(line) for line in (tmp_path / "model.log.jsonl").read_text().splitlines()]
+    assert [line["windows"] for line in lines] == [12, 48]  # one look, and the last
+
+
+def test_stages_of_a_training_are_told(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    train_on_stream(TINY, tmp_path, seed=4, device="cpu", progress=lambda *stage: told.append(stage))
+    assert [stage for stage, _, _ in told] == ["hold out"] * 2 + ["train"] * 4 + ["hold out"] * 2
+    assert told[-1] == ("hold out", 1, 1)
+    assert told[5] == ("train", 48, 48)
+
+
+def test_a_checkpoint_goes_on_where_draws_are_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a training that began on a GPU goes on on a processor."""
+    with pytest.raises(Interrupted):
+        train_on_stream(TINY, tmp_path, seed=4, device="cpu", progress=interrupt_at(3))
+    monkeypatch.setattr("bravaismap.train.plan._DRAW_ON_PROCESSOR", 6)
+    with pytest.warns(BravaismapWarning, match=r"in draws of 12 windows goes on in draws of 6"):
+        card = train_on_stream(TINY, tmp_path, seed=4, device="cpu")
+    log = [json.loads(line) for line in (tmp_path / "model.log.jsonl").read_text().splitlines()]
+    assert [line["windows"] for line in log] == [12, 24, 30, 36, 42, 48, 48]
+    assert card.classes == CLASSES
 
 
 def test_steps_without_finite_gradient_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,23 +240,15 @@ def test_half_of_the_windows_come_with_their_distortion() -> None:
         assert float(logarithm.std()) == pytest.approx(0.35, abs=0.05)
 
 
-def test_draws_in_parts_hold_the_same_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = next(draws_of(TINY, 3, "cpu", 2))
-    monkeypatch.setattr("bravaismap.train.plan._PART_ON_PROCESSOR", 5)
-    parts = next(draws_of(TINY, 3, "cpu", 2))
-    for name in ("label", "kind", "side", "cell"):
-        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), equal_nan=True)
-    torch.testing.assert_close(parts.tokens.polar, whole.tokens.polar, atol=5e-3, rtol=5e-3)
-
-
 def test_a_processor_takes_smaller_draws_and_batches() -> None:
     plan = StreamPlan()
     assert plan.on("cuda") == plan
     small = plan.on("cpu")
-    assert (small.draw, small.batch, small.pool) == (1024, 512, 65536)
+    assert (small.draw, small.batch, small.pool, small.repeats) == (256, 512, 65536, 2)
+    assert small.batch * small.repeats / small.draw == plan.batch * plan.repeats / plan.draw
     assert small.learning_rate == pytest.approx(plan.learning_rate / 8**0.5)
     assert small.on("cpu") == small
-    assert replace(plan, draw=300, pool=900, batch=30).on("cpu").pool == 900
+    assert replace(plan, draw=300, pool=900, batch=30).on("cpu").pool == 768
 
 
 def draws(count: int) -> list[Lessons]:

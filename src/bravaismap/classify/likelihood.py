@@ -25,8 +25,8 @@ what the table says.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -34,17 +34,32 @@ from torch import Tensor
 
 from bravaismap.classify import posterior_settings
 from bravaismap.classify.posterior_settings import Scales
-from bravaismap.classify.tiling import Placed, asinh, cayley, distinct_words, images, near_images, places, words_on
-from bravaismap.compute.device import SMALLEST_EXPONENT
+from bravaismap.classify.tiling import (
+    LINES,
+    WORDS,
+    Placed,
+    asinh,
+    distinct_words,
+    images,
+    near_images,
+    places,
+    seen_from_line,
+    words_on,
+)
+from bravaismap.compute.device import PROCESSOR, SMALLEST_EXPONENT
 from bravaismap.lattice.shape import CENTER
 
 __all__ = ["Scatter", "Shapes", "likelihood", "near_miss", "scatters"]
 
 #: Length of the tails in ln b/a; the powers in `_oblique_prior` are those of this one.
 _TAIL = 0.4
-#: Points and lines of the classes: which images to look at, and how often each of them counts.
-_LOCI = {name: distinct_words(point) for name, point in CENTER.items()}
-_LOCI |= {name: distinct_words() for name in ("upright", "arc", "tall")}
+#: Points and lines of the classes, in the order in which images are put: which images to look at, and how often each of
+#: them counts.
+_LOCI = {name: distinct_words(point) for name, point in CENTER.items()} | {name: distinct_words() for name in LINES}
+#: Number of points among them, and the lattice of each, in the order of `LATTICES`.
+_POINTS, _LATTICE = len(CENTER), {"square": 0, "hexagonal": 3, "upright": 1, "tall": 2, "arc": 2}
+#: Lowest and highest ln y of the lattices on each line, once that is the imaginary axis.
+_ENDS = {"upright": (0.0, math.inf), "tall": (math.log(0.75) / 2, math.inf), "arc": (0.0, math.log(3) / 2)}
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,38 @@ def scatters(distortion: float, scales: Scales) -> tuple[Scatter, ...]:
     )
 
 
+@dataclass(frozen=True)
+class _Loci:
+    """The points and lines on a device.
+
+    `words` (loci, words, 5) put the images; of the points also `point` (points, 2), and of the lines `ends` (lines, 2).
+    `chosen` (loci, words) and `repeated` (loci,) are those of `_LOCI`; `lattice` (loci,) is the class.
+    """
+
+    words: Tensor
+    point: Tensor
+    ends: Tensor
+    chosen: Tensor
+    repeated: Tensor
+    lattice: Tensor
+
+
+def _loci(device: torch.device) -> _Loci:
+    words, point, ends, lattice = _places_of_loci(device)
+    chosen, repeated = zip(*_LOCI.values(), strict=True)
+    repeated_on = torch.tensor(repeated, dtype=torch.float64, device=device)
+    return _Loci(words, point, ends, torch.stack(chosen).to(device), repeated_on, lattice)
+
+
+@functools.cache
+def _places_of_loci(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    words = torch.stack([WORDS] * _POINTS + [seen_from_line(line) for line in LINES])
+    point = torch.tensor([[point.real, point.imag] for point in CENTER.values()], dtype=torch.float64)
+    ends = torch.tensor([_ENDS[line] for line in LINES], dtype=torch.float64)
+    lattice = torch.tensor([_LATTICE[name] for name in _LOCI])
+    return words.to(device), point.to(device), ends.to(device), lattice.to(device)
+
+
 class Shapes:
     """Measured shapes of lattices, and which of their images under change of basis each class can see.
 
@@ -112,17 +159,42 @@ class Shapes:
         scatter = widest * own + bent * torch.eye(2, dtype=own.dtype, device=own.device)
         self.window, self.word = near_images(tau, scatter, own if moved else None)
         reach = 8 * _radius(scatter) + (5 * _radius(own) if moved else 0.0)
-        image = self.placed(tau.real[:, None], tau.imag[:, None], slice(None))
-        self.near = {}
-        for name, distance in _distances(image).items():
-            chosen = _LOCI[name][0].to(own.device)[self.word]
-            self.near[name] = torch.nonzero((distance[:, 0] <= reach[self.window] + 1e-6) & chosen).squeeze(1)
+        loci = _loci(own.device)
+        distance = _distances(*places(tau.real[self.window], tau.imag[self.window], loci.words[:, self.word]), loci)
+        near = (distance <= reach[self.window] + 1e-6) & loci.chosen[:, self.word]
+        locus, image = torch.nonzero(near, as_tuple=True)
+        #: Numbers of images that are seen from the points and from each line, which follow one another.
+        counts = near.sum(1).tolist()
+        self.seen = [sum(counts[:_POINTS]), *counts[_POINTS:]]
+        window = self.window[image]
+        self.rows, self.words = window, loci.words[locus, self.word[image]]
+        self.target = loci.lattice[locus] * len(tau) + window
+        self.repeated = loci.repeated[locus, None]
+        self.point = loci.point[locus[: self.seen[0]]]
+        self.ends = loci.ends[locus[self.seen[0] :] - _POINTS]
 
-    def placed(self, x: Tensor, y: Tensor, rows: Tensor | slice) -> Placed:
-        """Return some of the images of shapes x + iy (n, draws), with the errors of the measurement."""
-        own, window = self.own.to(x.dtype), self.window[rows]
+    def placed(self, x: Tensor, y: Tensor) -> Placed:
+        """Return the images of shapes x + iy (n, draws) that are seen, with the errors of the measurement."""
+        own = self.own.to(x.dtype)
         scatter = torch.stack([own[:, 0, 0], own[:, 0, 1], own[:, 1, 1]], dim=-1)
-        return images(x[window], y[window], scatter[window], words_on(x.device, x.dtype)[self.word[rows]])
+        return images(x[self.rows], y[self.rows], scatter[self.rows], self.words.to(x.dtype))
+
+    def mixtures(self, like: Tensor) -> list[tuple[float | Tensor, float | Tensor, float | Tensor]]:
+        """Return shares, factors and variances by distortion of the scatters.
+
+        On a processor they are numbers, one scatter after another. A GPU takes as long for one as for all: there they
+        are tensors of all scatters, (scatters, 1, 1).
+        """
+        parts = [(scatter.share, scatter.factor, scatter.bent) for scatter in self.scatters]
+        if not at_once(like.device):
+            return list(parts)
+        share, factor, bent = like.new_tensor(parts)[:, :, None, None].unbind(1)
+        return [(share, factor, bent)]
+
+
+def at_once(device: torch.device) -> bool:
+    """Return whether a device takes as long for one scatter as for all."""
+    return device.type != PROCESSOR
 
 
 def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
@@ -145,20 +217,13 @@ def likelihood(shapes: Shapes, moved: Tensor | None = None) -> Tensor:
     dtype = shapes.own.dtype if moved is None else torch.float32
     x, y = tau.real.to(dtype), tau.imag.to(dtype)
     out = x.new_zeros(5, *tau.shape)
-
-    def add(lattice: int, name: str, part: Callable[..., Iterator[Tensor]], *options: object) -> None:
-        rows, repeated = shapes.near[name], _LOCI[name][1]
-        if not len(rows):
-            return
-        seen, window = shapes.placed(x, y, rows), shapes.window[rows]
-        for scatter, value in zip(shapes.scatters, part(seen, shapes, *options), strict=True):
-            out[lattice].index_add_(0, window, value, alpha=scatter.share * repeated)
-
-    add(0, "square", _point, CENTER["square"])
-    add(1, "upright", _upright)
-    add(2, "arc", _arc)
-    add(2, "tall", _tall)
-    add(3, "hexagonal", _point, CENTER["hexagonal"])
+    seen, points = shapes.placed(x, y), shapes.seen[0]
+    for value, rows in (
+        (_points(seen.part(slice(points)), shapes), slice(points)),
+        (_lines(seen.part(slice(points, None)), shapes), slice(points, None)),
+    ):
+        repeated = shapes.repeated[rows].to(dtype)
+        out.flatten(0, 1).index_add_(0, shapes.target[rows], value.mul_(repeated))
     at = places(x[shapes.window], y[shapes.window], words_on(x.device, dtype)[shapes.word])
     out[4].index_add_(0, shapes.window, _oblique_prior(*at))
     if shapes.near_miss > 0:
@@ -179,16 +244,15 @@ def _frequency(x: Tensor, y: Tensor, shapes: Shapes) -> Tensor:
     A lattice misses each of the three lines that bound the domain by its distance to it, which scatters.
     """
     size = x.square() + y.square()
-    misses = [asinh(slope).abs() for slope in (x / y, (size - 1) / (2 * y), (x - 0.5) / y)]
+    miss = asinh(torch.stack([x / y, (size - 1) / (2 * y), (x - 0.5) / y])).abs()
     own = shapes.own.to(x.dtype).diagonal(dim1=-2, dim2=-1).mean(-1)[:, None]
     usual = [scatter for scatter in shapes.scatters if scatter.factor == shapes.scatters[0].factor]
     beyond, reach = torch.zeros_like(x), shapes.near_miss
     for scatter in usual:
         sharp = (2 * (scatter.factor * own + scatter.bent)).rsqrt()
-        share = torch.full_like(x, scatter.share / sum(other.share for other in usual))
-        for miss in misses:
-            share *= ((reach - miss) * sharp).erfc_().add_(((reach + miss) * sharp).erfc_()).mul_(0.5)
-        beyond += share
+        inside = ((reach - miss) * sharp).erfc_().add_(((reach + miss) * sharp).erfc_()).mul_(0.5)
+        share = scatter.share / sum(other.share for other in usual)
+        beyond.add_((inside[0] * inside[1]).mul_(inside[2]), alpha=share)
     rare = posterior_settings.SETTINGS.distortion.near_miss_frequency
     return beyond.mul_(1 - rare).add_(rare)
 
@@ -197,70 +261,67 @@ def _radius(covariance: Tensor) -> Tensor:
     return covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
 
 
-def _distances(seen: Placed) -> dict[str, Tensor]:
-    """Hyperbolic distance of shapes to the points, and to the lines without regard to their ends."""
-    distances = {}
-    for name, point in CENTER.items():
-        square = (seen.x - point.real).square() + (seen.y - point.imag).square()
-        distances[name] = torch.acosh(1 + square / (2 * seen.y * point.imag))
-    for name, frame in (("upright", seen), ("arc", cayley(seen)), ("tall", _shifted(seen))):
-        distances[name] = asinh(frame.x / frame.y).abs()
-    return distances
+def _distances(x: Tensor, y: Tensor, loci: _Loci) -> Tensor:
+    """Hyperbolic distance of images (loci, m) to the points, and to the lines without regard to their ends."""
+    at_x, at_y = loci.point[:, :, None].unbind(1)
+    square = (x[:_POINTS] - at_x).square() + (y[:_POINTS] - at_y).square()
+    to_points = torch.acosh(1 + square / (2 * y[:_POINTS] * at_y))
+    return torch.cat([to_points, asinh(x[_POINTS:] / y[_POINTS:]).abs()])
 
 
-def _point(seen: Placed, shapes: Shapes, point: complex) -> Iterator[Tensor]:
-    scale = (seen.y * point.imag).rsqrt()
-    across, along = (seen.x - point.real) * scale, (seen.y - point.imag) * scale
-    for scatter in shapes.scatters:
-        factor, bent = scatter.factor, scatter.bent
-        xx, xy, yy = factor * seen.xx + bent, factor * seen.xy, factor * seen.yy + bent
-        determinant = torch.maximum(xx * yy - xy.square(), 1e-6 * xx * yy)
-        square = (yy * across.square() - 2 * xy * across * along + xx * along.square()) / determinant
-        yield (-0.5 * square).clamp_min_(SMALLEST_EXPONENT).exp_() * determinant.rsqrt() / (2 * math.pi)
+def _points(seen: Placed, shapes: Shapes) -> Tensor:
+    """Likelihood of the lattices that are points, (images, draws)."""
+    at_x, at_y = shapes.point.to(seen.x.dtype)[:, :, None].unbind(1)
+    scale = (seen.y * at_y).rsqrt()
+    across, along = (seen.x - at_x) * scale, (seen.y - at_y) * scale
+    squares = across.square(), across * along, along.square()
+    out = torch.zeros_like(across)
+    for share, factor, bent in shapes.mixtures(across):
+        xx, xy, yy = (factor * seen.xx).add_(bent), factor * seen.xy, (factor * seen.yy).add_(bent)
+        both = xx * yy
+        determinant = torch.addcmul(both, xy, xy, value=-1).maximum(both.mul_(1e-6))
+        square = yy.mul_(squares[0]).addcmul_(xy, squares[1], value=-2).addcmul_(xx, squares[2])
+        height = square.div_(determinant).mul_(-0.5).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(determinant.rsqrt_())
+        out += _all(height.mul_(share), out)
+    return out.mul_(1 / (2 * math.pi))
 
 
-def _upright(seen: Placed, shapes: Shapes) -> Iterator[Tensor]:
-    return _line(seen, shapes, 0.0, math.inf, _rectangular_prior)
+def _all(values: Tensor, like: Tensor) -> Tensor:
+    """The sum over all scatters that are there at once."""
+    return values if values.ndim == like.ndim else values.sum(0)
 
 
-def _arc(seen: Placed, shapes: Shapes) -> Iterator[Tensor]:
-    return _line(cayley(seen), shapes, 0.0, math.log(3) / 2, _arc_prior)
-
-
-def _tall(seen: Placed, shapes: Shapes) -> Iterator[Tensor]:
-    return _line(_shifted(seen), shapes, math.log(0.75) / 2, math.inf, _tall_prior)
-
-
-def _shifted(seen: Placed) -> Placed:
-    return Placed(seen.x - 0.5, seen.y, seen.xx, seen.xy, seen.yy)
-
-
-def _line(seen: Placed, shapes: Shapes, low: float, high: float, prior: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-    """Likelihood of the lattices on the imaginary axis, exp(low) ≤ y ≤ exp(high), with a prior density in ln y."""
-    size = seen.x.square() + seen.y.square()
+def _lines(seen: Placed, shapes: Shapes) -> Tensor:
+    """Likelihood of the lattices on lines that are seen as the imaginary axis, (images, draws)."""
+    _, upright, tall, _ = shapes.seen
+    low, high = shapes.ends.to(seen.x.dtype)[:, :, None].unbind(1)
+    size = seen.x.square().addcmul_(seen.y, seen.y)
     inverse = size.rsqrt()
-    across, along = asinh(seen.x / seen.y), 0.5 * size.log()
+    across, along = asinh(seen.x / seen.y), size.log_().mul_(0.5)
     turned = seen.seen_in(seen.x, seen.y, seen.y * inverse, seen.x * inverse)  # the axis is the second direction
-    exponent = across.square().mul_(-0.5)
-    for scatter in shapes.scatters:
-        factor, bent = scatter.factor, scatter.bent
+    exponent, out, ended = across.square().mul_(-0.5), torch.zeros_like(across), upright + tall
+    for share, factor, bent in shapes.mixtures(across):
         xx, xy = (factor * turned.xx).add_(bent), factor * turned.xy
         lean = xy / xx
         at = torch.addcmul(along, lean, across, value=-1)
         sharp = (factor * turned.yy).add_(bent).addcmul_(lean, xy, value=-1).clamp_min_(1e-14).mul_(2).rsqrt_()
-        inside = _within(at, sharp, low, high)
+        inside = _within(at, sharp, low, high, ended)
         if shapes.near_miss > 0:
-            beyond = _within(at, sharp, low + shapes.near_miss, high - shapes.near_miss).clamp_min_(0)
+            beyond = _within(at, sharp, low + shapes.near_miss, high - shapes.near_miss, ended).clamp_min_(0)
             inside = beyond.lerp_(inside, posterior_settings.SETTINGS.distortion.near_miss_frequency)
-        height = (exponent / xx).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_())
-        yield height.mul_(inside).mul_(prior(at.clamp_(low, high)))
+        height = (exponent / xx).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_()).mul_(inside)
+        at = at.clamp_(low, high)
+        height[..., :upright, :] *= _rectangular_prior(at[..., :upright, :])
+        at[..., upright:ended, :] += math.log(2)  # there y = cot(θ/2) / 2
+        height[..., upright:, :] *= _arc_prior(at[..., upright:, :])
+        out += _all(height.mul_(share), out)
+    return out
 
 
-def _within(at: Tensor, sharp: Tensor, low: float, high: float) -> Tensor:
-    """Twice the share of a Gaussian about `at`, of σ = 1 / (√2 sharp), that lies between two ends."""
+def _within(at: Tensor, sharp: Tensor, low: Tensor, high: Tensor, ended: int) -> Tensor:
+    """Twice the share of a Gaussian about `at`, σ = 1 / (√2 sharp), above `low`, and below `high` from `ended` on."""
     inside = (low - at).mul_(sharp).erfc_()
-    if high < math.inf:
-        inside -= (high - at).mul_(sharp).erfc_()
+    inside[..., ended:, :] -= (high[ended:] - at[..., ended:, :]).mul_(sharp[..., ended:, :]).erfc_()
     return inside
 
 
@@ -282,20 +343,20 @@ def _half_angle(degrees: float) -> float:
 
 
 def _arc_prior(s: Tensor) -> Tensor:
-    """Density in s = ln cot(θ/2), θ the angle between the two equal vectors folded to below 90°, on |τ| = 1."""
+    """Density in s = ln cot(θ/2), θ the angle between the two equal vectors folded to below 90°.
+
+    It is ln y on |τ| = 1 as that is seen from the arc.
+    """
     prior = posterior_settings.SETTINGS.prior
     first, folded, last = prior.centred_angles
     within, beyond, below = prior.centred_shares
     small, middle, large = (_half_angle(degrees) for degrees in prior.centred_angles)
-    density = torch.where(s > middle, within, torch.where(s > large, 2 * within, 0.0)) / (2 * last - folded - first)
-    density = torch.where(s > large, density, beyond / (90 - last))
-    density = torch.where(s > small, below / first, density)
-    return density * (180 / math.pi) / torch.cosh(s)  # dθ = sin θ ds, sin θ = 1 / cosh s
-
-
-def _tall_prior(s: Tensor) -> Tensor:
-    """Density in s = ln y on Re τ = 1/2, y = cot(θ/2) / 2."""
-    return _arc_prior(s + math.log(2))
+    even = within / (2 * last - folded - first)
+    density = torch.full_like(s, beyond / (90 - last)).masked_fill_(s > large, 2 * even)
+    density.masked_fill_(s > middle, even).masked_fill_(s > small, below / first)
+    growing = s.exp()
+    # dθ = sin θ ds, sin θ = 1 / cosh s
+    return density.mul_(360 / math.pi).mul_(growing).div_(growing.square().add_(1))
 
 
 def _oblique_prior(x: Tensor, y: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from bravaismap.classify.cells import classified
 from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, members_of, reads_tokens
+from bravaismap.classify.network_parts import answered_from_parts
 from bravaismap.classify.proposals import Proposer, with_proposals
 from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.classify.tokens import SMALLEST_TOKENS, Tokens, window_tokens
@@ -49,7 +50,6 @@ WHOLE_IMAGE_SIDE = 256
 #: Side in px of the largest image that a network of tokens takes as one window, the largest that it was trained on.
 LARGEST_SIDE = 384
 
-_PART_SIDE = 256  # px, of the parts of a larger image
 _SPECTRA_PER_BATCH, _SPECTRA_ON_GPU = 256, 8192
 _PASSES = 30  # of Monte-Carlo dropout for a window of a movie: a standard error of σ/5 on each probability
 _DRAWS = 60  # for a window of a movie: evenly spread, they are worth hundreds of random ones
@@ -95,14 +95,16 @@ class NetworkClassifier:
     def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
         """Return the spectra (n, 64, 32) or the tokens of images (n, size, size), whichever the network reads."""
         if reads_tokens(self.network):
-            parts = in_batches(lambda rows: self._tokens(images[rows]), images.shape, self.device)
-            return Tokens.concatenate(parts)
+            return self._all_tokens(images)
         together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
         batches = [
             spectrum(on_device(images[i : i + together], self.device), self.preprocessing or "window")
             for i in range(0, len(images), together)
         ]
         return torch.cat(batches)
+
+    def _all_tokens(self, images: Floats | torch.Tensor) -> Tokens:
+        return Tokens.concatenate(in_batches(lambda rows: self._tokens(images[rows]), images.shape, self.device))
 
     def _tokens(self, images: Floats | torch.Tensor) -> Tokens:
         with torch.inference_mode():
@@ -111,8 +113,8 @@ class NetworkClassifier:
     def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for square images.
 
-        A network that reads tokens answers an image larger than it was trained on from overlapping parts, whose
-        probabilities it averages.
+        A network that reads tokens answers an image larger than it was trained on from its parts; see
+        :mod:`bravaismap.classify.network_parts`.
 
         Parameters
         ----------
@@ -128,7 +130,8 @@ class NetworkClassifier:
         Answer
         """
         if reads_tokens(self.network) and images.shape[-1] > LARGEST_SIDE:
-            return _mean_over_parts([self._of_windows(_parts(image), samples, seed) for image in images])
+            with full_precision():
+                return answered_from_parts(self.network, self.card, self._all_tokens, images, samples, seed)
         return self._of_windows(images, samples, seed)
 
     def _of_windows(self, images: Floats | torch.Tensor, samples: int, seed: int) -> Answer:
@@ -169,25 +172,6 @@ def _right(card: ModelCard) -> str:
         return f"; right in {shares} windows of {sides[0]} to {sides[-1]} px, the smallest of which hold few cells"
     accuracy = card.accuracy.get("validation")
     return "" if accuracy is None else f"; right in {100 * accuracy:.1f} % of windows held out of its training"
-
-
-def _parts(image: Floats | torch.Tensor) -> torch.Tensor:
-    """Return the square parts (n, side, side) of a large square image, at most half a part apart."""
-    size, side = image.shape[-1], _PART_SIDE
-    starts = np.linspace(0, size - side, -(-2 * (size - side) // side) + 1).round().astype(int)
-    whole = torch.as_tensor(image)
-    return torch.stack([whole[y : y + side, x : x + side] for y in starts for x in starts])
-
-
-def _mean_over_parts(answers: list[Answer]) -> Answer:
-    """Return one answer for each image from those for its parts."""
-    probability = np.stack([answer.probability.mean(axis=0) for answer in answers])
-    predictive = predictive_entropy(probability)
-    within = np.stack([(answer.entropy - answer.mutual_information).mean() for answer in answers])
-    totals = [answer.pass_total for answer in answers if answer.pass_total is not None]
-    passes = np.stack([total / len(answer.probability) for total, answer in zip(totals, answers, strict=True)])
-    spread = passes.std(axis=1, ddof=1) if passes.shape[1] > 1 else np.full_like(probability, np.nan)
-    return Answer(probability, spread, predictive, np.maximum(predictive - within, 0), passes.sum(axis=0))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from bravaismap.classify.token_network import CellEstimate, TokenStem, most_probable_cell
+from bravaismap.classify.token_network import CellEstimate, CellMixture, TokenStem, most_probable_cell
 from bravaismap.classify.tokens import Tokens
 from bravaismap.conventions import nearest_names
 from bravaismap.errors import ModelError
@@ -35,6 +35,7 @@ __all__ = [
     "ModelCard",
     "build_ensemble",
     "build_network",
+    "candidate_share",
     "cell_of",
     "folded",
     "load_network",
@@ -129,11 +130,27 @@ def cell_of(network: DropoutNetwork | Ensemble, tokens: Tokens) -> CellEstimate:
     ModelError
         If the network reads spectra.
     """
+    return most_probable_cell(_mixtures(network, tokens))
+
+
+def candidate_share(network: DropoutNetwork | Ensemble, tokens: Tokens) -> Tensor:
+    """Return the probability (n,) that the lattice of a window, if it has one, is among its candidates.
+
+    Raises
+    ------
+    ModelError
+        If the network reads spectra.
+    """
+    weights = [mixture.logit.double().softmax(-1)[:, 1:].sum(-1) for mixture in _mixtures(network, tokens)]
+    return torch.stack(weights).mean(0)
+
+
+def _mixtures(network: DropoutNetwork | Ensemble, tokens: Tokens) -> list[CellMixture]:
     stems = [member.stem for member in members_of(network)]
     mixtures = [stem.read(tokens)[1] for stem in stems if isinstance(stem, TokenStem)]
     if not mixtures:
         raise ModelError("a network that reads spectra was asked for cells; expected one that reads tokens, like dcnn")
-    return most_probable_cell(mixtures)
+    return mixtures
 
 
 def _dcnn_2018(classes: int, dropout: float) -> DropoutNetwork:

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["WORDS", "Placed", "asinh", "cayley", "distinct_words", "images", "near_images", "places", "words_on"]
+__all__ = [
+    "LINES",
+    "WORDS",
+    "Placed",
+    "asinh",
+    "distinct_words",
+    "images",
+    "near_images",
+    "places",
+    "seen_from_line",
+    "words_on",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,10 @@ class Placed:
     xx: Tensor
     xy: Tensor
     yy: Tensor
+
+    def part(self, rows: slice) -> Placed:
+        """Some of the shapes."""
+        return Placed(self.x[rows], self.y[rows], self.xx[rows], self.xy[rows], self.yy[rows])
 
     def seen_in(self, x: Tensor, y: Tensor, cos: Tensor, sin: Tensor) -> Placed:
         """The same errors at other coordinates, in a frame turned by the angle of cos + i sin."""
@@ -67,6 +82,22 @@ def _words() -> Tensor:
 
 #: A row per image: p, q, r, s of τ → (r + sτ)/(p + qτ), and 1 where τ is first mirrored to −τ̄.
 WORDS = _words()
+#: Maps (p, q, r, s) of determinant 1 that take the mirror lines Re τ = 0, Re τ = 1/2 and |τ| = 1 of the domain to the
+#: imaginary axis, the last one with i to i and the hexagonal point to i√3.
+LINES = {
+    "upright": (1.0, 0.0, 0.0, 1.0),
+    "tall": (1.0, 0.0, -0.5, 1.0),
+    "arc": (math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(0.5), math.sqrt(0.5)),
+}
+
+
+def seen_from_line(line: str) -> Tensor:
+    """Return `WORDS`, each followed by the map that takes a line of `LINES` to the imaginary axis."""
+    p, q, r, s, mirror = WORDS.unbind(-1)
+    p2, q2, r2, s2 = LINES[line]
+    return torch.stack([p2 * p + q2 * r, p2 * q + q2 * s, r2 * p + s2 * r, r2 * q + s2 * s, mirror], dim=-1)
+
+
 #: Angle (degrees) of |τ| ≥ 1 below which no prior looks.
 _SEEN = 50.0
 
@@ -170,13 +201,3 @@ def _moved(x: Tensor, y: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor,
     size = (real * real).addcmul_(imag, imag)
     at_x = (s * x).add_(r).mul_(real).addcmul_(s * y, imag).div_(size)
     return at_x, y / size, real, imag, size
-
-
-def cayley(shapes: Placed) -> Placed:
-    """Map the arc |τ| = 1 to the imaginary axis, i to i and the hexagonal point to i√3."""
-    x, y = shapes.x, shapes.y
-    left, square = 1 - x, y * y
-    size = (left * left).add_(square)
-    cos = (left * left).sub_(square).div_(size)
-    at_x = (1 - square).addcmul_(x, x, value=-1).div_(size)
-    return shapes.seen_in(at_x, (2 * y).div_(size), cos, (left * y).mul_(2).div_(size))

@@ -25,7 +25,7 @@ from bravaismap.classify.candidates import (
     shape_of,
     strains_to_symmetry,
 )
-from bravaismap.measure.explanation import View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.spots import Spectrum, find_spots, flatten, standardize, whitened_power
 
 __all__ = [
@@ -130,7 +130,7 @@ def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tupl
     side = images.shape[-1]
     plain = standardize(images)
     whole = view_of_windows(plain)
-    tiles = [view_of_tiles(plain, whole.smooth, groups) for groups in _TILES]
+    tiles = [view_of_tiles(whole, groups) for groups in _TILES]
     flat = whitened_power(flatten(plain))
     spectra = [(whole.spectrum, whole.mean), (flat, flat), *((view.spectrum, view.mean) for view in tiles)]
     sides = [side, side, *(side // view.groups for view in tiles)]
@@ -139,27 +139,23 @@ def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tupl
     candidates = find_candidates(spots.position.flatten(0, 1), spots.weight.flatten(0, 1), CELLS)
     cells, shapes = _cells(candidates, period.expand(VIEWS, len(images), 1).flatten(0, 1), side)
     basis = _of_windows(candidates.basis) / period.expand(-1, CELLS, 1).reshape(1, -1, 1, 1)
-    scores = torch.stack(
-        [
-            score_candidates(basis * length, position, weight)
-            for length, position, weight in zip(sides, spots.position, spots.weight, strict=True)
-        ],
-        dim=-1,
+    scores = score_candidates(
+        (basis * period[..., None, None]).flatten(0, 1), spots.position.flatten(0, 1), spots.weight.flatten(0, 1)
     )
+    scores = scores.reshape(VIEWS, len(images), -1).movedim(0, -1)
     valid = (_of_windows(candidates.score) > 0)[..., None]
     best = distinct(basis, torch.where(valid[..., 0], scores[..., 1:3].sum(-1), -torch.inf)).topk(2, dim=1).indices
     starts = basis.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
-    views = [whole, *tiles]
-    refined, precise, sharp = zip(*(_refined(views[v], starts[:, rank], side) for v, rank in _REFINED), strict=True)
+    refined, precise, sharp = _refined([whole, *tiles], starts, side)
     tokens = Tokens(
         _bounded(_of_windows(_spot_features(spots, period).flatten(0, 1))),
         _bounded(torch.cat([_of_windows(cells), scores / 20 * valid], -1)),
-        _bounded(torch.stack(refined, 1)),
+        _bounded(refined),
         torch.stack([_log_polar(single.power, length) for (single, _), length in zip(spectra, sides, strict=True)], 1),
-        _bounded(torch.cat([_of_windows(shapes), torch.stack(precise, 1)], 1)),
+        _bounded(torch.cat([_of_windows(shapes), precise], 1)),
         images.new_full((len(images),), math.nan if distortion is None else distortion),
     )
-    return tokens, torch.cat([basis * valid[..., None], torch.stack(sharp, 1)], 1)
+    return tokens, torch.cat([basis * valid[..., None], sharp], 1)
 
 
 def _of_windows(values: Tensor) -> Tensor:
@@ -175,18 +171,33 @@ def _bounded(features: Tensor) -> Tensor:
 _LARGEST: Final = 12.0
 
 
-#: Candidates that are refined to the greatest likelihood: the view, of the window or its tiles, and their rank.
-_REFINED: Final = ((0, 0), (0, 1), (1, 0), (2, 0))
-REFINED: Final = len(_REFINED)
+#: Number of candidates that are refined to the greatest likelihood in each view: the window and its tiles.
+_REFINED: Final = (2, 1, 1)
+REFINED: Final = sum(_REFINED)
 
 
-def _refined(view: View, start: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return features, shapes and bases of the lattices that maximise the likelihood in a view, from such bases.
+def _refined(views: Sequence[View], starts: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features, shapes and bases of the lattices that maximise the likelihood in views, from the best starts.
 
-    Bases are in cycles per px.
+    The starts (n, count, 2, 2), best first, and the bases, (n, REFINED, 2, 2), are in cycles per px.
     """
-    period = side // view.groups
-    lattice = explained(view, start * period)
+    number = torch.arange(len(starts), device=starts.device)
+    lattices = [
+        explained(view, starts[:, :count].transpose(0, 1).flatten(0, 1) * (side // view.groups), number.repeat(count))
+        for view, count in zip(views, _REFINED, strict=True)
+    ]
+    sides = [float(side // view.groups) for view, count in zip(views, _REFINED, strict=True) for _ in range(count)]
+    period = torch.tensor(sides, device=starts.device).repeat_interleave(len(starts))
+    features, shapes, basis = _refined_features(Explanation.joined(lattices), period, side)
+
+    def by_window(values: Tensor) -> Tensor:
+        return values.reshape(REFINED, -1, *values.shape[1:]).transpose(0, 1)
+
+    return by_window(features), by_window(shapes), by_window(basis / period[:, None, None])
+
+
+def _refined_features(lattice: Explanation, period: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features, shapes and bases of refined lattices, in views of so many px, (n,)."""
     basis = torch.nan_to_num(lattice.basis)
     covariance = torch.nan_to_num(lattice.covariance)
     x, y = _folded(*shape_of(basis))
@@ -207,13 +218,13 @@ def _refined(view: View, start: Tensor, side: int) -> tuple[Tensor, Tensor, Tens
             torch.stack([lattice.evidence.clamp_min(0).log1p(), (lattice.evidence / 20).clamp(-2, 6),
                          real, area.log() / 3, x * 2, y.log(), math.log(side) * torch.ones_like(x) - 4.8,
                          (signal > 5).sum(1).float().log1p(), error.mean(-1).log()], -1),
-            gain.log1p() / 2, (length / period * 4),
+            gain.log1p() / 2, length / period[:, None] * 4,
             *(torch.asinh(strains / scale) for scale in (0.003, 0.02, 0.1)),
             torch.asinh(strains / error), error.log(),
         ],
         dim=-1,
     )  # fmt: skip
-    return features, torch.stack([x, y.log(), real], dim=-1), basis / period
+    return features, torch.stack([x, y.log(), real], dim=-1), basis
 
 
 #: Step, as a share of the basis, by which slopes are taken.

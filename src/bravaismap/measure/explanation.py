@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from bravaismap.measure import settings
-from bravaismap.measure.nodes import log_ratio, node_orders, node_power
+from bravaismap.measure.nodes import log_ratio, nearest_bins, node_orders
 from bravaismap.measure.refinement import refine
-from bravaismap.measure.spots import Spectrum, background, whitened_power
+from bravaismap.measure.spots import Spectrum, whitened_power, without_background
+from bravaismap.measure.tapered_tiles import TaperedTiles, tapered_tiles
 from bravaismap.measure.tiles import as_single, independent_tiles, tile_spectrum
 
 __all__ = ["Explanation", "View", "choose_nodes", "explained", "slenderness", "view_of_tiles", "view_of_windows"]
@@ -24,6 +26,8 @@ class View:
     ----------
     plain, smooth : tensor, shape (n, y, x)
         The standardised windows, and without their slow background.
+    tapered : TaperedTiles
+        The smooth windows as the refinement takes them.
     mean : Spectrum
         Mean power over the tiles of each window.
     spectrum : Spectrum
@@ -36,6 +40,7 @@ class View:
 
     plain: Tensor
     smooth: Tensor
+    tapered: TaperedTiles
     mean: Spectrum
     spectrum: Spectrum
     groups: int
@@ -45,7 +50,18 @@ class View:
         """Return the view of some of the windows."""
         mean = self.mean.take(rows)
         spectrum = mean if self.spectrum is self.mean else self.spectrum.take(rows)
-        return View(self.plain[rows], self.smooth[rows], mean, spectrum, self.groups, self.scale)
+        return View(
+            self.plain[rows], self.smooth[rows], self.tapered.take(rows), mean, spectrum, self.groups, self.scale
+        )
+
+    def showing(self, other: View, rows: Tensor) -> View:
+        """Return the view with the windows `rows` as another shows them, their spectra as they were."""
+        return replace(
+            self,
+            plain=self.plain.index_copy(0, rows, other.plain),
+            smooth=self.smooth.index_copy(0, rows, other.smooth),
+            tapered=self.tapered.put(other.tapered, rows),
+        )
 
 
 def view_of_windows(plain: Tensor, spectrum: Spectrum | None = None) -> View:
@@ -58,18 +74,19 @@ def view_of_windows(plain: Tensor, spectrum: Spectrum | None = None) -> View:
     spectrum : Spectrum, optional
         Of these windows, if it is there already.
     """
-    smooth = plain - background(plain, settings.SETTINGS.search.background_cells)
+    smooth = without_background(plain, settings.SETTINGS.search.background_cells)
     spectrum = whitened_power(plain) if spectrum is None else spectrum
-    return View(plain, smooth, spectrum, spectrum, 1, plain.new_ones(2))
+    return View(plain, smooth, tapered_tiles(smooth), spectrum, spectrum, 1, plain.new_ones(2))
 
 
-def view_of_tiles(plain: Tensor, smooth: Tensor, groups: int) -> View:
-    """Return the view of windows as tiles, of which there are `groups` side by side along each axis."""
-    mean = tile_spectrum(smooth, groups)
-    count = independent_tiles(smooth, groups)
-    scale = torch.tensor([side / (side // groups) for side in plain.shape[1:]], device=plain.device)
+def view_of_tiles(windows: View, groups: int) -> View:
+    """Return the view of whole windows as tiles, of which there are `groups` side by side along each axis."""
+    mean = tile_spectrum(windows.smooth, groups)
+    count = independent_tiles(windows.smooth, groups)
+    sides = windows.smooth.shape[1:]
+    scale = torch.tensor([side / (side // groups) for side in sides], device=windows.smooth.device)
     single = Spectrum(as_single(mean.power, count), mean.level)
-    return View(plain, smooth, mean, single, groups, scale)
+    return replace(windows, mean=mean, spectrum=single, groups=groups, scale=scale)
 
 
 @dataclass(frozen=True)
@@ -102,6 +119,11 @@ class Explanation:
             self.basis[rows], self.covariance[rows], self.evidence[rows], self.order[rows], self.signal[rows]
         )
 
+    @classmethod
+    def joined(cls, pieces: Sequence[Explanation]) -> Explanation:
+        """Return the lattices of all pieces, in their order."""
+        return cls(*(torch.cat([getattr(piece, part.name) for piece in pieces]) for part in fields(cls)))
+
     def put(self, other: Explanation, rows: Tensor) -> Explanation:
         """Return the lattices with those of the windows `rows` replaced by the others."""
         return Explanation(
@@ -112,17 +134,24 @@ class Explanation:
             self.signal.index_copy(0, rows, other.signal),
         )
 
-    def improved(self, other: Explanation, rows: Tensor) -> Explanation:
-        """Return the lattices with those of the windows `rows` replaced for which the others have more evidence."""
-        search = settings.SETTINGS.search
-        limit = search.refined_sparse_limit
-        area, others = (torch.linalg.det(b).abs().clamp_min(1e-3).log() for b in (self.basis[rows], other.basis))
-        clear = (torch.maximum(other.evidence, self.evidence[rows]) / search.doubtful_evidence).clamp(0.0, 1.0)
-        gain = other.evidence - self.evidence[rows]
-        gain = gain + search.sparse_preference * clear * (others - area).clamp(-limit, limit)
-        gain = gain - search.slender_penalty * (slenderness(other.basis) - slenderness(self.basis[rows]))
-        won = torch.nonzero(gain > 0).squeeze(1)
-        return self.put(other.take(won), rows[won])
+    def improved(self, others: Explanation, rows: Tensor, ranks: Tensor, count: int) -> Explanation:
+        """Return the lattices with those replaced for which others, tried one rank after the other, have more evidence.
+
+        The others are those of the windows `rows`, no two of one rank for a window.
+        """
+        own, tried = _merits(self), _merits(others)
+        place = torch.zeros(len(own), count, dtype=torch.long, device=rows.device)
+        place[rows, ranks] = torch.arange(1, len(rows) + 1, device=rows.device)
+        won = torch.zeros_like(place[:, 0])
+        nothing = torch.tensor([[-torch.inf, 0.0, 0.0]], device=rows.device)
+        offered = torch.cat([nothing, tried])[place]
+        for rank in range(count):
+            other = offered[:, rank]
+            better = _gain(own, other) > 0
+            own = torch.where(better[:, None], other, own)
+            won = torch.where(better, place[:, rank], won)
+        changed = torch.nonzero(won).squeeze(1)
+        return self.put(others.take(won[changed] - 1), changed)
 
     def scaled(self, scale: Tensor) -> Explanation:
         """Return the lattices in bins of which `scale`, (2,), are in one of these along (y, x)."""
@@ -136,25 +165,45 @@ class Explanation:
         )
 
 
-def explained(view: View, basis: Tensor) -> Explanation:
-    """Return the lattice of each window refined from a basis, (n, 2, 2), in bins of the view."""
-    order, weight = choose_nodes(view.spectrum, basis)
-    refined = refine(view.smooth, basis * view.scale, order, weight, groups=view.groups)
+def explained(view: View, basis: Tensor, rows: Tensor | None = None) -> Explanation:
+    """Return the lattice of each window refined from a basis, (n, 2, 2), in bins of the view; of `rows` if given."""
+    order, weight = choose_nodes(view.spectrum, basis, rows)
+    windows = view.tapered if rows is None else view.tapered.take(rows)
+    refined = refine(windows, basis * view.scale, order, weight, groups=view.groups)
     signal = refined.signal if view.groups == 1 else as_single(refined.signal, view.groups**2)
-    signal = torch.where(weight > 0, signal, signal.new_zeros(()))
+    signal = torch.where(weight > 0, signal, 0.0)
     seen = log_ratio(signal).clamp_min(0).sum(-1)
     return Explanation(refined.basis, refined.covariance, seen, order, signal).scaled(1 / view.scale)
 
 
-def choose_nodes(spectrum: Spectrum, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices of the brightest nodes and the probability that each holds a wave (0 if it hardly does)."""
+def choose_nodes(spectrum: Spectrum, basis: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the indices of the brightest nodes and the probability that each holds a wave (0 if it hardly does).
+
+    The bases are those of all windows of the spectrum, or of those in `rows`.
+    """
     search = settings.SETTINGS.search
     orders = node_orders(settings.SETTINGS.nodes.highest_index, basis.device)
-    power, seen = node_power(spectrum, orders @ basis)
-    ratio = torch.where(seen, log_ratio(power), power.new_full((), -9.0))  # less than that of any node that is seen
+    at = nearest_bins(spectrum, orders @ basis)
+    ratio = torch.where(at.seen, log_ratio(at.power(spectrum, rows)), -9.0)  # less than that of any node that is seen
     top = ratio.topk(search.refined_nodes, dim=1)
     filled = torch.sigmoid(top.values - search.even_node_evidence)
-    return orders[top.indices], torch.where(filled > search.least_node_probability, filled, filled.new_zeros(()))
+    return orders[top.indices], torch.where(filled > search.least_node_probability, filled, 0.0)
+
+
+def _merits(lattices: Explanation) -> Tensor:
+    """The evidence, the log of the area and the slenderness of each lattice, (n, 3)."""
+    area = torch.linalg.det(lattices.basis).abs().clamp_min(1e-3).log()
+    return torch.stack([lattices.evidence, area, slenderness(lattices.basis)], dim=-1)
+
+
+def _gain(own: Tensor, other: Tensor) -> Tensor:
+    """Evidence of other lattices over that of these, with the preference for sparse ones and for common ones, (n,)."""
+    search = settings.SETTINGS.search
+    limit = search.refined_sparse_limit
+    gain, sparser, more_slender = (other - own).unbind(-1)
+    clear = (torch.maximum(other[:, 0], own[:, 0]) / search.doubtful_evidence).clamp(0.0, 1.0)
+    gain = gain + search.sparse_preference * clear * sparser.clamp(-limit, limit)
+    return gain - search.slender_penalty * more_slender
 
 
 def slenderness(basis: Tensor) -> Tensor:

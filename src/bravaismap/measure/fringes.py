@@ -10,6 +10,7 @@ phase in each row, has been taken away.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,12 +18,11 @@ from torch import Tensor
 
 from bravaismap.conventions import Floats
 from bravaismap.measure import settings
-from bravaismap.measure.nodes import distinct_power, log_ratio, node_orders, node_power
+from bravaismap.measure.nodes import distinct_power, level_at, log_ratio, nearest_bins, node_orders
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
-from bravaismap.measure.tiles import tile_spectrum
 
-__all__ = ["beyond_hum", "two_periods", "without_hum"]
+__all__ = ["Hum", "beyond_hum", "hum_along_rows", "two_periods"]
 
 
 def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
@@ -89,17 +89,59 @@ def _powers(
     images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor, groups: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Power at the nodes, (n,), and what hum along the rows, and along the columns, leaves of it, (2, n)."""
-    rests = (without_hum(images), without_hum(images.transpose(1, 2).contiguous()).transpose(1, 2))
-    sums = []
-    others = (tile_spectrum(rest, groups) if groups > 1 else whitened_power(rest) for rest in rests)
-    for level, power in ((spectrum.level, spectrum.power), *((other.level, other.power) for other in others)):
-        above = node_power(Spectrum(power * level / spectrum.level, spectrum.level), position)[0] - 1
-        sums.append(torch.where(seen, above.clamp_min(0), 0.0).sum(-1))
-    return sums[0], torch.stack(sums[1:])
+    at = nearest_bins(spectrum, position)
+    along_rows, along_columns = hum_along_rows(images), hum_along_rows(images.transpose(1, 2).contiguous())
+    down = torch.stack([along_rows.amplitude, along_columns.wave])
+    across = torch.stack([along_rows.wave, along_columns.amplitude])
+    left = _power_left(images, down, across, at.bins, groups) / (level_at(spectrum, position) * at.response)
+    above = torch.cat([at.power(spectrum)[None], left]) - 1
+    sums = torch.where(seen, above.clamp_min(0), 0.0).sum(-1)
+    return sums[0], sums[1:]
 
 
-def without_hum(images: Tensor) -> Tensor:
-    """Return images without their strongest wave along the rows and its harmonics, whose phase is free in each row.
+def _power_left(images: Tensor, down: Tensor, across: Tensor, bins: Tensor, groups: int) -> Tensor:
+    """Mean power of tiles at nodes when waves are taken away, (waves, n, nodes), as of `averaged_power`.
+
+    The waves are down @ acrossᵀ, (waves, n, y or x, parts). Only their Fourier sums at the nodes, (n, nodes, 2) whole
+    bins of a tile, are taken from those of the images, each axis by itself.
+    """
+    rows, columns = (side // groups for side in images.shape[1:])
+    bins = torch.cat([bins, torch.zeros_like(bins[:, :1])], dim=1)  # the centre is for the mean of the tapered tile
+    waves_y, waves_x = (_tapered_waves(bins[..., axis], side) for axis, side in enumerate((rows, columns)))
+    parts = torch.cat([waves_x.real, waves_x.imag], dim=1).transpose(1, 2)[:, None]
+    plain = images.unfold(2, columns, columns // 2).transpose(1, 2) @ parts
+    taken = down[:, :, None] @ (across.unfold(2, columns, columns // 2) @ parts)
+    real, imag = (plain - taken).chunk(2, dim=-1)
+    sums = (torch.complex(real, imag).unfold(3, rows, rows // 2) * waves_y[:, None, None]).sum(-1)
+    taper = waves_y.sum(-1) * waves_x.sum(-1)
+    share = (taper / taper[:, -1:])[:, None, None]
+    return (sums - sums[..., -1:] * share)[..., :-1].abs().square().mean((2, 3))
+
+
+def _tapered_waves(bins: Tensor, side: int) -> Tensor:
+    """Conjugate waves of whole bins (n, nodes) along a side, Hann-tapered, complex, (n, nodes, side)."""
+    place = torch.arange(side, device=bins.device)
+    phase = (bins[..., None] * place).remainder(side) * (-2 * torch.pi / side)
+    taper = torch.hann_window(side, periodic=False, device=bins.device)
+    return torch.polar(taper.expand_as(phase), phase)
+
+
+@dataclass(frozen=True)
+class Hum:
+    """The strongest wave along the rows of images with its harmonics, amplitude @ waveᵀ, with a phase for each row.
+
+    Attributes
+    ----------
+    amplitude : tensor, shape (n, y, 2 · harmonics)
+    wave : tensor, shape (n, x, 2 · harmonics)
+    """
+
+    amplitude: Tensor
+    wave: Tensor
+
+
+def hum_along_rows(images: Tensor) -> Hum:
+    """Return the strongest wave along the rows of images and its harmonics, whose phase is free in each row.
 
     Parameters
     ----------
@@ -118,10 +160,8 @@ def without_hum(images: Tensor) -> Tensor:
     turn = rows[:, :, :1] / rows[:, :, :1].abs().clamp_min(1e-12)
     turned = turn.expand_as(rows).cumprod(2)
     strength = (rows * turned.conj()).mean(1, keepdim=True) * (harmonic * frequency[:, None] < 0.5)[:, None]
-    wave = turned * strength
-    return torch.baddbmm(
-        images, torch.cat([wave.real, -wave.imag], dim=2), torch.cat([cos, sin], dim=2).transpose(1, 2), alpha=-2
-    )
+    wave = 2 * turned * strength
+    return Hum(torch.cat([wave.real, -wave.imag], dim=2), torch.cat([cos, sin], dim=2))
 
 
 def _strongest_frequency(tapered: Tensor) -> Tensor:

@@ -105,11 +105,11 @@ def _cross(basis: Tensor) -> Tensor:
 def _nearest(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of the node nearest to each spot and the square of the distance from it, (n, spots, candidates)."""
     area = _cross(basis)[:, None]
-    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
+    area = torch.where(area.abs() < 1e-6, 1e-6, area)
     row_1, row_2 = basis.unbind(-2)
-    (a, b), (c, d) = row_1.unbind(-1), row_2.unbind(-1)
-    solve = torch.stack([torch.cat([d, -b], -1), torch.cat([-c, a], -1)], dim=1) / area.repeat(1, 1, 2)
-    index = position @ solve
+    of_1 = torch.stack([row_2[..., 1], -row_2[..., 0]], dim=1)
+    of_2 = torch.stack([-row_1[..., 1], row_1[..., 0]], dim=1)
+    index = position @ torch.cat([of_1 / area, of_2 / area], dim=2)
     nearest = index.round()
     rest_1, rest_2 = index.sub_(nearest).chunk(2, dim=-1)
     first, second = nearest.chunk(2, dim=-1)
@@ -155,25 +155,21 @@ def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float
     index = (first.square() + second.square()).clamp_max(limits.spread_limit)
     variance = error**2 * (1 + limits.position_spread[1] * index)
     w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(SMALLEST_EXPONENT)) + 1e-9
-    damp = limits.damping
-    w_first, w_second = w * first, w * second
-    m11 = (w_first * first).sum(1) + damp
-    m12 = (w_first * second).sum(1)
-    m22 = (w_second * second).sum(1) + damp
-    right = torch.stack([w_first.transpose(1, 2) @ position, w_second.transpose(1, 2) @ position], dim=-2)
-    right = right + damp * basis
-    determinant = m11 * m22 - m12 * m12
-    row_1 = (m22[..., None] * right[..., 0, :] - m12[..., None] * right[..., 1, :]) / determinant[..., None]
-    row_2 = (m11[..., None] * right[..., 1, :] - m12[..., None] * right[..., 0, :]) / determinant[..., None]
-    return torch.stack([row_1, row_2], dim=-2)
+    index = torch.stack([first, second], dim=2)
+    weighted = index * w[:, :, None]
+    m11, m22 = (weighted * index).sum(1).add_(limits.damping).unbind(1)
+    m12 = (weighted[:, :, 0] * second).sum(1)
+    right = (weighted.flatten(2).transpose(1, 2) @ position).reshape(len(basis), 2, -1, 2).transpose(1, 2)
+    right = torch.add(right, basis, alpha=limits.damping)
+    across = torch.stack([m22, m11], dim=-1)[..., None] * right - m12[..., None, None] * right.flip(-2)
+    return across / (m11 * m22 - m12 * m12)[..., None, None]
 
 
 def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the `count` best bases that are different lattices, best first, and their scores."""
+    """Return the `count` best of reduced bases that are different lattices, best first, and their scores."""
     order = score.argsort(dim=1, descending=True)
     basis = basis.gather(1, order[..., None, None].expand_as(basis))
     score = score.gather(1, order)
-    basis = reduce_rows(basis)
     inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
     n, many = score.shape
     relation = (basis.flatten(1, 2) @ inverse.transpose(1, 2).flatten(2)).reshape(n, many, 2, many, 2)

@@ -166,7 +166,7 @@ def measure_from(images: Tensor, basis: Tensor, groups: int = 1) -> Measurement:
     """
     view = view_of_windows(_leveled(images))
     if groups > 1:
-        view = view_of_tiles(view.plain, view.smooth, groups)
+        view = view_of_tiles(view, groups)
     reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(images)
     best = explained(view, reciprocal.float() / view.scale)
     return _in_pixels(best.scaled(view.scale), worth(best, view), _size(images))

@@ -10,8 +10,8 @@ noise, and extinct nodes are not held against a lattice.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -21,11 +21,13 @@ from bravaismap.measure import settings
 from bravaismap.measure.spots import Spectrum
 
 __all__ = [
+    "NearestBins",
     "broad_power",
     "distinct_power",
     "evidence",
     "level_at",
     "log_ratio",
+    "nearest_bins",
     "node_orders",
     "node_power",
     "ring_power",
@@ -50,6 +52,64 @@ def node_orders(highest: int, device: torch.device | str = "cpu") -> Tensor:
     return torch.tensor(half, device=device, dtype=torch.float32)
 
 
+@dataclass(frozen=True)
+class NearestBins:
+    """The bin of a spectrum nearest to each of some positions.
+
+    Attributes
+    ----------
+    bins : tensor, shape (n, nodes, 2)
+        Whole numbers (k_y, k_x), k_x ≥ 0, within the spectrum.
+    response : tensor, shape (n, nodes)
+        Power in that bin over the power of a Hann-tapered wave at the position.
+    seen : bool tensor, shape (n, nodes)
+        Whether the position is within the spectrum and not next to its centre.
+    """
+
+    bins: Tensor
+    response: Tensor
+    seen: Tensor
+
+    def of(self, values: Tensor, windows: Tensor | None = None) -> Tensor:
+        """Return the values (n, rows, columns) in these bins, (n, nodes); of some of the windows if these are given."""
+        _, rows, columns = values.shape
+        row, column = self.bins.long().unbind(-1)
+        index = torch.add(column, row, alpha=columns) + (rows // 2 * columns + 1)
+        flat = values.flatten(1)
+        return flat.gather(1, index) if windows is None else flat[windows[:, None], index]
+
+    def power(self, spectrum: Spectrum, windows: Tensor | None = None) -> Tensor:
+        """Return the power of the wave at each position, in units of the local background, (n, nodes)."""
+        return self.of(spectrum.power, windows) / self.response
+
+
+def nearest_bins(spectrum: Spectrum, position: Tensor) -> NearestBins:
+    """Return the nearest bins of positions.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    position : tensor, shape (n, nodes, 2)
+        (k_y, k_x) in bins, in either half plane.
+    """
+    least, most, rim = _bounds(*spectrum.power.shape[1:], position.device)
+    position = torch.where(position[..., 1:] < 0, -position, position)
+    nearest = position.round()
+    offset = position - nearest
+    response = (torch.sinc(offset) / (1 - offset.square())).prod(-1).square()
+    far = torch.linalg.vector_norm(position, dim=-1) >= settings.SETTINGS.nodes.smallest_distance
+    return NearestBins(nearest.clamp(least, most), response, (nearest.abs() < rim).all(-1) & far)
+
+
+@functools.cache
+def _bounds(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The least and the largest (k_y, k_x) of a spectrum, and those of its rim."""
+    middle = rows // 2
+    corners = [[-middle, -1], [rows - 1 - middle, columns - 2], [middle, columns - 2]]
+    least, most, rim = torch.tensor(corners, device=device, dtype=torch.float32)
+    return least, most, rim
+
+
 def node_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
     """Return the power at each node, in units of the local background, and whether the node can be seen.
 
@@ -65,16 +125,8 @@ def node_power(spectrum: Spectrum, position: Tensor) -> tuple[Tensor, Tensor]:
         Corrected for the shape of the Hann taper's line between bins.
     seen : bool tensor, shape (n, nodes)
     """
-    _, rows, columns = spectrum.power.shape
-    middle = rows // 2
-    position = torch.where(position[..., 1:] < 0, -position, position)
-    nearest = position.round()
-    seen = (nearest[..., 0].abs() < middle) & (nearest[..., 1] < columns - 2)
-    seen = seen & (position.square().sum(-1) >= settings.SETTINGS.nodes.smallest_distance**2)
-    row = (nearest[..., 0] + middle).clamp(0, rows - 1).long()
-    column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
-    power = spectrum.power.flatten(1).gather(1, row * columns + column)
-    return power / _line(position - nearest).square().prod(-1), seen
+    at = nearest_bins(spectrum, position)
+    return at.power(spectrum), at.seen
 
 
 def level_at(spectrum: Spectrum, position: Tensor) -> Tensor:
@@ -85,11 +137,7 @@ def level_at(spectrum: Spectrum, position: Tensor) -> Tensor:
     spectrum, position
         As for :func:`node_power`.
     """
-    _, rows, columns = spectrum.level.shape
-    nearest = torch.where(position[..., 1:] < 0, -position, position).round()
-    row = (nearest[..., 0] + rows // 2).clamp(0, rows - 1).long()
-    column = (nearest[..., 1] + 1).clamp(0, columns - 1).long()
-    return spectrum.level.flatten(1).gather(1, row * columns + column)
+    return nearest_bins(spectrum, position).of(spectrum.level)
 
 
 def broad_power(spectrum: Spectrum, position: Tensor, rings: bool = False) -> Tensor:
@@ -248,10 +296,21 @@ def evidence(spectrum: Spectrum, basis: Tensor, band: Tensor) -> Tensor:
     gain = log_ratio(power).exp().reshape(n, count, -1) - 1
     radius = position.square().sum(-1).sqrt() / band[:, None, None]
     shown = seen.reshape(n, count, -1)
-    logs = torch.stack([torch.log1p(q * gain) for q in limits.filled_shares], dim=-2)
+    shares, inner, outer = _shares_and_rings(limits.filled_shares, limits.ring_edges, gain.device)
+    logs = torch.log1p(gain[..., None, :] * shares)
     member = _parities(limits.highest_index, gain.device)
-    rings = [shown & (radius > inner) & (radius <= outer) for inner, outer in itertools.pairwise(limits.ring_edges)]
-    return _split(torch.stack([(logs * ring[..., None, :]) @ member for ring in rings])).sum(0)
+    radius = radius[..., None, :]
+    rings = (radius > inner) & (radius <= outer) & shown[..., None, :]
+    return _split((logs[..., None, :, :] * rings[..., None, :]) @ member).sum(-1)
+
+
+@functools.cache
+def _shares_and_rings(
+    shares: tuple[float, ...], edges: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Shares of filled nodes, (shares, 1), and the inner and outer edges of rings, (rings, 1)."""
+    filled, bounds = (torch.tensor(values, device=device)[:, None] for values in (shares, edges))
+    return filled, bounds[:-1], bounds[1:]
 
 
 @functools.cache
@@ -294,8 +353,3 @@ def _splits(device: torch.device) -> tuple[Tensor, Tensor]:
     ways = [(0,), (1, 2), (3, 4), (5, 6)]
     together = torch.tensor([[float(parity in members) for members in sets] for parity in range(4)], device=device)
     return together, torch.tensor([[float(i in way) for way in ways] for i in range(len(sets))], device=device)
-
-
-def _line(offset: Tensor) -> Tensor:
-    """Amplitude of a Hann-tapered wave at an offset in bins."""
-    return torch.sinc(offset) / (1 - offset.square())

@@ -17,6 +17,7 @@ is the power summed over the groups.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bravaismap.measure import settings
+from bravaismap.measure.tapered_tiles import TaperedTiles, taper_by_tile
+from bravaismap.measure.window_settings import RefinementSettings
 
 __all__ = ["Refined", "refine"]
 
@@ -57,13 +60,14 @@ class Refined:
     signal: Tensor
 
 
-def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3, groups: int = 1) -> Refined:
+def refine(
+    images: TaperedTiles, basis: Tensor, orders: Tensor, weight: Tensor, steps: int = 3, groups: int = 1
+) -> Refined:
     """Return the maximum-likelihood reciprocal basis of each window.
 
     Parameters
     ----------
-    images : tensor, shape (n, y, x)
-        Without slow background.
+    images : TaperedTiles
     basis : tensor, shape (n, 2, 2)
         Starting values in bins; the nodes that weigh must be nearer than half a bin.
     orders : tensor, shape (n, nodes, 2)
@@ -75,31 +79,31 @@ def refine(images: Tensor, basis: Tensor, orders: Tensor, weight: Tensor, steps:
     groups : int
         Groups of tiles along each side of a window, 1, 2 or 4: in each the waves have a phase of their own.
     """
-    images, extent = _crop(images)
+    extent, tapered = images.extent, images.tiles
     basis = basis * extent
-    grouping = _grouping(settings.SETTINGS.refinement.tiles, groups, images.device)
-    taper = _taper(images.shape[-2:], settings.SETTINGS.refinement.taper, images.device)
-    tapered, taper = _tiled(images * taper), _tiled(taper[None])[0]
-    share = taper.sum(-1)
-    within = grouping.of_tiles(grouping.total(share))
-    sums = _Waves(images.shape[-2:], orders @ basis).demodulate(tapered)
+    limits = settings.SETTINGS.refinement
+    grouping = _grouping(limits.tiles, groups, tapered.device)
+    taper, share, within = _shares(images.size, groups, limits, tapered.device)
+    used = weight > 0
+    sums = _Waves(images.size, orders @ basis).demodulate(tapered)
     change = _newton(sums, orders, weight, steps, grouping)
     basis = basis + change
-    waves = _Waves(images.shape[-2:], orders @ basis)
-    filled = _amplitude(_turn(sums, orders @ change), grouping) / within * (weight > 0)[..., None]
-    left = waves.demodulate(tapered.addcmul_(taper, waves.synthesize(filled), value=-1))
+    waves = _Waves(images.size, orders @ basis)
+    filled = _amplitude(_turn(sums, orders @ change), grouping) * (used[..., None] / within)
+    left = waves.demodulate(tapered.addcmul(taper, waves.synthesize(filled), value=-1))
     noise = _noise(left, grouping)
     sums = left + filled * share
-    sharp = _clear(sums, noise, weight, grouping) / noise.clamp_min(1e-20)
+    total = share.sum()
+    sharp = _clear(sums, noise, used, grouping) / noise.clamp_min(1e-20)
     change = _newton(sums, orders, sharp, steps - 1, grouping)
     covariance = _sandwich(sums, left, orders, sharp, change, share / share.max(), grouping)
     scale = torch.cat([extent, extent])
     return Refined(
         (basis + change) / extent,
         covariance / (scale[:, None] * scale),
-        sums.sum(-1) / share.sum(),
-        noise / share.sum() ** 2,
-        _strength(sums, grouping) / noise.clamp_min(1e-20 * share.sum() ** 2),
+        sums.sum(-1) / total,
+        noise / total**2,
+        _strength(sums, grouping) / noise.clamp_min(1e-20 * total**2),
     )
 
 
@@ -108,15 +112,15 @@ class _Grouping:
     """Which tiles have a phase in common.
 
     `member` says of each tile in which group it is, (tiles, groups); `place` is its centre from that of its group, over
-    the side of the window, (tiles, 2); `lever` is the mean square extent of a group along (y, x), (2, 2); `first` and
-    `second` are the weights of tiles in the moments of groups, up to first and up to second ones, (tiles, moments ×
-    groups); `kept` is the share of white noise in tiles and their neighbours, weighed as `_noise` does, that is left
-    when each group has lost its mean.
+    the side of the window, (tiles, 2); `lever` is the mean square extent of a group along y, and along x; `first` and
+    `second` are the weights of tiles in the moments of groups, up to first and up to second ones, complex, (tiles,
+    moments × groups); `kept` is the share of white noise in tiles and their neighbours, weighed as `_noise` does, that
+    is left when each group has lost its mean.
     """
 
     member: Tensor
     place: Tensor
-    lever: Tensor
+    lever: float
     first: Tensor
     second: Tensor
     kept: float
@@ -141,10 +145,16 @@ def _grouping(tiles: int, groups: int, device: torch.device) -> _Grouping:
     place = centre - member @ (member.T @ centre) / side**2
     one, y, x = torch.ones_like(centre[:, 0]), *centre.unbind(-1)
     first, second = (
-        (torch.stack(powers, dim=-1)[:, :, None] * member[:, None]).flatten(1)
+        (torch.stack(powers, dim=-1)[:, :, None] * member[:, None]).flatten(1).to(torch.complex64)
         for powers in ((one, y, x), (one, y, x, y * y, x * y, x * x))
     )
-    return _Grouping(member, place, place.T @ place / tiles**2, first, second, 1 - pairs / side**4)
+    return _Grouping(member, place, _lever(tiles, groups), first, second, 1 - pairs / side**4)
+
+
+def _lever(tiles: int, groups: int) -> float:
+    """Mean square distance along an axis of the centres of tiles from that of their group, over the side squared."""
+    side = tiles // groups
+    return (side**2 - 1) / 12 / tiles**2
 
 
 def _amplitude(sums: Tensor, grouping: _Grouping) -> Tensor:
@@ -164,7 +174,7 @@ def _strength(sums: Tensor, grouping: _Grouping) -> Tensor:
 class _Waves:
     """Plane waves at nodes (in bins): each is one pattern in all tiles but for its phase at their centres."""
 
-    def __init__(self, size: torch.Size, position: Tensor) -> None:
+    def __init__(self, size: tuple[int, int], position: Tensor) -> None:
         self.position = position
         n, nodes, _ = position.shape
         y, x = _pixel_phases(size, settings.SETTINGS.refinement.tiles, position.device)
@@ -172,66 +182,71 @@ class _Waves:
         cos_y, sin_y = phase_y.cos()[..., None], phase_y.sin()[..., None]
         cos_x, sin_x = phase_x.cos()[..., None, :], phase_x.sin()[..., None, :]
         pattern = position.new_empty(n, nodes, 2, len(y), len(x))
-        torch.sub(cos_y * cos_x, sin_y * sin_x, out=pattern[:, :, 0])
-        torch.add(sin_y * cos_x, cos_y * sin_x, out=pattern[:, :, 1])
-        #: Cosine and sine of each wave in a tile, (n, 2 nodes, pixels).
+        torch.mul(cos_y, cos_x, out=pattern[:, :, 0]).addcmul_(sin_y, sin_x, value=-1)
+        torch.mul(sin_y, cos_x, out=pattern[:, :, 1]).addcmul_(cos_y, sin_x).neg_()
+        #: Real and imaginary part of the conjugate of each wave in a tile, (n, 2 nodes, pixels).
         self.pattern = pattern.reshape(n, 2 * nodes, -1)
 
     def demodulate(self, images: Tensor) -> Tensor:
         """Fourier sums of each tile, complex, shape (n, nodes, tiles), of images (n, tiles, pixels)."""
         parts = self.pattern @ images.transpose(1, 2)
-        cos, sin = parts.reshape(len(parts), -1, 2, images.shape[1]).unbind(2)
-        return _turn(torch.complex(cos, -sin), self.position)
+        return _turn(torch.complex(parts[:, ::2], parts[:, 1::2]), self.position)
 
     def synthesize(self, amplitude: Tensor) -> Tensor:
         """Image of the waves and their conjugates, (n, tiles, pixels), of amplitudes (n, nodes, tiles or 1)."""
-        wave = _turn((2 * amplitude).conj(), self.position).conj()
-        return torch.stack([wave.real, -wave.imag], dim=2).flatten(1, 2).transpose(1, 2) @ self.pattern
+        wave = _turn(2 * amplitude, -self.position)
+        return torch.stack([wave.real, wave.imag], dim=2).flatten(1, 2).transpose(1, 2) @ self.pattern
 
 
 def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: _Grouping) -> Tensor:
     """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves beyond the reach."""
     limits = settings.SETTINGS.refinement
     change = orders.new_zeros(len(orders), 2, 2)
-    used = (weight > 0).to(orders.dtype)
     reach = limits.reach * grouping.member.shape[1] ** 0.5  # bins of a group are as much wider
     weighted = weight[..., None] * orders
-    eye = torch.eye(4, dtype=orders.dtype, device=orders.device)
-    damping, least = 1 + limits.damping * eye, 1e-12 * eye
+    used = torch.where(weight[..., None] > 0, orders, 0.0)
+    damping, least = _damping(limits.damping, orders.device)
     turned = sums
     for left in reversed(range(steps)):
         gradient, strength = _gradient(turned, weighted, grouping)
-        curvature = _model_curvature(orders, weight * strength, grouping.lever)
-        damped = torch.addcmul(least, curvature, damping)
-        change = (change + torch.linalg.solve_ex(damped, gradient)[0].reshape(-1, 2, 2)).nan_to_num_()
-        shift = orders @ change
-        moved = (torch.linalg.vector_norm(shift, dim=-1) * used).amax(-1)
-        bound = (reach / moved.clamp_min_(reach))[:, None, None]
-        change *= bound
+        damped = torch.addcmul(least, _by_order(orders, weighted, strength), damping, value=_bend(grouping))
+        change = (change + torch.linalg.solve_ex(damped, gradient)[0]).nan_to_num_()
+        moved = torch.linalg.vector_norm(used @ change, dim=-1).amax(-1)
+        change *= (reach / moved.clamp_min_(reach))[:, None, None]
         if left:
-            turned = _turn(sums, shift * bound)
+            turned = _turn(sums, orders @ change)
     return change
 
 
-def _model_curvature(orders: Tensor, weight: Tensor, lever: Tensor) -> Tensor:
-    """Curvature that pure waves of these weights would have, (n, 4, 4): positive wherever the basis is."""
-    by_order = (weight[..., None] * orders).transpose(1, 2) @ orders
-    return (by_order[:, :, None, :, None] * (8 * torch.pi**2 * lever)[:, None]).reshape(-1, 4, 4)
+@functools.cache
+def _damping(damping: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Factors on the curvature along either axis, which damp a step, and what keeps it from being 0, (2, 2)."""
+    eye = torch.eye(2, device=device)
+    return 1 + damping * eye, 1e-12 * eye
+
+
+def _by_order(orders: Tensor, weighted: Tensor, strength: Tensor) -> Tensor:
+    """Sum over nodes of the weighted strength times the products of the indices, (n, 2, 2)."""
+    return (weighted * strength[..., None]).transpose(1, 2) @ orders
+
+
+def _bend(grouping: _Grouping) -> float:
+    """Curvature along an axis of the power of a pure wave that has an index of 1, over that power."""
+    return 8 * math.pi**2 * grouping.lever
 
 
 def _moments(sums: Tensor, weight: Tensor, groups: int) -> Tensor:
     """Sums over tiles with weights (tiles, moments × groups), complex, (n, nodes, moments, groups)."""
-    parts = torch.view_as_real(sums).movedim(-1, 1) @ weight
-    return torch.complex(*parts.unbind(1)).reshape(*sums.shape[:2], -1, groups)
+    return (sums @ weight).reshape(*sums.shape[:2], -1, groups)
 
 
 def _gradient(sums: Tensor, weighted: Tensor, grouping: _Grouping) -> tuple[Tensor, Tensor]:
-    """Gradient of Σ weight |S|² with respect to the basis, (n, 4), and |S|²; `weighted` is weight × order."""
+    """Gradient of Σ weight |S|² with respect to the basis, (n, 2, 2), and |S|²; `weighted` is weight × order."""
     moments = _moments(sums, grouping.first, grouping.member.shape[1])
     # S* times S, and times its two first moments
     products = (moments[:, :, :1].conj() * moments).sum(-1)
     slope = products.imag[..., 1:] * (4 * torch.pi)
-    return (weighted.transpose(1, 2) @ slope).flatten(1), products.real[..., 0]
+    return weighted.transpose(1, 2) @ slope, products.real[..., 0]
 
 
 def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Grouping) -> Tensor:
@@ -241,29 +256,41 @@ def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Groupi
     first = moments[:, :, 1:3]
     squares = (first[..., None, :].conj() * first[:, :, None]).real.sum(-1)
     bend = (torch.stack([second[..., :2], second[..., 1:]], dim=-2) - squares) * (8 * torch.pi**2)
-    return torch.einsum("nhi,nhj,nhcd->nicjd", weighted, orders, bend).reshape(-1, 4, 4)
+    pairs = (weighted[..., :, None] * orders[..., None, :]).flatten(2)
+    by_axes = pairs.transpose(1, 2) @ bend.flatten(2)
+    return by_axes.reshape(-1, 2, 2, 2, 2).transpose(2, 3).reshape(-1, 4, 4)
 
 
 def _sandwich(
     sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor, grouping: _Grouping
 ) -> Tensor:
     """Covariance of the basis from the scatter of the score between tiles."""
-    n, groups = len(orders), grouping.member.shape[1]
+    groups = grouping.member.shape[1]
     turned, weighted = _turn(sums, orders @ change), weight[..., None] * orders
     curvature = _curvature(turned, orders, weighted, grouping)
-    model = _model_curvature(orders, weight * _strength(turned, grouping), grouping.lever)
-    sound = torch.linalg.eigvalsh(curvature - settings.SETTINGS.refinement.sound_curvature * model)[:, 0] > 0
-    curvature = torch.where(sound[:, None, None], curvature, model)
+    model = _along_both(
+        _by_order(orders, weighted, _strength(turned, grouping)), _bend(grouping) * _eye(2, left.device)
+    )
+    unsound = torch.linalg.cholesky_ex(curvature - settings.SETTINGS.refinement.sound_curvature * model).info > 0
+    curvature = torch.where(unsound[:, None, None], model, curvature)
     quadrature = (_amplitude(sums, grouping).conj() * left).imag
-    by_order = torch.einsum("nhi,nht->nit", weighted, quadrature) * (4 * torch.pi)
-    root = share.clamp_min(1e-6).sqrt()
-    level = _long_run(by_order / root, round(groups**0.5))
-    place = grouping.place
-    lever = (place[:, :, None] * place[:, None] * share[:, None, None]).sum(0)
-    scatter = (level[:, :, None, :, None] * lever[None, None, :, None, :]).reshape(n, 4, 4)
-    ridge = torch.diag_embed(1e-6 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12)
-    inverse: Tensor = torch.linalg.inv_ex(curvature + ridge)[0]
+    by_order = weighted.transpose(1, 2) @ quadrature
+    level = _long_run(by_order * (4 * torch.pi / share.clamp_min(1e-6).sqrt()), round(groups**0.5))
+    scatter = _along_both(level, grouping.place.T @ (grouping.place * share[:, None]))
+    ridge = 1e-6 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12
+    inverse: Tensor = torch.linalg.inv_ex(curvature + torch.diag_embed(ridge))[0]
     return inverse @ scatter @ inverse.transpose(1, 2)
+
+
+def _along_both(of_vectors: Tensor, of_axes: Tensor) -> Tensor:
+    """Matrices (n, 4, 4) of the flattened basis from those of its two vectors, (n, 2, 2), and of the axes, (2, 2)."""
+    return (of_vectors[:, :, None, :, None] * of_axes[None, None, :, None, :]).reshape(-1, 4, 4)
+
+
+@functools.cache
+def _eye(size: int, device: torch.device) -> Tensor:
+    """Unit matrix."""
+    return torch.eye(size, device=device)
 
 
 def _long_run(field: Tensor, groups: int) -> Tensor:
@@ -273,9 +300,8 @@ def _long_run(field: Tensor, groups: int) -> Tensor:
     gradient took away from white noise is put back.
     """
     limits = settings.SETTINGS.refinement
-    tiles = field.shape[2]
     weight, restore = _neighbours(limits.tiles, limits.correlated_tiles, groups, field.device)
-    level = field @ weight @ field.transpose(1, 2) / tiles * restore
+    level = field @ (weight * (restore / field.shape[2])) @ field.transpose(1, 2)
     level = 0.5 * (level + level.transpose(1, 2))
     floor = limits.least_scatter * field.square().mean(-1)
     level = level + torch.diag_embed((floor - level.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
@@ -286,8 +312,7 @@ def _bound(level: Tensor) -> Tensor:
     """Factors (1 on the diagonal) that keep the correlation of two parts within its largest: it is an estimate."""
     spread = level.diagonal(dim1=-2, dim2=-1).clamp_min(1e-30).sqrt()
     most = settings.SETTINGS.refinement.largest_correlation * spread[:, :, None] * spread[:, None]
-    eye = torch.eye(level.shape[-1], device=level.device)
-    return torch.maximum(eye, (most / level.abs().clamp_min(1e-30)).clamp_max(1.0))
+    return torch.maximum(_eye(level.shape[-1], level.device), (most / level.abs().clamp_min(1e-30)).clamp_max(1.0))
 
 
 @functools.cache
@@ -321,12 +346,12 @@ def _noise(left: Tensor, grouping: _Grouping) -> Tensor:
     return torch.maximum(real + imag, limits.least_noise * plain) * lost
 
 
-def _clear(sums: Tensor, noise: Tensor, weight: Tensor, grouping: _Grouping) -> Tensor:
+def _clear(sums: Tensor, noise: Tensor, used: Tensor, grouping: _Grouping) -> Tensor:
     """Which nodes to refine on: those that stand clear of the noise, whose maxima it does not move, or the best few."""
     limits = settings.SETTINGS.refinement
-    excess = torch.where(weight > 0, 1 - noise / _strength(sums, grouping).clamp_min(1e-20), -torch.inf)
-    best = excess >= excess.topk(limits.fewest_nodes, dim=-1).values[:, -1:]
-    return ((weight > 0) & ((excess > limits.clear_share) | best)).to(weight.dtype)
+    excess = torch.where(used, 1 - noise / _strength(sums, grouping).clamp_min(1e-20), -torch.inf)
+    least = excess.topk(limits.fewest_nodes, dim=-1).values[:, -1:].clamp_max(limits.clear_share)
+    return (used & (excess >= least)).to(noise.dtype)
 
 
 def _turn(sums: Tensor, shift: Tensor) -> Tensor:
@@ -349,7 +374,7 @@ def _turns(tiles: int, device: torch.device) -> Tensor:
 
 
 @functools.lru_cache(maxsize=_SHAPES)
-def _pixel_phases(size: torch.Size, tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _pixel_phases(size: tuple[int, int], tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Phases of a bin at the rows and at the columns of a tile from its centre."""
     y, x = (
         2 * torch.pi * (torch.arange(count // tiles, device=device) + 0.5 - 0.5 * (count // tiles)) / count
@@ -358,32 +383,11 @@ def _pixel_phases(size: torch.Size, tiles: int, device: torch.device) -> tuple[T
     return y, x
 
 
-def _tiled(images: Tensor) -> Tensor:
-    """Images (n, y, x) as tiles, (n, tiles, pixels)."""
-    tiles = settings.SETTINGS.refinement.tiles
-    n, rows, columns = images.shape
-    grid = images.reshape(n, tiles, rows // tiles, tiles, columns // tiles)
-    return grid.transpose(2, 3).reshape(n, tiles**2, -1)
-
-
-def _crop(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Crop to whole tiles about the centre; the factor by which a bin of the whole window is counted there."""
-    tiles = settings.SETTINGS.refinement.tiles
-    rows, columns = images.shape[-2:]
-    new_rows, new_columns = rows // tiles * tiles, columns // tiles * tiles
-    top, left = (rows - new_rows) // 2, (columns - new_columns) // 2
-    cropped = images[:, top : top + new_rows, left : left + new_columns]
-    extent = torch.tensor([new_rows / rows, new_columns / columns], device=images.device)
-    return cropped.contiguous(), extent
-
-
 @functools.lru_cache(maxsize=_SHAPES)
-def _taper(size: torch.Size, width: float, device: torch.device) -> Tensor:
-    """Tukey taper, flat but for a cosine over the outer parts, together a share `width` of a side."""
-
-    def line(count: int) -> Tensor:
-        at = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) / count
-        edge = torch.minimum(at, 1 - at) / (width / 2)
-        return 0.5 - 0.5 * torch.cos(torch.pi * edge.clamp_max(1.0))
-
-    return line(size[0])[:, None] * line(size[1])
+def _shares(
+    size: tuple[int, int], groups: int, limits: RefinementSettings, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The taper by tiles, (tiles, pixels), its sum over each of them, and over the group of each, (tiles,)."""
+    taper = taper_by_tile(size, device)
+    share, grouping = taper.sum(-1), _grouping(limits.tiles, groups, device)
+    return taper, share, grouping.of_tiles(grouping.total(share))

@@ -104,7 +104,7 @@ def _coarser(best: Explanation, view: View) -> Explanation:
     basis = reduce_rows(changes[which[rows]] @ best.basis[rows])
     if len(rows) == 0:
         return best
-    return best.put(explained(view.take(rows), basis), rows)
+    return best.put(explained(view, basis, rows), rows)
 
 
 def _finer(best: Explanation, view: View, band: Tensor) -> Explanation:
@@ -122,7 +122,7 @@ def _finer(best: Explanation, view: View, band: Tensor) -> Explanation:
         rows, which = rows[hinted], which[hinted]
         if len(rows) == 0:
             break
-        tried = explained(view.take(rows), finer[hinted, which])
+        tried = explained(view, finer[hinted, which], rows)
         index = tried.order @ tried.basis @ torch.linalg.inv_ex(best.basis[rows])[0]
         new = ((index - index.round()).abs() > limits.measured_index_tolerance).any(-1) & (tried.signal > 0)
         worth = (log_ratio(tried.signal).clamp_min(0) * new).sum(-1)
@@ -194,11 +194,8 @@ def _others(
     rows, ranks = torch.nonzero((near | doubtful) & (score != first[:, None]), as_tuple=True)
     if len(rows) == 0:
         return best
-    tried = explained(view.take(rows), candidates[rows, ranks])
-    for rank in range(candidates.shape[1]):
-        own = torch.nonzero(ranks == rank).squeeze(1)
-        best = best.improved(tried.take(own), rows[own])
-    return best
+    tried = explained(view, candidates[rows, ranks], rows)
+    return best.improved(tried, rows, ranks, candidates.shape[1])
 
 
 def _sparser(candidates: Tensor, score: Tensor) -> Tensor:

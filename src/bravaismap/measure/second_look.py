@@ -10,7 +10,7 @@ smaller, because every tile has to show phases of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -114,17 +114,13 @@ def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clea
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
-    plain, smooth = (
-        whole.index_copy(0, rows[won], part[won])
-        for whole, part in ((windows.plain, even.plain), (windows.smooth, even.smooth))
-    )
-    return answers.put(best.take(won), evidence[won], rows[won]), replace(windows, plain=plain, smooth=smooth)
+    return answers.put(best.take(won), evidence[won], rows[won]), windows.showing(even.take(won), rows[won])
 
 
 def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:
     """The answers with those of windows of which tiles show more, and the windows to ask for smaller tiles."""
     limits = settings.SETTINGS.second_look
-    tiles = view_of_tiles(windows.plain[rows], windows.smooth[rows], groups)
+    tiles = view_of_tiles(windows.take(rows), groups)
     spots = find_spots(tiles.spectrum, brightest=False)
     clear = torch.nonzero(_clear(spots, tiles, limits.clear_spot)).squeeze(1)
     rows = rows[clear]

@@ -30,10 +30,13 @@ __all__ = [
     "significance",
     "standardize",
     "whitened_power",
+    "without_background",
 ]
 
 #: Of so many pixels along each axis one is used for the median of an image.
 _SAMPLED: Final = 3
+#: Shapes of images for which what depends on the shape alone is kept.
+_SHAPES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,20 @@ def standardize(images: Tensor) -> Tensor:
 
 def background(images: Tensor, cells: int) -> Tensor:
     """Return the slow background of standardised images: what varies over more than about 1 / `cells` of the window."""
+    coarse, up, out = _coarse(images, cells)
+    return up @ (coarse @ out.T)
+
+
+def without_background(images: Tensor, cells: int) -> Tensor:
+    """Return images (n, y, x) less their :func:`background`."""
+    coarse, up, out = _coarse(images, cells)
+    return torch.baddbmm(images, up.expand(len(images), -1, -1), coarse @ out.T, alpha=-1)
+
+
+def _coarse(images: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The background at the cells, and the matrices that take it to the lines and columns of the images."""
     (down, up), (across, out) = (_means(side, min(cells, side), images.device) for side in images.shape[-2:])
-    return up @ (down @ (images @ across.T)) @ out.T
+    return down @ (images @ across.T), up, out
 
 
 @functools.cache
@@ -120,7 +135,7 @@ def flatten(images: Tensor) -> Tensor:
         Standardised.
     """
     limits = settings.SETTINGS.spots
-    out = images - background(images, limits.background_cells)
+    out = without_background(images, limits.background_cells)
     spread = background(out.square(), limits.background_cells).clamp_min(0).sqrt()
     floor = limits.contrast_floor * spread.mean(dim=(-2, -1), keepdim=True) + 1e-6
     out = out / (spread + floor)
@@ -176,12 +191,18 @@ def averaged_power(tiles: Tensor) -> Spectrum:
 def _power(images: Tensor) -> Tensor:
     """Power spectra of Hann-tapered images, whose tapered mean is 0, in the order of a `Spectrum`."""
     rows, columns = images.shape[-2:]
-    taper_y = torch.hann_window(rows, periodic=False, device=images.device)
-    taper_x = torch.hann_window(columns, periodic=False, device=images.device)
-    taper = taper_y[:, None] * taper_x
+    taper, share = _hann(rows, columns, images.device)
     tapered = images * taper
-    tapered.addcmul_(tapered.sum((-2, -1), keepdim=True) / taper.sum(), taper, value=-1)
+    tapered.addcmul_(tapered.sum((-2, -1), keepdim=True), share, value=-1)
     return _centred(torch.fft.rfft2(tapered))
+
+
+@functools.lru_cache(maxsize=_SHAPES)
+def _hann(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The Hann taper of an image, (rows, columns), and the same over its sum."""
+    taper_y, taper_x = (torch.hann_window(side, periodic=False, device=device) for side in (rows, columns))
+    taper = taper_y[:, None] * taper_x
+    return taper, taper / taper.sum()
 
 
 def _centred(half: Tensor) -> Tensor:
@@ -223,10 +244,7 @@ def find_spots(
     lowest = limits.smallest_distance if lowest is None else lowest
     _, rows, columns = power.shape
     middle = rows // 2
-    k_y = torch.arange(rows, device=power.device, dtype=power.dtype) - middle
-    k_x = torch.arange(columns, device=power.device, dtype=power.dtype) - 1
-    allowed = (k_y[:, None].square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y[:, None] < 0))
-    allowed[0], allowed[-1], allowed[:, -1] = False, False, False
+    allowed = _allowed(rows, columns, lowest, power.device)
     peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
     chance = math.log(rows * columns / 9)
     if brightest:
@@ -235,11 +253,20 @@ def find_spots(
     height, where = peaks.flatten(1).topk(min(count or limits.count, rows * columns), dim=1)
     flat = power.flatten(1)
     row, column = where // columns, where % columns
-    offset = torch.stack([_vertex(flat, where, columns), _vertex(flat, where, 1)], dim=-1)
+    offset, top = _vertex(flat, where, columns)
     position = torch.stack([row - middle, column - 1], dim=-1) + offset
-    weight = significance(flat.gather(1, where))
+    weight = significance(top)
     weight = torch.where((height > 0) & (weight > chance - limits.chance_margin), weight, weight.new_zeros(()))
     return Spots(position, weight, limits.error)
+
+
+@functools.cache
+def _allowed(rows: int, columns: int, lowest: float, device: torch.device) -> Tensor:
+    """Where spots are sought: one of each pair of bins, so far from the centre, and not on the rim."""
+    k_y, k_x = torch.arange(rows, device=device)[:, None] - rows // 2, torch.arange(columns, device=device) - 1
+    allowed = (k_y.square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y < 0))
+    allowed[0], allowed[-1], allowed[:, -1] = False, False, False
+    return allowed
 
 
 def _local_maximum(power: Tensor) -> Tensor:
@@ -249,13 +276,17 @@ def _local_maximum(power: Tensor) -> Tensor:
     return F.pad(power[:, 1:-1, 1:-1] >= highest, (1, 1, 1, 1))
 
 
-def _vertex(flat: Tensor, where: Tensor, step: int) -> Tensor:
-    """Offset of the vertex of the parabola through the logs of a maximum and its neighbours, at most half a bin."""
-    size = flat.shape[1]
-    near = torch.stack([(where - step).clamp(0, size - 1), where, (where + step).clamp(0, size - 1)])
-    before, middle, after = flat.gather(1, near.movedim(0, 1).flatten(1)).clamp_min(1e-6).log().chunk(3, dim=1)
+def _vertex(flat: Tensor, where: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+    """Offsets of the vertex of the parabola through the logs of maxima and their neighbours, and the maxima.
+
+    The offsets along (y, x), (n, count, 2), are of half a bin at most.
+    """
+    around = where[..., None] + torch.tensor([-columns, -1, 0, columns, 1], device=where.device)
+    values = flat.gather(1, around.clamp_(0, flat.shape[1] - 1).flatten(1)).reshape(around.shape)
+    logs = values.clamp_min(1e-6).log()
+    before, middle, after = logs[..., :2], logs[..., 2:3], logs[..., 3:]
     curvature = (2 * middle - before - after).clamp_min(1e-3)
-    return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5)
+    return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5), values[..., 2]
 
 
 def _local_level(power: Tensor) -> Tensor:

@@ -70,7 +70,6 @@ def batches(
     batch_size: int = 256,
     device: str = "cpu",
     start: int = 0,
-    part: int | None = None,
 ) -> Iterator[Batch]:
     """Simulate batches of windows without end.
 
@@ -92,9 +91,6 @@ def batches(
         Where the windows are simulated, and lie: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if there is one.
     start : int
         Number of the first batch.
-    part : int, optional
-        Number of windows that a processor simulates and yields at a time, for memory: the same windows, in batches
-        that are parts of those of `batch_size`.
 
     Yields
     ------
@@ -116,13 +112,6 @@ def batches(
     table, classes = _table(tuple(kinds), device)
     together = _batches_together(batch_size, sides, device)
     while True:
-        if part is not None and device == PROCESSOR:
-            side = _side(seed, start, sides)
-            end = (start + 1) * batch_size
-            for number in range(start * batch_size, end, part):
-                yield _batch(table, classes, seed, torch.arange(number, min(number + part, end)), side)
-            start += 1
-            continue
         first = start // together * together  # whole groups: rounding does not depend on where a stream was left
         yield from _group(table, classes, seed, range(first, first + together), batch_size, sides)[start - first :]
         start = first + together

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, cell_of, load_network, save_network
 from bravaismap.train.calibration import calibrate
-from bravaismap.train.plan import SEED_OF_CALIBRATION, StreamPlan, held_out
+from bravaismap.train.plan import SEED_OF_CALIBRATION, Progress, StreamPlan, held_out
 from bravaismap.train.pool import Lessons
 
 __all__ = ["calibrate_on_stream", "judged"]
@@ -55,7 +55,12 @@ def judged(network: DropoutNetwork | Ensemble, windows: Lessons, kinds: tuple[st
 
 
 def calibrate_on_stream(
-    path: Path, plan: StreamPlan, seed: int = 0, device: str = "cpu", hurried: bool = False
+    path: Path,
+    plan: StreamPlan,
+    seed: int = 0,
+    device: str = "cpu",
+    minutes: float | None = None,
+    progress: Progress | None = None,
 ) -> ModelCard:
     """Fit the temperatures of a trained ensemble on windows of a third seed, and write them with its figures.
 
@@ -68,8 +73,10 @@ def calibrate_on_stream(
     seed : int
         Of the training.
     device : str
-    hurried : bool
-        Make do with the windows that are simulated in 20 s.
+    minutes : float, optional
+        Time that the training had, if it was limited: with little of it, fewer windows must do.
+    progress : callable, optional
+        Called with ``("hold out", draws done, of)``.
 
     Returns
     -------
@@ -83,7 +90,7 @@ def calibrate_on_stream(
     network, card = load_network(path)
     network.to(device)
     seed += SEED_OF_CALIBRATION
-    windows = held_out(plan, seed, plan.calibration, device, hurried)
+    windows = held_out(plan, seed, plan.calibration, device, minutes, progress)
     by_kind = {kind: windows[windows.kind == i] for i, kind in enumerate(plan.kinds)}
     inputs = {kind: (part.tokens, part.label) for kind, part in by_kind.items()}
     calibration, figures = calibrate(network, inputs, card.classes, seed)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from bravaismap.train.pool import Lessons, lessons
 __all__ = [
     "SEED_OF_CALIBRATION",
     "SEED_OF_VALIDATION",
+    "Progress",
     "StreamPlan",
     "classes_of",
     "distortions_of",
@@ -29,12 +31,15 @@ SEED_OF_VALIDATION: Final = 1_000_003
 SEED_OF_CALIBRATION: Final = 2_000_006
 _LABORATORY: Final = Path(__file__).parent / "laboratory.toml"
 _LONGEST_SIMULATION: Final = 20.0  # seconds, for windows that are held out beside a budget of time
+_SHARE_OF_BUDGET: Final = 0.1  # of a budget of time, which this may take at most
 _HELD_OUT_AT_ONCE: Final = 2048  # windows of a draw that is held out: fewer than of one to learn from, for more sides
 
-_PART_ON_PROCESSOR: Final = 256  # windows whose images are held at once: 150 MB of 384 px
-_DRAW_ON_PROCESSOR: Final = 1024  # windows, which a core simulates in ten seconds
+_DRAW_ON_PROCESSOR: Final = 256  # windows, whose images take 150 MB at 384 px; a core simulates them in 2 to 10 s
 _BATCH_ON_PROCESSOR: Final = 512
 _POOL_ON_PROCESSOR: Final = 65536  # windows, of which the tokens take 1.4 GB
+
+#: Called with the name of a stage, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
@@ -106,14 +111,15 @@ class StreamPlan:
         """Return the plan as a device carries it out.
 
         A processor takes smaller draws and batches, so that even a minute holds a few, from a pool that leaves other
-        programs memory; the learning rate falls with the root of the batch.
+        programs memory. A network learns from a window as often; the learning rate falls with the root of the batch.
         """
         if device != PROCESSOR:
             return self
         draw, batch = min(self.draw, _DRAW_ON_PROCESSOR), min(self.batch, _BATCH_ON_PROCESSOR)
         pool = max(1, min(self.pool, _POOL_ON_PROCESSOR) // draw) * draw
         rate = self.learning_rate * (batch / self.batch) ** 0.5
-        return replace(self, draw=draw, batch=batch, pool=pool, learning_rate=rate)
+        repeats = max(1, round(self.repeats * draw / self.draw * self.batch / batch))
+        return replace(self, draw=draw, batch=batch, pool=pool, learning_rate=rate, repeats=repeats)
 
     @property
     def draws(self) -> int:
@@ -123,20 +129,35 @@ class StreamPlan:
 
 def draws_of(plan: StreamPlan, seed: int, device: str, start: int = 0) -> Iterator[Lessons]:
     """Return the draws of the stream of a seed, from one number on, as a network learns from them."""
-    part = min(plan.draw, _PART_ON_PROCESSOR)
-    parts = 1 if device != PROCESSOR else -(-plan.draw // part)
-    stream = batches(seed, [_source(kind) for kind in plan.kinds], plan.sides, plan.draw, device, start, part)
-    while True:
-        yield Lessons.concatenate([lessons(next(stream)) for _ in range(parts)])
+    for batch in batches(seed, [_source(kind) for kind in plan.kinds], plan.sides, plan.draw, device, start):
+        yield lessons(batch)
 
 
-def held_out(plan: StreamPlan, seed: int, draws: int, device: str, hurried: bool) -> Lessons:
-    """Return so many draws of another seed; in a hurry, no more than are simulated in `_LONGEST_SIMULATION`."""
+def held_out(
+    plan: StreamPlan, seed: int, draws: int, device: str, minutes: float | None = None, progress: Progress | None = None
+) -> Lessons:
+    """Return so many draws of another seed; beside a budget of time no more than are simulated in a part of it.
+
+    Parameters
+    ----------
+    plan : StreamPlan
+    seed, draws : int
+    device : str
+    minutes : float, optional
+        Time to train for. A tenth of it, at most 20 s, is left for these windows, but at least one draw is returned.
+    progress : callable, optional
+        Called with ``("hold out", draws done, of)``.
+    """
     small = plan if plan.draw % _HELD_OUT_AT_ONCE else replace(plan, draw=_HELD_OUT_AT_ONCE)
+    longest = math.inf if minutes is None else min(_LONGEST_SIMULATION, _SHARE_OF_BUDGET * 60 * minutes)
     stream, begun = draws_of(small, seed, device), time.perf_counter()
-    parts = [next(stream)]
-    while len(parts) < draws and not (hurried and time.perf_counter() - begun > _LONGEST_SIMULATION):
+    parts: list[Lessons] = []
+    while len(parts) < draws and (not parts or time.perf_counter() - begun < longest):
         parts.append(next(stream))
+        if progress is not None:
+            progress("hold out", len(parts), draws)
+    if progress is not None:
+        progress("hold out", draws, draws)
     return Lessons.concatenate(parts)
 
 

@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,11 +34,19 @@ from bravaismap.classify.network import (
 )
 from bravaismap.classify.token_network import SMALLEST_DISTORTION, TokenStem
 from bravaismap.compute.device import checked_device
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, warn
 from bravaismap.files import write_atomically
 from bravaismap.train.checkpoint import read_checkpoint, section, write_checkpoint
 from bravaismap.train.judgement import calibrate_on_stream, judged
-from bravaismap.train.plan import SEED_OF_VALIDATION, StreamPlan, classes_of, distortions_of, draws_of, held_out
+from bravaismap.train.plan import (
+    SEED_OF_VALIDATION,
+    Progress,
+    StreamPlan,
+    classes_of,
+    distortions_of,
+    draws_of,
+    held_out,
+)
 from bravaismap.train.pool import Lessons, Pool
 
 __all__ = ["train_on_stream"]
@@ -49,10 +57,7 @@ _MOST_LOST: Final = 20  # draws that may fail, of which a training of minutes ha
 _LEARNED_ON_PROCESSOR: Final = 128  # windows, for which a network needs 0.5 GB
 _MOST_REPEATS: Final = 4  # times as many batches as planned, where windows are slow to come and time is short
 _WRITTEN_EVERY: Final = 30.0  # seconds between two looks at the validation windows, after which weights are written
-
-
-#: Called after each draw with the name of the stage, the number of windows done and their total.
-Progress = Callable[[str, int, int], object]
+_TIMES_A_LOOK: Final = 20.0  # times as long as a look takes, in which at least there is no other
 
 
 def train_on_stream(
@@ -69,8 +74,10 @@ def train_on_stream(
 ) -> ModelCard:
     """Train an ensemble and write ``<name>.safetensors``, its card ``<name>.json`` and ``<name>.log.jsonl``.
 
-    While it runs, the averaged weights are judged on windows of another seed every 30 s, and those of the highest
-    likelihood so far are written, so that a training that is killed leaves a model.
+    While it runs, the averaged weights are judged on windows of another seed every 30 s, or as often as takes a
+    twentieth of the time. Those of the highest likelihood so far are written, so that a training that is killed leaves
+    a model. The checkpoint of a training on a GPU is continued on a processor and the other way round, with a warning,
+    for the windows are drawn in other numbers there.
 
     Parameters
     ----------
@@ -83,13 +90,15 @@ def train_on_stream(
     device : str, optional
         For example ``"cpu"`` or ``"cuda"``; the GPU when there is one.
     minutes : float, optional
-        Time to train for, instead of a number of windows; such a training is not the same when repeated.
+        Time to learn for, instead of a number of windows; such a training is not the same when repeated. Windows to
+        judge and to calibrate by take up to 20 s each, or a tenth of the time, besides.
     checkpoints : path, optional
         Folder of the checkpoint, the output when not given. A training of the same plan and seed is continued.
     command : str
         Command recorded on the card.
     progress : callable, optional
-        Called with ``("train", windows done, of)``, or thousandths of the time.
+        Called with ``("train", windows done, of)``, or thousandths of the time, and with ``("hold out", draws done,
+        of)`` before and after it.
 
     Returns
     -------
@@ -123,7 +132,8 @@ class _Run:
         output: Path,
         name: str,
     ) -> None:
-        self.plan = plan = plan.on(device.type)
+        self.given, self.plan = plan, plan.on(device.type)
+        plan = self.plan
         self.seed, self.device, self.minutes = seed, device, minutes
         self.checkpoint, self.output, self.name, self.command = checkpoint, output, name, ""
         self.classes = classes_of(plan)
@@ -143,15 +153,16 @@ class _Run:
 
     @property
     def fingerprint(self) -> str:
-        """What a checkpoint must agree in to be continued."""
-        return hashlib.sha256(json.dumps([asdict(self.plan), self.seed]).encode()).hexdigest()
+        """What a checkpoint must agree in to be continued, on whatever device."""
+        return hashlib.sha256(json.dumps([asdict(self.given), self.seed]).encode()).hexdigest()
 
     def train(self, progress: Progress | None) -> ModelCard:
         """Train up to the end of the budget."""
         unseen = held_out(
-            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes is not None
+            self.plan, self.seed + SEED_OF_VALIDATION, self.plan.validation, str(self.device), self.minutes, progress
         )
         stream, begun, written = self._stream(), time.perf_counter() - self.seconds, time.perf_counter()
+        pause = _WRITTEN_EVERY
         losses: list[Tensor] = []
         while (share := self._share_done(time.perf_counter() - begun)) < 1:
             drawn = time.perf_counter()
@@ -165,14 +176,15 @@ class _Run:
             self.draw += 1
             if self.pool.count == 0:
                 continue
-            losses += self._repeated(share, drawn)
+            losses += self._repeated(share, drawn, begun)
             if progress is not None:
                 of = self.plan.windows if self.minutes is None else 1000
                 progress("train", min(of, round(of * self._share_done(time.perf_counter() - begun))), of)
-            if time.perf_counter() - written > _WRITTEN_EVERY:
-                self.seconds = time.perf_counter() - begun
+            if (now := time.perf_counter()) - written > pause:
+                self.seconds = now - begun
                 self._write(unseen, losses, share)
                 losses, written = [], time.perf_counter()
+                pause = max(_WRITTEN_EVERY, _TIMES_A_LOOK * (written - now))
         self.seconds = time.perf_counter() - begun
         self._write(unseen, losses, 1.0)
         if self.card is None:
@@ -183,13 +195,17 @@ class _Run:
                 self.plan,
                 self.seed,
                 str(self.device),
-                self.minutes is not None,
+                self.minutes,
+                progress,
             )
         self.checkpoint.unlink(missing_ok=True)
         return self.card
 
-    def _repeated(self, share: float, drawn: float) -> list[Tensor]:
-        """Learn from as many batches as the plan has; within a budget of time, for as long as the draw took."""
+    def _repeated(self, share: float, drawn: float, started: float) -> list[Tensor]:
+        """Learn from as many batches as the plan has; within a budget of time, for as long as the draw took.
+
+        No longer than the budget lasts, which began at `started`, but from one batch at least.
+        """
         losses: list[Tensor] = []
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -198,6 +214,8 @@ class _Run:
         while len(losses) < least or (len(losses) < most and time.perf_counter() - begun < begun - drawn):
             losses.append(self._learn(share))
             self.step += 1
+            if self.minutes is not None and self._share_done(time.perf_counter() - started) >= 1:
+                break
         return losses
 
     def _share_done(self, seconds: float) -> float:
@@ -314,7 +332,7 @@ class _Run:
         for index, values in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
         names = ("draw", "lost", "step", "skipped", "seconds", "log", "best")
-        state = {name: getattr(self, name) for name in names}
+        state = {name: getattr(self, name) for name in names} | {"windows of a draw": self.plan.draw}
         write_checkpoint(
             self.checkpoint, tensors, state | {"card": asdict(self.card) if self.card else None}, self.fingerprint
         )
@@ -324,6 +342,12 @@ class _Run:
         if not self.checkpoint.exists():
             return
         tensors, state = read_checkpoint(self.checkpoint, self.fingerprint)
+        if (size := state.get("windows of a draw", self.plan.draw)) != self.plan.draw:
+            state["draw"] = state["draw"] * size // self.plan.draw
+            warn(
+                f"{self.checkpoint}: a training in draws of {size} windows goes on in draws of {self.plan.draw}, as "
+                "this device takes them; its windows and weights are not those of a training on one device"
+            )
         for name in ("draw", "lost", "step", "skipped", "seconds", "log", "best"):
             setattr(self, name, state[name])
         self.card = ModelCard(**{**state["card"], "classes": self.classes}) if state["card"] else None
