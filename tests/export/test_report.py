@@ -243,13 +243,15 @@ def test_unfinished_result_says_how_far_it_is() -> None:
         some[name][3:] = np.nan
     some["label"][3:] = -1
     found = Page(report(some))
-    assert "Not finished: 3 of 5 frames are mapped." in found.words
+    assert "3 of 5 frames are mapped; the others are not mapped yet, or were never measured (NaN)." in found.words
     assert [text for text in found.headings if text.startswith("Maps")] == [
         "Maps at t = 0.00 s", "Maps at t = 2.25 s", "Maps at t = 4.50 s"
     ]  # fmt: skip
     assert "mean of 3 frames" in found.words
     none = report(some.isel(time=[3, 4]))
-    assert "0 of 2 frames are mapped. Nothing is mapped yet." in Page(none).words
+    words = Page(none).words
+    assert "0 of 2 frames are mapped;" in words
+    assert "There is nothing to show." in words
     assert "<img" not in none
 
 

@@ -176,7 +176,7 @@ def export(
     images = None if movie is None else Reading(dataset, channel, frames, crop, bin)(movie, timed=False, result=phases)
     folder = destination(result, output)
     if not mapped_frames(phases).all():
-        note(f"{frames_mapped(phases)}; there are no values of the others")
+        note(frames_mapped(phases))
     exchanged = _exchange_formats(hspy, ome_tiff, netcdf)
     everything = not (
         csv or figures or report or video or strain or domains or areas or sites or straighten or motif or exchanged

@@ -220,7 +220,7 @@ def _thresholded(movie: str, read: Reading, phases: Any, level: float | None, fr
     note(
         f"intensity below {dark.level:.4g} ({'Otsu' if level is None else 'given'}): the classifier's fraction differs "
         f"by {mean} % of the frame on average, {100 * agreement.rms:.2f} % rms{relative}; they "
-        f"correlate at {agreement.correlation:.3f}"
+        f"correlate at {printed(format(agreement.correlation, '.3f'))}"
     )
     return dark.fraction
 
@@ -275,7 +275,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     out.print(f"correlations: {'; '.join(pairs)}", highlight=False)
     out.print(
         f"intervals: {card['interval_method']}; reduced χ² {card['reduced_chi_square']:.2f}; residuals of "
-        f"neighbouring frames correlate at {card['residual_autocorrelation']:.2f}",
+        f"neighbouring frames correlate at {printed(format(card['residual_autocorrelation'], '.2f'))}",
         highlight=False,
     )
     choice = Table("law", "parameters", "ΔAICc", "weight")

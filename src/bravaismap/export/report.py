@@ -134,7 +134,7 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
     windows = f"{counted(result.sizes['y'] * result.sizes['x'], 'window')} of {card.get('window', '?')} px"
     single = total == 1 and done.size == 1
     facts = [
-        f"An image, {windows}" if single else f"{frames_mapped(result)}, {windows} in each",
+        f"An image, {windows}" if single else f"{done.size} of {total} frames are mapped, {windows} in each",
         f"Model {card.get('model', 'unknown')}"
         + (f", distortion {100 * card['distortion']:g} %" if isinstance(card.get("distortion"), int | float) else ""),
         f"Pixel size {scale}",
@@ -143,9 +143,11 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
     parts = bullets(facts)
     if done.size < total:
         rest = (
-            f"Everything below is of the {done.size} frames that are done." if done.size else "Nothing is mapped yet."
+            f"Everything below is of the {done.size} frames that are mapped."
+            if done.size
+            else "There is nothing to show."
         )
-        parts.insert(0, paragraph(f"Not finished: {frames_mapped(result)}. {rest}", note=True))
+        parts.insert(0, paragraph(f"{frames_mapped(result)}. {rest}", note=True))
     return parts
 
 
@@ -213,7 +215,7 @@ def _kinetics(result: xr.Dataset) -> list[str]:
     text = (
         f"{printed(about['formula'])} fitted to the {what}, t in {about['time_unit']}, C from all frames; intervals: "
         f"{about['interval_method']}; reduced χ² {about['reduced_chi_square']:.2f}; residuals of neighbouring frames "
-        f"correlate at {about['residual_autocorrelation']:.2f}. "
+        f"correlate at {printed(format(about['residual_autocorrelation'], '.2f'))}. "
         + ("Windows blur small holes, so this rate can be too high; a" if curve.quantity == MEAN_PROBABILITY else "A")
         + " baseline, other laws and doses: bravaismap fit."
     )

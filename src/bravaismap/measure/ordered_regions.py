@@ -34,6 +34,14 @@ __all__ = ["OrderedRegion", "ordered_regions"]
 _BAND = 2 * math.pi
 #: Mean square of the taper of a spectrum, (3/8)² of a Hann window.
 _TAPER = (3 / 8) ** 2
+#: Shortest wave vector that is asked, over the shortest of the lattice, as slower changes are those of the background;
+#: and the largest component, in cycles per px, as pixels average the waves beyond.
+_SHORTEST, _LARGEST_COMPONENT = 0.2, 0.45
+#: Least share of the Gaussian that counts as within the image, and least power of the crystal, over that in the middle
+#: of it, that the power of an order is divided by: neither noise at an edge nor that in a hole is blown up to order.
+_LEAST_WEIGHT, _LEAST_LEVEL = 0.1, 0.05
+#: Where a wave shows: power above a third of the quantile that outliers of noise, a fiftieth of the places, do not set.
+_HIGHEST_QUANTILE, _SHOWN = 0.98, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,11 @@ class _Waves:
         wave = index @ self.reciprocal
         length = np.linalg.norm(wave, axis=1)
         shortest = np.linalg.norm(self.reciprocal, axis=1).min()
-        wave = wave[(length > 0.2 * shortest) & (length < limits.reach * shortest) & (np.abs(wave).max(1) < 0.45)]
+        wave = wave[
+            (length > _SHORTEST * shortest)
+            & (length < limits.reach * shortest)
+            & (np.abs(wave).max(1) < _LARGEST_COMPONENT)
+        ]
         if not fraction.any() and len(wave):
             wave = wave[(wave[:, 1] > 0) | ((wave[:, 1] == 0) & (wave[:, 0] > 0))]
         if len(wave) == 0:
@@ -160,7 +172,7 @@ def _in_width(waves: _Waves, basis: Floats, classes: Sequence[Floats]) -> list[_
     if crystal is None:
         return []
     # where the crystal itself is faint, less of the order is enough
-    level = np.clip(crystal / _plateau(crystal), 0.05, 1.0)
+    level = np.clip(crystal / _plateau(crystal), _LEAST_LEVEL, 1.0)
     lattice = level > limits.least_power
     shown = [(fraction, power) for fraction in classes if (power := waves.power(fraction)) is not None]
     places = [lattice & (power / level > limits.least_power * _plateau(power)) for _, power in shown]
@@ -199,7 +211,7 @@ def _waves(plain: Tensor, basis: Floats, width: float) -> _Waves:
         for count, size, length in zip(within.shape, shape, padded, strict=True)
     )
     area = down[:, None] * right
-    return _Waves(spectrum, whitened_power(plain), reciprocal, width, np.abs(within).clip(0.1), area, shape)
+    return _Waves(spectrum, whitened_power(plain), reciprocal, width, np.abs(within).clip(_LEAST_WEIGHT), area, shape)
 
 
 def _reach(length: int, width: float) -> int:
@@ -279,8 +291,8 @@ def _smallest(fractions: Sequence[Floats]) -> Floats | None:
 
 def _plateau(power: Floats) -> float:
     """Power in the middle of where a wave shows."""
-    highest = float(np.quantile(power, 0.98))
-    return max(float(np.median(power[power > highest / 3])), 1e-6) if highest > 0 else 1e-6
+    highest = float(np.quantile(power, _HIGHEST_QUANTILE))
+    return max(float(np.median(power[power > _SHOWN * highest])), 1e-6) if highest > 0 else 1e-6
 
 
 def _disc(widths: float) -> NDArray[np.bool_]:

@@ -53,9 +53,10 @@ def mapped_frames(result: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def frames_mapped(result: xr.Dataset) -> str:
-    """Return in a few words how many of the frames of a result are mapped."""
+    """Return in a few words how many of the frames of a result are mapped, and why others may not be."""
     done = mapped_frames(result)
-    return f"{done.sum()} of {done.size} frames are mapped"
+    others = "" if done.all() else "; the others are not mapped yet, or were never measured (NaN)"
+    return f"{done.sum()} of {done.size} frames are mapped{others}"
 
 
 def phase_summary(result: xr.Dataset) -> str:
