@@ -70,6 +70,16 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == ["r.zarr"]
 
 
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("precious")
+    with pytest.raises(OutputError, match=r"data: cannot be written \(it is a folder\); choose another"):
+        write_table(folder, [["a"]])
+    assert names(tmp_path) == ["data"]
+    assert (folder / "precious.txt").read_text() == "precious"
+
+
 def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "r.zarr"
     path.mkdir()

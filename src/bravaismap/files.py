@@ -128,7 +128,18 @@ def patiently(action: Callable[[], Answer]) -> Answer:
 
 
 def put_in_place(whole: Path, target: Path) -> None:
-    """Move a complete file or folder to its path; a folder there is moved aside first, as it cannot be replaced."""
+    """Move a complete file or folder to its path.
+
+    A folder takes the place of a folder, which is moved aside first, as it cannot be replaced. A file does not: what is
+    in the folder is nobody's to remove.
+
+    Raises
+    ------
+    IsADirectoryError
+        If the file is to be where a folder is.
+    """
+    if target.is_dir() and whole.is_file():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(target))
     if not target.is_dir():
         patiently(lambda: whole.replace(target))
         return

@@ -243,10 +243,15 @@ def test_tables_of_other_kinds_are_not_written_as_text(run: Run, weights: Path, 
     film = written(tmp_path / "film.npy", FILM)
     data = tmp_path / "windows.npz"
     np.savez(data, image=FILM, label=np.zeros(len(FILM), int), classes=np.array(["square", "none"]))
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("precious")
     for command, source in (("classify", film), ("evaluate", data)):
         done = run(command, source, "--model", weights, "--samples", 2, "--csv", tmp_path / name)
         done.refused("--csv", name, "ends in .csv")
+        run(command, source, "--model", weights, "--samples", 2, "--csv", folder).refused("--csv", "is a folder")
     assert not (tmp_path / name).exists()
+    assert (folder / "precious.txt").read_text() == "precious"
 
 
 def test_output_that_cannot_be_written(run: Run, weights: Path, tmp_path: Path) -> None:

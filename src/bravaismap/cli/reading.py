@@ -99,11 +99,15 @@ def checked_target(target: Path) -> Path:
 
 
 def checked_table(table: Path | None) -> None:
-    """Raise `OutputError` if the name of a table of text is that of another kind of file."""
+    """Raise `OutputError` if a table of text has the name of a folder, or that of another kind of file."""
     from bravaismap.errors import OutputError
     from bravaismap.read.reading import FORMATS
 
-    ending = "" if table is None else table.suffix[1:].lower()
+    if table is None:
+        return
+    if table.is_dir():
+        raise OutputError(f"--csv {table} was given, which is a folder; give the name of a file, one that ends in .csv")
+    ending = table.suffix[1:].lower()
     if ending in FORMATS or ending in _OTHER_TABLES:
         raise OutputError(
             f"--csv {table} was given, which ends as another kind of file does; the table is text with commas, which "
