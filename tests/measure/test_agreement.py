@@ -41,6 +41,13 @@ def test_the_error_holds_what_varies_between_parts() -> None:
     assert sigma == pytest.approx(scatter / np.sqrt(independent), rel=0.25)
 
 
+def test_parts_without_any_noise_have_a_mean() -> None:
+    for count in (1, 12):
+        (lattice,) = common_lattices(parts(np.tile(BASIS, (count, 1, 1)), 0.0), SHAPE)
+        np.testing.assert_allclose(lattice.basis, BASIS)
+        assert np.abs(lattice.covariance).max() < 1e-10
+
+
 def test_two_grains_are_two_lattices_with_their_shares() -> None:
     turn = np.radians(25)
     turned = BASIS @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])

@@ -102,6 +102,17 @@ def test_waves_of_a_crystal_stay(crystal: Draw, name: str, turn: float) -> None:
         np.testing.assert_array_equal(quiet, noisy.astype(np.float32))
 
 
+@pytest.mark.parametrize("bend", [3.0, 6.0])
+def test_waves_that_a_bent_crystal_spreads_stay(crystal: Draw, bend: float) -> None:
+    side = 320
+    y, x = np.mgrid[:side, :side] * (2 * np.pi / side)
+    shift = bend * np.stack([np.sin(x), np.cos(y)], axis=-1)
+    for a, b, gamma, turn in ((13.0, 17.0, 78.0, 25.0), (13.0, 17.0, 78.0, 62.0), (12.0, 12.0, 60.0, 7.0)):
+        basis = basis_from_cell(a, b, np.radians(gamma), np.radians(turn))
+        image = crystal((side, side), basis, shift=shift)
+        assert taken_out(image + 0.15 * image.std() * noise(5, side, side))[1] == 0
+
+
 def test_waves_of_a_second_crystal_stay(crystal: Draw) -> None:
     one, other = atoms(crystal), atoms(crystal, "square", 31)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]

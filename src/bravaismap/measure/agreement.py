@@ -23,6 +23,9 @@ from bravaismap.measure.parts import Parts
 
 __all__ = ["CommonLattice", "are_alike", "common_lattices", "superlattice", "with_common_share"]
 
+#: Added to the variances of parts, px²: without any noise they are 0, and of no use as weights.
+_LEAST_VARIANCE = 1e-12
+
 
 @dataclass(frozen=True)
 class CommonLattice:
@@ -248,7 +251,7 @@ def _mean(bases: Floats, covariances: Floats, independent: float) -> tuple[Float
         between = scatter.T @ scatter / (count - 1) - covariances.mean(axis=0)
         size, vectors = np.linalg.eigh(between)
         between = (vectors * np.maximum(size, 0)) @ vectors.T
-    weight = np.linalg.inv(covariances + between)
+    weight = np.linalg.inv(covariances + between + _LEAST_VARIANCE * np.eye(4))
     total = np.linalg.inv(weight.sum(axis=0))
     mean = total @ np.einsum("nij,nj->i", weight, values)
     return mean.reshape(2, 2), total * (count / independent)

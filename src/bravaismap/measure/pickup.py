@@ -100,7 +100,7 @@ def _families(image: Tensor) -> list[Floats]:
     apart = np.linalg.norm(position[:, None] - position[own], axis=2) < limits.same_wave
     skirt = (apart & (height[:, None] < height[own])).any(1)
     alone = ~own & ~skirt & (np.abs(position) >= limits.lowest_frequency).all(1)
-    if not alone.any() or _of_superlattice(index[alone][0], basis):
+    if not alone.any() or _of_superlattice(index[alone][0], basis) or _of_bent_crystal(index, basis, alone, skirt):
         return []
     # odd lines that are displaced repeat each wave half a cycle away
     halfway = position[alone][0] + np.diag(image.shape) / 2
@@ -170,6 +170,13 @@ def _of_superlattice(index: Floats, basis: Floats) -> bool:
         return False
     nearest = [_distance(order * index[None], basis)[0] / order for order in _ORDERS]
     return bool(min(nearest) < settings.SETTINGS.pickup.on_superlattice)
+
+
+def _of_bent_crystal(index: Floats, basis: Floats, alone: NDArray[np.bool_], skirt: NDArray[np.bool_]) -> bool:
+    """Whether a wave beside a node is what a bent crystal spreads there, as it does about its other nodes."""
+    beside = _distance(index, basis)
+    own = beside[alone].min()
+    return bool(own < settings.SETTINGS.pickup.same_wave and (2 * beside[skirt] > own).any())
 
 
 def _distance(index: Floats, basis: Floats) -> Floats:

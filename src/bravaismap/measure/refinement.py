@@ -268,18 +268,28 @@ def _sandwich(
     groups = grouping.member.shape[1]
     turned, weighted = _turn(sums, orders @ change), weight[..., None] * orders
     curvature = _curvature(turned, orders, weighted, grouping)
-    model = _along_both(
-        _by_order(orders, weighted, _strength(turned, grouping)), _bend(grouping) * _eye(2, left.device)
-    )
+    strengths = _by_order(orders, weighted, _strength(turned, grouping))
+    model = _along_both(strengths, _bend(grouping) * _eye(2, left.device))
     unsound = torch.linalg.cholesky_ex(curvature - settings.SETTINGS.refinement.sound_curvature * model).info > 0
     curvature = torch.where(unsound[:, None, None], model, curvature)
     quadrature = (_amplitude(sums, grouping).conj() * left).imag
     by_order = weighted.transpose(1, 2) @ quadrature
     level = _long_run(by_order * (4 * torch.pi / share.clamp_min(1e-6).sqrt()), round(groups**0.5))
     scatter = _along_both(level, grouping.place.T @ (grouping.place * share[:, None]))
-    ridge = 1e-6 * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12
+    ridge = _ridge(strengths)[:, None] * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12
     inverse: Tensor = torch.linalg.inv_ex(curvature + torch.diag_embed(ridge))[0]
     return inverse @ scatter @ inverse.transpose(1, 2)
+
+
+def _ridge(strengths: Tensor) -> Tensor:
+    """What is added to the curvature for its inverse, as a share: next to nothing, but for nodes of one direction.
+
+    These say nothing about the other: without more, the rounding of single precision would say how little.
+    """
+    own = strengths.diagonal(dim1=-2, dim2=-1).prod(-1)
+    apart = (torch.linalg.det(strengths) / own.clamp_min(1e-30)).clamp(0.0, 1.0)
+    limits = settings.SETTINGS.refinement
+    return limits.least_ridge + limits.largest_ridge * (1 + apart / limits.one_direction).pow(-2)
 
 
 def _along_both(of_vectors: Tensor, of_axes: Tensor) -> Tensor:

@@ -325,6 +325,13 @@ class RefinementSettings:
     damping: float = 1e-4
     #: Share of the curvature of pure waves below which the measured one is not trusted.
     sound_curvature: float = 0.3
+    #: Ridge of the curvature whose inverse is the covariance, as a share of it, and the largest, where all nodes are of
+    #: one direction: rounding in single precision is 1e-7 of the curvature, less than 1e-4 of that ridge.
+    least_ridge: float = 1e-6
+    largest_ridge: float = 3e-3
+    #: Determinant of the strengths of nodes by index, over the product of its diagonal, at which the ridge is a quarter
+    #: of the largest: it is 0 for one direction, 0.4 and more for a lattice.
+    one_direction: float = 1e-3
     #: Least scatter of the score, and least noise, as a share of what independent tiles would have.
     least_scatter: float = 0.25
     least_noise: float = 0.5
