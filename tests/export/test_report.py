@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import bravaismap as bm
 from bravaismap.conventions import CLASSES, display_name
 from bravaismap.errors import InputError, OutputError
 from bravaismap.export.html_page import bullets, cell, page, table
@@ -276,6 +277,19 @@ def test_drift_is_drawn_where_the_movie_was_aligned() -> None:
 def test_one_frame_has_no_curves() -> None:
     found = Page(report(film(1)))
     assert found.headings == ["Phases of film.dm4", "Phases", "Maps", "How it was made", "How to cite"]
+
+
+def test_pixels_come_first_where_the_result_holds_them() -> None:
+    rows, columns = np.mgrid[:96, :96]
+    image = np.cos(2 * np.pi * rows / 9) + np.cos(2 * np.pi * columns / 9)
+    mapped = bm.map_phases(image, window=48, step=24, samples=0)
+    pictures = [attributes["alt"] for tag, attributes in Page(report(mapped, image[None])).tags if tag == "img"]
+    assert pictures[:2] == [
+        "Phase of each pixel, and the area ± σ of each class.",
+        "Most probable class of each window.",
+    ]
+    without = mapped.drop_vars("phase")
+    assert "Phase of each pixel" not in report(without)
 
 
 def test_own_classes() -> None:

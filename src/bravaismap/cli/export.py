@@ -212,7 +212,7 @@ def export(
             written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
     for write in exchanged:
         written += write(phases, folder)
-    for path in written:
+    for path in dict.fromkeys(written):  # --figures and --areas both draw the pixels
         note(f"wrote {path}")
 
 

@@ -29,6 +29,7 @@ from bravaismap.kinetics.laws import printed
 from bravaismap.motif.structure_text import number_text
 from bravaismap.phases.cells import cell_statistics
 from bravaismap.phases.motifs import motif_map
+from bravaismap.phases.pixels import pixel_map
 from bravaismap.result.phase_map import frames_mapped, mapped_frames, percent, with_error
 from bravaismap.result.shares import MEAN_PROBABILITY, class_shares, mean_probabilities
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
@@ -37,6 +38,7 @@ from bravaismap.show.drift import drift_of, plot_drift
 from bravaismap.show.growth import plot_growth
 from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
 from bravaismap.show.motif import plot_motif_map
+from bravaismap.show.pixels import plot_pixels
 
 __all__ = ["PAPER", "export_report", "report"]
 
@@ -59,7 +61,7 @@ def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None =
     result : Dataset
         As :func:`~bravaismap.map_phases` or :func:`~bravaismap.open_result` returns it; it may be unfinished.
     images : movie (time, y, x), optional
-        Drawn beside the label maps; and the cells of each lattice in it are averaged.
+        Drawn beside the maps of pixels and of labels; and the cells of each lattice in it are averaged.
     times : sequence of int, optional
         Numbers of the frames whose maps are shown; the first, middle and last mapped one when not given.
 
@@ -84,8 +86,9 @@ def report(result: xr.Dataset, images: Any = None, times: Sequence[int] | None =
     with matplotlib.rc_context({"text.parse_math": False}):  # a name with dollar signs is a name
         if done.size:
             body += [heading("Phases"), *_phases(result, done), *_kinetics(result)]
+        pixels = pixel_map(result) if "phase" in result and len(indices) else None
         for index in indices:
-            body += _frame(result, index, images)
+            body += _frame(result, index, images, pixels)
         if done.size and images is not None:
             body += _motifs(result, images)
         body += _drift(result)
@@ -263,18 +266,18 @@ def _law_table(laws: xr.Dataset) -> str:
     return table(["law", "parameters", "ΔAICc", "weight"], rows)
 
 
-def _frame(result: xr.Dataset, index: int, images: Any) -> list[str]:
+def _frame(result: xr.Dataset, index: int, images: Any, pixels: xr.Dataset | None) -> list[str]:
     """Return the maps and cells of a frame."""
-    labels = plot_labels(result, index, images)
-    parts = [
-        heading("Maps" if result.sizes["time"] == 1 else f"Maps at {stamp(result, index)}"),
-        picture(png_of(labels), "Most probable class of each window."),
+    parts = [heading("Maps" if result.sizes["time"] == 1 else f"Maps at {stamp(result, index)}")]
+    if pixels is not None:
+        phases = plot_pixels(pixels, index, images)
+        parts.append(picture(png_of(phases), "Phase of each pixel, and the area ± σ of each class."))
+    parts += [
+        picture(png_of(plot_labels(result, index, images)), "Most probable class of each window."),
         picture(png_of(plot_probabilities(result, index)), "Probability of each class."),
     ]
     if {"entropy", "mutual_information"} <= set(result):
-        caption = (
-            "Entropy of the probabilities (how undecided a window is), and how much of it differs between samples."
-        )
+        caption = "Entropy of the probabilities: how undecided a window is, and how much of it differs between samples."
         parts.append(picture(png_of(plot_uncertainty(result, index)), caption))
     if not holds_cells(result):
         return parts
