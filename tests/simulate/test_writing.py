@@ -150,6 +150,11 @@ def test_missing_folder_and_folder_in_the_way(tmp_path: Path, small: xr.Dataset)
     (tmp_path / "film.npz").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         write_film(small, tmp_path / "film.npz", overwrite=True)
+    (tmp_path / "film.zarr").mkdir()
+    (tmp_path / "film.zarr" / "precious.txt").write_text("precious")
+    with pytest.raises(OutputError, match="is a folder, and no simulated film"):
+        write_film(small, tmp_path / "film.zarr", overwrite=True)
+    assert (tmp_path / "film.zarr" / "precious.txt").read_text() == "precious"
 
 
 def test_not_a_film(tmp_path: Path, small: xr.Dataset) -> None:

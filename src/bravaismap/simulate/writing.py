@@ -132,8 +132,8 @@ def _written(targets: list[Path], *, overwrite: bool) -> Iterator[list[Path]]:
             raise OutputError(f"{target}: the folder {target.parent} does not exist; create it, or choose another")
         if target.exists() and not overwrite:
             raise OutputError(f"{target}: exists already; choose another name, or give --overwrite (overwrite=True)")
-        if target.is_dir() and target.suffix.lower() != ".zarr":
-            raise OutputError(f"{target}: is a folder; choose another name")
+        if target.is_dir() and not (target.suffix.lower() == ".zarr" and (target / "image" / "zarr.json").is_file()):
+            raise OutputError(f"{target}: is a folder, and no simulated film; choose another name")
     mark = uuid.uuid4().hex[:8]
     parts = [target.with_name(f".{target.stem}.{mark}{target.suffix}") for target in targets]
     try:
