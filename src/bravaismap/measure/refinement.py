@@ -289,7 +289,8 @@ def _ridge(strengths: Tensor) -> Tensor:
     own = strengths.diagonal(dim1=-2, dim2=-1).prod(-1)
     apart = (torch.linalg.det(strengths) / own.clamp_min(1e-30)).clamp(0.0, 1.0)
     limits = settings.SETTINGS.refinement
-    return limits.least_ridge + limits.largest_ridge * (1 + apart / limits.one_direction).pow(-2)
+    share: Tensor = limits.least_ridge + limits.largest_ridge * (1 + apart / limits.one_direction).pow(-2)
+    return share
 
 
 def _along_both(of_vectors: Tensor, of_axes: Tensor) -> Tensor:
