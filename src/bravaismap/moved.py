@@ -42,7 +42,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "regions": ("domains.regions",),
     "report": ("export.report",),
     "simulation": ("simulate.windows",),
-    "strain": ("phases.strain",),
+    "strain": ("phases.strain", "lattice.deformation"),
     "thresholding": ("domains.thresholding",),
     "uncertainty": ("classify.dropout",),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bravaismap.lattice.grains import turns, two_grains
+from bravaismap.lattice.deformation import turns
+from bravaismap.lattice.grains import two_grains
 
 
 def rotations(degrees: np.ndarray) -> np.ndarray:

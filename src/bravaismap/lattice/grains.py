@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
+from bravaismap.lattice.deformation import turns
 
-__all__ = ["TwoGrains", "turns", "two_grains"]
+__all__ = ["TwoGrains", "two_grains"]
 
 #: Share of the variance of orientations that lies between two groups (N. Otsu, IEEE Trans. Syst. Man Cybern. 9, 62
 #: (1979), η) from which on they are two: of an evenly bent crystal it is 3/4, of one that is bent as a wave 0.81, of
@@ -43,12 +44,6 @@ class TwoGrains:
     def nearer(self, turn: Floats) -> NDArray[np.bool_]:
         """Return which turns (n,) are nearer to the larger group than to the other."""
         return np.asarray(np.abs(turn - self.larger) <= np.abs(turn - self.smaller))
-
-
-def turns(deformation: Floats) -> Floats:
-    """Return the rotations of deformations (n, 2, 2) of row vectors (y, x), in radians."""
-    skew, trace = deformation[:, 0, 1] - deformation[:, 1, 0], deformation[:, 0, 0] + deformation[:, 1, 1]
-    return np.asarray(np.arctan2(skew, trace))
 
 
 def two_grains(deformation: Floats, error: Floats, weight: Floats) -> TwoGrains | None:

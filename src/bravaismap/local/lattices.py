@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bravaismap.conventions import CLASSES, NONE, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import cross, reduce_basis
-from bravaismap.lattice.grains import turns, two_grains
+from bravaismap.lattice.deformation import turns
+from bravaismap.lattice.grains import two_grains
 
 __all__ = ["FrameLattices", "followed", "gathered_lattices", "matched"]
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.conventions import Floats
-from bravaismap.lattice.grains import turns, two_grains
+from bravaismap.lattice.deformation import turns
+from bravaismap.lattice.grains import two_grains
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.odds import none_probability

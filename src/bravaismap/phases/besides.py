@@ -20,9 +20,9 @@ from bravaismap.classify.answer import Answer, label_of, symmetric_matrix, upper
 from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, Floats, display_name
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
+from bravaismap.lattice.deformation import STRAIN_LIMIT, deformation, matched
 from bravaismap.measure.whole_image import WholeImage, look_at_window
 from bravaismap.phases.cells import basis_orientation, lattice_orientation
-from bravaismap.phases.strain import STRAIN_LIMIT, deformation, matched
 
 __all__ = [
     "OtherLattice",

@@ -21,12 +21,13 @@ from bravaismap.conventions import CLASSES, UNMAPPED, Floats, length_unit
 from bravaismap.errors import InputError
 from bravaismap.lattice import cell_from_basis, reduce_basis
 from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.lattice.deformation import deformation, matched
 from bravaismap.local.deformation import KERNELS, best_kernel, local_deformation
 from bravaismap.local.smoothing import pixel_interpolation, smoothed
 from bravaismap.phases.asked_movie import asked_movie
 from bravaismap.phases.frame_pixels import AskedFrame
 from bravaismap.phases.map import pixel_coordinates
-from bravaismap.phases.strain import COMPONENTS, deformation, matched
+from bravaismap.phases.strain import COMPONENTS
 
 __all__ = ["pixel_strain"]
 

@@ -13,6 +13,7 @@ import xarray as xr
 from bravaismap.conventions import CLASSES, LATTICES, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice import nearest_basis, reduce_basis
+from bravaismap.lattice.deformation import deformation, matched
 from bravaismap.local.deformation import best_kernel, local_deformation
 from bravaismap.local.demodulation import predicted
 from bravaismap.local.smoothing import smoothed
@@ -20,7 +21,6 @@ from bravaismap.local.straightening import continuous_displacement, line_displac
 from bravaismap.movie import as_movie
 from bravaismap.phases.asked_movie import asked_movie
 from bravaismap.phases.frame_pixels import AskedFrame
-from bravaismap.phases.strain import deformation, matched
 
 __all__ = ["distortion_text", "straighten"]
 

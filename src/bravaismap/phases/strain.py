@@ -8,12 +8,10 @@ Axes are those of the frame, x to the right and y down, before the rotation: ``e
 (half the engineering shear) longer along the diagonal from the top left to the bottom right. The rotation is positive
 counter-clockwise as seen on the screen, like every orientation in this package.
 
-A lattice has many bases. The basis of a window is changed by the matrix of whole numbers with determinant ±1 that
-brings it nearest to the reference: of all that keep the handedness and a principal strain within 15 %, the one with the
-smallest strain² + (rotation/20)², so that of equal strains the smaller rotation decides. For this choice alone a
-reference of the class square or hexagonal is made exactly square or hexagonal: a slight distortion that the whole
-image shares must not decide. The rotation of a hexagonal lattice therefore lies within ±30°, of a square one within
-±45°, of any other within ±90°.
+The basis of a window is the one nearest to that of the reference (``lattice.deformation``). For this
+choice alone a reference of the class square or hexagonal is made exactly square or hexagonal: a slight distortion that
+the whole image shares must not decide. The rotation of a hexagonal lattice therefore lies within ±30°, of a square one
+within ±45°, of any other within ±90°.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 from bravaismap.conventions import LATTICES, Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
+from bravaismap.lattice.deformation import STRAIN_LIMIT, jacobian, matched, polar
 from bravaismap.lattice.deviation import nearest_basis
 from bravaismap.lattice.shape import CENTER
 from bravaismap.lattice.sublattices import kronecker_lift, reduce_measured
@@ -36,10 +35,7 @@ from bravaismap.phases.reclassification import check_cells, covariance_of
 
 __all__ = [
     "COMPONENTS",
-    "STRAIN_LIMIT",
     "ReferenceLattice",
-    "deformation",
-    "matched",
     "reference_lattice",
     "strain_map",
 ]
@@ -52,26 +48,11 @@ COMPONENTS = {
     "exy": ("shear strain, longer from top left to bottom right", "%"),
     "rotation": ("rotation of the lattice, counter-clockwise", "degree"),
 }
-#: Largest principal strain of a window that still counts as the reference lattice.
-STRAIN_LIMIT = 0.15
-
 _DIMS = ("time", "y", "x")
-_ROTATION_WEIGHT = 0.05  # of a radian of rotation against a strain of 1, in the choice of a basis; by judgement
-_BATCH = 2048  # windows matched together
 _MEDOIDS, _VOTERS = 24, 512  # windows tried as the first reference, and windows that decide between them
 _LARGEST_LOSS = 0.05  # change of a lattice, as a fraction, beyond which the loss of a window stays the same
 _ROUNDS = 20  # of reweighting
 _MEDIAN, _CUT = 3.357, 36.0  # of χ² with 4 degrees of freedom: its median, and where a window counts no more
-
-
-def _unimodular() -> Floats:
-    """Return the matrices of whole numbers from −2 to 2 with determinant ±1, shape (k, 2, 2)."""
-    matrices = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2).astype(float)
-    determinant = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
-    return np.asarray(matrices[np.abs(determinant) == 1])
-
-
-_CHANGES = _unimodular()
 
 
 @dataclass(frozen=True)
@@ -147,7 +128,7 @@ def strain_map(result: xr.Dataset, reference: Mapping[str, slice] | None = None)
     variables["label"] = held["label"]
     vectors = dict(result["basis"].attrs) | {"long_name": "reference primitive vectors a, b as (y, x)"}
     variables["reference_basis"] = (("vector", "component"), lattice, vectors)
-    slope = _jacobian(np.eye(2)[None])[0] @ kronecker_lift(np.linalg.inv(lattice))
+    slope = jacobian(np.eye(2)[None])[0] @ kronecker_lift(np.linalg.inv(lattice))
     reference_std = units * np.sqrt(np.diagonal(slope @ lattice_covariance @ slope.T).clip(0))
     card: dict[str, Any] = {"reference_class": name, "reference_windows": int(chosen.sum())}
     card["reference_nearest"] = int(nearest)
@@ -204,39 +185,6 @@ def reference_lattice(strain: xr.Dataset) -> ReferenceLattice:
     )  # fmt: skip
 
 
-def matched(basis: Floats, reference: Floats) -> Floats:
-    """Return the change of basis that brings each lattice nearest to the reference.
-
-    Parameters
-    ----------
-    basis : array, shape (n, 2, 2)
-        Reduced bases, rows = vectors.
-    reference : array, shape (2, 2)
-        A reduced basis.
-
-    Returns
-    -------
-    array, shape (n, 2, 2)
-        Whole numbers with determinant ±1, to be multiplied with `basis` from the left.
-    """
-    linear = np.linalg.solve(reference, _CHANGES).reshape(-1, 2)
-    best = np.empty(len(basis), int)
-    for first in range(0, len(basis), _BATCH):
-        mapped = (linear @ basis[first : first + _BATCH]).reshape(-1, len(_CHANGES), 2, 2)
-        best[first : first + _BATCH] = _cost(mapped).argmin(axis=1)
-    return np.asarray(_CHANGES[best])
-
-
-def _cost(linear: Floats) -> Floats:
-    """Return strain² + (weighted rotation)² of each map (..., 2, 2); infinite where it changes the handedness."""
-    yy, yx, xy, xx = (linear[..., i, j] for i in (0, 1) for j in (0, 1))
-    total, difference = np.hypot(yx - xy, yy + xx), np.hypot(yx + xy, yy - xx)  # of the principal stretches
-    high, low = (total + difference) / 2 - 1, (total - difference) / 2 - 1
-    cost = high**2 + low**2 + (_ROTATION_WEIGHT * np.arctan2(yx - xy, yy + xx)) ** 2
-    cost += np.maximum(high, -low) > STRAIN_LIMIT
-    return np.asarray(np.where(yy * xx > yx * xy, cost, np.inf))
-
-
 def _ideal(basis: Floats, name: str) -> Floats:
     """Return a basis (2, 2) made exactly square or hexagonal if it is of that class."""
     if name not in CENTER:
@@ -244,58 +192,14 @@ def _ideal(basis: Floats, name: str) -> Floats:
     return np.asarray(basis @ np.linalg.solve(reduce_basis(basis), nearest_basis(basis)[LATTICES.index(name)]))
 
 
-def deformation(basis: Floats, reference: Floats) -> tuple[Floats, Floats]:
-    """Return the stretch and the rotation that take the reference basis to each basis, vector by vector.
-
-    Parameters
-    ----------
-    basis : array, shape (..., 2, 2)
-        Rows = vectors, columns (y, x).
-    reference : array, shape (2, 2)
-
-    Returns
-    -------
-    stretch : array, shape (..., 2, 2)
-        Symmetric; rows and columns (y, x).
-    rotation : array, shape (...)
-        In radians, counter-clockwise as seen on the screen.
-    """
-    return _polar(np.linalg.solve(reference, basis))
-
-
-def _polar(linear: Floats) -> tuple[Floats, Floats]:
-    """Return stretch U and angle of R of maps of row vectors, v → v L, with L = U Rᵀ."""
-    antisymmetric = linear[..., 0, 1] - linear[..., 1, 0]
-    trace = linear[..., 0, 0] + linear[..., 1, 1]
-    rotation = np.arctan2(antisymmetric, trace)
-    c, s = np.cos(rotation)[..., None, None], np.sin(rotation)[..., None, None]
-    back = c * np.eye(2) + s * np.array([[0.0, -1.0], [1.0, 0.0]])
-    return np.asarray(linear @ back), np.asarray(rotation)
-
-
-def _jacobian(linear: Floats) -> Floats:
-    """Return the derivative of (exx, eyy, exy, rotation) by the flattened map, shape (n, 4, 4)."""
-    stretch, rotation = _polar(linear)
-    c, s = np.cos(rotation), np.sin(rotation)
-    zero = np.zeros_like(c)
-    size = np.hypot(linear[..., 0, 1] - linear[..., 1, 0], linear[..., 0, 0] + linear[..., 1, 1])[..., None]
-    turned = np.stack([-s, c, -c, -s], axis=-1) / size
-    # U = L R, and R changes by a quarter turn of itself for each radian.
-    uyy, uyx = stretch[..., 0, 0, None], stretch[..., 0, 1, None]
-    exx = np.stack([zero, zero, -s, c], axis=-1) - uyx * turned
-    eyy = np.stack([c, s, zero, zero], axis=-1) + uyx * turned
-    exy = np.stack([-s, c, zero, zero], axis=-1) - uyy * turned
-    return np.stack([exx, eyy, exy, turned], axis=-2)
-
-
 def _strain(windows: _Windows, reference: Floats, name: str) -> tuple[Floats, Floats]:
     """Return (exx, eyy, exy, rotation) of each window and their σ, shape (n, 4); NaN for another lattice."""
     change = matched(windows.basis, _ideal(reference, name))
     linear = np.linalg.solve(reference, change @ windows.basis)
-    stretch, rotation = _polar(linear)
+    stretch, rotation = polar(linear)
     values = np.stack([stretch[:, 1, 1] - 1, stretch[:, 0, 0] - 1, stretch[:, 0, 1], rotation], axis=-1)
     step = np.linalg.solve(reference, change)
-    slope = _jacobian(linear) @ kronecker_lift(step)
+    slope = jacobian(linear) @ kronecker_lift(step)
     variance = np.einsum("nij,njk,nik->ni", slope, windows.covariance, slope)
     errors = np.sqrt(variance.clip(0))
     other = np.abs(np.linalg.eigvalsh(stretch) - 1).max(axis=-1, initial=0) > STRAIN_LIMIT
