@@ -2,8 +2,8 @@
 
 python benchmarks/known_structures.py [--convolution] [--json FILE]        (needs the extra `physics`)
 
-The stills of benchmarks/physical_movie.py: HAADF of one cell, tiled in any orientation. The theory of a projection is
-the two-dimensional space group of all its atoms, whatever their height, as an image has it that is the mean over the
+The stills of benchmarks/physical_crystals.py: HAADF of one cell, tiled in any orientation. The theory of a projection
+is the two-dimensional space group of all its atoms, whatever their height, as an image has it that is the mean over the
 layers a crystal may begin with. A still that is sampled so that equivalent atoms lie differently on its grid, or is cut
 in one layer alone, has less (graphene p3m1, rutile c2mm).
 
@@ -22,7 +22,7 @@ from importlib.util import find_spec
 import numpy as np
 import xarray as xr
 from machine import machine, parser, write_figures
-from physical_movie import STILL_ANGLE, Crystal, crystals, orthogonal, still
+from physical_crystals import STILL_ANGLE, Crystal, crystals, orthogonal, still
 
 import bravaismap as bm
 from bravaismap.errors import InputError
