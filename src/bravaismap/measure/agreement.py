@@ -104,10 +104,15 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
 
 def are_alike(one: CommonLattice, other: CommonLattice) -> bool:
     """Return whether two lattices have the same cell but for a small strain and turn, as grains do."""
-    relation = one.basis @ np.linalg.inv(other.basis)
+    return bool(_shared(one.basis[None], other.basis)[0][0])
+
+
+def _shared(bases: Floats, middle: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """Which bases (n, 2, 2) are of the lattice of another one, (n,), and the changes of whole numbers from that one."""
+    relation = bases @ np.linalg.inv(middle)
     change = np.rint(relation)
-    near = np.abs(relation - change).max() < settings.SETTINGS.agreement.basis_tolerance
-    return bool(near and abs(abs(np.linalg.det(change)) - 1) < 0.1)
+    near = (np.abs(relation - change) < settings.SETTINGS.agreement.basis_tolerance).all((1, 2))
+    return near & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1), change
 
 
 def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:
@@ -144,22 +149,19 @@ def _ordered(cell: CommonLattice, first: CommonLattice) -> bool:
 
 def _members(parts: Parts, left: NDArray[np.intp]) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Parts that share the lattice of the first, with their bases and covariances in its setting."""
-    tolerance = settings.SETTINGS.agreement.basis_tolerance
     middle = parts.basis[left[0]]
     for _ in range(3):
-        relation = parts.basis[left] @ np.linalg.inv(middle)
-        change = np.rint(relation)
-        same = (np.abs(relation - change) < tolerance).all((1, 2)) & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1)
+        same, change = _shared(parts.basis[left], middle)
         if not same.any():
             same, change = np.arange(len(left)) == 0, np.tile(np.eye(2), (len(left), 1, 1))
         back = np.linalg.inv(change[same])
         bases = back @ parts.basis[left[same]]
         middle = np.average(bases, axis=0, weights=parts.evidence[left[same]])
     grain = _one_grain(parts, left[same], np.linalg.inv(middle) @ bases)
-    back, bases, same = back[grain], bases[grain], np.flatnonzero(same)[grain]
+    back, bases, members = back[grain], bases[grain], left[same][grain]
     wide = kronecker_lift(back)
-    covariances = wide @ parts.covariance[left[same]] @ np.swapaxes(wide, 1, 2)
-    return left[same], bases, covariances
+    covariances = wide @ parts.covariance[members] @ np.swapaxes(wide, 1, 2)
+    return members, bases, covariances
 
 
 def _one_grain(parts: Parts, members: NDArray[np.intp], deformation: Floats) -> NDArray[np.bool_]:

@@ -26,13 +26,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bravaismap.measure import settings
-from bravaismap.measure.tapered_tiles import TaperedTiles, taper_by_tile
+from bravaismap.measure.tapered_tiles import SHAPES_KEPT, TaperedTiles, taper_by_tile
 from bravaismap.measure.window_settings import RefinementSettings
 
 __all__ = ["Refined", "refine"]
-
-#: Shapes of images for which what depends on the shape alone is kept.
-_SHAPES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -384,7 +381,7 @@ def _turns(tiles: int, device: torch.device) -> Tensor:
     return -2 * torch.pi * _tile_centres(tiles, device).T.contiguous()
 
 
-@functools.lru_cache(maxsize=_SHAPES)
+@functools.lru_cache(maxsize=SHAPES_KEPT)
 def _pixel_phases(size: tuple[int, int], tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Phases of a bin at the rows and at the columns of a tile from its centre."""
     y, x = (
@@ -394,7 +391,7 @@ def _pixel_phases(size: tuple[int, int], tiles: int, device: torch.device) -> tu
     return y, x
 
 
-@functools.lru_cache(maxsize=_SHAPES)
+@functools.lru_cache(maxsize=SHAPES_KEPT)
 def _shares(
     size: tuple[int, int], groups: int, limits: RefinementSettings, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 
-__all__ = ["TaperedTiles", "taper_by_tile", "tapered_tiles"]
+__all__ = ["SHAPES_KEPT", "TaperedTiles", "taper_by_tile", "tapered_tiles"]
 
 #: Shapes of images for which what depends on the shape alone is kept.
-_SHAPES: Final = 16
+SHAPES_KEPT: Final = 16
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _by_tile(images: Tensor) -> Tensor:
     return images.reshape(-1, tiles, rows // tiles, tiles, columns // tiles).transpose(2, 3)
 
 
-@functools.lru_cache(maxsize=_SHAPES)
+@functools.lru_cache(maxsize=SHAPES_KEPT)
 def _taper(size: tuple[int, int], width: float, device: torch.device) -> Tensor:
     """Tukey taper, flat but for a cosine over the outer parts, together a share `width` of a side."""
 
