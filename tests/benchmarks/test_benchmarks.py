@@ -341,6 +341,15 @@ def test_speed_and_memory_of_a_training(
 
 
 @pytest.mark.slow
+def test_modulations(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark("modulations").main(["-n", "2", "--seed", "1", "--amplitudes", "0.1", "--kinds", "three waves", "none"])
+    waves, without = capsys.readouterr().out.splitlines()
+    assert waves.startswith("three waves, satellites of 10 %: ")
+    assert "false" not in waves
+    assert without == "no wave: 2 lattice alone"
+
+
+@pytest.mark.slow
 def test_partial_order(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
     benchmark("partial_order").main(["-n", "2", "--amplitudes", "0.2"])
     part, everywhere, without = capsys.readouterr().out.splitlines()
