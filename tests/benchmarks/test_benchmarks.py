@@ -69,19 +69,8 @@ def test_frames_are_written_and_checked(benchmark: Callable[[str], ModuleType], 
 
 
 def test_frames_that_wait_and_that_appear_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
-    size = (
-        "--frames",
-        "2",
-        "--size",
-        "160",
-        "--step",
-        "32",
-        "--settle",
-        "0.05",
-        "--json",
-        str(tmp_path / "watch.json"),
-    )
-    benchmark("watch").main(size)
+    size = ("--frames", "2", "--warm", "3", "--size", "160", "--step", "32", "--settle", "0.05")
+    benchmark("watch").main([*size, "--json", str(tmp_path / "watch.json")])
     found = written(tmp_path / "watch.json")
     assert (found["frames"], found["windows"]) == (2, 4)
     assert [row["pixels"] for row in found["rows"]] == [True, False]

@@ -282,7 +282,7 @@ def seen_texts(row: xr.Dataset) -> list[str]:
         unit = str(row["pickup"].attrs.get("units", "px"))
         length = f"{pickup:{'.1f' if unit == 'px' else '.3g'}} {unit}"
         texts.append(
-            f"waves of {length} and of another length that have no sums, as two frequencies of pick-up have none"
+            f"waves of {length} and of another length that have no sums, as two gratings or pick-up have none"
             if np.isnan(row["share"])
             else f"a wave of {length} beside the lattice, as mains hum is one: taken out"
         )
