@@ -1,11 +1,11 @@
 """Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
 
 Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded, or these
-regions are left out. A window of few cells repeats by a lattice that its spots do not show. Antiphase boundaries, strain
-and wandering scan lines split and smear the spots of a window, of which a search takes some for a lattice and leaves
-others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still show the lattice.
-Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller, because every
-tile has to show phases of its own.
+regions are left out. A window of few cells repeats by a lattice that its spots do not show. Antiphase boundaries,
+strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a lattice and
+leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still show the
+lattice. Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller,
+because every tile has to show phases of its own.
 """
 
 from __future__ import annotations
