@@ -25,6 +25,7 @@ __all__ = [
     "averaged_power",
     "background",
     "clipped",
+    "excess",
     "find_spots",
     "flatten",
     "significance",
@@ -258,6 +259,12 @@ def find_spots(
     weight = significance(top)
     weight = torch.where((height > 0) & (weight > chance - limits.chance_margin), weight, weight.new_zeros(()))
     return Spots(position, weight, limits.error)
+
+
+def excess(spots: Spots, spectrum: Spectrum) -> Tensor:
+    """Return the evidence of each spot above that of the highest maximum of noise, (n, spots)."""
+    rows, columns = spectrum.power.shape[1:]
+    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)
 
 
 @functools.cache
