@@ -43,6 +43,8 @@ _DIRECTIONS, _BESIDE = 36, 6
 #: Power at a node that is no noise but spilled over from the crystal beside a place, over the power of the crystal: a
 #: place whose amplitude is below a tenth is not told from it.
 _SPILLED = 0.001
+#: Points of the waves, half of the standard deviation of their Gaussian apart, up to which it sees another motif.
+_BOTH = 2
 #: Smallest smoothed share of valid pixels that is divided by.
 _LEAST_SHARE = 1e-3
 
@@ -205,5 +207,10 @@ def another_motif(locked: Locked) -> Tensor:
     Returns
     -------
     bool tensor, shape (rows, columns)
+        With the places beside such ones, whose Gaussian sees both motifs.
     """
-    return torch.zeros_like(locked.coherence, dtype=torch.bool) if locked.own is None else locked.own & unlike(locked)
+    if locked.own is None:
+        return torch.zeros_like(locked.coherence, dtype=torch.bool)
+    another = (locked.own & unlike(locked)).to(locked.coherence)
+    widened: Tensor = torch.nn.functional.max_pool2d(another[None], 2 * _BOTH + 1, stride=1, padding=_BOTH)[0]
+    return widened > 0
