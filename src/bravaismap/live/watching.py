@@ -63,7 +63,7 @@ def watch(
     window: int | str = DEFAULTS.window,
     step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float | None = None,
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,

@@ -34,11 +34,36 @@ def leveled(images: Tensor) -> Tensor:
     -------
     tensor, shape (n, y, x)
     """
-    frequencies = settings.SETTINGS.scan_lines.beside_frequencies
-    rows = _uneven((images @ _across(images.shape[2], frequencies, images.device)).transpose(1, 2))
-    images = _without_medians(images, rows, 2)
-    columns = _uneven(_across(images.shape[1], frequencies, images.device).T @ images)
-    return _without_medians(images, columns, 1)
+    images = _without_medians(images, _with_offsets(images), 2)
+    return _without_medians(images, _with_offsets(images.transpose(1, 2)), 1)
+
+
+def _with_offsets(images: Tensor) -> Tensor:
+    """Indices of images (n, lines, pixels) whose lines have offsets.
+
+    Lines that were never scanned are smooth and show none. Where the waves of a lattice end at such lines, they have
+    power at all frequencies across the lines, so that an image with some is asked in the largest part without.
+    """
+    limits = settings.SETTINGS.scan_lines
+    across = _across(images.shape[2], limits.beside_frequencies, images.device)
+    chosen = _uneven((images @ across).transpose(1, 2))
+    steps = images[chosen].diff(dim=2).abs().mean(2)
+    scanned = steps > limits.least_step * steps.median(1, keepdim=True).values
+    kept = torch.ones_like(chosen, dtype=torch.bool)
+    for place in torch.nonzero(~scanned.all(1)).squeeze(1).tolist():
+        first, last = _longest_run(scanned[place].tolist())
+        if last - first >= limits.fewest_lines:
+            kept[place] = len(_uneven((images[chosen[place], first:last] @ across).T[None])) > 0
+    return chosen[kept]
+
+
+def _longest_run(values: list[bool]) -> tuple[int, int]:
+    """First of the longest run of true values, and the end of it."""
+    best, start = (0, 0), 0
+    for place, value in enumerate([*values, False]):
+        if not value:
+            best, start = max(best, (start, place), key=lambda run: run[1] - run[0]), place + 1
+    return best
 
 
 def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:

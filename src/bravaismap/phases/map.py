@@ -42,7 +42,7 @@ def map_phases(
     window: int | str = DEFAULTS.window,
     step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float | None = None,
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     pixel_size: float | None = None,
@@ -69,7 +69,7 @@ def map_phases(
         aligned to the edge, so that every pixel is covered.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
-    distortion : float
+    distortion : float, optional
         See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
         Number of draws of repeated measurements (60 when not given), or of passes of Monte-Carlo dropout (30, which
