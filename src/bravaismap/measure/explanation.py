@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from bravaismap.compute.device import PROCESSOR
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import log_ratio, nearest_bins, node_orders
 from bravaismap.measure.refinement import refine
@@ -16,6 +19,11 @@ from bravaismap.measure.tapered_tiles import TaperedTiles, tapered_tiles
 from bravaismap.measure.tiles import as_single, independent_tiles, tile_spectrum
 
 __all__ = ["Explanation", "View", "choose_nodes", "explained", "slenderness", "view_of_tiles", "view_of_windows"]
+
+#: Share of the nodes that a window is refined on at most, below which a processor refines it together with others of
+#: few nodes, and how many of these are worth that.
+_FEW_NODES: Final = 0.6
+_WORTH_APART: Final = 32
 
 
 @dataclass(frozen=True)
@@ -168,11 +176,37 @@ class Explanation:
 def explained(view: View, basis: Tensor, rows: Tensor | None = None) -> Explanation:
     """Return the lattice of each window refined from a basis, (n, 2, 2), in bins of the view; of `rows` if given."""
     order, weight = choose_nodes(view.spectrum, basis, rows)
+    few, many = _by_nodes(weight)
+    if len(few) == 0:
+        return _refined(view, rows, basis, order, weight)
+    pieces = []
+    for part in (few, many):
+        if len(part):
+            nodes = max(int((weight[part] > 0).sum(1).max()), settings.SETTINGS.refinement.fewest_nodes)
+            of_view = part if rows is None else rows[part]
+            pieces.append(_refined(view, of_view, basis[part], order[part], weight[part], nodes))
+    return Explanation.joined(pieces).take(torch.cat([few, many]).argsort())
+
+
+def _by_nodes(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows of few nodes that weigh, and the others, to refine apart: none and all where that is not worth it."""
+    every = torch.arange(len(weight), device=weight.device)
+    if weight.device.type != PROCESSOR or len(every) < _WORTH_APART:
+        return every[:0], every
+    few = (weight > 0).sum(1) <= _FEW_NODES * weight.shape[1]
+    return (every[few], every[~few]) if int(few.sum()) >= _WORTH_APART else (every[:0], every)
+
+
+def _refined(
+    view: View, rows: Tensor | None, basis: Tensor, order: Tensor, weight: Tensor, nodes: int | None = None
+) -> Explanation:
+    """The lattices of `rows` of a view, of all if not given, refined from bases on the first so many of their nodes."""
     windows = view.tapered if rows is None else view.tapered.take(rows)
-    refined = refine(windows, basis * view.scale, order, weight, groups=view.groups)
+    refined = refine(windows, basis * view.scale, order[:, :nodes], weight[:, :nodes], groups=view.groups)
     signal = refined.signal if view.groups == 1 else as_single(refined.signal, view.groups**2)
-    signal = torch.where(weight > 0, signal, 0.0)
+    signal = torch.where(weight[:, :nodes] > 0, signal, 0.0)
     seen = log_ratio(signal).clamp_min(0).sum(-1)
+    signal = F.pad(signal, (0, order.shape[1] - signal.shape[1]))
     return Explanation(refined.basis, refined.covariance, seen, order, signal).scaled(1 / view.scale)
 
 

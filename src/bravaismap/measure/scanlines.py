@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bravaismap.compute.order_statistics import lower_median
 from bravaismap.measure import settings
 
 __all__ = ["aligned", "leveled"]
@@ -35,9 +36,9 @@ def leveled(images: Tensor) -> Tensor:
     tensor, shape (n, y, x)
     """
     frequencies = settings.SETTINGS.scan_lines.beside_frequencies
-    rows = _uneven((images @ _across(images.shape[2], frequencies, images.device)).transpose(1, 2))
+    rows = _uneven(F.linear(images, _across(images.shape[2], frequencies, images.device)).transpose(1, 2))
     images = _without_medians(images, rows, 2)
-    columns = _uneven(_across(images.shape[1], frequencies, images.device).T @ images)
+    columns = _uneven(_across(images.shape[1], frequencies, images.device) @ images)
     return _without_medians(images, columns, 1)
 
 
@@ -45,7 +46,7 @@ def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     """Images of which the chosen ones have no offsets of their lines along `dim`."""
     if len(chosen) == 0:
         return images
-    level = images[chosen] - images[chosen].median(dim, keepdim=True).values
+    level = images[chosen] - lower_median(images[chosen], dim).unsqueeze(dim)
     spread = level.square().mean((1, 2), keepdim=True).sqrt()
     rounding = settings.SETTINGS.scan_lines.rounding
     return images.index_copy(0, chosen, torch.where(spread > rounding, level, 0.0))
@@ -57,21 +58,21 @@ def _uneven(sums: Tensor) -> Tensor:
     taper = torch.hann_window(sums.shape[2], periodic=False, device=sums.device)
     power = torch.fft.rfft((sums - sums.mean(2, keepdim=True)) * taper)[..., limits.slowest_frequency :].abs().square()
     own, beside = power[:, 0], power[:, 1:].mean(1)
-    variance = own.median(1).values / (math.log(2) * taper.square().sum())
+    variance = lower_median(own) / (math.log(2) * taper.square().sum())
     # the sums beside k = 0 have a real and an imaginary part, each of half the power
-    raised = (own / (2 * beside).clamp_min(1e-30)).median(1).values > limits.raised_ratio * math.log(2)
+    raised = lower_median(own / (2 * beside).clamp_min(1e-30)) > limits.raised_ratio * math.log(2)
     return torch.nonzero(raised & (variance > limits.least_variance)).squeeze(1)
 
 
 @functools.cache
 def _across(width: int, frequencies: tuple[float, ...], device: torch.device) -> Tensor:
-    """Weights of a line's pixels, (width, 1 + 2 · frequencies): its tapered mean, and cosines and sines beside it."""
+    """Weights of a line's pixels, (1 + 2 · frequencies, width): its tapered mean, and cosines and sines beside it."""
     taper = torch.hann_window(width, periodic=False, device=device)
     phase = (
-        2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(frequencies, device=device)
+        2 * torch.pi * torch.arange(width, device=device) / width * torch.tensor(frequencies, device=device)[:, None]
     )
-    waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
-    return waves * (taper / taper.sum())[:, None]
+    waves = torch.cat([torch.ones(1, width, device=device), phase.cos(), phase.sin()])
+    return waves * (taper / taper.sum())
 
 
 def aligned(image: Tensor) -> Tensor:
