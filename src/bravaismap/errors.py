@@ -6,7 +6,15 @@ import sys
 import warnings
 from types import FrameType
 
-__all__ = ["BravaismapError", "BravaismapWarning", "InputError", "ModelError", "OutputError", "warn"]
+__all__ = [
+    "BravaismapError",
+    "BravaismapWarning",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "UndeterminedError",
+    "warn",
+]
 
 
 class BravaismapError(ValueError):
@@ -22,6 +30,20 @@ class BravaismapWarning(UserWarning):
 
 class InputError(BravaismapError):
     """An image, movie, option or array that cannot be used as it is."""
+
+
+class UndeterminedError(InputError):
+    """A curve to which a law cannot be fitted: it falls, or it does not determine a parameter of the law.
+
+    Attributes
+    ----------
+    parameter : str
+        The parameter that is not determined; empty where the curve falls.
+    """
+
+    def __init__(self, message: str, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class ModelError(BravaismapError):

@@ -69,19 +69,8 @@ def test_frames_are_written_and_checked(benchmark: Callable[[str], ModuleType], 
 
 
 def test_frames_that_wait_and_that_appear_are_watched(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
-    size = (
-        "--frames",
-        "2",
-        "--size",
-        "160",
-        "--step",
-        "32",
-        "--settle",
-        "0.05",
-        "--json",
-        str(tmp_path / "watch.json"),
-    )
-    benchmark("watch").main(size)
+    size = ("--frames", "2", "--warm", "3", "--size", "160", "--step", "32", "--settle", "0.05")
+    benchmark("watch").main([*size, "--json", str(tmp_path / "watch.json")])
     found = written(tmp_path / "watch.json")
     assert (found["frames"], found["windows"]) == (2, 4)
     assert [row["pixels"] for row in found["rows"]] == [True, False]
@@ -319,13 +308,26 @@ def test_prior_of_distortion_on_few_windows(benchmark: Callable[[str], ModuleTyp
 @pytest.mark.slow
 def test_models_of_few_windows_of_distorted_scans(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
     module = benchmark("distorted_scans")
-    module.main(["-n", "60", "--seed", "3", "--json", str(tmp_path / "scans.json")])
+    module.main(["-n", "60", "--seed", "3", "--scans", "0.003", "0.02", "--json", str(tmp_path / "scans.json")])
     rows = written(tmp_path / "scans.json")
-    kinds = [kind for kind in rows if kind.startswith("scans of")]
-    assert len(kinds) == len(module.SCANS) * len(module.APART)
-    largest = rows["scans of 0.02, no lattice nearer than 0.1"]
+    kinds = [kind for kind in rows if kind.startswith("realistic, 128 px")]
+    assert len(kinds) == 3 * len(module.APART)
+    largest = rows["realistic, 128 px, no lattice nearer than 0.1, scans of 0.02"]
     assert largest["default"] == pytest.approx(largest["default, told"])  # 0.02 is what is allowed for
     assert largest["dcnn"]["right"] + 10 < min(largest["default"]["right"], largest["dcnn, told"]["right"])
+    together = rows["realistic, 128 px, no lattice nearer than 0.1, all scans together"]
+    straight = rows["realistic, 128 px, no lattice nearer than 0.1, scans of 0.003"]
+    assert together["dcnn"]["right"] == pytest.approx((largest["dcnn"]["right"] + straight["dcnn"]["right"]) / 2)
+
+
+def test_calibration_error_by_chance_is_that_of_calibrated_answers(benchmark: Callable[[str], ModuleType]) -> None:
+    module, rng = benchmark("distorted_scans"), np.random.default_rng(4)
+    answers = rng.dirichlet(np.ones(6), 500)
+    labels = np.array([rng.choice(6, p=answer) for answer in answers])
+    row = module.figures(answers, labels)
+    assert row["ECE"] == pytest.approx(row["by chance"], rel=0.5)
+    assert 0.02 < row["by chance"] < 0.08
+    assert row["stated"] == pytest.approx(100 * answers.max(axis=1).mean())
 
 
 @pytest.mark.slow
@@ -338,6 +340,15 @@ def test_speed_and_memory_of_a_training(
     found = written(tmp_path / "training.json")
     assert found["hours"] == pytest.approx(100 * found["draw_s"] / 3600)
     assert found["peak_gb"] > 0.1
+
+
+@pytest.mark.slow
+def test_modulations(benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark("modulations").main(["-n", "2", "--seed", "1", "--amplitudes", "0.1", "--kinds", "three waves", "none"])
+    waves, without = capsys.readouterr().out.splitlines()
+    assert waves.startswith("three waves, satellites of 10 %: ")
+    assert "false" not in waves
+    assert without == "no wave: 2 lattice alone"
 
 
 @pytest.mark.slow

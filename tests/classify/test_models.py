@@ -18,9 +18,11 @@ from bravaismap.classify.models import (
     WHOLE_IMAGE_SIDE,
     LatticeClassifier,
     NetworkClassifier,
+    chosen_model,
     load_model,
     prepared,
 )
+from bravaismap.classify.settings import Settings
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError, ModelError
 from bravaismap.phases.image import classify
@@ -159,8 +161,21 @@ def test_default_measures_the_lattice() -> None:
     assert load_model("default", distortion=0.003).distortion == 0.003
     assert load_model(distortion=0).record.settings == {"distortion": 0}
     for wrong in (-0.01, 2, float("nan")):
-        with pytest.raises(InputError, match=rf"distortion of {wrong}.*between 0 and 0.5"):
-            load_model(distortion=wrong)
+        for name in ("default", "dcnn"):
+            with pytest.raises(InputError, match=rf"distortion of {wrong}.*between 0 and 0.5"):
+                load_model(name, distortion=wrong)
+
+
+def test_a_network_is_told_the_distortion_that_is_given() -> None:
+    # 2 % given is not the same as none given, though a measured lattice is allowed 2 % in both
+    for given in (None, 0.0, 0.02):
+        model = load_model("dcnn", given)
+        assert isinstance(model, NetworkClassifier)
+        assert model.distortion == given
+        assert model.record.settings == ({} if given is None else {"distortion": given})
+        assert chosen_model(Settings(model="dcnn", distortion=given)).record == model.record
+        assert load_model("dcnn-2018", given).record.settings == {}
+    assert load_model("lattice", 0.02) == load_model("lattice")
 
 
 def test_lattice_is_right_about_simulated_windows() -> None:

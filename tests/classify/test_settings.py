@@ -16,7 +16,15 @@ import typer
 import bravaismap as bm
 from bravaismap.classify.classifier import ModelRecord
 from bravaismap.classify.models import LatticeClassifier, NetworkClassifier, chosen_model, load_model
-from bravaismap.classify.settings import DEFAULTS, IMAGE_SAMPLES, MOVIE_DEVICE, PAPER_STEP, PAPER_WINDOW, Settings
+from bravaismap.classify.settings import (
+    DEFAULT_DISTORTION,
+    DEFAULTS,
+    IMAGE_SAMPLES,
+    MOVIE_DEVICE,
+    PAPER_STEP,
+    PAPER_WINDOW,
+    Settings,
+)
 from bravaismap.cli import live, phases, scores
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import InputError
@@ -90,6 +98,8 @@ def test_every_signature_shows_the_same_defaults(function: Callable[..., object]
         expected["device"] = MOVIE_DEVICE
     if function is scores.evaluate:  # one answer without draws is what is scored
         del expected["model"], expected["samples"]
+    if function in (bm.reclassify, LatticeClassifier):  # what a measured lattice is allowed
+        expected["distortion"] = DEFAULT_DISTORTION
     shared = set(parameters) & set(expected)
     assert shared
     for name in shared:
@@ -102,9 +112,10 @@ def test_options_of_the_view_command_say_the_defaults() -> None:
     for name in ("window", "model", "distortion", "nan"):
         (option,) = inspect.signature(view, eval_str=True).parameters[name].annotation.__metadata__
         assert isinstance(option, typer.models.OptionInfo)
-        default = getattr(DEFAULTS, name)
         assert option.show_default == (
-            f"{100 * default:g}%, or that of the result" if name == "distortion" else str(default)
+            f"{100 * DEFAULT_DISTORTION:g}%, or that of the result"
+            if name == "distortion"
+            else str(getattr(DEFAULTS, name))
         )
 
 

@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 
 from bravaismap.classify.network import Ensemble, build_ensemble, build_network, cell_of, members_of, reads_tokens
 from bravaismap.classify.token_network import CellMixture, TokenStem, most_probable_cell
-from bravaismap.classify.tokens import window_tokens
+from bravaismap.classify.tokens import ANGLES, RADII, window_tokens
 from bravaismap.errors import ModelError
 from bravaismap.simulate.windows import simulate
 
@@ -85,3 +85,19 @@ def test_cells_are_those_of_networks_that_read_tokens() -> None:
     assert (torch.linalg.eigvalsh(cells.covariance) > 0).all()
     with pytest.raises(ModelError, match="expected one that reads tokens"):
         cell_of(build_network("dcnn-2018", 6, 0.2), tokens)
+
+
+def test_correlation_by_products_is_the_inverse_fourier_transform() -> None:
+    stem = TokenStem()
+    radial, angular = stem.polar.radial, stem.polar.angular
+    image = torch.randn(2, ANGLES, RADII, generator=torch.Generator().manual_seed(5))
+    shifts, size = radial.shape[1] // 2, (ANGLES, RADII + radial.shape[1] // 2)
+    power = torch.fft.rfft2(image, s=size).abs().square()
+    even, odd = (power @ radial).chunk(2, dim=-1)
+    found = angular @ torch.cat([even, odd], dim=-2)
+    expected = torch.fft.irfft2(power, s=size)[..., :shifts].roll(ANGLES // 4, dims=-2)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    # the definition: spectra that are turned by 3 steps and scaled by 2
+    turned = (image[:, :, :-2] * image.roll(-3, dims=1)[:, :, 2:]).sum((1, 2))
+    torch.testing.assert_close(found[:, ANGLES // 4 + 3, 2], turned, rtol=1e-4, atol=1e-3)
+    assert not {"radial", "angular"} & {name.split(".")[-1] for name in stem.state_dict()}

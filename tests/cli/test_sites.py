@@ -36,6 +36,7 @@ def test_sites_of_a_mapped_movie(run: Run, tmp_path: Path, crystal: Callable[...
     ]  # fmt: skip
     sites, counts = rows_of(folder / "film_sites.csv"), rows_of(folder / "film_site_counts.csv")
     assert list(sites[0])[:8] == ["frame", "time", "track", "y_nm", "x_nm", "y_std_nm", "x_std_nm", "amplitude"]
+    assert [row["time"] for row in counts] == ["0", "1"]
     gone = sum(row["state"] == "vacant" for row in sites if row["frame"] == "1")
     assert gone == pytest.approx(np.pi * 20**2 / 81, abs=4)
     assert float(counts[1]["vacant"]) == pytest.approx(gone, abs=2)

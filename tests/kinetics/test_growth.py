@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from scipy.stats import f as fisher
 
 import bravaismap as bm
-from bravaismap.errors import InputError
+from bravaismap.errors import InputError, UndeterminedError
 from bravaismap.kinetics.curve import frame_scatter
-from bravaismap.kinetics.growth import LAWS, Growth, best_law, compare_laws, fit_growth
+from bravaismap.kinetics.growth import LAWS, Growth, best_law, compare_laws, fit_growth, refusal
 from bravaismap.kinetics.laws import growth_law
 
 TIME = np.arange(90) * 2.25
@@ -239,6 +239,20 @@ def test_the_papers_curve_is_exponential_by_the_criterion() -> None:
     assert best_law(table.sel(law=["linear with onset", "linear"])) == ("linear", True)
     assert float(table["difference"].sel(law="linear")) > 30
     assert "does not come near an end" in str(table["refused"].sel(law="avrami").values)
+
+
+def test_why_a_law_is_refused_is_said_in_a_few_words() -> None:
+    time = np.arange(40.0)
+    dip = 0.1 - 0.05 * np.exp(-(((time - 20) / 8) ** 2)) + 0.003 * np.random.default_rng(0).normal(size=40)
+    table = compare_laws(curve(dip))
+    short = {str(name): refusal(table.sel(law=name)) for name in table["law"].values}
+    assert short["linear with onset"] == ""
+    assert short["linear"] == "curve falls"
+    assert short["power"] == "k not determined"
+    assert short["exponential"] == "ρ not determined"
+    with pytest.raises(UndeterminedError, match="rho is not determined") as refused:
+        fit_growth(curve(dip))
+    assert refused.value.parameter == "rho"
 
 
 def test_the_criterion_is_that_of_the_residuals() -> None:

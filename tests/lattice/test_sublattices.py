@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bravaismap.lattice.sublattices import DIVIDED, DOUBLED, kronecker_lift
+from bravaismap.lattice.sublattices import DIVIDED, DOUBLED, hermite_form, kronecker_lift
 
 
 def points_of(change: np.ndarray, index: int) -> frozenset[tuple[int, int]]:
@@ -47,3 +47,18 @@ def test_kronecker_lift_of_rows_in_torch_keeps_their_type() -> None:
     assert lift.dtype == torch.float32
     basis = torch.arange(4.0)
     assert torch.allclose(lift @ basis, (order @ basis.reshape(2, 2))[..., 0, :])
+
+
+def test_the_hermite_form_is_the_same_of_all_bases_and_spans_the_same_points() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        matrix = rng.integers(-5, 6, (2, 2))
+        index = abs(round(np.linalg.det(matrix)))
+        if index == 0:
+            continue
+        form = hermite_form(matrix)
+        assert form[1, 0] == 0
+        assert form[0, 0] * form[1, 1] == index
+        assert 0 <= form[0, 1] < form[1, 1]
+        assert points_of(form, index) == points_of(matrix, index)
+        np.testing.assert_array_equal(hermite_form(np.array([[2, 1], [1, 1]]) @ matrix), form)

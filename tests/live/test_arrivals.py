@@ -68,3 +68,16 @@ def test_unreadable_file_is_tried_again_then_given_up_then_taken_when_it_changes
 
 def test_what_is_done_is_not_looked_at() -> None:
     assert Arrivals(0, 1, done={"a.tif"}).ready({"a.tif": OLD, "b.tif": OLD}, 0.0) == ["b.tif"]
+
+
+def test_the_file_that_follows_is_the_first_that_is_neither_done_nor_given_up() -> None:
+    arrivals = Arrivals(1, 0)
+    listing = dict.fromkeys(["f10.tif", "f2.tif"], OLD)
+    assert arrivals.following(listing) is None  # nobody has looked
+    arrivals.ready(listing, 0.0)
+    assert arrivals.following(listing) == "f2.tif"
+    arrivals.finish("f2.tif")
+    assert arrivals.following({"f10.tif": OLD}) == "f10.tif"
+    arrivals.ready(listing, 1.0)
+    assert arrivals.fail("f10.tif", 1.0)
+    assert arrivals.following({"f10.tif": OLD}) is None

@@ -354,7 +354,7 @@ def test_alarm_is_written_down_once(quick: NetworkClassifier, tmp_path: Path, mo
         return phases
 
     growing.share = 0.02  # type: ignore[attr-defined]
-    monkeypatch.setattr("bravaismap.live.watching.map_movie", growing)
+    monkeypatch.setattr("bravaismap.live.mapping.map_movie", growing)
     seen = []
     for _ in range(2):  # the second run has nothing new
         alarms = [Alarm(parse_rule("none>0.05"), 3)]

@@ -12,39 +12,17 @@ import bravaismap as bm
 from bravaismap.errors import BravaismapWarning
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.measure.whole_image import WholeImage
-from bravaismap.phases.besides import (
-    besides_lines,
-    finer_basis,
-    looked,
-    order_text,
-    other_lattices,
-    seen_texts,
-)
+from bravaismap.phases.besides import besides_lines, looked, other_lattices, seen_texts
+from bravaismap.phases.order import finer_basis
 from bravaismap.phases.verdict import cell_lines
 from bravaismap.result.schema import LOOKED
 
 Draw = Callable[..., np.ndarray]
 SQUARE = basis_from_cell(10.0, 10.0, np.pi / 2, 0.3)
-HEXAGONAL = basis_from_cell(10.0, 10.0, np.pi / 3, 0.4)
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
-
-
-@pytest.mark.parametrize(
-    ("finer", "matrix", "text"),
-    [
-        (SQUARE, [[2, 0], [0, 1]], "2 × 1, matrix (2 0; 0 1)"),
-        (SQUARE, [[1, 0], [0, 2]], "1 × 2, matrix (1 0; 0 2)"),
-        (SQUARE, [[1, 1], [-1, 1]], "√2 × √2 R45°, matrix (1 1; -1 1)"),
-        (HEXAGONAL, [[1, 1], [-1, 2]], "√3 × √3 R30°, matrix (1 1; -1 2)"),
-        (HEXAGONAL, [[3, 0], [0, 3]], "3 × 3, matrix (3 0; 0 3)"),
-        (SQUARE, [[1, 0], [1, 3]], "matrix (1 0; 1 3)"),
-    ],
-)
-def test_a_superlattice_is_named_as_the_field_does(finer: np.ndarray, matrix: list[list[int]], text: str) -> None:
-    assert order_text(np.array(matrix), finer).endswith(text)
 
 
 def test_a_superlattice_and_its_lattice_are_in_the_answer() -> None:

@@ -82,6 +82,7 @@ def test_what_is_no_reference_is_refused(result: xr.Dataset, movie: xr.DataArray
         ({"y": slice(90, 99)}, "no pixel with a lattice"),
         ((0.3, 0.3), "reference cell"),
         ((0.3, 0.3, 0.0), "reference cell"),
+        ((0.4, 0.4, 90.0), r"is 3[12] % from the reference cell 0\.4, 0\.4, 90: it has 0\.27"),
     ):
         with pytest.raises(InputError, match=message):
             pixel_strain(result, movie, reference)

@@ -50,7 +50,9 @@ def test_unknown_type(tmp_path: Path) -> None:
     refused(tmp_path / "a", "without an extension")
 
 
-@pytest.mark.parametrize("suffix", ["tif", "npy", "npz", "dm4", "emd", "hspy", "ser", "mrc", "h5", "png", "gwy", "sxm"])
+@pytest.mark.parametrize(
+    "suffix", ["tif", "npy", "npz", "dm4", "emd", "hspy", "ser", "mrc", "h5", "png", "gwy", "gsf", "sxm"]
+)
 def test_empty_file(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a.{suffix}").touch()
     refused(tmp_path / f"a.{suffix}", f"a.{suffix}: an empty file (0 bytes)", "copy or save it again")
@@ -59,7 +61,7 @@ def test_empty_file(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     "suffix",
     ["tif", "npy", "npz", "dm3", "dm4", "emd", "hspy", "ser", "mrc", "h5", "nxs", "nc", "png", "jpg", "bmp", "mp4",
-     "avi", "gwy", "sxm", "3ds", "Z_mtrx"],
+     "avi", "gwy", "gsf", "sxm", "3ds", "Z_mtrx"],
 )  # fmt: skip
 @pytest.mark.parametrize("content", [b"this is a text file\n" * 200, bytes(range(256)) * 20])
 def test_what_is_not_of_its_type(tmp_path: Path, suffix: str, content: bytes, capfd: pytest.CaptureFixture) -> None:

@@ -37,6 +37,7 @@ def write_seeds(folder: Path) -> dict[str, Path]:
         STACK,
         dm_bytes,
         grid_bytes,
+        gsf_bytes,
         hyperspy_signal,
         matrix_files,
         ome_zarr,
@@ -112,6 +113,7 @@ def write_seeds(folder: Path) -> dict[str, Path]:
     (folder / "a.dm4").write_bytes(dm_bytes(4, [(STACK, (*NM, (0.5, "s")))], False))
     (folder / "a.ser").write_bytes(ser_bytes(STACK, 3e-11, True, 2))
     write_gwy(folder / "a.gwy", {"Height": STACK[0].astype(float)})
+    (folder / "a.gsf").write_bytes(gsf_bytes(STACK[0], XReal=1.7e-9, YReal=1.2e-9, XYUnits="m"))
     (folder / "a.sxm").write_bytes(sxm_bytes([STACK[0].astype(np.float32)], "forward"))
     (folder / "a.3ds").write_bytes(grid_bytes(np.ones((12, 17, 7), np.float32), np.ones((12, 17, 5), np.float32)))
     parameters, values = matrix_files(STACK[0].astype(int), "run--1_1.Z_mtrx")

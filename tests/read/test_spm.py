@@ -1,4 +1,4 @@
-"""Scanning-probe formats: Gwyddion by its own writer; Nanonis and Matrix files byte by byte."""
+"""Scanning-probe formats: Gwyddion by its own writer; its simple fields, Nanonis and Matrix files byte by byte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from instrument_files import grid_bytes, matrix_files, sxm_bytes, write_gwy
+from instrument_files import grid_bytes, gsf_bytes, matrix_files, sxm_bytes, write_gwy
 
 from bravaismap.errors import InputError
 from bravaismap.movie import pixel_size
@@ -50,6 +50,36 @@ def test_truncated_gwy(tmp_path: Path, kept: float) -> None:
     content = (tmp_path / "a.gwy").read_bytes()
     (tmp_path / "a.gwy").write_bytes(content[: int(kept * len(content))])
     with pytest.raises(InputError, match=r"a\.gwy: .*truncated"):
+        read(tmp_path / "a.gwy")
+
+
+@pytest.mark.parametrize("title", ["Z", "Höhe", "Topography", ""])  # of every length modulo four
+def test_gsf(tmp_path: Path, title: str) -> None:
+    content = gsf_bytes(Z, XReal=1.7e-9, YReal=1.2e-9, XYUnits="m", ZUnits="m", Title=title)
+    (tmp_path / "scan.gsf").write_bytes(content)
+    movie = read(tmp_path / "scan.gsf")
+    check(movie, Z)
+    assert movie.dtype == np.float32
+    assert movie.attrs["dataset"] == (title or "scan")
+
+
+@pytest.mark.parametrize("header", [{}, {"XReal": 1.7}, {"XReal": 1.7, "YReal": 1.2}, {"XYUnits": "m"}])
+def test_gsf_of_unknown_size(tmp_path: Path, header: dict[str, Any]) -> None:
+    (tmp_path / "a.gsf").write_bytes(gsf_bytes(Z, **header))
+    check(read(tmp_path / "a.gsf"), Z, None)
+
+
+def test_gsf_that_is_not_complete(tmp_path: Path) -> None:
+    content = gsf_bytes(Z)
+    for kept in (40, len(content) // 2, len(content) - 1):
+        (tmp_path / "a.gsf").write_bytes(content[:kept])
+        with pytest.raises(InputError, match=r"a\.gsf: .*truncated"):
+            read(tmp_path / "a.gsf")
+    (tmp_path / "a.gsf").write_bytes(gsf_bytes(Z, XRes=0))
+    with pytest.raises(InputError, match="0 × 12 values"):
+        read(tmp_path / "a.gsf")
+    (tmp_path / "a.gwy").write_bytes(content)
+    with pytest.raises(InputError, match="expected GWY, found GSF"):
         read(tmp_path / "a.gwy")
 
 

@@ -120,6 +120,13 @@ def write_gwy(path: Path, channels: dict[str, np.ndarray], unit: str = "m") -> N
     container.tofile(str(path))
 
 
+def gsf_bytes(image: np.ndarray, **header: object) -> bytes:
+    fields = {"XRes": image.shape[1], "YRes": image.shape[0]} | header
+    text = "Gwyddion Simple Field 1.0\n" + "".join(f"{name} = {value}\n" for name, value in fields.items())
+    head = text.encode()
+    return head + b"\0" * (4 - len(head) % 4) + image.astype("<f4").tobytes()
+
+
 def sxm_bytes(images: list[np.ndarray], direction: str = "both", scan: str = "down") -> bytes:
     height, width = images[0].shape
     header = {

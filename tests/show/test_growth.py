@@ -22,6 +22,15 @@ def test_law_in_words(law: str, words: str) -> None:
     assert any(text.startswith(f"{words}: {printed(LAWS[law].formula)}") for text in texts)
 
 
+def test_legend_begins_with_what_was_measured() -> None:
+    time = np.arange(40.0)
+    curve = 0.05 + 0.002 * np.exp(0.12 * time) + 0.001 * np.random.default_rng(2).normal(size=time.size)
+    values = xr.DataArray(curve, dims="time", coords={"time": ("time", time, {"units": "s"})})
+    figure = plot_growth(fit_growth(values, baseline=(0, 5)), {"thresholded": values})
+    texts = [text.get_text().split(":")[0] for text in figure.axes[0].get_legend().get_texts()]
+    assert texts == ["fraction ± σ of the fit", "exponential growth", "baseline", "thresholded"]
+
+
 def test_small_figure_has_small_text() -> None:
     time = np.arange(1.0, 30.0)
     noise = 0.002 * np.random.default_rng(0).normal(size=time.size)

@@ -19,7 +19,7 @@ from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predict
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, members_of, reads_tokens
 from bravaismap.classify.network_parts import answered_from_parts
 from bravaismap.classify.proposals import Proposer, with_proposals
-from bravaismap.classify.settings import DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
+from bravaismap.classify.settings import DEFAULT_DISTORTION, DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
 from bravaismap.classify.tokens import SMALLEST_TOKENS, Tokens, window_tokens
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
 from bravaismap.conventions import CLASSES, Floats, nearest_names
@@ -192,7 +192,7 @@ class LatticeClassifier:
         Network that is asked about windows of which the measurement leaves a doubt.
     """
 
-    distortion: float = DEFAULTS.distortion
+    distortion: float = DEFAULT_DISTORTION
     device: str = PROCESSOR
     whole: bool = False
     proposer: Proposer | None = None
@@ -303,7 +303,7 @@ MODELS = {
 
 
 def load_model(
-    name: str | Path = DEFAULT_MODEL, distortion: float = DEFAULTS.distortion, device: str = DEFAULTS.device
+    name: str | Path = DEFAULT_MODEL, distortion: float | None = None, device: str = DEFAULTS.device
 ) -> NetworkClassifier | LatticeClassifier:
     """Return a classifier by name, or one that a user has trained by the path of its weights.
 
@@ -313,9 +313,10 @@ def load_model(
         ``"default"`` (the most accurate: ``"lattice"``, which asks ``"dcnn"`` about doubtful windows), ``"lattice"``,
         ``"dcnn"``, ``"dcnn-2018"``, ``"dcnn-2018-wide"``, or a ``.safetensors`` file with its card (``.json``) beside
         it.
-    distortion : float
+    distortion : float, optional
         Distortion of the instrument: the standard deviation of each component of the linear map from sample to image,
-        as a fraction. A network that reads spectra ignores it; one that reads tokens is told, unless it is the default.
+        as a fraction. Where none is given, a measured lattice is allowed 2 %, and a network that reads tokens judges by
+        what it sees. A network that reads spectra ignores it.
     device : str
         Device that it computes on: ``"cpu"``, ``"cuda"`` (a GPU), or ``"auto"`` for a GPU if there is one.
 
@@ -328,10 +329,11 @@ def load_model(
         If the distortion is not within its limits.
     """
     weights, device = MODELS.get(str(name)), checked_device(device)
+    allowed = checked_distortion(DEFAULT_DISTORTION if distortion is None else distortion)
     if weights == "":
-        return LatticeClassifier(distortion, device)
+        return LatticeClassifier(allowed, device)
     if str(name) == DEFAULT_MODEL:
-        return LatticeClassifier(distortion, device, proposer=_proposer(device))
+        return LatticeClassifier(allowed, device, proposer=_proposer(device))
     if weights is not None:
         path = _shipped(weights)
     elif Path(name).suffix == ".safetensors":
@@ -343,8 +345,7 @@ def load_model(
         )
     network, card = load_network(path)
     network.to(device)
-    is_told = reads_tokens(network) and distortion != DEFAULTS.distortion
-    return NetworkClassifier(network, card, device, distortion=checked_distortion(distortion) if is_told else None)
+    return NetworkClassifier(network, card, device, distortion=distortion if reads_tokens(network) else None)
 
 
 def _shipped(weights: str) -> Path:

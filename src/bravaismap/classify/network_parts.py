@@ -20,6 +20,7 @@ from bravaismap.classify.dropout import dropout_scores, evaluating, predictive_e
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, candidate_share
 from bravaismap.classify.tokens import Tokens
 from bravaismap.conventions import NONE, Floats
+from bravaismap.measure.parts import part_origins
 
 __all__ = ["answered_from_parts", "pooled"]
 
@@ -58,7 +59,9 @@ def answered_from_parts(
     temperature = card.temperature(passes=samples > 0)
     passes = []
     for image in images:
-        read = tokens(_parts(torch.as_tensor(image)))
+        whole = torch.as_tensor(image)
+        corners = part_origins(tuple(whole.shape), _SIDE).tolist()
+        read = tokens(torch.stack([whole[top : top + _SIDE, left : left + _SIDE] for top, left in corners]))
         if samples:
             scores = dropout_scores(network, read, samples, seed)
         with evaluating(network):
@@ -96,10 +99,3 @@ def pooled(logarithm: Tensor, seen: Tensor, empty: Tensor) -> Tensor:
     which = (share * (logarithm - there)).sum(0).masked_fill(empty, -torch.inf)
     result: Tensor = none + weight.sum(0) * (_WORTH * which).softmax(-1)
     return result / result.sum(-1, keepdim=True)
-
-
-def _parts(image: Tensor) -> Tensor:
-    """Return the square parts (n, side, side) of a square image, evenly spread and at most half a part apart."""
-    size = image.shape[-1]
-    starts = np.linspace(0, size - _SIDE, -(-2 * (size - _SIDE) // _SIDE) + 1).round().astype(int)
-    return torch.stack([image[y : y + _SIDE, x : x + _SIDE] for y in starts for x in starts])

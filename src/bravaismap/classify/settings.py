@@ -20,6 +20,7 @@ __all__ = [
     "ALL_IMAGES_SAMPLES",
     "AUTO",
     "DEFAULTS",
+    "DEFAULT_DISTORTION",
     "DEFAULT_MODEL",
     "IMAGE_SAMPLES",
     "LARGEST_DISTORTION",
@@ -37,6 +38,8 @@ __all__ = [
 
 #: Name of the model that is taken when none is given.
 DEFAULT_MODEL: Final = "default"
+#: Distortion that a measured lattice is allowed where none is given: an instrument in ordinary use, not calibrated.
+DEFAULT_DISTORTION: Final = 0.02
 #: Stands for the window that suits the lattice of a movie.
 AUTO: Final = "auto"
 #: Window and step of the paper, px.
@@ -79,9 +82,9 @@ class Settings:
         Distance between windows in px; an eighth of the window when not given.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
-    distortion : float
+    distortion : float, optional
         Standard deviation of each component of the linear map from sample to image, as a fraction. For a model that is
-        given by name; a Classifier has its own.
+        given by name; a Classifier has its own. When not given, see :func:`bravaismap.load_model`.
     device : str
         Device that a model given by name computes on.
     samples : int, optional
@@ -109,7 +112,7 @@ class Settings:
     window: int | str = AUTO
     step: int | None = None
     model: str | Path | Classifier = DEFAULT_MODEL
-    distortion: float = 0.02
+    distortion: float | None = None
     device: str = "cpu"
     samples: int | None = None
     seed: int = 0
@@ -119,7 +122,8 @@ class Settings:
     pixel_step: int | None = None
 
     def __post_init__(self) -> None:
-        checked_distortion(self.distortion)
+        if self.distortion is not None:
+            checked_distortion(self.distortion)
         left_open = {"window": AUTO, "step": None, "samples": None, "pixel_step": None}
         for name in ("window", "step", "seed", "samples", "pixel_step"):
             value = getattr(self, name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bravaismap.lattice.wood import Superlattice
     from bravaismap.result.phase_map import PhaseMap
 
 __all__ = [
@@ -59,22 +60,43 @@ def _image(name: str, row: xr.Dataset) -> dict[str, Any]:
 
 def _besides(row: xr.Dataset) -> dict[str, Any]:
     """Return what an image shows besides its cell, and what to doubt."""
-    from bravaismap.phases.besides import finer_basis, order_text, ordered_regions, other_lattices, seen_texts
+    from bravaismap.phases.besides import other_lattices, seen_texts
+    from bravaismap.phases.order import finer_basis, ordered_regions, superlattice
     from bravaismap.result.doubt import doubts
 
-    finer = finer_basis(row)
-    matrix = row["order"].values
-    superlattice = None if finer is None else {"text": order_text(matrix, finer), "matrix": matrix, "of_basis": finer}
-    basis = row["basis"].values.astype(float)
-    regions = [{"text": order_text(own, basis), "matrix": own, "share": share} for own, share in ordered_regions(row)]
+    name = superlattice(row)
+    regions = [
+        {"text": str(own), "matrix": own.matrix, "wood": own.wood, "share": share}
+        for own, share in ordered_regions(row)
+    ]
     return {
         "share": float(row["share"]),
-        "superlattice": superlattice,
+        "superlattice": None if name is None else {**_superlattice(name), "of_basis": finer_basis(row)},
         "superlattices_of_a_part": regions,
+        "modulation": _modulation(row),
         "other_lattices": [asdict(other) for other in other_lattices(row)],
         "seen": seen_texts(row),
         "doubt": doubts(row),
     }
+
+
+def _modulation(row: xr.Dataset) -> dict[str, Any] | None:
+    """Return the waves of the modulation of an image, and whether it fits a superlattice; None if it has none."""
+    from bravaismap.phases.order import modulation_doubt, modulation_superlattice, modulation_waves
+
+    waves = modulation_waves(row)
+    if not waves:
+        return None
+    return {
+        "waves": [asdict(wave) for wave in waves],
+        "commensurate": float(row["modulation_commensurate"]),
+        "nearest_superlattice": _superlattice(modulation_superlattice(row)),
+        "text": modulation_doubt(row),
+    }
+
+
+def _superlattice(own: Superlattice) -> dict[str, Any]:
+    return {"text": str(own), "matrix": own.matrix, "wood": own.wood}
 
 
 def _label(row: xr.Dataset) -> str | None:

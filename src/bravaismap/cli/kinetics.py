@@ -250,6 +250,7 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     from rich.table import Table
 
     from bravaismap.kinetics.dose import title_of
+    from bravaismap.kinetics.growth import refusal
     from bravaismap.kinetics.laws import printed
 
     card = growth.attrs
@@ -280,11 +281,8 @@ def _print_growth(growth: xr.Dataset, physical: xr.Dataset | None, laws: xr.Data
     )
     choice = Table("law", "parameters", "ΔAICc", "weight")
     for fitted in (laws.sel(law=name) for name in laws["law"].values):
-        refused = str(fitted["refused"].values)
-        cells = [f"{float(fitted['difference']):.1f}", f"{float(fitted['weight']):.2f}"]
-        if refused:
-            undetermined = "is not determined" in refused
-            cells = [f"{printed(refused.partition(' ')[0])} not determined" if undetermined else "curve falls", ""]
+        refused = refusal(fitted)
+        cells = [refused, ""] if refused else [f"{float(fitted['difference']):.1f}", f"{float(fitted['weight']):.2f}"]
         choice.add_row(str(fitted["law"].values), str(int(fitted["parameters"])), *cells)
     print_table(choice)
     if physical is None:

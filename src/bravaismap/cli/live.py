@@ -56,7 +56,7 @@ def watch(
         typer.Option("--step", help="Distance between windows in px.", show_default="a quarter of the window"),
     ] = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
-    distortion: DistortionOption = DEFAULTS.distortion,
+    distortion: DistortionOption = None,
     device: DeviceOption = MOVIE_DEVICE,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bravaismap.classify.settings import DEFAULTS
+from bravaismap.classify.settings import DEFAULT_DISTORTION
 from bravaismap.cli.options import (
     BinOption,
     ChannelOption,
@@ -91,7 +91,7 @@ def motif(
         if value is not None:
             raise InputError(f"{name} {value} was given, but {source} is no result of `map`, only an image")
     reading = Reading(dataset, channel, frames, crop, bin, pixel_size)
-    result = _motif(source, frame, reading, DEFAULTS.distortion if distortion is None else distortion, systematic)
+    result = _motif(source, frame, reading, DEFAULT_DISTORTION if distortion is None else distortion, systematic)
     if not json:
         _print(result)
     written: list[Path] = []

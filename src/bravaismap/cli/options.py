@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bravaismap.classify.settings import DEFAULTS, LARGEST_SEED
+from bravaismap.classify.settings import DEFAULT_DISTORTION, DEFAULTS, LARGEST_SEED
 from bravaismap.cli.terminal import be_quiet
 from bravaismap.errors import InputError
 
@@ -115,13 +115,13 @@ SamplesOption = Annotated[
     ),
 ]
 DistortionOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--distortion",
         help=_DISTORTION_HELP,
         parser=fraction_of,
         metavar="PERCENT",
-        show_default=f"{100 * DEFAULTS.distortion:g}%",
+        show_default=f"{100 * DEFAULT_DISTORTION:g}%",
     ),
 ]
 ResultDistortionOption = Annotated[
@@ -131,7 +131,7 @@ ResultDistortionOption = Annotated[
         help=_DISTORTION_HELP,
         parser=fraction_of,
         metavar="PERCENT",
-        show_default=f"{100 * DEFAULTS.distortion:g}%, or that of the result",
+        show_default=f"{100 * DEFAULT_DISTORTION:g}%, or that of the result",
     ),
 ]
 DeviceOption = Annotated[

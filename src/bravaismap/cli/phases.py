@@ -58,7 +58,7 @@ __all__ = ["classify", "demo", "map_movie"]
 def classify(
     images: Annotated[list[str], typer.Argument(help="Image files; a movie's frames are classified one by one.")],
     model: ModelOption = DEFAULT_MODEL,
-    distortion: DistortionOption = DEFAULTS.distortion,
+    distortion: DistortionOption = None,
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,
@@ -145,7 +145,7 @@ def map_movie(
     window: WindowOption = AUTO,
     step: StepOption = DEFAULTS.step,
     model: ModelOption = DEFAULT_MODEL,
-    distortion: DistortionOption = DEFAULTS.distortion,
+    distortion: DistortionOption = None,
     device: DeviceOption = MOVIE_DEVICE,
     samples: SamplesOption = DEFAULTS.samples,
     seed: SeedOption = DEFAULTS.seed,

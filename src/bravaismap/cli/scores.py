@@ -34,7 +34,7 @@ def evaluate(
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
-    distortion: DistortionOption = DEFAULTS.distortion,
+    distortion: DistortionOption = None,
     device: DeviceOption = DEFAULTS.device,
     samples: SamplesOption = 0,
     seed: SeedOption = DEFAULTS.seed,

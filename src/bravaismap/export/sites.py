@@ -78,8 +78,8 @@ def site_rows(sites: xr.Dataset) -> Iterator[list[str]]:
 def count_rows(sites: xr.Dataset) -> Iterator[list[str]]:
     """Yield the header of a table of the numbers of sites, and a line per frame."""
     counts = count_sites(sites)
-    frame = {"frame": ("measured_frame", counts["measured_frame"].values)}
-    yield from _rows(xr.Dataset(frame | dict(counts.data_vars)), "measured_frame")
+    frames = {name: counts[f"measured_{name}"].variable for name in ("frame", "time")}
+    yield from _rows(xr.Dataset(frames | {name: column.variable for name, column in counts.items()}), "measured_frame")
 
 
 def event_rows(sites: xr.Dataset) -> Iterator[list[str]]:

@@ -233,7 +233,7 @@ def map_layer(
     window: int | str = DEFAULTS.window,
     step: int | None = DEFAULTS.step,
     model: str = DEFAULT_MODEL,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float | None = None,
     *,
     sites: bool = False,
     progress: Callable[[int, int], object] | None = None,

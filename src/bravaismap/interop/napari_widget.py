@@ -18,7 +18,7 @@ from magicgui.widgets import (
 )
 
 from bravaismap.classify.models import MODELS
-from bravaismap.classify.settings import AUTO, DEFAULT_MODEL, DEFAULTS, LARGEST_DISTORTION
+from bravaismap.classify.settings import AUTO, DEFAULT_DISTORTION, DEFAULT_MODEL, LARGEST_DISTORTION
 from bravaismap.errors import BravaismapError, InputError
 from bravaismap.interop.napari import LayerData, layer_movie, map_layer
 
@@ -70,7 +70,7 @@ class MapWidget(Container):
         )
         self.model = ComboBox(name="model", choices=list(MODELS), value=DEFAULT_MODEL, tooltip="how windows are judged")
         self.distortion = FloatSpinBox(
-            name="distortion", label="distortion (%)", value=_PERCENT * DEFAULTS.distortion, min=0.0,
+            name="distortion", label="distortion (%)", value=_PERCENT * DEFAULT_DISTORTION, min=0.0,
             max=_PERCENT * LARGEST_DISTORTION, step=0.5,
             tooltip="how much the scan stretches and shears the sample, as one standard deviation",
         )  # fmt: skip

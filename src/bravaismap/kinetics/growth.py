@@ -20,14 +20,14 @@ import xarray as xr
 from scipy.special import fdtrc
 
 from bravaismap.conventions import NONE, Floats
-from bravaismap.errors import InputError, warn
+from bravaismap.errors import InputError, UndeterminedError, warn
 from bravaismap.kinetics.curve import Curve, curve_of, growth_problem
 from bravaismap.kinetics.dose import fraction_curve
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
-from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law
+from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law, printed
 from bravaismap.result.shares import quantity_of_curve
 
-__all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growth"]
+__all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growth", "refusal"]
 
 
 _SIGNIFICANCE: Final = 0.01  # probability that a constant fraction looks as grown, above which growth is not determined
@@ -66,6 +66,7 @@ class _Comparison:
     aicc: float = np.nan
     reduced_chi_square: float = np.nan
     refused: str = ""
+    undetermined: str = ""
 
 
 class Growth(xr.Dataset):  # type: ignore[no-untyped-call]
@@ -183,7 +184,8 @@ def compare_laws(
     Dataset
         Over ``law`` (``"linear"``, ``"linear with onset"``, and so on), from the best to the worst: ``aicc``,
         ``difference`` from the best, ``weight`` (Akaike's), ``parameters``, ``reduced_chi_square``, ``refused`` (the
-        reason why the curve does not determine the law, or empty). A law that is refused comes last with NaN.
+        reason why the law cannot be fitted to the curve, or empty), ``undetermined`` (the parameter that the curve does
+        not determine, or empty). A law that is refused comes last with NaN.
 
     Raises
     ------
@@ -205,6 +207,7 @@ def compare_laws(
             "parameters": ("law", [row.parameters for row in rows]),
             "reduced_chi_square": ("law", [row.reduced_chi_square for row in rows]),
             "refused": ("law", [row.refused for row in rows]),
+            "undetermined": ("law", [row.undetermined for row in rows]),
         },
         coords={"law": [row.name for row in rows]},
     )
@@ -216,27 +219,35 @@ def best_law(laws: xr.Dataset) -> tuple[str, bool]:
     return name, bool(onset)
 
 
+def refusal(law: xr.Dataset) -> str:
+    """Return in a few words why a law of :func:`compare_laws` cannot be fitted, or an empty text if it is."""
+    parameter = str(law["undetermined"].values)
+    if parameter:
+        return f"{printed(parameter)} not determined"
+    return "curve falls" if str(law["refused"].values) else ""
+
+
 def _compared(name: str, onset: bool, curve: Curve, baseline: tuple[float, float] | None) -> _Comparison:
     """Return how well a law describes a curve."""
     problem = growth_problem(growth_law(name, onset), curve, baseline)
     label, size = f"{name} with onset" if onset else name, len(problem.law.parameters)
     try:
         fit = _fit(problem)
-    except InputError as error:
-        return _Comparison(label, size, refused=str(error))
+    except UndeterminedError as error:
+        return _Comparison(label, size, refused=str(error), undetermined=error.parameter)
     return _Comparison(label, size, _aicc(problem, fit), fit.reduced_chi_square)
 
 
 def _fit(problem: Problem) -> _Fit:
-    """Return the fit of a law, or raise `InputError` where the curve does not determine it."""
+    """Return the fit of a law, or raise `UndeterminedError` where the curve does not determine it."""
     start = problem.start()
     if start is None:
-        raise InputError(_FALLS)
+        raise UndeterminedError(_FALLS)
     _refuse_undetermined(problem, start)
     fit = _minimise(problem, start)
     rate = problem.physical(fit.values)[1] * np.ptp(problem.time) if problem.law is LAWS["exponential"] else 1.0
     if -_STRAIGHT < rate < 0:
-        raise InputError(_FALLS)
+        raise UndeterminedError(_FALLS)
     if problem.law is not LAWS["exponential"]:  # whose rate is determined once the curve leaves its baseline
         _refuse_vague(problem, fit)
     return fit
@@ -262,7 +273,7 @@ def _minimise(problem: Problem, start: Floats) -> _Fit:
 
 
 def _refuse_undetermined(problem: Problem, start: Floats) -> None:
-    """Raise `InputError` unless growth explains the curve significantly better than a constant does."""
+    """Raise `UndeterminedError` unless growth explains the curve significantly better than a constant does."""
     data, weight = problem.fraction, 1 / problem.sigma
     if problem.baseline is not None:
         data, weight = np.append(data, problem.baseline.mean), np.append(weight, 1 / problem.baseline.mean_std)
@@ -274,14 +285,15 @@ def _refuse_undetermined(problem: Problem, start: Floats) -> None:
     gain = (flat - remaining) / extra / max(remaining / freedom, 1e-300)
     if not np.isfinite(gain) or fdtrc(extra, freedom, max(gain, 0.0)) > _SIGNIFICANCE:
         rate = next((name for name in problem.law.parameters if name in ("rho", "k")), problem.law.parameters[0])
-        raise InputError(
+        raise UndeterminedError(
             f"{rate} is not determined: the fraction never leaves its baseline of {constant:.3g} by more than its "
-            "scatter; give a longer movie, or the class that grows"
+            "scatter; give a longer movie, or the class that grows",
+            rate,
         )
 
 
 def _refuse_vague(problem: Problem, fit: _Fit) -> None:
-    """Raise `InputError` if the curve does not determine a parameter of the law."""
+    """Raise `UndeterminedError` if the curve does not determine a parameter of the law."""
     law, span = problem.law, float(np.ptp(problem.time))
     extrapolated = law.parameters[0] if law.name == "power" else None  # k, like A0, is the amplitude near t = 0
     errors = _minimise(problem.moved(), problem.at_zero(fit.values)).errors
@@ -295,7 +307,8 @@ def _refuse_vague(problem: Problem, fit: _Fit) -> None:
         else:
             why = "very different values describe the curve equally well"
         simpler = "leave the onset out, or " if "t0" in law.parameters else ""
-        raise InputError(f"{name} of the law {law.name!r} is not determined: {why}; {simpler}fit a simpler law")
+        text = f"{name} of the law {law.name!r} is not determined: {why}; {simpler}fit a simpler law"
+        raise UndeterminedError(text, name)
 
 
 def _aicc(problem: Problem, fit: _Fit) -> float:

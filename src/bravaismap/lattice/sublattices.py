@@ -14,12 +14,12 @@ import numpy as np
 from bravaismap.lattice.basis import reduce_basis
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from bravaismap.conventions import Floats
 
-__all__ = ["DIVIDED", "DOUBLED", "kronecker_lift", "reduce_measured", "sublattices_to"]
+__all__ = ["DIVIDED", "DOUBLED", "hermite_form", "kronecker_lift", "reduce_measured", "sublattices_to"]
 
 #: The three sublattices of index 2: every second row of points is left out. Applied to a reciprocal basis it is every
 #: second row of nodes, and the cell of the direct lattice is halved.
@@ -55,6 +55,27 @@ def sublattices_to(largest: int) -> tuple[Floats, ...]:
         if index % first == 0
         for shear in range(index // first)
     )
+
+
+def hermite_form(matrix: ArrayLike) -> NDArray[np.intp]:
+    """Return the Hermite normal form of a matrix of whole numbers: the one of all bases of its sublattice.
+
+    Parameters
+    ----------
+    matrix : array, shape (2, 2)
+        Rows are the vectors of the sublattice in the basis of the lattice; its determinant is not 0.
+
+    Returns
+    -------
+    int array, shape (2, 2)
+        (p q; 0 r) with p, r > 0 and 0 ≤ q < r.
+    """
+    (a, b), (c, d) = np.rint(np.asarray(matrix, float)).astype(int).tolist()
+    while c:
+        times = a // c
+        a, b, c, d = c, d, a - times * c, b - times * d
+    a, b = (a, b) if a > 0 else (-a, -b)
+    return np.array([[a, b % abs(d)], [0, abs(d)]])
 
 
 @overload

@@ -73,6 +73,11 @@ class Arrivals:
             ready.append(name)
         return ready
 
+    def following(self, listing: Mapping[str, Stamp]) -> str | None:
+        """Return the name of the first file in natural order that is neither done nor given up; None if all are."""
+        names = (name for name in listing if name in self._seen and not self._seen[name].given_up)
+        return min(names, key=lambda name: natural_key(Path(name)), default=None)
+
     def waits(self, listing: Mapping[str, Stamp]) -> bool:
         """Tell whether a file that exists may still become a frame: it is neither done nor given up."""
         given_up = {name for name, seen in self._seen.items() if seen.given_up}

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bravaismap.classify.classifier import Classifier
 from bravaismap.classify.models import chosen_model
-from bravaismap.classify.settings import AUTO, DEFAULTS, LIVE_STEPS_ALONG_WINDOW, PATIENCE, SETTLE, Settings
-from bravaismap.compute.parallel import one_ahead
-from bravaismap.errors import InputError, OutputError, warn
+from bravaismap.classify.settings import AUTO, DEFAULTS, LIVE_STEPS_ALONG_WINDOW, Settings
+from bravaismap.errors import OutputError
 from bravaismap.live.alarms import Alarm, RaisedAlarm
-from bravaismap.live.arrivals import Arrivals, Stamp
-from bravaismap.live.growing import GrowingStack
-from bravaismap.movie import NanPolicy, as_movie
-from bravaismap.phases.first_look import settled, step_for, window_line
-from bravaismap.phases.map import map_movie
-from bravaismap.read.description import movie_line
-from bravaismap.read.reading import FORMATS, read
+from bravaismap.live.line_up import LineUp
+from bravaismap.live.sources import FolderSource, StackSource
+from bravaismap.movie import NanPolicy
+from bravaismap.phases.first_look import step_for
 from bravaismap.result.journal import JOURNAL, journal_of
 from bravaismap.result.live_store import LiveStore, check_continued
 from bravaismap.result.open import open_result
-from bravaismap.result.phase_map import PhaseMap
 
 __all__ = ["FolderSource", "Frame", "StackSource", "watch"]
 
-_POLL = 0.03  # s between two looks at the source
-Classify = Callable[[xr.DataArray], PhaseMap]
+#: Seconds from one look at the source to the next: at least, as a multiple of what a look takes, which is long where a
+#: folder holds many files, and at most.
+_POLL, _LOOKS, _LONGEST_POLL = 0.01, 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Frame:
         Its line of the journal: ``frame`` (number), ``source`` (where it came from), ``fraction`` (by class, see
         :func:`bravaismap.result.shares.class_shares`).
     seconds : float
-        Time that its classification and storage took.
+        Time from its beginning, or from the end of the frame before if that was later, to its end.
     alarms : tuple of RaisedAlarm
         The alarms that it raised.
     """
@@ -56,117 +49,6 @@ class Frame:
     line: dict[str, Any]
     seconds: float
     alarms: tuple[RaisedAlarm, ...] = ()
-
-
-class FolderSource:
-    """A folder whose images are classified in natural order, as they become complete.
-
-    Parameters
-    ----------
-    folder : Path
-    pattern : str
-        Pattern of the names of files, for example ``"*.tif"``.
-    settle, patience : float
-        See :class:`bravaismap.live.arrivals.Arrivals`.
-    options
-        Those of :func:`bravaismap.read`: ``dataset``, ``channel``, ``crop``, ``bin``, ``pixel_size``.
-    """
-
-    def __init__(
-        self, folder: Path, pattern: str = "*", settle: float = SETTLE, patience: float = PATIENCE, **options: Any
-    ) -> None:
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
-        self.folder, self._pattern, self._options = folder, pattern, options
-        self._arrivals = Arrivals(settle, patience)
-        self.pixel_size = _given_size(options)
-
-    def __str__(self) -> str:
-        return str(self.folder)
-
-    def ready(self, done: set[str], now: float, classify: Classify) -> Iterator[tuple[str, PhaseMap]]:
-        """Classify each new frame and yield its name and map; stop at a file that is not complete yet."""
-        for name in self._arrivals.ready(self._listing(), now):
-            if name in done:
-                self._arrivals.finish(name)
-                continue
-            try:
-                movie = read(self.folder / name, **self._options)
-                for i in range(len(movie)):
-                    key = name if len(movie) == 1 else f"{name} [{i}]"
-                    if key not in done:
-                        yield key, classify(movie[i])
-            except (InputError, FileNotFoundError) as error:
-                if not self._arrivals.fail(name, now):
-                    return
-                warn(f"left out: {error}")
-            else:
-                self._arrivals.finish(name)
-
-    def waits(self) -> bool:
-        """Tell whether a file is there that is neither classified nor left out."""
-        return self._arrivals.waits(self._listing())
-
-    def _listing(self) -> dict[str, Stamp]:
-        stamps = {}
-        with os.scandir(self.folder) as entries:
-            new = [entry for entry in entries if not self._arrivals.is_done(entry.name)]
-        for entry in new:
-            kind = Path(entry.name).suffix[1:].lower()
-            if not entry.name.startswith(".") and kind in FORMATS and fnmatch(entry.name, self._pattern):
-                try:
-                    stamp = _stamp(self.folder / entry.name)
-                except OSError:  # gone again
-                    continue
-                if entry.is_file():
-                    stamps[entry.name] = stamp
-        return stamps
-
-
-class StackSource:
-    """A file that grows, whose frames are classified as they become complete.
-
-    Parameters
-    ----------
-    path : Path
-    dataset : str, optional
-        Name of the array in a file with several.
-    settle : float
-        Seconds for which the file must not have changed before its last frame counts as complete.
-    options
-        Those of :class:`bravaismap.live.growing.GrowingStack`: ``pixel_size``, ``crop``, ``bin``.
-    """
-
-    def __init__(self, path: Path, dataset: str | None = None, settle: float = SETTLE, **options: Any) -> None:
-        self.path, self._settle = path, settle
-        self._stack = GrowingStack(path, dataset, **options)
-        self.pixel_size = _given_size(options)
-        self._stamp, self._since = Stamp(0, 0), 0.0
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def ready(self, done: set[str], now: float, classify: Classify) -> Iterator[tuple[str, PhaseMap]]:
-        """Classify each new frame and yield its name and map; the last one waits until the file has settled."""
-        if not self.path.exists():
-            return
-        stamp = _stamp(self.path)
-        if stamp != self._stamp:
-            self._stamp, self._since = stamp, now
-        settled = now - self._since >= self._settle
-        count, index = self._stack.length(), len(done)
-        frame = self._stack.frame(index) if index < count else None
-        while frame is not None:
-            following = self._stack.frame(index + 1) if index + 1 < count else None
-            complete = settled and not _is_blank(frame)
-            if not complete and (following is None or _is_blank(following)):
-                return
-            yield f"{self.path.name} [{index}]", classify(frame)
-            index, frame = index + 1, following
-
-    def waits(self) -> bool:
-        """Tell whether a file is waited for: never, since a stack is one file."""
-        return False
 
 
 def watch(
@@ -181,7 +63,7 @@ def watch(
     window: int | str = DEFAULTS.window,
     step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float | None = None,
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     nan: NanPolicy = DEFAULTS.nan,
@@ -224,55 +106,32 @@ def watch(
     store: LiveStore | None = None
     earlier = journal_of(output) if (output / JOURNAL).exists() else []
     settings = _continued(settings, output, frame_time, source.pixel_size) if earlier else settings
-    alarms, done, latest = alarms or [], {str(line["source"]) for line in earlier}, clock()
+    alarms, latest = alarms or [], clock()
     for alarm in alarms:
         for line in earlier:
             alarm.update(line["fraction"].get(alarm.rule.lattice, 0.0))
-    size: tuple[int, ...] | None = None
-
-    def classify(pixels: xr.DataArray) -> PhaseMap:
-        nonlocal size, settings
-        if size is not None and pixels.shape != size:
-            given, expected = (f"{height} × {width} px" for height, width in (pixels.shape, size))
-            raise InputError(
-                f"{pixels.attrs.get('source', source)}: a frame of {given}, but those before have {expected}"
-            )
-        frame = as_movie(pixels)
-        settings = settled(settings, frame, LIVE_STEPS_ALONG_WINDOW)
-        phases = map_movie(frame, settings)
-        if size is None and tell is not None:
-            tell(movie_line(frame.assign_attrs({"source": str(source)} | pixels.attrs)))
-            if settings.window_reason:
-                tell(window_line(settings))
-        size = pixels.shape  # from the first frame that can be mapped on
-        return phases
-
+    frames = LineUp(settings, source, {str(line["source"]) for line in earlier}, clock, tell)
     try:
-        while until_idle is None or clock() - latest < until_idle or source.waits():
-            begin = clock()
-            for name, phases in one_ahead(source.ready(done, begin, classify)):
+        while until_idle is None or clock() - latest < until_idle or source.waits() or len(frames):
+            looked = clock()
+            for frame in frames.finished():
+                phases = frame.phases.result()
                 if store is None:
-                    store = LiveStore(output, phases, _card(phases, settings, source, frame_time))
+                    store = LiveStore(output, phases, _card(phases, frames.settings, source, frame_time))
                     if len(store.frames) != len(earlier):
                         raise OutputError(
                             f"{output}: another process has added frames since this one looked; "
                             "the same command goes on after them"
                         )
-                line = store.append(phases, name)
-                done.add(name)
-                latest = clock()
-                yield Frame(line, latest - begin, _raise(alarms, line, output.parent / "alarms.jsonl"))
-                begin = latest
-            time.sleep(_POLL)
+                line = store.append(phases, frame.source)
+                begun, latest = max(frame.begun, latest), clock()
+                yield Frame(line, latest - begun, _raise(alarms, line, output.parent / "alarms.jsonl"))
+                looked = clock()
+            frames.rest(min(max(_POLL, _LOOKS * (clock() - looked)), _LONGEST_POLL))
     finally:
+        frames.end()
         if store is not None:
             store.close()
-
-
-def _given_size(options: dict[str, Any]) -> float | None:
-    """Return the side in nm of the pixels that are classified, if it is given, from the options of a source."""
-    size: float | None = options.get("pixel_size")
-    return size and size * options.get("bin", 1)
 
 
 def _continued(settings: Settings, output: Path, frame_time: float | None, pixel_size: float | None) -> Settings:
@@ -315,15 +174,3 @@ def _raise(alarms: list[Alarm], line: dict[str, Any], path: Path) -> tuple[Raise
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(asdict(alarm), ensure_ascii=False) + "\n" for alarm in raised)
     return tuple(raised)
-
-
-def _stamp(path: Path) -> Stamp:
-    """Return the size and the time of the last change of a file; `OSError` if it is not there."""
-    state = path.stat()
-    return Stamp(state.st_size, state.st_mtime_ns)
-
-
-def _is_blank(frame: xr.DataArray) -> bool:
-    """Tell whether nothing has been written to a frame yet."""
-    values = np.asarray(frame)
-    return bool(values.max() == values.min())

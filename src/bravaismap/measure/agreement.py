@@ -22,7 +22,7 @@ from bravaismap.measure import settings
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.parts import Parts
 
-__all__ = ["CommonLattice", "are_alike", "common_lattices", "superlattice", "with_common_share"]
+__all__ = ["CommonLattice", "are_alike", "common_lattices", "suited_sides", "superlattice", "with_common_share"]
 
 #: Added to the variances of parts, px²: without any noise they are 0, and of no use as weights.
 _LEAST_VARIANCE = 1e-12
@@ -113,6 +113,20 @@ def _shared(bases: Floats, middle: Floats) -> tuple[NDArray[np.bool_], Floats]:
     change = np.rint(relation)
     near = (np.abs(relation - change) < settings.SETTINGS.agreement.basis_tolerance).all((1, 2))
     return near & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1), change
+
+
+def suited_sides(lattice: CommonLattice) -> list[int]:
+    """Return the sides of parts that suit a lattice, largest first: those in which it has half of its most evidence.
+
+    Larger ones than that, up to those that its basis comes from, do as well.
+
+    Parameters
+    ----------
+    lattice : CommonLattice
+    """
+    least = settings.SETTINGS.agreement.suited_share * lattice.strength
+    suited = (side for side, value in lattice.strengths.items() if value >= least or side >= lattice.side)
+    return sorted(suited, reverse=True)
 
 
 def superlattice(cell: Floats, of: Floats) -> NDArray[np.intp] | None:

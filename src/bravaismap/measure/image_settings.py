@@ -93,7 +93,7 @@ class SatelliteSettings:
     #: Strongest spots of the lattice, the bins about them, and the share of the power there that must lie in their
     #: centres: of crystals that are one wave it is 0.96 and more, of broken ones 0.93 at most in most.
     sharp_spots: int = 6
-    surroundings: int = 6
+    surroundings: int = 3
     sharpness: float = 0.95
     #: Spots of the spectrum that are looked at, those of the lattice among them.
     most_spots: int = 96
@@ -122,6 +122,19 @@ class SatelliteSettings:
     fewest: int = 2
     explained_share: float = 0.7
     least_score: float = 6.0
+    #: Most independent waves of a modulation, and the fewest satellites of each.
+    most_waves: int = 2
+    fewest_of_wave: int = 3
+    #: Spots of the lattice to which wave vectors are fitted, the clearest ones, the power over that of the noise from
+    #: which on the place of a spot is known, and the least error of a place, in bins.
+    fitted_spots: int = 16
+    clear_power: float = 10.0
+    least_position_error: float = 0.01
+    #: Largest superlattice that a modulation of one wave, and of two, is compared with, in cells of the lattice.
+    largest_of_waves: tuple[int, ...] = (16, 64)
+    #: Probability of a superlattice from which on it is believed, and below which a modulation is said to fit none.
+    commensurate: float = 0.8
+    incommensurate: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EnlargementSettings", "FringeSettings", "InterlaceSettings", "PickupSettings", "ScanLineSettings"]
+__all__ = [
+    "EnlargementSettings",
+    "FringeSettings",
+    "GratingSettings",
+    "InterlaceSettings",
+    "PickupSettings",
+    "ScanLineSettings",
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,32 @@ class FringeSettings:
 
 
 @dataclass(frozen=True)
+class GratingSettings:
+    """Two sets of fringes that cross (``gratings``), by judgement."""
+
+    #: Evidence of a node from which on it counts, and the most directions of those that count in which a lattice may be
+    #: two gratings: more are harmonics that are folded back.
+    node_evidence: float = 6.0
+    directions: int = 4
+    #: How far a spot must stand above the highest maximum of noise, and its power as a share of that of the strongest,
+    #: for it to be one of the waves.
+    clear_excess: float = 3.0
+    least_power: float = 0.002
+    #: Amplitude of the sum and of the difference of two waves, as a share of theirs, below which these are added: of
+    #: crystals that show two such waves alone it is 0.12 and more, of gratings 0.02 at most.
+    least_sum: float = 0.06
+    #: Distance from the centre, in bins, within which a wave is not told from the background.
+    smallest_distance: float = 3.0
+    #: Length of the shorter of the sum and the difference over that of the longer wave, below which a lattice would
+    #: show it: 1 and more in a reduced cell. Two waves of one length and less than 41° apart are below it.
+    compact: float = 0.7
+    #: Highest harmonic, and how far one may be from its place, in bins, and more for each of its order.
+    harmonics: int = 9
+    slack: float = 0.8
+    slack_per_order: float = 0.25
+
+
+@dataclass(frozen=True)
 class PickupSettings:
     """Waves through a whole image beside its lattice (``pickup``), by judgement."""
 
@@ -103,7 +136,7 @@ class PickupSettings:
     same_wave: float = 5.0
     wander: float = 0.5
     #: Highest harmonic.
-    harmonics: int = 8
+    harmonics: int = 9
     #: Standard deviation of the Gaussian in which the phase is followed, as a share of the side.
     wander_rows: float = 0.03
     #: Half the side in bins of the part of the spectrum that a wave is asked to explain, the share of its power that

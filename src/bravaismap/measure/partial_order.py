@@ -1,25 +1,31 @@
-"""Partial order: whether a superlattice is that of the whole crystal or of a part of it.
+"""Partial order: whether a superlattice is that of the whole crystal or of a part of it, or a modulation is none.
 
 Where all of a crystal is ordered its lattice is the superlattice, and the finer one is told with it. Where a part is,
 the lattice of the image is the finer one, which runs through both, and the superlattice is told with where it shows.
+Where the wave vectors of the satellites need not be those of a superlattice, the lattice is the finer one, too, and the
+modulation is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
+from bravaismap.lattice.basis import reduce_basis
+from bravaismap.lattice.sublattices import hermite_form
 from bravaismap.measure import settings
-from bravaismap.measure.agreement import CommonLattice, are_alike, common_lattices, superlattice
+from bravaismap.measure.agreement import CommonLattice, are_alike, common_lattices, suited_sides, superlattice
+from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.ordered_regions import OrderedRegion, ordered_regions
 from bravaismap.measure.parts import Parts, cut_parts
 from bravaismap.measure.satellites import superlattices_of_parts
 
-__all__ = ["PartlyOrdered", "partly_ordered"]
+__all__ = ["PartlyOrdered", "modulated", "partly_ordered"]
 
 Matrix = NDArray[np.intp]
 
@@ -35,11 +41,19 @@ class PartlyOrdered:
         If all of the crystal is ordered: N, where the basis is N · that of the finer lattice.
     regions : tuple of OrderedRegion
         Else the superlattices of parts of it.
+    modulation : Modulation, optional
+        If there is one that need not be any of these.
     """
 
     lattice: CommonLattice
     order: Matrix | None
     regions: tuple[OrderedRegion, ...] = ()
+    modulation: Modulation | None = None
+
+    @property
+    def finer(self) -> CommonLattice:
+        """The lattice itself, or that of which it is the superlattice."""
+        return self.lattice if self.order is None else self.lattice.multiplied(np.linalg.inv(self.order))
 
 
 def partly_ordered(first: CommonLattice, order: Matrix | None, parts: Parts, image: Tensor) -> PartlyOrdered:
@@ -73,9 +87,36 @@ def partly_ordered(first: CommonLattice, order: Matrix | None, parts: Parts, ima
     return PartlyOrdered(lattice, None, turned)
 
 
+def modulated(ordered: PartlyOrdered, parts: Parts, image: Tensor) -> PartlyOrdered:
+    """Return the lattice of an image as it is ordered, or the finer one where its satellites fit a modulation as well.
+
+    Parameters
+    ----------
+    ordered : PartlyOrdered
+        The only lattice of the image.
+    parts : Parts
+    image : tensor, shape (y, x)
+    """
+    limits = settings.SETTINGS.satellites
+    finer = _finer(ordered.lattice, ordered.order, parts, tuple(image.shape))
+    finer = finer.multiplied(np.rint(reduce_basis(finer.basis) @ np.linalg.inv(finer.basis)))
+    smallest = min(suited_sides(ordered.lattice))
+    for side in sorted((side for side in ordered.lattice.strengths if side >= smallest), reverse=True):
+        modulation = modulation_of(cut_parts(image, side), finer.basis)
+        if modulation is None:
+            continue
+        claims: list[Floats] = [own.matrix @ ordered.lattice.basis for own in ordered.regions]
+        claims += [] if ordered.order is None else [ordered.lattice.basis]
+        fits = (modulation.fits(claim @ np.linalg.inv(finer.basis)) for claim in claims)
+        if modulation.commensurate >= limits.commensurate and any(fits):
+            return ordered
+        return PartlyOrdered(finer, None, modulation=modulation)
+    return ordered
+
+
 def _finer(first: CommonLattice, order: Matrix | None, parts: Parts, shape: tuple[int, ...]) -> CommonLattice:
     """The finest lattice of which the first one of an image is a superlattice, by its order or in other parts."""
-    finer = first if order is None else first.multiplied(np.linalg.inv(order))
+    finer = PartlyOrdered(first, order).finer
     least = settings.SETTINGS.ordered_regions.least_rest
     others = (other for other in common_lattices(parts, shape) if other.share > least)
     return next((other for other in others if superlattice(finer.basis, other.basis) is not None), finer)
@@ -93,20 +134,5 @@ def _shown(lattice: CommonLattice, weak: bool, parts: Parts, image: Tensor) -> l
         sides = [side for side, value in lattice.strengths.items() if value >= least and side < min(image.shape)]
         for side in sorted(sides)[-limits.sides :]:
             matrices += superlattices_of_parts(cut_parts(image, side), lattice.basis)
-    return _agreed(matrices, limits.fewest_parts)
-
-
-def _agreed(matrices: Sequence[Matrix], fewest: int) -> list[Matrix]:
-    """The superlattices that are among the matrices so many times, each once."""
-    different: list[Matrix] = []
-    counts: list[int] = []
-    for matrix in matrices:
-        for i, other in enumerate(different):
-            change = matrix @ np.linalg.inv(other)
-            if np.abs(change - np.rint(change)).max() < 1e-6 and abs(abs(np.linalg.det(change)) - 1) < 1e-6:
-                counts[i] += 1
-                break
-        else:
-            different.append(matrix)
-            counts.append(1)
-    return [matrix for matrix, count in zip(different, counts, strict=True) if count >= fewest]
+    counts = Counter(tuple(hermite_form(matrix).ravel().tolist()) for matrix in matrices)
+    return [np.array(entries).reshape(2, 2) for entries, count in counts.items() if count >= limits.fewest_parts]

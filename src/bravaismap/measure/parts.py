@@ -22,7 +22,7 @@ from bravaismap.measure import settings
 from bravaismap.measure.layers import beneath
 from bravaismap.measure.measurement import Measurement, measure
 
-__all__ = ["Parts", "cut_parts", "measure_beneath", "measure_parts", "measure_window", "part_sizes"]
+__all__ = ["Parts", "cut_parts", "measure_beneath", "measure_parts", "measure_window", "part_origins", "part_sizes"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def measure_parts(image: Tensor) -> Parts:
     image : tensor, shape (y, x)
     """
     sides = part_sizes(tuple(image.shape))
-    pieces = [_measured(image, side, _origins(tuple(image.shape), side)) for side in sides[:-1]]
+    pieces = [_measured(image, side, _origins(image, side)) for side in sides[:-1]]
     pieces.append(measure_window(image, widely=True))
     return Parts.joined(pieces)
 
@@ -127,7 +127,7 @@ def measure_beneath(image: Tensor, side: int, basis: Floats) -> Parts:
         Of the lattice that is taken out, rows, columns (y, x), in px.
     """
     whole = side >= min(image.shape)
-    origin = np.zeros((1, 2), np.intp) if whole else _origins(tuple(image.shape), side)
+    origin = np.zeros((1, 2), np.intp) if whole else _origins(image, side)
     crops = torch.cat(list(cut_parts(image, side)))
     bases = torch.from_numpy(basis).to(image.device).expand(len(crops), 2, 2)
     return _of_measured(beneath(crops, bases), origin, side, whole)
@@ -144,16 +144,29 @@ def cut_parts(image: Tensor, side: int) -> Iterator[Tensor]:
     if side >= min(image.shape):
         yield image[None]
     else:
-        yield from (crops for crops, _ in _crops(image, side, _origins(tuple(image.shape), side)))
+        yield from (crops for crops, _ in _crops(image, side, _origins(image, side)))
 
 
-def _origins(shape: tuple[int, ...], side: int) -> NDArray[np.intp]:
-    """First row and column of the parts of a side, (n, 2), which overlap by half where there are few of them."""
-    most, lines = settings.SETTINGS.parts.parts_along_axis, []
+def part_origins(shape: tuple[int, ...], side: int, most: int | None = None) -> NDArray[np.intp]:
+    """Return first row and column of the parts of a side, (n, 2), evenly spread and at most half a part apart.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the image.
+    side : int
+    most : int, optional
+        Number of parts along an axis that is not exceeded, though they be farther apart.
+    """
+    lines = []
     for length in shape:
-        count = min(most, 1 + -(-2 * (length - side) // side))
-        lines.append(np.linspace(0, length - side, count).round().astype(np.intp))
+        count = 1 + -(-2 * (length - side) // side)
+        lines.append(np.linspace(0, length - side, min(count, most or count)).round().astype(np.intp))
     return np.array(list(itertools.product(*lines)))
+
+
+def _origins(image: Tensor, side: int) -> NDArray[np.intp]:
+    return part_origins(tuple(image.shape), side, settings.SETTINGS.parts.parts_along_axis)
 
 
 def _measured(image: Tensor, side: int, origin: NDArray[np.intp]) -> Parts:

@@ -24,6 +24,7 @@ from torch import Tensor
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure import settings
+from bravaismap.measure.gratings import is_compact
 from bravaismap.measure.indexing import index_spots
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.scanlines import leveled
@@ -113,7 +114,8 @@ def _crossing(position: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> l
     """Return all waves as two frequencies and their harmonics that do not make a lattice, none if they may.
 
     Atoms in two directions have the sums of their waves, too. Where these are too faint, two waves may be those of a
-    smooth lattice if they are at right angles, or of one length: one of symmetry has no others alone.
+    smooth lattice if they are at right angles, or of one length, and no combination of them is shorter: one of symmetry
+    has no others alone, and one without has its shortest.
     """
     limits = settings.SETTINGS.pickup
     waves = position[np.abs(position[:, 1]) >= limits.lowest_frequency]
@@ -129,9 +131,22 @@ def _crossing(position: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> l
         return []
     first_length, other_length = np.linalg.norm(pair / size, axis=1)
     cosine = abs((pair[0] / size) @ (pair[1] / size)) / (first_length * other_length)
-    if min(cosine, abs(np.log(first_length / other_length))) < limits.symmetric:
+    symmetric = min(cosine, abs(np.log(first_length / other_length))) < limits.symmetric
+    if symmetric and bool(is_compact(*torch.from_numpy(pair / size))):
         return []
-    return [_harmonics(waves[first], size), others]
+    return [_with_faint_harmonics(family, size) for family in (_harmonics(waves[first], size), others)]
+
+
+def _with_faint_harmonics(family: Floats, size: NDArray[np.intp]) -> Floats:
+    """Return a wave and its harmonics, (n, 2) in bins, with those that are too faint to be seen, if it shows any."""
+    limits = settings.SETTINGS.pickup
+    if len(family) < 2:
+        return family
+    every = np.arange(2, limits.harmonics + 1)[:, None] * family[0]
+    every = every - np.rint(every / size) * size
+    seen = [np.minimum(np.linalg.norm(family - k, axis=1), np.linalg.norm(family + k, axis=1)).min() for k in every]
+    faint = (np.array(seen) > limits.same_wave) & (np.linalg.norm(every, axis=1) >= limits.lowest_frequency)
+    return np.concatenate([family, every[faint]])
 
 
 def _shown(position: Floats, bases: Floats, size: NDArray[np.intp]) -> Floats | None:

@@ -16,7 +16,9 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
@@ -26,7 +28,7 @@ from bravaismap.measure.nodes import distinct_power, level_at, node_orders, node
 from bravaismap.measure.spots import Spectrum, find_spots, significance, standardize, whitened_power
 from bravaismap.measure.tiles import as_single
 
-__all__ = ["superlattice_of", "superlattices_of_parts"]
+__all__ = ["mean_spectrum", "satellites", "superlattice_of", "superlattices_of_parts"]
 
 #: Frequencies of the pixel grid, in cycles per px, about which waves that are finer than the pixels appear.
 _PIXEL_FREQUENCIES = np.array([[h, k] for h in (-1.0, 0.0, 1.0) for k in (-1.0, 0.0, 1.0)])
@@ -47,7 +49,7 @@ def superlattice_of(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] 
     int array, shape (2, 2), or None
         N · basis is reduced.
     """
-    return _superlattice(*_mean_spectrum(parts), basis)
+    return _superlattice(*mean_spectrum(parts), basis)
 
 
 def superlattices_of_parts(parts: Iterable[Tensor], basis: Floats) -> list[NDArray[np.intp]]:
@@ -70,9 +72,7 @@ def _superlattice(spectrum: Spectrum, size: Floats, basis: Floats) -> NDArray[np
     """The superlattice that weak spots make in the spectrum of parts of a size."""
     limits = settings.SETTINGS.satellites
     reciprocal = np.linalg.inv(basis).T * size
-    if _sharpness(spectrum, reciprocal) < limits.sharpness:
-        return None
-    position, weight = _left_over(spectrum, reciprocal, size)
+    position, weight = satellites(spectrum, reciprocal, size)
     if len(position) < limits.fewest:
         return None
     trust = weight / (weight + limits.half_weight)
@@ -108,8 +108,15 @@ def _ratio_of_sides(basis: Floats) -> float:
     return float(long / short)
 
 
-def _mean_spectrum(parts: Iterable[Tensor]) -> tuple[Spectrum, Floats]:
-    """The mean spectrum of parts of one size, as the power of a single one that noise exceeds as seldom; their size."""
+def mean_spectrum(parts: Iterable[Tensor]) -> tuple[Spectrum, Floats]:
+    """Return the mean spectrum of parts of one size, and that size, (2,).
+
+    Its power is that in a single spectrum which noise exceeds as seldom.
+
+    Parameters
+    ----------
+    parts : iterable of tensors, shape (n, y, x)
+    """
     power: list[Tensor] = []
     level: list[Tensor] = []
     size = np.ones(2)
@@ -123,6 +130,20 @@ def _mean_spectrum(parts: Iterable[Tensor]) -> tuple[Spectrum, Floats]:
     if len(every) > 1:
         mean = as_single(mean, len(every) / settings.SETTINGS.satellites.overlap)
     return Spectrum(mean, torch.cat(level).mean(0, keepdim=True)), size
+
+
+def _evened(spectrum: Spectrum) -> Spectrum:
+    """The spectrum over a background at least as high as is usual nearby: one bin near 0 takes that of its block down.
+
+    Among the bins of a block of noise one that is nearly 0 has most of the mean of power^(−1/2).
+    """
+    side = settings.SETTINGS.spots.block_side
+    usual = median_filter(spectrum.level[:, ::side, ::side].cpu().numpy(), (1, 5, 5))
+    rows, columns = spectrum.level.shape[1:]
+    spread = torch.from_numpy(usual).to(spectrum.level.device)[:, None]
+    wide = interpolate(spread, scale_factor=side, mode="nearest")[:, 0, :rows, :columns]
+    level = torch.maximum(spectrum.level, wide)
+    return Spectrum(spectrum.power * spectrum.level / level, level)
 
 
 def _sharpness(spectrum: Spectrum, reciprocal: Floats) -> float:
@@ -143,12 +164,31 @@ def _sharpness(spectrum: Spectrum, reciprocal: Floats) -> float:
     return centre / max(about, 1e-30)
 
 
-def _left_over(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Floats, Floats]:
-    """Clear spots that are no nodes of a lattice, not beside one, nor its mirror image about the frequency of a pixel.
+def satellites(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """Return the spots that may be satellites of a lattice; none where its own spots are smeared.
 
-    Returns positions in bins (n, 2), and what they say above the highest maximum of noise (n,).
+    They are clear, and no nodes of the lattice, not beside one, nor its mirror image about the frequency of a pixel.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of one image.
+    reciprocal : array, shape (2, 2)
+        Basis of the reciprocal lattice, rows, in bins (k_y, k_x).
+    size : array, shape (2,)
+        Of the image, in px.
+
+    Returns
+    -------
+    position : array, shape (n, 2)
+        In bins.
+    weight : array, shape (n,)
+        What they say above the highest maximum of noise.
     """
     limits = settings.SETTINGS.satellites
+    if _sharpness(spectrum, reciprocal) < limits.sharpness:
+        return np.zeros((0, 2)), np.zeros(0)
+    spectrum = _evened(spectrum)
     spots = find_spots(spectrum, brightest=False, count=limits.most_spots)
     power, seen = distinct_power(spectrum, spots.position)
     chance = math.log(spectrum.power[0].numel() / 9)

@@ -7,7 +7,6 @@ of nodes left out or added.
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +17,9 @@ from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, slenderness
 from bravaismap.measure.indexing import distinct, index_spots, reduce_rows
 from bravaismap.measure.nodes import broad_power, evidence, log_ratio, node_orders, node_power
-from bravaismap.measure.spots import Spectrum, Spots, find_spots, flatten, whitened_power
+from bravaismap.measure.spots import Spectrum, Spots, excess, find_spots, flatten, whitened_power
 
-__all__ = ["Searched", "excess", "search"]
+__all__ = ["Searched", "search"]
 
 #: Changes of the reciprocal basis that leave out every second row of nodes, and that add one or two between them.
 _DOUBLED_BASES, _DIVIDED_BASES = (torch.from_numpy(changes).float() for changes in (DOUBLED, DIVIDED))
@@ -79,12 +78,6 @@ def _flattened(best: Explanation, view: View, band: Tensor, first: Tensor) -> Ex
     own, indexed = view.take(rows), index_spots(spots.take(clear), limits.second_look_candidates)[0]
     candidates, score = _ranked(own.spectrum, indexed, band[rows], limits.ranked_candidates)
     return best.put(_others(best.take(rows), own, candidates, score, first[rows], limits.margin), rows)
-
-
-def excess(spots: Spots, spectrum: Spectrum) -> Tensor:
-    """Return the evidence of each spot above that of the highest maximum of noise, (n, spots)."""
-    rows, columns = spectrum.power.shape[1:]
-    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)
 
 
 def _coarser(best: Explanation, view: View) -> Explanation:

@@ -18,8 +18,8 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.regions import other_regions, without_regions
-from bravaismap.measure.search import Searched, excess, search
-from bravaismap.measure.spots import Spots, clipped, find_spots, standardize
+from bravaismap.measure.search import Searched, search
+from bravaismap.measure.spots import Spots, clipped, excess, find_spots, standardize
 from bravaismap.measure.worth import worth
 
 __all__ = ["second_look"]

@@ -27,6 +27,7 @@ from bravaismap.measure.image_settings import (
 from bravaismap.measure.instrument_settings import (
     EnlargementSettings,
     FringeSettings,
+    GratingSettings,
     InterlaceSettings,
     PickupSettings,
     ScanLineSettings,
@@ -64,7 +65,7 @@ class MeasurementSettings:
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
-    scan_lines, interlace, pickup, fringes, enlargement : settings
+    scan_lines, interlace, pickup, fringes, gratings, enlargement : settings
         Of what an instrument adds.
     parts, agreement, layers, satellites, ordered_regions, whole_image : settings
         Of images that are larger than a window.
@@ -85,6 +86,7 @@ class MeasurementSettings:
     interlace: InterlaceSettings = field(default_factory=InterlaceSettings)
     pickup: PickupSettings = field(default_factory=PickupSettings)
     fringes: FringeSettings = field(default_factory=FringeSettings)
+    gratings: GratingSettings = field(default_factory=GratingSettings)
     enlargement: EnlargementSettings = field(default_factory=EnlargementSettings)
     parts: PartSettings = field(default_factory=PartSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)

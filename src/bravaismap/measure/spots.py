@@ -26,6 +26,7 @@ __all__ = [
     "averaged_power",
     "background",
     "clipped",
+    "excess",
     "find_spots",
     "flatten",
     "significance",
@@ -276,6 +277,12 @@ def _peaks(power: Tensor, lowest: float) -> Tensor:
     inner = power[:, 1:-1, 1:-1]
     allowed = _allowed(*power.shape[1:], lowest, power.device)
     return inner * (inner >= highest).logical_and_(allowed)
+
+
+def excess(spots: Spots, spectrum: Spectrum) -> Tensor:
+    """Return the evidence of each spot above that of the highest maximum of noise, (n, spots)."""
+    rows, columns = spectrum.power.shape[1:]
+    return (spots.weight - math.log(rows * columns / 9)).clamp_min(0)
 
 
 @functools.cache

@@ -10,15 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.measure import settings
-from bravaismap.measure.agreement import CommonLattice, are_alike, common_lattices, superlattice, with_common_share
+from bravaismap.measure.agreement import (
+    CommonLattice,
+    are_alike,
+    common_lattices,
+    suited_sides,
+    superlattice,
+    with_common_share,
+)
 from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
+from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordered_regions import OrderedRegion
 from bravaismap.measure.ordering import finer_lattice
-from bravaismap.measure.partial_order import PartlyOrdered, partly_ordered
+from bravaismap.measure.partial_order import PartlyOrdered, modulated, partly_ordered
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
 from bravaismap.measure.pickup import without_pickup
 from bravaismap.measure.satellites import superlattice_of
@@ -47,6 +55,8 @@ class WholeImage:
         If the first lattice is the superlattice of a finer one: N, where the basis is N · that of the finer one.
     regions : tuple of OrderedRegion
         Superlattices of the first lattice that a part of the image shows, that of the largest part first.
+    modulation : Modulation or None
+        Of the first lattice, or of the finer one of which it is a superlattice, if it need not be a superlattice.
     period : OnePeriod or None
         The strongest wave of an image that shows no lattice.
     repeated : (float, float)
@@ -65,6 +75,7 @@ class WholeImage:
     lattices: tuple[CommonLattice, ...] = ()
     order: NDArray[np.intp] | None = None
     regions: tuple[OrderedRegion, ...] = ()
+    modulation: Modulation | None = None
     period: OnePeriod | None = None
     repeated: tuple[float, float] = (1.0, 1.0)
     leveled: tuple[bool, bool] = (False, False)
@@ -102,7 +113,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
         ordered = PartlyOrdered(first, order)
         if has_parts(shape) and len(lattices) == 1:
-            ordered = partly_ordered(first, order, parts, straight)
+            ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
         lattices[0] = ordered.lattice
     elif varies:
         period = strongest_period(plain)
@@ -110,6 +121,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         tuple(lattice.stretched(*shown.repeated) for lattice in lattices),
         None if ordered is None else ordered.order,
         () if ordered is None else ordered.regions,
+        None if ordered is None else ordered.modulation,
         None if period is None else period.stretched(shown.repeated[1]),
         own.repeated,
         lines,
@@ -127,9 +139,7 @@ def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLa
     order = finer_lattice(cut_parts(image, first.side), first.basis)
     if order is not None or not alone:
         return first, order
-    least = settings.SETTINGS.agreement.suited_share * first.strength
-    suited = [side for side, value in first.strengths.items() if value >= least or side >= first.side]
-    for side in sorted(suited, reverse=True):
+    for side in suited_sides(first):
         matrix = superlattice_of(cut_parts(image, side), first.basis)
         if matrix is None:
             continue
@@ -156,8 +166,12 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         return WholeImage(
             period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced, pickup=pickup
         )
-    order = finer_lattice([plain[None]], np.asarray(basis, float))
-    return WholeImage(order=order, leveled=lines, displaced=displaced, pickup=pickup)
+    order, modulation = finer_lattice([plain[None]], np.asarray(basis, float)), None
+    if order is not None:
+        modulation = modulation_of([plain[None]], np.linalg.solve(order, basis))
+        if modulation is not None and modulation.commensurate >= settings.SETTINGS.satellites.commensurate:
+            modulation = None
+    return WholeImage(order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=pickup)
 
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:

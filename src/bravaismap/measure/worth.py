@@ -8,8 +8,10 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View
 from bravaismap.measure.fringes import beyond_hum
+from bravaismap.measure.gratings import two_gratings
 from bravaismap.measure.nodes import broad_power, log_ratio, node_power, ring_power, streak_power
 from bravaismap.measure.periods import both_ways
+from bravaismap.measure.spots import find_spots, whitened_power
 
 __all__ = ["worth"]
 
@@ -29,7 +31,9 @@ def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     low, high = settings.SETTINGS.evidence.hum_range
     doubtful = shown > low if view.groups > 1 else (shown > low) & (shown < high)
     doubtful = doubtful if least is None else doubtful & (shown > least)
-    return _beyond_hum(shown, torch.nonzero(doubtful).squeeze(1), best, view)
+    shown = _beyond_hum(shown, torch.nonzero(doubtful).squeeze(1), best, view)
+    few = (shown > low) & (_directions(best) <= settings.SETTINGS.gratings.directions)
+    return _beyond_gratings(shown, torch.nonzero(few).squeeze(1), view)
 
 
 def _shown(best: Explanation, view: View) -> Tensor:
@@ -74,3 +78,22 @@ def _beyond_hum(shown: Tensor, rows: Tensor, best: Explanation, view: View) -> T
     position = best.order[rows] @ best.basis[rows]
     more = beyond_hum(view.plain[rows], view.mean.take(rows), position, best.signal[rows] > 0, view.groups)
     return shown.index_copy(0, rows, shown[rows] * more)
+
+
+def _directions(best: Explanation) -> Tensor:
+    """Number of directions of the nodes that clearly hold a wave, (n,)."""
+    clear = log_ratio(best.signal) > settings.SETTINGS.gratings.node_evidence
+    h, k = best.order.unbind(-1)
+    collinear = (h[:, :, None] * k[:, None] - k[:, :, None] * h[:, None]).abs() < 0.5
+    earlier = (collinear & clear[:, None]).tril(-1).any(-1)
+    return (clear & ~earlier).sum(-1)
+
+
+def _beyond_gratings(shown: Tensor, rows: Tensor, view: View) -> Tensor:
+    """The evidence without that of windows which two gratings explain."""
+    if len(rows) == 0:
+        return shown
+    spectrum = view.spectrum.take(rows) if view.groups == 1 else whitened_power(view.plain[rows])
+    size = torch.tensor(view.plain.shape[1:], dtype=torch.float32, device=shown.device)
+    two = two_gratings(find_spots(spectrum, brightest=False), spectrum, size)
+    return shown.index_copy(0, rows, torch.where(two, 0.0, shown[rows]))

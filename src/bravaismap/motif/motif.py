@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from bravaismap.classify.settings import DEFAULTS
+from bravaismap.classify.settings import DEFAULT_DISTORTION
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.lattice import reduce_basis
@@ -41,7 +41,7 @@ def motif(
     basis: ArrayLike | None = None,
     *,
     mask: ArrayLike | None = None,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float = DEFAULT_DISTORTION,
     systematic: float = SYSTEMATIC,
 ) -> xr.Dataset:
     """Return what sits in the cell of a lattice, and the plane group of the pattern.

@@ -1,12 +1,11 @@
 """Besides: what a classified image shows besides the class of its lattice, as variables and in words.
 
-The share of the image that shows the lattice, the finer lattice of a superlattice, other lattices (grains, twins,
+The share of the image that shows the lattice, its superlattices and its modulation, other lattices (grains, twins,
 layers) with their turn, the one period of an image without a lattice, and what of the instrument was undone.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,30 +17,24 @@ from numpy.typing import NDArray
 
 from bravaismap.classify.answer import Answer, label_of, symmetric_matrix, upper_triangle
 from bravaismap.classify.posterior import class_probability
-from bravaismap.conventions import CLASSES, LATTICES, NONE, Floats, display_name
+from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deformation import STRAIN_LIMIT, deformation, matched
 from bravaismap.measure.whole_image import WholeImage, look_at_window
 from bravaismap.phases.cells import basis_orientation, lattice_orientation
+from bravaismap.phases.order import order_lines
 
 __all__ = [
     "OtherLattice",
     "besides_lines",
-    "finer_basis",
     "looked",
     "looks_of",
-    "order_text",
-    "ordered_regions",
     "other_lattices",
     "seen_texts",
 ]
 
 #: Largest strain between two lattices that are the same one, turned: what drift and bending come to.
 _SAME_STRAIN = 0.05
-#: Differences of angle, in degrees, and of length from the root of a whole number up to which a superlattice has a
-#: name of the form √m × √n Rφ.
-_SAME_ANGLE = 2.0
-_SAME_LENGTH = 0.04
 
 
 @dataclass(frozen=True)
@@ -108,11 +101,17 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
     most = max((len(lattices) for lattices in others), default=0)
     regions = [look.regions if shown else () for look, shown in zip(looks, lattice, strict=True)]
     most_regions = max(map(len, regions), default=0)
+    modulations = [look.modulation if shown else None for look, shown in zip(looks, lattice, strict=True)]
+    most_waves = max((len(own.waves) for own in modulations if own is not None), default=0)
     values: dict[str, NDArray[Any]] = {
         "share": np.full(count, np.nan),
         "order": np.zeros((count, 2, 2), int),
         "region_order": np.zeros((count, most_regions, 2, 2), int),
         "region_share": np.full((count, most_regions), np.nan),
+        "modulation": np.full((count, most_waves, 2), np.nan),
+        "modulation_covariance": np.full((count, most_waves, 2, 2), np.nan),
+        "modulation_commensurate": np.full(count, np.nan),
+        "modulation_order": np.zeros((count, 2, 2), int),
         "other_share": np.full((count, most), np.nan),
         "other_evidence": np.full((count, most), np.nan),
         "other_basis": np.full((count, most, 2, 2), np.nan),
@@ -135,6 +134,14 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
             values["period"][i], values["period_slips"][i] = look.period.length * length, look.period.slips
         for j, region in enumerate(regions[i]):
             values["region_order"][i, j], values["region_share"][i, j] = region.matrix, region.share
+        if (modulation := modulations[i]) is not None:
+            own = slice(len(modulation.waves))
+            values["modulation"][i, own], values["modulation_covariance"][i, own] = (
+                modulation.waves,
+                modulation.covariances,
+            )
+            values["modulation_commensurate"][i] = modulation.commensurate
+            values["modulation_order"][i] = modulation.matrix
         for j, other in enumerate(others[i]):
             values["other_share"][i, j], values["other_evidence"][i, j] = other.share, other.evidence
             values["other_basis"][i, j] = reduce_basis(other.basis) * length
@@ -183,59 +190,6 @@ def other_lattices(row: xr.Dataset) -> list[OtherLattice]:
     return lattices
 
 
-def finer_basis(row: xr.Dataset) -> Floats | None:
-    """Return the basis of the finer lattice whose superlattice an image shows, None if it shows no superlattice."""
-    if "order" not in row or not row["order"].values.any():
-        return None
-    return np.asarray(np.linalg.solve(row["order"].values.astype(float), row["basis"].values.astype(float)))
-
-
-def ordered_regions(row: xr.Dataset) -> list[tuple[NDArray[np.integer], float]]:
-    """Return the superlattices that a part of an image shows: their bases in that of its lattice, and their shares."""
-    if "region_share" not in row:
-        return []
-    pairs = zip(row["region_order"].values, row["region_share"].values, strict=True)
-    return [(matrix, float(share)) for matrix, share in pairs if np.isfinite(share)]
-
-
-def order_text(matrix: NDArray[np.integer], finer: Floats) -> str:
-    """Return a superlattice as the field writes it: 2 × 1, √3 × √3 R30°, and as a matrix.
-
-    Parameters
-    ----------
-    matrix : int array, shape (2, 2)
-        The basis of the superlattice in that of the finer lattice.
-    finer : array, shape (2, 2)
-        Basis of the finer lattice.
-    """
-    entries = f"matrix ({matrix[0, 0]} {matrix[0, 1]}; {matrix[1, 0]} {matrix[1, 1]})"
-    basis = matrix @ finer
-    best: tuple[float, str] | None = None
-    swaps = (np.eye(2), np.eye(2)[::-1])
-    for swap, signs, shear in itertools.product(swaps, itertools.product((1, -1), repeat=2), (0, 1, -1)):
-        chosen = np.diag(signs) @ swap @ basis
-        chosen = np.array([chosen[0], chosen[1] + shear * chosen[0]])
-        ratio = np.linalg.norm(chosen, axis=1) / np.linalg.norm(finer, axis=1)
-        turns = [_angle(of, vector) for of, vector in zip(finer, chosen, strict=True)]
-        squares = np.rint(ratio**2)
-        fits = abs(turns[0] - turns[1]) < _SAME_ANGLE and np.abs(ratio / np.sqrt(squares) - 1).max() < _SAME_LENGTH
-        turn = abs(float(np.mean(turns)))
-        if fits and (best is None or turn < best[0] - 0.01):
-            rotated = f" R{turn:.0f}°" if turn > _SAME_ANGLE else ""
-            best = turn, f"{_root(int(squares[0]))} × {_root(int(squares[1]))}{rotated}"
-    return entries if best is None else f"{best[1]}, {entries}"
-
-
-def _angle(first: Floats, second: Floats) -> float:
-    """Angle from one vector (y, x) to another, in degrees."""
-    return float(np.degrees(np.arctan2(first[1] * second[0] - first[0] * second[1], first @ second)))
-
-
-def _root(square: int) -> str:
-    root = round(square**0.5)
-    return str(root) if root**2 == square else f"√{square}"
-
-
 def besides_lines(row: xr.Dataset) -> list[str]:
     """Return a line for each thing that an image shows besides its cell; none where there is nothing to say."""
     if "share" not in row:
@@ -243,14 +197,7 @@ def besides_lines(row: xr.Dataset) -> list[str]:
     lines = []
     if float(row["share"]) < 0.995:
         lines.append(f"share      {100 * float(row['share']):.0f} % of the parts of the image show this lattice")
-    finer = finer_basis(row)
-    if finer is not None:
-        cell = _cell_text(finer, str(row["other_basis"].attrs.get("units", "px")))
-        order = order_text(row["order"].values, finer).removeprefix("matrix ")
-        lines.append(f"order      superlattice {order} of a lattice of {cell}")
-    for matrix, share in ordered_regions(row):
-        order = order_text(matrix, row["basis"].values.astype(float)).removeprefix("matrix ")
-        lines.append(f"order      superlattice {order} in {100 * share:.0f} % of the image")
+    lines += order_lines(row)
     for other in other_lattices(row):
         angle = f"{other.turn:.1f}°".replace("-", "−")
         turn = (
@@ -282,7 +229,7 @@ def seen_texts(row: xr.Dataset) -> list[str]:
         unit = str(row["pickup"].attrs.get("units", "px"))
         length = f"{pickup:{'.1f' if unit == 'px' else '.3g'}} {unit}"
         texts.append(
-            f"waves of {length} and of another length that have no sums, as two frequencies of pick-up have none"
+            f"waves of {length} and of another length that have no sums, as two gratings or pick-up have none"
             if np.isnan(row["share"])
             else f"a wave of {length} beside the lattice, as mains hum is one: taken out"
         )
@@ -300,8 +247,3 @@ def seen_texts(row: xr.Dataset) -> list[str]:
     if bool(row["aligned"]):
         texts.append("displaced rows shifted into place")
     return texts
-
-
-def _cell_text(basis: Floats, unit: str) -> str:
-    a, b, gamma, _ = (float(value) for value in cell_from_basis(basis))
-    return f"a {a:.3g} {unit}, b {b:.3g} {unit}, γ {np.degrees(gamma):.1f}°"

@@ -34,7 +34,7 @@ def classify(
     images: Any,
     *,
     model: str | Path | Classifier = DEFAULTS.model,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float | None = None,
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     preprocessing: Preprocessing | Literal["auto"] = "auto",
@@ -49,7 +49,7 @@ def classify(
         At least 32 px a side; measured whole. A network takes the central square of an image that is not square.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
-    distortion : float
+    distortion : float, optional
         See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
         Number of draws of repeated measurements, or of passes of Monte-Carlo dropout; 0 for none, with NaN for every

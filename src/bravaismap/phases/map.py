@@ -29,7 +29,7 @@ from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
 from bravaismap.windows import WindowGrid
 
-__all__ = ["map_coordinates", "map_movie", "map_phases", "pixel_coordinates"]
+__all__ = ["frame_mapper", "map_coordinates", "map_movie", "map_phases", "pixel_coordinates"]
 
 _CHECKED_TOGETHER = 32  # frames checked for NaN at once
 _Frames = Callable[[NDArray[np.intp]], Generator[tuple[int, dict[str, NDArray[Any]]]]]
@@ -41,7 +41,7 @@ def map_phases(
     window: int | str = DEFAULTS.window,
     step: int | None = DEFAULTS.step,
     model: str | Path | Classifier = DEFAULTS.model,
-    distortion: float = DEFAULTS.distortion,
+    distortion: float | None = None,
     samples: int | None = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
     pixel_size: float | None = None,
@@ -68,7 +68,7 @@ def map_phases(
         aligned to the edge, so that every pixel is covered.
     model : str, path or Classifier
         See :func:`bravaismap.load_model`.
-    distortion : float
+    distortion : float, optional
         See :func:`bravaismap.load_model`; a Classifier has its own.
     samples : int, optional
         Number of draws of repeated measurements (60 when not given), or of passes of Monte-Carlo dropout (30, which
@@ -158,19 +158,17 @@ def map_movie(
     classifier = chosen_model(settings)
     settings = replace(settings, model=classifier)
     record, nan = classifier.record, settings.nan
-    grid = grid_of(settings, movie)
+    mapper = frame_mapper(movie, settings)
+    grid = mapper.grid
     if not hasattr(movie.data, "dask") and nan == "raise":
         for first in range(0, len(movie), _CHECKED_TOGETHER):
             finite_pixels(movie.data[first : first + _CHECKED_TOGETHER], first=first)
     coords = map_coordinates(movie, grid, record.classes, settings.pixel_step)
     card = settings.map_card(record, movie_card(movie))
 
-    size = card["pixel_size_nm"]
     variables = map_variables(
-        cells=record.measures_cells, pixels=settings.pixel_step is not None, unit=length_unit(size)
+        cells=record.measures_cells, pixels=settings.pixel_step is not None, unit=length_unit(mapper.pixel_size)
     )
-    samples = settings.window_samples(record)
-    mapper = FrameMapper(grid, classifier, samples, settings.seed, size, nan, settings.pixel_step)
 
     def processes_of(frames: int) -> int | None:
         """Return in how many processes so many frames are mapped; None for this one."""
@@ -210,6 +208,15 @@ def map_movie(
     if output is None:
         return _map_in_memory(frames, coords, card, variables, progress)
     return _map_to_store(frames, coords, card, variables, Path(output), overwrite, progress)
+
+
+def frame_mapper(movie: xr.DataArray, settings: Settings) -> FrameMapper:
+    """Return what maps the frames of a movie (time, y, x), with settings whose window and steps are numbers."""
+    classifier, size = chosen_model(settings), movie_card(movie)["pixel_size_nm"]
+    samples = settings.window_samples(classifier.record)
+    return FrameMapper(
+        grid_of(settings, movie), classifier, samples, settings.seed, size, settings.nan, settings.pixel_step
+    )
 
 
 def _map_in_memory(

@@ -232,7 +232,15 @@ def _reference(
         )
     cell = reduce_basis(basis_from_cell(a / length, b / length, np.radians(gamma), float(cell_from_basis(mean)[3])))
     cell = matched(cell[None], mean)[0] @ cell
-    _, turn = deformation(mean, cell)
+    stretch, turn = deformation(mean, cell)
+    strain = float(np.abs(np.linalg.eigvalsh(stretch) - 1).max())
+    if strain > _LARGEST:
+        shorter, longer, angle, _ = (float(value) for value in cell_from_basis(mean))
+        raise InputError(
+            f"the crystal is {100 * strain:.0f} % from the reference cell {a:g}, {b:g}, {gamma:g}: it has "
+            f"{length * shorter:.4g}, {length * longer:.4g}, {np.degrees(angle):.1f}; expected one within "
+            f"{100 * _LARGEST:.0f} %, in the unit of the result (is the pixel size right?)"
+        )
     c, s = np.cos(float(turn)), np.sin(float(turn))
     return cell @ np.array([[c, s], [-s, c]]), CLASSES[commonest]
 

@@ -32,7 +32,7 @@ from bravaismap.errors import InputError
 from bravaismap.phases.frame import WINDOW_BYTES, FrameMapper, MappedFrame
 from bravaismap.phases.under_way import mapped_by
 
-__all__ = ["mapped_in_processes", "processes_for", "serve"]
+__all__ = ["MapperProcess", "ProcessDied", "mapped_in_processes", "processes_for", "serve"]
 
 #: Until a started process maps its first frame, in s: Python, PyTorch and what the first frame sets up.
 _START: Final = 3.0
@@ -128,7 +128,7 @@ class _Crew:
         self._pool = ThreadPoolExecutor(processes, "process")
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._processes: list[_Process] = []
+        self._processes: list[MapperProcess] = []
         self._ended = False
 
     def most(self) -> int:
@@ -162,8 +162,8 @@ class _Crew:
         """Map frame number `index` in the process of this thread."""
         for _ in range(_MOST_DEATHS):
             process = self._process()
-            with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError, ConnectionError, ValueError):
-                answer = process.answer(index, pixels)
+            with suppress(ProcessDied):
+                answer: MappedFrame | Exception = process.answer(index, pixels)
                 break
             process.end()
             self._own.process = None
@@ -176,22 +176,25 @@ class _Crew:
             raise answer
         return answer
 
-    def _process(self) -> _Process:
+    def _process(self) -> MapperProcess:
         """Return the process of this thread, started if there is none."""
-        process: _Process | None = getattr(self._own, "process", None)
+        process: MapperProcess | None = getattr(self._own, "process", None)
         if process is None:
             with self._lock:
                 if self._ended:
                     raise CancelledError
-                process = _Process()
+                process = MapperProcess()
                 self._processes.append(process)
             self._own.process = process
-            with suppress(OSError):  # one that is dead already is noticed by its first frame
-                process.begin(self._mapper)
+            process.begin(self._mapper)
         return process
 
 
-class _Process:
+class ProcessDied(Exception):
+    """A process has died, or was ended."""
+
+
+class MapperProcess:
     """A new interpreter that runs :func:`serve`. Ctrl-C does not reach it; it ends when this process does."""
 
     def __init__(self) -> None:
@@ -212,15 +215,18 @@ class _Process:
         self._answers: IO[bytes] = self._process.stdout
 
     def begin(self, mapper: bytes) -> None:
-        """Send the pickled mapper."""
-        self._questions.write(mapper)
+        """Send the pickled mapper: a function of the number of a frame and its pixels."""
+        with suppress(OSError, ValueError):  # one that is dead already is noticed by its first frame
+            self._questions.write(mapper)
 
-    def answer(self, index: int, pixels: NDArray[Any]) -> MappedFrame | Exception:
-        """Return the map of a frame, or the error that it caused."""
-        pickle.dump((index, pixels), self._questions, pickle.HIGHEST_PROTOCOL)
-        self._questions.flush()
-        answer: MappedFrame | Exception = pickle.load(self._answers)
-        return answer
+    def answer(self, index: int, pixels: Any) -> Any:
+        """Return what the mapper says of a frame, or the error that it caused; raise `ProcessDied` if nothing comes."""
+        try:
+            pickle.dump((index, pixels), self._questions, pickle.HIGHEST_PROTOCOL)
+            self._questions.flush()
+            return pickle.load(self._answers)
+        except (EOFError, pickle.UnpicklingError, OSError, ValueError) as error:
+            raise ProcessDied from error
 
     def end(self) -> None:
         """Kill the process, and wait until it is gone."""

@@ -13,7 +13,7 @@ import xarray as xr
 
 from bravaismap.classify.answer import MEASURED, Cells, symmetric_matrix
 from bravaismap.classify.cells import classified
-from bravaismap.classify.settings import DEFAULTS, checked_distortion
+from bravaismap.classify.settings import DEFAULT_DISTORTION, checked_distortion
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
 from bravaismap.phases.fractions import measured_fractions
@@ -23,7 +23,7 @@ from bravaismap.result.schema import PIXELS, pixel_variables
 __all__ = ["check_cells", "covariance_of", "reclassify"]
 
 
-def reclassify(result: xr.Dataset, distortion: float = DEFAULTS.distortion) -> PhaseMap:
+def reclassify(result: xr.Dataset, distortion: float = DEFAULT_DISTORTION) -> PhaseMap:
     """Return a result classified anew for another distortion of the instrument, without the images.
 
     Parameters

@@ -64,8 +64,9 @@ def find_sites(
         ``vacant``, ``occupied`` and ``substituted`` that sum to 1, and ``state``, the name of the largest; ``lattice``,
         the class of the lattice, ``domain``, its number through the movie, and ``sublattice``, the atom of the cell,
         the brightest first; ``missing``, how many vacant sites lie side by side with a vacant one, itself included: 1
-        for a single vacancy, more in a void, 0 where there is an atom. Over ``measured_frame``, ``area`` of what was
-        measured. The attribute ``spacing`` is the distance between neighbouring sites, in the unit of lengths.
+        for a single vacancy, more in a void, 0 where there is an atom. Over ``measured_frame``, ``measured_time`` and
+        ``area`` of what was measured. The attribute ``spacing`` is the distance between neighbouring sites, in the unit
+        of lengths.
 
     Raises
     ------
@@ -146,7 +147,11 @@ def _dataset(
     }
     attributes = {"units": f"{unit}²", "long_name": "measured area of the frame"}
     variables["area"] = ("measured_frame", area[chosen], attributes)
-    coords = {"measured_frame": ("measured_frame", chosen)}
+    attributes = {"units": columns["time"][2], "long_name": "time of the frame"}
+    coords = {
+        "measured_frame": ("measured_frame", chosen),
+        "measured_time": ("measured_frame", time[chosen], attributes),
+    }
     return xr.Dataset(variables, coords, dict(result.attrs) | {"spacing": spacing * length})
 
 
@@ -161,7 +166,8 @@ def count_sites(sites: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Over ``measured_frame``: ``sites``; ``vacant`` and ``substituted`` with their σ, the sums of the probabilities;
+        Over ``measured_frame``, with the ``measured_time`` of each: ``sites``; ``vacant`` and ``substituted`` with
+        their σ, the sums of the probabilities;
         ``single``, the number of vacancies without a vacant neighbour; ``void_fraction`` ± σ, the share of the sites
         that is vacant; per area, ``single_density`` and ``substituted_density``. NaN for a frame that is not mapped.
     """
@@ -188,7 +194,7 @@ def count_sites(sites: xr.Dataset) -> xr.Dataset:
         name: ("measured_frame", np.where(known, values, np.nan), {"units": "1"}) for name, values in columns.items()
     }
     variables |= {name: ("measured_frame", values, {"units": f"1/{unit}"}) for name, values in densities.items()}
-    return xr.Dataset(variables, {"measured_frame": frames})
+    return xr.Dataset(variables, sites["area"].coords)
 
 
 def site_events(sites: xr.Dataset) -> xr.Dataset:
@@ -233,13 +239,13 @@ def _missing(sites: SiteTable, spacing: float) -> NDArray[np.int64]:
 
 
 def count_text(number: float, std: float) -> str:
-    """Return a number of sites ± σ in whole sites; σ below half a site is given as < 1."""
-    return f"{number:.0f} ± {f'{std:.0f}' if std >= 0.5 else '< 1'}"
+    """Return a number of sites ± σ in whole sites."""
+    return f"{number:.0f} ± {std:.0f}"
 
 
 def share_text(share: float, std: float) -> str:
-    """Return a share of sites ± σ in percent; σ below half a tenth is given as < 0.1."""
-    return f"{100 * share:.1f} ± {f'{100 * std:.1f}' if std >= 0.0005 else '< 0.1'} %"
+    """Return a share of sites ± σ in percent."""
+    return f"{100 * share:.1f} ± {100 * std:.1f} %"
 
 
 def site_table(sites: xr.Dataset) -> str:

@@ -41,6 +41,7 @@ FORMATS: Final = {
     **dict.fromkeys(("zip", "ozx"), "arrays.read_zip"),
     **dict.fromkeys(("mp4", "avi", "mov", "mkv"), "video.read_video"),
     "gwy": "spm.read_gwy",
+    "gsf": "spm.read_gsf",
     "sxm": "spm.read_sxm",
     "3ds": "spm.read_3ds",
     "mtrx": "spm.read_mtrx",

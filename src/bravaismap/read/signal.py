@@ -196,7 +196,8 @@ def _starts_as(path: Path) -> str:
         return ""
     marks = {
         b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"\x89HDF": "HDF5", b"\x93NUMPY": "NPY", b"PK\x03\x04": "ZIP",
-        b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"GWYP": "GWY", b"%PDF": "PDF",
+        b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"GWYP": "GWY",
+        b"Gwyddion Simple Field": "GSF", b"%PDF": "PDF",
         b":NANONIS_VERSION": "sxm", b"Grid dim=": "3ds", b"BM": "BMP", b"GIF8": "GIF",
     }  # fmt: skip
     for mark, name in marks.items():

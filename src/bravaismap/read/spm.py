@@ -1,4 +1,4 @@
-"""Scanning-probe formats: Gwyddion (gwy), Nanonis (sxm, 3ds) and Omicron Matrix (mtrx)."""
+"""Scanning-probe formats: Gwyddion (gwy, gsf), Nanonis (sxm, 3ds) and Omicron Matrix (mtrx)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import numpy as np
 from bravaismap.errors import InputError
 from bravaismap.read.signal import Axis, Signal, reading, take
 
-__all__ = ["read_3ds", "read_gwy", "read_mtrx", "read_sxm"]
+__all__ = ["read_3ds", "read_gsf", "read_gwy", "read_mtrx", "read_sxm"]
 
 #: Names of the channel that is taken when none is chosen.
 _HEIGHT = ("z", "z forward", "z (forward)", "topography", "height", "topo")
+#: The first line of a Gwyddion Simple Field file.
+_SIMPLE_FIELD = b"Gwyddion Simple Field 1.0\n"
 
 
 def _held(name: str, data: np.ndarray, size: tuple[float, float], unit: str, *, preferred: bool) -> Signal:
@@ -59,6 +61,34 @@ def _gwy_signal(name: str, title: str, field: Any) -> Signal:
     unit = field.si_unit_xy.unitstr if field.si_unit_xy is not None else ""
     size = (float(field.yreal) / data.shape[0], float(field.xreal) / data.shape[1])
     return _held(name, data, size, unit, preferred=title.casefold() in _HEIGHT)
+
+
+def read_gsf(path: Path) -> list[Signal]:
+    """Describe the one channel of a Gwyddion Simple Field file: lines of text, zero bytes, float32 from the top.
+
+    The format is that of the Gwyddion user guide, "Simple Field Files".
+    """
+    with reading(path, "GSF"):
+        content = path.read_bytes()
+        if not content.startswith(_SIMPLE_FIELD):
+            raise ValueError(f"it does not begin with {_SIMPLE_FIELD.decode().strip()!r}")
+        text, _, _ = content.partition(b"\0")
+        lines = text.decode("utf-8").splitlines()[1:]
+        header = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+        if not {"XRes", "YRes"} <= set(header):
+            raise ValueError("its header lacks XRes or YRes")
+        width, height = int(header["XRes"]), int(header["YRes"])
+        start = len(text) + 4 - len(text) % 4  # one to four zero bytes, up to a multiple of four
+        needed = start + 4 * width * height
+        if min(width, height) < 1 or len(content) < needed:
+            raise InputError(
+                f"{path}: truncated: {len(content)} bytes, but {width} × {height} values need {needed}; copy it again"
+            )
+        data = np.frombuffer(content, "<f4", width * height, start).reshape(height, width).astype(np.float32)
+        sides = [float(header.get(name, "nan")) for name in ("YReal", "XReal")]
+    unit = header.get("XYUnits", "") if np.isfinite(sides).all() else ""
+    size = (sides[0] / height, sides[1] / width)
+    return [_held(header.get("Title") or path.stem, data, size, unit, preferred=True)]
 
 
 def read_sxm(path: Path) -> list[Signal]:

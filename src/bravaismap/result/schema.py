@@ -201,6 +201,21 @@ LOOKED = (
         "superlattices of a part of the image: their bases in that of the lattice, else 0",
     ),
     Variable("region_share", ("image", "region"), "float64", "share of the image that shows each of them", "1"),
+    Variable(
+        "modulation", ("image", "wave", "multiple"), "float64",
+        "wave vectors of a modulation in the reciprocal basis of the lattice, or of the finer one if there is an order",
+        "1",
+    ),
+    Variable(
+        "modulation_covariance", ("image", "wave", "multiple", "other_multiple"), "float64", "covariance of these", "1"
+    ),
+    Variable(
+        "modulation_commensurate", ("image",), "float64", "probability that the modulation fits a superlattice", "1"
+    ),
+    Variable(
+        "modulation_order", ("image", "vector", "multiple"), "int16",
+        "the most probable superlattice that it fits: its basis in that of the lattice, else 0",
+    ),
     Variable("other_share", ("image", "other"), "float64", "share of the image that shows another lattice", "1"),
     Variable("other_evidence", ("image", "other"), "float64", "log likelihood ratio of it against none", "1"),
     Variable("other_basis", ("image", "other", "vector", "component"), "float64", "its primitive vectors", _LENGTH),

@@ -5,6 +5,8 @@ The conventions are those of :mod:`bravaismap.show.axes`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -43,7 +45,7 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     time, unit = growth["time"].values, str(growth.attrs["time_unit"])
     color = COLORS["hexagonal"]
     word = str(growth["fraction"].attrs.get("long_name", "fraction"))
-    upper.errorbar(
+    curve = upper.errorbar(
         time,
         growth["fraction"],
         growth["sigma"],
@@ -53,18 +55,22 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
         color=COLORS[NONE],
         label=f"{word} ± σ of the fit",
     )
-    for marker, (name, other) in zip("sd^v", (others or {}).items(), strict=False):
-        upper.plot(other["time"], other, marker, ms=3, mfc="none", color=COLORS["rectangular"], label=name)
-    upper.plot(*_fine_curve(growth), color=color, lw=1.6, label=_legend(growth))
+    entries: list[Any] = [curve, *upper.plot(*_fine_curve(growth), color=color, lw=1.6, label=_legend(growth))]
     baseline = growth.attrs["baseline"]
-    for ax in (upper, lower) if not isinstance(baseline, str) else ():
-        ax.axvspan(max(baseline[0], time[0]), baseline[1], color="0.93", zorder=0, label="baseline")
+    if not isinstance(baseline, str):
+        spans = [
+            ax.axvspan(max(baseline[0], time[0]), baseline[1], color="0.93", zorder=0, label="baseline")
+            for ax in (upper, lower)
+        ]
+        entries.append(spans[0])
+    for marker, (name, other) in zip("sd^v", (others or {}).items(), strict=False):
+        entries += upper.plot(other["time"], other, marker, ms=3, mfc="none", color=COLORS["rectangular"], label=name)
     lower.axhline(0, color=color, lw=1.2)
     lower.plot(time, growth["residual"] / growth["sigma"], "o", ms=3, color=COLORS[NONE])
     limit = 1.1 * max(float(np.abs(growth["residual"] / growth["sigma"]).max()), 3.0)
     lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis_label(unit))
     upper.set(ylabel="area (share of the frame)" if word == "area" else word)
-    upper.legend(frameon=False, fontsize=style.legend_text)
+    upper.legend(handles=entries, frameon=False, fontsize=style.legend_text)
     for ax in (upper, lower):
         ax.grid(color="0.9", lw=0.6)
         ax.spines[["top", "right"]].set_visible(False)

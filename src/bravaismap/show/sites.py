@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bravaismap.conventions import counted
 from bravaismap.errors import InputError
 from bravaismap.movie import as_movie
 from bravaismap.phases.sites import count_sites, count_text
@@ -64,9 +65,9 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     across = _MARK * float(sites.attrs["spacing"]) / abs(right - left) * 72 * panel  # pt
     missing, other = rows["missing"].values, rows["state"].values == "substituted"
     marks = (
-        (missing == 1, SINGLE_VACANCY, "single vacancies"),
-        (missing > 1, VOID_SITE, "sites of voids"),
-        (other, OTHER_ATOM, f"other atoms marked, {_expected(sites, frame)} by their probabilities"),
+        (missing == 1, SINGLE_VACANCY, counted(int((missing == 1).sum()), "vacant site") + " alone"),
+        (missing > 1, VOID_SITE, counted(int((missing > 1).sum()), "vacant site") + " in voids"),
+        (other, OTHER_ATOM, _other_atoms(sites, frame, int(other.sum()))),
     )
     y, x = rows["y"].values, rows["x"].values
     for chosen, color, _ in marks:
@@ -86,7 +87,7 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     scale_bar(axes[0], view, style.text)
     axes[0].set_title(f"frame {frame}: {len(x)} sites")
     handles = [
-        Line2D([], [], ls="", marker="o", mfc="none", mec=color, label=f"{int(chosen.sum())} {name}")
+        Line2D([], [], ls="", marker="o", mfc="none", mec=color, label=name)
         for chosen, color, name in marks
         if chosen.any()
     ]
@@ -95,7 +96,9 @@ def plot_sites(sites: xr.Dataset, frame: int, image: Any, *, style: Style = PAGE
     return sized(figure, style.text)
 
 
-def _expected(sites: xr.Dataset, frame: int) -> str:
-    """Return the number of other atoms of a frame, the sum of their probabilities, with its σ."""
+def _other_atoms(sites: xr.Dataset, frame: int, marked: int) -> str:
+    """Return how many other atoms are marked, and the sum of their probabilities where it says something else."""
     counts = count_sites(sites).sel(measured_frame=frame)
-    return count_text(float(counts["substituted"]), float(counts["substituted_std"]))
+    expected = count_text(float(counts["substituted"]), float(counts["substituted_std"]))
+    atoms = counted(marked, "other atom")
+    return atoms if expected == count_text(marked, 0) else f"{atoms} marked, {expected} by their probabilities"

@@ -16,7 +16,7 @@ import numpy as np
 import panel as pn
 from numpy.typing import NDArray
 
-from bravaismap.classify.settings import DEFAULTS
+from bravaismap.classify.settings import DEFAULT_DISTORTION
 from bravaismap.conventions import display_name
 from bravaismap.errors import BravaismapError
 from bravaismap.viewer.frame_geometry import Region
@@ -93,7 +93,7 @@ def motifs_of(place: Place, part: Region | None) -> list[tuple[str, xr.Dataset]]
     assert pixels is not None
     size = frame.attrs.get("pixel_size_nm")
     image = as_movie(np.asarray(pixels)[None], pixel_size=size)
-    distortion = DEFAULTS.distortion if place.frame.distortion is None else place.frame.distortion
+    distortion = DEFAULT_DISTORTION if place.frame.distortion is None else place.frame.distortion
     if "phase" not in frame:
         inside = _inside(pixels.shape, part, float(size or 1.0))
         return [("crystal", motif(image, mask=inside, distortion=distortion))]
