@@ -258,7 +258,10 @@ def find_spots(
         # those that are clear before all others
         clear = (peaks > _power_of(chance)).to(peaks.dtype)
         peaks = peaks * (spectrum.level[:, 1:-1, 1:-1] * 1e6 - 1).mul_(clear).add_(1)
-    height, where = peaks.flatten(1).topk(min(count or limits.count, peaks[0].numel()), dim=1)
+    wanted, peaks = min(count or limits.count, rows * columns), peaks.flatten(1)
+    if wanted > peaks.shape[1]:  # the rim holds none
+        peaks = F.pad(peaks, (0, wanted - peaks.shape[1]))
+    height, where = peaks.topk(wanted, dim=1)
     row, column = where // (columns - 2) + 1, where % (columns - 2) + 1
     flat, where = power.flatten(1), row * columns + column
     offset, top = _vertex(flat, where, columns)
