@@ -170,6 +170,28 @@ def test_two_frequencies_are_no_lattice_and_it_is_said(harmonic: float) -> None:
     assert any("that have no sums" in line for line in besides_lines(row))
 
 
+def test_three_frequencies_are_no_lattice() -> None:
+    hums = wave(FREQUENCY) + 0.8 * wave((0.21, 0.08)) + 0.7 * wave((0.06, 0.115)) + 0.2 * wave((0.21, 0.08), harmonic=2)
+    rest = 0.5 * noise(1, *SHAPE)
+    quiet, length = taken_out(hums + rest)
+    assert length == pytest.approx(1 / np.hypot(*FREQUENCY), rel=0.01)
+    assert (quiet - rest).std() < 0.1 * hums.std()
+    lattice = wave(FREQUENCY) + wave((0.21, 0.08)) + 0.7 * wave((0.347, 0.034))  # the third is a difference
+    assert taken_out(lattice + rest)[1] == 0
+
+
+@pytest.mark.parametrize("turn", [12.0, 30.0])
+@pytest.mark.parametrize("along", [0.0, 85.0])
+def test_two_gratings_at_a_small_turn_are_taken_out(turn: float, along: float) -> None:
+    one, other = (np.radians(degrees) for degrees in (along, along + turn))
+    waves = [wave((0.11 * np.sin(one), 0.11 * np.cos(one))), wave((0.105 * np.sin(other), 0.105 * np.cos(other)))]
+    lines = sum(np.tanh(3 * grating) for grating in waves)
+    rest = 0.3 * noise(1, *SHAPE)
+    quiet, length = taken_out(lines + rest)
+    assert length == pytest.approx(1 / 0.11, rel=0.06)
+    assert (quiet - rest).std() < 0.2 * lines.std()
+
+
 @pytest.mark.parametrize(
     "second", [(-0.046, -0.137), (-0.05, -0.13), (0.13, 0.06)], ids=["square", "sheared", "rhombic"]
 )

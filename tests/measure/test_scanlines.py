@@ -54,6 +54,15 @@ def test_a_lattice_is_measured_under_offsets_also_along_the_rows(
     assert abs(np.linalg.det(np.rint(change))) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_rows_that_were_never_scanned_are_no_offsets(crystal: Draw, offset: float) -> None:
+    rows_along_x = basis_from_cell(12.0, 12.0, np.radians(60), 0.0)
+    image = crystal((160, 160), rows_along_x) + 0.2 * noise(6, 160, 160) + offset * noise(7, 160, 1)
+    image[60:90] = image.mean()
+    for given in (tensor(image), tensor(image.T)):
+        assert torch.equal(leveled(given), given) == (offset == 0)
+
+
 def test_rows_of_speckle_with_offsets_are_none() -> None:
     images = torch.cat([tensor(noise(i, SIDE, SIDE) + 2 * noise(99 + i, SIDE, 1)) for i in range(12)])
     assert (none_probability(measure(images).evidence.numpy()) > 0.9).all()

@@ -21,6 +21,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from bravaismap.compute.together import Length, number
+from bravaismap.local.medians import lower_median
 from bravaismap.local.smoothing import REACH, grid_length, pixel_interpolation, smoothed
 
 __all__ = [
@@ -180,7 +181,7 @@ def _amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: i
     """
     most, least = (sigma.most, sigma.least) if isinstance(sigma, Length) else (sigma, sigma)
     lengths = [next_fast_len(length + round(REACH * most), real=True) for length in image.shape]
-    spectrum = torch.fft.fft2(image, s=lengths)
+    spectrum = torch.fft.rfft2(image, s=lengths)
     bins, sides = [], []
     for axis, (pixels, length) in enumerate(zip(image.shape, lengths, strict=True)):
         reach = math.ceil(REACH * length / (2 * torch.pi * least)) + 1
@@ -191,7 +192,13 @@ def _amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: i
         points = step * torch.arange(grid_length(pixels, step), device=image.device, dtype=image.dtype)
         sides.append(phase_factor(points[:, None] * beside[:, None, :]) * passed[:, None, :])
         bins.append(own % length)
-    near = spectrum[bins[0][:, :, None], bins[1][:, None, :]]
+    rows, columns = bins[0][:, :, None], bins[1][:, None, :]
+    # of a real image the other half is what is opposite, conjugated
+    opposite = columns >= spectrum.shape[1]
+    near = spectrum[
+        torch.where(opposite, -rows % lengths[0], rows), torch.where(opposite, lengths[1] - columns, columns)
+    ]
+    near = torch.where(opposite, near.conj(), near)
     amplitude: Tensor = sides[0] @ near @ sides[1].mT
     return amplitude
 
@@ -310,7 +317,7 @@ def _averaged(
     scatter = ((aligned - mean[:, None]).abs() ** 2 * count).sum(-1) / total
     # places of the grid overlap: those that are independent are the ones a Gaussian apart
     area = 1 / waves.variance.flatten().clamp_min(1e-30)
-    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / area.median()).clamp_min(1.0)
+    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / lower_median(area)).clamp_min(1.0)
     return mean, mean.abs() ** 2 > _SIGNIFICANT**2 * scatter / independent
 
 

@@ -32,6 +32,10 @@ class ScanLineSettings:
     beside_frequencies: tuple[float, ...] = (3.0, 4.0, 5.0, 6.0)
     #: Frequency along the profile, in bins, below which what varies is background and not line offsets.
     slowest_frequency: int = 4
+    #: Mean step between the pixels of a line, over that of most lines, below which the line was never scanned, and the
+    #: fewest lines side by side that can be asked for offsets.
+    least_step: float = 0.1
+    fewest_lines: int = 32
     #: Largest step between neighbouring rows that is looked for, its resolution and its usual size, in px.
     reach: float = 4.0
     resolution: float = 0.25

@@ -5,12 +5,13 @@ whole image can. What is picked up is added to the signal, so that it has one fr
 strength everywhere, holes included, and no sums with the waves of the crystal; it lies on no node of the lattice that
 all other waves make, nor on one of its simple superlattices. Its phase may wander slowly from line to line, as that of
 the mains does. A crystal has no such wave: each of its own is a node of its lattice, a second crystal has waves in two
-directions, and a charge-density wave has sums with the others. Two frequencies without a crystal cross as the waves of
-a lattice do; what they lack is the sums.
+directions, and a charge-density wave has sums with the others. Two or three frequencies without a crystal cross as
+the waves of a lattice do; what they lack is the sums.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +35,8 @@ __all__ = ["without_pickup"]
 
 #: Waves of a lattice that have to be seen, in as many directions: two and their sum or difference.
 _FEWEST_WAVES: Final = 3
+#: Most frequencies of pick-up in an image without a crystal.
+_MOST_FREQUENCIES: Final = 3
 #: Orders of the superlattices whose nodes belong to the lattice, too: 2 × 2, 3 × 3 with √3 × √3, and 4 × 4.
 _ORDERS: Final = (2, 3, 4)
 #: Largest index of those of them that a superlattice shows first.
@@ -111,30 +114,59 @@ def _families(image: Tensor) -> list[Floats]:
 
 
 def _crossing(position: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> list[Floats]:
-    """Return all waves as two frequencies and their harmonics that do not make a lattice, none if they may.
+    """Return all waves as two or three frequencies and their harmonics that make no lattice, none if they may.
+
+    Gratings at a small angle may lie in any direction; pick-up has periods along the rows.
+    """
+    limits = settings.SETTINGS.pickup
+    families = _frequencies(position, size)
+    if len(families) != 2 or _is_compact(families[0][0], families[1][0], size):
+        families = _frequencies(position[np.abs(position[:, 1]) >= limits.lowest_frequency], size)
+    fundamentals = [family[0] for family in families]
+    if len(families) < 2 or any(_of_lattice(*pair, size, spectrum) for pair in itertools.combinations(fundamentals, 2)):
+        return []
+    if len(families) > 2:
+        basis = np.array(fundamentals[:2])
+        index = fundamentals[2:] @ np.linalg.inv(basis)
+        if _distance(index, basis).min() < limits.on_node:
+            return []
+    return [_with_faint_harmonics(family, size) for family in families]
+
+
+def _frequencies(waves: Floats, size: NDArray[np.intp]) -> list[Floats]:
+    """Return waves, the strongest first, as up to three frequencies with their harmonics; none if they are more."""
+    families: list[Floats] = []
+    rest = waves
+    while len(rest) and len(families) < _MOST_FREQUENCIES:
+        family = _harmonics(rest, size)
+        own = np.ones(len(rest), bool) if len(family) else _multiples(rest[:1], rest, size)
+        families.append(family if len(family) else _harmonics(rest[own], size))
+        rest = rest[~own]
+    return [] if len(rest) or not all(len(family) for family in families) else families
+
+
+def _of_lattice(first: Floats, other: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> bool:
+    """Whether two waves may be those of a lattice.
 
     Atoms in two directions have the sums of their waves, too. Where these are too faint, two waves may be those of a
     smooth lattice if they are at right angles, or of one length, and no combination of them is shorter: one of symmetry
     has no others alone, and one without has its shortest.
     """
     limits = settings.SETTINGS.pickup
-    waves = position[np.abs(position[:, 1]) >= limits.lowest_frequency]
-    first = _multiples(waves[:1], waves, size)
-    others = _harmonics(waves[~first], size)
-    if len(others) == 0:
-        return []
-    pair = np.stack([waves[0], others[0]])
-    corners = torch.from_numpy(np.concatenate([pair, [pair[0] + pair[1], pair[0] - pair[1]]])[None]).float()
+    corners = torch.from_numpy(np.stack([first, other, first + other, first - other])[None]).float()
     corners = corners.to(spectrum.power.device)
-    one, other, *sums = (node_power(spectrum, corners)[0] * level_at(spectrum, corners))[0].tolist()
-    if max(sums) > limits.least_sum**2 * np.sqrt(one * other):
-        return []
-    first_length, other_length = np.linalg.norm(pair / size, axis=1)
-    cosine = abs((pair[0] / size) @ (pair[1] / size)) / (first_length * other_length)
+    one, two, *sums = (node_power(spectrum, corners)[0] * level_at(spectrum, corners))[0].tolist()
+    if max(sums) > limits.least_sum**2 * np.sqrt(one * two):
+        return True
+    first_length, other_length = (np.linalg.norm(wave / size) for wave in (first, other))
+    cosine = abs((first / size) @ (other / size)) / (first_length * other_length)
     symmetric = min(cosine, abs(np.log(first_length / other_length))) < limits.symmetric
-    if symmetric and bool(is_compact(*torch.from_numpy(pair / size))):
-        return []
-    return [_with_faint_harmonics(family, size) for family in (_harmonics(waves[first], size), others)]
+    return bool(symmetric and _is_compact(first, other, size))
+
+
+def _is_compact(first: Floats, other: Floats, size: NDArray[np.intp]) -> bool:
+    """Whether two waves, in bins, are the shortest of their lattice."""
+    return bool(is_compact(*torch.from_numpy(np.stack([first, other]) / size)))
 
 
 def _with_faint_harmonics(family: Floats, size: NDArray[np.intp]) -> Floats:

@@ -35,11 +35,37 @@ def leveled(images: Tensor) -> Tensor:
     -------
     tensor, shape (n, y, x)
     """
-    frequencies = settings.SETTINGS.scan_lines.beside_frequencies
-    rows = _uneven(F.linear(images, _across(images.shape[2], frequencies, images.device)).transpose(1, 2))
-    images = _without_medians(images, rows, 2)
-    columns = _uneven(_across(images.shape[1], frequencies, images.device) @ images)
-    return _without_medians(images, columns, 1)
+    images = _without_medians(images, _with_offsets(images, 2), 2)
+    return _without_medians(images, _with_offsets(images, 1), 1)
+
+
+def _with_offsets(images: Tensor, dim: int) -> Tensor:
+    """Indices of images (n, y, x) whose lines along `dim` have offsets.
+
+    Lines that were never scanned are smooth and show none. Where the waves of a lattice end at such lines, they have
+    power at all frequencies across the lines, so that an image with some is asked in the largest part without.
+    """
+    limits = settings.SETTINGS.scan_lines
+    across = _across(images.shape[dim], limits.beside_frequencies, images.device)
+    chosen = _uneven(F.linear(images, across).transpose(1, 2) if dim == 2 else across @ images)
+    lines = images[chosen] if dim == 2 else images[chosen].transpose(1, 2)
+    steps = lines.diff(dim=2).abs().mean(2)
+    scanned = steps > limits.least_step * lower_median(steps)[:, None]
+    kept = torch.ones_like(chosen, dtype=torch.bool)
+    for place in torch.nonzero(~scanned.all(1)).squeeze(1).tolist():
+        first, last = _longest_run(scanned[place].tolist())
+        if last - first >= limits.fewest_lines:
+            kept[place] = len(_uneven((across @ lines[place, first:last].T)[None])) > 0
+    return chosen[kept]
+
+
+def _longest_run(values: list[bool]) -> tuple[int, int]:
+    """First of the longest run of true values, and the end of it."""
+    best, start = (0, 0), 0
+    for place, value in enumerate([*values, False]):
+        if not value:
+            best, start = max(best, (start, place), key=lambda run: run[1] - run[0]), place + 1
+    return best
 
 
 def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:

@@ -227,6 +227,8 @@ def _with_lattices(
 
     def of_strongest(field: torch.Tensor) -> NDArray[Any]:
         values = coarse(field)
+        if len(values) == 1:
+            return np.asarray(values[0])
         return np.asarray(np.take_along_axis(values, _over(strongest, values)[None], 0)[0])
 
     strain = np.where((measured & ~none)[..., None], of_strongest(pixels.strain), np.nan)
