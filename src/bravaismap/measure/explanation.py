@@ -176,25 +176,19 @@ class Explanation:
 def explained(view: View, basis: Tensor, rows: Tensor | None = None) -> Explanation:
     """Return the lattice of each window refined from a basis, (n, 2, 2), in bins of the view; of `rows` if given."""
     order, weight = choose_nodes(view.spectrum, basis, rows)
-    few, many = _by_nodes(weight)
-    if len(few) == 0:
+    if len(weight) < _WORTH_APART or not _gains_apart(weight.device):
+        return _refined(view, rows, basis, order, weight)
+    nodes = (weight > 0).sum(1)
+    few = nodes <= _FEW_NODES * weight.shape[1]
+    parts = [part for part in (torch.nonzero(few).squeeze(1), torch.nonzero(~few).squeeze(1)) if len(part)]
+    if int(few.sum()) < _WORTH_APART:
         return _refined(view, rows, basis, order, weight)
     pieces = []
-    for part in (few, many):
-        if len(part):
-            nodes = max(int((weight[part] > 0).sum(1).max()), settings.SETTINGS.refinement.fewest_nodes)
-            of_view = part if rows is None else rows[part]
-            pieces.append(_refined(view, of_view, basis[part], order[part], weight[part], nodes))
-    return Explanation.joined(pieces).take(torch.cat([few, many]).argsort())
-
-
-def _by_nodes(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Windows of few nodes that weigh, and the others, to refine apart: none and all where that is not worth it."""
-    every = torch.arange(len(weight), device=weight.device)
-    if len(every) < _WORTH_APART or not _gains_apart(weight.device):
-        return every[:0], every
-    few = (weight > 0).sum(1) <= _FEW_NODES * weight.shape[1]
-    return (every[few], every[~few]) if int(few.sum()) >= _WORTH_APART else (every[:0], every)
+    for part in parts:
+        most = max(int(nodes[part].max()), settings.SETTINGS.refinement.fewest_nodes)
+        of_view = part if rows is None else rows[part]
+        pieces.append(_refined(view, of_view, basis[part], order[part], weight[part], most))
+    return Explanation.joined(pieces).take(torch.cat(parts).argsort())
 
 
 def _gains_apart(device: torch.device) -> bool:
@@ -211,7 +205,8 @@ def _refined(
     signal = refined.signal if view.groups == 1 else as_single(refined.signal, view.groups**2)
     signal = torch.where(weight[:, :nodes] > 0, signal, 0.0)
     seen = log_ratio(signal).clamp_min(0).sum(-1)
-    signal = F.pad(signal, (0, order.shape[1] - signal.shape[1]))
+    if nodes is not None:
+        signal = F.pad(signal, (0, order.shape[1] - nodes))
     return Explanation(refined.basis, refined.covariance, seen, order, signal).scaled(1 / view.scale)
 
 
