@@ -5,7 +5,8 @@ g_k·u(r)), one wave for each pair ±g_k of nodes. Seen through a Gaussian of a 
 g_k·r) is the local amplitude A_k(r) of each wave. The displacement is where the averaged cell of the neighbourhood
 matches that of the whole crystal best, all nodes together; the structure factors F_k are the mean of the amplitudes
 once it is undone. The predicted pattern has the phases of the neighbourhood and the moduli of the crystal as a whole,
-so that a hole does not have a pattern of its own.
+so that a hole does not have a pattern of its own; but where a lattice shows another motif than its averaged cell
+(:mod:`bravaismap.local.own_motif`), it is the waves themselves.
 
 Geometric phase analysis (M. J. Hÿtch, E. Snoeck, R. Kilaas, Ultramicroscopy 74, 131 (1998),
 doi:10.1016/S0304-3991(98)00035-7) reads the same phases of two nodes at a time.
@@ -33,6 +34,7 @@ __all__ = [
     "locked_basis",
     "phase_factor",
     "predicted",
+    "wave_amplitudes",
 ]
 
 #: Highest frequency of a node, in cycles per px: beyond are read-out noise and aliases.
@@ -106,6 +108,8 @@ class Locked:
         Of the displacement (y, x), px².
     coherence : tensor, shape (rows, columns)
         Amplitude of the averaged motif nearby: 1 in the crystal.
+    own : bool tensor, shape (rows, columns), optional
+        Where the motif is that of the neighbourhood; nowhere when not given.
     """
 
     waves: Demodulated
@@ -113,6 +117,7 @@ class Locked:
     shift: Tensor
     covariance: Tensor
     coherence: Tensor
+    own: Tensor | None = None
 
 
 def phase_factor(turns: Tensor) -> Tensor:
@@ -167,17 +172,28 @@ def demodulate(
     belongs to another phase, and what lies beyond the edge, does not count.
     """
     frequency = order @ torch.linalg.inv(basis).mT
-    amplitude = _amplitudes(share * image, frequency, sigma, step)
+    amplitude = wave_amplitudes(share * image, frequency, sigma, step)
     weight = smoothed(share, sigma, step).clamp_min(0)
     total = weight.clamp_min(_LEAST_SHARE)
     spread = smoothed(share**2, sigma / 2**0.5, step) / (4 * torch.pi * number(sigma) ** 2)
     return Demodulated(basis, order, amplitude / total, weight, spread / total**2, step)
 
 
-def _amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: int) -> Tensor:
-    """Waves of an image, (nodes, rows, columns): of its one spectrum what a Gaussian around each node passes.
+def wave_amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: int) -> Tensor:
+    """Return the waves of an image at some frequencies: of its one spectrum what a Gaussian around each passes.
 
-    Around the image there are zeros for as far as the Gaussian reaches, so that opposite edges do not see each other.
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+        Around it there are zeros for as far as the Gaussian reaches, so that opposite edges do not see each other.
+    frequency : tensor, shape (waves, 2)
+        (y, x) in cycles per px.
+    sigma, step
+        As for :func:`demodulate`.
+
+    Returns
+    -------
+    tensor, shape (waves, rows, columns), complex
     """
     most, least = (sigma.most, sigma.least) if isinstance(sigma, Length) else (sigma, sigma)
     lengths = [next_fast_len(length + round(REACH * most), real=True) for length in image.shape]
@@ -252,7 +268,8 @@ def lock(
     information = torch.einsum("k,ki,kj->ij", worth, frequency, frequency)
     covariance = _pseudoinverse(information) * waves.variance[..., None, None]
     shape = waves.weight.shape
-    return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape))
+    own = None if near is None else near.own
+    return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape), own)
 
 
 def _pseudoinverse(matrix: Tensor) -> Tensor:
@@ -372,6 +389,8 @@ def predicted(locked: Locked, shape: tuple[int, int], nodes: int | None = None) 
     if len(order) == 0:
         return frequency.new_zeros(shape)
     field = locked.structure[shown][:, None, None] * phase_factor(-torch.einsum("ki,yxi->kyx", order, locked.shift))
+    if locked.own is not None:
+        field = torch.where(locked.own, locked.waves.amplitude[shown], field)
     step, tile = locked.waves.step, _POINTS * locked.waves.step
     sides = []
     for axis, length in enumerate(shape):
