@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, Floats, counted, length_unit
+from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats, counted, length_unit
 from bravaismap.errors import InputError
 from bravaismap.motif.motif import motif_of_frames
 from bravaismap.motif.settings import SYSTEMATIC
@@ -122,6 +122,8 @@ def motif_map(
         if progress is not None:
             progress(min(start + length, len(chosen)))
     if not motifs:
+        if np.isin(pixels["phase"].values, (UNMAPPED, CLASSES.index(NONE))).all():
+            raise InputError("no frame that was asked for shows a lattice; only a crystal has cells to average")
         raise InputError(
             f"no lattice of the result has {_LEAST_CELLS:.0f} cells in {counted(length, 'frame')}; average more frames"
             + ("" if region is None else ", or give a larger region")

@@ -32,6 +32,7 @@ STYLE = """
 table { border-collapse: collapse; width: 100%; font-size: 12px; }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #999; padding: 1px 8px 1px 0; }
 td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td:first-child { white-space: normal; }
 p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
 .phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, max-content)); gap: 1px 12px;
