@@ -111,6 +111,7 @@ ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     "extra rows of nodes kept": (Switch("measure.search", "_coarser", _first),),
     "hidden rows of nodes not added": (Switch("measure.search", "_finer", _first),),
     "every window one wave": (Setting("measure.settings", "second_look", "groups", ()),),
+    "autocorrelation not asked": (Setting("measure.settings", "repeats", "doubtful_evidence", -1.0),),
     "outliers left in doubtful windows": (Setting("measure.settings", "second_look", "outlier_share", 1.0),),
     "regions of another level left in": (Setting("measure.settings", "regions", "most_share", 0.0),),
     "one candidate only": (Setting("measure.settings", "search", "ranked_candidates", 1),),

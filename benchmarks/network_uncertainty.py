@@ -38,7 +38,7 @@ SEED = 20191
 BOOKS = ("simulated", "realistic", "wide", "broken")
 PASSES = 30
 TOGETHER = 200  # windows, for memory
-COUNTS = (1.0, 3.0, 10.0, 30.0)  # in the brightest pixel of a crystal of scattering physics
+COUNTS = (0.05, 0.1, 0.3, 1.0)  # in the brightest pixel of a crystal of scattering physics
 FOLDS = (8, 10, 12)  # of quasicrystals, whose waves are as many in directions that are evenly spread
 PERIODS = (6.0, 16.0)  # px, of these waves
 

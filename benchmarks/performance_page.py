@@ -4,6 +4,12 @@ for name in throughput memory scaling resume watch monte_carlo simulation launch
 do python benchmarks/$name.py --json figures/$name.json; done
 python benchmarks/performance_page.py figures > docs/performance.md
 
+With ``--page docs/performance.md`` that file is written, and parts whose benchmarks are not in the folder stay as they
+are in it, so that some can be measured anew:
+
+for name in resume watch; do python benchmarks/$name.py --json figures/$name.json; done
+python benchmarks/performance_page.py figures --page docs/performance.md
+
 Other JSON in the folder is left alone. That of ``benchmarks/gpu.py``, which needs a GPU, fills the row of the
 GPU.
 """
@@ -35,28 +41,40 @@ Wall times hold for the machine that is named, and for its load: the mean number
 minute before. How to read these figures for other machines: [scale.md](scale.md)."""
 
 
-def page(records: Mapping[str, Figures]) -> str:
+def page(records: Mapping[str, Figures], kept: Mapping[str, str] | None = None) -> str:
     """Return the page.
 
     Parameters
     ----------
     records : mapping
         What each benchmark has written, by its name; one that is missing is said not to be measured.
+    kept : mapping, optional
+        The parts of an earlier page, by their titles, which stay where nothing is measured.
 
     Returns
     -------
     str
         Markdown.
     """
-    parts = [HEAD]
+    parts, kept = [HEAD], kept or {}
     for name, (title, section) in SECTIONS.items():
         parts.append(f"## {title}")
         if name in records:
             parts += [_source(name, records[name]), *section(records[name])]
         else:
-            parts.append(f"Not measured here: `python benchmarks/{name}.py --json FILE`.")
-    parts += ["## GPU", *_gpu(records.get("gpu")), *_launches(records.get("launches"))]
+            parts.append(kept.get(title, f"Not measured here: `python benchmarks/{name}.py --json FILE`."))
+    parts.append("## GPU")
+    if "GPU" in kept and not records.keys() & {"gpu", "launches"}:
+        parts.append(kept["GPU"])
+    else:
+        parts += [*_gpu(records.get("gpu")), *_launches(records.get("launches"))]
     return "\n\n".join(parts) + "\n"
+
+
+def parts_of(page: str) -> dict[str, str]:
+    """Return the parts of a page by their titles."""
+    parts = (part.partition("\n") for part in f"\n{page}".split("\n## ")[1:])
+    return {title: text.strip() for title, _, text in parts}
 
 
 def records_in(folder: Path) -> dict[str, Figures]:
@@ -203,9 +221,10 @@ def _watch(data: Figures) -> list[str]:
     ]
     titles = ["", "frames/s", "a frame, median (longest)", "of processor time", "from file to fractions (longest)"]
     return [
-        f"`watch` on a folder of {_count(data['frames'], 'image')} of {data['size']}² that wait, {data['windows']} "
-        "windows each, default model, classified and stored; and on files that appear when the frame before is done, "
-        f"with `--settle {data['settle']:g}`, which is in the time from file to fractions.",
+        f"`watch` on a folder of images of {data['size']}² that wait, {data['windows']} windows each, default model, "
+        f"classified and stored: {_count(data['frames'], 'frame')} after the first {data['warm']}, by when the "
+        "processes are there that a queue calls for; and on files that appear when the frame before is done, with "
+        f"`--settle {data['settle']:g}`, which is in the time from file to fractions.",
         _table(titles, rows),
         "The processor time depends less on other work on the machine than the clock does: what it allows is the rate "
         "of one core that does nothing else.",
@@ -328,7 +347,13 @@ def _count(number: int, what: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path, help="of the JSON files")
-    sys.stdout.write(page(records_in(options.parse_args(arguments).folder)))
+    options.add_argument("--page", type=Path, help="the page to write; parts that are not measured stay as they are")
+    asked = options.parse_args(arguments)
+    if asked.page is None:
+        sys.stdout.write(page(records_in(asked.folder)))
+        return
+    kept = parts_of(asked.page.read_text(encoding="utf-8")) if asked.page.exists() else {}
+    asked.page.write_text(page(records_in(asked.folder), kept), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"most, {row['processor']:.2f} s of processor; "
             f"{row['delay']:.2f} s from file to fractions (median), {row['longest_delay']:.2f} s at most"
         )
-    figures = {"load": before, "frames": asked.frames, "size": asked.size, "windows": windows, "settle": asked.settle}
+    figures = {
+        "load": before,
+        "frames": asked.frames,
+        "warm": asked.warm,
+        "size": asked.size,
+        "windows": windows,
+        "settle": asked.settle,
+    }
     write_figures(asked.json, "watch", figures | {"rows": rows})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import matplotlib
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +119,29 @@ def test_public_names_exist() -> None:
         assert getattr(bm, name) is not None
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = bm.no_such_thing
+
+
+#: What an eye sees of a colour, linear RGB to linear RGB, without one of its three kinds of cones (G. M. Machado,
+#: M. M. Oliveira, L. A. F. Fernandes, IEEE Trans. Vis. Comput. Graph. 15, 1291 (2009), doi:10.1109/TVCG.2009.113).
+EYES = {
+    "all cones": np.eye(3),
+    "without red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "without green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "without blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_every_eye_tells_the_classes_apart(eye: str) -> None:
+    from matplotlib.colors import to_rgb
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    rgb = np.array([to_rgb(color) for color in COLORS.values()])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = (linear @ np.transpose(EYES[eye])).clip(0, 1)
+    seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = rgb2lab(seen[None])[0]
+    difference = deltaE_ciede2000(*np.broadcast_arrays(lab[:, None], lab))
+    assert difference[np.triu_indices(len(COLORS), 1)].min() > 10
+    none = list(COLORS).index("none")
+    assert np.delete(difference[none], none).min() > 25

@@ -97,14 +97,15 @@ ALIASES: Final = {
     **{symbol: name for name, symbol in IUCR_SYMBOLS.items() if symbol},
 }
 
-#: Okabe–Ito colours, safe for colour-blind readers; ``none`` is grey.
+#: Okabe–Ito colours, safe for colour-blind readers; ``none`` is a grey as dark as they can tell from the green of
+#: ``hexagonal`` and the pink of ``centered_rectangular``, which look grey without red or green cones.
 COLORS: Final = {
     "square": "#0072B2",
     "rectangular": "#E69F00",
     "centered_rectangular": "#CC79A7",
     "hexagonal": "#009E73",
     "oblique": "#D55E00",
-    NONE: "#8C8C8C",
+    NONE: "#404040",
 }
 
 #: Dimensions of an image or movie.

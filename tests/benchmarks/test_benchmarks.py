@@ -306,6 +306,49 @@ def test_prior_of_distortion_on_few_windows(benchmark: Callable[[str], ModuleTyp
 
 
 @pytest.mark.slow
+def test_ways_of_being_unsure_on_few_windows(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("network_uncertainty")
+    module.main(["-n", "24", "--size", "64", "--json", str(tmp_path / "unsure.json")])
+    sets = written(tmp_path / "unsure.json")["sets"]
+    assert set(module.BOOKS) < set(sets)
+    for name, rows in sets.items():
+        assert len(rows) == 4, name
+    assert sets["quasicrystals"]["one network"]["information"] == 0.5  # one pass disagrees with none
+    assert sets["simulated"]["ensemble"]["accuracy"] > 0.4
+
+
+def test_what_is_unlike_is_told_by_entropy_and_by_disagreement(benchmark: Callable[[str], ModuleType]) -> None:
+    module = benchmark("network_uncertainty")
+    sure, torn, even = [[0.98, 0.02], [0.98, 0.02]], [[0.99, 0.01], [0.01, 0.99]], [[0.5, 0.5], [0.5, 0.5]]
+    inside = np.array([sure, even])
+    assert module.unlike(inside, np.array([torn, torn])) == {"entropy": 0.75, "information": 1.0}
+    assert module.unlike(inside, np.array([even])) == {"entropy": 0.75, "information": 0.5}
+
+
+def test_a_quasicrystal_has_the_spots_of_its_fold(benchmark: Callable[[str], ModuleType]) -> None:
+    module = benchmark("network_uncertainty")
+    for fold, image in zip(module.FOLDS, module.quasicrystals(3, 256, np.random.default_rng(3)), strict=True):
+        power = np.abs(np.fft.fftshift(np.fft.fft2((image - image.mean()) * np.outer(*[np.hanning(256)] * 2)))) ** 2
+        row, column = np.unravel_index(power.argmax(), power.shape)
+        radius, first = np.hypot(row - 128, column - 128), np.arctan2(row - 128, column - 128)
+        at = [first + 2 * np.pi * i / fold for i in range(fold)]
+        places = [np.rint(128 + radius * np.array([np.sin(a), np.cos(a)])).astype(int) for a in at]
+        spots = [power[y - 2 : y + 3, x - 2 : x + 3].max() for y, x in places]
+        assert min(spots) > 50 * np.median(power)
+
+
+@pytest.mark.slow
+def test_groups_of_tokens_are_hidden(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module = benchmark("network_tokens")
+    module.main(["-n", "24", "--size", "64", "--json", str(tmp_path / "tokens.json")])
+    rows = written(tmp_path / "tokens.json")["rows"]
+    assert set(module.GROUPS) < set(rows)
+    nll = {name: row["negative log likelihood"] for name, row in rows.items()}
+    assert nll["all tokens"] < nll["without spots"]
+    assert nll["all tokens"] < nll["without any candidate"]
+
+
+@pytest.mark.slow
 def test_models_of_few_windows_of_distorted_scans(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
     module = benchmark("distorted_scans")
     module.main(["-n", "60", "--seed", "3", "--scans", "0.003", "0.02", "--json", str(tmp_path / "scans.json")])

@@ -64,6 +64,7 @@ RESUME: dict[str, Any] = ABOUT | {
 }
 WATCH: dict[str, Any] = ABOUT | {
     "frames": 30,
+    "warm": 30,
     "size": 512,
     "windows": 169,
     "settle": 0.1,
@@ -225,3 +226,18 @@ def test_command_prints_what_a_folder_holds(
     (tmp_path / "again.json").write_text("[]", encoding="utf-8")
     with pytest.raises(SystemExit, match=r"again\.json: not written by a benchmark"):
         module.main([str(tmp_path)])
+
+
+def test_parts_that_are_not_measured_anew_stay_as_they_are(module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    launched = ABOUT | {"parts": {"a frame": {"operations": 100, "waits": 8, "modules": {"local/turns.py": 60}}}}
+    before = RECORDS | {"launches": launched}
+    path.write_text(module.page(before).replace("Memory\n\n", "Memory\n\nA remark.\n\n"), encoding="utf-8")
+    faster = WATCH | {"rows": [row | {"rate": 9.5} for row in WATCH["rows"]]}
+    (tmp_path / "watch.json").write_text(json.dumps({"benchmark": "watch"} | faster), encoding="utf-8")
+    module.main([str(tmp_path), "--page", str(path)])
+    expected = module.page(before | {"watch": faster}).replace("Memory\n\n", "Memory\n\nA remark.\n\n")
+    assert path.read_text(encoding="utf-8") == expected
+    path.unlink()
+    module.main([str(tmp_path), "--page", str(path)])
+    assert path.read_text(encoding="utf-8") == module.page({"watch": faster})

@@ -328,6 +328,13 @@ def test_figure_of_domains(images: np.ndarray | None) -> None:
     assert len({ax.get_position().y0 for ax in small.axes[:3]}) == 2  # two rows of panels
 
 
+def test_an_image_has_no_areas_over_time() -> None:
+    result = growing_void().isel(time=[1])
+    figure = plot_domains(find_domains(result, draws=20), domain_maps(result, [0]))
+    (outlines,) = figure.axes
+    assert outlines.get_title() == "t = 2 s"
+
+
 def test_public_names() -> None:
     from bravaismap.kinetics.growth import compare_laws
 

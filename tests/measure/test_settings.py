@@ -39,7 +39,8 @@ def image(crystal: Draw) -> torch.Tensor:
 
 
 def test_every_setting_is_read() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("*.py") if "settings" not in path.name)
+    modules = (path for path in SOURCE.parent.rglob("*.py") if "settings" not in path.name)
+    text = "".join(path.read_text(encoding="utf-8") for path in modules)
     for group in fields(MeasurementSettings):
         assert f"SETTINGS.{group.name}" in text
         for setting in fields(getattr(settings.SETTINGS, group.name)):

@@ -25,6 +25,10 @@ def curves() -> CurvePlot:
     return shown
 
 
+def test_frames_are_whole_numbers() -> None:
+    assert CurvePlot(CLASSES, "frame", (200, 600)).plot.xaxis.ticker.min_interval == 1
+
+
 def test_every_class_has_its_colour_its_values_and_a_band_of_one_standard_deviation(curves: CurvePlot) -> None:
     assert curves.plot.yaxis.axis_label == "area"
     assert curves.plot.xaxis.axis_label == "time (s)"

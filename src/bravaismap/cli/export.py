@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -146,7 +147,6 @@ def export(
     from bravaismap.export.figures import export_figures
     from bravaismap.export.report import export_report
     from bravaismap.export.tables import export_csv
-    from bravaismap.export.video import export_video
     from bravaismap.result.open import open_result
     from bravaismap.result.phase_map import frames_mapped, mapped_frames
 
@@ -181,39 +181,43 @@ def export(
     everything = not (
         csv or figures or report or video or strain or domains or areas or sites or straighten or motif or exchanged
     )
-    written: list[Path] = []
-    if csv or everything:
-        written += export_csv(phases, folder)
-    if figures or everything:
-        written += export_figures(phases, folder, images=images, files=files)
-    if strain:
-        try:
-            written += _export_strain(phases, folder, region, files)
-        except InputError as error:  # of the windows; a pixel may show a lattice where none of them does
-            if images is None:
-                raise
-            warn(f"no strain of the windows: {error}")
-        if images is not None:
-            written += _export_pixel_strain(phases, folder, images, cell or region or None, kernel, files)
-    if domains:
-        written += _export_domains(phases, folder, images, files if figures else None)
-    if areas:
-        written += _export_areas(phases, folder, images, files)
-    if sites and images is not None:
-        written += _export_sites(phases, folder, images, files)
-    if motif and images is not None:
-        written += _export_motifs(phases, folder, images, files)
-    if straighten and images is not None:
-        written += _export_straight(phases, folder, images)
-    if report:
-        written += export_report(phases, folder, images=images)
-    if video or (everything and not single):
-        with progress("video", phases.sizes["time"], "frames") as advance:
-            written += export_video(phases, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
-    for write in exchanged:
-        written += write(phases, folder)
+    asked: list[tuple[bool, Callable[[], list[Path]]]] = []
+    if images is not None:
+        asked = [
+            (sites, partial(_export_sites, phases, folder, images, files)),
+            (motif, partial(_export_motifs, phases, folder, images, files)),
+            (straighten, partial(_export_straight, phases, folder, images)),
+        ]
+    steps: list[tuple[bool, Callable[[], list[Path]]]] = [
+        (csv or everything, lambda: export_csv(phases, folder)),
+        (figures or everything, lambda: export_figures(phases, folder, images=images, files=files)),
+        (strain, lambda: _export_strain(phases, folder, images, region, cell, kernel, files)),
+        (domains, lambda: _export_domains(phases, folder, images, files if figures else None)),
+        (areas, lambda: _export_areas(phases, folder, images, files)),
+        *asked,
+        (report, lambda: export_report(phases, folder, images=images)),
+        (video or (everything and not single), lambda: _export_video(phases, folder, images, fps)),
+        *((True, partial(write, phases, folder)) for write in exchanged),
+    ]
+    written, refused = _written([write for wanted, write in steps if wanted])
     for path in dict.fromkeys(written):  # --figures and --areas both draw the pixels
         note(f"wrote {path}")
+    for error in refused[:-1]:
+        warn(f"not written: {error}")
+    if refused:
+        raise refused[-1]
+
+
+def _written(steps: list[Callable[[], list[Path]]]) -> tuple[list[Path], list[InputError]]:
+    """Return the files that were written, and why others were not: a result without a lattice has no strain, say."""
+    written: list[Path] = []
+    refused: list[InputError] = []
+    for write in steps:
+        try:
+            written += write()
+        except InputError as error:
+            refused.append(error)
+    return written, refused
 
 
 def _cell(text: str | None) -> tuple[float, ...]:
@@ -231,7 +235,7 @@ def _export_pixel_strain(
     result: PhaseMap,
     folder: Destination,
     images: xr.DataArray,
-    reference: dict[str, slice] | tuple[float, ...] | None,
+    reference: Mapping[str, slice] | tuple[float, ...] | None,
     kernel: float | None,
     files: FigureFiles,
 ) -> list[Path]:
@@ -253,7 +257,29 @@ def _export_pixel_strain(
     return export_pixel_strain(strain, folder, files=files)
 
 
-def _export_strain(result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles) -> list[Path]:
+def _export_strain(
+    result: PhaseMap,
+    folder: Destination,
+    images: xr.DataArray | None,
+    region: dict[str, slice],
+    cell: tuple[float, ...],
+    kernel: float | None,
+    files: FigureFiles,
+) -> list[Path]:
+    """Write the strain of the windows and, given the movie, that of every pixel."""
+    if images is None:
+        return _export_window_strain(result, folder, region, files)
+    written: list[Path] = []
+    try:
+        written = _export_window_strain(result, folder, region, files)
+    except InputError as error:  # a pixel may show a lattice where no window does
+        warn(f"no strain of the windows: {error}")
+    return written + _export_pixel_strain(result, folder, images, cell or region or None, kernel, files)
+
+
+def _export_window_strain(
+    result: PhaseMap, folder: Destination, region: dict[str, slice], files: FigureFiles
+) -> list[Path]:
     from bravaismap.conventions import display_name
     from bravaismap.export.figures import export_strain
     from bravaismap.phases.strain import reference_lattice, strain_map
@@ -341,6 +367,13 @@ def _export_motifs(result: PhaseMap, folder: Destination, images: xr.DataArray, 
         motifs = motif_map(result, images, progress=advance)
     print_motifs(motifs)
     return export_motif_map(motifs, folder, files=files)
+
+
+def _export_video(result: PhaseMap, folder: Destination, images: xr.DataArray | None, fps: float) -> list[Path]:
+    from bravaismap.export.video import export_video
+
+    with progress("video", result.sizes["time"], "frames") as advance:
+        return export_video(result, folder / "probabilities.mp4", images=images, fps=fps, progress=advance)
 
 
 def _exchange_formats(hspy: bool, ome_tiff: bool, netcdf: bool) -> list[Callable[[PhaseMap, Destination], list[Path]]]:

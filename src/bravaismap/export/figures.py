@@ -56,8 +56,8 @@ def export_figures(
     Returns
     -------
     list of Path
-        ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of a model that measures
-        cells ``cells_0012.png`` and ``shapes_0012.png`` too, and ``pixels_0012.png`` of a result that holds pixels;
+        ``labels_0012.png``, ``probability_0012.png``, ``uncertainty_0012.png`` for frame 12; of a frame in which cells
+        were measured ``cells_0012.png`` and ``shapes_0012.png`` too, of a result that holds pixels ``pixels_0012.png``;
         of more than one frame, ``fractions.png``; and ``drift.png`` of a movie that was registered.
 
     Raises
@@ -68,7 +68,7 @@ def export_figures(
         If the folder or a file in it cannot be written.
     """
     from bravaismap.show.axes import drawn_frames
-    from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
+    from bravaismap.show.cells import plot_cells, plot_shapes, shows_cells
     from bravaismap.show.drift import drift_of, plot_drift
     from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
     from bravaismap.show.pixels import plot_pixels
@@ -81,7 +81,7 @@ def export_figures(
         written += files.save(plot_labels(result, index, images, style=style), folder / f"labels_{index:04d}")
         written += files.save(plot_probabilities(result, index, style=style), folder / f"probability_{index:04d}")
         written += files.save(plot_uncertainty(result, index, style=style), folder / f"uncertainty_{index:04d}")
-        if holds_cells(result):
+        if shows_cells(result, index):
             written += files.save(plot_cells(result, index, style=style), folder / f"cells_{index:04d}")
             written += files.save(plot_shapes(result, index, style=style), folder / f"shapes_{index:04d}")
         if pixels is not None:

@@ -29,8 +29,9 @@ from bravaismap.phases.motifs import motif_map
 from bravaismap.phases.pixels import pixel_map
 from bravaismap.result.phase_map import frames_mapped, mapped_frames, percent, with_error
 from bravaismap.result.shares import class_shares, mean_probabilities
+from bravaismap.result.undone import undone_lines
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
-from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes
+from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes, shows_cells
 from bravaismap.show.drift import drift_of, plot_drift
 from bravaismap.show.maps import plot_fractions, plot_labels, plot_probabilities, plot_uncertainty
 from bravaismap.show.motif import plot_motif_map
@@ -135,6 +136,7 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
         + (f", distortion {100 * card['distortion']:g} %" if isinstance(card.get("distortion"), int | float) else ""),
         f"Pixel size {scale}",
         *([] if single else [f"Time between frames {clock}"]),
+        *(f"Undone: {line}" for line in undone_lines(result)),
     ]
     parts = bullets(facts)
     if done.size < total:
@@ -196,8 +198,8 @@ def _frame(result: xr.Dataset, index: int, images: Any, pixels: xr.Dataset | Non
     if {"entropy", "mutual_information"} <= set(result):
         caption = "Entropy of the probabilities: how undecided a window is, and how much of it differs between samples."
         parts.append(picture(png_of(plot_uncertainty(result, index)), caption))
-    if not holds_cells(result):
-        return parts
+    if not shows_cells(result, index):
+        return [*parts, paragraph("No window of this frame has a lattice.")] if holds_cells(result) else parts
     cells, shapes = plot_cells(result, index), plot_shapes(result, index)
     return [
         *parts,

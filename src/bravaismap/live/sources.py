@@ -52,6 +52,7 @@ class FolderSource:
             raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
         self.folder, self._pattern, self._options = folder, pattern, options
         self._arrivals = Arrivals(settle, patience)
+        self._listed: dict[str, Stamp] = {}
         self._tried: tuple[str, Stamp] | None = None
         self.pixel_size = _given_size(options)
         self.waiting = 0
@@ -63,7 +64,8 @@ class FolderSource:
         self, taken: Collection[str], now: float, begin: Callable[[xr.DataArray], Begun]
     ) -> Iterator[tuple[str, Begun]]:
         """Begin each new frame and yield its name and what was begun; stop at a file that is not complete yet."""
-        names = self._arrivals.ready(self._listing(), now)
+        self._listed = self._listing()
+        names = self._arrivals.ready(self._listed, now)
         for left, name in zip(range(len(names), 0, -1), names, strict=True):
             self.waiting = left
             if name in taken:
@@ -84,11 +86,10 @@ class FolderSource:
 
     def early(self, taken: Collection[str]) -> xr.DataArray | None:
         """Return the frame of the next file before it counts as complete, once for each state of it; None if not."""
-        listing = self._listing()
-        name = self._arrivals.following(listing)
-        if name is None or name in taken or self._tried == (name, listing[name]):
+        name = self._arrivals.following(self._listed)
+        if name is None or name in taken or self._tried == (name, self._listed[name]):
             return None
-        self._tried = name, listing[name]
+        self._tried = name, self._listed[name]
         with suppress(InputError, FileNotFoundError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to say is said when it is complete
             movie = read(self.folder / name, **self._options)

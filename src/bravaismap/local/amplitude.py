@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.compute.together import Length, number
+from bravaismap.local.medians import sorted_values
 from bravaismap.local.smoothing import smoothed
 
 __all__ = [
@@ -134,8 +135,9 @@ def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float |
     LocalFit
     """
     count = len(patterns)
-    planes = torch.cat([valid[None], image[None], image[None] ** 2, patterns, patterns * image, patterns**2])
-    planes[1:] *= valid
+    seen_image, seen_patterns = image * valid, patterns * valid
+    of_image = torch.stack([valid, seen_image, seen_image * image])
+    planes = torch.cat([of_image, seen_patterns, seen_patterns * image, seen_patterns * patterns])
     rows, columns = -(-image.shape[0] // step), -(-image.shape[1] // step)
     means = smoothed(planes, sigma, step)[:, :rows, :columns]
     seen = means[0]
@@ -178,7 +180,7 @@ def frame_noise(
     places = torch.arange(_BRIGHTNESS_BINS, device=values.device)
     every = max(1, len(values) // _SORTED)
     weighed = counts[::every] > 0
-    spaced = torch.sort(torch.where(weighed, values[::every], torch.inf))[0]
+    spaced = sorted_values(torch.where(weighed, values[::every], torch.inf))
     edges = spaced[places[1:] * weighed.sum() // _BRIGHTNESS_BINS]
     # of each of many narrow steps of brightness in which bin it is: far faster than to ask that of each pixel
     lowest, highest = values.amin(), values.amax()
@@ -290,8 +292,10 @@ def displaced_variance(
     explained = []
     for pattern, centre in zip(patterns, fit.pattern, strict=True):  # one after another, for the memory
         left = image - pattern
-        down, right = torch.gradient(pattern)
-        planes = torch.stack([down, right, left * down, left * right, down**2, right**2, down * right]) * valid
+        down, right = (_slope(pattern, axis) for axis in (0, 1))
+        once = down * valid, right * valid
+        twice = left * once[0], left * once[1], down * once[0], right * once[1], down * once[1]
+        planes = torch.stack([*once, *twice])
         down, right, *products = (smoothed(planes, fit.sigma, fit.step)[:, :rows, :columns] / seen).unbind()
         left = fit.level - centre
         along, across = products[0] - left * down, products[1] - left * right
@@ -300,6 +304,17 @@ def displaced_variance(
         change = second * along**2 - 2 * mixed * along * across + first * across**2
         explained.append((change / (first * second - mixed**2).clamp_min(1e-30)).clamp_min(0))
     return torch.stack(explained)
+
+
+def _slope(plane: Tensor, axis: int) -> Tensor:
+    """Change of a plane from pixel to pixel along an axis: between both neighbours, at an edge to the one there is.
+
+    `torch.gradient` gives the same in four times the time.
+    """
+    change = plane.diff(dim=axis)
+    last = change.shape[axis] - 1
+    between = 0.5 * (plane.narrow(axis, 2, last) - plane.narrow(axis, 0, last))
+    return torch.cat([change.narrow(axis, 0, 1), between, change.narrow(axis, last, 1)], axis)
 
 
 def row_offsets(residual: Tensor, valid: Tensor, variance: Tensor) -> Tensor:

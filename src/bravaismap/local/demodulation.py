@@ -5,7 +5,8 @@ g_k·u(r)), one wave for each pair ±g_k of nodes. Seen through a Gaussian of a 
 g_k·r) is the local amplitude A_k(r) of each wave. The displacement is where the averaged cell of the neighbourhood
 matches that of the whole crystal best, all nodes together; the structure factors F_k are the mean of the amplitudes
 once it is undone. The predicted pattern has the phases of the neighbourhood and the moduli of the crystal as a whole,
-so that a hole does not have a pattern of its own.
+so that a hole does not have a pattern of its own; but where a lattice shows another motif than its averaged cell
+(:mod:`bravaismap.local.own_motif`), it is the waves themselves.
 
 Geometric phase analysis (M. J. Hÿtch, E. Snoeck, R. Kilaas, Ultramicroscopy 74, 131 (1998),
 doi:10.1016/S0304-3991(98)00035-7) reads the same phases of two nodes at a time.
@@ -21,6 +22,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from bravaismap.compute.together import Length, number
+from bravaismap.local.medians import lower_median
 from bravaismap.local.smoothing import REACH, grid_length, pixel_interpolation, smoothed
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "locked_basis",
     "phase_factor",
     "predicted",
+    "wave_amplitudes",
 ]
 
 #: Highest frequency of a node, in cycles per px: beyond are read-out noise and aliases.
@@ -105,6 +108,8 @@ class Locked:
         Of the displacement (y, x), px².
     coherence : tensor, shape (rows, columns)
         Amplitude of the averaged motif nearby: 1 in the crystal.
+    own : bool tensor, shape (rows, columns), optional
+        Where the motif is that of the neighbourhood; nowhere when not given.
     """
 
     waves: Demodulated
@@ -112,6 +117,7 @@ class Locked:
     shift: Tensor
     covariance: Tensor
     coherence: Tensor
+    own: Tensor | None = None
 
 
 def phase_factor(turns: Tensor) -> Tensor:
@@ -166,21 +172,32 @@ def demodulate(
     belongs to another phase, and what lies beyond the edge, does not count.
     """
     frequency = order @ torch.linalg.inv(basis).mT
-    amplitude = _amplitudes(share * image, frequency, sigma, step)
+    amplitude = wave_amplitudes(share * image, frequency, sigma, step)
     weight = smoothed(share, sigma, step).clamp_min(0)
     total = weight.clamp_min(_LEAST_SHARE)
     spread = smoothed(share**2, sigma / 2**0.5, step) / (4 * torch.pi * number(sigma) ** 2)
     return Demodulated(basis, order, amplitude / total, weight, spread / total**2, step)
 
 
-def _amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: int) -> Tensor:
-    """Waves of an image, (nodes, rows, columns): of its one spectrum what a Gaussian around each node passes.
+def wave_amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: int) -> Tensor:
+    """Return the waves of an image at some frequencies: of its one spectrum what a Gaussian around each passes.
 
-    Around the image there are zeros for as far as the Gaussian reaches, so that opposite edges do not see each other.
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+        Around it there are zeros for as far as the Gaussian reaches, so that opposite edges do not see each other.
+    frequency : tensor, shape (waves, 2)
+        (y, x) in cycles per px.
+    sigma, step
+        As for :func:`demodulate`.
+
+    Returns
+    -------
+    tensor, shape (waves, rows, columns), complex
     """
     most, least = (sigma.most, sigma.least) if isinstance(sigma, Length) else (sigma, sigma)
     lengths = [next_fast_len(length + round(REACH * most), real=True) for length in image.shape]
-    spectrum = torch.fft.fft2(image, s=lengths)
+    spectrum = torch.fft.rfft2(image, s=lengths)
     bins, sides = [], []
     for axis, (pixels, length) in enumerate(zip(image.shape, lengths, strict=True)):
         reach = math.ceil(REACH * length / (2 * torch.pi * least)) + 1
@@ -191,7 +208,13 @@ def _amplitudes(image: Tensor, frequency: Tensor, sigma: float | Length, step: i
         points = step * torch.arange(grid_length(pixels, step), device=image.device, dtype=image.dtype)
         sides.append(phase_factor(points[:, None] * beside[:, None, :]) * passed[:, None, :])
         bins.append(own % length)
-    near = spectrum[bins[0][:, :, None], bins[1][:, None, :]]
+    rows, columns = bins[0][:, :, None], bins[1][:, None, :]
+    # of a real image the other half is what is opposite, conjugated
+    opposite = columns >= spectrum.shape[1]
+    near = spectrum[
+        torch.where(opposite, -rows % lengths[0], rows), torch.where(opposite, lengths[1] - columns, columns)
+    ]
+    near = torch.where(opposite, near.conj(), near)
     amplitude: Tensor = sides[0] @ near @ sides[1].mT
     return amplitude
 
@@ -245,7 +268,8 @@ def lock(
     information = torch.einsum("k,ki,kj->ij", worth, frequency, frequency)
     covariance = _pseudoinverse(information) * waves.variance[..., None, None]
     shape = waves.weight.shape
-    return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape))
+    own = None if near is None else near.own
+    return Locked(waves, structure, shift.reshape(*shape, 2), covariance, coherence.reshape(shape), own)
 
 
 def _pseudoinverse(matrix: Tensor) -> Tensor:
@@ -310,7 +334,7 @@ def _averaged(
     scatter = ((aligned - mean[:, None]).abs() ** 2 * count).sum(-1) / total
     # places of the grid overlap: those that are independent are the ones a Gaussian apart
     area = 1 / waves.variance.flatten().clamp_min(1e-30)
-    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / area.median()).clamp_min(1.0)
+    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / lower_median(area)).clamp_min(1.0)
     return mean, mean.abs() ** 2 > _SIGNIFICANT**2 * scatter / independent
 
 
@@ -365,6 +389,8 @@ def predicted(locked: Locked, shape: tuple[int, int], nodes: int | None = None) 
     if len(order) == 0:
         return frequency.new_zeros(shape)
     field = locked.structure[shown][:, None, None] * phase_factor(-torch.einsum("ki,yxi->kyx", order, locked.shift))
+    if locked.own is not None:
+        field = torch.where(locked.own, locked.waves.amplitude[shown], field)
     step, tile = locked.waves.step, _POINTS * locked.waves.step
     sides = []
     for axis, length in enumerate(shape):

@@ -13,12 +13,16 @@ from bravaismap.compute.together import number, numbers_of, together
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import phase_factor
 from bravaismap.local.flattening import FlatFrame, SoughtLattice, flattened, prepared_frame
+from bravaismap.local.own_motif import another_motif, with_own_motifs
 from bravaismap.local.pixels import PixelPhases, PixelSettings
 from bravaismap.local.smoothing import pixel_interpolation
 from bravaismap.local.strain import displacement_gradient, strain, strain_std
 from bravaismap.local.turns import Turn, in_each, levelled, refined, turned
 
 __all__ = ["pixel_phases", "pixel_phases_of_frames"]
+
+#: Between points of the waves of which one has another motif, where it does.
+_MOSTLY = 0.5
 
 
 def pixel_phases(
@@ -77,7 +81,7 @@ def pixel_phases_of_frames(
     ]
     frames = together(flattened, [frame for frame, _, _ in prepared], [wide for _, wide, _ in prepared])
     sought = [own for _, _, own in prepared]
-    turns = turned(frames, sought, [None] * len(frames))
+    turns = with_own_motifs(frames, sought, turned(frames, sought, [None] * len(frames)))
     for _ in range(max(2, settings.rounds) - 1):
         sought = in_each(refined, sought, [turn.locked for turn in turns])
         frames = together(levelled, frames, turns)
@@ -95,7 +99,8 @@ def pixel_phases_of_frames(
 
 
 def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -> PixelPhases:
-    fields: dict[str, list[Tensor]] = {"displacement": [], "displacement_std": [], "strain": [], "strain_std": []}
+    names = ("displacement", "displacement_std", "strain", "strain_std", "another_motif")
+    fields: dict[str, list[Tensor]] = {name: [] for name in names}
     for locked, lattice in zip(turn.locked, sought, strict=True):
         down, right = (
             pixel_interpolation(range(0, frame.step * count, frame.step), locked.waves.step, points, frame.image)
@@ -111,6 +116,8 @@ def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -
         fields["displacement_std"].append(fine(locked.covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
         fields["strain"].append(fine(strain(displacement_gradient(locked))))
         fields["strain_std"].append(fine(strain_std(locked, number(lattice.sigma))))
+        another = another_motif(locked).to(frame.image)
+        fields["another_motif"].append(fine(another[..., None])[..., 0] > _MOSTLY)
     seen = turn.fit.seen * frame.valid[:: frame.step, :: frame.step]
     phase = turn.probability.max(0).indices.to(torch.int8)
     return PixelPhases(
@@ -122,6 +129,7 @@ def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -
         displacement_std=torch.stack(fields["displacement_std"]),
         strain=torch.stack(fields["strain"]),
         strain_std=torch.stack(fields["strain_std"]),
+        another_motif=torch.stack(fields["another_motif"]),
         seen=seen,
         basis=torch.stack([locked.waves.basis for locked in turn.locked]),
         crystals=turn.crystals,

@@ -11,6 +11,7 @@ from torch import Tensor
 from bravaismap.compute.together import Length, numbers_of, together
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.demodulation import Locked
+from bravaismap.local.medians import lower_median
 from bravaismap.local.neighbourhood import ALONE
 from bravaismap.local.populations import (
     FEWEST_SITES,
@@ -199,7 +200,7 @@ def _between(amplitude: Tensor, std: Tensor, vacancy: VacantSite) -> Sites:
 
 def _error(sites: Sites, populations: SitePopulations) -> Tensor:
     """Standard deviation of the amplitude of the usual atom."""
-    usual = torch.where(torch.as_tensor(sites.weight > 0), sites.occupied_std**2, torch.nan).nanmedian(0)[0]
+    usual = lower_median(torch.where(torch.as_tensor(sites.weight > 0), sites.occupied_std**2, torch.nan))
     return (usual + populations.spread[OCCUPIED] ** 2).sqrt()
 
 
@@ -218,21 +219,22 @@ def _held(crystal: SeenCrystal, ways: _Ways, told: tuple[_Told | None, ...]) -> 
         empty, populations = own.vacancy.amplitude, own.populations
         spread = torch.maximum(spread, populations.spread[OCCUPIED] * (1 - empty))
         places = torch.stack([rows[:, None] + ways.way[..., 0], columns + ways.way[..., 1]], -1) / crystal.step
-        if own.substitutes:
+        populated = _probability(crystal, own) if own.substitutes or tells else None
+        if own.substitutes and populated is not None:
             nearest = ways.which == k
-            share = torch.where(nearest, at_places(_probability(crystal, own, SUBSTITUTED), places), share)
+            share = torch.where(nearest, at_places(populated[..., SUBSTITUTED], places), share)
             level = torch.where(nearest, empty + (1 - empty) * populations.amplitude[SUBSTITUTED], level)
-        if tells:
+        if tells and populated is not None:
             inside = 1.0 if own.sure else 1 - ramp(crystal.none, _INSIDE_ONLY)
-            vacant = at_places(inside * _probability(crystal, own, VACANT), places)
+            vacant = at_places(inside * populated[..., VACANT], places)
     every = tuple(None if own is None else own.populations for own in told)
     return HeldSites(ways.origins, every, spread, level, share, vacant, tells)
 
 
-def _probability(crystal: SeenCrystal, told: _Told, population: int) -> Tensor:
-    """Probability, at every point, that what is there belongs to a population."""
+def _probability(crystal: SeenCrystal, told: _Told) -> Tensor:
+    """Probability of each population at every point, (rows, columns, populations)."""
     # inside a crystal a place with less of an atom makes a share of none nearby of its own
     beforehand = torch.where(crystal.none < ALONE, told.populations.share[VACANT], crystal.none)
     sites = _between(crystal.amplitude.flatten(), crystal.std.flatten(), told.vacancy)
     every = told.populations.probability(sites, beforehand.flatten())
-    return every[:, population].reshape(crystal.amplitude.shape)
+    return every.reshape(*crystal.amplitude.shape, every.shape[-1])

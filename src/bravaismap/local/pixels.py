@@ -79,6 +79,8 @@ class PixelPhases:
     displacement_std : tensor, shape (lattices, rows, columns, 2)
     strain, strain_std : tensors, shape (lattices, rows, columns, 4)
         exx, eyy, exy and rotation against the mean lattice, as :func:`bravaismap.local.strain.strain` gives them.
+    another_motif : bool tensor, shape (lattices, rows, columns)
+        Where a lattice shows another motif than its averaged cell; neither displacement nor strain is known there.
     seen : tensor, shape (rows, columns)
         How much of the neighbourhood of a point is valid; 0 where the point itself is masked.
     basis : tensor, shape (lattices, 2, 2)
@@ -102,6 +104,7 @@ class PixelPhases:
     displacement_std: Tensor
     strain: Tensor
     strain_std: Tensor
+    another_motif: Tensor
     seen: Tensor
     basis: Tensor
     crystals: tuple[Crystal, ...]
@@ -119,3 +122,14 @@ class PixelPhases:
         beyond = (0, self.shape[1] - size[1], 0, self.shape[0] - size[0])
         wide = torch.nn.functional.pad(wide, beyond, mode="replicate")
         return wide.reshape(*field.shape[:-2], *self.shape)
+
+    def averaged_shares(self, valid: Tensor) -> list[Tensor]:
+        """Return how much each pixel of the frame belongs to the averaged cell of each lattice, (y, x).
+
+        Parameters
+        ----------
+        valid : tensor, shape (y, x)
+            1 for the pixels that count, else 0.
+        """
+        shares = self.at_every_pixel(self.probability[:-1] * ~self.another_motif)
+        return list((shares * valid).unbind())

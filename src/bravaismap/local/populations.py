@@ -105,12 +105,9 @@ class SitePopulations:
         With variance V(s) = α + βs, ``2 (s − m) / (√V(s) + √V(m))`` is the difference of the roots whose noise is even,
         (2 / β) [√V(s) − √V(m)], and stays true where β is 0.
         """
-        mean, spread = torch.nan_to_num(self.amplitude, nan=0.5)[..., None, :], self.spread[..., None, :] ** 2
-        # the populations first: they are few, and sites that lie apart in memory are slow
-        there = sites.variance(sites.amplitude) + spread.movedim(-1, 0)
-        expected = sites.variance(mean.movedim(-1, 0)) + spread.movedim(-1, 0)
-        distance = 2 * (sites.amplitude - mean.movedim(-1, 0)) / (there.sqrt() + expected.sqrt())
-        return (-0.5 * distance**2 - 0.5 * (2 * torch.pi * there).log()).movedim(0, -1)
+        mean = torch.nan_to_num(self.amplitude, nan=0.5).movedim(-1, 0)[..., None]
+        spread = self.spread.movedim(-1, 0)[..., None] ** 2
+        return _log_density(sites, mean, spread, sites.variance(mean)).movedim(0, -1)
 
     def probability(self, sites: Sites, vacant: Tensor) -> Tensor:
         """Return the probability of each population for sites, (sites, 3).
@@ -257,30 +254,38 @@ def _taken(populations: SitePopulations, index: Tensor) -> SitePopulations:
 
 def _maximised(sites: Sites, state: _State) -> _State:
     """Populations after some rounds of expectation and maximisation."""
-    amplitude, now = sites.amplitude[:, None], state.populations
-    middle, spread, share = now.amplitude, now.spread, now.share
-    filled = torch.nan_to_num(middle, nan=0.5)
+    amplitude, now = sites.amplitude, state.populations
+    # the populations first, (populations, trials): they are few, and sites that lie apart in memory are slow
+    spread, share = now.spread.mT, now.share.mT
+    filled = torch.nan_to_num(now.amplitude, nan=0.5).mT
     there = share > 0
-    weight = (sites.amplitude.new_ones(()) * sites.weight).expand_as(sites.amplitude)[:, None]
     for _ in range(_CHECKED):
-        probability = _softmax(_terms(sites, SitePopulations(middle, spread, share))) * weight
-        total = probability.sum(1)
-        share = torch.where(there, (total / total.sum(-1, keepdim=True).clamp_min(1e-30)).clamp_min(_LEAST_SHARE), 0.0)
-        share = share / share.sum(-1, keepdim=True)
-        chance = sites.variance(filled.movedim(-1, 0)[..., None]).movedim(0, -1)
-        precision = probability / (chance + spread[:, None] ** 2)
-        usual = (precision * amplitude).sum(1)[:, OCCUPIED] / precision.sum(1)[:, OCCUPIED].clamp_min(1e-30)
-        # the spread whose expected squared deviation is met: one step of Fisher scoring
-        worth = precision / (chance + spread[:, None] ** 2)
-        excess = (worth * ((amplitude - filled[:, None]) ** 2 - chance)).sum(1) / worth.sum(1).clamp_min(1e-30)
-        wide = excess.clamp_min(_LEAST_SPREAD**2).sqrt()
-        narrow = torch.minimum(wide[:, SUBSTITUTED], _WIDEST * wide[:, OCCUPIED])
-        spread = torch.stack([torch.full_like(narrow, _VACANT_SPREAD), wide[:, OCCUPIED], narrow], -1)
-        usual = usual.clamp(*_USUAL)
-        middle, filled = (
-            torch.stack([torch.zeros_like(usual), usual, means[:, SUBSTITUTED]], -1) for means in (middle, filled)
-        )
-    return replace(state, populations=SitePopulations(middle, spread, share))
+        chance = sites.variance(filled[..., None])
+        density = _log_density(sites, filled[..., None], spread[..., None] ** 2, chance)
+        probability = torch.softmax(share[..., None].clamp_min(1e-30).log() + density, 0) * sites.weight
+        total = probability.sum(-1)
+        share = torch.where(there, (total / total.sum(0).clamp_min(1e-30)).clamp_min(_LEAST_SHARE), 0.0)
+        share = share / share.sum(0)
+        # the spread whose expected squared deviation is met, of all but the vacancies: one step of Fisher scoring
+        chance, middle = chance[OCCUPIED:], filled[OCCUPIED:, :, None]
+        variance = chance + spread[OCCUPIED:, :, None] ** 2
+        precision = probability[OCCUPIED:] / variance
+        worth = precision / variance
+        excess = (worth * ((amplitude - middle) ** 2 - chance)).sum(-1) / worth.sum(-1).clamp_min(1e-30)
+        wide, other = excess.clamp_min(_LEAST_SPREAD**2).sqrt().unbind()
+        usual = ((precision[0] * amplitude).sum(-1) / precision[0].sum(-1).clamp_min(1e-30)).clamp(*_USUAL)
+        narrow = torch.minimum(other, _WIDEST * wide)
+        spread = torch.stack([torch.full_like(narrow, _VACANT_SPREAD), wide, narrow])
+        filled = torch.stack([torch.zeros_like(usual), usual, filled[SUBSTITUTED]])
+    middle = torch.stack([filled[VACANT], filled[OCCUPIED], now.amplitude[:, SUBSTITUTED]], -1)
+    return replace(state, populations=SitePopulations(middle, spread.mT, share.mT))
+
+
+def _log_density(sites: Sites, mean: Tensor, spread: Tensor, chance: Tensor) -> Tensor:
+    """Log density of sites (sites,) in populations (..., 1) with a variance beyond that by chance, (..., sites)."""
+    there = sites.variance(sites.amplitude) + spread
+    distance = 2 * (sites.amplitude - mean) / (there.sqrt() + (chance + spread).sqrt())
+    return -0.5 * (distance**2 + (2 * torch.pi * there).log())
 
 
 def _terms(sites: Sites, populations: SitePopulations) -> Tensor:

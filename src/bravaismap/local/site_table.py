@@ -118,8 +118,8 @@ def frame_sites(
     Returns
     -------
     SiteTable
-        Sites where their lattice is, and where there is none but was that lattice around; neither under the mask nor
-        under bright matter that hides them. The states are NaN.
+        Sites where their lattice is, and where there is none but was that lattice around; neither under the mask, nor
+        under bright matter that hides them, nor where the lattice shows another motif. The states are NaN.
     """
     valid = torch.ones_like(image) if mask is None else mask.to(image.dtype)
     image = torch.where(valid > 0, image, 0)
@@ -203,7 +203,8 @@ def _places(pixels: PixelPhases, crystals: tuple[Locked, ...]) -> SitePlaces:
             size = places.new_tensor(pixels.shape) - 0.5
             places = places[((places >= -0.5) & (places < size)).all(-1)]
             y, x = ((places[:, axis] / pixels.step).round().long().clamp(0, owner.shape[axis] - 1) for axis in (0, 1))
-            places = places[(owner[y, x] == k) & (pixels.seen[y, x] > 0)]
+            # where the motif is another one, an atom of the averaged cell is neither there nor missing
+            places = places[(owner[y, x] == k) & (pixels.seen[y, x] > 0) & ~pixels.another_motif[k, y, x]]
             position.append(places)
             lattice.append(torch.full_like(places[:, 0], k, dtype=torch.long))
             sublattice.append(torch.full_like(places[:, 0], j, dtype=torch.long))

@@ -127,9 +127,11 @@ def to_nearest_site(locked: Locked, origins: Tensor, rows: Tensor, columns: Tens
     for origin in origins:
         off = inside - origin
         way = (off - off.round()) @ locked.waves.basis
-        # |way + neighbour|², but for what is the same for all neighbours
-        farther = 2 * neighbours @ way.flatten(0, 1).mT + neighbours.square().sum(-1, keepdim=True)
-        ways.append(-way - neighbours[farther.min(0).indices].reshape(way.shape))
+        # |way ± neighbour|² − |way|², the nearer of the two
+        along = 2 * neighbours @ way.flatten(0, 1).mT
+        nearer, which = (neighbours.square().sum(-1, keepdim=True) - along.abs()).min(0)
+        sign = along.gather(0, which[None]).sign() * (nearer < 0)
+        ways.append((neighbours[which] * sign.mT).reshape(way.shape) - way)
     every = torch.stack(ways)
     which = every.square().sum(-1).min(0).indices
     way = torch.gather(every, 0, which[None, ..., None].expand(1, *which.shape, 2)).squeeze(0)
@@ -137,8 +139,8 @@ def to_nearest_site(locked: Locked, origins: Tensor, rows: Tensor, columns: Tens
 
 
 def _neighbours(like: Tensor) -> Tensor:
-    axis = torch.tensor([-1.0, 0.0, 1.0], device=like.device, dtype=like.dtype)
-    return torch.cartesian_prod(axis, axis)
+    """The nearest points of a lattice in fractions of its vectors, one of each pair ±."""
+    return like.new_tensor([[0.0, 1.0], [1.0, -1.0], [1.0, 0.0], [1.0, 1.0]])
 
 
 def at_places(field: Tensor, places: Tensor) -> Tensor:

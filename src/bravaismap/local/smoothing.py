@@ -33,6 +33,8 @@ _BLOCK = 16
 _POINTS = 8
 #: Points per standard deviation of a Gaussian from which all is known that it has smoothed.
 _FINENESS = 3
+#: Pixels of a plane up to which several of them stay in the cache.
+_SMALL = 2**14
 #: Gaussians that are kept: a frame smooths with some ten of them, again and again.
 _KEPT = 64
 #: Matrices of interpolation that are kept: a frame asks for some six of them, again and again.
@@ -94,15 +96,15 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
         return _gaussian(float(number(sigma)), step, block, planes.dtype, planes.device)
 
     each = planes.reshape(-1, *planes.shape[-2:])
-    parts = torch.split(each, 1) if _one_by_one(planes.device) else (each,)
+    parts = torch.split(each, 1) if _one_by_one(each) else (each,)
     smooth = [_smoothed(part, taps, step, band) for part in parts]
     whole = smooth[0] if len(smooth) == 1 else torch.cat(smooth)
     return whole.reshape(*planes.shape[:-2], *whole.shape[1:])
 
 
-def _one_by_one(device: torch.device) -> bool:
+def _one_by_one(planes: Tensor) -> bool:
     """Whether planes are worked on one by one, so that they stay in the cache; a GPU takes as few steps as it can."""
-    return device.type == "cpu"
+    return planes.device.type == "cpu" and planes[0].numel() > _SMALL
 
 
 def _smoothed(planes: Tensor, taps: int, step: int, band: Callable[[int], Tensor]) -> Tensor:

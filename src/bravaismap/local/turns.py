@@ -22,6 +22,7 @@ from bravaismap.local.amplitude import (
 from bravaismap.local.demodulation import Locked, demodulate, lock, locked_basis, predicted
 from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_level
 from bravaismap.local.held_sites import HeldSites, SeenCrystal, held_sites
+from bravaismap.local.medians import lower_median
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
@@ -138,7 +139,7 @@ def _suited(frame: FlatFrame, turn: Turn, mixed: Tensor) -> Length:
 
 def _median(values: Tensor, chosen: Tensor) -> Tensor:
     """Median of the chosen values, the lower of two; NaN if there are none."""
-    return torch.where(chosen, values, torch.nan).flatten().nanmedian(0)[0]
+    return lower_median(torch.where(chosen, values, torch.nan).flatten())
 
 
 def turned(
@@ -196,7 +197,8 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     fit = fit_amplitude(frame.flat, every, frame.valid, frame.fine, frame.step)
     independent = 4 * torch.pi * frame.fine.value**2
     if before is None:
-        variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0)).median().clamp_min(1e-30).expand_as(fit.energy)
+        variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0))
+        variance = lower_median(variance.flatten()).clamp_min(1e-30).expand_as(fit.energy)
         blank = torch.zeros_like(fit.product)
         return _Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
     near = nearby(before.probability, fit.seen, frame.cell / frame.step)

@@ -1,11 +1,11 @@
 """Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
 
 Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded, or these
-regions are left out. Antiphase
-boundaries, strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a
-lattice and leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still
-show the lattice. Either is believed where its evidence is the larger. In a perfect crystal that of the tiles is the
-smaller, because every tile has to show phases of its own.
+regions are left out. A window of few cells repeats by a lattice that its spots do not show. Antiphase boundaries,
+strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a lattice and
+leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still show the
+lattice. Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller,
+because every tile has to show phases of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.regions import other_regions, without_regions
+from bravaismap.measure.repeats import index_repeats
 from bravaismap.measure.search import Searched, search
 from bravaismap.measure.spots import Spots, clipped, excess, find_spots, standardize
 from bravaismap.measure.worth import worth
@@ -59,17 +60,21 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     share = _unexplained(first.best.basis, first.spots, windows)
     sound = (shown > limits.sound_evidence) & (share < limits.sound_share)
     doubtful = (shown < limits.doubtful_evidence) & ~sound
-    rows = torch.nonzero(doubtful | (share > limits.unexplained_share) | split).squeeze(1)
-    answers = _Answers(first.best, shown, split)
-    if len(rows):
-        drowned = rows[answers.shown[rows] < limits.drowned_evidence]
-        answers, windows = _without_outliers(answers, drowned, windows)
-        answers, windows = _without_regions(answers, drowned, windows)
+    looked = doubtful | (share > limits.unexplained_share) | split
+    rows = torch.nonzero(looked | (shown < settings.SETTINGS.repeats.doubtful_evidence)).squeeze(1)
+    if len(rows) == 0:
+        return first.best, shown
+    answers, own = _Answers(first.best.take(rows), shown[rows], split[rows]), windows.take(rows)
+    asked = torch.nonzero(looked[rows]).squeeze(1)
+    drowned = asked[answers.shown[asked] < limits.drowned_evidence]
+    answers, own = _without_outliers(answers, drowned, own)
+    answers, own = _without_regions(answers, drowned, own)
+    answers = _repeating(answers, own)
     for groups in limits.groups:
-        if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
+        if len(asked) == 0 or min(own.plain.shape[1:]) < groups * limits.smallest_tile:
             break
-        answers, rows = _tiled(answers, rows, windows, groups)
-    return answers.best, answers.shown
+        answers, asked = _tiled(answers, asked, own, groups)
+    return first.best.put(answers.best, rows), shown.index_copy(0, rows, answers.shown)
 
 
 def _without_outliers(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
@@ -114,13 +119,37 @@ def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clea
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
+    if len(won) == 0:
+        return answers, windows
     return answers.put(best.take(won), evidence[won], rows[won]), windows.showing(even.take(won), rows[won])
+
+
+def _repeating(answers: _Answers, windows: View) -> _Answers:
+    """The answers with those of doubtful windows that show more of a lattice by which they repeat."""
+    limits, gains = settings.SETTINGS.repeats, settings.SETTINGS.second_look
+    rows = torch.nonzero(answers.shown < limits.doubtful_evidence).squeeze(1)
+    if len(rows) == 0:
+        return answers
+    candidates, clear = index_repeats(windows.smooth[rows], limits.candidates)
+    number, rank = torch.nonzero(clear > limits.least_clear, as_tuple=True)
+    if len(number) == 0:
+        return answers
+    own, before = windows.take(rows), answers.best.take(rows)
+    best = before.improved(explained(own, candidates[number, rank], number), number, rank, limits.candidates)
+    changed = torch.nonzero((best.basis != before.basis).flatten(1).any(1)).squeeze(1)
+    if len(changed) == 0:
+        return answers
+    rows, best = rows[changed], best.take(changed)
+    least = (gains.gain * answers.shown[rows] + gains.least_gain).clamp_min(limits.least_evidence)
+    evidence = torch.minimum(worth(best, own.take(changed), least), limits.sharp_factor * best.evidence)
+    won = torch.nonzero(evidence > least).squeeze(1)
+    return answers.put(best.take(won), evidence[won], rows[won])
 
 
 def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:
     """The answers with those of windows of which tiles show more, and the windows to ask for smaller tiles."""
     limits = settings.SETTINGS.second_look
-    tiles = view_of_tiles(windows.take(rows), groups)
+    tiles = view_of_tiles(windows if len(rows) == len(windows.plain) else windows.take(rows), groups)
     spots = find_spots(tiles.spectrum, brightest=False)
     clear = torch.nonzero(_clear(spots, tiles, limits.clear_spot)).squeeze(1)
     rows = rows[clear]

@@ -41,6 +41,7 @@ from bravaismap.measure.window_settings import (
     OddsSettings,
     RefinementSettings,
     RegionSettings,
+    RepeatSettings,
     SearchSettings,
     SecondLookSettings,
     SpotSettings,
@@ -62,7 +63,7 @@ class MeasurementSettings:
         Of which lattice of a window is refined, and which wins.
     refinement, covariance : settings
         Of its basis and the error of that.
-    second_look, regions : settings
+    second_look, repeats, regions : settings
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
@@ -81,6 +82,7 @@ class MeasurementSettings:
     covariance: CovarianceSettings = field(default_factory=CovarianceSettings)
     regions: RegionSettings = field(default_factory=RegionSettings)
     second_look: SecondLookSettings = field(default_factory=SecondLookSettings)
+    repeats: RepeatSettings = field(default_factory=RepeatSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     odds: OddsSettings = field(default_factory=OddsSettings)
     scan_lines: ScanLineSettings = field(default_factory=ScanLineSettings)

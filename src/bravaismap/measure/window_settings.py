@@ -15,6 +15,7 @@ __all__ = [
     "OddsSettings",
     "RefinementSettings",
     "RegionSettings",
+    "RepeatSettings",
     "SearchSettings",
     "SecondLookSettings",
     "SpotSettings",
@@ -229,6 +230,40 @@ class SecondLookSettings:
     least_evidence: float = 45.0
     #: Evidence from which on smaller tiles are not asked.
     certain_evidence: float = 150.0
+
+
+@dataclass(frozen=True)
+class RepeatSettings:
+    """Lattices by which a window looks like itself displaced (``repeats``), by judgement on simulated windows."""
+
+    #: Evidence below which a window is looked at.
+    doubtful_evidence: float = 60.0
+    #: Side in px that a window is reduced to, by a whole number: what is left of faint waves is as clear, sooner.
+    reduced_side: int = 64
+    #: Farthest displacement along an axis, as a share of the side: beyond, too little of the window overlaps.
+    reach: float = 0.72
+    #: Shortest vector, in px of the reduced window, and the least sine of the angle between two.
+    shortest_vector: float = 2.0
+    least_sine: float = 0.3
+    #: Highest maxima that are paired, and the bases from them that are fitted.
+    maxima: int = 12
+    shortlist: int = 24
+    #: How often a basis is fitted to the maxima near its vectors, how near in px, and the pull towards where it was, in
+    #: weights of the highest maximum of index 1.
+    fits: int = 2
+    vector_radius: float = 2.0
+    damping: float = 0.1
+    #: Highest index of the vectors that a lattice is judged by.
+    highest_index: int = 6
+    #: Candidates that are refined, and how clear they must be: of true ones that the spots do not show 95 % have 5.2
+    #: and more (64 px) or 6.6 (128 px), of those of noise 10 %.
+    candidates: int = 4
+    least_clear: float = 5.5
+    #: Evidence that one must have, and the most that broad spots may make of it, as a multiple of that of sharp waves.
+    least_evidence: float = 23.0
+    sharp_factor: float = 2.0
+    #: Side of the square lattice that stands for none, in px.
+    stand_in_side: float = 8.0
 
 
 @dataclass(frozen=True)

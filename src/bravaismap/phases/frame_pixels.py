@@ -227,16 +227,19 @@ def _with_lattices(
 
     def of_strongest(field: torch.Tensor) -> NDArray[Any]:
         values = coarse(field)
+        if len(values) == 1:
+            return np.asarray(values[0])
         return np.asarray(np.take_along_axis(values, _over(strongest, values)[None], 0)[0])
 
-    strain = np.where((measured & ~none)[..., None], of_strongest(pixels.strain), np.nan)
+    moved = (measured & ~none & ~of_strongest(pixels.another_motif))[..., None]
+    strain = np.where(moved, of_strongest(pixels.strain), np.nan)
     return {
         "phase": np.where(measured, label[phase], UNMAPPED),
         "frame_lattice": np.where(measured & ~none, phase, UNMAPPED),
         "phase_probability": np.where(measured, probability.max(0), np.nan),
         "amplitude": np.where(measured, of_strongest(pixels.amplitude), np.nan),
         "amplitude_std": np.where(measured, of_strongest(pixels.amplitude_std), np.nan),
-        "displacement": np.where((measured & ~none)[..., None], of_strongest(pixels.displacement) * length, np.nan),
+        "displacement": np.where(moved, of_strongest(pixels.displacement) * length, np.nan),
         **{name: strain[..., i] * unit for i, (name, unit) in enumerate(_STRAIN_UNITS.items())},
         "frame_basis": pixels.basis.cpu().numpy() * length,
         "area_fraction": area.fraction.cpu().numpy(),

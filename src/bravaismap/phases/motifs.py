@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bravaismap.conventions import CLASSES, Floats, counted, length_unit
+from bravaismap.conventions import CLASSES, NONE, UNMAPPED, Floats, counted, length_unit
 from bravaismap.errors import InputError
 from bravaismap.motif.motif import motif_of_frames
 from bravaismap.motif.settings import SYSTEMATIC
@@ -122,6 +122,8 @@ def motif_map(
         if progress is not None:
             progress(min(start + length, len(chosen)))
     if not motifs:
+        if np.isin(pixels["phase"].values, (UNMAPPED, CLASSES.index(NONE))).all():
+            raise InputError("no frame that was asked for shows a lattice; only a crystal has cells to average")
         raise InputError(
             f"no lattice of the result has {_LEAST_CELLS:.0f} cells in {counted(length, 'frame')}; average more frames"
             + ("" if region is None else ", or give a larger region")
@@ -148,12 +150,14 @@ def _inside(pixels: xr.Dataset, region: Mapping[str, slice] | None) -> NDArray[n
 
 def _crystals(pixels: xr.Dataset, images: xr.DataArray, places: range, inside: NDArray[np.bool_]) -> Iterator[_Crystal]:
     """Yield the lattices of a group of frames that have cells enough, the one of most pixels first."""
-    group = pixels[["domain", "phase", "frame_lattice", "frame_basis"]].isel(time=list(places)).load()
+    group = pixels[["domain", "phase", "frame_lattice", "frame_basis", "exx"]].isel(time=list(places)).load()
     numbers = [int(pixels["frame"].values[place]) for place in places]
     frames = [
         (np.where(missing_pixels(frame), np.nan, finite_pixels(frame[None], nan="fill")[0]).astype(np.float64))
         for _, frame in read_frames(images, numbers)
     ]
+    # a place without strain has another motif than the averaged cell
+    inside = inside & np.isfinite(group["exx"].transpose("time", "py", "px").values)
     domain = np.where(inside, group["domain"].transpose("time", "py", "px").values, -1)
     present, count = np.unique(domain[domain >= 0], return_counts=True)
     for number in present[np.argsort(-count, kind="stable")]:

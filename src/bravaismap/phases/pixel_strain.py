@@ -119,7 +119,7 @@ def _strained(asked: AskedFrame, step: int, kernel: float | None) -> _StrainedFr
     width = max(float(np.sqrt(np.abs(np.linalg.det(basis)))) for basis in asked.lattices.basis)
     background = smoothed(asked.image * valid, width) / smoothed(valid, width).clamp_min(1e-6)
     flat = (asked.image - background) * valid
-    shares = [pixels.at_every_pixel(pixels.probability[k]) * valid for k in range(len(pixels.crystals))]
+    shares = pixels.averaged_shares(valid)
     largest = int(np.argmax([float(share.sum()) for share in shares]))
     rows, columns = (-(-length // step) for length in flat.shape)
     basis = np.full((len(shares), rows, columns, 2, 2), np.nan)
@@ -141,9 +141,10 @@ def _strained(asked: AskedFrame, step: int, kernel: float | None) -> _StrainedFr
         std[k] = torch.einsum("yi,ija,xj->yxa", sides[0], field.std, sides[1]).double().numpy()
     every = step // pixels.step
     phase = pixels.phase[::every, ::every].numpy().astype(np.int64)
-    owned = (phase >= 0) & (phase < len(shares))
-    own = np.where(owned, phase, 0)
+    own = np.clip(phase, 0, len(shares) - 1)
     y, x = np.ogrid[:rows, :columns]
+    another = pixels.another_motif[:, ::every, ::every].numpy()[own, y, x]
+    owned = (phase >= 0) & (phase < len(shares)) & ~another
     side = kernel * float(torch.linalg.det(pixels.basis[largest]).abs().sqrt())
     return _StrainedFrame(
         np.where(owned[..., None, None], basis[own, y, x], np.nan),

@@ -138,7 +138,7 @@ class _Ideal:
 
 def _crooked(asked: AskedFrame) -> _Crooked:
     pixels, valid = asked.pixels, asked.mask.to(asked.image)
-    shares = [pixels.at_every_pixel(pixels.probability[k]) * valid for k in range(len(pixels.crystals))]
+    shares = pixels.averaged_shares(valid)
     k = int(np.argmax([float(share.sum()) for share in shares]))
     share, crystal, basis = shares[k], pixels.crystals[k], pixels.basis[k]
     cell = float(torch.linalg.det(basis).abs().sqrt())

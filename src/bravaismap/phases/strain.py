@@ -243,12 +243,14 @@ def _majority(
 ) -> tuple[NDArray[np.bool_], str]:
     """Return the windows that have the commonest class inside a region, and that class."""
     if not inside.any():
-        ends = [(dim, part.start, part.stop) for dim, part in (reference or {}).items()]
+        if not reference:
+            raise InputError("no window of the result shows a lattice; strain is that of a lattice")
+        ends = [(dim, part.start, part.stop) for dim, part in reference.items()]
         where = ", ".join(
             f"{dim} {'start' if low is None else low} to {'end' if high is None else high}" for dim, low, high in ends
         )
         raise InputError(
-            f"the reference region ({where or 'the whole result'}) has no window with a lattice; choose a region of "
+            f"the reference region ({where}) has no window with a lattice; choose a region of "
             "crystal, in the coordinates of the result"
         )
     commonest = int(np.bincount(label[inside]).argmax())

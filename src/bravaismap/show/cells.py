@@ -51,6 +51,7 @@ __all__ = [
     "plot_cells",
     "plot_shapes",
     "plot_strain",
+    "shows_cells",
 ]
 
 #: Grey of what has no lattice, in maps whose colour maps hold white.
@@ -63,6 +64,11 @@ _STRAINS = {"exx": "ε$_{xx}$", "eyy": "ε$_{yy}$", "exy": "ε$_{xy}$", "rotatio
 def holds_cells(result: xr.Dataset) -> bool:
     """Tell whether a result holds measured cells."""
     return {*CELL_PARAMETERS, "basis", "label"} <= set(result.variables)
+
+
+def shows_cells(result: xr.Dataset, index: int) -> bool:
+    """Tell whether a result holds a measured cell of a frame, which maps of cells can show."""
+    return holds_cells(result) and bool(np.isfinite(result["a"].isel(time=index).values).any())
 
 
 def plot_cells(result: xr.Dataset, time: int = -1, *, style: Style = PAGE) -> Figure:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import display_name
 from bravaismap.show.axes import WIDTH, class_colors, label_axes, show_frame, sized, unit_of
+from bravaismap.show.curves import curve_axes, time_axis
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["outline_segments", "plot_domains"]
@@ -30,7 +31,7 @@ _ENDS = {"merged": "x", "healed": "o", "vanished": "o"}
 
 
 def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None, *, style: Style = PAGE) -> Figure:
-    """Draw the outlines of the domains in selected frames, and the area of every domain over time.
+    """Draw the outlines of the domains in selected frames, and of a movie the area of every domain over time.
 
     The largest domains carry the number of their track; their areas have bands of ± σ where σ is known. Where a
     track ends before the last frame a cross says that it merged into another, a circle that it healed or vanished.
@@ -52,9 +53,10 @@ def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None, *, s
     columns = min(panels, 3 if style.width >= WIDTH else 2)
     rows = -(-panels // columns)
     side = (style.width - 0.6) / max(columns, 2) * float(np.clip(height / width, 0.2, 3))
-    curves = style.curve_height(2.4)
-    figure = Figure(figsize=(style.width, rows * side + curves + 0.8), layout="constrained")
-    grid = figure.add_gridspec(rows + 1, columns, height_ratios=(*[side] * rows, curves))
+    single = maps.sizes["time"] == 1 and np.unique(domains["time"].values).size <= 1
+    heights = [side] * rows + ([] if single else [style.curve_height(2.4)])
+    figure = Figure(figsize=(style.width, sum(heights) + 0.8), layout="constrained")
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     first = None
     for i in range(panels):
         ax = first = figure.add_subplot(grid[i // columns, i % columns], sharex=first, sharey=first)
@@ -63,8 +65,8 @@ def plot_domains(domains: xr.Dataset, maps: xr.Dataset, images: Any = None, *, s
         _draw_outlines(ax, maps.isel(time=i), colors, numbered, style)
         ax.set_title(_title(maps, i))
         label_axes(ax, maps, left=i % columns == 0, bottom=i + columns >= panels)
-    below = figure.add_subplot(grid[rows, :])
-    _draw_areas(below, domains, colors, numbered, style)
+    if not single:
+        _draw_areas(figure.add_subplot(grid[rows, :]), domains, colors, numbered, style)
     present = set(domains["lattice"].values.tolist())
     handles = [Line2D([], [], color=c, lw=1.6, label=display_name(n)) for n, c in colors.items() if n in present]
     fates = {_ENDS[fate]: fate for fate in domains["fate"].values.tolist() if fate in _ENDS}
@@ -139,15 +141,14 @@ def _draw_areas(
                             size=style.legend_text, va="center", weight="bold")  # fmt: skip
             if time[-1] < last and str(fate[-1]) in _ENDS:
                 ax.plot(time[-1:], area[-1:], _ENDS[str(fate[-1])], ms=4, mfc="none", mew=0.9, **line)
-    area, unit = columns["area"], unit_of(domains, "time")
+    area = columns["area"]
     if len(area) and area.max() > _WIDE_RANGE * area.min():
         ax.set_yscale("log")
     else:
         ax.set_ylim(bottom=0)
-    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel=f"area ({domains['area'].attrs['units']})")
-    ax.set(axisbelow=True, xmargin=0.04)
-    ax.grid(color="0.9", lw=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(ylabel=f"area ({domains['area'].attrs['units']})", xmargin=0.04)
+    time_axis(ax, unit_of(domains, "time"))
+    curve_axes(ax)
 
 
 def _numbered(domains: xr.Dataset, frame_area: float) -> set[tuple[str, int]]:

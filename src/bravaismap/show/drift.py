@@ -11,6 +11,7 @@ from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
 from bravaismap.show.axes import sized, unit_of
+from bravaismap.show.curves import time_axis
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["drift_of", "plot_drift"]
@@ -71,8 +72,7 @@ def plot_drift(track: xr.Dataset, *, style: Style = PAGE) -> Figure:
     if complete:
         lower.plot(time, track["quality"].values, color="0.3", lw=1.2, marker=".", ms=4)
         lower.set(ylim=(-0.05, 1.05), ylabel="quality")
-    unit = unit_of(track, "time")
-    lower.set_xlabel("frame" if unit == "frame" else f"time ({unit})")
+    time_axis(lower, unit_of(track, "time"))
     for ax in axes:
         ax.set_xlim(float(np.min(time)), float(np.max(time)) if len(time) > 1 else float(np.min(time)) + 1)
     return sized(figure, style.text)

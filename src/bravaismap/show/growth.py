@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from bravaismap.conventions import COLORS, NONE, Floats
 from bravaismap.kinetics.laws import growth_law, printed
 from bravaismap.show.axes import sized
+from bravaismap.show.curves import curve_axes, time_axis
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["plot_growth"]
@@ -68,12 +69,12 @@ def plot_growth(growth: xr.Dataset, others: dict[str, xr.DataArray] | None = Non
     lower.axhline(0, color=color, lw=1.2)
     lower.plot(time, growth["residual"] / growth["sigma"], "o", ms=3, color=COLORS[NONE])
     limit = 1.1 * max(float(np.abs(growth["residual"] / growth["sigma"]).max()), 3.0)
-    lower.set(ylim=(-limit, limit), ylabel="residual / σ", xlabel=_axis_label(unit))
+    lower.set(ylim=(-limit, limit), ylabel="residual / σ")
+    time_axis(lower, unit)
     upper.set(ylabel="area (share of the frame)" if word == "area" else word)
     upper.legend(handles=entries, frameon=False, fontsize=style.legend_text)
     for ax in (upper, lower):
-        ax.grid(color="0.9", lw=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
+        curve_axes(ax)
     return sized(figure, style.text)
 
 
@@ -83,12 +84,6 @@ def _fine_curve(growth: xr.Dataset) -> tuple[Floats, Floats]:
     law = growth_law(growth.attrs["law"], growth.attrs["onset"] == "fitted")
     fine = np.union1d(np.linspace(time.min(), time.max(), _POINTS), time)
     return fine, values[0] * law.relative(fine, None, tuple(values[1:-1])) + values[-1]
-
-
-def _axis_label(unit: str) -> str:
-    if unit == "frame":
-        return "frame"
-    return f"{'dose' if 'e⁻' in unit else 'time'} ({unit})"
 
 
 def _legend(growth: xr.Dataset) -> str:

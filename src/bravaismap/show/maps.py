@@ -38,6 +38,7 @@ from bravaismap.show.axes import (
     unit_of,
     whole_plane,
 )
+from bravaismap.show.curves import curve_axes, time_axis
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["plot_classification", "plot_fractions", "plot_labels", "plot_probabilities", "plot_uncertainty"]
@@ -186,10 +187,9 @@ def plot_fractions(result: xr.Dataset, void: xr.DataArray | None = None, *, styl
         void_time = void["time"].values if "time" in void.coords else time[: void.size]
         ax.plot(void_time, void.values, color="black", ls="--", lw=1.2, label="void (true)")
     quantity = f"{MEAN_PROBABILITY} over windows" if means is None else "share of the frame"
-    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel=quantity)
-    ax.set(ylim=(-0.02, 1.02), xmargin=0.015, axisbelow=True)
-    ax.grid(color="0.9", lw=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(ylabel=quantity, ylim=(-0.02, 1.02), xmargin=0.015)
+    time_axis(ax, unit)
+    curve_axes(ax)
     figure.legend(loc="outside lower center", ncols=4 if style.width > 5 else 2, frameon=False)
     return sized(figure, style.text)
 

@@ -19,6 +19,7 @@ from bravaismap.conventions import COLORS, SEQUENTIAL_CMAP, display_name
 from bravaismap.motif.doubt import motif_doubts
 from bravaismap.motif.structure_text import cell_text
 from bravaismap.show.axes import SMALL_TEXT, sized
+from bravaismap.show.curves import time_axis
 from bravaismap.show.style import PAGE, Style
 
 __all__ = ["aligned_cell", "plot_motif", "plot_motif_map"]
@@ -147,8 +148,8 @@ def _draw_curves(ax: Axes, table: xr.Dataset) -> None:
         line = "-" if i < len(colors) else "--"
         name = str(table["group"].values[group])
         ax.plot(time, 100 * probability[:, group], line, marker="o", ms=3, color=colors[i % len(colors)], label=name)
-    unit = table["time"].attrs.get("units", "frame")
-    ax.set(ylim=(-3, 103), xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="probability (%)")
+    ax.set(ylim=(-3, 103), ylabel="probability (%)")
+    time_axis(ax, str(table["time"].attrs.get("units", "frame")))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=1.2)
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from bravaismap.conventions import PROBABILITY_CMAP
 from bravaismap.show.axes import WIDTH, draw_map, figure_for_maps, label_axes, sized, unit_of, whole_plane
+from bravaismap.show.curves import curve_axes, time_axis
 
 __all__ = ["plot_abundances", "plot_endmember_fractions"]
 
@@ -63,9 +64,8 @@ def plot_endmember_fractions(unmixed: xr.Dataset) -> Figure:
     for i in range(unmixed.sizes["endmember"]):
         (curve,) = ax.plot(time, unmixed["fraction"].isel(endmember=i).values, lw=1.4, label=f"endmember {i + 1}")
         curve.set(color=colors[(i + 1) % len(colors)], marker="osD^vPX*"[i % 8], markersize=4)
-    unit = unit_of(unmixed, "time")
-    ax.set(xlabel="frame" if unit == "frame" else f"time ({unit})", ylabel="mean abundance", ylim=(-0.02, 1.02))
-    ax.grid(color="0.9", lw=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(ylabel="mean abundance", ylim=(-0.02, 1.02))
+    time_axis(ax, unit_of(unmixed, "time"))
+    curve_axes(ax)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return sized(figure)

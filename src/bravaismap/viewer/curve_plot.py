@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, PanTool, Range1d, ResetTool, Span, WheelZoomTool
+from bokeh.models import BasicTicker, ColumnDataSource, PanTool, Range1d, ResetTool, Span, WheelZoomTool
 from bokeh.models.glyphs import Line, Scatter, VArea
 from bokeh.plotting import figure
 
@@ -32,6 +32,8 @@ class CurvePlot:
             x_axis_label=label, y_axis_label="fraction",
         )  # fmt: skip
         plain(plot)
+        if time_unit == "frame":  # which are whole numbers
+            plot.xaxis.ticker = BasicTicker(min_interval=1)
         self.plot = plot
         self._line, self._bands = ColumnDataSource({"time": []}), ColumnDataSource({"time": []})
         self._fit, self._open = ColumnDataSource({"time": [], "curve": []}), ColumnDataSource({"time": []})

@@ -17,9 +17,9 @@ from bravaismap.show.colors import class_colors
 __all__ = [
     "STYLE",
     "cell_html",
-    "doubt_html",
     "header_html",
     "message_html",
+    "notes_html",
     "phases_html",
     "shares_html",
     "table_html",
@@ -32,6 +32,7 @@ STYLE = """
 table { border-collapse: collapse; width: 100%; font-size: 12px; }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #999; padding: 1px 8px 1px 0; }
 td { padding: 1px 8px 1px 0; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td:first-child { white-space: normal; }
 p { margin: 2px 0; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 6px; border: 1px solid #555; }
 .phases { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, max-content)); gap: 1px 12px;
@@ -59,9 +60,9 @@ def message_html(text: str) -> str:
     return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
 
 
-def doubt_html(lines: list[str]) -> str:
-    """Return the reasons to doubt a frame, a line each."""
-    return "".join(f'<div class="message" role="note">doubt: {escape(line)}</div>' for line in lines)
+def notes_html(lines: list[str]) -> str:
+    """Return what there is to know of a frame, a line each."""
+    return "".join(f'<div class="message" role="note">{escape(line)}</div>' for line in lines)
 
 
 def phases_html(

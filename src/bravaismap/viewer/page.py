@@ -131,7 +131,7 @@ class Page:
 
     def _make_picture_widgets(self) -> None:
         self.brightness = pn.widgets.RangeSlider(
-            label="black to white (percentiles of the frames)", start=0, end=100, step=0.5, value=(0.5, 99.5), width=300
+            label="black to white (percentiles of the frames)", start=0, end=100, step=0.5, value=(0.5, 99.5), width=360
         )
         self.gamma = pn.widgets.FloatSlider(label="gamma", start=0.2, end=3, step=0.05, value=1, width=180)
         self.limits = pn.widgets.TextInput(

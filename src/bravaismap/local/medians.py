@@ -1,0 +1,75 @@
+"""Medians and sorted values of many numbers: on a processor by NumPy, which takes a tenth of the time of PyTorch.
+
+As operators of PyTorch they are applied to several records at once as all others are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["lower_median", "sorted_values"]
+
+
+def lower_median(values: Tensor) -> Tensor:
+    """Return the median along the last axis, the lower of two, of the values that are not NaN; NaN if there are none.
+
+    Parameters
+    ----------
+    values : tensor, shape (..., n)
+
+    Returns
+    -------
+    tensor, shape (...)
+    """
+    median: Tensor = torch.ops.bravaismap.lower_median(values)
+    return median
+
+
+def sorted_values(values: Tensor) -> Tensor:
+    """Return values, none of which is NaN, in ascending order along the last axis.
+
+    Parameters
+    ----------
+    values : tensor, shape (..., n)
+    """
+    ascending: Tensor = torch.ops.bravaismap.sorted_values(values)
+    return ascending
+
+
+def _lower_median(values: Tensor) -> Tensor:
+    if values.device.type != "cpu":
+        return values.nanmedian(-1).values
+    lines = values.reshape(-1, values.shape[-1]).numpy()
+    there = lines == lines  # which NaN is not
+    count = there.sum(-1)
+    if (count < lines.shape[-1]).any():
+        lines = np.where(there, lines, np.inf)
+    middle = np.maximum(count - 1, 0) // 2
+    medians = [np.partition(line, place)[place] for line, place in zip(lines, middle, strict=True)]
+    known = np.where(count > 0, np.array(medians), np.nan).astype(lines.dtype)
+    return torch.from_numpy(known).reshape(values.shape[:-1])
+
+
+def _sorted_values(values: Tensor) -> Tensor:
+    return torch.from_numpy(np.sort(values.numpy(), -1)) if values.device.type == "cpu" else values.sort(-1).values
+
+
+def _register(name: str, function: Callable[[Tensor], Tensor]) -> None:
+    """Make a function of the last axis an operator, which records that are stacked along an axis pass through too."""
+    _OPERATORS.define(f"{name}(Tensor values) -> Tensor")  # type: ignore[no-untyped-call]
+    _OPERATORS.impl(name, function, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    operator = getattr(torch.ops.bravaismap, name)
+
+    def of_records(_: object, axes: tuple[int], values: Tensor) -> tuple[Tensor, int]:
+        return operator(values.movedim(axes[0], 0).contiguous()), 0
+
+    torch.library.register_vmap(f"{_OPERATORS.ns}::{name}", of_records)
+
+
+_OPERATORS = torch.library.Library("bravaismap", "DEF")  # type: ignore[no-untyped-call]
+_register("lower_median", _lower_median)
+_register("sorted_values", _sorted_values)
