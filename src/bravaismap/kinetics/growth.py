@@ -17,11 +17,11 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from scipy.special import fdtrc
 
 from bravaismap.conventions import NONE, Floats
 from bravaismap.errors import InputError, UndeterminedError, warn
 from bravaismap.kinetics.curve import Curve, curve_of, growth_problem
+from bravaismap.kinetics.determination import LawFit, corrected_aic, determined_fit, least_squares
 from bravaismap.kinetics.dose import fraction_curve
 from bravaismap.kinetics.fit import LEVELS, Problem, bootstrap_fits, final_rate, profile_intervals
 from bravaismap.kinetics.laws import LAWS, LOG_LARGEST, GrowthLaw, growth_law, printed
@@ -30,23 +30,7 @@ from bravaismap.result.shares import quantity_of_curve
 __all__ = ["LAWS", "Growth", "GrowthLaw", "best_law", "compare_laws", "fit_growth", "refusal"]
 
 
-_SIGNIFICANCE: Final = 0.01  # probability that a constant fraction looks as grown, above which growth is not determined
-_LARGEST_LOG_STD: Final = 1.5  # of a parameter that is determined: a factor of 4.5; by judgement
-#: Fall of an exponential, in its time constants, over which it is a straight line, of which A₀ and C say nothing.
-_STRAIGHT: Final = 0.01
-_FALLS: Final = "the fraction falls where growth was to be fitted; give other times or another class"
 _TAILS: Final = np.array([[(1 - level) / 2, (1 + level) / 2] for level in LEVELS])
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A law fitted to a problem: the parameters as they are fitted, their standard errors and covariance, and χ²."""
-
-    values: Floats
-    errors: Floats
-    covariance: Floats | None
-    chi_square: float
-    reduced_chi_square: float
 
 
 @dataclass(frozen=True)
@@ -153,7 +137,7 @@ def fit_growth(
         fraction, std = share.fraction, share.weighing_std if std is None else std
     curve = curve_of(fraction, std)
     problem = growth_problem(formula, curve, baseline)
-    fit = _fit(problem)
+    fit = determined_fit(problem)
     growth = _dataset(problem, fit, curve, fraction, baseline)
     if bootstrap:
         draws = problem.at_zero(bootstrap_fits(problem, fit.values, bootstrap, seed))
@@ -232,98 +216,18 @@ def _compared(name: str, onset: bool, curve: Curve, baseline: tuple[float, float
     problem = growth_problem(growth_law(name, onset), curve, baseline)
     label, size = f"{name} with onset" if onset else name, len(problem.law.parameters)
     try:
-        fit = _fit(problem)
+        fit = determined_fit(problem)
     except UndeterminedError as error:
         return _Comparison(label, size, refused=str(error), undetermined=error.parameter)
-    return _Comparison(label, size, _aicc(problem, fit), fit.reduced_chi_square)
-
-
-def _fit(problem: Problem) -> _Fit:
-    """Return the fit of a law, or raise `UndeterminedError` where the curve does not determine it."""
-    start = problem.start()
-    if start is None:
-        raise UndeterminedError(_FALLS)
-    _refuse_undetermined(problem, start)
-    fit = _minimise(problem, start)
-    rate = problem.physical(fit.values)[1] * np.ptp(problem.time) if problem.law is LAWS["exponential"] else 1.0
-    if -_STRAIGHT < rate < 0:
-        raise UndeterminedError(_FALLS)
-    if problem.law is not LAWS["exponential"]:  # whose rate is determined once the curve leaves its baseline
-        _refuse_vague(problem, fit)
-    return fit
-
-
-def _minimise(problem: Problem, start: Floats) -> _Fit:
-    """Return the least-squares fit of lmfit."""
-    import lmfit
-
-    parameters = lmfit.Parameters()
-    for name, value in zip(("amplitude", *problem.law.parameters[1:]), start, strict=True):
-        parameters.add(name, value=float(value))
-    minimizer = lmfit.Minimizer(lambda p: problem.misfit(np.array([p[n].value for n in p])), parameters)
-    result = minimizer.minimize("leastsq")
-    fitted = list(result.params.values())
-    return _Fit(
-        values=np.array([parameter.value for parameter in fitted]),
-        errors=np.array([float(parameter.stderr or np.nan) for parameter in fitted]),
-        covariance=getattr(result, "covar", None),
-        chi_square=float(result.chisqr),
-        reduced_chi_square=float(result.redchi),
-    )
-
-
-def _refuse_undetermined(problem: Problem, start: Floats) -> None:
-    """Raise `UndeterminedError` unless growth explains the curve significantly better than a constant does."""
-    data, weight = problem.fraction, 1 / problem.sigma
-    if problem.baseline is not None:
-        data, weight = np.append(data, problem.baseline.mean), np.append(weight, 1 / problem.baseline.mean_std)
-    constant = (data * weight**2).sum() / (weight**2).sum()
-    flat = float((((data - constant) * weight) ** 2).sum())
-    remaining = float((problem.misfit(start) ** 2).sum())
-    extra = len(problem.law.parameters) - 1
-    freedom = max(len(data) - extra - 1, 1)
-    gain = (flat - remaining) / extra / max(remaining / freedom, 1e-300)
-    if not np.isfinite(gain) or fdtrc(extra, freedom, max(gain, 0.0)) > _SIGNIFICANCE:
-        rate = next((name for name in problem.law.parameters if name in ("rho", "k")), problem.law.parameters[0])
-        raise UndeterminedError(
-            f"{rate} is not determined: the fraction never leaves its baseline of {constant:.3g} by more than its "
-            "scatter; give a longer movie, or the class that grows",
-            rate,
-        )
-
-
-def _refuse_vague(problem: Problem, fit: _Fit) -> None:
-    """Raise `UndeterminedError` if the curve does not determine a parameter of the law."""
-    law, span = problem.law, float(np.ptp(problem.time))
-    extrapolated = law.parameters[0] if law.name == "power" else None  # k, like A0, is the amplitude near t = 0
-    errors = _minimise(problem.moved(), problem.at_zero(fit.values)).errors
-    for name, positive, error, value in zip(law.parameters, law.positive, errors, fit.values, strict=True):
-        limit = _LARGEST_LOG_STD if positive else (span if name in ("t0", "tm") else np.inf)
-        outside = name == "t0" and value < problem.time[0] - span
-        if error == error and (error <= limit or name == extrapolated) and not outside:
-            continue
-        if name == law.parameters[0] and law.name in ("logistic", "avrami"):
-            why = "the curve does not come near an end of growth"
-        else:
-            why = "very different values describe the curve equally well"
-        simpler = "leave the onset out, or " if "t0" in law.parameters else ""
-        text = f"{name} of the law {law.name!r} is not determined: {why}; {simpler}fit a simpler law"
-        raise UndeterminedError(text, name)
-
-
-def _aicc(problem: Problem, fit: _Fit) -> float:
-    """Return AIC corrected for few data; σ is known up to a factor, which counts as a parameter."""
-    count, size = problem.count, len(problem.law.parameters) + 1
-    correction = 2 * size * (size + 1) / max(count - size - 1, 1)
-    return float(count * np.log(max(fit.chi_square, 1e-300) / count) + 2 * size + correction)
+    return _Comparison(label, size, corrected_aic(problem, fit), fit.reduced_chi_square)
 
 
 def _dataset(
-    problem: Problem, fit: _Fit, curve: Curve, fraction: xr.DataArray, baseline: tuple[float, float] | None
+    problem: Problem, fit: LawFit, curve: Curve, fraction: xr.DataArray, baseline: tuple[float, float] | None
 ) -> Growth:
     """Return a fit as `fit_growth` gives it, but for the bootstrap."""
     law, known_time = problem.law, "time" in fraction.coords
-    at_zero = _minimise(problem.moved(), problem.at_zero(fit.values))
+    at_zero = least_squares(problem.moved(), problem.at_zero(fit.values))
     unit = str(fraction["time"].attrs.get("units", "frame")) if known_time else "frame"
     rate = f"1/({unit})" if "/" in unit else f"1/{unit}"
     values = problem.moved().physical(at_zero.values)
@@ -361,13 +265,13 @@ def _dataset(
     )
 
 
-def _quality(problem: Problem, fit: _Fit, residual: Floats, time: Floats) -> dict[str, float]:
+def _quality(problem: Problem, fit: LawFit, residual: Floats, time: Floats) -> dict[str, float]:
     """Return the attributes that tell how well a fit describes the curve, and the rate at its end."""
     final = final_rate(problem, fit.values, fit.covariance)
     return {
         "frames_fitted": len(problem.time),
         "reduced_chi_square": fit.reduced_chi_square,
-        "aicc": _aicc(problem, fit),
+        "aicc": corrected_aic(problem, fit),
         "residual_autocorrelation": _neighbour_correlation(residual[np.isin(time, problem.time)]),
         "final_rate": final.value,
         "final_rate_relative_std": final.relative_std,
@@ -380,7 +284,7 @@ def _neighbour_correlation(residual: Floats) -> float:
     return float((centred[1:] * centred[:-1]).sum() / max(float((centred**2).sum()), 1e-300))
 
 
-def _intervals(problem: Problem, fit: _Fit, at_zero: _Fit) -> _Intervals:
+def _intervals(problem: Problem, fit: LawFit, at_zero: LawFit) -> _Intervals:
     """Return the intervals of the parameters: by profile likelihood, or from the covariance where that fails.
 
     The amplitude is profiled as itself, every other parameter with the amplitude at the pivot.
@@ -402,7 +306,7 @@ def _intervals(problem: Problem, fit: _Fit, at_zero: _Fit) -> _Intervals:
     return _Intervals(ends, method)
 
 
-def _correlation(fit: _Fit) -> Floats:
+def _correlation(fit: LawFit) -> Floats:
     if fit.covariance is None:
         return np.full((len(fit.values),) * 2, np.nan)
     sigma = np.sqrt(np.diag(fit.covariance))
