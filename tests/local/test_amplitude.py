@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from two_atoms import motif
 
-from bravaismap.local.amplitude import displaced_variance, fit_amplitude
+from bravaismap.local.amplitude import displaced_variance, fit_amplitude, frame_noise, row_offsets
 from bravaismap.simulate.crystal import gaussian_atoms
 
 SIZE, SIGMA, STEP, CELL = 40, 4.0, 4, 10.0
@@ -63,3 +64,31 @@ def test_masked_pixels_do_not_count() -> None:
     image = atom(20.8, 20.0)
     other = torch.where(valid > 0, image, 5.0)
     torch.testing.assert_close(explained(image, 1e-3, valid), explained(other, 1e-3, valid))
+
+
+def test_an_amplitude_ignores_a_constant_and_scales_with_the_pattern() -> None:
+    image = motif(size=90)
+    pattern = (image - image.mean())[None]
+    valid = torch.ones_like(image)
+    fit = fit_amplitude(0.7 * pattern[0] + 5, pattern, valid, 4.0, 3)
+    torch.testing.assert_close(fit.amplitude, torch.full_like(fit.amplitude, 0.7), atol=1e-6, rtol=0)
+    assert float(fit.residual(0.7).max()) < 1e-9
+
+
+def test_the_noise_of_counts_is_their_mean() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean = 3 + 2 * motif(size=200) / motif().max()
+    counts = torch.poisson(mean, generator=generator)
+    noise = frame_noise(counts - mean, mean, torch.ones_like(mean), (0.05, 0.3))
+    assert noise.slope == pytest.approx(1, abs=0.15)
+    assert noise.correlation == pytest.approx(1, abs=0.1)
+
+
+def test_row_offsets_are_found_and_chance_is_not() -> None:
+    generator = torch.Generator().manual_seed(0)
+    residual = torch.randn(100, 80, generator=generator)
+    valid = torch.ones_like(residual)
+    assert float(row_offsets(residual, valid, valid).abs().max()) < 0.25
+    offset = 2 * torch.randn(100, 1, generator=generator)
+    found = row_offsets(residual + offset, valid, valid)
+    assert float((found - offset).std()) < 0.15

@@ -9,7 +9,8 @@ import torch
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.deformation import best_kernel, likely_displacement, local_deformation
-from bravaismap.local.demodulation import Locked, demodulate, lattice_nodes, lock
+from bravaismap.local.demodulation import demodulate, lattice_nodes
+from bravaismap.local.displacement import Locked, lock
 from bravaismap.local.strain import strain
 from bravaismap.simulate.crystal import gaussian_atoms
 

@@ -10,7 +10,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bravaismap.compute.together import Length
-from bravaismap.local.demodulation import Demodulated, Locked, grid_length
+from bravaismap.local.demodulation import Demodulated, grid_length
+from bravaismap.local.displacement import Locked
 from bravaismap.local.edges import edge_gradient
 from bravaismap.local.strain import strain_std
 

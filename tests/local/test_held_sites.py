@@ -12,7 +12,8 @@ from torch import Tensor
 from bravaismap.compute import together as records
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked, demodulate, lattice_nodes, lock
+from bravaismap.local.demodulation import demodulate, lattice_nodes
+from bravaismap.local.displacement import Locked, lock
 from bravaismap.local.held_sites import FEWEST_SITES, SeenCrystal, held_sites
 from bravaismap.local.populations import OCCUPIED, SUBSTITUTED, VACANT
 from bravaismap.simulate.crystal import gaussian_atoms

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked, demodulate, lattice_nodes, lock
+from bravaismap.local.demodulation import demodulate, lattice_nodes
+from bravaismap.local.displacement import Locked, lock
 from bravaismap.local.occupancy import fit_occupancy
 from bravaismap.local.sites import SitePlaces, sublattices
 from bravaismap.simulate.crystal import gaussian_atoms

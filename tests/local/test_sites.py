@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bravaismap.local.demodulation import demodulate, lattice_nodes, lock
+from bravaismap.local.demodulation import demodulate, lattice_nodes
+from bravaismap.local.displacement import lock
 from bravaismap.local.sites import at_places, averaged_motif, fractional, sublattices, to_nearest_site
 from bravaismap.simulate.crystal import gaussian_atoms
 

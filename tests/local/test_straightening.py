@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bravaismap.local.demodulation import Demodulated, Locked
+from bravaismap.local.demodulation import Demodulated
+from bravaismap.local.displacement import Locked
 from bravaismap.local.straightening import continuous_displacement, line_displacements, read_where
 
 BASIS = torch.tensor([[0.5, 9.0], [8.5, -0.5]], dtype=torch.float64)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.linalg import polar
 
-from bravaismap.local.demodulation import Demodulated, Locked
+from bravaismap.local.demodulation import Demodulated
+from bravaismap.local.displacement import Locked
 from bravaismap.local.strain import COMPONENTS, displacement_gradient, strain, strain_std
 
 BASIS = torch.tensor([[0.7, 9.6], [8.9, -1.3]], dtype=torch.float64)

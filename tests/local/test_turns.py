@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.local.demodulation import locked_basis
+from bravaismap.local.displacement import locked_basis
 from bravaismap.local.flattening import flattened, prepared_frame
 from bravaismap.local.pixels import PixelSettings
 from bravaismap.local.turns import in_each, levelled, refined, turned

@@ -8,7 +8,8 @@ import torch
 
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.local.amplitude import Noise, amplitude_std, fit_amplitude
-from bravaismap.local.demodulation import Locked, demodulate, lattice_nodes, lock, predicted
+from bravaismap.local.demodulation import demodulate, lattice_nodes
+from bravaismap.local.displacement import Locked, lock, predicted
 from bravaismap.local.sites import sublattices
 from bravaismap.local.vacancy import vacant_site
 from bravaismap.simulate.crystal import gaussian_atoms

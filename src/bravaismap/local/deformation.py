@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked, demodulate, phase_factor
+from bravaismap.local.demodulation import demodulate, phase_factor
+from bravaismap.local.displacement import Locked
 from bravaismap.local.edges import edge_gradient
 from bravaismap.local.sites import averaged_motif, continued
 from bravaismap.local.smoothing import pixel_interpolation

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.compute.together import Length, number
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 from bravaismap.local.smoothing import smoothed
 from bravaismap.local.strain import displacement_gradient, grid_slopes, strain, strain_std
 

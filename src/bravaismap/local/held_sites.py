@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bravaismap.compute.together import Length, numbers_of, together
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 from bravaismap.local.medians import lower_median
 from bravaismap.local.neighbourhood import ALONE
 from bravaismap.local.populations import (

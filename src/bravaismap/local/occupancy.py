@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked, phase_factor
+from bravaismap.local.demodulation import phase_factor
+from bravaismap.local.displacement import Locked
 from bravaismap.local.sites import SitePlaces, averaged_motif
 from bravaismap.local.smoothing import smoothed
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from bravaismap.compute.together import numbers_of
 from bravaismap.local.amplitude import amplitude_std
-from bravaismap.local.demodulation import Locked, wave_amplitudes
+from bravaismap.local.demodulation import wave_amplitudes
+from bravaismap.local.displacement import Locked
 from bravaismap.local.flattening import FlatFrame, SoughtLattice
 from bravaismap.local.neighbourhood import nearby
 from bravaismap.local.scale import FAINT

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 from bravaismap.local.populations import SitePopulations
 
 __all__ = ["Crystal", "PixelPhases", "PixelSettings"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 from bravaismap.local.occupancy import fit_occupancy
 from bravaismap.local.pixels import PixelPhases
 from bravaismap.local.sites import SitePlaces, at_places, continued, refined_places, to_nearest_site

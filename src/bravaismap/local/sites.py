@@ -13,7 +13,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from bravaismap.local.demodulation import Locked, phase_factor
+from bravaismap.local.demodulation import phase_factor
+from bravaismap.local.displacement import Locked
 from bravaismap.local.smoothing import interpolation, smoothed
 
 __all__ = [

@@ -13,7 +13,7 @@ from skimage.restoration import unwrap_phase
 from torch import Tensor
 
 from bravaismap.conventions import Floats
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 from bravaismap.local.sites import continued
 from bravaismap.local.smoothing import interpolation
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 
 __all__ = ["COMPONENTS", "displacement_gradient", "grid_slopes", "strain", "strain_std"]
 

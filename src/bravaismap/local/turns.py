@@ -19,7 +19,8 @@ from bravaismap.local.amplitude import (
     frame_noise,
     row_offsets,
 )
-from bravaismap.local.demodulation import Locked, demodulate, lock, locked_basis, predicted
+from bravaismap.local.demodulation import demodulate
+from bravaismap.local.displacement import Locked, lock, locked_basis, predicted
 from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_level
 from bravaismap.local.held_sites import HeldSites, SeenCrystal, held_sites
 from bravaismap.local.medians import lower_median

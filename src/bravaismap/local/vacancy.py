@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bravaismap.compute.together import Length, number
 from bravaismap.local.amplitude import Noise
-from bravaismap.local.demodulation import Locked
+from bravaismap.local.displacement import Locked
 from bravaismap.local.sites import averaged_motif
 
 __all__ = ["VacantSite", "vacant_site"]

@@ -15,7 +15,7 @@ from bravaismap.errors import InputError
 from bravaismap.lattice import nearest_basis, reduce_basis
 from bravaismap.lattice.deformation import deformation, matched
 from bravaismap.local.deformation import best_kernel, local_deformation
-from bravaismap.local.demodulation import predicted
+from bravaismap.local.displacement import predicted
 from bravaismap.local.smoothing import smoothed
 from bravaismap.local.straightening import continuous_displacement, line_displacements, read_where
 from bravaismap.movie import as_movie
