@@ -78,6 +78,9 @@ def test_a_movie_is_mapped_in_as_many_processes_as_map_it_soonest(machine: Any) 
         assert processes_for(1600, size, mapper) == cores
         assert processes_for(1, size, mapper) == 1
         assert processes_for(1600, size, Planned(16, device="cuda")) == 1
+    machine(2)
+    assert processes_for(16, size, mapper) == 1  # two threads share windows: 12 s against 3 + 10 s
+    assert processes_for(40, size, mapper) == 2
     machine(16)
     assert processes_for(8, size, mapper) == 8  # no more than frames
     assert processes_for(90, size, mapper) in (15, 16)
