@@ -86,11 +86,13 @@ def _module() -> str:
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
     """Let a processor take batches as large as a GPU does, and work on records together."""
-    device, together, likelihood, windows, imaging, smoothing = (
+    device, together, order_statistics, explanation, likelihood, windows, imaging, smoothing = (
         importlib.import_module(f"bravaismap.{name}")
         for name in (
             "compute.device",
             "compute.together",
+            "compute.order_statistics",
+            "measure.explanation",
             "classify.likelihood",
             "simulate.batch.windows",
             "simulate.batch.imaging",
@@ -100,6 +102,8 @@ def as_on_a_gpu() -> Iterator[None]:
     with (
         patch.object(device, "_PIXELS_ON_PROCESSOR", device._MOST_PIXELS),
         patch.object(together, "_gains", lambda _: True),
+        patch.object(order_statistics, "_parted", lambda _: False),
+        patch.object(explanation, "_gains_apart", lambda _: False),
         patch.object(likelihood, "at_once", lambda _: True),
         patch.object(smoothing, "_one_by_one", lambda _: False),
         patch.object(windows, "_PIXELS_ON_PROCESSOR", windows._PIXELS_ON_DEVICE),

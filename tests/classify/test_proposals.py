@@ -15,6 +15,7 @@ from bravaismap.classify.posterior_settings import SETTINGS
 from bravaismap.classify.proposals import Proposer, network_evidence, proposals, same_lattice, with_proposals
 from bravaismap.conventions import CLASSES
 from bravaismap.errors import ModelError
+from bravaismap.measure.explanation import View
 from bravaismap.measure.measurement import Measurement, measure
 from bravaismap.measure.settings import SETTINGS as MEASUREMENT
 from bravaismap.simulate.windows import simulate
@@ -124,13 +125,13 @@ def test_best_of_several_proposals_wins(proposer: Proposer, monkeypatch: pytest.
     monkeypatch.setattr(module, "proposals", lambda *_: seen)
     tried: list[torch.Tensor] = []
 
-    def measured_from(images: torch.Tensor, bases: torch.Tensor, groups: int = 1) -> Measurement:
+    def measured_from(view: View, bases: torch.Tensor) -> Measurement:
         tried.append(bases)
-        own = measure(images[:1]).take(torch.zeros(len(bases), dtype=torch.long))
-        evidence = 100.0 + torch.arange(len(bases)) if groups == 1 else torch.zeros(len(bases))
+        own = measure(image).take(torch.zeros(len(bases), dtype=torch.long))
+        evidence = 100.0 + torch.arange(len(bases)) if view.groups == 1 else torch.zeros(len(bases))
         return Measurement(bases, *list(vars(own).values())[1:2], evidence, *list(vars(own).values())[3:])
 
-    monkeypatch.setattr(module, "measure_from", measured_from)
+    monkeypatch.setattr(module, "measured_from", measured_from)
     with torch.inference_mode():
         answer = with_proposals(image, measure(image), proposer)
     assert tried[0].tolist() == candidates[0, :2].tolist()  # the third is too improbable

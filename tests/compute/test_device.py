@@ -15,7 +15,7 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.tiling import images, words_on
 from bravaismap.cli import app
 from bravaismap.compute import device
-from bravaismap.compute.device import checked_device, images_together, in_batches, on_device, own_stream
+from bravaismap.compute.device import checked_device, exponential, images_together, in_batches, on_device, own_stream
 from bravaismap.errors import ModelError
 from bravaismap.measure import explanation, indexing, nodes, refinement, spots
 from bravaismap.measure.tapered_tiles import tapered_tiles
@@ -173,3 +173,11 @@ def test_a_card_answers_as_the_processor(model: str) -> None:
     here, there = (load_model(model, device=name).predict(windows, samples=30) for name in ("cpu", "cuda"))
     np.testing.assert_allclose(there.probability, here.probability, atol=1e-4)
     np.testing.assert_allclose(there.probability_std, here.probability_std, atol=1e-3)
+
+
+def test_exponential_is_that_of_small_exponents_too() -> None:
+    exponent = torch.tensor([0.0, -1e-3, -1.0, -30.0, -59.0, -61.0, -1e6])
+    expected = exponent.double().clamp_min(-60).exp()
+    answer = exponential(exponent)
+    assert answer.data_ptr() == exponent.data_ptr()
+    torch.testing.assert_close(answer.double(), expected, rtol=5e-6, atol=0.0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from lattice_images import cell_basis, plane_waves
 
+from bravaismap.measure import explanation
 from bravaismap.measure.explanation import (
     Explanation,
     View,
@@ -16,6 +17,7 @@ from bravaismap.measure.explanation import (
     view_of_tiles,
     view_of_windows,
 )
+from bravaismap.measure.refinement import Refined
 from bravaismap.measure.spots import standardize
 
 CELL = cell_basis("oblique")
@@ -75,3 +77,27 @@ def test_nodes_that_hold_waves_are_chosen() -> None:
 def test_only_cells_more_slender_than_common_ones_are_slender() -> None:
     bases = torch.tensor([[[1.0, 0.0], [0.0, 2.9]], [[1.0, 0.0], [0.0, 6.0]]])
     np.testing.assert_allclose(slenderness(bases), [0.0, np.log(2.0)], atol=1e-6)
+
+
+def test_windows_of_few_nodes_are_refined_apart_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(40, 64, 64, generator=generator)
+    crystals = torch.from_numpy(np.stack([plane_waves(CELL, (64, 64), noise=0.3, seed=seed) for seed in range(8)]))
+    view = view_of_windows(standardize(torch.cat([noise, crystals.float()])))
+    start = reciprocal_bins((64, 64)).expand(48, 2, 2)
+    sizes: list[tuple[int, ...]] = []
+    refine = explanation.refine
+
+    def counted(*arguments: torch.Tensor, **options: int) -> Refined:
+        sizes.append(tuple(arguments[3].shape))
+        return refine(*arguments, **options)
+
+    monkeypatch.setattr(explanation, "refine", counted)
+    apart = explained(view, start)
+    assert len(sizes) == 2
+    assert sizes[0][1] < sizes[1][1]
+    monkeypatch.setattr(explanation, "_gains_apart", lambda _: False)
+    together = explained(view, start)
+    assert len(sizes) == 3
+    for name in ("basis", "evidence", "signal", "order"):
+        torch.testing.assert_close(getattr(apart, name), getattr(together, name), rtol=1e-3, atol=1e-3)

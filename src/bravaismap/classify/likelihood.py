@@ -46,7 +46,7 @@ from bravaismap.classify.tiling import (
     seen_from_line,
     words_on,
 )
-from bravaismap.compute.device import PROCESSOR, SMALLEST_EXPONENT
+from bravaismap.compute.device import PROCESSOR, exponential
 from bravaismap.lattice.shape import CENTER
 
 __all__ = ["Scatter", "Shapes", "likelihood", "near_miss", "scatters"]
@@ -281,7 +281,7 @@ def _points(seen: Placed, shapes: Shapes) -> Tensor:
         both = xx * yy
         determinant = torch.addcmul(both, xy, xy, value=-1).maximum(both.mul_(1e-6))
         square = yy.mul_(squares[0]).addcmul_(xy, squares[1], value=-2).addcmul_(xx, squares[2])
-        height = square.div_(determinant).mul_(-0.5).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(determinant.rsqrt_())
+        height = exponential(square.div_(determinant).mul_(-0.5)).mul_(determinant.rsqrt_())
         out += _all(height.mul_(share), out)
     return out.mul_(1 / (2 * math.pi))
 
@@ -309,7 +309,7 @@ def _lines(seen: Placed, shapes: Shapes) -> Tensor:
         if shapes.near_miss > 0:
             beyond = _within(at, sharp, low + shapes.near_miss, high - shapes.near_miss, ended).clamp_min_(0)
             inside = beyond.lerp_(inside, posterior_settings.SETTINGS.distortion.near_miss_frequency)
-        height = (exponent / xx).clamp_min_(SMALLEST_EXPONENT).exp_().mul_(xx.mul_(8 * math.pi).rsqrt_()).mul_(inside)
+        height = exponential(exponent / xx).mul_(xx.mul_(8 * math.pi).rsqrt_()).mul_(inside)
         at = at.clamp_(low, high)
         height[..., :upright, :] *= _rectangular_prior(at[..., :upright, :])
         at[..., upright:ended, :] += math.log(2)  # there y = cot(θ/2) / 2
@@ -350,10 +350,11 @@ def _arc_prior(s: Tensor) -> Tensor:
     prior = posterior_settings.SETTINGS.prior
     first, folded, last = prior.centred_angles
     within, beyond, below = prior.centred_shares
-    small, middle, large = (_half_angle(degrees) for degrees in prior.centred_angles)
     even = within / (2 * last - folded - first)
-    density = torch.full_like(s, beyond / (90 - last)).masked_fill_(s > large, 2 * even)
-    density.masked_fill_(s > middle, even).masked_fill_(s > small, below / first)
+    levels = (beyond / (90 - last), 2 * even, even, below / first)
+    density = torch.full_like(s, (levels[0] + levels[-1]) / 2)
+    for degrees, before, after in zip((last, folded, first), levels, levels[1:], strict=False):
+        density.add_((s - _half_angle(degrees)).sign_(), alpha=(after - before) / 2)  # a mask takes ten times as long
     growing = s.exp()
     # dθ = sin θ ds, sin θ = 1 / cosh s
     return density.mul_(360 / math.pi).mul_(growing).div_(growing.square().add_(1))
@@ -369,4 +370,4 @@ def _oblique_prior(x: Tensor, y: Tensor) -> Tensor:
     beyond = (size / ratio**2).clamp_min(1)
     falling = tail / _TAIL * beyond.sqrt().rsqrt() / beyond
     near = torch.where(size <= ratio**2, even / (ratio - 1) * size.sqrt(), falling)
-    return torch.where(inside, near * (y * y / size) * (1 / math.radians(90 - angle)), 0.0)
+    return (near * (y * y / size)).mul_(1 / math.radians(90 - angle)).mul_(inside)

@@ -23,7 +23,8 @@ from bravaismap.compute.device import full_precision
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import ModelError
 from bravaismap.measure.enlargement import enlarged
-from bravaismap.measure.measurement import Measurement, measure_from
+from bravaismap.measure.explanation import view_of_tiles
+from bravaismap.measure.measurement import Measurement, leveled_view, measured_from
 from bravaismap.measure.nodes import log_ratio
 
 __all__ = ["Proposals", "Proposer", "network_evidence", "proposals", "same_lattice", "with_proposals"]
@@ -140,7 +141,7 @@ def with_proposals(images: Tensor, measured: Measurement, proposer: Proposer) ->
     offered &= ~(earlier & offered[:, None]).any(-1)
     window, candidate = torch.nonzero(offered, as_tuple=True)
     if len(window):
-        tried = _tried(own[window], seen.basis[window, candidate])
+        tried = _tried(own, window, seen.basis[window, candidate])
         says = network_evidence(seen.probability[window, candidate], seen.none[window], own.shape[-1])
         tried = replace(tried, evidence=tried.evidence + says.to(tried.evidence))
         number = torch.zeros_like(offered, dtype=torch.long)
@@ -167,15 +168,18 @@ def _doubtful(images: Tensor, measured: Measurement) -> Tensor:
     waves = log_ratio(measured.signal).clamp_min(0).sum(-1)
     shows_waves = (measured.evidence > limits.least_evidence) | (waves > limits.least_waves)
     doubtful = (measured.evidence < limits.clear_evidence) & shows_waves
-    doubtful[enlarged(images)] = False
-    return torch.nonzero(doubtful).squeeze(1)
+    rows = torch.nonzero(doubtful).squeeze(1)
+    kept = torch.ones_like(rows, dtype=torch.bool)
+    kept[enlarged(images[rows])] = False
+    return rows[kept]
 
 
-def _tried(images: Tensor, basis: Tensor) -> Measurement:
-    """The measurements of windows from a basis each, as one wave or, where these show more, as tiles."""
+def _tried(images: Tensor, window: Tensor, basis: Tensor) -> Measurement:
+    """The measurements of windows, by number, from a basis each: as one wave or, where these show more, as tiles."""
     limits = posterior_settings.SETTINGS.network
-    whole = measure_from(images, basis)
-    tiles = measure_from(images, basis, groups=2)
+    asked, place = torch.unique(window, return_inverse=True)
+    view = leveled_view(images[asked]).take(place)
+    whole, tiles = measured_from(view, basis), measured_from(view_of_tiles(view, 2), basis)
     more = tiles.evidence > (limits.tile_gain * whole.evidence).clamp_min(limits.least_tile_evidence)
     rows = torch.nonzero(more).squeeze(1)
     return whole.put(tiles.take(rows), rows)

@@ -7,6 +7,7 @@ equal those of the processor but for rounding.
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ from bravaismap.errors import ModelError
 
 __all__ = [
     "PROCESSOR",
-    "SMALLEST_EXPONENT",
     "checked_device",
+    "exponential",
     "full_precision",
     "images_together",
     "in_batches",
@@ -36,7 +37,8 @@ Answer = TypeVar("Answer")
 PROCESSOR = "cpu"
 #: Smallest exponent that is exponentiated: e⁻⁶⁰ is negligible, and the exponential of much less is subnormal in single
 #: precision, which processors compute slowly.
-SMALLEST_EXPONENT = -60.0
+_SMALLEST_EXPONENT = -60.0
+_LOG2_E = math.log2(math.e)
 #: Pixels of images that are classified together on a processor: 320 windows of 128 px. Fewer mean more calls, during
 #: which threads wait for one another; more mean more memory. Fewer from `_LARGE` px on, searched more widely.
 _PIXELS_ON_PROCESSOR = 5 * 2**20
@@ -141,6 +143,15 @@ def on_device(images: NDArray[Any] | Tensor, device: str) -> Tensor:
     """Return images in single precision on a device, without a copy if they are that already."""
     tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images, np.float32))
     return tensor.to(device, torch.float32)
+
+
+def exponential(exponent: Tensor) -> Tensor:
+    """Return e to the power of values of 0 and less, in their place; e⁻⁶⁰ for all that are less than −60.
+
+    As a power of 2, which takes PyTorch a quarter of the time on a processor. In single precision its share of error is
+    6e-8 of the exponent.
+    """
+    return exponent.clamp_min_(_SMALLEST_EXPONENT).mul_(_LOG2_E).exp2_()
 
 
 @contextmanager

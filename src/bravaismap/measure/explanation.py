@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from bravaismap.compute.device import PROCESSOR
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import log_ratio, nearest_bins, node_orders
 from bravaismap.measure.refinement import refine
@@ -16,6 +19,11 @@ from bravaismap.measure.tapered_tiles import TaperedTiles, tapered_tiles
 from bravaismap.measure.tiles import as_single, independent_tiles, tile_spectrum
 
 __all__ = ["Explanation", "View", "choose_nodes", "explained", "slenderness", "view_of_tiles", "view_of_windows"]
+
+#: Share of the nodes that a window is refined on at most, below which a processor refines it together with others of
+#: few nodes, and how many of these are worth that.
+_FEW_NODES: Final = 0.6
+_WORTH_APART: Final = 32
 
 
 @dataclass(frozen=True)
@@ -168,11 +176,37 @@ class Explanation:
 def explained(view: View, basis: Tensor, rows: Tensor | None = None) -> Explanation:
     """Return the lattice of each window refined from a basis, (n, 2, 2), in bins of the view; of `rows` if given."""
     order, weight = choose_nodes(view.spectrum, basis, rows)
+    if len(weight) < _WORTH_APART or not _gains_apart(weight.device):
+        return _refined(view, rows, basis, order, weight)
+    nodes = (weight > 0).sum(1)
+    few = nodes <= _FEW_NODES * weight.shape[1]
+    parts = [part for part in (torch.nonzero(few).squeeze(1), torch.nonzero(~few).squeeze(1)) if len(part)]
+    if int(few.sum()) < _WORTH_APART:
+        return _refined(view, rows, basis, order, weight)
+    pieces = []
+    for part in parts:
+        most = max(int(nodes[part].max()), settings.SETTINGS.refinement.fewest_nodes)
+        of_view = part if rows is None else rows[part]
+        pieces.append(_refined(view, of_view, basis[part], order[part], weight[part], most))
+    return Explanation.joined(pieces).take(torch.cat(parts).argsort())
+
+
+def _gains_apart(device: torch.device) -> bool:
+    """Whether a device takes the less time the fewer nodes there are."""
+    return device.type == PROCESSOR
+
+
+def _refined(
+    view: View, rows: Tensor | None, basis: Tensor, order: Tensor, weight: Tensor, nodes: int | None = None
+) -> Explanation:
+    """The lattices of `rows` of a view, of all if not given, refined from bases on the first so many of their nodes."""
     windows = view.tapered if rows is None else view.tapered.take(rows)
-    refined = refine(windows, basis * view.scale, order, weight, groups=view.groups)
+    refined = refine(windows, basis * view.scale, order[:, :nodes], weight[:, :nodes], groups=view.groups)
     signal = refined.signal if view.groups == 1 else as_single(refined.signal, view.groups**2)
-    signal = torch.where(weight > 0, signal, 0.0)
+    signal = torch.where(weight[:, :nodes] > 0, signal, 0.0)
     seen = log_ratio(signal).clamp_min(0).sum(-1)
+    if nodes is not None:
+        signal = F.pad(signal, (0, order.shape[1] - nodes))
     return Explanation(refined.basis, refined.covariance, seen, order, signal).scaled(1 / view.scale)
 
 

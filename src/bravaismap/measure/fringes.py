@@ -123,7 +123,7 @@ def _tapered_waves(bins: Tensor, side: int) -> Tensor:
     place = torch.arange(side, device=bins.device)
     phase = (bins[..., None] * place).remainder(side) * (-2 * torch.pi / side)
     taper = torch.hann_window(side, periodic=False, device=bins.device)
-    return torch.polar(taper.expand_as(phase), phase)
+    return torch.complex(phase.cos().mul_(taper), phase.sin().mul_(taper))
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _strongest_frequency(tapered: Tensor) -> Tensor:
     """Frequency of most power along the rows of each image, all its rows together, in cycles per px, (n,)."""
     width = tapered.shape[2]
     sums = torch.fft.rfft(tapered, n=2 * width, dim=2)
-    mean = sums.real.square().addcmul_(sums.imag, sums.imag).mean(1)
+    mean = torch.view_as_real(sums).square_().mean(1).sum(-1)
     # twice as many frequencies hold no more than the correlation of the rows does
     correlation = torch.fft.irfft(mean, n=2 * width)
     padded = torch.cat([correlation[:, :width], correlation.new_zeros(len(mean), 2 * width), correlation[:, width:]], 1)

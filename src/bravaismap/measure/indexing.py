@@ -9,10 +9,12 @@ best ones are refined by weighted least squares over their spots. All positions 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from bravaismap.compute.device import SMALLEST_EXPONENT
+from bravaismap.compute.device import exponential
 from bravaismap.measure import settings
 from bravaismap.measure.spots import Spots
 
@@ -104,38 +106,31 @@ def _cross(basis: Tensor) -> Tensor:
 
 def _nearest(basis: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of the node nearest to each spot and the square of the distance from it, (n, spots, candidates)."""
-    area = _cross(basis)[:, None]
-    area = torch.where(area.abs() < 1e-6, 1e-6, area)
-    row_1, row_2 = basis.unbind(-2)
-    of_1 = torch.stack([row_2[..., 1], -row_2[..., 0]], dim=1)
-    of_2 = torch.stack([-row_1[..., 1], row_1[..., 0]], dim=1)
-    index = position @ torch.cat([of_1 / area, of_2 / area], dim=2)
-    nearest = index.round()
-    rest_1, rest_2 = index.sub_(nearest).chunk(2, dim=-1)
-    first, second = nearest.chunk(2, dim=-1)
-    distance = rest_1 * row_1.square().sum(-1)[:, None]
-    distance.addcmul_(rest_2, (row_1 * row_2).sum(-1)[:, None], value=2).mul_(rest_1)
-    return first, second, distance.addcmul_(rest_2.square(), row_2.square().sum(-1)[:, None])
+    area = _cross(basis)
+    per_area = torch.where(area.abs() < 1e-6, 1e-6, area).reciprocal()
+    (y_1, x_1), (y_2, x_2) = (row.unbind(-1) for row in basis.unbind(-2))
+    y, x = position[..., :1], position[..., 1:]
+    rest_1 = (y * (x_2 * per_area)[:, None]).addcmul_(x, (y_2 * per_area)[:, None], value=-1)
+    rest_2 = (x * (y_1 * per_area)[:, None]).addcmul_(y, (x_1 * per_area)[:, None], value=-1)
+    first, second = rest_1.round(), rest_2.round()
+    rest_1.sub_(first)
+    rest_2.sub_(second)
+    square_1, square_2, product = y_1 * y_1 + x_1 * x_1, y_2 * y_2 + x_2 * x_2, y_1 * y_2 + x_1 * x_2
+    distance = (rest_1 * square_1[:, None]).addcmul_(rest_2, product[:, None], value=2).mul_(rest_1)
+    return first, second, distance.addcmul_(rest_2.square_(), square_2[:, None])
 
 
 def _score(basis: Tensor, position: Tensor, weight: Tensor, error: float, spread: float) -> Tensor:
     """Log likelihood ratio of each basis against spots that lie anywhere, (n, candidates)."""
     limits = settings.SETTINGS.indexing
     first, second, distance = _nearest(basis, position)
-    norm = first.square().addcmul_(second, second)
-    centre = norm == 0
+    norm = first.square_().addcmul_(second, second)
+    centre = (1 - norm).clamp_min_(0)  # 1 there, 0 at all other nodes
     precision = norm.clamp_max_(limits.spread_limit).mul_(spread).add_(1).reciprocal_().mul_(1 / error**2)
-    area = _cross(basis).abs()
-    density = (
-        distance.mul_(precision)
-        .mul_(-0.5)
-        .clamp_min_(SMALLEST_EXPONENT)
-        .exp_()
-        .mul_(precision)
-        .mul_((area / (2 * torch.pi))[:, None])
-    )
-    stray = limits.stray_share
-    gain = density.mul_(1 - stray).add_(stray).log_().masked_fill_(centre, -limits.centre_penalty)
+    stray, area = limits.stray_share, _cross(basis).abs()
+    height = (area * ((1 - stray) / (2 * math.pi)))[:, None]
+    density = exponential(distance.mul_(precision).mul_(-0.5)).mul_(precision).mul_(height).add_(stray)
+    gain = density.lerp_(density.new_tensor(math.exp(-limits.centre_penalty)), centre).log_()
     score = (weight[:, None] @ gain)[:, 0]
     return torch.where(_usable(basis), score, score.new_full((), -_EXCLUSION))
 
@@ -152,14 +147,14 @@ def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float
     """One step of weighted least squares over the spots near a node, damped towards the basis itself."""
     limits = settings.SETTINGS.indexing
     first, second, distance = _nearest(basis, position)
-    index = (first.square() + second.square()).clamp_max(limits.spread_limit)
-    variance = error**2 * (1 + limits.position_spread[1] * index)
-    w = weight[..., None] * torch.exp((-0.5 * distance / variance).clamp_min(SMALLEST_EXPONENT)) + 1e-9
-    index = torch.stack([first, second], dim=2)
-    weighted = index * w[:, :, None]
-    m11, m22 = (weighted * index).sum(1).add_(limits.damping).unbind(1)
-    m12 = (weighted[:, :, 0] * second).sum(1)
-    right = (weighted.flatten(2).transpose(1, 2) @ position).reshape(len(basis), 2, -1, 2).transpose(1, 2)
+    precision = (first * first).addcmul_(second, second).clamp_max_(limits.spread_limit)
+    precision.mul_(limits.position_spread[1]).add_(1).reciprocal_().mul_(-0.5 / error**2)
+    w = exponential(distance.mul_(precision)).mul_(weight[..., None]).add_(1e-9)
+    weighted_1, weighted_2 = first * w, second * w
+    m11 = (weighted_1 * first).sum(1).add_(limits.damping)
+    m22 = (weighted_2 * second).sum(1).add_(limits.damping)
+    m12 = (weighted_1 * second).sum(1)
+    right = torch.stack([part.transpose(1, 2) @ position for part in (weighted_1, weighted_2)], dim=2)
     right = torch.add(right, basis, alpha=limits.damping)
     across = torch.stack([m22, m11], dim=-1)[..., None] * right - m12[..., None, None] * right.flip(-2)
     return across / (m11 * m22 - m12 * m12)[..., None, None]
@@ -173,11 +168,11 @@ def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
     inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
     n, many = score.shape
     relation = (basis.flatten(1, 2) @ inverse.transpose(1, 2).flatten(2)).reshape(n, many, 2, many, 2)
-    tolerance = settings.SETTINGS.indexing.basis_tolerance
-    integer = (relation.sub_(relation.round()).abs_() < tolerance).all(-1).all(2)
-    same = integer & integer.transpose(1, 2)
-    earlier = torch.ones_like(same[0]).tril(-1)
-    repeated = (same & earlier).any(-1)
+    relation.sub_(relation.round()).abs_()
+    departure = torch.maximum(*torch.maximum(*relation.unbind(2)).unbind(-1))  # from whole numbers
+    departure = torch.maximum(departure, departure.transpose(1, 2))
+    later = torch.full_like(departure[0], torch.inf).triu()
+    repeated = (departure + later).amin(-1) < settings.SETTINGS.indexing.basis_tolerance
     score = torch.where(repeated, score - _EXCLUSION, score)
     top, where = score.topk(min(count, score.shape[1]), dim=1)
     return basis.gather(1, where[..., None, None].expand(-1, -1, 2, 2)), top

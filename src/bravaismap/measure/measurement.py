@@ -17,14 +17,14 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.enlargement import enlarged, native
-from bravaismap.measure.explanation import Explanation, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.search import search
 from bravaismap.measure.second_look import second_look
 from bravaismap.measure.spots import standardize
 from bravaismap.measure.worth import worth
 
-__all__ = ["SMALLEST_SIDE", "Measurement", "measure", "measure_from"]
+__all__ = ["SMALLEST_SIDE", "Measurement", "leveled_view", "measure", "measure_from", "measured_from"]
 
 #: Side of the smallest window that can be measured, in px: eight tiles of four.
 SMALLEST_SIDE: Final = 32
@@ -116,7 +116,7 @@ def measure(images: Tensor, widely: bool | None = None, again: bool = True) -> M
 
 def _measured(images: Tensor, widely: bool | None, again: bool) -> Measurement:
     """The measurements of windows as they are."""
-    view = view_of_windows(_leveled(images))
+    view = leveled_view(images)
     pixels = images.shape[-2] * images.shape[-1]
     wide = pixels > settings.SETTINGS.search.wide_pixels if widely is None else widely
     searched = search(view, wide)
@@ -164,12 +164,34 @@ def measure_from(images: Tensor, basis: Tensor, groups: int = 1) -> Measurement:
     InputError
         If the windows are smaller than 32 px.
     """
-    view = view_of_windows(_leveled(images))
-    if groups > 1:
-        view = view_of_tiles(view, groups)
-    reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(images)
+    view = leveled_view(images)
+    return measured_from(view if groups == 1 else view_of_tiles(view, groups), basis)
+
+
+def measured_from(view: View, basis: Tensor) -> Measurement:
+    """Return the lattice of each window measured from a given one, (n, 2, 2), as :func:`measure_from` does.
+
+    Parameters
+    ----------
+    view : View
+        Of the windows or of their tiles.
+    basis : tensor, shape (n, 2, 2)
+    """
+    size = _size(view.plain)
+    reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * size
     best = explained(view, reciprocal.float() / view.scale)
-    return _in_pixels(best.scaled(view.scale), worth(best, view), _size(images))
+    return _in_pixels(best.scaled(view.scale), worth(best, view), size)
+
+
+def leveled_view(images: Tensor) -> View:
+    """Return the view of whole windows (n, y, x) as they are measured, without offsets of their rows and columns.
+
+    Raises
+    ------
+    InputError
+        If the windows are smaller than 32 px.
+    """
+    return view_of_windows(_leveled(images))
 
 
 def _leveled(images: Tensor) -> Tensor:

@@ -2,9 +2,8 @@
 
 Given a basis from ``indexing``, the image is modelled as waves at the nodes of one lattice plus noise. The basis that
 maximises Σ_h |S(k_h)|² / P_h, with S the Fourier sum of the image at the node and P_h the power of the noise there, is
-found by Newton's method. For speed each node's sum is kept in tiles (8 × 8 of a window): a small change of basis only
-turns the phases of the tiles. After the first pass the waves found are subtracted, so that no node leaks into another,
-and the second pass refines on the residual.
+found by Newton's method. For speed each node's sum is kept by tile (`tile_sums`). After the first pass the waves found
+are subtracted, so that no node leaks into another, and the second pass refines on the residual.
 
 The covariance is the sandwich H⁻¹ M H⁻¹: H is the curvature at the maximum and M the scatter of the score, summed over
 all nodes first, between the tiles of the residual. Displaced atoms turn the phases of all harmonics together, which
@@ -23,10 +22,19 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bravaismap.measure import settings
 from bravaismap.measure.tapered_tiles import SHAPES_KEPT, TaperedTiles, taper_by_tile
+from bravaismap.measure.tile_sums import (
+    Grouping,
+    Waves,
+    amplitude,
+    first_moments,
+    grouped_tiles,
+    second_moments,
+    strength,
+    turned,
+)
 from bravaismap.measure.window_settings import RefinementSettings
 
 __all__ = ["Refined", "refine"]
@@ -79,14 +87,14 @@ def refine(
     extent, tapered = images.extent, images.tiles
     basis = basis * extent
     limits = settings.SETTINGS.refinement
-    grouping = _grouping(limits.tiles, groups, tapered.device)
+    grouping = grouped_tiles(limits.tiles, groups, tapered.device)
     taper, share, within = _shares(images.size, groups, limits, tapered.device)
     used = weight > 0
-    sums = _Waves(images.size, orders @ basis).demodulate(tapered)
+    sums = Waves(images.size, orders @ basis).demodulate(tapered)
     change = _newton(sums, orders, weight, steps, grouping)
     basis = basis + change
-    waves = _Waves(images.size, orders @ basis)
-    filled = _amplitude(_turn(sums, orders @ change), grouping) * (used[..., None] / within)
+    waves = Waves(images.size, orders @ basis)
+    filled = amplitude(turned(sums, orders @ change), grouping) * (used[..., None] / within)
     left = waves.demodulate(tapered.addcmul(taper, waves.synthesize(filled), value=-1))
     noise = _noise(left, grouping)
     sums = left + filled * share
@@ -100,118 +108,27 @@ def refine(
         covariance / (scale[:, None] * scale),
         sums.sum(-1) / total,
         noise / total**2,
-        _strength(sums, grouping) / noise.clamp_min(1e-20 * total**2),
+        strength(sums, grouping) / noise.clamp_min(1e-20 * total**2),
     )
 
 
-@dataclass(frozen=True)
-class _Grouping:
-    """Which tiles have a phase in common.
-
-    `member` says of each tile in which group it is, (tiles, groups); `place` is its centre from that of its group, over
-    the side of the window, (tiles, 2); `lever` is the mean square extent of a group along y, and along x; `first` and
-    `second` are the weights of tiles in the moments of groups, up to first and up to second ones, complex, (tiles,
-    moments × groups); `kept` is the share of white noise in tiles and their neighbours, weighed as `_noise` does, that
-    is left when each group has lost its mean.
-    """
-
-    member: Tensor
-    place: Tensor
-    lever: float
-    first: Tensor
-    second: Tensor
-    kept: float
-
-    def total(self, values: Tensor) -> Tensor:
-        """Sums over the tiles of each group, (..., tiles) → (..., groups)."""
-        return values @ self.member.to(values.dtype)
-
-    def of_tiles(self, values: Tensor) -> Tensor:
-        """The value of each tile's group, (..., groups) → (..., tiles)."""
-        return values @ self.member.T.to(values.dtype)
-
-
-@functools.cache
-def _grouping(tiles: int, groups: int, device: torch.device) -> _Grouping:
-    line = torch.arange(tiles, device=device) * groups // tiles
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    member = F.one_hot((y * groups + x).flatten(), groups**2).float()
-    centre = _tile_centres(tiles, device)
-    side = tiles // groups  # of a group, in tiles
-    pairs = (side + (side - 1)) ** 2  # of neighbours in a group, by the weights of `_noise`
-    place = centre - member @ (member.T @ centre) / side**2
-    one, y, x = torch.ones_like(centre[:, 0]), *centre.unbind(-1)
-    first, second = (
-        (torch.stack(powers, dim=-1)[:, :, None] * member[:, None]).flatten(1).to(torch.complex64)
-        for powers in ((one, y, x), (one, y, x, y * y, x * y, x * x))
-    )
-    return _Grouping(member, place, _lever(tiles, groups), first, second, 1 - pairs / side**4)
-
-
-def _lever(tiles: int, groups: int) -> float:
-    """Mean square distance along an axis of the centres of tiles from that of their group, over the side squared."""
-    side = tiles // groups
-    return (side**2 - 1) / 12 / tiles**2
-
-
-def _amplitude(sums: Tensor, grouping: _Grouping) -> Tensor:
-    """Fourier sum of its group at each tile, (n, nodes, tiles)."""
-    if grouping.member.shape[1] == 1:
-        return sums.sum(-1, keepdim=True)
-    return grouping.of_tiles(grouping.total(sums))
-
-
-def _strength(sums: Tensor, grouping: _Grouping) -> Tensor:
-    """Power of each node, summed over groups, (n, nodes)."""
-    if grouping.member.shape[1] == 1:
-        return sums.sum(-1).abs().square()
-    return grouping.total(sums).abs().square().sum(-1)
-
-
-class _Waves:
-    """Plane waves at nodes (in bins): each is one pattern in all tiles but for its phase at their centres."""
-
-    def __init__(self, size: tuple[int, int], position: Tensor) -> None:
-        self.position = position
-        n, nodes, _ = position.shape
-        y, x = _pixel_phases(size, settings.SETTINGS.refinement.tiles, position.device)
-        phase_y, phase_x = position[..., :1] * y, position[..., 1:] * x
-        cos_y, sin_y = phase_y.cos()[..., None], phase_y.sin()[..., None]
-        cos_x, sin_x = phase_x.cos()[..., None, :], phase_x.sin()[..., None, :]
-        pattern = position.new_empty(n, nodes, 2, len(y), len(x))
-        torch.mul(cos_y, cos_x, out=pattern[:, :, 0]).addcmul_(sin_y, sin_x, value=-1)
-        torch.mul(sin_y, cos_x, out=pattern[:, :, 1]).addcmul_(cos_y, sin_x).neg_()
-        #: Real and imaginary part of the conjugate of each wave in a tile, (n, 2 nodes, pixels).
-        self.pattern = pattern.reshape(n, 2 * nodes, -1)
-
-    def demodulate(self, images: Tensor) -> Tensor:
-        """Fourier sums of each tile, complex, shape (n, nodes, tiles), of images (n, tiles, pixels)."""
-        parts = self.pattern @ images.transpose(1, 2)
-        return _turn(torch.complex(parts[:, ::2], parts[:, 1::2]), self.position)
-
-    def synthesize(self, amplitude: Tensor) -> Tensor:
-        """Image of the waves and their conjugates, (n, tiles, pixels), of amplitudes (n, nodes, tiles or 1)."""
-        wave = _turn(2 * amplitude, -self.position)
-        return torch.stack([wave.real, wave.imag], dim=2).flatten(1, 2).transpose(1, 2) @ self.pattern
-
-
-def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: _Grouping) -> Tensor:
+def _newton(sums: Tensor, orders: Tensor, weight: Tensor, steps: int, grouping: Grouping) -> Tensor:
     """Change of basis that maximises the weighted power, (n, 2, 2); no node that weighs moves beyond the reach."""
     limits = settings.SETTINGS.refinement
     change = orders.new_zeros(len(orders), 2, 2)
-    reach = limits.reach * grouping.member.shape[1] ** 0.5  # bins of a group are as much wider
+    reach = limits.reach * grouping.groups**0.5  # bins of a group are as much wider
     weighted = weight[..., None] * orders
     used = torch.where(weight[..., None] > 0, orders, 0.0)
     damping, least = _damping(limits.damping, orders.device)
-    turned = sums
+    moved_sums = sums
     for left in reversed(range(steps)):
-        gradient, strength = _gradient(turned, weighted, grouping)
-        damped = torch.addcmul(least, _by_order(orders, weighted, strength), damping, value=_bend(grouping))
+        gradient, power = _gradient(moved_sums, weighted, grouping)
+        damped = torch.addcmul(least, _by_order(orders, weighted, power), damping, value=_bend(grouping))
         change = (change + torch.linalg.solve_ex(damped, gradient)[0]).nan_to_num_()
         moved = torch.linalg.vector_norm(used @ change, dim=-1).amax(-1)
         change *= (reach / moved.clamp_min_(reach))[:, None, None]
         if left:
-            turned = _turn(sums, orders @ change)
+            moved_sums = turned(sums, orders @ change)
     return change
 
 
@@ -227,28 +144,23 @@ def _by_order(orders: Tensor, weighted: Tensor, strength: Tensor) -> Tensor:
     return (weighted * strength[..., None]).transpose(1, 2) @ orders
 
 
-def _bend(grouping: _Grouping) -> float:
+def _bend(grouping: Grouping) -> float:
     """Curvature along an axis of the power of a pure wave that has an index of 1, over that power."""
     return 8 * math.pi**2 * grouping.lever
 
 
-def _moments(sums: Tensor, weight: Tensor, groups: int) -> Tensor:
-    """Sums over tiles with weights (tiles, moments × groups), complex, (n, nodes, moments, groups)."""
-    return (sums @ weight).reshape(*sums.shape[:2], -1, groups)
-
-
-def _gradient(sums: Tensor, weighted: Tensor, grouping: _Grouping) -> tuple[Tensor, Tensor]:
+def _gradient(sums: Tensor, weighted: Tensor, grouping: Grouping) -> tuple[Tensor, Tensor]:
     """Gradient of Σ weight |S|² with respect to the basis, (n, 2, 2), and |S|²; `weighted` is weight × order."""
-    moments = _moments(sums, grouping.first, grouping.member.shape[1])
+    moments = first_moments(sums, grouping)
     # S* times S, and times its two first moments
     products = (moments[:, :, :1].conj() * moments).sum(-1)
     slope = products.imag[..., 1:] * (4 * torch.pi)
     return weighted.transpose(1, 2) @ slope, products.real[..., 0]
 
 
-def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Grouping) -> Tensor:
+def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: Grouping) -> Tensor:
     """Curvature, positive at a maximum, of Σ weight |S|² with respect to the basis, (n, 4, 4)."""
-    moments = _moments(sums, grouping.second, grouping.member.shape[1])
+    moments = second_moments(sums, grouping)
     second = (moments[:, :, :1].conj() * moments[:, :, 3:]).real.sum(-1)
     first = moments[:, :, 1:3]
     squares = (first[..., None, :].conj() * first[:, :, None]).real.sum(-1)
@@ -259,19 +171,18 @@ def _curvature(sums: Tensor, orders: Tensor, weighted: Tensor, grouping: _Groupi
 
 
 def _sandwich(
-    sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor, grouping: _Grouping
+    sums: Tensor, left: Tensor, orders: Tensor, weight: Tensor, change: Tensor, share: Tensor, grouping: Grouping
 ) -> Tensor:
     """Covariance of the basis from the scatter of the score between tiles."""
-    groups = grouping.member.shape[1]
-    turned, weighted = _turn(sums, orders @ change), weight[..., None] * orders
-    curvature = _curvature(turned, orders, weighted, grouping)
-    strengths = _by_order(orders, weighted, _strength(turned, grouping))
+    moved, weighted = turned(sums, orders @ change), weight[..., None] * orders
+    curvature = _curvature(moved, orders, weighted, grouping)
+    strengths = _by_order(orders, weighted, strength(moved, grouping))
     model = _along_both(strengths, _bend(grouping) * _eye(2, left.device))
     unsound = torch.linalg.cholesky_ex(curvature - settings.SETTINGS.refinement.sound_curvature * model).info > 0
     curvature = torch.where(unsound[:, None, None], model, curvature)
-    quadrature = (_amplitude(sums, grouping).conj() * left).imag
+    quadrature = (amplitude(sums, grouping).conj() * left).imag
     by_order = weighted.transpose(1, 2) @ quadrature
-    level = _long_run(by_order * (4 * torch.pi / share.clamp_min(1e-6).sqrt()), round(groups**0.5))
+    level = _long_run(by_order * (4 * torch.pi / share.clamp_min(1e-6).sqrt()), round(grouping.groups**0.5))
     scatter = _along_both(level, grouping.place.T @ (grouping.place * share[:, None]))
     ridge = _ridge(strengths)[:, None] * curvature.diagonal(dim1=-2, dim2=-1).abs() + 1e-12
     inverse: Tensor = torch.linalg.inv_ex(curvature + torch.diag_embed(ridge))[0]
@@ -333,7 +244,7 @@ def _neighbours(tiles: int, reach: int, groups: int, device: torch.device) -> tu
     line = torch.arange(tiles, device=device)
     along = (1 - (line[:, None] - line).abs() / reach).clamp_min(0)
     weight = torch.kron(along, along)
-    grouping = _grouping(tiles, groups, device)
+    grouping = grouped_tiles(tiles, groups, device)
     fitted = torch.cat([grouping.member.T, grouping.place.T])
     fitted = fitted / fitted.square().sum(-1, keepdim=True).sqrt()
     share = ((fitted @ weight) * fitted).sum() / tiles**2
@@ -344,58 +255,30 @@ def _neighbours(tiles: int, reach: int, groups: int, device: torch.device) -> tu
 _CORRELATED: Final = 2
 
 
-def _noise(left: Tensor, grouping: _Grouping) -> Tensor:
+def _noise(left: Tensor, grouping: Grouping) -> Tensor:
     """Power of the noise in each node's sum, from the residual of its tiles, correlated over neighbours."""
     limits = settings.SETTINGS.refinement
     weight, _ = _neighbours(limits.tiles, _CORRELATED, 1, left.device)
-    real, imag = ((part @ weight).mul_(part).sum(-1) for part in (left.real, left.imag))
-    plain = left.abs().square().sum(-1)
-    lost = _grouping(limits.tiles, 1, left.device).kept / grouping.kept
-    return torch.maximum(real + imag, limits.least_noise * plain) * lost
+    parts = torch.view_as_real(left).movedim(-1, 2).contiguous()
+    correlated = (parts @ weight).mul_(parts).sum((-1, -2))
+    plain = parts.square_().sum((-1, -2))
+    lost = grouped_tiles(limits.tiles, 1, left.device).kept / grouping.kept
+    return torch.maximum(correlated, limits.least_noise * plain) * lost
 
 
-def _clear(sums: Tensor, noise: Tensor, used: Tensor, grouping: _Grouping) -> Tensor:
+def _clear(sums: Tensor, noise: Tensor, used: Tensor, grouping: Grouping) -> Tensor:
     """Which nodes to refine on: those that stand clear of the noise, whose maxima it does not move, or the best few."""
     limits = settings.SETTINGS.refinement
-    excess = torch.where(used, 1 - noise / _strength(sums, grouping).clamp_min(1e-20), -torch.inf)
+    excess = torch.where(used, 1 - noise / strength(sums, grouping).clamp_min(1e-20), -torch.inf)
     least = excess.topk(limits.fewest_nodes, dim=-1).values[:, -1:].clamp_max(limits.clear_share)
     return (used & (excess >= least)).to(noise.dtype)
-
-
-def _turn(sums: Tensor, shift: Tensor) -> Tensor:
-    """The tile sums at nodes moved by `shift` bins, (n, nodes, tiles)."""
-    phase = shift @ _turns(settings.SETTINGS.refinement.tiles, shift.device)
-    return sums * torch.complex(phase.cos(), phase.sin())
-
-
-@functools.cache
-def _tile_centres(tiles: int, device: torch.device) -> Tensor:
-    """Positions (y, x) of the centres of all tiles, over the side of the window, from its centre, (tiles, 2)."""
-    line = (torch.arange(tiles, device=device, dtype=torch.float32) + 0.5) / tiles - 0.5
-    return torch.cartesian_prod(line, line)
-
-
-@functools.cache
-def _turns(tiles: int, device: torch.device) -> Tensor:
-    """Phases by which a bin along (y, x) turns the sums of all tiles, (2, tiles)."""
-    return -2 * torch.pi * _tile_centres(tiles, device).T.contiguous()
-
-
-@functools.lru_cache(maxsize=SHAPES_KEPT)
-def _pixel_phases(size: tuple[int, int], tiles: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Phases of a bin at the rows and at the columns of a tile from its centre."""
-    y, x = (
-        2 * torch.pi * (torch.arange(count // tiles, device=device) + 0.5 - 0.5 * (count // tiles)) / count
-        for count in size
-    )
-    return y, x
 
 
 @functools.lru_cache(maxsize=SHAPES_KEPT)
 def _shares(
     size: tuple[int, int], groups: int, limits: RefinementSettings, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The taper by tiles, (tiles, pixels), its sum over each of them, and over the group of each, (tiles,)."""
+    """The taper by tiles, (tiles, pixels), its sum over each of them, and over the group of each."""
     taper = taper_by_tile(size, device)
-    share, grouping = taper.sum(-1), _grouping(limits.tiles, groups, device)
+    share, grouping = taper.sum(-1), grouped_tiles(limits.tiles, groups, device)
     return taper, share, grouping.of_tiles(grouping.total(share))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bravaismap.compute.order_statistics import lower_median
 from bravaismap.measure import settings
 
 __all__ = ["other_regions", "without_regions"]
@@ -29,8 +30,8 @@ def other_regions(images: Tensor) -> Tensor:
     limits = settings.SETTINGS.regions
     side = _odd(min(images.shape[1:]) / limits.means)
     level = _means(images, side)
-    away = (level - level.flatten(1).median(1).values[:, None, None]).abs()
-    scatter = away.flatten(1).median(1).values[:, None, None] / 0.6745  # of a normal distribution, in σ
+    away = (level - lower_median(level.flatten(1))[:, None, None]).abs()
+    scatter = lower_median(away.flatten(1))[:, None, None] / 0.6745  # of a normal distribution, in σ
     other = (away > limits.scatter * scatter) & (scatter > limits.least_scatter)
     reach = -(-side // 2 // _step(side))
     other = F.max_pool2d(other.float()[:, None], 2 * reach + 1, 1, reach)[:, 0] > 0

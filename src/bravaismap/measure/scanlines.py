@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bravaismap.compute.order_statistics import lower_median
 from bravaismap.measure import settings
 
 __all__ = ["aligned", "leveled"]
@@ -34,26 +35,27 @@ def leveled(images: Tensor) -> Tensor:
     -------
     tensor, shape (n, y, x)
     """
-    images = _without_medians(images, _with_offsets(images), 2)
-    return _without_medians(images, _with_offsets(images.transpose(1, 2)), 1)
+    images = _without_medians(images, _with_offsets(images, 2), 2)
+    return _without_medians(images, _with_offsets(images, 1), 1)
 
 
-def _with_offsets(images: Tensor) -> Tensor:
-    """Indices of images (n, lines, pixels) whose lines have offsets.
+def _with_offsets(images: Tensor, dim: int) -> Tensor:
+    """Indices of images (n, y, x) whose lines along `dim` have offsets.
 
     Lines that were never scanned are smooth and show none. Where the waves of a lattice end at such lines, they have
     power at all frequencies across the lines, so that an image with some is asked in the largest part without.
     """
     limits = settings.SETTINGS.scan_lines
-    across = _across(images.shape[2], limits.beside_frequencies, images.device)
-    chosen = _uneven((images @ across).transpose(1, 2))
-    steps = images[chosen].diff(dim=2).abs().mean(2)
-    scanned = steps > limits.least_step * steps.median(1, keepdim=True).values
+    across = _across(images.shape[dim], limits.beside_frequencies, images.device)
+    chosen = _uneven(F.linear(images, across).transpose(1, 2) if dim == 2 else across @ images)
+    lines = images[chosen] if dim == 2 else images[chosen].transpose(1, 2)
+    steps = lines.diff(dim=2).abs().mean(2)
+    scanned = steps > limits.least_step * lower_median(steps)[:, None]
     kept = torch.ones_like(chosen, dtype=torch.bool)
     for place in torch.nonzero(~scanned.all(1)).squeeze(1).tolist():
         first, last = _longest_run(scanned[place].tolist())
         if last - first >= limits.fewest_lines:
-            kept[place] = len(_uneven((images[chosen[place], first:last] @ across).T[None])) > 0
+            kept[place] = len(_uneven((across @ lines[place, first:last].T)[None])) > 0
     return chosen[kept]
 
 
@@ -70,7 +72,7 @@ def _without_medians(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
     """Images of which the chosen ones have no offsets of their lines along `dim`."""
     if len(chosen) == 0:
         return images
-    level = images[chosen] - images[chosen].median(dim, keepdim=True).values
+    level = images[chosen] - lower_median(images[chosen], dim).unsqueeze(dim)
     spread = level.square().mean((1, 2), keepdim=True).sqrt()
     rounding = settings.SETTINGS.scan_lines.rounding
     return images.index_copy(0, chosen, torch.where(spread > rounding, level, 0.0))
@@ -82,21 +84,21 @@ def _uneven(sums: Tensor) -> Tensor:
     taper = torch.hann_window(sums.shape[2], periodic=False, device=sums.device)
     power = torch.fft.rfft((sums - sums.mean(2, keepdim=True)) * taper)[..., limits.slowest_frequency :].abs().square()
     own, beside = power[:, 0], power[:, 1:].mean(1)
-    variance = own.median(1).values / (math.log(2) * taper.square().sum())
+    variance = lower_median(own) / (math.log(2) * taper.square().sum())
     # the sums beside k = 0 have a real and an imaginary part, each of half the power
-    raised = (own / (2 * beside).clamp_min(1e-30)).median(1).values > limits.raised_ratio * math.log(2)
+    raised = lower_median(own / (2 * beside).clamp_min(1e-30)) > limits.raised_ratio * math.log(2)
     return torch.nonzero(raised & (variance > limits.least_variance)).squeeze(1)
 
 
 @functools.cache
 def _across(width: int, frequencies: tuple[float, ...], device: torch.device) -> Tensor:
-    """Weights of a line's pixels, (width, 1 + 2 · frequencies): its tapered mean, and cosines and sines beside it."""
+    """Weights of a line's pixels, (1 + 2 · frequencies, width): its tapered mean, and cosines and sines beside it."""
     taper = torch.hann_window(width, periodic=False, device=device)
     phase = (
-        2 * torch.pi * torch.arange(width, device=device)[:, None] / width * torch.tensor(frequencies, device=device)
+        2 * torch.pi * torch.arange(width, device=device) / width * torch.tensor(frequencies, device=device)[:, None]
     )
-    waves = torch.cat([torch.ones(width, 1, device=device), phase.cos(), phase.sin()], dim=1)
-    return waves * (taper / taper.sum())[:, None]
+    waves = torch.cat([torch.ones(1, width, device=device), phase.cos(), phase.sin()])
+    return waves * (taper / taper.sum())
 
 
 def aligned(image: Tensor) -> Tensor:

@@ -75,9 +75,9 @@ def _flattened(best: Explanation, view: View, band: Tensor, first: Tensor) -> Ex
     if len(clear) == 0:
         return best
     rows = rows[clear]
-    own, indexed = view.take(rows), index_spots(spots.take(clear), limits.second_look_candidates)[0]
-    candidates, score = _ranked(own.spectrum, indexed, band[rows], limits.ranked_candidates)
-    return best.put(_others(best.take(rows), own, candidates, score, first[rows], limits.margin), rows)
+    indexed = index_spots(spots.take(clear), limits.second_look_candidates)[0]
+    candidates, score = _ranked(view.spectrum.take(rows), indexed, band[rows], limits.ranked_candidates)
+    return best.put(_others(best.take(rows), view, candidates, score, first[rows], limits.margin, rows), rows)
 
 
 def _coarser(best: Explanation, view: View) -> Explanation:
@@ -178,16 +178,25 @@ def _ranked(spectrum: Spectrum, candidates: Tensor, band: Tensor, count: int) ->
 
 
 def _others(
-    best: Explanation, view: View, candidates: Tensor, score: Tensor, first: Tensor, margin: float
+    best: Explanation,
+    view: View,
+    candidates: Tensor,
+    score: Tensor,
+    first: Tensor,
+    margin: float,
+    windows: Tensor | None = None,
 ) -> Explanation:
-    """The best lattices once all candidates are refined whose score is at most `margin` below the `first`."""
+    """The best lattices once all candidates are refined whose score is at most `margin` below the `first`.
+
+    They are those of the `windows` of a view, by number, or of all.
+    """
     limits = settings.SETTINGS.search
     near = score > (first - margin)[:, None]
     doubtful = (best.evidence < limits.doubtful_evidence)[:, None] & (score > limits.least_score)
     rows, ranks = torch.nonzero((near | doubtful) & (score != first[:, None]), as_tuple=True)
     if len(rows) == 0:
         return best
-    tried = explained(view, candidates[rows, ranks], rows)
+    tried = explained(view, candidates[rows, ranks], rows if windows is None else windows[rows])
     return best.improved(tried, rows, ranks, candidates.shape[1])
 
 

@@ -60,18 +60,21 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     share = _unexplained(first.best.basis, first.spots, windows)
     sound = (shown > limits.sound_evidence) & (share < limits.sound_share)
     doubtful = (shown < limits.doubtful_evidence) & ~sound
-    rows = torch.nonzero(doubtful | (share > limits.unexplained_share) | split).squeeze(1)
-    answers = _Answers(first.best, shown, split)
-    if len(rows):
-        drowned = rows[answers.shown[rows] < limits.drowned_evidence]
-        answers, windows = _without_outliers(answers, drowned, windows)
-        answers, windows = _without_regions(answers, drowned, windows)
-    answers = _repeating(answers, windows)
+    looked = doubtful | (share > limits.unexplained_share) | split
+    rows = torch.nonzero(looked | (shown < settings.SETTINGS.repeats.doubtful_evidence)).squeeze(1)
+    if len(rows) == 0:
+        return first.best, shown
+    answers, own = _Answers(first.best.take(rows), shown[rows], split[rows]), windows.take(rows)
+    asked = torch.nonzero(looked[rows]).squeeze(1)
+    drowned = asked[answers.shown[asked] < limits.drowned_evidence]
+    answers, own = _without_outliers(answers, drowned, own)
+    answers, own = _without_regions(answers, drowned, own)
+    answers = _repeating(answers, own)
     for groups in limits.groups:
-        if len(rows) == 0 or min(windows.plain.shape[1:]) < groups * limits.smallest_tile:
+        if len(asked) == 0 or min(own.plain.shape[1:]) < groups * limits.smallest_tile:
             break
-        answers, rows = _tiled(answers, rows, windows, groups)
-    return answers.best, answers.shown
+        answers, asked = _tiled(answers, asked, own, groups)
+    return first.best.put(answers.best, rows), shown.index_copy(0, rows, answers.shown)
 
 
 def _without_outliers(answers: _Answers, rows: Tensor, windows: View) -> tuple[_Answers, View]:
@@ -116,6 +119,8 @@ def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clea
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
+    if len(won) == 0:
+        return answers, windows
     return answers.put(best.take(won), evidence[won], rows[won]), windows.showing(even.take(won), rows[won])
 
 
@@ -144,7 +149,7 @@ def _repeating(answers: _Answers, windows: View) -> _Answers:
 def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:
     """The answers with those of windows of which tiles show more, and the windows to ask for smaller tiles."""
     limits = settings.SETTINGS.second_look
-    tiles = view_of_tiles(windows.take(rows), groups)
+    tiles = view_of_tiles(windows if len(rows) == len(windows.plain) else windows.take(rows), groups)
     spots = find_spots(tiles.spectrum, brightest=False)
     clear = torch.nonzero(_clear(spots, tiles, limits.clear_spot)).squeeze(1)
     rows = rows[clear]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bravaismap.compute.order_statistics import lower_median
 from bravaismap.measure import settings
 
 __all__ = [
@@ -109,7 +110,7 @@ def without_background(images: Tensor, cells: int) -> Tensor:
 def _coarse(images: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
     """The background at the cells, and the matrices that take it to the lines and columns of the images."""
     (down, up), (across, out) = (_means(side, min(cells, side), images.device) for side in images.shape[-2:])
-    return down @ (images @ across.T), up, out
+    return (down @ images) @ across.T, up, out
 
 
 @functools.cache
@@ -117,14 +118,14 @@ def _means(side: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]
     """Matrices from a line to the means over its cells and their neighbours, (cells, side), and back, (side, cells)."""
     means = F.adaptive_avg_pool1d(torch.eye(side, device=device)[None], cells)
     means = F.avg_pool1d(F.pad(means, (1, 1), mode="replicate"), 3, stride=1)[0].T
-    return means, _stretch(cells, side, device)
+    return means.contiguous(), _stretch(cells, side, device)
 
 
 @functools.cache
 def _stretch(count: int, size: int, device: torch.device) -> Tensor:
     """Matrix (size, count) of the linear interpolation of evenly spread values."""
     line = torch.eye(count, device=device)[None]
-    return F.interpolate(line, size, mode="linear", align_corners=False)[0].T
+    return F.interpolate(line, size, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 def flatten(images: Tensor) -> Tensor:
@@ -137,11 +138,10 @@ def flatten(images: Tensor) -> Tensor:
     """
     limits = settings.SETTINGS.spots
     out = without_background(images, limits.background_cells)
-    spread = background(out.square(), limits.background_cells).clamp_min(0).sqrt()
+    spread = background(out.square(), limits.background_cells).clamp_min_(0).sqrt_()
     floor = limits.contrast_floor * spread.mean(dim=(-2, -1), keepdim=True) + 1e-6
-    out = out / (spread + floor)
-    out = out.clamp(-limits.contrast_limit, limits.contrast_limit)
-    return out - out.mean(dim=-1, keepdim=True)
+    out.div_(spread.add_(floor)).clamp_(-limits.contrast_limit, limits.contrast_limit)
+    return out.sub_(out.mean(dim=-1, keepdim=True))
 
 
 def clipped(images: Tensor, deviations: float) -> Tensor:
@@ -157,8 +157,8 @@ def clipped(images: Tensor, deviations: float) -> Tensor:
     deviations : float
     """
     every = images[:, ::_SAMPLED, ::_SAMPLED].flatten(1)
-    middle = every.median(1).values[:, None, None]
-    spread = (every - middle[:, 0]).abs().median(1).values[:, None, None]
+    middle = lower_median(every)[:, None, None]
+    spread = lower_median((every - middle[:, 0]).abs())[:, None, None]
     reach = deviations * 1.4826 * spread  # 1 / Φ⁻¹(3/4)
     return torch.minimum(torch.maximum(images, middle - reach), middle + reach)
 
@@ -170,9 +170,8 @@ def whitened_power(images: Tensor) -> Spectrum:
     ----------
     images : tensor, shape (n, y, x)
     """
-    power = _power(images)
-    level = _local_level(power)
-    return Spectrum(power.div_(level), level)
+    half = _transformed(images)
+    return _whitened(half.real.square().addcmul_(half.imag, half.imag))
 
 
 def averaged_power(tiles: Tensor) -> Spectrum:
@@ -183,19 +182,19 @@ def averaged_power(tiles: Tensor) -> Spectrum:
     tiles : tensor, shape (n, tiles, y, x)
         The mean is over the tiles of each image.
     """
-    every = _power(tiles.flatten(0, 1))
-    power = every.reshape(*tiles.shape[:2], *every.shape[1:]).mean(1)
-    level = _local_level(power)
-    return Spectrum(power.div_(level), level)
+    half = _transformed(tiles.flatten(0, 1))
+    every = torch.view_as_real(half).square_()
+    return _whitened(every.reshape(*tiles.shape[:2], *every.shape[1:]).mean(1).sum(-1))
 
 
-def _power(images: Tensor) -> Tensor:
-    """Power spectra of Hann-tapered images, whose tapered mean is 0, in the order of a `Spectrum`."""
+def _transformed(images: Tensor) -> Tensor:
+    """Fourier sums of Hann-tapered images, whose tapered mean is 0, (n, rows, columns // 2 + 1)."""
     rows, columns = images.shape[-2:]
     taper, share = _hann(rows, columns, images.device)
     tapered = images * taper
     tapered.addcmul_(tapered.sum((-2, -1), keepdim=True), share, value=-1)
-    return _centred(torch.fft.rfft2(tapered))
+    half: Tensor = torch.fft.rfft2(tapered)
+    return half
 
 
 @functools.lru_cache(maxsize=_SHAPES)
@@ -206,23 +205,32 @@ def _hann(rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor
     return taper, taper / taper.sum()
 
 
-def _centred(half: Tensor) -> Tensor:
-    """Power of Fourier sums (n, rows, columns) in the order of a `Spectrum`: rows odd in number, the centre exact."""
-    n, rows, columns = half.shape
+def _whitened(power: Tensor) -> Spectrum:
+    """The spectrum of the power of Fourier sums: rows odd in number, the centre exact, over its local background."""
+    n, rows, columns = power.shape
     middle = (rows - 1) // 2
-    power = half.real.square().addcmul_(half.imag, half.imag)
     power[:, 0, 0] = power[:, 1, 0]  # the centre was made 0 by taking the mean away
     out = power.new_empty(n, 2 * middle + 1, columns + 1)
     out[:, :middle, 1:] = power[:, rows - middle :]
     out[:, middle:, 1:] = power[:, : middle + 1]
     out[:, :, 0] = out[:, :, 2].flip(-1)
-    return out
+    level = _local_level(out)
+    return Spectrum(out.div_(level), level)
 
 
 def significance(ratio: Tensor) -> Tensor:
     """Return the log likelihood ratio of a power `ratio` to the background against noise (0 below the background)."""
     ratio = ratio.clamp_min(1.0)
     return ratio - 1 - ratio.log()
+
+
+@functools.cache
+def _power_of(evidence: float) -> float:
+    """Power over the background of which the :func:`significance` is this."""
+    power = 1 + evidence
+    for _ in range(60):
+        power = 1 + evidence + math.log(power)
+    return power
 
 
 def find_spots(
@@ -244,21 +252,34 @@ def find_spots(
     limits, power = settings.SETTINGS.spots, spectrum.power
     lowest = limits.smallest_distance if lowest is None else lowest
     _, rows, columns = power.shape
-    middle = rows // 2
-    allowed = _allowed(rows, columns, lowest, power.device)
-    peaks = torch.where(allowed & _local_maximum(power), power, power.new_zeros(()))
     chance = math.log(rows * columns / 9)
+    peaks = _peaks(power, lowest)
     if brightest:
-        clear = significance(peaks) > chance
-        peaks = torch.where(clear, peaks * spectrum.level * 1e6, peaks)  # before all that are not clear
-    height, where = peaks.flatten(1).topk(min(count or limits.count, rows * columns), dim=1)
-    flat = power.flatten(1)
-    row, column = where // columns, where % columns
+        # those that are clear before all others
+        clear = (peaks > _power_of(chance)).to(peaks.dtype)
+        peaks = peaks * (spectrum.level[:, 1:-1, 1:-1] * 1e6 - 1).mul_(clear).add_(1)
+    wanted, peaks = min(count or limits.count, rows * columns), peaks.flatten(1)
+    if wanted > peaks.shape[1]:  # the rim holds none
+        peaks = F.pad(peaks, (0, wanted - peaks.shape[1]))
+    height, where = peaks.topk(wanted, dim=1)
+    row, column = where // (columns - 2) + 1, where % (columns - 2) + 1
+    flat, where = power.flatten(1), row * columns + column
     offset, top = _vertex(flat, where, columns)
-    position = torch.stack([row - middle, column - 1], dim=-1) + offset
+    position = torch.stack([row - rows // 2, column - 1], dim=-1) + offset
     weight = significance(top)
     weight = torch.where((height > 0) & (weight > chance - limits.chance_margin), weight, weight.new_zeros(()))
     return Spots(position, weight, limits.error)
+
+
+def _peaks(power: Tensor, lowest: float) -> Tensor:
+    """The power where it is no less than that of its neighbours, else 0; without the rim of the spectrum."""
+    across = torch.maximum(power[:, :, :-2], power[:, :, 2:])
+    torch.maximum(across, power[:, :, 1:-1], out=across)
+    highest = torch.maximum(across[:, :-2], across[:, 2:])
+    torch.maximum(highest, across[:, 1:-1], out=highest)
+    inner = power[:, 1:-1, 1:-1]
+    allowed = _allowed(*power.shape[1:], lowest, power.device)
+    return inner * (inner >= highest).logical_and_(allowed)
 
 
 def excess(spots: Spots, spectrum: Spectrum) -> Tensor:
@@ -269,18 +290,9 @@ def excess(spots: Spots, spectrum: Spectrum) -> Tensor:
 
 @functools.cache
 def _allowed(rows: int, columns: int, lowest: float, device: torch.device) -> Tensor:
-    """Where spots are sought: one of each pair of bins, so far from the centre, and not on the rim."""
-    k_y, k_x = torch.arange(rows, device=device)[:, None] - rows // 2, torch.arange(columns, device=device) - 1
-    allowed = (k_y.square() + k_x.square() >= lowest**2) & (k_x >= 0) & ~((k_x == 0) & (k_y < 0))
-    allowed[0], allowed[-1], allowed[:, -1] = False, False, False
-    return allowed
-
-
-def _local_maximum(power: Tensor) -> Tensor:
-    """Where the power is no less than that of its eight neighbours (never on the rim)."""
-    across = torch.maximum(power[:, :, :-2], power[:, :, 2:]).maximum(power[:, :, 1:-1])
-    highest = torch.maximum(across[:, :-2], across[:, 2:]).maximum(across[:, 1:-1])
-    return F.pad(power[:, 1:-1, 1:-1] >= highest, (1, 1, 1, 1))
+    """Where spots are sought: one of each pair of bins, so far from the centre; without the rim of a spectrum."""
+    k_y, k_x = torch.arange(1, rows - 1, device=device)[:, None] - rows // 2, torch.arange(columns - 2, device=device)
+    return (k_y.square() + k_x.square() >= lowest**2) & ~((k_x == 0) & (k_y < 0))
 
 
 def _vertex(flat: Tensor, where: Tensor, columns: int) -> tuple[Tensor, Tensor]:
@@ -301,14 +313,25 @@ def _local_level(power: Tensor) -> Tensor:
 
     Noise of mean power P has E[power^(−1/2)] = √(π / P); a spot adds next to nothing to that mean.
     """
-    n, rows, columns = power.shape
-    side = settings.SETTINGS.spots.block_side
-    down, across = max(rows // side, 1), max((columns - 1) // side, 1)
-    height, width = -(-rows // down), -(-columns // across)
-    padded = F.pad(power[:, None], (0, across * width - columns, 0, down * height - rows), mode="replicate")[:, 0]
-    lowest = 1e-7 * power.mean(dim=(1, 2), keepdim=True) + 1e-30
-    blocks = torch.maximum(padded, lowest).rsqrt_().reshape(n, down, height, across, width).mean(dim=(2, 4))
-    level = math.pi / blocks.square()
-    stretch_y = _stretch(down, down * height, power.device)[:rows]
-    stretch_x = _stretch(across, across * width, power.device)[:columns]
-    return (stretch_y @ level.log() @ stretch_x.T).exp_()
+    down, across, stretch_y, stretch_x = _blocks(*power.shape[1:], settings.SETTINGS.spots.block_side, power.device)
+    lowest = power.mean(dim=(1, 2), keepdim=True).mul_(1e-7).add_(1e-30)
+    blocks = down @ F.linear(torch.maximum(power, lowest).rsqrt_(), across)
+    level = (math.pi / blocks.square()).log2_()
+    return (stretch_y @ (level @ stretch_x.T)).exp2_()
+
+
+@functools.cache
+def _blocks(rows: int, columns: int, side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Matrices to means over blocks along k_y and k_x, (blocks, bins), and back from blocks to bins, (bins, blocks).
+
+    The last blocks go beyond the rim, whose values are repeated there.
+    """
+    means, stretches = [], []
+    for bins, count in ((rows, max(rows // side, 1)), (columns, max((columns - 1) // side, 1))):
+        length = -(-bins // count)
+        place = torch.arange(count * length, device=device)
+        mean = torch.zeros(count, bins, device=device)
+        mean.index_put_((place // length, place.clamp_max(bins - 1)), mean.new_tensor(1 / length), accumulate=True)
+        means.append(mean)
+        stretches.append(_stretch(count, count * length, device)[:bins])
+    return means[0], means[1], stretches[0], stretches[1]

@@ -50,11 +50,9 @@ def tapered_tiles(images: Tensor) -> TaperedTiles:
     rows, columns = size = sides[0] // tiles * tiles, sides[1] // tiles * tiles
     top, left = ((side - length) // 2 for side, length in zip(sides, size, strict=True))
     cropped = images[:, top : top + rows, left : left + columns]
-    taper = _taper(size, settings.SETTINGS.refinement.taper, images.device)
-    out = images.new_empty(n, tiles, tiles, rows // tiles, columns // tiles)
-    torch.mul(_by_tile(cropped), _by_tile(taper[None]), out=out)
+    tapered = cropped * _taper(size, settings.SETTINGS.refinement.taper, images.device)
     extent = torch.tensor([rows / sides[0], columns / sides[1]], device=images.device)
-    return TaperedTiles(out.reshape(n, tiles**2, -1), size, extent)
+    return TaperedTiles(_by_tile(tapered).reshape(n, tiles**2, -1), size, extent)
 
 
 def taper_by_tile(size: tuple[int, int], device: torch.device) -> Tensor:
