@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bravaismap.classify import posterior_settings
-from bravaismap.classify.answer import Answer, label_of
+from bravaismap.classify.answer import Answer
 from bravaismap.classify.models import LatticeClassifier
 from bravaismap.conventions import CLASSES, NONE, Floats
 from bravaismap.local.lattices import gathered_lattices
 from bravaismap.windows import WindowGrid
 
 __all__ = ["certain_lattices", "with_known_lattices"]
+
+_HALF = 0.5
 
 
 def certain_lattices(answer: Answer, independent: float) -> Floats:
@@ -63,7 +65,7 @@ def with_known_lattices(
     """
     cells = answer.cells
     assert cells is not None
-    empty = (label_of(answer.probability) == CLASSES.index(NONE)) & np.isfinite(cells.basis).all((1, 2))
+    empty = _more_probably_none(answer) & np.isfinite(cells.basis).all((1, 2))
     rows = np.flatnonzero(empty)
     if len(rows) in (0, len(empty)):
         return answer
@@ -74,7 +76,12 @@ def with_known_lattices(
     views = np.lib.stride_tricks.sliding_window_view(image, (grid.window, grid.window))
     known = classifier.known(views[grid.top[down], grid.left[across]], bases, samples=samples, seed=seed)
     assert known.cells is not None
-    more = label_of(known.probability) != CLASSES.index(NONE)
+    more = ~_more_probably_none(known)
     changed = np.zeros(len(empty), bool)
     changed[rows[more]] = True
     return Answer.interleave(answer[~changed], known[more], changed)
+
+
+def _more_probably_none(answer: Answer) -> NDArray[np.bool_]:
+    """Which windows have none with more than one half, which the evidence says alone, whatever the distortion is."""
+    return np.asarray(answer.probability[:, CLASSES.index(NONE)] > _HALF)
