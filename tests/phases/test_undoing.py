@@ -10,7 +10,8 @@ import pytest
 import bravaismap as bm
 from bravaismap.errors import BravaismapWarning
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.phases.undoing import Undone, undone, warn_undone, without_pickup_of
+from bravaismap.phases.undoing import undone, warn_undone, without_pickup_of
+from bravaismap.result.undone import Undone
 
 SIDE = 160
 
@@ -43,7 +44,8 @@ def test_windows_and_pixels_of_a_frame_with_hum_show_its_crystal(frame: np.ndarr
 def test_what_is_undone_is_said_and_a_frame_without_faults_is_itself(frame: np.ndarray, hum: np.ndarray) -> None:
     image, done = undone(frame)
     assert image is frame
-    assert not done
+    assert done == Undone()
+    assert not done.changed
     quiet, done = undone(frame + hum)
     assert done == Undone(pickup=pytest.approx(6.92, rel=0.01))
     assert (quiet - frame).std() < 0.1 * hum.std()

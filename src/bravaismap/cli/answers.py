@@ -118,6 +118,7 @@ def _run(result: xr.Dataset) -> dict[str, Any]:
 def map_answer(result: PhaseMap, target: Path, written: list[Path]) -> dict[str, Any]:
     """Return the share of each frame that each class has, beside an area the mean probability, and what was written."""
     from bravaismap.result.shares import class_shares, mean_probabilities
+    from bravaismap.result.undone import undone_lines
 
     shares, means = class_shares(result), mean_probabilities(result)
     beside = {} if means is None else {"mean_probability": means.fraction, "mean_probability_std": means.std}
@@ -130,6 +131,7 @@ def map_answer(result: PhaseMap, target: Path, written: list[Path]) -> dict[str,
         "fraction": _by_class(shares.fraction),
         "fraction_std": _by_class(shares.std),
         **{name: _by_class(values) for name, values in beside.items()},
+        "undone": undone_lines(result),
         **_run(result),
     }
 

@@ -29,6 +29,7 @@ from bravaismap.phases.motifs import motif_map
 from bravaismap.phases.pixels import pixel_map
 from bravaismap.result.phase_map import frames_mapped, mapped_frames, percent, with_error
 from bravaismap.result.shares import class_shares, mean_probabilities
+from bravaismap.result.undone import undone_lines
 from bravaismap.show.axes import class_colors, drawn_frames, stamp
 from bravaismap.show.cells import holds_cells, plot_cells, plot_shapes, shows_cells
 from bravaismap.show.drift import drift_of, plot_drift
@@ -135,6 +136,7 @@ def _summary(result: xr.Dataset, done: np.ndarray) -> list[str]:
         + (f", distortion {100 * card['distortion']:g} %" if isinstance(card.get("distortion"), int | float) else ""),
         f"Pixel size {scale}",
         *([] if single else [f"Time between frames {clock}"]),
+        *(f"Undone: {line}" for line in undone_lines(result)),
     ]
     parts = bullets(facts)
     if done.size < total:

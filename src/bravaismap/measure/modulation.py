@@ -7,7 +7,8 @@ The reciprocal vectors and the wave vectors are fitted together to all spots, so
 share, leave q alone. A rational q is that of a superlattice. Whether it is one is the ratio of two likelihoods: that at
 the rational wave vectors, over all superlattices of up to some cells, each of which has its share of a prior, and that
 of any q, averaged over the cell of the reciprocal lattice. The more superlattices there are near a q, the less any of
-them is believed.
+them is believed. A modulation runs through a crystal, so that its satellites are as sharp as the spots: those of order
+in domains, which have neighbours of their own, are none of it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.sublattices import sublattices_to
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import level_at, node_orders, node_power
-from bravaismap.measure.satellites import mean_spectrum, satellites
+from bravaismap.measure.satellites import mean_spectrum, satellites, sharpness
 from bravaismap.measure.spots import Spectrum, standardize
 
 __all__ = ["Modulation", "modulation_of"]
@@ -97,6 +98,8 @@ def modulation_of(parts: Iterable[Tensor], basis: Floats) -> Modulation | None:
         return None
     orders, own = indexed
     spots = _Spots.of(crops, spectrum, reciprocal, orders, position[own])
+    if spots.sharp < settings.SETTINGS.satellites.sharp_satellites:
+        return None
     return _fitted(spots, basis, orders.shape[1] - 2)
 
 
@@ -161,11 +164,15 @@ def _wave_orders(waves: int) -> Floats:
 
 @dataclass(frozen=True)
 class _Spots:
-    """Spots of a lattice and its modulation: orders (n, 2 + waves), positions in bins (n, 2) and their variances."""
+    """Spots of a lattice and its modulation: orders (n, 2 + waves), positions in bins (n, 2) and their variances.
+
+    And how sharp the satellites are: those of order in domains are not.
+    """
 
     orders: Floats
     position: Floats
     variance: Floats
+    sharp: float
 
     @classmethod
     def of(cls, crops: Tensor, spectrum: Spectrum, reciprocal: Floats, orders: Floats, position: Floats) -> _Spots:
@@ -177,14 +184,16 @@ class _Spots:
         clearest = torch.where(seen, power, 0.0)[0].topk(limits.fitted_spots).indices.cpu()
         whole = np.hstack([nodes.numpy()[clearest], np.zeros((len(clearest), orders.shape[1] - 2))])
         own = _peaks(crops, place[0].cpu().numpy()[clearest].astype(float))
-        beside = _peaks(_without(crops, own[0]), position)
+        left = _without(crops, own[0])
+        beside = _peaks(left, position)
+        sharp = sharpness(mean_spectrum([left])[0], torch.from_numpy(beside[0]))
         peak, height, factor = (np.concatenate(pair) for pair in zip(own, beside, strict=True))
         level = level_at(spectrum, torch.from_numpy(peak).float().to(crops.device)[None])[0].cpu().numpy()
         independent = max(1.0, len(crops) / limits.overlap)
         ratio = height / level * independent
         clear = ratio > limits.clear_power
         variance = _FREQUENCY_ERROR**2 * factor / ratio
-        return cls(np.vstack([whole, orders])[clear], peak[clear], variance[clear])
+        return cls(np.vstack([whole, orders])[clear], peak[clear], variance[clear], sharp)
 
 
 def _peaks(crops: Tensor, position: Floats) -> tuple[Floats, Floats, Floats]:

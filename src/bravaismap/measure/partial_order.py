@@ -106,9 +106,13 @@ def modulated(ordered: PartlyOrdered, parts: Parts, image: Tensor) -> PartlyOrde
         if modulation is None:
             continue
         claims: list[Floats] = [own.matrix @ ordered.lattice.basis for own in ordered.regions]
-        claims += [] if ordered.order is None else [ordered.lattice.basis]
-        fits = (modulation.fits(claim @ np.linalg.inv(finer.basis)) for claim in claims)
-        if modulation.commensurate >= limits.commensurate and any(fits):
+        larger = superlattice(ordered.lattice.basis, finer.basis) is not None
+        claims += [ordered.lattice.basis] if larger else []
+        fits = any(modulation.fits(claim @ np.linalg.inv(finer.basis)) for claim in claims)
+        # a superlattice whose waves are as strong as those of the finer lattice is given up for what is sure only
+        told = larger and ordered.order is None
+        least = limits.incommensurate if told else limits.commensurate
+        if fits and modulation.commensurate >= least:
             return ordered
         return PartlyOrdered(finer, None, modulation=modulation)
     return ordered

@@ -28,7 +28,7 @@ from bravaismap.measure.nodes import distinct_power, level_at, node_orders, node
 from bravaismap.measure.spots import Spectrum, find_spots, significance, standardize, whitened_power
 from bravaismap.measure.tiles import as_single
 
-__all__ = ["mean_spectrum", "satellites", "superlattice_of", "superlattices_of_parts"]
+__all__ = ["mean_spectrum", "satellites", "sharpness", "superlattice_of", "superlattices_of_parts"]
 
 #: Frequencies of the pixel grid, in cycles per px, about which waves that are finer than the pixels appear.
 _PIXEL_FREQUENCIES = np.array([[h, k] for h in (-1.0, 0.0, 1.0) for k in (-1.0, 0.0, 1.0)])
@@ -146,15 +146,29 @@ def _evened(spectrum: Spectrum) -> Spectrum:
     return Spectrum(spectrum.power * spectrum.level / level, level)
 
 
-def _sharpness(spectrum: Spectrum, reciprocal: Floats) -> float:
-    """Share of the power about the strongest spots of a lattice that lies within a bin of them, noise left aside."""
+def _own_sharpness(spectrum: Spectrum, reciprocal: Floats) -> float:
+    """Sharpness of the strongest spots of a lattice."""
+    limits = settings.SETTINGS.satellites
+    position = node_orders(limits.highest_index) @ torch.from_numpy(reciprocal).float()
+    power, seen = node_power(spectrum, position.to(spectrum.level.device)[None])
+    strongest = torch.where(seen, power, 0.0)[0].topk(limits.sharp_spots).indices.cpu()
+    return sharpness(spectrum, position[strongest])
+
+
+def sharpness(spectrum: Spectrum, position: Tensor) -> float:
+    """Return the share of the power about spots that lies within a bin of them, noise left aside.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of one image.
+    position : tensor, shape (n, 2)
+        Of the spots, in bins.
+    """
     limits, level = settings.SETTINGS.satellites, spectrum.level[0]
     above = spectrum.power[0] * level - level
-    position = node_orders(limits.highest_index) @ torch.from_numpy(reciprocal).float()
-    power, seen = node_power(spectrum, position.to(level.device)[None])
-    strongest = torch.where(seen, power, 0.0)[0].topk(limits.sharp_spots).indices.cpu()
     centre, about = 0.0, 0.0
-    for k_y, k_x in torch.where(position[:, 1:] < 0, -position, position)[strongest].round().int().tolist():
+    for k_y, k_x in torch.where(position[:, 1:] < 0, -position, position).round().int().tolist():
         row, column = k_y + len(level) // 2, k_x + 1
         within, beside = (
             float(above[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1].sum())
@@ -186,7 +200,7 @@ def satellites(spectrum: Spectrum, reciprocal: Floats, size: Floats) -> tuple[Fl
         What they say above the highest maximum of noise.
     """
     limits = settings.SETTINGS.satellites
-    if _sharpness(spectrum, reciprocal) < limits.sharpness:
+    if _own_sharpness(spectrum, reciprocal) < limits.sharpness:
         return np.zeros((0, 2)), np.zeros(0)
     spectrum = _evened(spectrum)
     spots = find_spots(spectrum, brightest=False, count=limits.most_spots)

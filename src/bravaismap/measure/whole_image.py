@@ -33,7 +33,7 @@ from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import standardize
 
-__all__ = ["WholeImage", "has_parts", "look_at_window", "measure_whole"]
+__all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole"]
 
 
 def has_parts(shape: tuple[int, ...]) -> bool:
@@ -172,6 +172,11 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         if modulation is not None and modulation.commensurate >= settings.SETTINGS.satellites.commensurate:
             modulation = None
     return WholeImage(order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=pickup)
+
+
+def leveled_lines(image: Tensor) -> tuple[bool, bool]:
+    """Return whether the rows, and the columns, of an image (y, x) have offsets that are removed."""
+    return _leveled(image)[1]
 
 
 def _leveled(image: Tensor) -> tuple[Tensor, tuple[bool, bool], bool]:

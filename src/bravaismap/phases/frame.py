@@ -22,7 +22,8 @@ from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import hidden_pixels, pixels_of_frames
-from bravaismap.phases.undoing import Undone, undone
+from bravaismap.phases.undoing import undone
+from bravaismap.result.undone import Undone
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
 
 __all__ = [
@@ -86,7 +87,7 @@ class _Frame:
     constant : bool
         Whether all pixels are equal.
     undone : Undone
-        What the instrument did to it, which was undone in both.
+        What the instrument did to it. What concerns the frame itself is undone in both.
     """
 
     index: int
@@ -105,7 +106,7 @@ class _Frame:
         done = Undone()
         if mapper.classifier.record.measures_cells:
             image, done = undone(image)
-            pixels = np.where(missing, np.nan, image) if done else pixels
+            pixels = np.where(missing, np.nan, image) if done.changed else pixels
         seen = missing_share(missing, mapper.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden later
         constant = bool(image.max() == image.min()) and not missing.all()
@@ -245,7 +246,8 @@ class FrameMapper:
             fraction, fraction_std = measured_fractions(known, classified.frame.pixels.shape, self.grid.window)
         whole = {name: _placed(values, measured) for name, values in classified.windows.items()}
         maps = {name: values.reshape(*self.grid.shape, *values.shape[1:]) for name, values in whole.items()}
-        return maps | {"fraction": fraction, "fraction_std": fraction_std}
+        done = classified.frame.undone.variables(self.pixel_size) if self.classifier.record.measures_cells else {}
+        return maps | done | {"fraction": fraction, "fraction_std": fraction_std}
 
     def _pixels(self, frames: Sequence[_Frame], maps: Sequence[MappedFrame]) -> list[dict[str, NDArray[Any]]]:
         """Return the variables of the pixels of frames."""

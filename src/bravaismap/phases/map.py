@@ -22,11 +22,12 @@ from bravaismap.movie import NanPolicy, as_movie, finite_pixels, movie_card, pix
 from bravaismap.phases.first_look import grid_of, settled
 from bravaismap.phases.frame import FrameMapper, warn_constant, warn_missing
 from bravaismap.phases.processes import mapped_in_processes, processes_for
-from bravaismap.phases.undoing import Undone, warn_undone
+from bravaismap.phases.undoing import warn_undone
 from bravaismap.result.open import open_result
 from bravaismap.result.phase_map import PhaseMap
 from bravaismap.result.schema import Variable, as_variables, map_variables
 from bravaismap.result.store import ResultStore
+from bravaismap.result.undone import Undone
 from bravaismap.windows import WindowGrid
 
 __all__ = ["frame_mapper", "map_coordinates", "map_movie", "map_phases", "pixel_coordinates"]
@@ -198,7 +199,7 @@ def map_movie(
                     constant.append(index)
                 if frame.missing:
                     missing[index] = frame.missing
-                if frame.undone:
+                if frame.undone.changed:
                     undone[index] = frame.undone
                 yield index, frame.variables
         warn_constant(sorted(constant))

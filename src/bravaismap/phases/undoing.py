@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bravaismap.conventions import counted
 from bravaismap.errors import warn
+from bravaismap.measure.enlargement import native
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.pickup import without_pickup
+from bravaismap.measure.whole_image import leveled_lines
 from bravaismap.movie import finite_pixels, missing_pixels
+from bravaismap.result.undone import Undone, changed_texts
 
-__all__ = ["Undone", "undone", "warn_undone", "without_pickup_of"]
-
-
-@dataclass(frozen=True)
-class Undone:
-    """What was undone in a frame.
-
-    Attributes
-    ----------
-    displaced : (float, float)
-        By how many px the odd columns were displaced down, and the odd rows to the right of the even ones; 0 if they
-        were not.
-    pickup : float
-        Wavelength in px of a wave that the instrument picked up, which was taken out; 0 if there was none.
-    """
-
-    displaced: tuple[float, float] = (0.0, 0.0)
-    pickup: float = 0.0
-
-    def __bool__(self) -> bool:
-        return any(self.displaced) or self.pickup != 0
+__all__ = ["undone", "warn_undone", "without_pickup_of"]
 
 
 def undone(frame: NDArray[Any]) -> tuple[NDArray[Any], Undone]:
@@ -50,8 +31,8 @@ def undone(frame: NDArray[Any]) -> tuple[NDArray[Any], Undone]:
     plain = torch.from_numpy(np.ascontiguousarray(frame, np.float32))
     quiet, pickup = without_pickup(plain)
     moved, displaced = interleaved(quiet)
-    done = Undone(displaced, pickup)
-    return (moved.numpy() if done else frame), done
+    done = Undone(displaced, pickup, leveled_lines(plain), native(plain).repeated)
+    return (moved.numpy() if done.changed else frame), done
 
 
 def without_pickup_of(frame: NDArray[Any]) -> NDArray[Any]:
@@ -63,21 +44,7 @@ def without_pickup_of(frame: NDArray[Any]) -> NDArray[Any]:
 
 def warn_undone(done: Mapping[int, Undone]) -> None:
     """Say what was undone in which frames, by their numbers."""
-    for axis, (lines, along) in enumerate((("columns", "y"), ("rows", "x"))):
-        by = {frame: own.displaced[axis] for frame, own in done.items() if own.displaced[axis]}
-        if by:
-            frames, size = _frames(by), _range(by)
-            warn(f"the odd {lines} of {frames} were displaced by {size} along {along}: moved back")
-    if lengths := {frame: own.pickup for frame, own in done.items() if own.pickup}:
-        frames, size = _frames(lengths), _range(lengths)
-        warn(f"a wave of {size} beside any lattice runs through {frames}, as mains hum does: taken out")
-
-
-def _frames(numbered: Mapping[int, float]) -> str:
-    named = ", ".join(map(str, sorted(numbered)[:5])) + (", …" if len(numbered) > 5 else "")
-    return f"{counted(len(numbered), 'frame')} (frame {named})"
-
-
-def _range(values: Mapping[int, float]) -> str:
-    low, high = min(values.values()), max(values.values())
-    return f"{low:.2f} px" if len(values) == 1 else f"{low:.2f} to {high:.2f} px"
+    numbers = sorted(done)
+    displaced = np.array([done[number].displaced for number in numbers]).reshape(-1, 2)
+    for text in changed_texts(numbers, displaced, np.array([done[number].pickup for number in numbers]), "px"):
+        warn(text)

@@ -50,7 +50,8 @@ class FrameBlocks:
     def __init__(self, path: Path, group: zarr.Group, variables: Iterable[Variable]) -> None:
         self.path = path
         self.files = FrameFiles(path)
-        self._arrays = {v.name: array_of(group, v.name) for v in write_order(variables)}
+        held = [v for v in write_order(variables) if v.group != "undone" or v.name in group]  # older ones lack it
+        self._arrays = {v.name: array_of(group, v.name) for v in held}
         self._checksums, self._marks = (array_of(group, name) for name in (CHECKSUM, DONE))
         self.length = frames_together(self._marks)
 

@@ -12,6 +12,7 @@ from bravaismap.conventions import IUCR_SYMBOLS, NOT_MEASURED, display_name
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import image_variables, map_variables
 from bravaismap.result.shares import class_shares, mean_probabilities
+from bravaismap.result.undone import undone_lines
 
 __all__ = [
     "PhaseMap",
@@ -60,7 +61,7 @@ def frames_mapped(result: xr.Dataset) -> str:
 
 
 def phase_summary(result: xr.Dataset) -> str:
-    """Return the phase table of a result, and below it how far it is if unfinished, and each reason to doubt it."""
+    """Return the phase table of a result, and below it how far it is if unfinished, what was undone, and each doubt."""
     return "\n".join([phase_table(result), *_notes(result)])
 
 
@@ -76,7 +77,8 @@ def phase_table(result: xr.Dataset) -> str:
 def _notes(result: xr.Dataset) -> list[str]:
     """Return the lines below the phase table."""
     unfinished = "fraction" in result and not mapped_frames(result).all()
-    return [*([frames_mapped(result)] if unfinished else []), *(f"doubt: {line}" for line in doubts(result))]
+    undone = [f"undone: {line}" for line in undone_lines(result)]
+    return [*([frames_mapped(result)] if unfinished else []), *undone, *(f"doubt: {line}" for line in doubts(result))]
 
 
 def _rows(result: xr.Dataset) -> list[list[str]]:

@@ -43,8 +43,9 @@ __all__ = [
     "write_order",
 ]
 
-#: Group of a variable: those of every phase map, the measured cells, the pixels, or the marks of the frames of a store.
-Group = Literal["map", "cells", "pixels", "marks"]
+#: Group of a variable: those of every phase map, the measured cells, what was undone in a frame before these were
+#: measured, the pixels, or the marks of the frames of a store.
+Group = Literal["map", "cells", "undone", "pixels", "marks"]
 #: Axes of a result with the types of their coordinates, in the order in which error texts give sizes.
 AXES = {"time": "float64", "y": "float64", "x": "float64", "lattice": "int8", "py": "float64", "px": "float64"}
 #: Lattices of a frame that a result has room for: each is shown by at least 3 % of the windows with a lattice.
@@ -78,7 +79,7 @@ class Variable:
         Meaning, in a few words.
     units : str
         Empty for a variable without units. In `VARIABLES`, ``length`` stands for nm or px: see `in_unit`.
-    group : {"map", "cells", "pixels", "marks"}
+    group : {"map", "cells", "undone", "pixels", "marks"}
         The variables of a group are in a result together or not at all; those of the map and the marks always are.
     title : str
         Name in figures and menus, if the variable can be shown as a map of its own.
@@ -139,6 +140,22 @@ def _cell_variables() -> Iterable[Variable]:
         yield Variable(name, (*WINDOWS, *dims), "float32", meaning, units, "cells")
 
 
+def _undone_variables() -> Iterable[Variable]:
+    for name, dims, dtype, meaning, units in (
+        (
+            "displaced",
+            ("component",),
+            "float32",
+            "displacement of the odd columns along y, of the odd rows along x",
+            _LENGTH,
+        ),
+        ("pickup", (), "float32", "wavelength of a wave beside any lattice that was taken out, else 0", _LENGTH),
+        ("leveled", ("component",), "int8", "whether offsets of the rows, and the columns, were removed", ""),
+        ("repeated", ("component",), "float32", "how often each pixel was repeated", "1"),
+    ):
+        yield Variable(f"frame_{name}", ("time", *dims), dtype, meaning, units, "undone")
+
+
 def _pixel_variables() -> Iterable[Variable]:
     number = "number of the lattice of the pixel among those of its frame, by windows that show it; −1 for none"
     yield Variable("phase", PIXELS, "int8", "class of the pixel", group="pixels", is_label=True)
@@ -177,6 +194,7 @@ VARIABLES = (
     Variable("fraction", ("time", "lattice"), "float64", "phase fraction", "1"),
     Variable("fraction_std", ("time", "lattice"), "float64", "σ of the phase fraction", "1"),
     *_cell_variables(),
+    *_undone_variables(),
     *_pixel_variables(),
 )
 #: Names in figures and menus of the variables that are shown as maps of their own, in the order of menus.
@@ -250,7 +268,7 @@ def map_variables(*, cells: bool, pixels: bool = False, unit: str = "px") -> tup
     unit : {"px", "nm"}
         Unit of lengths.
     """
-    groups = {"map"} | ({"cells"} if cells else set()) | ({"pixels"} if pixels else set())
+    groups = {"map"} | ({"cells", "undone"} if cells else set()) | ({"pixels"} if pixels else set())
     return tuple(variable.in_unit(unit) for variable in VARIABLES if variable.group in groups)
 
 

@@ -17,9 +17,9 @@ from bravaismap.show.colors import class_colors
 __all__ = [
     "STYLE",
     "cell_html",
-    "doubt_html",
     "header_html",
     "message_html",
+    "notes_html",
     "phases_html",
     "shares_html",
     "table_html",
@@ -60,9 +60,9 @@ def message_html(text: str) -> str:
     return f'<div class="message" role="status">{escape(text)}</div>' if text else ""
 
 
-def doubt_html(lines: list[str]) -> str:
-    """Return the reasons to doubt a frame, a line each."""
-    return "".join(f'<div class="message" role="note">doubt: {escape(line)}</div>' for line in lines)
+def notes_html(lines: list[str]) -> str:
+    """Return what there is to know of a frame, a line each."""
+    return "".join(f'<div class="message" role="note">{escape(line)}</div>' for line in lines)
 
 
 def phases_html(

@@ -14,12 +14,13 @@ from bokeh.events import SelectionGeometry, Tap
 from bravaismap.conventions import counted
 from bravaismap.result.doubt import doubts
 from bravaismap.result.schema import map_variables
+from bravaismap.result.undone import undone_lines
 from bravaismap.viewer.distortion_trial import reclassified_frame
 from bravaismap.viewer.first_picture import TEMPLATE, first_picture
 from bravaismap.viewer.fit_panel import FitPanel
 from bravaismap.viewer.fraction_curves import Curves
 from bravaismap.viewer.frame_geometry import frame_at
-from bravaismap.viewer.html_fragments import doubt_html, header_html, message_html, shares_html
+from bravaismap.viewer.html_fragments import header_html, message_html, notes_html, shares_html
 from bravaismap.viewer.look import Look, ShownFrame, nothing_to_save
 from bravaismap.viewer.messages import empty_message, progress_text, time_text
 from bravaismap.viewer.motif_panel import Place
@@ -176,7 +177,9 @@ class Session:
             frame_done=self.frame.stored is not None,
         )  # fmt: skip
         self.page.text["message"].object = message_html(text)
-        self.page.text["doubt"].object = doubt_html([] if phases is None else doubts(phases))
+        notes = [] if phases is None else [f"undone: {line}" for line in undone_lines(phases, [self.index])]
+        notes += [] if phases is None else [f"doubt: {line}" for line in doubts(phases)]
+        self.page.text["doubt"].object = notes_html(notes)
         self.page.text["header"].object = header_html(source.title, source.card, progress_text(source))
         left = self.curves.left()
         self.page.text["progress"].object = f"<p>reclassifying: {counted(left, 'frame')} left</p>" if left else ""

@@ -20,7 +20,7 @@ from bravaismap.classify.settings import DEFAULT_DISTORTION
 from bravaismap.conventions import display_name
 from bravaismap.errors import BravaismapError
 from bravaismap.viewer.frame_geometry import Region
-from bravaismap.viewer.html_fragments import STYLE, doubt_html, message_html
+from bravaismap.viewer.html_fragments import STYLE, message_html, notes_html
 from bravaismap.viewer.look import ShownFrame
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def motif_html(motif: xr.Dataset) -> str:
     body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
     alt = f"averaged cell, structure factors and plane groups: {motif.attrs['plane_group']}"
     return (
-        f"{doubt_html(motif_doubts(motif))}<table>{lines}</table>"
+        f"{notes_html([f'doubt: {line}' for line in motif_doubts(motif)])}<table>{lines}</table>"
         f'<img alt="{escape(alt)}" style="width: 100%; max-width: {_LARGEST_PICTURE}px" '
         f'src="data:image/png;base64,{picture}"><table><tr>{titles}</tr>{body}</table>'
     )
