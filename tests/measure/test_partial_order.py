@@ -96,3 +96,17 @@ def test_a_modulation_that_fits_no_cells_is_no_superlattice(crystal: Draw) -> No
     json = classification_answer([("image", bm.classify(image, samples=0), 0)])["images"][0]
     assert json["superlattice"] is None
     assert json["modulation"]["commensurate"] < 0.2
+
+
+@pytest.mark.slow
+def test_order_in_stripes_of_seven_cells_has_its_share_and_is_no_modulation(crystal: Draw) -> None:
+    image = crystal((SIDE, SIDE), BASIS)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    k = np.linalg.inv(ROOT_THREE @ BASIS).T[0]
+    inside = (0.8 * x + 0.6 * y) % (14 * 9.0) < 7 * 9.0
+    image = image * (1 + 0.3 * inside * np.cos(2 * np.pi * (k[0] * y + k[1] * x)))
+    image = image + 0.3 * image.std() * np.random.default_rng(4).standard_normal(image.shape)
+    row = bm.classify(image, samples=0).isel(image=0)
+    assert row.sizes["wave"] == 0
+    assert float(row["a"]) == pytest.approx(9.0, rel=0.02)
+    assert float(row["region_share"][0]) == pytest.approx(float(inside.mean()), abs=0.08)

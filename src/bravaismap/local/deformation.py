@@ -157,9 +157,9 @@ def local_deformation(
     )
     turns = phase_factor(rough.shift).movedim(-1, 0)
     turns = (down.to(turns.dtype) @ turns @ right.mT.to(turns.dtype)).movedim(0, -1)
-    start = replace(
-        locked, waves=waves, shift=(torch.angle(turns) / (2 * torch.pi)) % 1.0, coherence=torch.ones_like(waves.weight)
-    )
+    shift, coherence = (torch.angle(turns) / (2 * torch.pi)) % 1.0, torch.ones_like(waves.weight)
+    # the averaged cell alone is displaced; where the motif is another one, the share is nothing
+    start = replace(locked, waves=waves, shift=shift, coherence=coherence, own=None)
     likely = likely_displacement(start, noise, level)
     gradient, std = edge_gradient(likely, share, sigma)
     return Deformation(

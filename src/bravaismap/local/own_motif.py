@@ -16,14 +16,14 @@ from torch import Tensor
 
 from bravaismap.compute.together import numbers_of
 from bravaismap.local.amplitude import amplitude_std
-from bravaismap.local.demodulation import Locked, demodulate, wave_amplitudes
+from bravaismap.local.demodulation import Locked, wave_amplitudes
 from bravaismap.local.flattening import FlatFrame, SoughtLattice
 from bravaismap.local.neighbourhood import nearby
 from bravaismap.local.scale import FAINT
 from bravaismap.local.smoothing import at_every_pixel, smoothed
 from bravaismap.local.turns import Turn
 
-__all__ = ["another_motif", "lattice_log_odds", "noise_beside_nodes", "with_own_motifs"]
+__all__ = ["another_motif", "frequencies_beside", "lattice_log_odds", "with_own_motifs"]
 
 #: Share of the power of the waves of a place that its averaged cell, displaced and scaled, does not explain from which
 #: the motif is another one; where noise is faint, strain, vacancies and edges of crystals leave less than 0.1.
@@ -35,12 +35,16 @@ _MOSTLY = 0.5
 #: Places without the averaged cell that show the lattice, at least, in areas of the Gaussian of the waves: fewer are
 #: accidents of noise.
 _LEAST_AREA = 0.5
+#: Nodes that are looked at, the strongest.
+_NODES = 6
 #: Directions along half a ring that are looked at beside a node, and those of them, the farthest from all nodes, whose
 #: mean power is the noise.
 _DIRECTIONS, _BESIDE = 36, 6
 #: Power at a node that is no noise but spilled over from the crystal beside a place, over the power of the crystal: a
 #: place whose amplitude is below a tenth is not told from it.
 _SPILLED = 0.001
+#: Points of the waves, half of the standard deviation of their Gaussian apart, up to which it sees another motif.
+_BOTH = 2
 #: Smallest smoothed share of valid pixels that is divided by.
 _LEAST_SHARE = 1e-3
 
@@ -137,43 +141,43 @@ def lattice_log_odds(flat: Tensor, share: Tensor, lattice: SoughtLattice, struct
     Notes
     -----
     A wave of noise of power S is a complex normal deviate of that variance; that of a lattice whose amplitudes and
-    phases are free, one of S + \|F\|². So the log odds are the sum over the nodes of
+    phases are free, one of S + \|F\|². So the log odds are the sum over the strongest nodes of
     ``|A|²/S · |F|²/(S + |F|²) − ln(1 + |F|²/S)``.
     """
-    waves = demodulate(flat, share, lattice.basis, lattice.order, lattice.sigma, lattice.step)
-    expected = (structure.abs() ** 2)[:, None, None]
-    density = noise_beside_nodes(flat, share, lattice)
-    density = torch.maximum(density, _SPILLED * expected).clamp_min(1e-30)
-    odds = waves.amplitude.abs() ** 2 / density * expected / (density + expected) - torch.log1p(expected / density)
+    strong = structure.abs().topk(min(_NODES, len(structure))).indices
+    expected = (structure[strong].abs() ** 2)[:, None, None]
+    frequency = lattice.order[strong] @ torch.linalg.inv(lattice.basis).mT
+    beside = frequencies_beside(frequency, lattice.basis)
+    waves = wave_amplitudes(
+        share * flat, torch.cat([frequency[:, None], beside], 1).flatten(0, 1), lattice.sigma, lattice.step
+    )
+    weight = smoothed(share, lattice.sigma, lattice.step).clamp_min(_LEAST_SHARE)
+    power = ((waves / weight).abs() ** 2).reshape(len(frequency), -1, *weight.shape)
+    density = torch.maximum(power[:, 1:].mean(1), _SPILLED * expected).clamp_min(1e-30)
+    odds = power[:, 0] / density * expected / (density + expected) - torch.log1p(expected / density)
     total: Tensor = odds.sum(0)
     return total
 
 
-def noise_beside_nodes(flat: Tensor, share: Tensor, lattice: SoughtLattice) -> Tensor:
-    """Return the power that noise has at the nodes of a lattice, as the spectrum beside them has it near each place.
+def frequencies_beside(frequency: Tensor, basis: Tensor) -> Tensor:
+    """Return the frequencies whose waves say how strong noise is at the nodes of a lattice, (nodes, waves, 2).
+
+    On the ring of each node those that are the farthest from all nodes, since noise goes by the length of its waves.
 
     Parameters
     ----------
-    flat, share, lattice
-        As for :func:`lattice_log_odds`.
-
-    Returns
-    -------
-    tensor, shape (nodes, rows, columns)
-        The mean square of waves on the ring of each node, as far from all nodes as there is room on it.
+    frequency : tensor, shape (nodes, 2)
+        In cycles per px.
+    basis : tensor, shape (2, 2)
+        In px, rows = vectors (y, x).
     """
-    reciprocal = torch.linalg.inv(lattice.basis).mT
-    turn = torch.arange(1, _DIRECTIONS, device=flat.device, dtype=flat.dtype) * (torch.pi / _DIRECTIONS)
-    y, x = (lattice.order @ reciprocal)[:, None].unbind(-1)
+    turn = torch.arange(1, _DIRECTIONS, device=basis.device, dtype=basis.dtype) * (torch.pi / _DIRECTIONS)
+    y, x = frequency[:, None].unbind(-1)
     ring = torch.stack([y * turn.cos() - x * turn.sin(), y * turn.sin() + x * turn.cos()], -1)
-    index = ring @ lattice.basis.mT
-    apart = torch.linalg.vector_norm((index - index.round()) @ reciprocal, dim=-1)
+    index = ring @ basis.mT
+    apart = torch.linalg.vector_norm((index - index.round()) @ torch.linalg.inv(basis).mT, dim=-1)
     farthest = apart.topk(_BESIDE, dim=1).indices
-    beside = ring.gather(1, farthest[..., None].expand(-1, -1, 2))
-    waves = wave_amplitudes(share * flat, beside.flatten(0, 1), lattice.sigma, lattice.step)
-    weight = smoothed(share, lattice.sigma, lattice.step).clamp_min(_LEAST_SHARE)
-    power: Tensor = ((waves / weight).abs() ** 2).reshape(*beside.shape[:2], *weight.shape).mean(1)
-    return power
+    return ring.gather(1, farthest[..., None].expand(-1, -1, 2))
 
 
 def unlike(locked: Locked) -> Tensor:
@@ -203,5 +207,10 @@ def another_motif(locked: Locked) -> Tensor:
     Returns
     -------
     bool tensor, shape (rows, columns)
+        With the places beside such ones, whose Gaussian sees both motifs.
     """
-    return torch.zeros_like(locked.coherence, dtype=torch.bool) if locked.own is None else locked.own & unlike(locked)
+    if locked.own is None:
+        return torch.zeros_like(locked.coherence, dtype=torch.bool)
+    another = (locked.own & unlike(locked)).to(locked.coherence)
+    widened: Tensor = torch.nn.functional.max_pool2d(another[None], 2 * _BOTH + 1, stride=1, padding=_BOTH)[0]
+    return widened > 0

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bravaismap.measure import settings
+from bravaismap.measure.interpolation import own_pixels
 
 __all__ = ["Native", "enlarged", "is_enlarged", "native"]
 
@@ -50,8 +51,9 @@ class Native:
 
 
 def is_enlarged(image: NDArray[np.floating]) -> bool:
-    """Return whether the pixels of an image (y, x) are repeated evenly."""
-    return native(torch.from_numpy(np.ascontiguousarray(image, np.float32))).repeated != (1.0, 1.0)
+    """Return whether the pixels of an image (y, x) are repeated evenly, or others interpolated between them."""
+    pixels = np.ascontiguousarray(image, np.float32)
+    return native(torch.from_numpy(pixels)).repeated != (1.0, 1.0) or own_pixels(pixels.astype(float)) is not None
 
 
 def enlarged(images: Tensor) -> Tensor:

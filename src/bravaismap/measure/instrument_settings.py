@@ -12,6 +12,7 @@ __all__ = [
     "FringeSettings",
     "GratingSettings",
     "InterlaceSettings",
+    "InterpolationSettings",
     "PickupSettings",
     "ScanLineSettings",
 ]
@@ -158,3 +159,30 @@ class EnlargementSettings:
     fewest_pixels: int = 16
     #: Least mean repetition.
     least_repetition: float = 1.2
+
+
+@dataclass(frozen=True)
+class InterpolationSettings:
+    """Scans that were enlarged by interpolation (``interpolation``), by judgement on noise and crystals."""
+
+    #: Smallest and largest pitch of the pixels of the scan in px, and the fewest of them along an axis.
+    smallest_pitch: float = 2.2
+    largest_pitch: float = 24.0
+    fewest_pixels: float = 8.0
+    #: Power of the period of both axes, over that at other frequencies, from which on it is asked what the pixels
+    #: explain: of enlarged noise it is 39 and more, mostly hundreds.
+    clear_ratio: float = 20.0
+    #: Power of the lowest harmonic that is the fundamental, as a share of the highest.
+    harmonic_share: float = 0.25
+    #: Largest share of the power beyond the Nyquist frequency of the pixels, of white noise, linearly interpolated.
+    most_beyond: float = 0.2
+    #: Share of the power in one bin that makes a crystal's wave of it, and the most cycles per pixel that such a wave
+    #: may have: of rows of atoms along the axes a harmonic can be taken for the pixels.
+    wave_share: float = 0.08
+    finest_wave: float = 0.2
+    #: Share of the power beyond that frequency which the pixels leave, up to which it follows from them: of enlarged
+    #: noise it is 0.012 at most, of crystals along the axes, which have a period in both, 0.66 and more.
+    most_left: float = 0.1
+    #: Share of all power that rounding to 256 levels and errors of the pitch leave: of smooth scans next to none is
+    #: beyond.
+    rounding: float = 1e-3

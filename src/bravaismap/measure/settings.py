@@ -29,6 +29,7 @@ from bravaismap.measure.instrument_settings import (
     FringeSettings,
     GratingSettings,
     InterlaceSettings,
+    InterpolationSettings,
     PickupSettings,
     ScanLineSettings,
 )
@@ -66,8 +67,8 @@ class MeasurementSettings:
         Of windows of which one wave leaves a doubt.
     evidence, odds : settings
         Of what it is worth, and of the probability that there is none.
-    scan_lines, interlace, pickup, fringes, gratings, enlargement : settings
-        Of what an instrument adds.
+    scan_lines, interlace, pickup, fringes, gratings, enlargement, interpolation : settings
+        Of what an instrument adds, and of images that were enlarged.
     parts, agreement, layers, satellites, ordered_regions, whole_image : settings
         Of images that are larger than a window.
     """
@@ -90,6 +91,7 @@ class MeasurementSettings:
     fringes: FringeSettings = field(default_factory=FringeSettings)
     gratings: GratingSettings = field(default_factory=GratingSettings)
     enlargement: EnlargementSettings = field(default_factory=EnlargementSettings)
+    interpolation: InterpolationSettings = field(default_factory=InterpolationSettings)
     parts: PartSettings = field(default_factory=PartSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)

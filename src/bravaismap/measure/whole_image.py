@@ -18,9 +18,10 @@ from bravaismap.measure.agreement import (
     superlattice,
     with_common_share,
 )
-from bravaismap.measure.enlargement import native
+from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
+from bravaismap.measure.interpolation import own_pixels
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
@@ -108,6 +109,8 @@ def measure_whole(image: Tensor) -> WholeImage:
     else:
         straight, parts = plain, measure_window(plain)
         lattices = common_lattices(parts, shape)
+    if lattices and _is_enlarged_noise(plain):
+        lattices = []
     ordered, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
         first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
@@ -129,6 +132,16 @@ def measure_whole(image: Tensor) -> WholeImage:
         (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
         pickup * shown.repeated[1],
     )
+
+
+def _is_enlarged_noise(image: Tensor) -> bool:
+    """Whether an image was interpolated from a scan that shows no lattice in its own pixels."""
+    scan = own_pixels(image.double().cpu().numpy())
+    if scan is None:
+        return False
+    pixels = torch.from_numpy(scan.pixels).to(image)
+    own = measure_window(standardize(Native(pixels, (1.0, 1.0)).refined(SMALLEST_SIDE).image[None])[0])
+    return bool(own.evidence[0] < settings.SETTINGS.odds.even_evidence)
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
