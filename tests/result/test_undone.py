@@ -46,6 +46,8 @@ def test_a_result_holds_what_was_undone_and_a_continued_one_too(movie: np.ndarra
     given = {"window": 64, "step": 48, "samples": 0, "pixel_size": 0.1}
     with pytest.raises(Stop):
         bm.map_phases(movie, output=path, progress=stop, **given)
+    unfinished = bm.open_result(path)  # its frames are in files of their own
+    np.testing.assert_allclose(unfinished.frame_pickup[:3], [0, 0.69, 0], atol=0.01)
     result = bm.map_phases(movie, output=path, **given)
     again = bm.open_result(path)
     lines = undone_lines(again)

@@ -16,6 +16,7 @@ from bravaismap.classify.answer import Answer, Cells
 from bravaismap.classify.cells import classified
 from bravaismap.classify.classifier import Classifier, ModelRecord
 from bravaismap.classify.dropout import evaluating, monte_carlo_dropout, predictive_entropy
+from bravaismap.classify.known_lattices import measure_known
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, load_network, members_of, reads_tokens
 from bravaismap.classify.network_parts import answered_from_parts
 from bravaismap.classify.proposals import Proposer, with_proposals
@@ -27,7 +28,7 @@ from bravaismap.errors import ModelError
 from bravaismap.lattice.sublattices import reduce_measured
 from bravaismap.measure.enlargement import is_enlarged
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.measurement import SMALLEST_SIDE, measure
+from bravaismap.measure.measurement import SMALLEST_SIDE, Measurement, measure
 from bravaismap.measure.odds import least_evidence
 from bravaismap.measure.pickup import without_pickup
 from bravaismap.measure.whole_image import has_parts, measure_whole
@@ -244,14 +245,37 @@ class LatticeClassifier:
                 measured = measure(batch)
                 if self.proposer is not None:
                     measured = with_proposals(batch, measured, self.proposer)
-            basis, covariance, evidence = (
-                getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
-            )
-            evidence = np.maximum(evidence, least_evidence(batch[0].numel()))
-            cells = Cells(*reduce_measured(basis, covariance), evidence)
-            return classified(cells, self.distortion, samples, seed, self.device)
+            return self._classified(measured, batch[0].numel(), samples, seed)
 
         return Answer.concatenate(in_batches(part, images.shape, self.device))
+
+    def known(self, images: Floats, bases: Floats, *, samples: int, seed: int = 0) -> Answer:
+        """Return the answer for windows of a frame of which nothing but these lattices is asked.
+
+        Parameters
+        ----------
+        images : array, shape (n, y, x)
+        bases : array, shape (lattices, 2, 2)
+            Primitive vectors in px, at least one lattice.
+        samples, seed
+            As for :meth:`predict`.
+        """
+        lattices = on_device(bases, self.device)
+
+        def part(rows: slice) -> Answer:
+            with torch.inference_mode():
+                measured = measure_known(on_device(images[rows], self.device), lattices)
+            return self._classified(measured, images[0].size, samples, seed)
+
+        return Answer.concatenate(in_batches(part, images.shape, self.device))
+
+    def _classified(self, measured: Measurement, pixels: int, samples: int, seed: int) -> Answer:
+        """The answer that measurements of windows of so many pixels mean."""
+        basis, covariance, evidence = (
+            getattr(measured, name).cpu().numpy().astype(float) for name in ("basis", "covariance", "evidence")
+        )
+        cells = Cells(*reduce_measured(basis, covariance), np.maximum(evidence, least_evidence(pixels)))
+        return classified(cells, self.distortion, samples, seed, self.device)
 
     def _of_whole_images(self, images: Floats, samples: int, seed: int) -> Answer:
         cells = Cells.of_constant(len(images))

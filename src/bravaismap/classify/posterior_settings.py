@@ -14,6 +14,7 @@ __all__ = [
     "SETTINGS",
     "DistortionSettings",
     "ErrorSettings",
+    "KnownLatticeSettings",
     "NetworkSettings",
     "PosteriorSettings",
     "PriorSettings",
@@ -124,6 +125,19 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
+class KnownLatticeSettings:
+    """What the lattices of a frame say of its windows in which the measurement found none (``known_lattices``)."""
+
+    #: Evidence at which a lattice that is known from the frame and none are as likely, by the rule of
+    #: ``measure.window_settings.OddsSettings``: of 1600 windows of noise of 64 px one in a thousand has more for the
+    #: lattice of another image.
+    even_evidence: float = 8.0
+    #: Evidence of a frame for a lattice from which on it is known, the windows counted as if they stood side by side,
+    #: by judgement: windows of noise that share their pixels do not come to it by chance.
+    certain_evidence: float = 30.0
+
+
+@dataclass(frozen=True)
 class PosteriorSettings:
     """Settings of the posterior.
 
@@ -133,12 +147,14 @@ class PosteriorSettings:
     errors : ErrorSettings
     distortion : DistortionSettings
     network : NetworkSettings
+    known : KnownLatticeSettings
     """
 
     prior: PriorSettings = field(default_factory=PriorSettings)
     errors: ErrorSettings = field(default_factory=ErrorSettings)
     distortion: DistortionSettings = field(default_factory=DistortionSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    known: KnownLatticeSettings = field(default_factory=KnownLatticeSettings)
 
 
 #: The settings of every posterior.

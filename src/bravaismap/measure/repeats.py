@@ -74,7 +74,8 @@ def _likeness(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sides = tuple(images.shape[1:])
     reach = tuple(int(settings.SETTINGS.repeats.reach * side) for side in sides)
     padded = [16 * -(-(side + far) // 16) for side, far in zip(sides, reach, strict=True)]
-    product = torch.fft.irfft2(torch.fft.rfft2(images, s=padded).abs().square(), s=padded)
+    half = torch.fft.rfft2(images, s=padded)
+    product = torch.fft.irfft2(half.real.square().addcmul_(half.imag, half.imag), s=padded)
     product = torch.cat([product[:, :, -1:], product[:, :, : reach[1] + 1]], dim=2)
     product = torch.cat([product[:, -reach[0] :], product[:, : reach[0] + 1]], dim=1)
     overlap, allowed = _displacements(sides, reach, images.device)
@@ -126,12 +127,14 @@ def _clearness(basis: Tensor, likeness: Tensor, overlap: Tensor, allowed: Tensor
     """Mean of the autocorrelation over the vectors of lattices, (n, bases), in its standard deviations; −1 of none."""
     limits = settings.SETTINGS.repeats
     rows, columns = likeness.shape[1:]
-    vector = _combined(node_orders(limits.highest_index, basis.device), basis).round()
-    vector = torch.where(vector[..., 1:] < 0, -vector, vector)
-    inside = (vector[..., 0].abs() <= rows // 2) & (vector[..., 1] <= columns - 2)
-    y, x = torch.where(inside[..., None], vector, 0.0).long().unbind(-1)
-    place = (y + rows // 2) * columns + x + 1
-    weight = torch.where(inside, overlap.flatten()[place], 0.0)
+    first, second = node_orders(limits.highest_index, basis.device).unbind(-1)
+    b_y, b_x = basis.transpose(-1, -2).unbind(-2)
+    y, x = ((b[..., :1] * first).addcmul_(b[..., 1:], second).round_() for b in (b_y, b_x))
+    # 1 within the autocorrelation, 0 beyond; opposite displacements are the same
+    inside = (rows // 2 + 1 - y.abs()).clamp_(0, 1).mul_((columns - 1 - x.abs()).clamp_(0, 1))
+    half_plane = 1 - 2 * (x < 0).to(x.dtype)
+    place = y.mul_(columns).add_(x).mul_(half_plane).mul_(inside).add_(rows // 2 * columns + 1).long()
+    weight = overlap.flatten()[place].mul_(inside)
     value = likeness.flatten(1).gather(1, place.flatten(1)).reshape(place.shape)
     scatter = (likeness.square() * allowed).sum((1, 2)) / allowed.sum()
     mean = (weight * value).sum(-1) / (weight.square().sum(-1) * scatter[:, None]).clamp_min(1e-30).sqrt()

@@ -134,14 +134,14 @@ def _repeating(answers: _Answers, windows: View) -> _Answers:
     number, rank = torch.nonzero(clear > limits.least_clear, as_tuple=True)
     if len(number) == 0:
         return answers
-    own, before = windows.take(rows), answers.best.take(rows)
-    best = before.improved(explained(own, candidates[number, rank], number), number, rank, limits.candidates)
+    before, tried = answers.best.take(rows), explained(windows, candidates[number, rank], rows[number])
+    best = before.improved(tried, number, rank, limits.candidates)
     changed = torch.nonzero((best.basis != before.basis).flatten(1).any(1)).squeeze(1)
     if len(changed) == 0:
         return answers
     rows, best = rows[changed], best.take(changed)
     least = (gains.gain * answers.shown[rows] + gains.least_gain).clamp_min(limits.least_evidence)
-    evidence = torch.minimum(worth(best, own.take(changed), least), limits.sharp_factor * best.evidence)
+    evidence = torch.minimum(worth(best, windows.take(rows), least), limits.sharp_factor * best.evidence)
     won = torch.nonzero(evidence > least).squeeze(1)
     return answers.put(best.take(won), evidence[won], rows[won])
 

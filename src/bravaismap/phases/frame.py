@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.classifier import Classifier
+from bravaismap.classify.models import LatticeClassifier
 from bravaismap.compute.device import PROCESSOR, images_together, on_device, own_stream
 from bravaismap.compute.parallel import one_ahead
 from bravaismap.conventions import NONE, UNMAPPED, counted
@@ -22,6 +23,7 @@ from bravaismap.errors import warn
 from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import hidden_pixels, pixels_of_frames
+from bravaismap.phases.known_lattices import with_known_lattices
 from bravaismap.phases.undoing import undone
 from bravaismap.result.undone import Undone
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
@@ -198,15 +200,15 @@ class FrameMapper:
     def _classified(self, frames: Sequence[_Frame]) -> Iterator[_Classified]:
         """Yield frames with the answers for their measured windows."""
         answer = self._answer(np.stack([f.image for f in frames]), np.stack([f.measured for f in frames]))
-        windows = answer.variables(self.pixel_size)
-        if len(frames) == 1:
-            yield _Classified(frames[0], answer, windows)
-            return
         ends = np.cumsum([f.measured.sum() for f in frames])
         for frame, last in zip(frames, ends, strict=True):
-            first = last - frame.measured.sum()
-            own = {name: values[first:last] for name, values in windows.items()}
-            yield _Classified(frame, answer[np.arange(first, last)], own)
+            own = answer if len(frames) == 1 else answer[np.arange(last - frame.measured.sum(), last)]
+            if isinstance(self.classifier, LatticeClassifier):
+                windows = np.flatnonzero(frame.measured)
+                own = with_known_lattices(
+                    own, frame.image, self.grid, windows, self.classifier, self.samples, self.seed
+                )
+            yield _Classified(frame, own, own.variables(self.pixel_size))
 
     def _answer(self, frames: NDArray[Any], measured: NDArray[np.bool_]) -> Answer:
         """Return the answer for the measured windows (frames, windows) of frames, frame by frame."""

@@ -80,7 +80,7 @@ def _variable(array: zarr.Array[Any], folder: Path, frames: int | None) -> tuple
     """Return a stored array as what `xarray.Dataset` takes, of a live result as many frames as are complete."""
     da: Any = import_module("dask.array")  # its functions have no types
     dims = dims_of(array)
-    if len(dims) > 1:
+    if array.basename not in AXES:
         stored: Any = StoredVariable(array, folder) if dims[0] == "time" else array
         # without a name of its own dask reads nothing to make one, and never takes a result for one written before it
         chunks = (frames_together(array), *array.shape[1:])  # of which dask reads the frames that are asked for
