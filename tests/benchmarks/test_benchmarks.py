@@ -45,7 +45,7 @@ def test_cost_of_being_killed(
     assert found["lost"] == pytest.approx(found["until_killed"] + found["continued"] - found["uninterrupted"])
     assert 0 < found["checksum_per_frame"] < found["check_per_frame"]
     assert 0 < found["open"] < found["checked_again"]
-    arrays = 33 + 2 + 6  # variables, the checksum and the mark, axes: each has its metadata and one block
+    arrays = 37 + 2 + 6  # variables, the checksum and the mark, axes: each has its metadata and one block
     assert found["files"] == 2 * arrays + 1
     printed = capsys.readouterr().out
     for what in (f"{found['lost']:.2f} s", f"{1e3 * found['check_per_frame']:.1f} ms", "Python"):

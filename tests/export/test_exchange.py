@@ -177,7 +177,7 @@ def test_on_the_command_line(run: Callable[..., Any], store: Path, tmp_path: Pat
     assert all(name in done.out for name in names)
     done = run("export", store, "-o", tmp_path / "hspy", "--hspy")
     assert done.code == 0, done.err
-    assert len(list((tmp_path / "hspy").iterdir())) == 29
+    assert len(list((tmp_path / "hspy").iterdir())) == 30
 
 
 def test_plain_xarray_opens_a_result_that_was_continued(small: xr.Dataset, tmp_path: Path) -> None:
