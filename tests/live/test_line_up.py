@@ -67,14 +67,20 @@ def waited_for(mapped: list[np.ndarray], count: int) -> None:
     raise AssertionError(f"{len(mapped)} of {count} frames are mapped")
 
 
+def after_a_first_frame(folder: Path, model: NetworkClassifier, clock: Clock) -> LineUp:
+    """Return the line-up of a folder whose first frame, f0.npy, was mapped once its file had settled."""
+    frames = line_up(FolderSource(folder, settle=5.0), model, clock)
+    np.save(folder / "f0.npy", MOVIE[0])
+    assert looked(frames, clock, 0) == []
+    assert [name for name, _ in looked(frames, clock, 6)] == ["f0.npy"]
+    return frames
+
+
 def test_a_frame_is_mapped_before_its_file_counts_as_complete_and_only_once(
     quick: NetworkClassifier, mapped: list[np.ndarray], tmp_path: Path
 ) -> None:
     clock = Clock()
-    frames = line_up(FolderSource(tmp_path, settle=5.0), quick, clock)
-    np.save(tmp_path / "f0.npy", MOVIE[0])
-    assert looked(frames, clock, 0) == []
-    assert [name for name, _ in looked(frames, clock, 6)] == ["f0.npy"]
+    frames = after_a_first_frame(tmp_path, quick, clock)
     np.save(tmp_path / "f1.npy", MOVIE[1])
     assert looked(frames, clock, 0) == []
     for _ in range(3):  # the same file is not begun again
@@ -92,10 +98,7 @@ def test_a_file_that_changes_after_it_was_mapped_early_is_mapped_as_it_is(
     quick: NetworkClassifier, mapped: list[np.ndarray], tmp_path: Path
 ) -> None:
     clock = Clock()
-    frames = line_up(FolderSource(tmp_path, settle=5.0), quick, clock)
-    np.save(tmp_path / "f0.npy", MOVIE[0])
-    looked(frames, clock, 0)
-    looked(frames, clock, 6)
+    frames = after_a_first_frame(tmp_path, quick, clock)
     np.save(tmp_path / "f1.npy", MOVIE[1])
     looked(frames, clock, 0)
     frames.rest(0)
@@ -111,10 +114,7 @@ def test_what_cannot_be_read_or_does_not_fit_is_not_mapped_early(
     quick: NetworkClassifier, mapped: list[np.ndarray], tmp_path: Path
 ) -> None:
     clock = Clock()
-    frames = line_up(FolderSource(tmp_path, settle=5.0), quick, clock)
-    np.save(tmp_path / "f0.npy", MOVIE[0])
-    looked(frames, clock, 0)
-    looked(frames, clock, 6)
+    frames = after_a_first_frame(tmp_path, quick, clock)
     for content in (MOVIE[1, :, :40], MOVIE[:2]):  # of another size; several frames
         np.save(tmp_path / "f1.npy", content)
         looked(frames, clock, 0)
