@@ -21,7 +21,7 @@ from bravaismap.local.turns import Turn, in_each, levelled, refined, turned
 
 __all__ = ["pixel_phases", "pixel_phases_of_frames"]
 
-#: Between points of the waves of which one has another motif, where it does.
+#: Interpolated share of points of the waves with another motif from which on a pixel between them has it, too.
 _MOSTLY = 0.5
 
 

@@ -19,7 +19,8 @@ from bravaismap.windows import WindowGrid
 
 __all__ = ["certain_lattices", "with_known_lattices"]
 
-_HALF = 0.5
+#: Probability of none above which all lattices together are less probable.
+_MORE_PROBABLE = 0.5
 
 
 def certain_lattices(answer: Answer, independent: float) -> Floats:
@@ -84,4 +85,4 @@ def with_known_lattices(
 
 def _more_probably_none(answer: Answer) -> NDArray[np.bool_]:
     """Which windows have none with more than one half, which the evidence says alone, whatever the distortion is."""
-    return np.asarray(answer.probability[:, CLASSES.index(NONE)] > _HALF)
+    return np.asarray(answer.probability[:, CLASSES.index(NONE)] > _MORE_PROBABLE)
