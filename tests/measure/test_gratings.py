@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from lattice_images import SMALL_CELLS
 
 import bravaismap as bm
 from bravaismap.lattice.basis import basis_from_cell
@@ -16,14 +17,7 @@ from bravaismap.measure.odds import none_probability
 from bravaismap.measure.spots import find_spots, standardize, whitened_power
 
 Draw = Callable[..., np.ndarray]
-CELLS = {
-    "square": (9.0, 9.0, 90),
-    "rectangular": (8.0, 11.0, 90),
-    "centered": (9.0, 9.0, 75),
-    "hexagonal": (9.5, 9.5, 60),
-    "oblique": (8.0, 10.5, 78),
-    "slender": (8.0, 38.0, 82),
-}
+CELLS = {**SMALL_CELLS, "slender": (8.0, 38.0, 82)}
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from lattice_images import SMALL_CELLS
 from scipy.ndimage import gaussian_filter
 
 import bravaismap as bm
@@ -17,13 +18,6 @@ from bravaismap.phases.besides import besides_lines
 SHAPE = (192, 224)
 FREQUENCY = (-0.137, 0.046)  # of the hum, in cycles per px
 Draw = Callable[..., np.ndarray]
-CELLS = {
-    "square": (9.0, 9.0, 90),
-    "rectangular": (8.0, 11.0, 90),
-    "centered": (9.0, 9.0, 75),
-    "hexagonal": (9.5, 9.5, 60),
-    "oblique": (8.0, 10.5, 78),
-}
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
@@ -39,7 +33,7 @@ def wave(frequency: tuple[float, float], wander: float = 0.0, harmonic: int = 1)
 
 def atoms(crystal: Draw, name: str = "hexagonal", turn: float = 17.0) -> np.ndarray:
     """A crystal of standard deviation 1."""
-    a, b, gamma = CELLS[name]
+    a, b, gamma = SMALL_CELLS[name]
     image = crystal(SHAPE, basis_from_cell(a, b, np.radians(gamma), np.radians(turn)))
     return np.asarray((image - image.mean()) / image.std())
 
@@ -49,7 +43,7 @@ def taken_out(image: np.ndarray) -> tuple[np.ndarray, float]:
     return quiet.numpy(), length
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", SMALL_CELLS)
 @pytest.mark.parametrize("wander", [0.0, 2.0])
 def test_hum_is_taken_out_of_a_crystal(crystal: Draw, name: str, wander: float) -> None:
     still = atoms(crystal, name) + 0.4 * noise(1, *SHAPE)
@@ -86,11 +80,11 @@ def test_hum_over_two_waves_at_right_angles() -> None:
     assert taken_out(oblique + 1.2 * wave(FREQUENCY))[1] == 0  # any of the three could be it
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", SMALL_CELLS)
 @pytest.mark.parametrize("turn", [0.0, 17.0, 90.0])
 def test_waves_of_a_crystal_stay(crystal: Draw, name: str, turn: float) -> None:
     image = atoms(crystal, name, turn)
-    a, b, gamma = CELLS[name]
+    a, b, gamma = SMALL_CELLS[name]
     first, second = np.linalg.inv(basis_from_cell(a, b, np.radians(gamma), np.radians(turn))).T
     rows = 0.3 * image + 1.5 * wave(tuple(first))  # rows of atoms, along the scan at 0°
     stripes = image + 0.7 * wave(tuple(first / 2)) + 0.3 * wave(tuple(1.5 * first))

@@ -15,6 +15,14 @@ CELLS = {
     "hexagonal": (10.0, 10.0, 60.0),
     "oblique": (10.0, 13.0, 78.0),
 }
+#: Cells of which an image of 200 px holds some 20 along a side.
+SMALL_CELLS = {
+    "square": (9.0, 9.0, 90),
+    "rectangular": (8.0, 11.0, 90),
+    "centered": (9.0, 9.0, 75),
+    "hexagonal": (9.5, 9.5, 60),
+    "oblique": (8.0, 10.5, 78),
+}
 
 
 def cell_basis(name: str, orientation: float = 0.3, scale: float = 1.0) -> NDArray[np.floating]:
