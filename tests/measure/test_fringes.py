@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.measure.fringes import hum_along_rows, two_periods
+from bravaismap.measure.fringes import hum_along_rows, hum_share, two_periods
 from bravaismap.measure.measurement import measure
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.spots import standardize
@@ -47,6 +47,15 @@ def test_a_lattice_has_two_periods(crystal: Draw, cell: tuple[float, float, floa
     basis = basis_from_cell(a, b, np.radians(gamma), np.radians(turn))
     image = crystal((128, 128), basis) + 0.1 * np.random.default_rng(2).standard_normal((128, 128))
     assert two_periods([standardize(tensor(image)[None])], basis) == 1.0
+
+
+def test_the_share_of_hum_is_that_of_its_variance() -> None:
+    images = torch.stack([tensor(hum(128, seed)) for seed in range(4)])
+    power = (1 + 0.4**2 + 0.15**2) / 2
+    assert hum_share(images).numpy() == pytest.approx(power / (power + 0.3**2), abs=0.2)
+    assert hum_share(images.mT).numpy() == pytest.approx(hum_share(images).numpy(), abs=1e-4)
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 128, 128))).float()
+    assert (hum_share(noise) < 0.1).all()
 
 
 def test_hum_in_a_window_is_none() -> None:

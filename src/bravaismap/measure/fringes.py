@@ -22,7 +22,7 @@ from bravaismap.measure.nodes import distinct_power, level_at, log_ratio, neares
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
 
-__all__ = ["Hum", "beyond_hum", "hum_along_rows", "two_periods"]
+__all__ = ["Hum", "beyond_hum", "hum_along_rows", "hum_share", "two_periods"]
 
 
 def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
@@ -162,6 +162,17 @@ def hum_along_rows(images: Tensor) -> Hum:
     strength = (rows * turned.conj()).mean(1, keepdim=True) * (harmonic * frequency[:, None] < 0.5)[:, None]
     wave = 2 * turned * strength
     return Hum(torch.cat([wave.real, -wave.imag], dim=2), torch.cat([cos, sin], dim=2))
+
+
+def hum_share(images: Tensor) -> Tensor:
+    """Return the share of the variance of images (n, y, x) that hum along the rows, or along the columns, is, (n,)."""
+    shares = []
+    for lines in (images, images.transpose(1, 2).contiguous()):
+        wave = hum_along_rows(lines)
+        rest = lines - wave.amplitude @ wave.wave.mT
+        shares.append(1 - rest.flatten(1).var(1) / lines.flatten(1).var(1).clamp_min(1e-12))
+    share: Tensor = torch.stack(shares).amax(0)
+    return share
 
 
 def _strongest_frequency(tapered: Tensor) -> Tensor:

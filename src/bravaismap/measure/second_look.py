@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.fringes import hum_share
 from bravaismap.measure.regions import other_regions, without_regions
 from bravaismap.measure.repeats import index_repeats
 from bravaismap.measure.search import Searched, search
@@ -143,6 +144,9 @@ def _repeating(answers: _Answers, windows: View) -> _Answers:
     least = (gains.gain * answers.shown[rows] + gains.least_gain).clamp_min(limits.least_evidence)
     evidence = torch.minimum(worth(best, windows.take(rows), least), limits.sharp_factor * best.evidence)
     won = torch.nonzero(evidence > least).squeeze(1)
+    if len(won) == 0:
+        return answers
+    won = won[hum_share(windows.plain[rows[won]]) < limits.hum_share]  # hum repeats, too
     return answers.put(best.take(won), evidence[won], rows[won])
 
 

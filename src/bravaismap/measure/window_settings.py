@@ -223,8 +223,7 @@ class SecondLookSettings:
     #: How far the second clearest spot must stand above the evidence of the highest maximum of noise for
     #: a search among them.
     clear_spot: float = 6.0
-    #: What the evidence must exceed: that of before by a factor and a sum; and the least evidence of tiles that counts
-    #: (of right ones 98 % have 50 and more).
+    #: Factor and sum by which it must exceed that of before; least evidence of tiles (98 % of right ones have 50).
     gain: float = 1.1
     least_gain: float = 5.0
     least_evidence: float = 45.0
@@ -262,6 +261,8 @@ class RepeatSettings:
     #: Evidence that one must have, and the most that broad spots may make of it, as a multiple of that of sharp waves.
     least_evidence: float = 23.0
     sharp_factor: float = 2.0
+    #: Share of the variance that may be hum, of which it is 0.7 and more; of crystals found by repeats 0.2 at most.
+    hum_share: float = 0.4
     #: Side of the square lattice that stands for none, in px.
     stand_in_side: float = 8.0
 
