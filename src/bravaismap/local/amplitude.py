@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import sorted_values
 from bravaismap.compute.together import Length, number
-from bravaismap.local.medians import sorted_values
 from bravaismap.local.smoothing import smoothed
 
 __all__ = [

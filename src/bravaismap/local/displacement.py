@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import lower_nanmedian
 from bravaismap.local.demodulation import Demodulated, phase_factor
-from bravaismap.local.medians import lower_median
 from bravaismap.local.smoothing import pixel_interpolation
 
 __all__ = ["Locked", "lock", "locked_basis", "predicted"]
@@ -181,7 +181,7 @@ def _averaged(
     scatter = ((aligned - mean[:, None]).abs() ** 2 * count).sum(-1) / total
     # places of the grid overlap: those that are independent are the ones a Gaussian apart
     area = 1 / waves.variance.flatten().clamp_min(1e-30)
-    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / lower_median(area)).clamp_min(1.0)
+    independent = (total**2 / (count**2).sum().clamp_min(1e-30) * waves.step**2 / lower_nanmedian(area)).clamp_min(1.0)
     return mean, mean.abs() ** 2 > _SIGNIFICANT**2 * scatter / independent
 
 

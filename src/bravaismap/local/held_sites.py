@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import lower_nanmedian
 from bravaismap.compute.together import Length, numbers_of, together
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.displacement import Locked
-from bravaismap.local.medians import lower_median
 from bravaismap.local.neighbourhood import ALONE
 from bravaismap.local.populations import (
     FEWEST_SITES,
@@ -200,7 +200,7 @@ def _between(amplitude: Tensor, std: Tensor, vacancy: VacantSite) -> Sites:
 
 def _error(sites: Sites, populations: SitePopulations) -> Tensor:
     """Standard deviation of the amplitude of the usual atom."""
-    usual = lower_median(torch.where(torch.as_tensor(sites.weight > 0), sites.occupied_std**2, torch.nan))
+    usual = lower_nanmedian(torch.where(torch.as_tensor(sites.weight > 0), sites.occupied_std**2, torch.nan))
     return (usual + populations.spread[OCCUPIED] ** 2).sqrt()
 
 

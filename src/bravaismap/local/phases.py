@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import lower_nanmedian
 from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.medians import lower_median
 from bravaismap.local.smoothing import at_every_pixel, smoothed
 
 __all__ = ["NEIGHBOURHOOD", "KnownCrystals", "Pitches", "log_likelihood", "phase_probability"]
@@ -137,8 +137,8 @@ def log_likelihood(
     least = torch.minimum(even, ratio.amin(0))
     if crystals is not None:
         least = torch.where(crystals.telling | ~crystals.telling.any(), least, torch.nan)
-    middle = lower_median(least.flatten())
-    usual = middle + _USUAL / _MAD * lower_median((least - middle).abs().flatten())
+    middle = lower_nanmedian(least.flatten())
+    usual = middle + _USUAL / _MAD * lower_nanmedian((least - middle).abs().flatten())
     patterned = _DISORDER * fit.contrast.amax(0) / variance
     empty = _penalty(even, usual, freedom, _MISFIT_FREEDOM + _MISFIT_IN_CRYSTAL)
     disorder = _penalty(torch.maximum(even, patterned), usual, freedom, _MISFIT_FREEDOM)

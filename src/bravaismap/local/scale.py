@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import lower_nanmedian
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.medians import lower_median
 from bravaismap.local.populations import FEWEST_SITES
 
 __all__ = ["FAINT", "INSIDE", "ramp", "usual_amplitude"]
@@ -39,8 +39,8 @@ def usual_amplitude(fit: LocalFit, std: Tensor, share: Tensor, near: Tensor) -> 
     of the frame counts: with a mean amplitude that is too small, a frame would be none throughout.
     """
     inside = near > INSIDE
-    usual = lower_median(torch.where(inside, fit.amplitude, torch.nan).flatten(1))
-    error = lower_median(std.flatten(1))
+    usual = lower_nanmedian(torch.where(inside, fit.amplitude, torch.nan).flatten(1))
+    error = lower_nanmedian(std.flatten(1))
 
     def mean(counted: Tensor) -> Tensor:
         """Mean amplitude of pixels that count by a weight."""

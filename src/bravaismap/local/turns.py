@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import lower_nanmedian
 from bravaismap.compute.together import Length, number, numbers_of, together
 from bravaismap.local.amplitude import (
     LocalFit,
@@ -23,7 +24,6 @@ from bravaismap.local.demodulation import demodulate
 from bravaismap.local.displacement import Locked, lock, locked_basis, predicted
 from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_level
 from bravaismap.local.held_sites import HeldSites, SeenCrystal, held_sites
-from bravaismap.local.medians import lower_median
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
 from bravaismap.local.pixels import Crystal
@@ -140,7 +140,7 @@ def _suited(frame: FlatFrame, turn: Turn, mixed: Tensor) -> Length:
 
 def _median(values: Tensor, chosen: Tensor) -> Tensor:
     """Median of the chosen values, the lower of two; NaN if there are none."""
-    return lower_median(torch.where(chosen, values, torch.nan).flatten())
+    return lower_nanmedian(torch.where(chosen, values, torch.nan).flatten())
 
 
 def turned(
@@ -199,7 +199,7 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     independent = 4 * torch.pi * frame.fine.value**2
     if before is None:
         variance = torch.minimum(fit.energy, fit.residual(1.0).amin(0))
-        variance = lower_median(variance.flatten()).clamp_min(1e-30).expand_as(fit.energy)
+        variance = lower_nanmedian(variance.flatten()).clamp_min(1e-30).expand_as(fit.energy)
         blank = torch.zeros_like(fit.product)
         return _Fitted(locked, every, fit, blank, blank, variance, independent / _FIRST_CORRELATION)
     near = nearby(before.probability, fit.seen, frame.cell / frame.step)
