@@ -172,7 +172,8 @@ class InterpolationSettings:
     #: Power of the period of both axes, over that at other frequencies, from which on it is asked what the pixels
     #: explain: of enlarged noise it is 39 and more, mostly hundreds.
     clear_ratio: float = 20.0
-    #: Power of the lowest harmonic that is the fundamental, as a share of the highest.
+    #: Most periods that are asked, and the power of such a one as a share of that of the clearest.
+    pitches: int = 3
     harmonic_share: float = 0.25
     #: Largest share of the power beyond the Nyquist frequency of the pixels, of white noise, linearly interpolated.
     most_beyond: float = 0.2

@@ -18,10 +18,10 @@ from bravaismap.measure.agreement import (
     superlattice,
     with_common_share,
 )
-from bravaismap.measure.enlargement import Native, native
+from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.interpolation import own_pixels
+from bravaismap.measure.interpolation import own_scans
 from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
@@ -136,12 +136,11 @@ def measure_whole(image: Tensor) -> WholeImage:
 
 def _is_enlarged_noise(image: Tensor) -> bool:
     """Whether an image was interpolated from a scan that shows no lattice in its own pixels."""
-    scan = own_pixels(image.double().cpu().numpy())
-    if scan is None:
-        return False
-    pixels = torch.from_numpy(scan.pixels).to(image)
-    own = measure_window(standardize(Native(pixels, (1.0, 1.0)).refined(SMALLEST_SIDE).image[None])[0])
-    return bool(own.evidence[0] < settings.SETTINGS.odds.even_evidence)
+    for scan in own_scans(image.double().cpu().numpy(), SMALLEST_SIDE):
+        own = measure_window(standardize(torch.from_numpy(scan.image).to(image)[None])[0])
+        if own.evidence[0] < settings.SETTINGS.odds.even_evidence:
+            return True
+    return False
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
