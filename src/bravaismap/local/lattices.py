@@ -121,7 +121,7 @@ def _product(first: Floats, second: Floats) -> Floats:
 def _inverse(matrix: Floats) -> Floats:
     """Inverses of matrices, all by components."""
     a, b, c, d = matrix
-    return np.stack([d, -b, -c, a]) / (a * d - b * c)
+    return np.asarray(np.stack([d, -b, -c, a]) / (a * d - b * c))
 
 
 def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) -> FrameLattices:

@@ -219,7 +219,8 @@ def shown_by_spectrum(view: View, bases: Tensor) -> Tensor:
 def _in_bins(view: View, basis: Tensor) -> Tensor:
     """Reciprocal vectors, in bins of a view, of lattices whose primitive vectors are in px."""
     reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(view.plain)
-    return reciprocal.float() / view.scale
+    bins: Tensor = reciprocal.float() / view.scale
+    return bins
 
 
 def leveled_view(images: Tensor) -> View:
