@@ -34,9 +34,7 @@ def test_there_are_few_nodes_and_they_surround_the_draws() -> None:
 
 
 @pytest.mark.parametrize(("sigma", "within"), [(0.0005, 2e-4), (0.01, 2e-3), (0.05, 5e-3)])
-def test_the_spread_is_that_of_the_draws_themselves(
-    monkeypatch: pytest.MonkeyPatch, sigma: float, within: float
-) -> None:
+def test_the_spread_is_that_of_the_draws(monkeypatch: pytest.MonkeyPatch, sigma: float, within: float) -> None:
     ratio, angle = np.array([1.0, 1.01, 1.3, 1.05, 2.2]), np.radians([90.0, 89.0, 90.0, 61.0, 76.0])
     basis = basis_from_cell(np.full(5, 9.0), 9 * ratio, angle, 0.3)
     covariance, evidence = np.tile((9 * sigma) ** 2 * np.eye(4), (5, 1, 1)), np.array([300.0, 40.0, 90.0, 24.0, 60.0])

@@ -16,8 +16,8 @@ from torch import Tensor
 __all__ = ["InterpolatedDraws"]
 
 #: Distance of the nodes along an axis, in standard deviations. With 5000 draws the standard deviations of the
-#: probabilities of 160 windows each of `simulated`, `realistic` and `broken` are the same within 0.002, of `wide` within
-#: 0.004: what is left is at the edges of the priors, which are sharp.
+#: probabilities of 160 windows each of `simulated`, `realistic` and `broken` are the same within 0.002, of `wide`
+#: within 0.004: what is left is at the edges of the priors, which are sharp.
 _SPACING: Final = 0.4
 #: Nodes along an axis that a draw is interpolated between, from the one below: two on either side, for a cubic.
 _BESIDE: Final = (-1, 0, 1, 2)
