@@ -101,13 +101,16 @@ def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_A
     share = other.float().mean((1, 2))
     uneven = torch.nonzero((share > limits.least_share) & (share < limits.most_share)).squeeze(1)
     even = without_regions(plain[uneven], other[uneven])
-    return _evened(answers, windows, rows[uneven], even, limits.clear_spot)
+    return _evened(answers, windows, rows[uneven], even, limits.clear_spot, limits.fewest_rows)
 
 
-def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clear_spot: float) -> tuple[_Answers, View]:
+def _evened(
+    answers: _Answers, windows: View, rows: Tensor, images: Tensor, clear_spot: float, fewest_rows: float = 0.0
+) -> tuple[_Answers, View]:
     """The answers and the windows with those of `rows` replaced that show more in `images`, (rows, y, x), of them.
 
-    These are searched where a spot stands more than `clear_spot` above chance.
+    These are searched where a spot stands more than `clear_spot` above chance. A lattice of which they hold fewer rows
+    does not count.
     """
     limits = settings.SETTINGS.second_look
     if len(rows) == 0:
@@ -120,6 +123,8 @@ def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clea
     rows, even = rows[clear], even.take(clear)
     best = search(even, spots=spots.take(clear)).best
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
+    enough = best.basis.square().sum(-1).amin(1) >= fewest_rows**2
+    least = torch.where(enough, least, torch.inf)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
     if len(won) == 0:
