@@ -19,6 +19,7 @@ __all__ = [
     "at_every_pixel",
     "grid_length",
     "interpolation",
+    "on_finer_grid",
     "pixel_interpolation",
     "smooth_mean",
     "smoothed",
@@ -234,6 +235,26 @@ def _point_windows(lines: Tensor, step: int, length: int) -> Tensor:
     beyond = max(0, blocks * _POINTS + 2 - lines.shape[-1])
     ends = lines[..., :1], lines[..., -1:].expand(*lines.shape[:-1], beyond)
     return torch.cat([ends[0], lines, ends[1]], -1)[..., : blocks * _POINTS + 3].unfold(-1, _POINTS + 3, _POINTS)
+
+
+def on_finer_grid(values: Tensor, step: int, finer: int, shape: Sequence[int]) -> Tensor:
+    """Return values on a grid (rows, columns, components) at the points of a finer one, by cubic convolution.
+
+    Parameters
+    ----------
+    values : tensor, shape (rows, columns, components)
+        Real or complex.
+    step, finer : int
+        Pitches of both grids in px; the first point of both is pixel (0, 0).
+    shape : sequence of int
+        Rows and columns of the finer grid.
+    """
+    kind = values.dtype.to_real()
+    down, right = (
+        _pixel_interpolation(range(0, finer * count, finer), step, points, kind, values.device).to(values.dtype)
+        for count, points in zip(shape, values.shape[:2], strict=True)
+    )
+    return (down @ values.movedim(-1, 0) @ right.mT).movedim(0, -1)
 
 
 def pixel_interpolation(pixels: range, step: float, count: int, like: Tensor) -> Tensor:
