@@ -28,9 +28,10 @@ def undone(frame: NDArray[Any]) -> tuple[NDArray[Any], Undone]:
         Finite. It is returned as it is if nothing had to be undone.
     """
     plain = torch.from_numpy(np.ascontiguousarray(frame, np.float32))
-    quiet = undisturbed(plain)
-    moved, displaced = interleaved(quiet.image)
-    done = Undone(displaced, quiet.length, leveled_lines(plain), native(plain).repeated)
+    with torch.inference_mode():
+        quiet = undisturbed(plain)
+        moved, displaced = interleaved(quiet.image)
+        done = Undone(displaced, quiet.length, leveled_lines(plain), native(plain).repeated)
     return (moved.numpy() if done.changed else frame), done
 
 
