@@ -11,7 +11,7 @@ from bravaismap.local.pixels import PixelPhases
 
 def pixels(step: int, shape: tuple[int, int]) -> PixelPhases:
     empty = torch.zeros(0)
-    return PixelPhases(*11 * [empty], (), Noise(1.0, 0.0, 1.0), 10.0, 4.0, step, shape)
+    return PixelPhases(*9 * [empty], (), (), Noise(1.0, 0.0, 1.0), 10.0, 4.0, step, shape)
 
 
 @pytest.mark.parametrize(("step", "shape"), [(1, (5, 7)), (3, (13, 19)), (3, (15, 20))])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.measure import settings
 from bravaismap.measure.measurement import measure
 from bravaismap.measure.odds import none_probability
 from bravaismap.measure.regions import other_regions, without_regions
@@ -74,3 +79,34 @@ def test_a_window_that_is_one_value_beside_a_strip_of_crystal_has_no_lattice() -
     none = none_probability(measure(images).evidence.numpy())
     assert none[0] > 0.5
     assert none[1] < 0.01
+
+
+def small(lattice: float, seed: int) -> np.ndarray:
+    """A window of 64 px with bright adsorbates and a hole, and a lattice of 6 px that is as high as said."""
+    rng, (y, x) = np.random.default_rng(seed), np.mgrid[:64, :64]
+    basis = basis_from_cell(6.0, 6.0, np.radians(60), np.radians(11 * seed))
+    crystal = atoms(basis, (64, 64), noise=0, motif=((0, 0, 1),))
+    image = lattice * crystal / crystal.std() + gaussian_filter(rng.standard_normal((64, 64)), 0.7) / 0.4
+    for _ in range(6):
+        at = rng.uniform(5, 59, 2)
+        image += 25 * np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / (2 * 2.5**2))
+    at = rng.uniform(10, 54, 2)
+    return np.where(((y - at[0]) / 5) ** 2 + ((x - at[1]) / 10) ** 2 < 1, image - 25, image)
+
+
+def test_adsorbates_in_a_small_window_do_not_hide_many_cells() -> None:
+    measured = measure(tensor(*(small(0.6, seed) for seed in range(24))))
+    right = none_probability(measured.evidence.numpy()) < 0.5
+    assert right.mean() > 0.65
+    sides = np.linalg.norm(measured.basis.numpy()[right], axis=2)
+    assert (np.abs(sides - 6.0).max(1) < 0.6).mean() > 0.9
+    without = measure(tensor(*(small(0.0, seed) for seed in range(24))))
+    assert (none_probability(without.evidence.numpy()) > 0.5).all()
+
+
+def test_a_lattice_of_too_few_rows_does_not_count_beside_regions() -> None:
+    images = tensor(*(small(0.6, seed) for seed in range(12)))
+    regions = replace(settings.SETTINGS.regions, fewest_rows=30.0)
+    with mock.patch.object(settings, "SETTINGS", replace(settings.SETTINGS, regions=regions)):
+        measured = measure(images)
+    assert (none_probability(measured.evidence.numpy()) < 0.5).mean() < 0.4

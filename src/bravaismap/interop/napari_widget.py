@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from magicgui.widgets import (
     PushButton,
     SpinBox,
 )
+from qtpy.QtCore import QTimer
 
 from bravaismap.classify.models import MODELS
 from bravaismap.classify.settings import AUTO, DEFAULT_DISTORTION, DEFAULT_MODEL, LARGEST_DISTORTION
@@ -26,6 +29,8 @@ __all__ = ["MapWidget"]
 
 _NO_LAYER: Final = "select an image layer"
 _PERCENT: Final = 100.0
+#: From look to look at the thread that maps, in ms: a bar that moves ten times a second looks continuous.
+_LOOK_MS: Final = 100
 #: Largest step that can be typed, px: the side of the largest frames of cameras.
 _LARGEST_STEP: Final = 8192
 
@@ -36,6 +41,10 @@ class _Stopped(Exception):
 
 class MapWidget(Container):
     """The widget that maps the selected image layer in a thread of its own, so that the viewer stays usable.
+
+    The thread touches nothing of Qt, whose objects belong to the thread of the windows: it counts frames and returns
+    layers, and a timer of the windows' thread looks at both. Unreachable objects are collected by that timer, too,
+    while the map runs, since the collection in another thread could delete a widget under the windows.
 
     Parameters
     ----------
@@ -61,6 +70,10 @@ class MapWidget(Container):
 
     def __init__(self, napari_viewer: Any) -> None:
         self._viewer, self._stopping = napari_viewer, Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bravaismap")
+        self._mapping: Future[list[LayerData]] | None = None
+        self._frames = 0
+        self._bar: Any = None
         self.layer = Label(name="layer")
         self.window = LineEdit(
             name="window", value=AUTO, tooltip="side of a window in px, or auto: about ten cells of the lattice"
@@ -88,6 +101,11 @@ class MapWidget(Container):
         self.start.changed.connect(self._start)
         self.stop.changed.connect(self._stop)
         napari_viewer.layers.selection.events.active.connect(self._name_layer)
+        self._timer = QTimer(self.native)
+        self._timer.setInterval(_LOOK_MS)
+        self._timer.timeout.connect(self._look)
+        self.native.destroyed.connect(self._stopping.set)
+        self.native.destroyed.connect(gc.enable)
         self._name_layer()
 
     def _name_layer(self, _: Any = None) -> None:
@@ -96,7 +114,7 @@ class MapWidget(Container):
 
     def _start(self, _: Any = None) -> None:
         """Begin to map the selected layer; what cannot be mapped is said at once."""
-        from napari.qt.threading import create_worker
+        from napari.utils import progress as napari_progress
 
         layer = self._viewer.layers.selection.active
         try:
@@ -107,29 +125,34 @@ class MapWidget(Container):
             self.message.value = str(error)
             return
         self._stopping.clear()
-        self._run(True)
         sites = bool(self.sites.value)
-        self.progress.max, self.progress.value = frames * (2 if sites else 1), 0
+        self._frames, self.progress.max, self.progress.value = 0, frames * (2 if sites else 1), 0
         settings = (self.window.value, self.step.value or None, self.model.value, self.distortion.value / _PERCENT)
-        create_worker(
-            self._mapped, layer, settings, sites, _progress={"desc": f"map {layer.name}"}, _ignore_errors=True,
-            _connect={"returned": self._show, "errored": self._explain, "finished": lambda: self._run(False)},
-        )  # fmt: skip
+        self._bar = napari_progress(total=self.progress.max, desc=f"map {layer.name}")
+        self._run(True)
+        self._mapping = self._thread.submit(map_layer, layer, *settings, sites=sites, progress=self._count)
 
-    def _mapped(self, layer: Any, settings: tuple[str, int | None, str, float], sites: bool) -> list[LayerData]:
-        """Map the layer; called in a thread of its own."""
-        from superqt.utils import ensure_main_thread
+    def _count(self, done: int, _: int) -> None:
+        """Take the number of frames that are mapped; called in the thread that maps them."""
+        if self._stopping.is_set():
+            raise _Stopped
+        self._frames = done
 
-        @ensure_main_thread
-        def show_progress(done: int) -> None:
-            self.progress.value = done
-
-        def progress(done: int, _: int) -> None:
-            if self._stopping.is_set():
-                raise _Stopped
-            show_progress(done)
-
-        return map_layer(layer, *settings, sites=sites, progress=progress)
+    def _look(self) -> None:
+        """Show how far the thread is, and at its end what it returned or why it did not."""
+        gc.collect(1)
+        self.progress.value = self._frames
+        self._bar.update(self._frames - self._bar.n)
+        if self._mapping is None or not self._mapping.done():
+            return
+        mapping, self._mapping = self._mapping, None
+        self._bar.close()
+        self._run(False)
+        error = mapping.exception()
+        if error is None:
+            self._show(mapping.result())
+        else:
+            self._explain(error)
 
     def _show(self, layers: list[LayerData]) -> None:
         from napari.layers import Layer
@@ -139,7 +162,7 @@ class MapWidget(Container):
         shown = sum(bool(about.get("visible", True)) for _, about, _ in layers)
         self.message.value = f"{len(layers)} layers added; {shown} shown, the others hidden"
 
-    def _explain(self, error: Exception) -> None:
+    def _explain(self, error: BaseException) -> None:
         if isinstance(error, _Stopped):
             self.message.value = "stopped; nothing was added"
         elif isinstance(error, BravaismapError):
@@ -152,7 +175,12 @@ class MapWidget(Container):
         self.message.value = "stopping after this frame"
 
     def _run(self, running: bool) -> None:
-        """Let the button that makes sense now be pressed."""
+        """Let the button that makes sense now be pressed, and look at the thread while it runs."""
         if running:
             self.message.value = ""
+            gc.disable()
+            self._timer.start()
+        else:
+            self._timer.stop()
+            gc.enable()
         self.start.enabled, self.stop.enabled, self.progress.visible = not running, running, running

@@ -15,9 +15,9 @@ from bravaismap.local.demodulation import phase_factor
 from bravaismap.local.flattening import FlatFrame, SoughtLattice, flattened, prepared_frame
 from bravaismap.local.own_motif import another_motif, with_own_motifs
 from bravaismap.local.pixels import PixelPhases, PixelSettings
-from bravaismap.local.smoothing import pixel_interpolation
-from bravaismap.local.strain import displacement_gradient, strain, strain_std
-from bravaismap.local.turns import Turn, in_each, levelled, refined, turned
+from bravaismap.local.smoothing import on_finer_grid
+from bravaismap.local.strain import displacement_gradient, strain
+from bravaismap.local.turns import Told, in_each, levelled, refined, turned, with_shares
 
 __all__ = ["pixel_phases", "pixel_phases_of_frames"]
 
@@ -81,14 +81,21 @@ def pixel_phases_of_frames(
     ]
     frames = together(flattened, [frame for frame, _, _ in prepared], [wide for _, wide, _ in prepared])
     sought = [own for _, _, own in prepared]
-    turns = with_own_motifs(frames, sought, turned(frames, sought, [None] * len(frames)))
-    for _ in range(max(2, settings.rounds) - 1):
+    turns = together(with_shares, frames, turned(frames, sought, [None] * len(frames)))
+    turns = with_own_motifs(frames, sought, turns)
+    last = max(2, settings.rounds) - 1
+    for turn in range(1, last + 1):
         sought = in_each(refined, sought, [turn.locked for turn in turns])
         frames = together(levelled, frames, turns)
-        turns = turned(frames, sought, turns)
-    pixels = together(_gathered, frames, turns, sought)
-    sizes = [(frame.cell, turn.fit.sigma) for frame, turn in zip(frames, turns, strict=True)]
-    noises = [(turn.noise.floor, turn.noise.slope, turn.noise.correlation) for turn in turns]
+        told = turned(frames, sought, turns)
+        if turn < last or settings.noise:
+            turns = together(with_shares, frames, told)
+    pixels = together(_gathered, frames, told, sought)
+    sizes = [(frame.cell, turn.fit.sigma) for frame, turn in zip(frames, told, strict=True)]
+    noises = [
+        (turn.noise.floor, turn.noise.slope, turn.noise.correlation) if settings.noise else (torch.nan,) * 3
+        for turn in turns
+    ]
     asked = [*(number(size) for own in sizes for size in own), *(value for own in noises for value in own)]
     numbers = numbers_of([torch.as_tensor(value, device=images[0].device) for value in asked])
     of_noise = numbers[2 * len(frames) :]
@@ -98,26 +105,19 @@ def pixel_phases_of_frames(
     ]
 
 
-def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -> PixelPhases:
-    names = ("displacement", "displacement_std", "strain", "strain_std", "another_motif")
-    fields: dict[str, list[Tensor]] = {name: [] for name in names}
-    for locked, lattice in zip(turn.locked, sought, strict=True):
-        down, right = (
-            pixel_interpolation(range(0, frame.step * count, frame.step), locked.waves.step, points, frame.image)
-            for count, points in zip(turn.fit.energy.shape, locked.shift.shape[:2], strict=True)
-        )
-
-        def fine(values: Tensor, down: Tensor = down, right: Tensor = right) -> Tensor:
-            planes = values.movedim(-1, 0)
-            return (down.to(values.dtype) @ planes @ right.mT.to(values.dtype)).movedim(0, -1)
-
-        turns = fine(phase_factor(locked.shift))
+def _gathered(frame: FlatFrame, turn: Told, sought: tuple[SoughtLattice, ...]) -> PixelPhases:
+    fields: dict[str, list[Tensor]] = {name: [] for name in ("displacement", "strain", "another_motif")}
+    points = turn.fit.energy.shape
+    for locked in turn.locked:
+        step = locked.waves.step
+        turns = on_finer_grid(phase_factor(locked.shift), step, frame.step, points)
         fields["displacement"].append((torch.angle(turns) / (2 * torch.pi)) @ locked.waves.basis)
-        fields["displacement_std"].append(fine(locked.covariance.diagonal(dim1=-2, dim2=-1).sqrt()))
-        fields["strain"].append(fine(strain(displacement_gradient(locked))))
-        fields["strain_std"].append(fine(strain_std(locked, number(lattice.sigma))))
-        another = another_motif(locked).to(frame.image)
-        fields["another_motif"].append(fine(another[..., None])[..., 0] > _MOSTLY)
+        fields["strain"].append(on_finer_grid(strain(displacement_gradient(locked)), step, frame.step, points))
+        another = torch.zeros_like(turn.fit.energy, dtype=torch.bool)
+        if locked.own is not None:
+            share = another_motif(locked).to(frame.image)[..., None]
+            another = on_finer_grid(share, step, frame.step, points)[..., 0] > _MOSTLY
+        fields["another_motif"].append(another)
     seen = turn.fit.seen * frame.valid[:: frame.step, :: frame.step]
     phase = turn.probability.max(0).indices.to(torch.int8)
     return PixelPhases(
@@ -126,15 +126,14 @@ def _gathered(frame: FlatFrame, turn: Turn, sought: tuple[SoughtLattice, ...]) -
         amplitude=turn.fit.amplitude,
         amplitude_std=turn.std,
         displacement=torch.stack(fields["displacement"]),
-        displacement_std=torch.stack(fields["displacement_std"]),
         strain=torch.stack(fields["strain"]),
-        strain_std=torch.stack(fields["strain_std"]),
         another_motif=torch.stack(fields["another_motif"]),
         seen=seen,
         basis=torch.stack([locked.waves.basis for locked in turn.locked]),
         crystals=turn.crystals,
-        noise=turn.noise,
-        cell=0.0,  # with the other numbers, for which a device is asked once
+        wide=tuple(number(lattice.sigma) for lattice in sought),
+        noise=Noise(torch.nan, torch.nan, torch.nan),
+        cell=0.0,  # these, and the noise, with the other numbers, for which a device is asked once
         fine=0.0,
         step=frame.step,
         shape=(frame.image.shape[0], frame.image.shape[1]),

@@ -10,6 +10,8 @@ from torch import Tensor
 from bravaismap.local.amplitude import Noise
 from bravaismap.local.displacement import Locked
 from bravaismap.local.populations import SitePopulations
+from bravaismap.local.smoothing import on_finer_grid
+from bravaismap.local.strain import strain_std
 
 __all__ = ["Crystal", "PixelPhases", "PixelSettings"]
 
@@ -31,6 +33,8 @@ class PixelSettings:
         Turns of measuring lattices by the pixels that they hold, and pixels by the lattices; at least 2.
     dark : bool
         Whether atoms are darker than what is between them.
+    noise : bool
+        Whether the noise is asked for that the last turn leaves over.
     """
 
     wide: float = 2.5
@@ -38,6 +42,7 @@ class PixelSettings:
     step: int | None = None
     rounds: int = 3
     dark: bool = False
+    noise: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,7 @@ class PixelPhases:
         Of each lattice's pattern: 1 in the crystal, 0 where it is not.
     displacement : tensor, shape (lattices, rows, columns, 2)
         (y, x) in px, modulo the lattice.
-    displacement_std : tensor, shape (lattices, rows, columns, 2)
-    strain, strain_std : tensors, shape (lattices, rows, columns, 4)
+    strain : tensor, shape (lattices, rows, columns, 4)
         exx, eyy, exy and rotation against the mean lattice, as :func:`bravaismap.local.strain.strain` gives them.
     another_motif : bool tensor, shape (lattices, rows, columns)
         Where a lattice shows another motif than its averaged cell; neither displacement nor strain is known there.
@@ -86,7 +90,10 @@ class PixelPhases:
     basis : tensor, shape (lattices, 2, 2)
         The mean lattices, refined, rows = vectors (y, x) in px.
     crystals : tuple of Crystal
+    wide : tuple of float, or of tensors of shape ()
+        Standard deviation in px of the Gaussian of the waves of each.
     noise : Noise
+        NaN if it is not asked for.
     cell : float
         Side of the smallest cell in px.
     fine : float
@@ -101,18 +108,37 @@ class PixelPhases:
     amplitude: Tensor
     amplitude_std: Tensor
     displacement: Tensor
-    displacement_std: Tensor
     strain: Tensor
-    strain_std: Tensor
     another_motif: Tensor
     seen: Tensor
     basis: Tensor
     crystals: tuple[Crystal, ...]
+    wide: tuple[float | Tensor, ...]
     noise: Noise
     cell: float
     fine: float
     step: int
     shape: tuple[int, int]
+
+    @property
+    def displacement_std(self) -> Tensor:
+        """σ of the displacement (y, x) in px, (lattices, rows, columns, 2)."""
+        fields = [crystal.locked.covariance.diagonal(dim1=-2, dim2=-1).sqrt() for crystal in self.crystals]
+        return self._at_points(fields)
+
+    @property
+    def strain_std(self) -> Tensor:
+        """σ of the strain and the rotation, (lattices, rows, columns, 4)."""
+        return self._at_points(
+            [strain_std(crystal.locked, wide) for crystal, wide in zip(self.crystals, self.wide, strict=True)]
+        )
+
+    def _at_points(self, fields: list[Tensor]) -> Tensor:
+        """Fields on the grids of the demodulation, (rows, columns, components), at the points of the frame."""
+        steps = [crystal.locked.waves.step for crystal in self.crystals]
+        return torch.stack(
+            [on_finer_grid(own, step, self.step, self.phase.shape) for own, step in zip(fields, steps, strict=True)]
+        )
 
     def at_every_pixel(self, field: Tensor) -> Tensor:
         """Interpolate a field of the grid (..., rows, columns) linearly to every pixel of the frame (..., y, x)."""

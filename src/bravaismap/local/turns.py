@@ -31,7 +31,7 @@ from bravaismap.local.populations import FEWEST_SITES
 from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import at_every_pixel, smoothed
 
-__all__ = ["Turn", "in_each", "levelled", "refined", "turned"]
+__all__ = ["Told", "Turn", "in_each", "levelled", "refined", "turned", "with_shares"]
 
 Answer = TypeVar("Answer")
 
@@ -79,7 +79,7 @@ class _Fitted:
 
 
 @dataclass(frozen=True)
-class Turn:
+class Told:
     """What one turn says of a frame.
 
     Attributes
@@ -88,9 +88,6 @@ class Turn:
         The patterns of its lattices, (lattices, y, x), and what was fitted with them, (lattices, rows, columns).
     probability : tensor, shape (lattices + 1, rows, columns)
         Of each lattice, and of none last.
-    shares : tensor, shape (lattices, y, x)
-        Probability of each lattice at every pixel, 0 where masked.
-    noise : Noise
     crystals : tuple of Crystal
         Empty after the first turn.
     """
@@ -100,9 +97,23 @@ class Turn:
     fit: LocalFit
     std: Tensor
     probability: Tensor
+    crystals: tuple[Crystal, ...]
+
+
+@dataclass(frozen=True)
+class Turn(Told):
+    """What one turn says of a frame, with what the next turn goes by.
+
+    Attributes
+    ----------
+    shares : tensor, shape (lattices, y, x)
+        Probability of each lattice at every pixel, 0 where masked.
+    noise : Noise
+        What the patterns leave over by these shares.
+    """
+
     shares: Tensor
     noise: Noise
-    crystals: tuple[Crystal, ...]
 
 
 def in_each(function: Callable[..., Answer], *columns: Sequence[Sequence[Any]]) -> list[tuple[Answer, ...]]:
@@ -145,7 +156,7 @@ def _median(values: Tensor, chosen: Tensor) -> Tensor:
 
 def turned(
     frames: Sequence[FlatFrame], sought: Sequence[tuple[SoughtLattice, ...]], before: Sequence[Turn | None]
-) -> list[Turn]:
+) -> list[Told]:
     """Return one more turn of frames: lattices by the pixels that the turn before gave them, and pixels by these.
 
     Parameters
@@ -215,12 +226,22 @@ def _fitted(frame: FlatFrame, locked: tuple[Locked, ...], patterns: tuple[Tensor
     return _Fitted(locked, every, fit, std, near, variance, independent / noise.correlation)
 
 
-def _first_turn(frame: FlatFrame, fitted: _Fitted) -> Turn:
+def with_shares(frame: FlatFrame, told: Told) -> Turn:
+    """Return a turn with the shares of the lattices in all pixels, and the noise that these leave over."""
+    shares = _at_pixels(frame, told.probability[:-1])
+    mixed = (shares * told.patterns).sum(0)
+    counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
+    residual = (frame.flat + frame.background - frame.level - mixed) * frame.valid
+    noise = frame_noise(residual, frame.level + mixed, counted, _band(told.locked))
+    return Turn(told.locked, told.patterns, told.fit, told.std, told.probability, told.crystals, shares, noise)
+
+
+def _first_turn(frame: FlatFrame, fitted: _Fitted) -> Told:
     logarithm = log_likelihood(fitted.fit, fitted.variance, fitted.freedom)
     return _told(frame, fitted, logarithm, torch.zeros_like(fitted.fit.product), ())
 
 
-def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -> Turn:
+def _next_turn(frame: FlatFrame, fitted: _Fitted, held: tuple[HeldSites, ...]) -> Told:
     fit, variance, freedom = fitted.fit, fitted.variance, fitted.freedom
     excess = []
     for k, own in enumerate(held):
@@ -251,21 +272,16 @@ def _somewhere(near: Tensor) -> Tensor:
     return (most > _SOMEWHERE) | (most.amax() <= INSIDE)
 
 
-def _told(frame: FlatFrame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Turn:
-    """Pixels by the log likelihoods of the phases, and the noise that these leave over."""
-    fit, patterns = fitted.fit, fitted.patterns
+def _told(frame: FlatFrame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, crystals: tuple[Crystal, ...]) -> Told:
+    """Pixels by the log likelihoods of the phases."""
+    fit = fitted.fit
     independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
     probability = phase_probability(logarithm, fit.seen, frame.cell / frame.step, independent, frame.pitches)
     none = probability[-2:].sum(0, keepdim=True)  # empty or disordered
     probability = torch.cat([probability[:-2], none])
     near = nearby(probability, fit.seen, frame.cell / frame.step)
     probability = without_gaps(without_vacancies(probability, near, vacant), near)
-    shares = _at_pixels(frame, probability[:-1])
-    mixed = (shares * patterns).sum(0)
-    counted = (shares.sum(0) + _OUTSIDE_COUNTS) * frame.valid
-    residual = (frame.flat + frame.background - frame.level - mixed) * frame.valid
-    noise = frame_noise(residual, frame.level + mixed, counted, _band(fitted.locked))
-    return Turn(fitted.locked, patterns, fit, fitted.std, probability, shares, noise, crystals)
+    return Told(fitted.locked, fitted.patterns, fit, fitted.std, probability, crystals)
 
 
 def _crystals(

@@ -1,4 +1,4 @@
-"""Settings of images that are larger than a window: their parts, what these agree on, layers, whole images.
+"""Settings of images that are larger than a window: parts, agreement, layers, whole images; and of what has no cell.
 
 How to read them: :mod:`bravaismap.measure.settings`.
 """
@@ -12,6 +12,7 @@ __all__ = [
     "LayerSettings",
     "OrderedRegionSettings",
     "PartSettings",
+    "QuasicrystalSettings",
     "SatelliteSettings",
     "WholeImageSettings",
 ]
@@ -138,6 +139,32 @@ class SatelliteSettings:
     #: Probability of a superlattice from which on it is believed, and below which a modulation is said to fit none.
     commensurate: float = 0.8
     incommensurate: float = 0.2
+
+
+@dataclass(frozen=True)
+class QuasicrystalSettings:
+    """Rings of equal spots (``quasicrystals``), by judgement."""
+
+    #: Spots of the rings that are sought.
+    folds: tuple[int, ...] = (12, 10, 8)
+    #: Evidence of a spot that counts, and the power of the strongest over that of the weakest one of a ring.
+    clear_weight: float = 12.0
+    most_ratio: float = 8.0
+    #: How far the spots are from an even ring, in bins, and the strain of that ring: what a scan distorts.
+    error: float = 0.4
+    strain: float = 0.04
+    #: Departure from whole numbers of the indices of a layer's own waves.
+    index_tolerance: float = 0.08
+    #: Distance of neighbours on a ring, in bins of a tile in which their power is asked, from which on its Hann taper
+    #: parts them, and the tiles side by side along the shorter side if those are larger.
+    parted: float = 2.2
+    tiles: int = 4
+    #: Overlap of the places of two waves, ∫√(P₁P₂) over the root of ∫P₁ ∫P₂, from which on they are the same: 1 for
+    #: layers, 0 for grains of which no tile shows both.
+    same_place: float = 0.8
+    #: Power of a sum of two waves over the noise, and its amplitude over theirs, from which on it is one.
+    clear_power: float = 15.0
+    least_sum: float = 0.05
 
 
 @dataclass(frozen=True)

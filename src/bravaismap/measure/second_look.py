@@ -1,16 +1,16 @@
 """Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
 
 Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded, or these
-regions are left out. A window of few cells repeats by a lattice that its spots do not show. Antiphase boundaries,
-strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a lattice and
-leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still show the
-lattice. Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller,
-because every tile has to show phases of its own.
+regions are left out. Antiphase boundaries, strain and wandering scan lines split and smear the spots of a window, of
+which a search takes some for a lattice and leaves others unexplained: tiles of a half and a quarter of the window, each
+with phases of its own, still show the lattice. A window of few cells repeats by a lattice that its spots do not show.
+Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller, because every
+tile has to show phases of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
 from bravaismap.measure.fringes import hum_share
+from bravaismap.measure.quasicrystals import rings
 from bravaismap.measure.regions import other_regions, without_regions
 from bravaismap.measure.repeats import index_repeats
 from bravaismap.measure.search import Searched, search
@@ -66,15 +67,16 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     if len(rows) == 0:
         return first.best, shown
     answers, own = _Answers(first.best.take(rows), shown[rows], split[rows]), windows.take(rows)
-    asked = torch.nonzero(looked[rows]).squeeze(1)
+    asked = whole = torch.nonzero(looked[rows]).squeeze(1)
     drowned = asked[answers.shown[asked] < limits.drowned_evidence]
     answers, own = _without_outliers(answers, drowned, own)
     answers, own = _without_regions(answers, drowned, own)
-    answers = _repeating(answers, own)
     for groups in limits.groups:
         if len(asked) == 0 or min(own.plain.shape[1:]) < groups * limits.smallest_tile:
             break
         answers, asked = _tiled(answers, asked, own, groups)
+    answers = _repeating(answers, own)
+    answers = _without_quasicrystals(answers, whole, windows.take(rows[whole]), first.spots.take(rows[whole]))
     return first.best.put(answers.best, rows), shown.index_copy(0, rows, answers.shown)
 
 
@@ -99,13 +101,16 @@ def _without_regions(answers: _Answers, rows: Tensor, windows: View) -> tuple[_A
     share = other.float().mean((1, 2))
     uneven = torch.nonzero((share > limits.least_share) & (share < limits.most_share)).squeeze(1)
     even = without_regions(plain[uneven], other[uneven])
-    return _evened(answers, windows, rows[uneven], even, limits.clear_spot)
+    return _evened(answers, windows, rows[uneven], even, limits.clear_spot, limits.fewest_rows)
 
 
-def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clear_spot: float) -> tuple[_Answers, View]:
+def _evened(
+    answers: _Answers, windows: View, rows: Tensor, images: Tensor, clear_spot: float, fewest_rows: float = 0.0
+) -> tuple[_Answers, View]:
     """The answers and the windows with those of `rows` replaced that show more in `images`, (rows, y, x), of them.
 
-    These are searched where a spot stands more than `clear_spot` above chance.
+    These are searched where a spot stands more than `clear_spot` above chance. A lattice of which they hold fewer rows
+    does not count.
     """
     limits = settings.SETTINGS.second_look
     if len(rows) == 0:
@@ -118,6 +123,8 @@ def _evened(answers: _Answers, windows: View, rows: Tensor, images: Tensor, clea
     rows, even = rows[clear], even.take(clear)
     best = search(even, spots=spots.take(clear)).best
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
+    enough = best.basis.square().sum(-1).amin(1) >= fewest_rows**2
+    least = torch.where(enough, least, torch.inf)
     evidence = worth(best, even, least)
     won = torch.nonzero(evidence > least).squeeze(1)
     if len(won) == 0:
@@ -148,6 +155,16 @@ def _repeating(answers: _Answers, windows: View) -> _Answers:
         return answers
     won = won[hum_share(windows.plain[rows[won]]) < limits.hum_share]  # hum repeats, too
     return answers.put(best.take(won), evidence[won], rows[won])
+
+
+def _without_quasicrystals(answers: _Answers, rows: Tensor, windows: View, spots: Spots) -> _Answers:
+    """The answers with no lattice for those of the `rows` whose windows show a quasicrystal."""
+    if len(rows) == 0:
+        return answers
+    seen = rings(windows.plain, spots, windows.spectrum)
+    rows = rows[seen.quasicrystalline(answers.best.basis[rows])]
+    best = answers.best.take(rows)
+    return answers.put(replace(best, signal=torch.zeros_like(best.signal)), torch.zeros_like(best.evidence), rows)
 
 
 def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:

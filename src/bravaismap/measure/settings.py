@@ -21,6 +21,7 @@ from bravaismap.measure.image_settings import (
     LayerSettings,
     OrderedRegionSettings,
     PartSettings,
+    QuasicrystalSettings,
     SatelliteSettings,
     WholeImageSettings,
 )
@@ -71,6 +72,8 @@ class MeasurementSettings:
         Of what an instrument adds, and of images that were enlarged.
     parts, agreement, layers, satellites, ordered_regions, whole_image : settings
         Of images that are larger than a window.
+    quasicrystals : settings
+        Of rings of spots that no lattice has.
     """
 
     spots: SpotSettings = field(default_factory=SpotSettings)
@@ -96,6 +99,7 @@ class MeasurementSettings:
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     satellites: SatelliteSettings = field(default_factory=SatelliteSettings)
+    quasicrystals: QuasicrystalSettings = field(default_factory=QuasicrystalSettings)
     ordered_regions: OrderedRegionSettings = field(default_factory=OrderedRegionSettings)
     whole_image: WholeImageSettings = field(default_factory=WholeImageSettings)
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
 from bravaismap.measure import settings
 from bravaismap.measure.agreement import (
     CommonLattice,
@@ -22,7 +23,7 @@ from bravaismap.measure.enlargement import Native, native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.interpolation import own_pixels
-from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
+from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordered_regions import OrderedRegion
@@ -30,9 +31,10 @@ from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.partial_order import PartlyOrdered, modulated, partly_ordered
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
 from bravaismap.measure.pickup import without_pickup
+from bravaismap.measure.quasicrystals import rings
 from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
-from bravaismap.measure.spots import standardize
+from bravaismap.measure.spots import find_spots, standardize
 
 __all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole"]
 
@@ -71,6 +73,8 @@ class WholeImage:
         undone; 0 if they were not.
     pickup : float
         Wavelength in px of a wave beside the lattice, as mains hum is one, that was taken out; 0 if there was none.
+    ring : int
+        Number of equal spots on a circle, 8, 10 or 12, which no lattice has; 0 if there is no such ring.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
@@ -83,6 +87,7 @@ class WholeImage:
     aligned: bool = False
     displaced: tuple[float, float] = (0.0, 0.0)
     pickup: float = 0.0
+    ring: int = 0
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -109,7 +114,8 @@ def measure_whole(image: Tensor) -> WholeImage:
     else:
         straight, parts = plain, measure_window(plain)
         lattices = common_lattices(parts, shape)
-    if lattices and _is_enlarged_noise(plain):
+    ring, quasicrystalline = _ring(straight, lattices[0].basis if lattices else None)
+    if lattices and (quasicrystalline or _is_enlarged_noise(plain)):
         lattices = []
     ordered, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
@@ -118,7 +124,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         if has_parts(shape) and len(lattices) == 1:
             ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
         lattices[0] = ordered.lattice
-    elif varies:
+    elif varies and not ring:
         period = strongest_period(plain)
     return WholeImage(
         tuple(lattice.stretched(*shown.repeated) for lattice in lattices),
@@ -131,7 +137,19 @@ def measure_whole(image: Tensor) -> WholeImage:
         straight is not plain,
         (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
         pickup * shown.repeated[1],
+        ring,
     )
+
+
+def _ring(image: Tensor, basis: Floats | None) -> tuple[int, bool]:
+    """Number of equal spots on a circle, 0 without, and whether the image shows a quasicrystal and not this lattice."""
+    view = leveled_view(image[None])
+    seen = rings(view.plain, find_spots(view.spectrum, brightest=False), view.spectrum)
+    fold = int(seen.fold[0])
+    if not fold or basis is None:
+        return fold, bool(fold)
+    reciprocal = torch.from_numpy(np.linalg.inv(basis).T * np.array(image.shape))[None].to(image.device)
+    return fold, bool(seen.quasicrystalline(reciprocal)[0])
 
 
 def _is_enlarged_noise(image: Tensor) -> bool:
@@ -175,16 +193,16 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
     plain, lines, varies = _leveled(image)
     plain, pickup = without_pickup(plain)
     plain, displaced = interleaved(plain)
+    ring, _ = _ring(plain, basis)
     if basis is None:
-        return WholeImage(
-            period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced, pickup=pickup
-        )
+        period = strongest_period(plain) if varies and not ring else None
+        return WholeImage(period=period, leveled=lines, displaced=displaced, pickup=pickup, ring=ring)
     order, modulation = finer_lattice([plain[None]], np.asarray(basis, float)), None
     if order is not None:
         modulation = modulation_of([plain[None]], np.linalg.solve(order, basis))
         if modulation is not None and modulation.commensurate >= settings.SETTINGS.satellites.commensurate:
             modulation = None
-    return WholeImage(order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=pickup)
+    return WholeImage(order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=pickup, ring=ring)
 
 
 def leveled_lines(image: Tensor) -> tuple[bool, bool]:

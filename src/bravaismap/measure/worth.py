@@ -25,7 +25,7 @@ def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     view : View
         In which it was found.
     least : tensor, shape (n,), optional
-        Evidence below which it does not matter: there the lattice is not compared with hum.
+        Evidence below which it does not matter: there the lattice is compared with neither hum nor gratings.
     """
     shown = _shown(best, view)
     low, high = settings.SETTINGS.evidence.hum_range
@@ -33,6 +33,7 @@ def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     doubtful = doubtful if least is None else doubtful & (shown > least)
     shown = _beyond_hum(shown, torch.nonzero(doubtful).squeeze(1), best, view)
     few = (shown > low) & (_directions(best) <= settings.SETTINGS.gratings.directions)
+    few = few if least is None else few & (shown > least)
     return _beyond_gratings(shown, torch.nonzero(few).squeeze(1), view)
 
 

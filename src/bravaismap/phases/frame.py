@@ -164,15 +164,18 @@ class FrameMapper:
     def mapped(self, frames: Iterable[tuple[int, NDArray[Any]]]) -> Generator[tuple[int, MappedFrame]]:
         """Map numbered frames (y, x) one after another, all of one size.
 
-        A GPU classifies the windows of several frames at once, and those of the next ones, in another thread, while the
-        pixels of these are asked; the ones after these are prepared in a third.
+        While the pixels of a frame are asked, in one thread, the windows of the next one are classified in others. A
+        GPU classifies those of several frames at once, and the frames after these are prepared in a third thread.
 
         Parameters
         ----------
         frames : iterable of (int, array)
         """
         groups = self._groups(frames)
-        with closing(groups if self.device == PROCESSOR else one_ahead(groups)) as groups:
+        # asked in this thread before any other limits theirs, of which PyTorch would take the number over
+        threads = torch.get_num_threads()
+        alone = self.device == PROCESSOR and (threads == 1 or self.pixel_step is None)
+        with closing(groups if alone else one_ahead(groups)) as groups:
             for group in groups:
                 for first in range(0, len(group), self._asked_together(group)):
                     part = group[first : first + self._asked_together(group)]

@@ -92,13 +92,14 @@ def pixels_of_frames(
         As there.
     """
     stored = []
-    asked = asked_frames(frames, windows, step, pixel_size, device)
-    for frame, own, answer in zip(frames, windows, asked, strict=True):
-        if answer is None:
-            known = _without_lattice(missing_pixels(frame), own["fraction"], step)
-        else:
-            known = _with_lattices(answer.pixels, answer.lattices, step, pixel_size or 1.0)
-        stored.append(_stored(known, frame.shape, step, pixel_size))
+    with torch.inference_mode():
+        asked = asked_frames(frames, windows, step, pixel_size, device, noise=False)
+        for frame, own, answer in zip(frames, windows, asked, strict=True):
+            if answer is None:
+                known = _without_lattice(missing_pixels(frame), own["fraction"], step)
+            else:
+                known = _with_lattices(answer.pixels, answer.lattices, step, pixel_size or 1.0)
+            stored.append(_stored(known, frame.shape, step, pixel_size))
     return stored
 
 
@@ -143,10 +144,12 @@ def asked_frames(
     step: int,
     pixel_size: float | None,
     device: str = PROCESSOR,
+    *,
+    noise: bool = True,
 ) -> list[AskedFrame | None]:
     """Ask the pixels of frames, as :func:`asked_frame` does, all at once: for a GPU.
 
-    The parameters are those of :func:`pixels_of_frames`.
+    The parameters are those of :func:`pixels_of_frames`, and `noise` whether that of the answers is asked for, too.
     """
     answers: list[AskedFrame | None] = [None] * len(frames)
     lattices = [frame_lattices(own, pixel_size or 1.0) for own in windows]
@@ -159,8 +162,9 @@ def asked_frames(
         missing = [missing_pixels(frames[i]) for i in indices]
         images = [_standardised(frames[i], gone).to(device) for i, gone in zip(indices, missing, strict=True)]
         masks = [torch.from_numpy(~gone).to(device) for gone in missing]
+        holed = [mask if gone.any() else None for mask, gone in zip(masks, missing, strict=True)]
         bases = [torch.from_numpy(lattices[i].basis).float() for i in indices]
-        pixels = pixel_phases_of_frames(images, bases, PixelSettings(step=own_step), masks)
+        pixels = pixel_phases_of_frames(images, bases, PixelSettings(step=own_step, noise=noise), holed)
         for index, image, mask, answer in zip(indices, images, masks, pixels, strict=True):
             answers[index] = AskedFrame(image, mask, lattices[index], answer)
     return answers
