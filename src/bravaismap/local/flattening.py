@@ -98,8 +98,11 @@ def prepared_frame(
         )
     if mask is not None and mask.shape != image.shape:
         raise InputError(f"a mask of shape {tuple(mask.shape)} was given for an image of {tuple(image.shape)}")
-    valid = torch.ones_like(image) if mask is None else mask.to(image.dtype)
-    image = torch.where(valid > 0, image, 0)
+    if mask is None:
+        valid = image.new_ones((1, 1)).expand_as(image)
+    else:
+        valid = mask.to(image.dtype)
+        image = torch.where(mask, image, 0)
     bases = lattices.to("cpu", image.dtype)
     sides = torch.linalg.det(bases).abs().sqrt().tolist()
     sought = []

@@ -1,11 +1,11 @@
 """Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
 
 Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded, or these
-regions are left out. A window of few cells repeats by a lattice that its spots do not show. Antiphase boundaries,
-strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a lattice and
-leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still show the
-lattice. Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller,
-because every tile has to show phases of its own.
+regions are left out. Antiphase boundaries, strain and wandering scan lines split and smear the spots of a window, of
+which a search takes some for a lattice and leaves others unexplained: tiles of a half and a quarter of the window, each
+with phases of its own, still show the lattice. A window of few cells repeats by a lattice that its spots do not show.
+Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller, because every
+tile has to show phases of its own.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     drowned = asked[answers.shown[asked] < limits.drowned_evidence]
     answers, own = _without_outliers(answers, drowned, own)
     answers, own = _without_regions(answers, drowned, own)
-    answers = _repeating(answers, own)
     for groups in limits.groups:
         if len(asked) == 0 or min(own.plain.shape[1:]) < groups * limits.smallest_tile:
             break
         answers, asked = _tiled(answers, asked, own, groups)
+    answers = _repeating(answers, own)
     answers = _without_quasicrystals(answers, whole, windows.take(rows[whole]), first.spots.take(rows[whole]))
     return first.best.put(answers.best, rows), shown.index_copy(0, rows, answers.shown)
 

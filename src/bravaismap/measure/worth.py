@@ -25,7 +25,7 @@ def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     view : View
         In which it was found.
     least : tensor, shape (n,), optional
-        Evidence below which it does not matter: there the lattice is not compared with hum.
+        Evidence below which it does not matter: there the lattice is compared with neither hum nor gratings.
     """
     shown = _shown(best, view)
     low, high = settings.SETTINGS.evidence.hum_range
@@ -35,6 +35,7 @@ def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     close = torch.linalg.vector_norm(best.basis * view.scale, dim=-1).amin(1) < settings.SETTINGS.fringes.bent_distance
     shown = _beyond_bent_fringes(shown, torch.nonzero(close & (shown > low)).squeeze(1), best, view)
     few = (shown > low) & (_directions(best) <= settings.SETTINGS.gratings.directions)
+    few = few if least is None else few & (shown > least)
     return _beyond_gratings(shown, torch.nonzero(few).squeeze(1), view)
 
 

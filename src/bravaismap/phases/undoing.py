@@ -29,9 +29,10 @@ def undone(frame: NDArray[Any]) -> tuple[NDArray[Any], Undone]:
         Finite. It is returned as it is if nothing had to be undone.
     """
     plain = torch.from_numpy(np.ascontiguousarray(frame, np.float32))
-    quiet, pickup = without_pickup(plain)
-    moved, displaced = interleaved(quiet)
-    done = Undone(displaced, pickup, leveled_lines(plain), native(plain).repeated)
+    with torch.inference_mode():
+        quiet, pickup = without_pickup(plain)
+        moved, displaced = interleaved(quiet)
+        done = Undone(displaced, pickup, leveled_lines(plain), native(plain).repeated)
     return (moved.numpy() if done.changed else frame), done
 
 
