@@ -1,10 +1,10 @@
 """Main lattice: that of a crystal with a strong modulation, about whose spots the satellites are symmetrical.
 
-Where a modulation is as strong as the crystal, its satellites G ± q are among the strongest spots, and a lattice through
-some of them fits all but nearly: one of a large cell, as q is near a fraction, or of another shape. All spots are whole
-multiples h g₁ + k g₂ + m q within a few hundredths of a bin (P. M. de Wolff, T. Janssen, A. Janner, Acta Cryst. A37,
-625 (1981)). g₁ + q and q give the same spots as g₁ and q do, with other orders: the main lattice is that whose orders m
-are the smallest, so that both satellites of a pair are about one of its spots.
+Where a modulation is as strong as the crystal, its satellites G ± q are among the strongest spots, and a lattice that
+goes through some of them fits all but nearly: one of a large cell, as q is near a fraction, or of another shape. All
+spots are whole multiples h g₁ + k g₂ + m q within a few hundredths of a bin (P. M. de Wolff, T. Janssen, A. Janner,
+Acta Cryst. A37, 625 (1981)). g₁ + q and q give the same spots as g₁ and q do, with other orders: the main lattice is
+that whose orders m are the smallest, so that both satellites of a pair are about one of its spots.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
