@@ -31,8 +31,7 @@ from bravaismap.measure.enlargement import is_enlarged
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, Measurement, measure
 from bravaismap.measure.odds import least_evidence
-from bravaismap.measure.pickup import without_pickup
-from bravaismap.measure.whole_image import has_parts, measure_whole
+from bravaismap.measure.whole_image import has_parts, measure_whole, undisturbed
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.windows import SMALLEST_WINDOW
 
@@ -250,7 +249,7 @@ class LatticeClassifier:
             batch = on_device(images[rows], self.device)
             with torch.inference_mode():
                 if self.whole:
-                    batch = torch.stack([interleaved(without_pickup(image)[0])[0] for image in batch])
+                    batch = torch.stack([interleaved(undisturbed(image).image)[0] for image in batch])
                 measured = measure(batch)
                 if self.proposer is not None:
                     measured = with_proposals(batch, measured, self.proposer)

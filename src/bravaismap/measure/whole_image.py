@@ -19,10 +19,10 @@ from bravaismap.measure.agreement import (
     superlattice,
     with_common_share,
 )
-from bravaismap.measure.enlargement import Native, native
+from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.interpolation import own_pixels
+from bravaismap.measure.interpolation import own_scans
 from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
@@ -30,13 +30,13 @@ from bravaismap.measure.ordered_regions import OrderedRegion
 from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.partial_order import PartlyOrdered, modulated, partly_ordered
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
-from bravaismap.measure.pickup import without_pickup
+from bravaismap.measure.pickup import Quiet, without_pickup
 from bravaismap.measure.quasicrystals import rings
 from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import find_spots, standardize
 
-__all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole"]
+__all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole", "undisturbed"]
 
 
 def has_parts(shape: tuple[int, ...]) -> bool:
@@ -106,8 +106,8 @@ def measure_whole(image: Tensor) -> WholeImage:
     own = native(image)
     shown = own if own.repeated == (1.0, 1.0) else own.refined(SMALLEST_SIDE)
     plain, lines, varies = _leveled(shown.image)
-    plain, pickup = without_pickup(plain)
-    plain, displaced = interleaved(plain)
+    quiet = undisturbed(plain)
+    plain, displaced = interleaved(quiet.image)
     shape = tuple(plain.shape)
     if has_parts(shape):
         straight, parts, lattices = _of_parts(plain)
@@ -124,6 +124,8 @@ def measure_whole(image: Tensor) -> WholeImage:
         if has_parts(shape) and len(lattices) == 1:
             ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
         lattices[0] = ordered.lattice
+    elif quiet.alone:
+        period, quiet = OnePeriod(quiet.length, slips=False), Quiet(plain)
     elif varies and not ring:
         period = strongest_period(plain)
     return WholeImage(
@@ -136,7 +138,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         lines,
         straight is not plain,
         (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
-        pickup * shown.repeated[1],
+        quiet.length * shown.repeated[1],
         ring,
     )
 
@@ -154,12 +156,11 @@ def _ring(image: Tensor, basis: Floats | None) -> tuple[int, bool]:
 
 def _is_enlarged_noise(image: Tensor) -> bool:
     """Whether an image was interpolated from a scan that shows no lattice in its own pixels."""
-    scan = own_pixels(image.double().cpu().numpy())
-    if scan is None:
-        return False
-    pixels = torch.from_numpy(scan.pixels).to(image)
-    own = measure_window(standardize(Native(pixels, (1.0, 1.0)).refined(SMALLEST_SIDE).image[None])[0])
-    return bool(own.evidence[0] < settings.SETTINGS.odds.even_evidence)
+    for scan in own_scans(image.double().cpu().numpy(), SMALLEST_SIDE):
+        own = measure_window(standardize(torch.from_numpy(scan.image).to(image)[None])[0])
+        if own.evidence[0] < settings.SETTINGS.odds.even_evidence:
+            return True
+    return False
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
@@ -191,18 +192,42 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
     plain, lines, varies = _leveled(image)
-    plain, pickup = without_pickup(plain)
-    plain, displaced = interleaved(plain)
+    quiet = undisturbed(plain)
+    plain, displaced = interleaved(quiet.image)
     ring, _ = _ring(plain, basis)
+    if basis is None and quiet.alone:
+        return WholeImage(period=OnePeriod(quiet.length, slips=False), leveled=lines, displaced=displaced)
     if basis is None:
         period = strongest_period(plain) if varies and not ring else None
-        return WholeImage(period=period, leveled=lines, displaced=displaced, pickup=pickup, ring=ring)
+        return WholeImage(period=period, leveled=lines, displaced=displaced, pickup=quiet.length, ring=ring)
     order, modulation = finer_lattice([plain[None]], np.asarray(basis, float)), None
     if order is not None:
         modulation = modulation_of([plain[None]], np.linalg.solve(order, basis))
         if modulation is not None and modulation.commensurate >= settings.SETTINGS.satellites.commensurate:
             modulation = None
-    return WholeImage(order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=pickup, ring=ring)
+    return WholeImage(
+        order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=quiet.length, ring=ring
+    )
+
+
+def undisturbed(image: Tensor) -> Quiet:
+    """Return an image without what was picked up.
+
+    One wave that is all that seems to repeat may be that of rows of atoms: where the rest shows a lattice, it stays.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    """
+    quiet = without_pickup(image)
+    return Quiet(image) if quiet.alone and _shows_lattice(quiet.image) else quiet
+
+
+def _shows_lattice(image: Tensor) -> bool:
+    plain, shape = standardize(leveled(standardize(image[None])))[0], tuple(image.shape)
+    parts = measure_parts(plain) if has_parts(shape) else measure_window(plain)
+    lattices = common_lattices(parts, shape)
+    return bool(lattices) and lattices[0].evidence > settings.SETTINGS.odds.even_evidence
 
 
 def leveled_lines(image: Tensor) -> tuple[bool, bool]:
