@@ -10,6 +10,7 @@ from dataclasses import dataclass
 __all__ = [
     "AgreementSettings",
     "LayerSettings",
+    "MainLatticeSettings",
     "OrderedRegionSettings",
     "PartSettings",
     "QuasicrystalSettings",
@@ -139,6 +140,40 @@ class SatelliteSettings:
     #: Probability of a superlattice from which on it is believed, and below which a modulation is said to fit none.
     commensurate: float = 0.8
     incommensurate: float = 0.2
+
+
+@dataclass(frozen=True)
+class MainLatticeSettings:
+    """Lattices of strongly modulated crystals (``main_lattice``), by judgement."""
+
+    #: Strongest spots that are looked at and the fewest, the evidence from which on one counts and is trusted by half,
+    #: and its amplitude over that of the strongest.
+    most_spots: int = 48
+    fewest: int = 8
+    clear_weight: float = 20.0
+    least_amplitude: float = 0.04
+    #: Standard uncertainty of a place in bins, how far a spot is from a multiple that explains it, and the share of the
+    #: spots that lie anywhere.
+    error: float = 0.07
+    reach: float = 0.21
+    stray_share: float = 0.03
+    #: Prior of a satellite of the orders 0, 1 and 2, of those of one lattice spot.
+    falls: tuple[float, ...] = (1.0, 0.5, 0.15)
+    #: Strongest spots that are paired, and the least sine of the angle of a pair; spots left over that are taken for
+    #: waves, and the most waves.
+    paired_spots: int = 9
+    least_sine: float = 0.2
+    tried_waves: int = 8
+    most_waves: int = 2
+    #: Cells of a superlattice up to which its waves are no modulation.
+    few_cells: int = 6
+    #: Share of the spots, by trust, that a lattice or a module explains; what the module must say more; about how many
+    #: spots of the lattice both satellites of a pair are seen; and the share of the power about the spots that lies in
+    #: their centres.
+    explained_share: float = 0.9
+    least_gain: float = 15.0
+    fewest_pairs: int = 2
+    sharpness: float = 0.9
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,11 @@ class FringeSettings:
     #: The same of the mean over tiles, whose spots are wider: where tiles explain a crystal better than one wave does
     #: it is 0.16 and more (0.2 in 95 %), of hum up to 0.15.
     tile_left_shares: tuple[float, float] = (0.15, 0.25)
+    #: The same of windows without their slow background whose nodes are so close, in bins, that they may be the sides
+    #: of one wave that bends: of 960 simulated windows 23 have such nodes, and 0.25 or more; of terraces whose edges
+    #: swing once or twice, or wander, most have less than 0.04.
+    bent_left_shares: tuple[float, float] = (0.1, 0.2)
+    bent_distance: float = 3.2
     #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
     harmonics: int = 6
     lowest_frequency: float = 1.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bravaismap.conventions import Floats
+from bravaismap.lattice.sublattices import reduce_measured
 from bravaismap.measure import settings
 from bravaismap.measure.agreement import (
     CommonLattice,
@@ -23,6 +25,7 @@ from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.interpolation import Scan, own_scans
+from bravaismap.measure.main_lattice import main_lattice
 from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
@@ -127,11 +130,15 @@ def measure_whole(image: Tensor) -> WholeImage:
         lattices = []
     ordered, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
-        first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
-        ordered = PartlyOrdered(first, order)
-        if has_parts(shape) and len(lattices) == 1:
-            ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
-        lattices[0] = ordered.lattice
+        ordered = None if ring else _strongly_modulated(lattices, straight)
+        if ordered is None:
+            first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
+            ordered = PartlyOrdered(first, order)
+            if has_parts(shape) and len(lattices) == 1:
+                ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
+            lattices[0] = ordered.lattice
+        else:
+            lattices = [ordered.lattice]
     elif quiet.alone:
         period, quiet = OnePeriod(quiet.length, slips=False), Quiet(plain)
     elif varies and not ring:
@@ -169,6 +176,25 @@ def enlarged_noise(image: Tensor) -> Scan | None:
         if own.evidence[0] < settings.SETTINGS.odds.even_evidence:
             return scan
     return None
+
+
+def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> PartlyOrdered | None:
+    """The main lattice of an image whose spots the first one misses, with its modulation; None if it has none.
+
+    One of several lattices whose sums are there, too, is that of a layer.
+    """
+    first = lattices[0]
+    basis = main_lattice(image, first.basis)
+    if basis is None or (len(lattices) > 1 and any(_is_same(basis, other.basis) for other in lattices)):
+        return None
+    measured = measure_from(image[None], torch.from_numpy(basis)[None].to(image.device))
+    reduced, covariance = reduce_measured(measured.basis.cpu().numpy(), measured.covariance.cpu().numpy())
+    evidence, side = max(first.evidence, float(measured.evidence[0])), min(image.shape)
+    lattice = replace(
+        first, basis=reduced[0], covariance=covariance[0], evidence=evidence, share=1.0, side=side, strength=evidence,
+        strengths={side: evidence}, shares={side: 1.0},
+    )  # fmt: skip
+    return PartlyOrdered(lattice, None, modulation=modulation_of([image[None]], lattice.basis))
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
@@ -286,6 +312,14 @@ def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
         if everywhere and clear and not shared and not _related(other, first):
             return other
     return None
+
+
+def _is_same(one: Floats, other: Floats) -> bool:
+    """Whether two bases are of one lattice."""
+    change = one @ np.linalg.inv(other)
+    whole = np.rint(change)
+    near = np.abs(change - whole).max() < settings.SETTINGS.agreement.basis_tolerance
+    return bool(near and abs(round(np.linalg.det(whole))) == 1)
 
 
 def _related(one: CommonLattice, other: CommonLattice) -> bool:
