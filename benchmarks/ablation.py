@@ -1,13 +1,16 @@
 """What each ingredient of the measurement and of its posterior is worth, beside the models that are there.
 
-python benchmarks/ablation.py [SIMULATED.npz REALISTIC.npz [BROKEN.npz]] [-n WINDOWS] [--csv FILE]
+python benchmarks/ablation.py [FILE.npz ...] [--kinds simulated realistic broken enlarged] [-n WINDOWS]
+    [--lines TEXT ...] [--csv FILE]
 
-Without files, windows of all kinds are simulated (seed 7); those of `broken` are whole images of broken crystals. An
-ingredient is switched off by replacing what holds it: settings of the measurement, or a name of a module. `moved` is
-the share of windows of which that moves a probability by more than 1 %; a switch that changes nothing at all in any
-kind is named at the end, and the exit code is 1. Differences are to `lattice`, in pairs on the same windows, with their
-95 % intervals. `lattice × dcnn` multiplies the probabilities of both, each to a power that was fitted on other
-simulated windows of the kind.
+A file for each of the kinds, or none: then their windows are simulated (seed 7); those of `broken` are whole images of
+broken crystals, those of `enlarged` windows with repeated pixels. An ingredient is switched off by replacing what
+holds it: settings of the measurement, or a name of a module; those of whole images are asked of `broken` and
+`enlarged`. `moved` is the share of windows of which that moves a probability by more than 1 %, `none` the share called
+`none` of those without a lattice; a switch that changes nothing at all in any kind is named at the end, and the exit
+code is 1. Differences are to `lattice`, in pairs on the same windows, with their 95 % intervals. `lattice × dcnn`
+multiplies the probabilities of both, each to a power that was fitted on other simulated windows of the kind. With
+`--lines` only lines whose names hold one of these texts are asked.
 """
 
 from __future__ import annotations
@@ -32,12 +35,15 @@ from scipy.special import softmax
 import bravaismap as bm
 from bravaismap.classify import posterior, posterior_settings
 from bravaismap.classify.models import MODELS, load_model
+from bravaismap.conventions import NONE
 from bravaismap.evaluate.answers import Answers, answer
 from bravaismap.evaluate.comparison import Compared, compare
 from bravaismap.evaluate.labelled import Labelled, read_labelled
 
 #: Kinds of windows and the distortion that each is scored with.
-KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02}
+KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02, "enlarged": 0.02}
+#: Kinds whose images are more than a window, or are shown larger than they were measured.
+OF_IMAGES = ("broken", "enlarged")
 NAMES = ("dcnn-2018", "dcnn-2018-wide", "dcnn", "lattice", "default")
 #: The network to combine with the measurement.
 PARTNER = "dcnn"
@@ -47,7 +53,7 @@ _OFF = "− "
 FIXED_ERROR = 0.004
 _MOVED = 0.01
 FIGURES = ("accuracy", "nll", "ece", "rate")
-HEADER = ("", "moved", "accuracy", "difference", "NLL", "difference", "ECE", "windows/s")
+HEADER = ("", "moved", "accuracy", "difference", "none", "NLL", "difference", "ECE", "windows/s")
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,18 @@ class Setting:
 
 def _first(image: Any, *_: object) -> Any:
     return image
+
+
+def _first_of_two(second: Any) -> Callable[..., tuple[Any, Any]]:
+    return lambda image, *_, **__: (image, second)
+
+
+def _always(value: Any) -> Callable[..., Any]:
+    return lambda *_, **__: value
+
+
+def _more_than_hum(images: torch.Tensor, *_: object) -> torch.Tensor:
+    return torch.ones(len(images), device=images.device)
 
 
 def _constant(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -143,6 +161,26 @@ ABLATIONS: dict[str, tuple[Switch | Setting, ...]] = {
     ),
 }
 
+_ONE_PERIOD = Switch("measure.whole_image", "two_periods", _always(1.0))
+#: What whole images, and windows that are shown enlarged, have besides.
+ABLATIONS_OF_IMAGES: dict[str, tuple[Switch | Setting, ...]] = {
+    "the whole image as one window": (Setting("measure.settings", "whole_image", "shorter_side", 10**9),),
+    "offsets of rows and columns left": (Setting("measure.settings", "scan_lines", "raised_ratio", math.inf),),
+    "displaced rows left": (Setting("measure.settings", "whole_image", "clear_evidence", -math.inf),),
+    "displaced odd rows left": (Switch("measure.whole_image", "interleaved", _first_of_two((0.0, 0.0))),),
+    "hum left in": (Switch("measure.whole_image", "without_pickup", _first_of_two(0.0)),),
+    "repeated pixels taken as they are": (Setting("measure.settings", "enlargement", "least_repetition", math.inf),),
+    "interpolated noise taken as it is": (Switch("measure.whole_image", "_is_enlarged_noise", _always(False)),),
+    "two periods not asked of the image": (_ONE_PERIOD,),
+    "two periods not asked of its windows either": (
+        _ONE_PERIOD,
+        Switch("measure.worth", "beyond_hum", _more_than_hum),
+    ),
+    "two gratings are a lattice": (Setting("measure.settings", "gratings", "directions", -1),),
+    "streaks count as waves": (Setting("measure.settings", "nodes", "streak_factor", 1e30),),
+    "order of superlattices not looked for": (Switch("measure.whole_image", "_ordered", _first_of_two(None)),),
+}
+
 
 @contextmanager
 def switched_off(switches: Sequence[Switch | Setting]) -> Iterator[None]:
@@ -181,11 +219,23 @@ def _require(owner: object, name: str, what: str) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: how the answers compare with `lattice`, whether any differs, and in what share by much."""
+    """A row of the table: how the answers compare with `lattice`, and in what share they differ by much.
+
+    Attributes
+    ----------
+    compared : Compared
+    moved : float
+        Share of the windows of which a probability differs by more than 1 %.
+    differs : bool
+        Whether any probability differs at all.
+    none : float
+        Share called `none` of the windows without a lattice.
+    """
 
     compared: Compared
     moved: float
     differs: bool
+    none: float
 
 
 def without(switches: Sequence[Switch | Setting], labelled: Labelled, distortion: float) -> Answers:
@@ -216,42 +266,73 @@ def fitted_powers(kind: str, number: int = 600) -> Sequence[float]:
     return list(minimize(loss, [1.0, 0.1], method="Nelder-Mead").x)
 
 
-def rows(labelled: Labelled, kind: str) -> dict[str, Row]:
-    """Return how each model, and the lattice model without each ingredient, does; compared with `lattice`."""
+def rows(labelled: Labelled, kind: str, lines: Sequence[str] = ("",)) -> dict[str, Row]:
+    """Return how each model, and the lattice model without each ingredient, does; compared with `lattice`.
+
+    Besides that, only those are asked whose names hold one of the texts `lines`.
+    """
     distortion = KINDS[kind]
     lattice = answer(load_model("lattice", distortion), labelled)
-    others = {name: answer(load_model(name, distortion), labelled) for name in NAMES if name in MODELS}
-    if PARTNER in others:
+    others = {
+        name: lattice if name == "lattice" else answer(load_model(name, distortion), labelled)
+        for name in NAMES
+        if name in MODELS and (name == "lattice" or _named(name, lines))
+    }
+    if PARTNER in others and kind not in OF_IMAGES:
         others[f"lattice × {PARTNER}"] = combined(lattice, others[PARTNER], fitted_powers(kind))
-    others |= {f"{_OFF}{name}": without(switches, labelled, distortion) for name, switches in ABLATIONS.items()}
+    others |= {
+        f"{_OFF}{name}": without(switches, labelled, distortion)
+        for name, switches in ingredients(kind).items()
+        if _named(name, lines)
+    }
     compared = compare([lattice, *others.values()], seed=SEED)[1:]
     apart = [np.abs(a.probability - lattice.probability).max(axis=1) for a in others.values()]
     return {
-        name: Row(comparison, float((gap > _MOVED).mean()), bool(gap.any()))
+        name: Row(comparison, float((gap > _MOVED).mean()), bool(gap.any()), none_recall(others[name]))
         for name, comparison, gap in zip(others, compared, apart, strict=True)
     }
 
 
+def ingredients(kind: str) -> dict[str, tuple[Switch | Setting, ...]]:
+    """Return the ingredients that are asked of a kind of windows."""
+    return ABLATIONS | ABLATIONS_OF_IMAGES if kind in OF_IMAGES else ABLATIONS
+
+
+def _named(name: str, lines: Sequence[str]) -> bool:
+    return any(text in name for text in lines)
+
+
+def none_recall(answers: Answers) -> float:
+    """Return the share called `none` of the windows without a lattice; NaN if there are none."""
+    none = answers.classes.index(NONE)
+    empty = answers.labels == none
+    return float((answers.probability[empty].argmax(axis=1) == none).mean()) if empty.any() else math.nan
+
+
 def idle(rows_by_kind: dict[str, dict[str, Row]]) -> list[str]:
-    """Return the ingredients whose absence changes no window of any kind.
+    """Return the ingredients that were asked and whose absence changes no window of any kind.
 
     Those about a distortion beyond that of a calibrated scan are not asked of kinds that have none.
     """
     calibrated = posterior_settings.SETTINGS.distortion.calibrated
     beyond = any(KINDS[kind] > calibrated for kind in rows_by_kind)
-    asked = [name for name, switches in ABLATIONS.items() if beyond or not all(map(_of_distortion, switches))]
-    return [name for name in asked if not any(kind[f"{_OFF}{name}"].differs for kind in rows_by_kind.values())]
+    every = {name: switches for kind in rows_by_kind for name, switches in ingredients(kind).items()}
+    asked = [name for name, switches in every.items() if beyond or not all(map(_of_distortion, switches))]
+    differs = {
+        name: [of[row].differs for of in rows_by_kind.values() if (row := f"{_OFF}{name}") in of] for name in asked
+    }
+    return [name for name, any_kind in differs.items() if any_kind and not any(any_kind)]
 
 
 def _of_distortion(switch: Switch | Setting) -> bool:
     return isinstance(switch, Setting) and switch.group == "distortion"
 
 
-def labelled_windows(files: Sequence[Path], number: int) -> dict[str, Labelled]:
-    """Return the labelled windows of each kind, from files, in the order of `KINDS`, or simulated."""
+def labelled_windows(files: Sequence[Path], number: int, kinds: Sequence[str]) -> dict[str, Labelled]:
+    """Return the labelled windows of each kind, from as many files, or simulated."""
     if files:
-        return {kind: read_labelled(path) for kind, path in zip(KINDS, files, strict=False)}
-    return {kind: simulated_windows(kind, number, SEED) for kind in KINDS}
+        return {kind: read_labelled(path) for kind, path in zip(kinds, files, strict=True)}
+    return {kind: simulated_windows(kind, number, SEED) for kind in kinds}
 
 
 def simulated_windows(kind: str, number: int, seed: int) -> Labelled:
@@ -274,6 +355,7 @@ def table(rows_of_kind: dict[str, Row]) -> str:
                 f"{100 * row.moved:.1f} %",
                 f"{100 * figure['accuracy'].value:.1f} %",
                 "{:+.1f} ({:+.1f} to {:+.1f})".format(*accuracy),
+                f"{100 * row.none:.1f} %",
                 f"{figure['nll'].value:.3f}",
                 "{:+.3f} ({:+.3f} to {:+.3f})".format(*nll),
                 f"{figure['ece'].value:.3f}",
@@ -292,7 +374,7 @@ def write_csv(rows_by_kind: dict[str, dict[str, Row]], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         gaps = ("difference_accuracy", "difference_nll")
         ends = [f"{name}{end}" for name in (*FIGURES, *gaps) for end in ("", "_low", "_high")]
-        writer.writerow(["row", "windows_of", "distortion", "windows", "moved", *ends])
+        writer.writerow(["row", "windows_of", "distortion", "windows", "moved", "none_recall", *ends])
         for kind, of_kind in rows_by_kind.items():
             for name, row in of_kind.items():
                 comparison = row.compared
@@ -303,26 +385,29 @@ def write_csv(rows_by_kind: dict[str, dict[str, Row]], path: Path) -> None:
                     for v in (i.value, i.low, i.high)
                 ]
                 writer.writerow(
-                    [name, kind, KINDS[kind], comparison.windows, f"{row.moved:.4g}", *(f"{v:.6g}" for v in numbers)]
+                    [name, kind, KINDS[kind], comparison.windows, f"{row.moved:.4g}", f"{row.none:.4g}"]
+                    + [f"{v:.6g}" for v in numbers]
                 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "files", nargs="*", type=Path, help="labelled windows: simulated, realistic, and broken if wanted"
-    )
+    parser.add_argument("files", nargs="*", type=Path, help="labelled windows of each of the kinds")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("-n", "--number", type=int, default=600, help="windows to simulate of each kind")
+    parser.add_argument("--lines", nargs="+", default=[""], help="parts of the names of the lines that are asked")
     parser.add_argument("--csv", type=Path, help="also write the table, with intervals, to this file")
     given = parser.parse_args(arguments)
-    if len(given.files) not in (0, len(KINDS) - 1, len(KINDS)):
-        parser.error(f"{len(given.files)} files were given; expected simulated, realistic and perhaps broken, or none")
+    if len(given.files) not in (0, len(given.kinds)):
+        parser.error(
+            f"{len(given.files)} files were given; expected none, or one of each kind: {' '.join(given.kinds)}"
+        )
     if given.csv is not None:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
     print(machine())
     rows_by_kind = {}
-    for kind, labelled in labelled_windows(given.files, given.number).items():
-        rows_by_kind[kind] = rows(labelled, kind)
+    for kind, labelled in labelled_windows(given.files, given.number, given.kinds).items():
+        rows_by_kind[kind] = rows(labelled, kind, given.lines)
         print(f"\n{kind}, {len(labelled.labels)} windows, distortion {100 * KINDS[kind]:g} %")
         print(table(rows_by_kind[kind]), flush=True)
     if given.csv is not None:

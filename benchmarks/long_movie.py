@@ -55,7 +55,7 @@ class Rates:
     window_seconds, frame_seconds, pixel_seconds : float
         For a window, for what a frame takes besides, and for its pixels.
     parent_seconds : float
-        Processor time of the parent for a frame, one after another.
+        Processor time of the parent for a frame, one after another, without that which passes while it waits.
     efficiency : float
         Share of a worker that is left beside others, by processor time: the median of the rows of most workers.
     """
@@ -84,7 +84,9 @@ def processor_rates(data: Figures, way: str) -> Rates:
     cost = {row["windows"]: row["worked"] / row["frames"] for row in plain}
     slope, rest = np.polyfit(list(cost), list(cost.values()), 1)
     asked = next(row for row in single if row["pixels"])
-    parent = max(row["own"] / row["frames"] for row in rows)
+    # a scheduler looks around while it waits, too: a share of a core, however many frames there are
+    waited, own = (np.array([row[name] / row["frames"] for row in rows]) for name in ("seconds", "own"))
+    parent = max(0.0, float(np.polyfit(waited, own, 1)[1]))
     most = max(row["workers"] for row in rows)
     speedup = float(np.median([row["speedup_if_alone"] for row in rows if row["workers"] == most]))
     return Rates(

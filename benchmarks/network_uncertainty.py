@@ -7,7 +7,9 @@ half; crystals of scattering physics with counting noise (of `physical_crystals`
 central squares of the images of files, which may come from anywhere. *Errors* is the probability that the entropy of a
 wrong answer is larger than that of a right one. Quasicrystals have sharp spots and no lattice, and no network has seen
 one: *unlike* is the probability that the entropy, or what the passes or networks disagree about (mutual information),
-is larger for one of them than for a window of a broken crystal.
+is larger for one of them than for a window of a broken crystal. What the model goes by is the share of coherent waves
+that no lattice explains (`bravaismap.classify.unexplained`): how well it tells quasicrystals from each set, how many
+windows it doubts, and how sure the answers are of which it takes nothing and its part.
 
 References
 ----------
@@ -30,6 +32,9 @@ import bravaismap as bm
 from bravaismap.classify.dropout import dropout_scores, evaluating, predictive_entropy
 from bravaismap.classify.models import LARGEST_SIDE
 from bravaismap.classify.network import members_of
+from bravaismap.classify.tokens import tokens_and_lattices
+from bravaismap.classify.unexplained import Doubt, unexplained_share
+from bravaismap.conventions import CLASSES, NONE
 from bravaismap.evaluate.labelled import read_labelled
 from bravaismap.evaluate.scores import score
 from bravaismap.train.calibration import fit_temperature
@@ -119,6 +124,17 @@ def unlike(inside: np.ndarray, outside: np.ndarray) -> dict[str, float]:
     return {"entropy": float(roc_auc_score(truth, entropy)), "information": float(roc_auc_score(truth, information))}
 
 
+def unexplained(images: Sequence[np.ndarray], classes: Sequence[str]) -> tuple[np.ndarray, Doubt]:
+    """Return the share of unexplained waves of windows of one side, and the doubt that the model has for it."""
+    shares, doubts = [], []
+    for start in range(0, len(images), TOGETHER):
+        windows = torch.from_numpy(np.stack(images[start : start + TOGETHER])).float()
+        lattices = tokens_and_lattices(windows)[1]
+        shares.append(unexplained_share(windows, lattices).numpy())
+        doubts.append(Doubt.about(windows, lattices, classes))
+    return np.concatenate(shares), Doubt.concatenate(doubts)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("model", nargs="?", default="dcnn", help="name, or weights with the card beside them")
@@ -129,11 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{machine()}; load before the run {load()}")
     model, rng = bm.load_model(asked.model), np.random.default_rng(SEED)
     classes = model.card.classes
-    sets = {}
+    sets, told = {}, {}
+    half = asked.n // 2
     for book in BOOKS:
         data = bm.simulate(asked.n, book, seed=SEED, size=asked.size)
+        told[book] = unexplained(list(data["image"].values[half:]), classes)
         sets[book] = (scores_of(model, list(data["image"].values)), torch.from_numpy(data["label"].values).long())
-    half = asked.n // 2
     ways = list(sets[BOOKS[0]][0])
     truth = torch.cat([labels[:half] for _, labels in sets.values()])
     warmth = {way: fit_temperature(torch.cat([s[way][:half] for s, _ in sets.values()]), truth) for way in ways}
@@ -141,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if importlib.util.find_spec("ase"):
         images, labels = rendered(classes, asked.size, rng)
         scored["another renderer"] = (scores_of(model, list(images)), labels)
+        told["another renderer"] = unexplained(list(images), classes)
     for path in asked.labelled:
         labelled = read_labelled(path)
         names = [classes.index(name) for name in labelled.classes]
@@ -156,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"  {way:24s} {100 * row['accuracy']:5.1f} %  NLL {row['negative log likelihood']:.3f}  "
                   f"ECE {row['expected calibration error']:.3f}  errors {row['errors']:.3f}  "
                   f"T {row['temperature']:.2f}")  # fmt: skip
-    strange = scores_of(model, list(quasicrystals(half, asked.size, rng)))
+    patterns = list(quasicrystals(half, asked.size, rng))
+    strange = scores_of(model, patterns)
     print(f"\nquasicrystals: {half} windows, unlike broken crystals")
     for way in ways:
         outside = passes_of(strange[way], warmth[way])
@@ -165,7 +184,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out.setdefault("quasicrystals", {})[way] = row
         print(f"  {way:24s} entropy {row['entropy']:.3f}  information {row['information']:.3f}  "
               f"called none {100 * row['none']:.0f} %")  # fmt: skip
-    write_figures(asked.json, "network_uncertainty", {"sets": out})
+    shares, doubt = unexplained(patterns, classes)
+    told["quasicrystals"] = (shares, doubt)
+    scored["quasicrystals"] = (strange, torch.empty(0))
+    print("\nunexplained waves: tells quasicrystals; windows doubted; largest probability, and after doubt")
+    for name, (own, of_set) in told.items():
+        probability = torch.from_numpy(passes_of(scored[name][0]["ensemble"], warmth["ensemble"]).mean(1))
+        after, truth = of_set.flattened(probability), np.repeat([0, 1], [len(own), len(shares)])
+        row = {"tells quasicrystals": float(roc_auc_score(truth, np.concatenate([own, shares]))),
+               "doubted": float((of_set.share > 0).double().mean()),
+               "largest probability": float(probability.amax(-1).mean()),
+               "after doubt": float(after.amax(-1).mean())}  # fmt: skip
+        if len(labels := scored[name][1]):
+            for title, values in (("before", probability), ("after", after)):
+                result = score(values.numpy(), labels.numpy(), classes)
+                row |= {f"NLL {title}": result.nll, f"ECE {title}": result.ece}
+        out.setdefault(name, {})["unexplained waves"] = row
+        print(f"  {name:18s}", "  ".join(f"{title} {value:.3f}" for title, value in row.items()))
+    measured = bm.load_model("default").predict(np.stack(patterns).astype(np.float32), samples=0).probability.argmax(1)
+    share = float((measured == CLASSES.index(NONE)).mean())
+    print(f"  {'default, a measurement':24s} called none {100 * share:.0f} %")
+    write_figures(asked.json, "network_uncertainty", {"sets": out, "quasicrystals called none by default": share})
 
 
 if __name__ == "__main__":

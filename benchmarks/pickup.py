@@ -21,7 +21,7 @@ from machine import machine
 import bravaismap as bm
 from bravaismap.conventions import CLASSES, NONE
 from bravaismap.errors import BravaismapWarning
-from bravaismap.measure.pickup import without_pickup
+from bravaismap.measure.pickup import Quiet, without_pickup
 
 _SAME_CELL = 0.15
 
@@ -59,10 +59,10 @@ def report(count: int, size: int, seed: int, strength: float, false: int) -> lis
     rng, lines = np.random.default_rng(seed), []
     images, vectors = crystals("realistic", count, size, seed)
     heard = np.array([with_hum(image, strength, rng) for image in images])
-    taken = sum(without_pickup(torch.from_numpy(image).float())[1] > 0 for image in heard)
+    taken = sum(without_pickup(torch.from_numpy(image).float()).length > 0 for image in heard)
     lines.append(f"the wave is taken out of {taken} of {len(images)} images of {size} px")
-    as_it_is = mock.patch("bravaismap.phases.undoing.without_pickup", lambda image: (image, 0.0))
-    whole = mock.patch("bravaismap.measure.whole_image.without_pickup", lambda image: (image, 0.0))
+    as_it_is = mock.patch("bravaismap.phases.undoing.undisturbed", Quiet)
+    whole = mock.patch("bravaismap.measure.whole_image.without_pickup", Quiet)
     for name, patches in (("left in", (as_it_is, whole)), ("taken out", ())):
         for patch in patches:
             patch.start()
@@ -84,7 +84,7 @@ def report(count: int, size: int, seed: int, strength: float, false: int) -> lis
         lines.append(f"two frequencies without a crystal, {name}: none in {none} of {len(crossing)} images")
     for kind in ("simulated", "realistic", "broken", "wide"):
         images, _ = crystals(kind, false, size, seed + 1)
-        taken = sum(without_pickup(torch.from_numpy(image).float())[1] > 0 for image in images)
+        taken = sum(without_pickup(torch.from_numpy(image).float()).length > 0 for image in images)
         lines.append(f"{kind} crystals without it: something is taken out of {taken} of {len(images)}")
     return lines
 

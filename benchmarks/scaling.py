@@ -1,5 +1,6 @@
 """Time against windows and workers: in processes of this computer as `map` takes them, and on a dask cluster.
 
+The frames are those of a film that decomposes: the last of them, full of voids, cost three times as much as the first.
 Workers have one thread each. The clock runs once each has mapped four frames, while all are busy. On a computer with
 other work the wall time says little of the scaling: the processor time of all workers per frame is printed too, and the
 speedup that it allows where every worker has a core for itself.
@@ -7,7 +8,7 @@ speedup that it allows where every worker has a core for itself.
 With 16 workers and fewer cores the cost is simulated: workers wait as long as a frame costs, then send back the map of
 a frame, so that what the parent must do for them (take, send, receive) is real.
 
-python benchmarks/scaling.py [--frames 12] [--workers 1 2] [--steps 64 32] [--simulated 1 4 16] [--json FILE]
+python benchmarks/scaling.py [--frames 16] [--workers 1 2] [--steps 64 32] [--simulated 1 4 16] [--json FILE]
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from bravaismap.windows import window_grid
 
 SIDE, WINDOW = 512, 128
 CELL = 16  # px, of the film
+FRAMES = 8  # of the film, again and again
 WARM = 4  # frames of each worker before the clock
 Row = dict[str, Any]
 Used = Callable[[], float]
@@ -142,7 +144,7 @@ def simulated_rows(movie: np.ndarray, seconds: float, workers: Sequence[int], co
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
-    options.add_argument("--frames", type=int, default=12, help="for each worker")
+    options.add_argument("--frames", type=int, default=2 * FRAMES, help=f"for each worker, of a film of {FRAMES}")
     options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     options.add_argument("--steps", type=int, nargs="+", default=[64, 32])
     options.add_argument("--simulated", type=int, nargs="*", default=[1, 4, 16], help="workers of simulated cost")
@@ -151,8 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     before = load()
     print(f"{machine()}; load before the run {before}")
-    frame = bm.simulate_film(1, SIDE)["image"].values[0]
-    movie = np.stack([np.roll(frame, 7 * index, axis=1) for index in range(8)])
+    movie = bm.simulate_film(FRAMES, SIDE)["image"].values
     figures = {"load": before, "side": SIDE, "window": WINDOW}
     figures["rows"] = real_rows(movie, asked.steps, asked.workers, asked.frames)
     figures["simulated"] = simulated_rows(movie, asked.cost, asked.simulated, 4) if asked.simulated else []

@@ -312,7 +312,8 @@ def test_ways_of_being_unsure_on_few_windows(benchmark: Callable[[str], ModuleTy
     sets = written(tmp_path / "unsure.json")["sets"]
     assert set(module.BOOKS) < set(sets)
     for name, rows in sets.items():
-        assert len(rows) == 4, name
+        assert len(rows) == 5, name
+        assert 0 <= rows["unexplained waves"]["doubted"] <= 1
     assert sets["quasicrystals"]["one network"]["information"] == 0.5  # one pass disagrees with none
     assert sets["simulated"]["ensemble"]["accuracy"] > 0.4
 

@@ -68,8 +68,9 @@ def test_an_error_is_that_of_its_frame() -> None:
 
 @pytest.mark.slow
 def test_a_process_maps_what_this_one_does_and_ends_with_it(
-    quick: NetworkClassifier, others: Callable[[int], None]
+    quick: NetworkClassifier, others: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delattr(os, "fork", raising=False)  # each is a new interpreter, as on Windows and macOS
     others(1)
     settings = Settings(window=32, step=8, samples=5, model=quick)
     frames = [as_movie(frame) for frame in np.random.default_rng(0).poisson(20, (3, 40, 44))]

@@ -52,6 +52,19 @@ def as_mapped(output: Path, model: NetworkClassifier, movie: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("stack", [False, True])
+def test_the_card_says_where_the_movie_is_from_any_folder(
+    quick: NetworkClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: bool
+) -> None:
+    place = tmp_path / "in" / "film.npy" if stack else tmp_path / "in"
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "film.npy", MOVIE[:2])
+    monkeypatch.chdir(tmp_path)
+    given = place.relative_to(tmp_path)
+    run_on(StackSource(given, settle=0.1) if stack else folder(given), tmp_path / "live.zarr", quick)
+    assert open_result(tmp_path / "live.zarr").attrs["input"] == str(place)
+
+
+@pytest.mark.parametrize("stack", [False, True])
 def test_what_is_read_is_told_once(quick: NetworkClassifier, tmp_path: Path, stack: bool) -> None:
     source = tmp_path / "in"
     source.mkdir()

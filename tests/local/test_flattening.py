@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bravaismap.errors import InputError
-from bravaismap.local.flattening import flattened, prepared_frame, with_level
+from bravaismap.local.flattening import flattened, prepared_frame, without_rows
 from bravaismap.local.pixels import PixelSettings
 
 SIZE, A = 120, 10.0
@@ -30,7 +30,7 @@ def test_the_level_follows_an_edge_and_shows_no_atom() -> None:
     image = lattice_image()
     image[:, 60:] = 1.0  # a void
     frame, wide, _ = prepared_frame(image, BASES, PixelSettings(), None, alone=True)
-    level = with_level(flattened(frame, wide)).level
+    level = flattened(frame, wide).level
     assert level[30:90, 20:40].numpy() == pytest.approx(5.0, abs=0.05)
     assert level[30:90, 80:100].numpy() == pytest.approx(1.0, abs=0.05)
 
@@ -45,6 +45,20 @@ def test_masked_pixels_change_no_level() -> None:
         frame, wide, _ = prepared_frame(image, BASES, PixelSettings(), mask, alone=True)
         levels.append(flattened(frame, wide).level)
     torch.testing.assert_close(levels[0], levels[1])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_without_offsets_of_rows_it_is_the_frame_that_never_had_them(masked: bool) -> None:
+    rows = torch.sin(torch.arange(SIZE) / 3.0)[:, None]
+    mask = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    mask[50:60, 50:60] = False
+    levels = []
+    for image in (lattice_image(), lattice_image() + rows):
+        frame, wide, _ = prepared_frame(image, BASES, PixelSettings(), mask if masked else None, alone=True)
+        levels.append(flattened(frame, wide))
+    level = without_rows(levels[1], rows).level
+    torch.testing.assert_close(level, levels[0].level, atol=1e-5, rtol=0)
+    assert float((levels[1].level - level).std()) > 0.01
 
 
 def test_an_image_without_a_lattice_is_refused() -> None:

@@ -8,7 +8,16 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bravaismap.compute.together import Length
-from bravaismap.local.smoothing import at_every_pixel, grid_length, interpolation, pixel_interpolation, smoothed
+from bravaismap.local.smoothing import (
+    at_every_pixel,
+    grid_length,
+    interpolation,
+    mean_shares,
+    on_finer_grid,
+    pixel_interpolation,
+    smooth_mean,
+    smoothed,
+)
 
 
 @pytest.mark.parametrize("step", [1, 3, 7])
@@ -29,6 +38,33 @@ def test_a_length_of_several_records_smooths_as_a_number(step: int) -> None:
     planes = torch.rand(2, 40, 61, generator=torch.Generator().manual_seed(0))
     shared = Length(torch.tensor(2.3), 3.0)
     torch.testing.assert_close(smoothed(planes, shared, step), smoothed(planes, 2.3, step), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("sigma", [0.4, 3.0, 30.0])
+def test_a_number_expanded_to_a_plane_is_smoothed_as_any_plane(step: int, sigma: float) -> None:
+    plane = torch.full((1, 1), 0.7, dtype=torch.float64).expand(61, 20)
+    torch.testing.assert_close(smoothed(plane, sigma, step), smoothed(plane.contiguous(), sigma, step))
+
+
+def test_mean_shares_are_smooth_means_and_add_up_to_one_where_something_is_seen() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.rand(3, 50, 40, dtype=torch.float64, generator=generator).softmax(0)
+    weight = torch.zeros(50, 40, dtype=torch.float64)
+    weight[:20, 5:] = 1.0
+    mean = mean_shares(shares, weight, 2.5)
+    torch.testing.assert_close(mean, smooth_mean(shares, weight, 2.5))
+    torch.testing.assert_close(mean.sum(0)[:20], torch.ones(20, 40, dtype=torch.float64))
+    assert float(mean[:, 40:].abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.complex128])
+def test_a_finer_grid_has_the_values_of_the_coarse_one_and_what_is_linear_between(kind: torch.dtype) -> None:
+    values = (torch.arange(9.0)[:, None, None] + 2 * torch.arange(7.0)[:, None]).expand(9, 7, 2).to(kind)
+    finer = on_finer_grid(values, 6, 2, (20, 14))
+    assert finer.shape == (20, 14, 2)
+    torch.testing.assert_close(finer[:20:3, :14:3], values[:7, :5])
+    torch.testing.assert_close(finer[4, 7], torch.full((2,), 4 / 3 + 2 * 7 / 3, dtype=kind))
 
 
 def test_interpolation_at_pixels_is_that_at_their_places() -> None:

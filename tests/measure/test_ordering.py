@@ -10,6 +10,7 @@ import torch
 from lattice_images import atoms
 
 from bravaismap.lattice.basis import basis_from_cell
+from bravaismap.measure import ordering
 from bravaismap.measure.ordering import finer_lattice
 
 HEXAGONAL = basis_from_cell(9.0, 9.0, np.pi / 3, 0.4)
@@ -71,3 +72,9 @@ def test_a_lattice_of_its_own_has_none() -> None:
 def test_an_order_that_noise_hides_is_none() -> None:
     image, basis = ordered(SQUARE, np.array([[1, 0], [0, 2]]), 0.0)
     assert finer_lattice([image + torch.randn(image.shape, generator=torch.Generator().manual_seed(1))], basis) is None
+
+
+def test_nodes_far_beyond_all_falls_say_nothing_of_the_share() -> None:
+    square, member = np.array([1.0, 1.0, 2000.0, 4000.0]), np.array([True, True, False, False])
+    share = ordering._share(np.array([50.0, 60.0, 1.0, 1.0]), np.ones(4), square, member, 4)
+    assert share == 1

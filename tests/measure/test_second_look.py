@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from bravaismap.lattice.basis import basis_from_cell
 from bravaismap.measure import second_look as second_look_module
 from bravaismap.measure import settings
-from bravaismap.measure.explanation import view_of_tiles, view_of_windows
+from bravaismap.measure.explanation import tile_spectra, view_of_windows
 from bravaismap.measure.measurement import Measurement, measure
 from bravaismap.measure.search import search
 from bravaismap.measure.second_look import second_look
@@ -165,6 +165,6 @@ def test_a_lattice_that_is_certain_and_explains_its_spots_is_not_looked_at_again
     limits = settings.SETTINGS.second_look
     view = view_of_windows(standardize(torch.from_numpy(np.stack([bright, faint]).astype(np.float32))))
     first = search(view)
-    with mock.patch.object(second_look_module, "view_of_tiles", wraps=view_of_tiles) as asked:
+    with mock.patch.object(second_look_module, "tile_spectra", wraps=tile_spectra) as asked:
         second_look(first, torch.tensor([limits.sound_evidence + 1, limits.sound_evidence - 1]), view)
-    assert len(asked.call_args_list[0].args[0].plain) == 1
+    assert len(asked.call_args_list[0].args[0]) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from lattice_images import atoms, cell_basis
 
@@ -37,3 +38,16 @@ def test_without_waves_there_is_none() -> None:
     best = search(view).best
     assert float(worth(best, view)[0]) > 60
     assert float(worth(replace(best, signal=torch.zeros_like(best.signal)), view)[0]) == 0
+
+
+@pytest.mark.parametrize(("swings", "ramp"), [(1, False), (2, False), (2, True)])
+def test_terraces_with_wavy_edges_are_worth_nothing(swings: int, ramp: bool) -> None:
+    y, x = np.mgrid[:128, :128]
+    along = (x + 0.1 * y + 5 * np.sin(2 * np.pi * swings * y / 128)) / 21.0
+    height = np.floor(along) if ramp else np.floor(along) - along
+    assert evidence(height + 0.1 * np.random.default_rng(2).normal(size=height.shape)) < 23
+
+
+def test_a_crystal_of_three_rows_of_cells_is_none_of_these_terraces() -> None:
+    basis = np.array([[0.0, 14.0], [43.0, 2.0]])
+    assert evidence(atoms(basis, noise=0.2)) > 60

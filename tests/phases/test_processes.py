@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -94,6 +95,41 @@ def test_a_movie_is_mapped_in_as_many_processes_as_map_it_soonest(machine: Any) 
     machine(16, 20 * GIGABYTE)
     assert processes_for(1600, (4096, 4096), mapper) == 2  # their pixels take 5 GB each
     assert processes_for(1600, (4096, 4096), Planned(16, pixel_step=None)) == 16
+
+
+def test_nothing_forks() -> None:
+    """Training and streams start no process; `map` and `watch` start interpreters, alike on every system."""
+    package = Path(module.__file__).parents[1]
+    starts = ("multiprocessing", "ProcessPool", "DataLoader", "os.fork", "subprocess.Popen")
+    starting = {path for path in package.rglob("*.py") if any(way in path.read_text("utf-8") for way in starts)}
+    assert starting == {Path(module.__file__)}
+
+
+@pytest.mark.parametrize(
+    ("system", "own"), [("linux", "process_group"), ("darwin", "process_group"), ("win32", "creationflags")]
+)
+def test_a_process_is_a_new_interpreter_that_ctrl_c_does_not_reach(
+    system: str, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[list[str], dict[str, Any]]] = []
+
+    class Popen:
+        stdin = stdout = io.BytesIO()
+
+        def __init__(self, command: list[str], **options: Any) -> None:
+            started.append((command, options))
+
+    monkeypatch.setattr(module.sys, "platform", system)
+    monkeypatch.setattr(module.subprocess, "Popen", Popen)
+    for flag, name in enumerate(("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")):
+        monkeypatch.setattr(module.subprocess, name, 1 << flag, raising=False)
+    module.MapperProcess()
+    ((command, options),) = started
+    assert command[0] == sys.executable
+    assert "serve()" in command[-1]
+    assert {"process_group", "creationflags"} & options.keys() == {own}
+    assert options[own] == (3 if system == "win32" else 0)
+    assert options["env"]["OMP_NUM_THREADS"] == "1"
 
 
 def test_cores_are_as_many_as_the_user_says(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bravaismap.classify.answer import Answer
 from bravaismap.classify.network import DropoutNetwork, Ensemble, folded, members_of
 from bravaismap.classify.tokens import Tokens
+from bravaismap.classify.unexplained import Doubt
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Floats
 from bravaismap.errors import InputError
@@ -47,6 +48,7 @@ def monte_carlo_dropout(
     passes: int,
     seed: int = 0,
     temperature: float = 1.0,
+    doubt: Doubt | None = None,
 ) -> Answer:
     """Return the answer of a network over many passes with dropout; the members of an ensemble take turns.
 
@@ -64,6 +66,8 @@ def monte_carlo_dropout(
         The same seed gives the same answer, whatever the batch.
     temperature : float
         Divisor of the scores of each pass; see :mod:`bravaismap.train.calibration`.
+    doubt : Doubt, optional
+        How far the answers for the windows are to be doubted; see :mod:`bravaismap.classify.unexplained`.
 
     Returns
     -------
@@ -84,7 +88,8 @@ def monte_carlo_dropout(
         totals: _Totals | None = None
         for windows, numbers, scores in _passes(network, inputs, passes, seed):
             totals = totals or _Totals(len(inputs), passes, scores)
-            totals.add(windows, numbers, (scores / temperature).softmax(dim=-1))
+            probability = (scores / temperature).softmax(dim=-1)
+            totals.add(windows, numbers, probability if doubt is None else doubt[windows].flattened(probability))
     if totals is None:
         return _summarise(_Totals(0, passes, torch.empty(0, 0, _classes(network))), passes)
     return _summarise(totals, passes)

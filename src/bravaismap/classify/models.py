@@ -21,7 +21,8 @@ from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, loa
 from bravaismap.classify.network_parts import answered_from_parts
 from bravaismap.classify.proposals import Proposer, with_proposals
 from bravaismap.classify.settings import DEFAULT_DISTORTION, DEFAULT_MODEL, DEFAULTS, Settings, checked_distortion
-from bravaismap.classify.tokens import SMALLEST_TOKENS, Tokens, window_tokens
+from bravaismap.classify.tokens import SMALLEST_TOKENS, Tokens, tokens_and_lattices
+from bravaismap.classify.unexplained import Doubt
 from bravaismap.compute.device import PROCESSOR, checked_device, full_precision, in_batches, on_device
 from bravaismap.conventions import CLASSES, Floats, nearest_names
 from bravaismap.errors import ModelError
@@ -30,8 +31,7 @@ from bravaismap.measure.enlargement import is_enlarged
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.measurement import SMALLEST_SIDE, Measurement, measure
 from bravaismap.measure.odds import least_evidence
-from bravaismap.measure.pickup import without_pickup
-from bravaismap.measure.whole_image import has_parts, measure_whole
+from bravaismap.measure.whole_image import has_parts, measure_whole, undisturbed
 from bravaismap.spectrum import Preprocessing, spectrum
 from bravaismap.windows import SMALLEST_WINDOW
 
@@ -96,7 +96,7 @@ class NetworkClassifier:
     def inputs(self, images: Floats | torch.Tensor) -> torch.Tensor | Tokens:
         """Return the spectra (n, 64, 32) or the tokens of images (n, size, size), whichever the network reads."""
         if reads_tokens(self.network):
-            return self._all_tokens(images)
+            return self._read(images)[0]
         together = _SPECTRA_PER_BATCH if self.device == PROCESSOR else _SPECTRA_ON_GPU
         batches = [
             spectrum(on_device(images[i : i + together], self.device), self.preprocessing or "window")
@@ -104,12 +104,15 @@ class NetworkClassifier:
         ]
         return torch.cat(batches)
 
-    def _all_tokens(self, images: Floats | torch.Tensor) -> Tokens:
-        return Tokens.concatenate(in_batches(lambda rows: self._tokens(images[rows]), images.shape, self.device))
+    def _read(self, images: Floats | torch.Tensor) -> tuple[Tokens, Doubt]:
+        parts = in_batches(lambda rows: self._read_batch(images[rows]), images.shape, self.device)
+        return Tokens.concatenate([part[0] for part in parts]), Doubt.concatenate([part[1] for part in parts])
 
-    def _tokens(self, images: Floats | torch.Tensor) -> Tokens:
+    def _read_batch(self, images: Floats | torch.Tensor) -> tuple[Tokens, Doubt]:
         with torch.inference_mode():
-            return window_tokens(on_device(images, self.device), self.distortion)
+            windows = on_device(images, self.device)
+            tokens, lattices = tokens_and_lattices(windows, self.distortion)
+            return tokens, Doubt.about(windows, lattices, self.card.classes)
 
     def predict(self, images: Floats | torch.Tensor, *, samples: int, seed: int = 0) -> Answer:
         """Return the answer for square images.
@@ -132,17 +135,17 @@ class NetworkClassifier:
         """
         if reads_tokens(self.network) and images.shape[-1] > LARGEST_SIDE:
             with full_precision():
-                return answered_from_parts(self.network, self.card, self._all_tokens, images, samples, seed)
+                return answered_from_parts(self.network, self.card, self._read, images, samples, seed)
         return self._of_windows(images, samples, seed)
 
     def _of_windows(self, images: Floats | torch.Tensor, samples: int, seed: int) -> Answer:
         with full_precision():
             if samples:
                 temperature = self.card.temperature(passes=True)
-                return monte_carlo_dropout(self.network, self.inputs(images), samples, seed, temperature)
+                inputs, doubt = self._read(images) if reads_tokens(self.network) else (self.inputs(images), None)
+                return monte_carlo_dropout(self.network, inputs, samples, seed, temperature, doubt)
             with evaluating(self.network):
-                scores = self._scores(images).to(torch.float64)
-        probability = (scores / self.card.temperature()).softmax(dim=-1).cpu().numpy()
+                probability = self._probability(images).cpu().numpy()
         return Answer(
             probability,
             np.full_like(probability, np.nan),
@@ -151,14 +154,19 @@ class NetworkClassifier:
             probability.sum(axis=0, keepdims=True),
         )
 
-    def _scores(self, images: Floats | torch.Tensor) -> torch.Tensor:
-        """Return the scores of a single pass: tokens are read by the thread that makes them."""
+    def _probability(self, images: Floats | torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of a single pass: tokens are read by the thread that makes them."""
+
+        def calibrated(inputs: torch.Tensor | Tokens) -> torch.Tensor:
+            return (torch.as_tensor(self.network(inputs)).double() / self.card.temperature()).softmax(dim=-1)
+
         if not reads_tokens(self.network):
-            return torch.as_tensor(self.network(self.inputs(images)))
+            return calibrated(self.inputs(images))
 
         def part(rows: slice) -> torch.Tensor:
+            tokens, doubt = self._read_batch(images[rows])
             with torch.inference_mode():
-                return torch.as_tensor(self.network(self._tokens(images[rows])))
+                return doubt.flattened(calibrated(tokens))
 
         return torch.cat(in_batches(part, images.shape, self.device))
 
@@ -241,7 +249,7 @@ class LatticeClassifier:
             batch = on_device(images[rows], self.device)
             with torch.inference_mode():
                 if self.whole:
-                    batch = torch.stack([interleaved(without_pickup(image)[0])[0] for image in batch])
+                    batch = torch.stack([interleaved(undisturbed(image).image)[0] for image in batch])
                 measured = measure(batch)
                 if self.proposer is not None:
                     measured = with_proposals(batch, measured, self.proposer)

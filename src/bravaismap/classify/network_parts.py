@@ -19,6 +19,7 @@ from bravaismap.classify.answer import Answer
 from bravaismap.classify.dropout import dropout_scores, evaluating, predictive_entropy
 from bravaismap.classify.network import DropoutNetwork, Ensemble, ModelCard, candidate_share
 from bravaismap.classify.tokens import Tokens
+from bravaismap.classify.unexplained import Doubt
 from bravaismap.conventions import NONE, Floats
 from bravaismap.measure.parts import part_origins
 
@@ -36,7 +37,7 @@ _LEAST_SEEN = 1e-30
 def answered_from_parts(
     network: DropoutNetwork | Ensemble,
     card: ModelCard,
-    tokens: Callable[[Tensor], Tokens],
+    read: Callable[[Tensor], tuple[Tokens, Doubt]],
     images: Floats | Tensor,
     samples: int,
     seed: int,
@@ -49,8 +50,8 @@ def answered_from_parts(
         That reads tokens.
     card : ModelCard
         Of the network.
-    tokens : callable
-        Returns the tokens of square windows (n, side, side).
+    read : callable
+        Returns the tokens of square windows (n, side, side), and how far answers for them are to be doubted.
     images : array or tensor, shape (n, size, size)
     samples, seed : int
         Passes of Monte-Carlo dropout, or 0 for a single pass without, and their seed.
@@ -61,22 +62,23 @@ def answered_from_parts(
     for image in images:
         whole = torch.as_tensor(image)
         corners = part_origins(tuple(whole.shape), _SIDE).tolist()
-        read = tokens(torch.stack([whole[top : top + _SIDE, left : left + _SIDE] for top, left in corners]))
+        tokens, doubt = read(torch.stack([whole[top : top + _SIDE, left : left + _SIDE] for top, left in corners]))
         if samples:
-            scores = dropout_scores(network, read, samples, seed)
+            scores = dropout_scores(network, tokens, samples, seed)
         with evaluating(network):
-            seen = candidate_share(network, read)
+            seen = candidate_share(network, tokens)
             if not samples:
-                scores = network(read).double()[:, None]
-        passes.append(pooled((scores / temperature).log_softmax(-1).cpu(), seen.cpu(), empty).numpy())
-    probability = np.stack(passes)
-    mean = probability.mean(axis=1)
+                scores = network(tokens).double()[:, None]
+        probability = doubt.flattened((scores / temperature).softmax(-1))
+        passes.append(pooled(probability.log().cpu(), seen.cpu(), empty).numpy())
+    every = np.stack(passes)
+    mean = every.mean(axis=1)
     predictive = predictive_entropy(mean)
     if not samples:
         nan = np.full_like(mean, np.nan)
-        return Answer(mean, nan, predictive, nan[:, 0], probability.sum(axis=0))
-    information = np.maximum(predictive - predictive_entropy(probability).mean(axis=1), 0)
-    return Answer(mean, probability.std(axis=1, ddof=1), predictive, information, probability.sum(axis=0))
+        return Answer(mean, nan, predictive, nan[:, 0], every.sum(axis=0))
+    information = np.maximum(predictive - predictive_entropy(every).mean(axis=1), 0)
+    return Answer(mean, every.std(axis=1, ddof=1), predictive, information, every.sum(axis=0))
 
 
 def pooled(logarithm: Tensor, seen: Tensor, empty: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ grows as the evidence falls; then it is one of half or twice the cell, whose lik
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from scipy.special import entr, expit, ndtri
 from torch import Tensor
 
 from bravaismap.classify import posterior_settings
+from bravaismap.classify.interpolated_draws import InterpolatedDraws
 from bravaismap.classify.likelihood import Shapes, likelihood
 from bravaismap.compute.device import PROCESSOR
 from bravaismap.conventions import Complexes, Floats
@@ -43,6 +45,8 @@ __all__ = [
 #: Draws of all images of all windows whose likelihoods are computed at once, on a processor and on a GPU: some 150
 #: bytes for each of them.
 _DRAWN_TOGETHER, _DRAWN_ON_GPU = 360_000, 30_000_000
+#: Draws from which on they are interpolated: some five times as many as there are nodes then.
+_INTERPOLATED = 2000
 
 
 @dataclass(frozen=True)
@@ -255,22 +259,45 @@ def _moments(
 
     `middle` is the probability of the measurement itself, (n, 1, 5).
     """
-    tau, root = shapes.tau, torch.linalg.cholesky(shapes.own)
-    middle = middle.to(torch.float32)
-    total = root.new_zeros(len(tau), 5)
+    total = shapes.own.new_zeros(len(shapes.tau), 5)
     square, entropy = torch.zeros_like(total), torch.zeros_like(total[:, 0])
-    together = _DRAWN_TOGETHER if draws.device.type == PROCESSOR else _DRAWN_ON_GPU
-    for batch in torch.split(draws, max(1, together // max(len(shapes.window), 1))):
-        right, up = torch.einsum("nij,sj->ins", root, batch)
-        moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
-        p = _lattice_probability(likelihood(shapes, moved), related, evidence)
-        change = p - middle  # in single precision a small σ would be lost in the squares of p itself
-        total += change.sum(1, dtype=total.dtype)
-        square += change.square().sum(1, dtype=total.dtype)
-        entropy += torch.special.entr(p).sum((1, 2), dtype=total.dtype)
+    middle = middle.to(torch.float32)
+    for rows, p in _drawn(shapes, related, evidence, draws):
+        change = p - middle[rows]  # in single precision a small σ would be lost in the squares of p itself
+        total[rows] += change.sum(1, dtype=total.dtype)
+        square[rows] += change.square().sum(1, dtype=total.dtype)
+        entropy[rows] += torch.special.entr(p).sum((1, 2), dtype=total.dtype)
     total, square, entropy = (part / len(draws) for part in (total, square, entropy))
     about = middle[:, 0].to(total.dtype)
     return about + total, square + 2 * about * total + about.square(), entropy
+
+
+def _drawn(shapes: Shapes, related: Tensor, evidence: ArrayLike, draws: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the probability of the lattices at some of the draws, (rows, draws, 5), and of which windows.
+
+    Many draws are interpolated, see :mod:`bravaismap.classify.interpolated_draws`.
+    """
+    together = _DRAWN_TOGETHER if draws.device.type == PROCESSOR else _DRAWN_ON_GPU
+    if len(draws) >= _INTERPOLATED:
+        about = InterpolatedDraws.of(draws)
+        logs = [p.clamp_min(1e-30).log() for _, p in _at(shapes, related, evidence, about.nodes, together)]
+        values, most = torch.cat(logs, dim=1).permute(1, 2, 0), max(1, together // len(draws))
+        for first in range(0, len(shapes.tau), most):
+            rows = slice(first, first + most)
+            yield rows, about.at_draws(values[..., rows]).softmax(1).permute(2, 0, 1)
+        return
+    yield from _at(shapes, related, evidence, draws, together)
+
+
+def _at(
+    shapes: Shapes, related: Tensor, evidence: ArrayLike, draws: Tensor, together: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the same of all windows, computed for each draw."""
+    tau, root = shapes.tau, torch.linalg.cholesky(shapes.own)
+    for batch in torch.split(draws, max(1, together // max(len(shapes.window), 1))):
+        right, up = torch.einsum("nij,sj->ins", root, batch)
+        moved = tau[:, None] + tau.imag[:, None] * torch.complex(right, up.clamp_min(-0.9))
+        yield slice(None), _lattice_probability(likelihood(shapes, moved), related, evidence)
 
 
 #: Standard normal quantiles: the scatter of the evidence.

@@ -137,6 +137,9 @@ class KnownLatticeSettings:
     #: Evidence of a frame for a lattice from which on it is known, the windows counted as if they stood side by side,
     #: by judgement: windows of noise that share their pixels do not come to it by chance.
     certain_evidence: float = 30.0
+    #: Evidence of a window's spectrum for a lattice as the frame has it, above which the window is asked for it: what
+    #: shows less comes to an evidence of 10 at most, and two thirds of all do.
+    least_shown: float = 4.0
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from bravaismap.classify.tokens import (
     VIEWS,
     Tokens,
 )
+from bravaismap.compute.device import PROCESSOR
 
 __all__ = ["SMALLEST_DISTORTION", "CellEstimate", "CellMixture", "TokenStem", "most_probable_cell"]
 
@@ -106,27 +107,24 @@ def most_probable_cell(mixtures: list[CellMixture]) -> CellEstimate:
     return CellEstimate(mean, (share[..., None, None] * covariances).sum(0), weight)
 
 
-#: Windows whose elements a processor convolves as one picture: 2 to 16 take as long, 32 twice as long.
-_WINDOWS_OF_A_PICTURE: Final = 4
+#: Whether PyTorch has oneDNN here.
+_CONVOLVES: Final[bool] = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 class _Dense(nn.Linear):
     """A dense layer for the elements of windows, (n, elements, features).
 
-    A processor computes it as a convolution of one px over windows taken a few at a time, by oneDNN: on one that is not
-    of Intel in half the time of the product of matrices that PyTorch hands to MKL.
+    A processor computes it as a convolution of one px by oneDNN: on one that is not of Intel in half the time of the
+    product of matrices that PyTorch hands to MKL, as it does with such a convolution of few windows, too.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.is_cuda or input.ndim != 3 or len(input) < 2 * _WINDOWS_OF_A_PICTURE:
+        if not (_CONVOLVES and input.device.type == PROCESSOR and input.dtype == torch.float32):
             return super().forward(input)
-        n, elements, features = input.shape
-        whole = n // _WINDOWS_OF_A_PICTURE * _WINDOWS_OF_A_PICTURE
-        if whole < n:
-            return torch.cat([self(input[:whole]), super().forward(input[whole:])])
-        picture = input.reshape(n // _WINDOWS_OF_A_PICTURE, -1, 1, features).permute(0, 3, 1, 2)
-        result = functional.conv2d(picture, self.weight[..., None, None], self.bias)
-        return result.permute(0, 2, 3, 1).reshape(n, elements, -1)
+        picture = input.reshape(1, -1, 1, self.in_features).permute(0, 3, 1, 2)
+        kernel = self.weight[..., None, None]
+        result: Tensor = torch.mkldnn_convolution(picture, kernel, self.bias, (0, 0), (1, 1), (1, 1), 1)
+        return result.permute(0, 2, 3, 1).reshape(*input.shape[:-1], self.out_features)
 
 
 class _Attention(nn.Module):

@@ -39,6 +39,8 @@ class FolderSource:
 
     Attributes
     ----------
+    place : Path
+        Where the folder is, from whatever folder it is looked for.
     pixel_size : float or None
         Side in nm of the pixels that are classified, if it is given.
     waiting : int
@@ -51,6 +53,7 @@ class FolderSource:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; make it first, or give --follow FILE for a stack")
         self.folder, self._pattern, self._options = folder, pattern, options
+        self.place = folder.expanduser().absolute()
         self._arrivals = Arrivals(settle, patience)
         self._listed: dict[str, Stamp] = {}
         self._tried: tuple[str, Stamp] | None = None
@@ -131,12 +134,13 @@ class StackSource:
 
     Attributes
     ----------
-    pixel_size, waiting
+    place, pixel_size, waiting
         As of a :class:`FolderSource`.
     """
 
     def __init__(self, path: Path, dataset: str | None = None, settle: float = SETTLE, **options: Any) -> None:
         self.path, self._settle = path, settle
+        self.place = path.expanduser().absolute()
         self._stack = GrowingStack(path, dataset, **options)
         self.pixel_size = _given_size(options)
         self.waiting = 0

@@ -154,10 +154,12 @@ def _continued(settings: Settings, output: Path, frame_time: float | None, pixel
     return settings
 
 
-def _card(phases: xr.Dataset, settings: Settings, source: Any, frame_time: float | None) -> dict[str, Any]:
+def _card(
+    phases: xr.Dataset, settings: Settings, source: FolderSource | StackSource, frame_time: float | None
+) -> dict[str, Any]:
     """Return the run card of a live run from the map of its first frame."""
     movie = {name: phases.attrs[name] for name in ("frame_size", "pixel_size_nm")}
-    movie = {"input": str(source), **movie, "frame_time_s": frame_time}
+    movie = {"input": str(source.place), **movie, "frame_time_s": frame_time}
     return settings.map_card(chosen_model(settings).record, movie)
 
 

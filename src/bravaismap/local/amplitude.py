@@ -136,12 +136,11 @@ def fit_amplitude(image: Tensor, patterns: Tensor, valid: Tensor, sigma: float |
     """
     count = len(patterns)
     seen_image, seen_patterns = image * valid, patterns * valid
-    of_image = torch.stack([valid, seen_image, seen_image * image])
+    of_image = torch.stack([seen_image, seen_image * image])
     planes = torch.cat([of_image, seen_patterns, seen_patterns * image, seen_patterns * patterns])
     rows, columns = -(-image.shape[0] // step), -(-image.shape[1] // step)
-    means = smoothed(planes, sigma, step)[:, :rows, :columns]
-    seen = means[0]
-    means = means[1:] / seen.clamp_min(1e-6)
+    seen = smoothed(valid, sigma, step)[:rows, :columns]
+    means = smoothed(planes, sigma, step)[:, :rows, :columns] / seen.clamp_min(1e-6)
     centre, square = means[0], means[1]
     pattern, product, power = means[2 : 2 + count], means[2 + count : 2 + 2 * count], means[2 + 2 * count :]
     return LocalFit(

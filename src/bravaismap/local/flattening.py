@@ -14,7 +14,7 @@ from bravaismap.local.phases import Pitches
 from bravaismap.local.pixels import PixelSettings
 from bravaismap.local.smoothing import smooth_mean
 
-__all__ = ["FINE", "FlatFrame", "SoughtLattice", "flattened", "prepared_frame", "with_level"]
+__all__ = ["FINE", "FlatFrame", "SoughtLattice", "flattened", "prepared_frame", "without_rows"]
 
 #: Standard deviation of the Gaussian of the amplitude in cells.
 FINE = 0.4
@@ -98,8 +98,11 @@ def prepared_frame(
         )
     if mask is not None and mask.shape != image.shape:
         raise InputError(f"a mask of shape {tuple(mask.shape)} was given for an image of {tuple(image.shape)}")
-    valid = torch.ones_like(image) if mask is None else mask.to(image.dtype)
-    image = torch.where(valid > 0, image, 0)
+    if mask is None:
+        valid = image.new_ones((1, 1)).expand_as(image)
+    else:
+        valid = mask.to(image.dtype)
+        image = torch.where(mask, image, 0)
     bases = lattices.to("cpu", image.dtype)
     sides = torch.linalg.det(bases).abs().sqrt().tolist()
     sought = []
@@ -121,11 +124,18 @@ def prepared_frame(
 
 
 def flattened(frame: FlatFrame, wide: Length) -> FlatFrame:
-    """Return a frame without its slow background, the mean in a Gaussian of a width in px."""
+    """Return a frame without its slow background, the mean in a Gaussian of a width in px, and with its brightness."""
     background = smooth_mean(frame.image, frame.valid, wide)
-    return with_level(replace(frame, background=background, flat=(frame.image - background) * frame.valid))
+    level = smooth_mean(frame.image, frame.valid, _LEVEL * frame.cell)
+    return replace(frame, background=background, flat=(frame.image - background) * frame.valid, level=level)
 
 
-def with_level(frame: FlatFrame) -> FlatFrame:
-    """Return a frame with its mean brightness around every pixel, which the noise of counts goes by."""
-    return replace(frame, level=smooth_mean(frame.flat + frame.background, frame.valid, _LEVEL * frame.cell))
+def without_rows(frame: FlatFrame, rows: Tensor) -> FlatFrame:
+    """Return a frame without offsets of its rows, (y, 1), in its pixels and in its mean brightness.
+
+    Of a frame of which all was measured, every column of the mean loses the same.
+    """
+    whole = frame.valid.stride() == (0, 0)
+    offsets, weight = (rows, frame.valid[:, :1]) if whole else (rows.expand_as(frame.flat), frame.valid)
+    level = frame.level - smooth_mean(offsets, weight, _LEVEL * frame.cell)
+    return replace(frame, flat=(frame.flat - rows) * frame.valid, level=level)

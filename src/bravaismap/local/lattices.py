@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bravaismap.conventions import CLASSES, NONE, Floats
 from bravaismap.errors import InputError
-from bravaismap.lattice.basis import cross, reduce_basis
+from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.deformation import turns
 from bravaismap.lattice.grains import two_grains
 
@@ -88,16 +88,40 @@ def matched(reference: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
     strain, rotation : arrays, shape (...)
         Largest principal strain between them, and angle in radians; infinite if no change of basis brings them close.
     """
-    change = np.rint(reference @ np.linalg.inv(basis))
-    unimodular = np.abs(np.abs(cross(change[..., 0, :], change[..., 1, :])) - 1) < 0.5
-    change = np.where(unimodular[..., None, None], change, np.eye(2))
-    (yy, yx), (xy, xx) = np.moveaxis(np.linalg.inv(reference) @ change @ basis, (-2, -1), (0, 1))
+    # by components: NumPy's products and inverses of many small matrices take several times as long
+    of_reference, own = _components(reference), _components(basis)
+    whole = np.rint(_product(of_reference, _inverse(own)))
+    unimodular = np.abs(np.abs(whole[0] * whole[3] - whole[1] * whole[2]) - 1) < 0.5
+    whole[:, ~unimodular] = _SAME
+    yy, yx, xy, xx = _product(_inverse(of_reference), _product(whole, own))
     turn = np.arctan2(yx - xy, yy + xx)
     proper = unimodular & (yy * xx > yx * xy)
     # the singular values of F are the half sum and half difference of these two
     both, apart = np.hypot(yy + xx, yx - xy), np.hypot(yy - xx, yx + xy)
     strain = np.where(proper, np.maximum(np.abs((both + apart) / 2 - 1), np.abs((both - apart) / 2 - 1)), np.inf)
+    change = np.ascontiguousarray(np.moveaxis(whole, 0, -1)).reshape(*turn.shape, 2, 2)
     return change, strain, np.where(proper, np.abs(turn), np.inf)
+
+
+#: Components of the unit matrix.
+_SAME = np.array([[1.0], [0.0], [0.0], [1.0]])
+
+
+def _components(matrix: Floats) -> Floats:
+    """Components (0, 0), (0, 1), (1, 0), (1, 1) of matrices (..., 2, 2), (4, ...)."""
+    return np.ascontiguousarray(np.moveaxis(matrix, (-2, -1), (0, 1)).reshape(4, *matrix.shape[:-2]))
+
+
+def _product(first: Floats, second: Floats) -> Floats:
+    """Products of matrices, all by components."""
+    (a, b, c, d), (e, f, g, h) = first, second
+    return np.stack([a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h])
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Inverses of matrices, all by components."""
+    a, b, c, d = matrix
+    return np.asarray(np.stack([d, -b, -c, a]) / (a * d - b * c))
 
 
 def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) -> FrameLattices:
@@ -140,10 +164,10 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     cells = reduce_basis(basis[shown])
     error = np.sqrt(np.trace(covariance[shown], axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(cells)))
     weight = 1 - none[shown]
-    member = _clusters(cells, error, weight)
+    known, least = int(np.isfinite(none).sum()), max(_FEWEST, _LEAST_SHARE * len(shown))
+    member = _clusters(cells, error, weight, least if known >= _FEW_WINDOWS else 1)
     count = np.bincount(member[member >= 0], minlength=1)
-    kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= max(_FEWEST, _LEAST_SHARE * len(shown))]
-    known = int(np.isfinite(none).sum())
+    kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= least]
     if known >= _FEW_WINDOWS:
         kept = [k for k in kept if _evident(none[shown[member == k]], known)]
     elif not kept:
@@ -243,13 +267,15 @@ def _near(reference: Floats, cells: Floats, error: Floats) -> tuple[NDArray[np.b
     return near, np.asarray(change @ cells)
 
 
-def _clusters(cells: Floats, error: Floats, weight: Floats) -> NDArray[np.int64]:
-    """Number of the cluster of each cell: the best measured one gathers what is like it, then the next."""
+def _clusters(cells: Floats, error: Floats, weight: Floats, least: float) -> NDArray[np.int64]:
+    """Number of the cluster of each cell: the best measured one gathers what is like it, then the next.
+
+    What is left when no cluster of at least so many cells can be among it has none, −1.
+    """
     member = np.full(len(cells), -1)
     error = np.minimum(error, 0.03)
     number = 0
-    while (member < 0).any():
-        left = np.flatnonzero(member < 0)
+    while len(left := np.flatnonzero(member < 0)) >= least:
         tried = _best(left, error)
         worth = (_near(cells[tried][:, None], cells[left], error[left])[0] * weight[left]).sum(1)
         centre = reduce_basis(cells[tried[int(worth.argmax())]])

@@ -8,7 +8,7 @@ from torch import Tensor
 from bravaismap.compute.together import Length
 from bravaismap.local.phases import NEIGHBOURHOOD
 from bravaismap.local.scale import ramp
-from bravaismap.local.smoothing import smooth_mean
+from bravaismap.local.smoothing import mean_shares
 
 __all__ = ["ALONE", "nearby", "without_gaps", "without_vacancies"]
 
@@ -25,12 +25,13 @@ def nearby(probability: Tensor, seen: Tensor, cell: float | Length) -> Tensor:
     Parameters
     ----------
     probability : tensor, shape (phases, rows, columns)
+        1 in all.
     seen : tensor, shape (rows, columns)
         How much of each point's neighbourhood is valid, 0 to 1.
     cell : float or Length
         Side of a cell in points of the grid.
     """
-    return smooth_mean(probability, seen, NEIGHBOURHOOD * cell)
+    return mean_shares(probability, seen, NEIGHBOURHOOD * cell)
 
 
 def without_vacancies(probability: Tensor, near: Tensor, vacant: Tensor) -> Tensor:

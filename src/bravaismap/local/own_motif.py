@@ -14,7 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bravaismap.compute.together import numbers_of
+from bravaismap.compute.order_statistics import lower_nanmedian
+from bravaismap.compute.together import numbers_of, together
 from bravaismap.local.amplitude import amplitude_std
 from bravaismap.local.demodulation import wave_amplitudes
 from bravaismap.local.displacement import Locked
@@ -63,7 +64,7 @@ def with_own_motifs(
     turns : sequence of Turn
         The first ones, in which every lattice is measured by all pixels.
     """
-    near = [_shares_nearby(frame, turn) for frame, turn in zip(frames, turns, strict=True)]
+    near = together(_shares_nearby, frames, turns)
     failed = [shares[-1] > _MOSTLY for shares in near]
     areas = numbers_of([none.sum() for none in failed])
     asked = [
@@ -72,11 +73,12 @@ def with_own_motifs(
         for k, lattice in enumerate(own)
         if area > _LEAST_AREA * _gaussian_area(lattice)
     ]
-    seen = [
-        _area_seen(frames[index].flat, failed[index], sought[index][k], turns[index].locked[k].structure)
-        * (_usual_error(frames[index], turns[index])[k] < FAINT[0])
-        for index, k in asked
-    ]
+    clear = {index: error < FAINT[0] for index, error in _usual_errors(frames, turns, asked).items()}
+    areas_seen = together(
+        _area_seen, [frames[index].flat for index, _ in asked], [failed[index] for index, _ in asked],
+        [sought[index][k] for index, k in asked], [turns[index].locked[k].structure for index, k in asked],
+    )  # fmt: skip
+    seen = [area * clear[index][k] for area, (index, k) in zip(areas_seen, asked, strict=True)]
     answers = list(turns)
     for (index, k), area in zip(asked, numbers_of(seen), strict=True):
         frame, lattice, turn = frames[index], sought[index][k], answers[index]
@@ -92,7 +94,20 @@ def with_own_motifs(
         shares[k] = torch.maximum(shares[k], added * frame.valid)
         locked = (*turn.locked[:k], replace(turn.locked[k], own=own), *turn.locked[k + 1 :])
         answers[index] = replace(turn, locked=locked, shares=shares)
-    return answers
+    return _of_one_form(answers)
+
+
+def _of_one_form(turns: Sequence[Turn]) -> list[Turn]:
+    """Turns that are worked on together: if one lattice of them has places of its own motif, all may have them."""
+    crystals = [locked for turn in turns for locked in turn.locked]
+    if len(turns) == 1 or all(locked.own is None for locked in crystals):
+        return list(turns)
+
+    def with_places(locked: Locked) -> Locked:
+        nowhere = torch.zeros_like(locked.coherence, dtype=torch.bool)
+        return replace(locked, own=nowhere) if locked.own is None else locked
+
+    return [replace(turn, locked=tuple(map(with_places, turn.locked))) for turn in turns]
 
 
 def _gaussian_area(lattice: SoughtLattice) -> float:
@@ -100,11 +115,20 @@ def _gaussian_area(lattice: SoughtLattice) -> float:
     return float(4 * torch.pi * lattice.sigma.most**2)
 
 
+def _usual_errors(
+    frames: Sequence[FlatFrame], turns: Sequence[Turn], asked: Sequence[tuple[int, int]]
+) -> dict[int, Tensor]:
+    """The errors of :func:`_usual_error` of the frames of which a lattice is asked."""
+    indices = sorted({index for index, _ in asked})
+    errors = together(_usual_error, [frames[index] for index in indices], [turns[index] for index in indices])
+    return dict(zip(indices, errors, strict=True))
+
+
 def _usual_error(frame: FlatFrame, turn: Turn) -> Tensor:
     """Error of the amplitude of each lattice, (lattices,): where it is large, noise says which places have failed."""
     variance = turn.noise.variance(frame.level + (turn.shares * turn.patterns).sum(0))
     std = amplitude_std(turn.fit, turn.patterns, frame.valid, variance, turn.noise.correlation)
-    return std.flatten(1).median(1)[0]
+    return lower_nanmedian(std.flatten(1))
 
 
 def _shares_nearby(frame: FlatFrame, turn: Turn) -> Tensor:

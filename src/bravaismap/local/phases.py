@@ -22,7 +22,7 @@ from torch import Tensor
 from bravaismap.compute.order_statistics import lower_nanmedian
 from bravaismap.compute.together import Length
 from bravaismap.local.amplitude import LocalFit
-from bravaismap.local.smoothing import at_every_pixel, smoothed
+from bravaismap.local.smoothing import at_every_pixel, smoothed, smoothed_shares
 
 __all__ = ["NEIGHBOURHOOD", "KnownCrystals", "Pitches", "log_likelihood", "phase_probability"]
 
@@ -55,7 +55,7 @@ _ENOUGH = 2**14
 #: thousandths, about the share of single vacancies.
 _LEAST_COUNTS = 0.35
 #: From what a count is shifted by, the asymptotic series of ψ holds to single precision.
-_SHIFTED = 6
+_SHIFTED = 6.0
 #: The exponential of less is nothing, and a subnormal, with which processors are slow.
 _SMALLEST_EXPONENT = -60.0
 
@@ -212,13 +212,14 @@ def _neighbourhood_prior(
         every, step = pitch.evidence, pitch.mixture
         evidence, counted = relative[:, ::every, ::every].contiguous(), seen[::every, ::every]
         wide = NEIGHBOURHOOD * cell / every
-        weight = smoothed(counted, wide, step).clamp_min(1e-6)
+        total = smoothed(counted, wide, step)
+        weight = total.clamp_min(1e-6)
         prior = prior[:, ::every, ::every]
         for number in range(rounds):
             joint = evidence * prior
             probability = joint * (counted / joint.sum(0).clamp_min(1e-30))
             frame = probability.sum((1, 2), keepdim=True) / counted.sum().clamp_min(1e-6)
-            nearby = (smoothed(probability, wide, step) / weight).clamp_min(0)
+            nearby = (smoothed_shares(probability, total, wide, step) / weight).clamp_min(0)
             counts = gathered * nearby + _FRAME_COUNTS * frame
             mixture = _normalised(_mean_share(counts.clamp_min(_LEAST_COUNTS)))
             last = number == rounds - 1
@@ -231,15 +232,16 @@ def _mean_share(counts: Tensor) -> Tensor:
     """The exponential of ψ of counts, of the mean logarithm of a share: three times as fast as by PyTorch.
 
     ψ(x) = ψ(x + 6) − Σ 1 / (x + k), k = 0 … 5, and ψ by its asymptotic series, M. Abramowitz, I. A. Stegun, Handbook of
-    Mathematical Functions, 6.3.6 and 6.3.18.
+    Mathematical Functions, 6.3.6 and 6.3.18. With p = x (x + 5), of two terms 1 / (x + k) + 1 / (x + 5 − k) the
+    denominator is p, p + 4 or p + 6, and the numerator 2 x + 5.
     """
     large = counts + _SHIFTED
     inverse = large.reciprocal()
     square = inverse * inverse
     series = 0.5 * inverse + square * (1 / 12 - square * (1 / 120 - square / 252))
-    for k in range(_SHIFTED):
-        series = series + (counts + k).reciprocal()
-    return large * (-series).exp()
+    product = counts * (counts + 5)
+    pairs = (product * (3 * product + 20) + 24) / (product * (product + 4) * (product + 6))
+    return large * (-(series + (2 * counts + 5) * pairs)).exp()
 
 
 def _normalised(values: Tensor) -> Tensor:

@@ -256,28 +256,30 @@ def _maximised(sites: Sites, state: _State) -> _State:
     """Populations after some rounds of expectation and maximisation."""
     amplitude, now = sites.amplitude, state.populations
     # the populations first, (populations, trials): they are few, and sites that lie apart in memory are slow
-    spread, share = now.spread.mT, now.share.mT
-    filled = torch.nan_to_num(now.amplitude, nan=0.5).mT
+    spread, share = now.spread.mT[OCCUPIED:], now.share.mT
+    filled = torch.nan_to_num(now.amplitude, nan=0.5).mT[OCCUPIED:]
     there = share > 0
+    nothing = torch.zeros_like(amplitude[:1])
+    vacant = _log_density(sites, nothing, nothing + _VACANT_SPREAD**2, sites.variance(nothing))  # in all trials
+    vacant = vacant.expand(1, share.shape[1], -1)
     for _ in range(_CHECKED):
         chance = sites.variance(filled[..., None])
-        density = _log_density(sites, filled[..., None], spread[..., None] ** 2, chance)
+        density = torch.cat([vacant, _log_density(sites, filled[..., None], spread[..., None] ** 2, chance)])
         probability = torch.softmax(share[..., None].clamp_min(1e-30).log() + density, 0) * sites.weight
         total = probability.sum(-1)
         share = torch.where(there, (total / total.sum(0).clamp_min(1e-30)).clamp_min(_LEAST_SHARE), 0.0)
         share = share / share.sum(0)
         # the spread whose expected squared deviation is met, of all but the vacancies: one step of Fisher scoring
-        chance, middle = chance[OCCUPIED:], filled[OCCUPIED:, :, None]
-        variance = chance + spread[OCCUPIED:, :, None] ** 2
+        variance = chance + spread[..., None] ** 2
         precision = probability[OCCUPIED:] / variance
         worth = precision / variance
-        excess = (worth * ((amplitude - middle) ** 2 - chance)).sum(-1) / worth.sum(-1).clamp_min(1e-30)
+        excess = (worth * ((amplitude - filled[..., None]) ** 2 - chance)).sum(-1) / worth.sum(-1).clamp_min(1e-30)
         wide, other = excess.clamp_min(_LEAST_SPREAD**2).sqrt().unbind()
         usual = ((precision[0] * amplitude).sum(-1) / precision[0].sum(-1).clamp_min(1e-30)).clamp(*_USUAL)
-        narrow = torch.minimum(other, _WIDEST * wide)
-        spread = torch.stack([torch.full_like(narrow, _VACANT_SPREAD), wide, narrow])
-        filled = torch.stack([torch.zeros_like(usual), usual, filled[SUBSTITUTED]])
-    middle = torch.stack([filled[VACANT], filled[OCCUPIED], now.amplitude[:, SUBSTITUTED]], -1)
+        spread = torch.stack([wide, torch.minimum(other, _WIDEST * wide)])
+        filled = torch.stack([usual, filled[1]])
+    middle = torch.stack([torch.zeros_like(usual), usual, now.amplitude[:, SUBSTITUTED]], -1)
+    spread = torch.cat([torch.full_like(spread[:1], _VACANT_SPREAD), spread])
     return replace(state, populations=SitePopulations(middle, spread.mT, share.mT))
 
 

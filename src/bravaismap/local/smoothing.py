@@ -19,10 +19,12 @@ __all__ = [
     "at_every_pixel",
     "grid_length",
     "interpolation",
+    "mean_shares",
     "on_finer_grid",
     "pixel_interpolation",
     "smooth_mean",
     "smoothed",
+    "smoothed_shares",
 ]
 
 #: Standard deviations at which a Gaussian is cut off: it has fallen to 3e-4 there.
@@ -75,6 +77,7 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
     Parameters
     ----------
     planes : tensor, shape (..., y, x)
+        One that is a number expanded to a plane, as the mask of a frame of which all was measured, costs nothing.
     sigma : float or Length
         Standard deviation in px; nothing is smoothed below a tenth of a pixel.
     step : int
@@ -88,6 +91,10 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
         return planes[..., ::step, ::step]
 
     taps = _taps(most)
+    width = number(sigma)
+    if isinstance(width, float) and planes.stride()[-2:] == (0, 0):
+        down, right = (_of_ones(n, width, step, planes.dtype, planes.device) for n in planes.shape[-2:])
+        return planes[..., :1, :1] * down[:, None] * right
 
     def band(block: int) -> Tensor:
         if isinstance(sigma, Length) and isinstance(sigma.value, Tensor):
@@ -101,6 +108,21 @@ def smoothed(planes: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
     smooth = [_smoothed(part, taps, step, band) for part in parts]
     whole = smooth[0] if len(smooth) == 1 else torch.cat(smooth)
     return whole.reshape(*planes.shape[:-2], *whole.shape[1:])
+
+
+def smoothed_shares(shares: Tensor, total: Tensor, sigma: float | Length, step: int = 1) -> Tensor:
+    """Smooth shares as :func:`smoothed` does, the last of them as what the others leave of their smoothed sum.
+
+    Parameters
+    ----------
+    shares : tensor, shape (phases, y, x)
+    total : tensor, shape (rows, columns)
+        Their sum, smoothed.
+    sigma, step
+        As for :func:`smoothed`.
+    """
+    others = smoothed(shares[:-1], sigma, step)
+    return torch.cat([others, (total - others.sum(0))[None]])
 
 
 def _one_by_one(planes: Tensor) -> bool:
@@ -117,9 +139,11 @@ def _smoothed(planes: Tensor, taps: int, step: int, band: Callable[[int], Tensor
     slot = padded.shape[1] // (down * step)
     blocks = (len(padded) - 1) * slot + -(-rows // down)
     windows = padded.flatten(0, 1).unfold(0, (down - 1) * step + taps, down * step)[:blocks].mT
-    lines = torch.bmm(band(down).expand(blocks, -1, -1), windows).flatten(0, 1)
+    of_rows = band(down)
+    of_columns = of_rows if right == down else band(right)
+    lines = torch.bmm(of_rows.expand(blocks, -1, -1), windows).flatten(0, 1)
     parts = lines.unfold(1, (right - 1) * step + taps, right * step).movedim(1, 0)
-    smooth = torch.bmm(parts, band(right).mT.expand(len(parts), -1, -1)).movedim(0, 1).flatten(1)
+    smooth = torch.bmm(parts, of_columns.mT.expand(len(parts), -1, -1)).movedim(0, 1).flatten(1)
     return smooth[:, :columns].unfold(0, rows, slot * down).mT
 
 
@@ -143,6 +167,16 @@ def _gaussian(sigma: float, step: int, block: int, dtype: torch.dtype, device: t
 
 
 @functools.lru_cache(maxsize=_KEPT)
+def _of_ones(length: int, sigma: float, step: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A line of ones smoothed with a Gaussian: less than 1 near its ends only, beyond which there are zeros."""
+    weights = _bell(sigma, dtype, device)
+    reach = len(weights) // 2
+    points = step * torch.arange(grid_length(length, step), device=device)
+    places = points[:, None] + torch.arange(-reach, reach + 1, device=device)
+    return ((places >= 0) & (places < length)).to(dtype) @ weights
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def _places(taps: int, step: int, block: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """How far the pixels of a window are from each of `block` results, and −½ its square, (1, block, width)."""
     middle = step * torch.arange(block, device=device, dtype=dtype)[:, None] + taps // 2
@@ -161,11 +195,30 @@ def smooth_mean(values: Tensor, weight: Tensor, sigma: float | Length) -> Tensor
     sigma : float or Length
         Standard deviation in px.
     """
-    step = max(1, int((sigma.most if isinstance(sigma, Length) else sigma) / _FINENESS))
-    planes = torch.cat([(values * weight).reshape(-1, *weight.shape), weight[None]])
-    coarse = smoothed(planes, sigma, step)
-    mean = coarse[:-1] / coarse[-1].clamp_min(1e-6)
+    step = _coarse_step(sigma)
+    coarse = smoothed((values * weight).reshape(-1, *weight.shape), sigma, step)
+    mean = coarse / smoothed(weight, sigma, step).clamp_min(1e-6)
     return at_every_pixel(mean, step, weight.shape).reshape(values.shape)
+
+
+def mean_shares(shares: Tensor, weight: Tensor, sigma: float | Length) -> Tensor:
+    """Return the weighted mean of shares that add up to 1, as :func:`smooth_mean` does.
+
+    Parameters
+    ----------
+    shares : tensor, shape (phases, y, x)
+    weight : tensor, shape (y, x)
+    sigma : float or Length
+    """
+    step = _coarse_step(sigma)
+    total = smoothed(weight, sigma, step)
+    mean = smoothed_shares(shares * weight, total, sigma, step) / total.clamp_min(1e-6)
+    return at_every_pixel(mean, step, weight.shape)
+
+
+def _coarse_step(sigma: float | Length) -> int:
+    """Pitch in px of a grid that holds all that a Gaussian has smoothed."""
+    return max(1, int((sigma.most if isinstance(sigma, Length) else sigma) / _FINENESS))
 
 
 def interpolation(places: Tensor, step: float, count: int) -> Tensor:

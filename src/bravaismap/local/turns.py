@@ -22,7 +22,7 @@ from bravaismap.local.amplitude import (
 )
 from bravaismap.local.demodulation import demodulate
 from bravaismap.local.displacement import Locked, lock, locked_basis, predicted
-from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, with_level
+from bravaismap.local.flattening import FINE, FlatFrame, SoughtLattice, without_rows
 from bravaismap.local.held_sites import HeldSites, SeenCrystal, held_sites
 from bravaismap.local.neighbourhood import nearby, without_gaps, without_vacancies
 from bravaismap.local.phases import KnownCrystals, log_likelihood, phase_probability
@@ -131,7 +131,7 @@ def levelled(frame: FlatFrame, turn: Turn) -> FlatFrame:
     """Return a frame without the offsets of its rows, and with the Gaussian of the amplitude that suits its noise."""
     mixed = (turn.shares * turn.patterns).sum(0)
     rows = row_offsets(frame.flat - mixed, frame.valid, turn.noise.variance(frame.background))
-    return with_level(replace(frame, flat=(frame.flat - rows) * frame.valid, fine=_suited(frame, turn, mixed)))
+    return without_rows(replace(frame, fine=_suited(frame, turn, mixed)), rows)
 
 
 def _suited(frame: FlatFrame, turn: Turn, mixed: Tensor) -> Length:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bravaismap.measure import settings
-from bravaismap.measure.interpolation import own_pixels
+from bravaismap.measure.interpolation import own_scans
 
 __all__ = ["Native", "enlarged", "is_enlarged", "native"]
 
@@ -53,7 +53,7 @@ class Native:
 def is_enlarged(image: NDArray[np.floating]) -> bool:
     """Return whether the pixels of an image (y, x) are repeated evenly, or others interpolated between them."""
     pixels = np.ascontiguousarray(image, np.float32)
-    return native(torch.from_numpy(pixels)).repeated != (1.0, 1.0) or own_pixels(pixels.astype(float)) is not None
+    return native(torch.from_numpy(pixels)).repeated != (1.0, 1.0) or bool(own_scans(pixels.astype(float), 1))
 
 
 def enlarged(images: Tensor) -> Tensor:

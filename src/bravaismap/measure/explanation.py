@@ -18,7 +18,17 @@ from bravaismap.measure.spots import Spectrum, whitened_power, without_backgroun
 from bravaismap.measure.tapered_tiles import TaperedTiles, tapered_tiles
 from bravaismap.measure.tiles import as_single, independent_tiles, tile_spectrum
 
-__all__ = ["Explanation", "View", "choose_nodes", "explained", "slenderness", "view_of_tiles", "view_of_windows"]
+__all__ = [
+    "Explanation",
+    "TileSpectra",
+    "View",
+    "choose_nodes",
+    "explained",
+    "slenderness",
+    "tile_spectra",
+    "view_of_tiles",
+    "view_of_windows",
+]
 
 #: Share of the nodes that a window is refined on at most, below which a processor refines it together with others of
 #: few nodes, and how many of these are worth that.
@@ -87,14 +97,33 @@ def view_of_windows(plain: Tensor, spectrum: Spectrum | None = None) -> View:
     return View(plain, smooth, tapered_tiles(smooth), spectrum, spectrum, 1, plain.new_ones(2))
 
 
-def view_of_tiles(windows: View, groups: int) -> View:
-    """Return the view of whole windows as tiles, of which there are `groups` side by side along each axis."""
-    mean = tile_spectrum(windows.smooth, groups)
-    count = independent_tiles(windows.smooth, groups)
+@dataclass(frozen=True)
+class TileSpectra:
+    """What `View` has of windows as tiles beside the windows: `mean` and `spectrum`, see there."""
+
+    mean: Spectrum
+    spectrum: Spectrum
+
+    def take(self, rows: Tensor) -> TileSpectra:
+        """Return the spectra of some of the windows."""
+        return TileSpectra(self.mean.take(rows), self.spectrum.take(rows))
+
+
+def tile_spectra(smooth: Tensor, groups: int) -> TileSpectra:
+    """Return the spectra of windows (n, y, x) without slow background as tiles, `groups` side by side on each axis."""
+    mean, count = tile_spectrum(smooth, groups), independent_tiles(smooth, groups)
+    return TileSpectra(mean, Spectrum(as_single(mean.power, count), mean.level))
+
+
+def view_of_tiles(windows: View, groups: int, spectra: TileSpectra | None = None) -> View:
+    """Return the view of whole windows as tiles, of which there are `groups` side by side along each axis.
+
+    Their spectra may be given if they are there already.
+    """
+    spectra = tile_spectra(windows.smooth, groups) if spectra is None else spectra
     sides = windows.smooth.shape[1:]
     scale = torch.tensor([side / (side // groups) for side in sides], device=windows.smooth.device)
-    single = Spectrum(as_single(mean.power, count), mean.level)
-    return replace(windows, mean=mean, spectrum=single, groups=groups, scale=scale)
+    return replace(windows, mean=spectra.mean, spectrum=spectra.spectrum, groups=groups, scale=scale)
 
 
 @dataclass(frozen=True)

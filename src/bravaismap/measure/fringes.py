@@ -22,7 +22,7 @@ from bravaismap.measure.nodes import distinct_power, level_at, log_ratio, neares
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import Spectrum, standardize, whitened_power
 
-__all__ = ["Hum", "beyond_hum", "hum_along_rows", "hum_share", "two_periods"]
+__all__ = ["Hum", "beyond_bent_fringes", "beyond_hum", "hum_along_rows", "hum_share", "two_periods"]
 
 
 def two_periods(parts: Iterable[Tensor], basis: Floats) -> float:
@@ -83,6 +83,25 @@ def beyond_hum(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tenso
     limits = settings.SETTINGS.fringes
     whole, left = _powers(images, spectrum, position, seen, groups)
     return _ramp(left.amin(0) / whole.clamp_min(1e-12), limits.left_shares if groups == 1 else limits.tile_left_shares)
+
+
+def beyond_bent_fringes(images: Tensor, spectrum: Spectrum, position: Tensor, seen: Tensor, groups: int = 1) -> Tensor:
+    """Return whether close waves are more than the sides of one wave that bends, as the edges of terraces do.
+
+    Parameters
+    ----------
+    images : tensor, shape (n, y, x)
+        Standardised, without slow background: that of a staircase is more than its steps.
+    spectrum, position, seen, groups
+        As for :func:`beyond_hum`.
+
+    Returns
+    -------
+    tensor, shape (n,)
+        From 0 (no more) to 1.
+    """
+    whole, left = _powers(images, spectrum, position, seen, groups)
+    return _ramp(left.amin(0) / whole.clamp_min(1e-12), settings.SETTINGS.fringes.bent_left_shares)
 
 
 def _powers(

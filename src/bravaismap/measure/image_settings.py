@@ -1,4 +1,4 @@
-"""Settings of images that are larger than a window: their parts, what these agree on, layers, whole images.
+"""Settings of images that are larger than a window: parts, agreement, layers, whole images; and of what has no cell.
 
 How to read them: :mod:`bravaismap.measure.settings`.
 """
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 __all__ = [
     "AgreementSettings",
     "LayerSettings",
+    "MainLatticeSettings",
     "OrderedRegionSettings",
     "PartSettings",
+    "QuasicrystalSettings",
     "SatelliteSettings",
     "WholeImageSettings",
 ]
@@ -138,6 +140,66 @@ class SatelliteSettings:
     #: Probability of a superlattice from which on it is believed, and below which a modulation is said to fit none.
     commensurate: float = 0.8
     incommensurate: float = 0.2
+
+
+@dataclass(frozen=True)
+class MainLatticeSettings:
+    """Lattices of strongly modulated crystals (``main_lattice``), by judgement."""
+
+    #: Strongest spots that are looked at and the fewest, the evidence from which on one counts and is trusted by half,
+    #: and its amplitude over that of the strongest.
+    most_spots: int = 48
+    fewest: int = 8
+    clear_weight: float = 20.0
+    least_amplitude: float = 0.04
+    #: Standard uncertainty of a place in bins, how far a spot is from a multiple that explains it, and the share of the
+    #: spots that lie anywhere.
+    error: float = 0.07
+    reach: float = 0.21
+    stray_share: float = 0.03
+    #: Prior of a satellite of the orders 0, 1 and 2, of those of one lattice spot.
+    falls: tuple[float, ...] = (1.0, 0.5, 0.15)
+    #: Strongest spots that are paired, and the least sine of the angle of a pair; spots left over that are taken for
+    #: waves, and the most waves.
+    paired_spots: int = 9
+    least_sine: float = 0.2
+    tried_waves: int = 8
+    most_waves: int = 2
+    #: Cells of a superlattice up to which its waves are no modulation.
+    few_cells: int = 6
+    #: Share of the spots, by trust, that a lattice or a module explains; what the module must say more; about how many
+    #: spots of the lattice both satellites of a pair are seen; and the share of the power about the spots that lies in
+    #: their centres.
+    explained_share: float = 0.9
+    least_gain: float = 15.0
+    fewest_pairs: int = 2
+    sharpness: float = 0.9
+
+
+@dataclass(frozen=True)
+class QuasicrystalSettings:
+    """Rings of equal spots (``quasicrystals``), by judgement."""
+
+    #: Spots of the rings that are sought.
+    folds: tuple[int, ...] = (12, 10, 8)
+    #: Evidence of a spot that counts, and the power of the strongest over that of the weakest one of a ring.
+    clear_weight: float = 12.0
+    most_ratio: float = 8.0
+    #: How far the spots are from an even ring, in bins, and the strain of that ring: what a scan distorts.
+    error: float = 0.4
+    strain: float = 0.04
+    #: Departure from whole numbers of the indices of a layer's own waves.
+    index_tolerance: float = 0.08
+    #: Distance of neighbours on a ring, in bins of a tile in which their power is asked, from which on its Hann taper
+    #: parts them, and the tiles side by side along the shorter side if those are larger.
+    parted: float = 2.2
+    tiles: int = 4
+    #: Overlap of the places of two waves, ∫√(P₁P₂) over the root of ∫P₁ ∫P₂, from which on they are the same: 1 for
+    #: layers, 0 for grains of which no tile shows both.
+    same_place: float = 0.8
+    #: Power of a sum of two waves over the noise, and its amplitude over theirs, from which on it is one.
+    clear_power: float = 15.0
+    least_sum: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,11 @@ class FringeSettings:
     #: The same of the mean over tiles, whose spots are wider: where tiles explain a crystal better than one wave does
     #: it is 0.16 and more (0.2 in 95 %), of hum up to 0.15.
     tile_left_shares: tuple[float, float] = (0.15, 0.25)
+    #: The same of windows without their slow background whose nodes are so close, in bins, that they may be the sides
+    #: of one wave that bends: of 960 simulated windows 23 have such nodes, and 0.25 or more; of terraces whose edges
+    #: swing once or twice, or wander, most have less than 0.04.
+    bent_left_shares: tuple[float, float] = (0.1, 0.2)
+    bent_distance: float = 3.2
     #: Harmonics of hum that are taken away, and its smallest frequency along a row, in cycles per part.
     harmonics: int = 6
     lowest_frequency: float = 1.5
@@ -131,17 +136,38 @@ class PickupSettings:
     on_superlattice: float = 0.4
     #: By how much two waves at right angles may differ, as a share of their length, to be those of a square lattice.
     uneven: float = 0.04
-    #: Amplitude of the sum of two waves, as a share of theirs, up to which they are added and no lattice; and the
-    #: difference of their lengths in the logarithm, or of the cosine between them from 0, up to which they are those
-    #: of a smooth surface nevertheless, as drift shears it.
+    #: Amplitude of the sum of two waves, as a share of theirs, and over that of noise, up to which they are added and
+    #: make no lattice.
     least_sum: float = 0.03
-    symmetric: float = 0.08
+    least_over_noise: float = 2.5
+    #: Difference of the lengths of two waves in the logarithm, or of the cosine between them from 0, up to which they
+    #: are those of a smooth surface nevertheless: one of the two, or both, as drift shears a square lattice.
+    symmetric: float = 0.03
+    square: float = 0.08
+    #: Distance in bins from the sum of two waves up to which a third is that.
+    on_sum: float = 0.7
+    #: Share of the variance below which what waves leave is rounding, and not noise; and of one wave, whose edges cross
+    #: pixels: of sharp lines that is 0.015.
+    least_rest: float = 1e-4
+    least_beside_one: float = 0.03
     #: Distance in bins within which there is one wave, whose phase wanders, and how much more is allowed a harmonic for
     #: each of its order.
     same_wave: float = 5.0
     wander: float = 0.5
     #: Highest harmonic.
     harmonics: int = 9
+    #: Most waves that are added, the highest harmonic of one of them, and how far it may be from its place, in bins,
+    #: and more for each of its order.
+    most_waves: int = 4
+    highest_harmonic: int = 64
+    multiple_slack: float = 0.6
+    slack_per_order: float = 0.04
+    #: A harmonic of order n is at most this over n times as strong as its fundamental: of thin lines 2.
+    harmonic_ratio: float = 3.0
+    #: Power beside a wave, over that of the wave, that an imperfect fit leaves.
+    skirt_power: float = 0.01
+    #: Highest odd harmonics of lines that are looked at where two fundamentals are not resolved.
+    unresolved_orders: int = 5
     #: Standard deviation of the Gaussian in which the phase is followed, as a share of the side.
     wander_rows: float = 0.03
     #: Half the side in bins of the part of the spectrum that a wave is asked to explain, the share of its power that
@@ -172,7 +198,8 @@ class InterpolationSettings:
     #: Power of the period of both axes, over that at other frequencies, from which on it is asked what the pixels
     #: explain: of enlarged noise it is 39 and more, mostly hundreds.
     clear_ratio: float = 20.0
-    #: Power of the lowest harmonic that is the fundamental, as a share of the highest.
+    #: Most periods that are asked, and the power of such a one as a share of that of the clearest.
+    pitches: int = 3
     harmonic_share: float = 0.25
     #: Largest share of the power beyond the Nyquist frequency of the pixels, of white noise, linearly interpolated.
     most_beyond: float = 0.2

@@ -4,8 +4,8 @@ Interpolated noise is smoother between the pixels that it was made of than at th
 a lattice does. Along each axis the mean square of the second difference has the period of the pixels then (Gallagher,
 2nd Canadian Conference on Computer and Robot Vision, 65 (2005)), and so have rows of atoms. What tells them apart
 is that a scan holds no frequencies beyond the Nyquist frequency of its own pixels: those of the enlarged image follow
-from its pixels by one of the usual kernels, which for a crystal explain next to nothing there. What the scan shows in
-its own pixels says whether there is a lattice.
+from its pixels by one of the usual kernels, which for a crystal explain next to nothing there. What the image shows
+without them says whether there is a lattice. Of few pixels several periods are seen; any of them may be the right one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from scipy.fft import dctn, idctn
 
 from bravaismap.conventions import Floats
 from bravaismap.measure import settings
 
-__all__ = ["Scan", "own_pixels"]
+__all__ = ["Scan", "own_scans"]
 
 #: Frequencies at which the period of the pixels is looked for: those of a line of so many px.
 _LINE: Final = 4096
@@ -56,46 +56,67 @@ _KERNELS: Final[tuple[Callable[[Floats], Floats], ...]] = (
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan in its own pixels.
+    """What a scan shows that an image was interpolated from.
 
     Attributes
     ----------
-    pixels : array, shape (y, x)
-        Of a standard deviation of about 1.
+    image : array, shape (y, x)
+        What the image holds below the Nyquist frequency of the pixels of the scan.
     pitch : float
-        Their distance in px of the enlarged image.
+        Distance of the pixels of the scan, in px of the enlarged image.
     """
 
-    pixels: Floats
+    image: Floats
     pitch: float
 
 
-def own_pixels(image: Floats) -> Scan | None:
-    """Return the scan that an image was interpolated from, None if it was not.
+def own_scans(image: Floats, least_side: int) -> list[Scan]:
+    """Return the scans that an image may have been interpolated from, the likeliest first; none if it was not.
 
     Parameters
     ----------
     image : array, shape (y, x)
+    least_side : int
+        Pixels along each axis of what is returned, at least.
     """
     image = image - image.mean()
     spread = image.std()
     if not spread > 0:
-        return None
+        return []
     image = image / spread
     profiles = [_roughness(image), _roughness(image.T)]
-    limits, pitch = settings.SETTINGS.interpolation, _pitch(profiles)
-    if pitch == 0 or min(image.shape) < limits.fewest_pixels * pitch:
-        return None
+    pitches = _pitches(profiles)
+    if not pitches:
+        return []
     power, frequency = _power(image)
+    refined = [_refined(profiles, pitch) for pitch in pitches]
+    held = [pitch for pitch in refined if _hold(image, profiles, pitch, power, frequency)]
+    return [Scan(_resampled(image, pitch, least_side), pitch) for pitch in held]
+
+
+def _hold(image: Floats, profiles: list[Floats], pitch: float, power: Floats, frequency: Floats) -> bool:
+    """Whether pixels of a pitch hold all of an image, whose power is that at frequencies."""
+    limits = settings.SETTINGS.interpolation
+    if min(image.shape) < limits.fewest_pixels * pitch:
+        return False
     beyond = float(power[frequency > _EDGE / pitch].sum() / power.sum())
     if beyond > limits.most_beyond or _is_of_rows(power, frequency, pitch):
-        return None
-    pitch = _refined(profiles, pitch)
+        return False
     first = [_first(profile, pitch) for profile in profiles]
-    if _least_left(image, first, pitch) > max(limits.most_left * beyond, limits.rounding):
-        return None
-    places = [np.arange(start, side - 0.5, pitch) for start, side in zip(first, image.shape, strict=True)]
-    return Scan(map_coordinates(image, np.meshgrid(*places, indexing="ij"), order=3, mode="nearest"), pitch)
+    return _least_left(image, first, pitch) <= max(limits.most_left * beyond, limits.rounding)
+
+
+def _resampled(image: Floats, pitch: float, least_side: int) -> Floats:
+    """What an image holds below the Nyquist frequency of pixels of a pitch, one value for each or so many along a side.
+
+    The waves are those of the image and its mirror images, so that the edges are no steps. They fade towards the
+    Nyquist frequency: noise that ended there at once would have an edge in its spectrum.
+    """
+    kept = [max(1, int(side / pitch)) for side in image.shape]
+    fading = [np.square(np.cos(np.pi / 2 * (np.arange(count) + 0.5) / count)) for count in kept]
+    waves = np.zeros([max(least_side, count) for count in kept])
+    waves[: kept[0], : kept[1]] = dctn(image, norm="ortho")[: kept[0], : kept[1]] * np.outer(*fading)
+    return np.asarray(idctn(waves, norm="ortho"))
 
 
 def _roughness(image: Floats) -> Floats:
@@ -106,20 +127,21 @@ def _roughness(image: Floats) -> Floats:
     return np.asarray((profile - np.polyval(np.polyfit(place, profile, 2), place)) * np.hanning(len(profile) + 2)[1:-1])
 
 
-def _pitch(profiles: list[Floats]) -> float:
-    """Period that both profiles have, in px, 0 if there is none."""
+def _pitches(profiles: list[Floats]) -> list[float]:
+    """Periods that both profiles have, in px, the clearest first."""
     limits = settings.SETTINGS.interpolation
     frequency = np.arange(_LINE // 2 + 1) / _LINE
     low = max(1 / limits.largest_pitch, limits.fewest_pixels / 2 / min(map(len, profiles)))
     allowed = (frequency >= low) & (frequency <= 1 / limits.smallest_pitch)
     if not allowed.any():
-        return 0.0
+        return []
     powers = [np.square(np.abs(np.fft.rfft(profile, _LINE))) for profile in profiles]
     ratio = np.prod([power / max(np.median(power[allowed]), 1e-30) for power in powers], axis=0)
     ratio = np.where(allowed, np.sqrt(ratio), 0.0)
     maxima = np.flatnonzero((ratio[1:-1] >= ratio[:-2]) & (ratio[1:-1] >= ratio[2:])) + 1
     maxima = maxima[ratio[maxima] > max(limits.clear_ratio, limits.harmonic_share * ratio.max())]
-    return _LINE / int(maxima[0]) if len(maxima) else 0.0  # the others are harmonics
+    clearest = maxima[np.argsort(-ratio[maxima], kind="stable")[: limits.pitches]]
+    return [_LINE / int(place) for place in clearest]
 
 
 def _refined(profiles: list[Floats], pitch: float) -> float:

@@ -17,14 +17,31 @@ from bravaismap.errors import InputError
 from bravaismap.lattice.sublattices import kronecker_lift
 from bravaismap.measure import settings
 from bravaismap.measure.enlargement import enlarged, native
-from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.explanation import (
+    Explanation,
+    View,
+    choose_nodes,
+    explained,
+    view_of_tiles,
+    view_of_windows,
+)
+from bravaismap.measure.nodes import log_ratio, nearest_bins
+from bravaismap.measure.periods import both_ways
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.search import search
 from bravaismap.measure.second_look import second_look
 from bravaismap.measure.spots import standardize
 from bravaismap.measure.worth import worth
 
-__all__ = ["SMALLEST_SIDE", "Measurement", "leveled_view", "measure", "measure_from", "measured_from"]
+__all__ = [
+    "SMALLEST_SIDE",
+    "Measurement",
+    "leveled_view",
+    "measure",
+    "measure_from",
+    "measured_from",
+    "shown_by_spectrum",
+]
 
 #: Side of the smallest window that can be measured, in px: eight tiles of four.
 SMALLEST_SIDE: Final = 32
@@ -177,10 +194,33 @@ def measured_from(view: View, basis: Tensor) -> Measurement:
         Of the windows or of their tiles.
     basis : tensor, shape (n, 2, 2)
     """
-    size = _size(view.plain)
-    reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * size
-    best = explained(view, reciprocal.float() / view.scale)
-    return _in_pixels(best.scaled(view.scale), worth(best, view), size)
+    best = explained(view, _in_bins(view, basis))
+    return _in_pixels(best.scaled(view.scale), worth(best, view), _size(view.plain))
+
+
+def shown_by_spectrum(view: View, bases: Tensor) -> Tensor:
+    """Return what the spectrum of each window says for each of some lattices as they are given, (n, lattices).
+
+    Parameters
+    ----------
+    view : View
+    bases : tensor, shape (lattices, 2, 2)
+        Primitive vectors in px, rows, columns (y, x).
+    """
+    count = len(view.plain)
+    window = torch.arange(count, device=bases.device).repeat_interleave(len(bases))
+    reciprocal = _in_bins(view, bases).repeat(count, 1, 1)
+    order, filled = choose_nodes(view.spectrum, reciprocal, window)
+    power = nearest_bins(view.spectrum, order @ reciprocal).power(view.spectrum, window)
+    gain = torch.where(filled > 0, log_ratio(power).clamp_min(0), 0.0)
+    return both_ways(gain, order).reshape(count, -1)
+
+
+def _in_bins(view: View, basis: Tensor) -> Tensor:
+    """Reciprocal vectors, in bins of a view, of lattices whose primitive vectors are in px."""
+    reciprocal = torch.linalg.inv(basis.double()).transpose(-1, -2) * _size(view.plain)
+    bins: Tensor = reciprocal.float() / view.scale
+    return bins
 
 
 def leveled_view(images: Tensor) -> View:

@@ -33,7 +33,7 @@ from bravaismap.measure.nodes import level_at, node_orders, node_power
 from bravaismap.measure.satellites import mean_spectrum, satellites, sharpness
 from bravaismap.measure.spots import Spectrum, standardize
 
-__all__ = ["Modulation", "modulation_of"]
+__all__ = ["Modulation", "modulation_of", "refined_places"]
 
 #: Standard uncertainty of the frequency of a wave in a Hann taper, in bins, times the root of its power over the noise:
 #: √(∫w²n² / 2∫w²)·∫w / ∫wn² / 2π over the taper w, n from −1/2 to 1/2.
@@ -194,6 +194,17 @@ class _Spots:
         clear = ratio > limits.clear_power
         variance = _FREQUENCY_ERROR**2 * factor / ratio
         return cls(np.vstack([whole, orders])[clear], peak[clear], variance[clear], sharp)
+
+
+def refined_places(crops: Tensor, position: Floats) -> Floats:
+    """Return where the mean power of Hann-tapered images is largest near positions, (n, 2), in bins.
+
+    Parameters
+    ----------
+    crops : tensor, shape (n, y, x)
+    position : array, shape (n, 2)
+    """
+    return _peaks(crops, position)[0]
 
 
 def _peaks(crops: Tensor, position: Floats) -> tuple[Floats, Floats, Floats]:

@@ -37,6 +37,8 @@ _DOMINANT_SHARE = 0.9
 #: Widths of the atoms that are tried, as the |k|² at which their power falls by e, over that of the shortest vector of
 #: the finer lattice: from blurred atoms to points.
 _FALLS = np.geomspace(0.15, 30.0, 24)
+#: e to this power can still be divided by.
+_LEAST_EXPONENT = -600.0
 #: Least share of the finer lattice's evidence off its strongest line, so that it is no set of fringes.
 _OFF_LINE_SHARE = 0.2
 
@@ -102,7 +104,7 @@ def _share(power: Floats, noise: Floats, square: Floats, member: NDArray[np.bool
 
     Both kinds of nodes have a mean power of their own times the same exp(−|k|²/f), beside the noise.
     """
-    fall = np.exp(-square / (_FALLS[:, None] * square[member].min()))
+    fall = np.exp(np.maximum(-square / (_FALLS[:, None] * square[member].min()), _LEAST_EXPONENT))
     above = power - noise
     means = [max(above[kind].sum(), 0.0) / fall[:, kind].sum(1) for kind in (member, ~member)]
     expected = noise + fall * np.where(member, means[0][:, None], means[1][:, None])

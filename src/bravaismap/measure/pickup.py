@@ -5,13 +5,14 @@ whole image can. What is picked up is added to the signal, so that it has one fr
 strength everywhere, holes included, and no sums with the waves of the crystal; it lies on no node of the lattice that
 all other waves make, nor on one of its simple superlattices. Its phase may wander slowly from line to line, as that of
 the mains does. A crystal has no such wave: each of its own is a node of its lattice, a second crystal has waves in two
-directions, and a charge-density wave has sums with the others. Two or three frequencies without a crystal cross as
-the waves of a lattice do; what they lack is the sums.
+directions, and a charge-density wave has sums with the others. Fringes, gratings and frequencies without a crystal
+(``added_waves``) cross as the waves of a lattice do; what they lack is the sums.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,22 +26,41 @@ from torch import Tensor
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure import settings
+from bravaismap.measure.added_waves import AddedWave, added_waves, clear_spots, fundamentals, sum_of
 from bravaismap.measure.gratings import is_compact
 from bravaismap.measure.indexing import index_spots
-from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.scanlines import leveled
-from bravaismap.measure.spots import Spectrum, find_spots, standardize, whitened_power
+from bravaismap.measure.spots import find_spots, standardize, whitened_power
 
-__all__ = ["without_pickup"]
+__all__ = ["Quiet", "without_pickup"]
 
 #: Waves of a lattice that have to be seen, in as many directions: two and their sum or difference.
 _FEWEST_WAVES: Final = 3
-#: Most frequencies of pick-up in an image without a crystal.
-_MOST_FREQUENCIES: Final = 3
+#: Largest index, beyond which a wave is taken for no sum of two others.
+_HIGHEST_SUM: Final = 2.5
 #: Orders of the superlattices whose nodes belong to the lattice, too: 2 × 2, 3 × 3 with √3 × √3, and 4 × 4.
 _ORDERS: Final = (2, 3, 4)
 #: Largest index of those of them that a superlattice shows first.
 _HIGHEST_FRACTION: Final = 1.1
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """An image without what was picked up.
+
+    Attributes
+    ----------
+    image : tensor, shape (y, x)
+        As it was given where nothing was picked up.
+    length : float
+        Wavelength of the fundamental of the strongest wave in px; 0 if there was none.
+    alone : bool
+        Whether that is one wave, and all that repeats in the image.
+    """
+
+    image: Tensor
+    length: float = 0.0
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,117 +71,142 @@ class _Wave:
     left: float
 
 
-def without_pickup(image: Tensor) -> tuple[Tensor, float]:
-    """Return an image without what was picked up, and the wavelength of that in px, 0 if there was none.
+def without_pickup(image: Tensor) -> Quiet:
+    """Return an image without what was picked up.
 
     Parameters
     ----------
     image : tensor, shape (y, x)
-
-    Returns
-    -------
-    image : tensor, shape (y, x)
-        As it is where nothing was picked up.
-    length : float
-        Wavelength of the fundamental.
     """
     size = np.array(image.shape)
-    families = _families(image)
-    if not families:
-        return image, 0.0
+    spots, power = clear_spots(image)
+    if len(spots) < 2:
+        return Quiet(image)
+    if waves := _without_lattice(image, spots, power, size):
+        return _rest(image, waves, size)
+    family = _beside_lattice(image, spots, power)
+    if len(family) == 0:
+        return Quiet(image)
     pixels = image.double().cpu().numpy()
     pixels = pixels - pixels.mean()
-    waves = [[_wave(pixels, place / size) for place in family] for family in families]
-    if max(min(wave.left for wave in family) for family in waves) > settings.SETTINGS.pickup.most_left:
-        return image, 0.0
-    removed = np.sum([wave.values for family in waves for wave in family], axis=0)
-    return image - torch.from_numpy(removed).to(image), 1 / float(np.linalg.norm(families[0][0] / size))
+    parts = [_wave(pixels, place / size) for place in family]
+    if min(wave.left for wave in parts) > settings.SETTINGS.pickup.most_left:
+        return Quiet(image)
+    removed = np.sum([wave.values for wave in parts], axis=0)
+    return Quiet(image - torch.from_numpy(removed).to(image), 1 / float(np.linalg.norm(family[0] / size)))
 
 
-def _families(image: Tensor) -> list[Floats]:
-    """Return the waves that were picked up, in bins: of each frequency, (n, 2), the fundamental and its harmonics."""
+def _rest(image: Tensor, waves: list[AddedWave], size: NDArray[np.intp]) -> Quiet:
+    """The image without waves that are all that repeats in it; constant where they leave no more than rounding."""
     limits = settings.SETTINGS.pickup
+    rest = image - torch.from_numpy(sum_of(waves, tuple(image.shape))).to(image)
+    least = limits.least_beside_one if len(waves) == 1 else limits.least_rest
+    if float(rest.double().var()) < least * float(image.double().var()):
+        rest = torch.zeros_like(rest)
+    return Quiet(rest, 1 / float(np.linalg.norm(waves[0].bins / size)), len(waves) == 1)
+
+
+def _without_lattice(image: Tensor, spots: Floats, power: Floats, size: NDArray[np.intp]) -> list[AddedWave]:
+    """The waves that are all that repeats in an image and make no lattice; none if they may.
+
+    Gratings at a small angle may lie in any direction; other waves are picked up along the rows.
+    """
+    starts = fundamentals(spots, power, size)
+    if not starts or _may_be_lattice(starts, size):
+        return []
+    waves = added_waves(image, starts)
+    faintest = np.sqrt(settings.SETTINGS.pickup.skirt_power) * max((wave.strength for wave in waves), default=0.0)
+    strongest = [wave.strongest for wave in waves if wave.strength > faintest]
+    if not waves or _may_be_lattice(strongest, size):
+        return []
+    rest = image.double().cpu().numpy() - sum_of(waves, tuple(image.shape))
+    pairs = itertools.combinations(waves, 2)
+    return [] if any(_have_sum(first, second, rest, size) for first, second in pairs) else waves
+
+
+def _may_be_lattice(waves: Sequence[Floats], size: NDArray[np.intp]) -> bool:
+    """Whether waves, in bins, may be those of a lattice, by where they are.
+
+    Two waves whose sums are too faint to be seen may be those of a smooth lattice if they are at right angles, or of
+    one length, and no combination of them is shorter: a lattice of symmetry has no others alone, and one without has
+    its shortest. A third wave is a sum of the others then; or two are as long as one another and at right angles, which
+    is no accident, and it lies beside their lattice.
+    """
+    limits = settings.SETTINGS.pickup
+    pairs = list(itertools.combinations(waves, 2))
+    compact = [_is_compact(first, second, size) for first, second in pairs]
+    away = [bool(np.abs(wave[1]) >= limits.lowest_frequency) for wave in waves]
+    if not all(away) and any(compact):
+        return True
+    if len(waves) == 2:
+        return compact[0] and _are_symmetric(*pairs[0], size)
+    if any(abs(np.linalg.det(pair)) > limits.lowest_frequency**2 and _are_even(*pair, size) for pair in pairs):
+        return True
+    for (first, second), other in itertools.product(pairs, waves):
+        if other is first or other is second:
+            continue
+        if abs(np.linalg.det([first, second])) < limits.lowest_frequency**2:
+            continue  # along one line, or nearly so
+        basis = reduce_basis(np.stack([first, second]) / size) * size
+        if np.linalg.norm(basis, axis=1).min() < limits.lowest_frequency:
+            continue
+        index = other @ np.linalg.inv(basis)
+        if np.abs(index).max() < _HIGHEST_SUM and _distance(index[None], basis)[0] < limits.on_sum:
+            return True
+    return False
+
+
+def _are_symmetric(first: Floats, other: Floats, size: NDArray[np.intp]) -> bool:
+    """Whether two waves, in bins, are at right angles or of one length, or nearly so of both."""
+    limits = settings.SETTINGS.pickup
+    first_length, other_length = (np.linalg.norm(wave / size) for wave in (first, other))
+    cosine = abs((first / size) @ (other / size)) / (first_length * other_length)
+    uneven = abs(np.log(first_length / other_length))
+    return bool(min(cosine, uneven) < limits.symmetric or max(cosine, uneven) < limits.square)
+
+
+def _have_sum(first: AddedWave, other: AddedWave, rest: Floats, size: NDArray[np.intp]) -> bool:
+    """Whether what two waves leave may hold their sum or difference, which atoms in two directions have."""
+    limits = settings.SETTINGS.pickup
+    tapers = [np.hanning(side + 2)[1:-1] for side in rest.shape]
+    tapered = (rest - rest.mean()) * np.outer(*tapers)
+    noise = float(np.sqrt(np.square(tapered).mean() * rest.size)) * 2 / (tapers[0].sum() * tapers[1].sum())
+    least = limits.least_sum * np.sqrt(first.strength * other.strength)
+    if noise > least:
+        return True
+    for bins in (first.strongest + other.strongest, first.strongest - other.strongest):
+        if np.linalg.norm(bins) < limits.lowest_frequency:
+            continue
+        down, across = (np.exp(-2j * np.pi * k / side * np.arange(side)) for k, side in zip(bins, size, strict=True))
+        amplitude = 2 * abs(down @ tapered @ across) / (tapers[0].sum() * tapers[1].sum())
+        if amplitude > max(least, limits.least_over_noise * noise):
+            return True
+    return False
+
+
+def _beside_lattice(image: Tensor, position: Floats, height: Floats) -> Floats:
+    """The wave beside a lattice and its harmonics, (n, 2) in bins, from the clear spots; none if there is none."""
+    limits = settings.SETTINGS.pickup
+    none, size = np.empty((0, 2)), np.array(image.shape)
+    if len(position) < _FEWEST_WAVES:
+        return none
     spectrum = whitened_power(standardize(leveled(standardize(image[None]))))
     spots = find_spots(spectrum, count=limits.spots, lowest=limits.lowest_frequency)
-    power = (node_power(spectrum, spots.position)[0] * level_at(spectrum, spots.position))[0]
-    clear = (spots.weight[0] > limits.clear_evidence) & (power > limits.least_power * power.max())
-    chosen = torch.nonzero(clear).squeeze(1)
-    if len(chosen) < 2:
-        return []
-    chosen = chosen[power[chosen].argsort(descending=True, stable=True)]
-    position, height = spots.position[0][chosen].double().cpu().numpy(), power[chosen].cpu().numpy()
-    size = np.array(image.shape)
-    if crossing := _crossing(position, size, spectrum):
-        return crossing
-    if len(chosen) < _FEWEST_WAVES:
-        return []
     bases = index_spots(spots, limits.candidates)[0][0].double().cpu().numpy()
     basis = _shown(position, bases, size)
     if basis is None:
-        return []
+        return none
     index = position @ np.linalg.inv(basis)
     own = _distance(index, basis) < limits.on_node
     apart = np.linalg.norm(position[:, None] - position[own], axis=2) < limits.same_wave
     skirt = (apart & (height[:, None] < height[own])).any(1)
     alone = ~own & ~skirt & (np.abs(position) >= limits.lowest_frequency).all(1)
     if not alone.any() or _of_superlattice(index[alone][0], basis) or _of_bent_crystal(index, basis, alone, skirt):
-        return []
+        return none
     # odd lines that are displaced repeat each wave half a cycle away
     halfway = position[alone][0] + np.diag(image.shape) / 2
     repeats = _distance(halfway @ np.linalg.inv(basis), basis) < limits.on_superlattice
-    family = _harmonics(position[alone], size)
-    return [] if repeats.any() or len(family) == 0 else [family]
-
-
-def _crossing(position: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> list[Floats]:
-    """Return all waves as two or three frequencies and their harmonics that make no lattice, none if they may.
-
-    Gratings at a small angle may lie in any direction; pick-up has periods along the rows.
-    """
-    limits = settings.SETTINGS.pickup
-    families = _frequencies(position, size)
-    if len(families) != 2 or _is_compact(families[0][0], families[1][0], size):
-        families = _frequencies(position[np.abs(position[:, 1]) >= limits.lowest_frequency], size)
-    fundamentals = [family[0] for family in families]
-    if len(families) < 2 or any(_of_lattice(*pair, size, spectrum) for pair in itertools.combinations(fundamentals, 2)):
-        return []
-    if len(families) > 2:
-        basis = np.array(fundamentals[:2])
-        index = fundamentals[2:] @ np.linalg.inv(basis)
-        if _distance(index, basis).min() < limits.on_node:
-            return []
-    return [_with_faint_harmonics(family, size) for family in families]
-
-
-def _frequencies(waves: Floats, size: NDArray[np.intp]) -> list[Floats]:
-    """Return waves, the strongest first, as up to three frequencies with their harmonics; none if they are more."""
-    families: list[Floats] = []
-    rest = waves
-    while len(rest) and len(families) < _MOST_FREQUENCIES:
-        family = _harmonics(rest, size)
-        own = np.ones(len(rest), bool) if len(family) else _multiples(rest[:1], rest, size)
-        families.append(family if len(family) else _harmonics(rest[own], size))
-        rest = rest[~own]
-    return [] if len(rest) or not all(len(family) for family in families) else families
-
-
-def _of_lattice(first: Floats, other: Floats, size: NDArray[np.intp], spectrum: Spectrum) -> bool:
-    """Whether two waves may be those of a lattice.
-
-    Atoms in two directions have the sums of their waves, too. Where these are too faint, two waves may be those of a
-    smooth lattice if they are at right angles, or of one length, and no combination of them is shorter: one of symmetry
-    has no others alone, and one without has its shortest.
-    """
-    limits = settings.SETTINGS.pickup
-    corners = torch.from_numpy(np.stack([first, other, first + other, first - other])[None]).float()
-    corners = corners.to(spectrum.power.device)
-    one, two, *sums = (node_power(spectrum, corners)[0] * level_at(spectrum, corners))[0].tolist()
-    if max(sums) > limits.least_sum**2 * np.sqrt(one * two):
-        return True
-    first_length, other_length = (np.linalg.norm(wave / size) for wave in (first, other))
-    cosine = abs((first / size) @ (other / size)) / (first_length * other_length)
-    symmetric = min(cosine, abs(np.log(first_length / other_length))) < limits.symmetric
-    return bool(symmetric and _is_compact(first, other, size))
+    return none if repeats.any() else _harmonics(position[alone], size)
 
 
 def _is_compact(first: Floats, other: Floats, size: NDArray[np.intp]) -> bool:
@@ -169,16 +214,12 @@ def _is_compact(first: Floats, other: Floats, size: NDArray[np.intp]) -> bool:
     return bool(is_compact(*torch.from_numpy(np.stack([first, other]) / size)))
 
 
-def _with_faint_harmonics(family: Floats, size: NDArray[np.intp]) -> Floats:
-    """Return a wave and its harmonics, (n, 2) in bins, with those that are too faint to be seen, if it shows any."""
-    limits = settings.SETTINGS.pickup
-    if len(family) < 2:
-        return family
-    every = np.arange(2, limits.harmonics + 1)[:, None] * family[0]
-    every = every - np.rint(every / size) * size
-    seen = [np.minimum(np.linalg.norm(family - k, axis=1), np.linalg.norm(family + k, axis=1)).min() for k in every]
-    faint = (np.array(seen) > limits.same_wave) & (np.linalg.norm(every, axis=1) >= limits.lowest_frequency)
-    return np.concatenate([family, every[faint]])
+def _are_even(first: Floats, other: Floats, size: NDArray[np.intp]) -> bool:
+    """Whether two waves, in bins, are those of a square lattice."""
+    (a, b), (c, d) = reduce_basis(np.stack([first, other]) / size)
+    # |g₂ − i g₁| as a share of |g₁|, the turn to either side
+    uneven = min(np.hypot(c + turn * b, d - turn * a) for turn in (1, -1)) / np.hypot(a, b)
+    return bool(uneven < settings.SETTINGS.pickup.uneven)
 
 
 def _shown(position: Floats, bases: Floats, size: NDArray[np.intp]) -> Floats | None:
@@ -197,10 +238,7 @@ def _shown(position: Floats, bases: Floats, size: NDArray[np.intp]) -> Floats | 
     if max(directions) > 2:
         return None
     for basis, seen in zip(bases, directions, strict=True):
-        (a, b), (c, d) = reduce_basis(basis / size)
-        # |g₂ − i g₁| as a share of |g₁|, the turn to either side
-        uneven = min(np.hypot(c + turn * b, d - turn * a) for turn in (1, -1)) / np.hypot(a, b)
-        if seen == 2 and uneven < limits.uneven:
+        if seen == 2 and _are_even(basis[0], basis[1], size):
             return np.asarray(basis)
     return None
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bravaismap.compute.order_statistics import lower_median
 from bravaismap.measure import settings
+from bravaismap.measure.splines import spline_matrix
 
 __all__ = ["other_regions", "without_regions"]
 
@@ -85,8 +86,7 @@ def _twice(length: int, side: int, device: torch.device) -> Tensor:
 
 @functools.cache
 def _between(length: int, side: int, device: torch.device) -> Tensor:
-    """Matrix from the places of a line to all its pixels, linear between them, (length, places)."""
+    """Matrix from the places of a line to all its pixels, smooth between them, (length, places)."""
     step = _step(side)
-    places = torch.arange(0, length, step, device=device)
-    apart = (torch.arange(length, device=device).clamp_max(int(places[-1]))[:, None] - places).abs() / step
-    return (1 - apart).clamp_min(0)
+    count = -(-length // step)
+    return spline_matrix(torch.arange(length, device=device) / step, count)

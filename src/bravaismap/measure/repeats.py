@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bravaismap.measure import settings
-from bravaismap.measure.indexing import reduce_rows
+from bravaismap.measure.indexing import distinct, reduce_rows
 from bravaismap.measure.nodes import node_orders
 
 __all__ = ["index_repeats"]
@@ -39,7 +39,8 @@ def index_repeats(images: Tensor, count: int) -> tuple[Tensor, Tensor]:
     basis : tensor, shape (n, count, 2, 2)
         Rows g₁, g₂ in bins (y, x).
     clear : tensor, shape (n, count)
-        The mean, in standard deviations of the mean over as many displacements that are no vectors; best first.
+        The mean, in standard deviations of the mean over as many displacements that are no vectors; best first. Below 0
+        of a lattice that is one of those before it.
     """
     limits = settings.SETTINGS.repeats
     factor = max(1, round(min(images.shape[1:]) / limits.reduced_side))
@@ -56,7 +57,7 @@ def index_repeats(images: Tensor, count: int) -> tuple[Tensor, Tensor]:
     usable = (clear > 0)[..., None, None]
     basis = torch.where(usable, basis, limits.stand_in_side * torch.eye(2, device=images.device))
     size = torch.tensor(images.shape[1:], device=images.device, dtype=torch.float32)
-    return _inverse(basis).transpose(-1, -2) * size, clear
+    return distinct(_inverse(basis).transpose(-1, -2) * size, clear, count)
 
 
 def _clearest(basis: Tensor, likeness: Tensor, overlap: Tensor, allowed: Tensor, count: int) -> tuple[Tensor, Tensor]:

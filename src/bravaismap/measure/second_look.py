@@ -1,27 +1,35 @@
 """Second look: windows of which one wave leaves a doubt, without their outliers, and as tiles with own phases.
 
 Bright adsorbates and the edges of holes drown a lattice that the window shows once their values are bounded, or these
-regions are left out. A window of few cells repeats by a lattice that its spots do not show. Antiphase boundaries,
-strain and wandering scan lines split and smear the spots of a window, of which a search takes some for a lattice and
-leaves others unexplained: tiles of a half and a quarter of the window, each with phases of its own, still show the
-lattice. Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller,
-because every tile has to show phases of its own.
+regions are left out. Antiphase boundaries, strain and wandering scan lines split and smear the spots of a window, of
+which a search takes some for a lattice and leaves others unexplained: tiles of a half and a quarter of the window, each
+with phases of its own, still show the lattice. A window of few cells repeats by a lattice that its spots do not show.
+Each is believed where its evidence is the larger. In a perfect crystal that of the tiles is the smaller, because every
+tile has to show phases of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bravaismap.measure import settings
-from bravaismap.measure.explanation import Explanation, View, explained, view_of_tiles, view_of_windows
+from bravaismap.measure.explanation import (
+    Explanation,
+    View,
+    explained,
+    tile_spectra,
+    view_of_tiles,
+    view_of_windows,
+)
 from bravaismap.measure.fringes import hum_share
+from bravaismap.measure.quasicrystals import rings
 from bravaismap.measure.regions import other_regions, without_regions
 from bravaismap.measure.repeats import index_repeats
 from bravaismap.measure.search import Searched, search
-from bravaismap.measure.spots import Spots, clipped, excess, find_spots, standardize
+from bravaismap.measure.spots import Spectrum, Spots, clipped, excess, find_spots, standardize, whitened_power
 from bravaismap.measure.worth import worth
 
 __all__ = ["second_look"]
@@ -66,15 +74,16 @@ def second_look(first: Searched, shown: Tensor, windows: View) -> tuple[Explanat
     if len(rows) == 0:
         return first.best, shown
     answers, own = _Answers(first.best.take(rows), shown[rows], split[rows]), windows.take(rows)
-    asked = torch.nonzero(looked[rows]).squeeze(1)
+    asked = whole = torch.nonzero(looked[rows]).squeeze(1)
     drowned = asked[answers.shown[asked] < limits.drowned_evidence]
     answers, own = _without_outliers(answers, drowned, own)
     answers, own = _without_regions(answers, drowned, own)
-    answers = _repeating(answers, own)
     for groups in limits.groups:
         if len(asked) == 0 or min(own.plain.shape[1:]) < groups * limits.smallest_tile:
             break
         answers, asked = _tiled(answers, asked, own, groups)
+    answers = _repeating(answers, own)
+    answers = _without_quasicrystals(answers, whole, windows, rows[whole], first.spots)
     return first.best.put(answers.best, rows), shown.index_copy(0, rows, answers.shown)
 
 
@@ -113,12 +122,13 @@ def _evened(
     limits = settings.SETTINGS.second_look
     if len(rows) == 0:
         return answers, windows
-    even = view_of_windows(standardize(images))
-    spots = find_spots(even.spectrum, brightest=False)
-    clear = torch.nonzero(_clear(spots, even, clear_spot)).squeeze(1)
+    plain = standardize(images)
+    spectrum = whitened_power(plain)
+    spots = find_spots(spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, spectrum, clear_spot)).squeeze(1)
     if len(clear) == 0:
         return answers, windows
-    rows, even = rows[clear], even.take(clear)
+    rows, even = rows[clear], view_of_windows(plain[clear], spectrum.take(clear))
     best = search(even, spots=spots.take(clear)).best
     least = (limits.gain * answers.shown[rows] + limits.least_gain).clamp_min(limits.least_even_evidence)
     enough = best.basis.square().sum(-1).amin(1) >= fewest_rows**2
@@ -155,16 +165,26 @@ def _repeating(answers: _Answers, windows: View) -> _Answers:
     return answers.put(best.take(won), evidence[won], rows[won])
 
 
+def _without_quasicrystals(answers: _Answers, rows: Tensor, windows: View, number: Tensor, spots: Spots) -> _Answers:
+    """The answers with no lattice for those of the `rows` whose windows, by `number`, show a quasicrystal."""
+    if len(rows) == 0:
+        return answers
+    seen = rings(windows.plain[number], spots.take(number), windows.spectrum.take(number))
+    rows = rows[seen.quasicrystalline(answers.best.basis[rows])]
+    best = answers.best.take(rows)
+    return answers.put(replace(best, signal=torch.zeros_like(best.signal)), torch.zeros_like(best.evidence), rows)
+
+
 def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple[_Answers, Tensor]:
     """The answers with those of windows of which tiles show more, and the windows to ask for smaller tiles."""
     limits = settings.SETTINGS.second_look
-    tiles = view_of_tiles(windows if len(rows) == len(windows.plain) else windows.take(rows), groups)
-    spots = find_spots(tiles.spectrum, brightest=False)
-    clear = torch.nonzero(_clear(spots, tiles, limits.clear_spot)).squeeze(1)
+    spectra = tile_spectra(windows.smooth[rows], groups)
+    spots = find_spots(spectra.spectrum, brightest=False)
+    clear = torch.nonzero(_clear(spots, spectra.spectrum, limits.clear_spot)).squeeze(1)
     rows = rows[clear]
     if len(rows) == 0:
         return answers, rows
-    tiles = tiles.take(clear)
+    tiles = view_of_tiles(windows.take(rows), groups, spectra.take(clear))
     searched = search(tiles, spots=spots.take(clear))
     best = searched.best.scaled(tiles.scale)
     gain = torch.where(answers.split[rows], limits.split_gain, limits.gain)
@@ -173,13 +193,13 @@ def _tiled(answers: _Answers, rows: Tensor, windows: View, groups: int) -> tuple
     least = torch.where(explains, least, torch.inf)
     evidence = worth(searched.best, tiles, least)
     won = torch.nonzero(evidence > least).squeeze(1)
-    won = won[_wanders(best.take(won), evidence[won], windows.take(rows[won]), answers.split[rows[won]])]
+    won = won[_wanders(best.take(won), evidence[won], windows, rows[won], answers.split[rows[won]])]
     answers = answers.put(best.take(won), evidence[won], rows[won])
     return answers, rows[answers.shown[rows] < limits.certain_evidence]
 
 
-def _wanders(tiled: Explanation, evidence: Tensor, windows: View, asked: Tensor) -> Tensor:
-    """Whether the lattice of the tiles has less evidence as one wave; those not `asked` are taken to.
+def _wanders(tiled: Explanation, evidence: Tensor, windows: View, number: Tensor, asked: Tensor) -> Tensor:
+    """Whether the lattice of the tiles has less evidence as one wave, by `number`; those not `asked` are taken to.
 
     Tiles are blind to the close nodes of a large cell. If the waves that they see run through the window, nothing
     wanders, and the large cell is right.
@@ -188,7 +208,7 @@ def _wanders(tiled: Explanation, evidence: Tensor, windows: View, asked: Tensor)
     rows = torch.nonzero(asked).squeeze(1)
     if len(rows) == 0:
         return wanders
-    own = windows.take(rows)
+    own = windows.take(number[rows])
     as_wave = worth(explained(own, tiled.basis[rows]), own)
     return wanders.index_copy(0, rows, evidence[rows] > limits.gain * as_wave + limits.least_gain)
 
@@ -207,7 +227,7 @@ def _unexplained(basis: Tensor, spots: Spots, view: View) -> Tensor:
     return share
 
 
-def _clear(spots: Spots, view: View, least: float) -> Tensor:
+def _clear(spots: Spots, spectrum: Spectrum, least: float) -> Tensor:
     """Whether a lattice can be among the spots: if the second one stands more than `least` above chance, (n,)."""
-    second: Tensor = excess(spots, view.spectrum).topk(2, dim=1).values[:, 1]
+    second: Tensor = excess(spots, spectrum).topk(2, dim=1).values[:, 1]
     return second > least

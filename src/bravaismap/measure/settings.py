@@ -19,8 +19,10 @@ from typing import Final
 from bravaismap.measure.image_settings import (
     AgreementSettings,
     LayerSettings,
+    MainLatticeSettings,
     OrderedRegionSettings,
     PartSettings,
+    QuasicrystalSettings,
     SatelliteSettings,
     WholeImageSettings,
 )
@@ -71,6 +73,8 @@ class MeasurementSettings:
         Of what an instrument adds, and of images that were enlarged.
     parts, agreement, layers, satellites, ordered_regions, whole_image : settings
         Of images that are larger than a window.
+    main_lattice, quasicrystals : settings
+        Of strongly modulated crystals, and of rings of spots that no lattice has.
     """
 
     spots: SpotSettings = field(default_factory=SpotSettings)
@@ -96,6 +100,8 @@ class MeasurementSettings:
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     layers: LayerSettings = field(default_factory=LayerSettings)
     satellites: SatelliteSettings = field(default_factory=SatelliteSettings)
+    main_lattice: MainLatticeSettings = field(default_factory=MainLatticeSettings)
+    quasicrystals: QuasicrystalSettings = field(default_factory=QuasicrystalSettings)
     ordered_regions: OrderedRegionSettings = field(default_factory=OrderedRegionSettings)
     whole_image: WholeImageSettings = field(default_factory=WholeImageSettings)
 

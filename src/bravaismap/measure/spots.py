@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from bravaismap.compute.order_statistics import lower_median
 from bravaismap.measure import settings
+from bravaismap.measure.splines import spline_matrix
 
 __all__ = [
     "Spectrum",
@@ -116,9 +117,11 @@ def _coarse(images: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
 @functools.cache
 def _means(side: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Matrices from a line to the means over its cells and their neighbours, (cells, side), and back, (side, cells)."""
-    means = F.adaptive_avg_pool1d(torch.eye(side, device=device)[None], cells)
-    means = F.avg_pool1d(F.pad(means, (1, 1), mode="replicate"), 3, stride=1)[0].T
-    return means.contiguous(), _stretch(cells, side, device)
+    edges, pixel = torch.arange(cells + 1, device=device)[:, None] * (side / cells), torch.arange(side, device=device)
+    # a pixel that an edge cuts belongs to either cell in part: whole pixels would leave the centres unevenly spread
+    shares = (torch.minimum(edges[1:], pixel + 1) - torch.maximum(edges[:-1], pixel)).clamp_min(0) * (cells / side)
+    means = F.avg_pool1d(F.pad(shares.T[None], (1, 1), mode="replicate"), 3, stride=1)[0].T
+    return means.contiguous(), spline_matrix((pixel + 0.5) * (cells / side) - 0.5, cells)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bravaismap.conventions import Floats
+from bravaismap.lattice.sublattices import reduce_measured
 from bravaismap.measure import settings
 from bravaismap.measure.agreement import (
     CommonLattice,
@@ -18,23 +21,25 @@ from bravaismap.measure.agreement import (
     superlattice,
     with_common_share,
 )
-from bravaismap.measure.enlargement import Native, native
+from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.interpolation import own_pixels
-from bravaismap.measure.measurement import SMALLEST_SIDE, measure_from
+from bravaismap.measure.interpolation import own_scans
+from bravaismap.measure.main_lattice import main_lattice
+from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
 from bravaismap.measure.ordered_regions import OrderedRegion
 from bravaismap.measure.ordering import finer_lattice
 from bravaismap.measure.partial_order import PartlyOrdered, modulated, partly_ordered
 from bravaismap.measure.parts import Parts, cut_parts, measure_beneath, measure_parts, measure_window
-from bravaismap.measure.pickup import without_pickup
+from bravaismap.measure.pickup import Quiet, without_pickup
+from bravaismap.measure.quasicrystals import rings
 from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
-from bravaismap.measure.spots import standardize
+from bravaismap.measure.spots import find_spots, standardize
 
-__all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole"]
+__all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole", "undisturbed"]
 
 
 def has_parts(shape: tuple[int, ...]) -> bool:
@@ -71,6 +76,8 @@ class WholeImage:
         undone; 0 if they were not.
     pickup : float
         Wavelength in px of a wave beside the lattice, as mains hum is one, that was taken out; 0 if there was none.
+    ring : int
+        Number of equal spots on a circle, 8, 10 or 12, which no lattice has; 0 if there is no such ring.
     """
 
     lattices: tuple[CommonLattice, ...] = ()
@@ -83,6 +90,7 @@ class WholeImage:
     aligned: bool = False
     displaced: tuple[float, float] = (0.0, 0.0)
     pickup: float = 0.0
+    ring: int = 0
 
 
 def measure_whole(image: Tensor) -> WholeImage:
@@ -101,24 +109,31 @@ def measure_whole(image: Tensor) -> WholeImage:
     own = native(image)
     shown = own if own.repeated == (1.0, 1.0) else own.refined(SMALLEST_SIDE)
     plain, lines, varies = _leveled(shown.image)
-    plain, pickup = without_pickup(plain)
-    plain, displaced = interleaved(plain)
+    quiet = undisturbed(plain)
+    plain, displaced = interleaved(quiet.image)
     shape = tuple(plain.shape)
     if has_parts(shape):
         straight, parts, lattices = _of_parts(plain)
     else:
         straight, parts = plain, measure_window(plain)
         lattices = common_lattices(parts, shape)
-    if lattices and _is_enlarged_noise(plain):
+    ring, quasicrystalline = _ring(straight, lattices[0].basis if lattices else None)
+    if lattices and (quasicrystalline or _is_enlarged_noise(plain)):
         lattices = []
     ordered, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
-        first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
-        ordered = PartlyOrdered(first, order)
-        if has_parts(shape) and len(lattices) == 1:
-            ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
-        lattices[0] = ordered.lattice
-    elif varies:
+        ordered = None if ring else _strongly_modulated(lattices, straight)
+        if ordered is None:
+            first, order = _ordered(lattices[0], straight, alone=len(lattices) == 1)
+            ordered = PartlyOrdered(first, order)
+            if has_parts(shape) and len(lattices) == 1:
+                ordered = modulated(partly_ordered(first, order, parts, straight), parts, straight)
+            lattices[0] = ordered.lattice
+        else:
+            lattices = [ordered.lattice]
+    elif quiet.alone:
+        period, quiet = OnePeriod(quiet.length, slips=False), Quiet(plain)
+    elif varies and not ring:
         period = strongest_period(plain)
     return WholeImage(
         tuple(lattice.stretched(*shown.repeated) for lattice in lattices),
@@ -130,18 +145,48 @@ def measure_whole(image: Tensor) -> WholeImage:
         lines,
         straight is not plain,
         (displaced[0] * shown.repeated[0], displaced[1] * shown.repeated[1]),
-        pickup * shown.repeated[1],
+        quiet.length * shown.repeated[1],
+        ring,
     )
+
+
+def _ring(image: Tensor, basis: Floats | None) -> tuple[int, bool]:
+    """Number of equal spots on a circle, 0 without, and whether the image shows a quasicrystal and not this lattice."""
+    view = leveled_view(image[None])
+    seen = rings(view.plain, find_spots(view.spectrum, brightest=False), view.spectrum)
+    fold = int(seen.fold[0])
+    if not fold or basis is None:
+        return fold, bool(fold)
+    reciprocal = torch.from_numpy(np.linalg.inv(basis).T * np.array(image.shape))[None].to(image.device)
+    return fold, bool(seen.quasicrystalline(reciprocal)[0])
 
 
 def _is_enlarged_noise(image: Tensor) -> bool:
     """Whether an image was interpolated from a scan that shows no lattice in its own pixels."""
-    scan = own_pixels(image.double().cpu().numpy())
-    if scan is None:
-        return False
-    pixels = torch.from_numpy(scan.pixels).to(image)
-    own = measure_window(standardize(Native(pixels, (1.0, 1.0)).refined(SMALLEST_SIDE).image[None])[0])
-    return bool(own.evidence[0] < settings.SETTINGS.odds.even_evidence)
+    for scan in own_scans(image.double().cpu().numpy(), SMALLEST_SIDE):
+        own = measure_window(standardize(torch.from_numpy(scan.image).to(image)[None])[0])
+        if own.evidence[0] < settings.SETTINGS.odds.even_evidence:
+            return True
+    return False
+
+
+def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> PartlyOrdered | None:
+    """The main lattice of an image whose spots the first one misses, with its modulation; None if it has none.
+
+    One of several lattices whose sums are there, too, is that of a layer.
+    """
+    first = lattices[0]
+    basis = main_lattice(image, first.basis)
+    if basis is None or (len(lattices) > 1 and any(_is_same(basis, other.basis) for other in lattices)):
+        return None
+    measured = measure_from(image[None], torch.from_numpy(basis)[None].to(image.device))
+    reduced, covariance = reduce_measured(measured.basis.cpu().numpy(), measured.covariance.cpu().numpy())
+    evidence, side = max(first.evidence, float(measured.evidence[0])), min(image.shape)
+    lattice = replace(
+        first, basis=reduced[0], covariance=covariance[0], evidence=evidence, share=1.0, side=side, strength=evidence,
+        strengths={side: evidence}, shares={side: 1.0},
+    )  # fmt: skip
+    return PartlyOrdered(lattice, None, modulation=modulation_of([image[None]], lattice.basis))
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
@@ -173,18 +218,42 @@ def look_at_window(image: Tensor, basis: NDArray[np.floating] | None) -> WholeIm
         Of its lattice, rows, columns (y, x), in px; None if it has none.
     """
     plain, lines, varies = _leveled(image)
-    plain, pickup = without_pickup(plain)
-    plain, displaced = interleaved(plain)
+    quiet = undisturbed(plain)
+    plain, displaced = interleaved(quiet.image)
+    ring, _ = _ring(plain, basis)
+    if basis is None and quiet.alone:
+        return WholeImage(period=OnePeriod(quiet.length, slips=False), leveled=lines, displaced=displaced)
     if basis is None:
-        return WholeImage(
-            period=strongest_period(plain) if varies else None, leveled=lines, displaced=displaced, pickup=pickup
-        )
+        period = strongest_period(plain) if varies and not ring else None
+        return WholeImage(period=period, leveled=lines, displaced=displaced, pickup=quiet.length, ring=ring)
     order, modulation = finer_lattice([plain[None]], np.asarray(basis, float)), None
     if order is not None:
         modulation = modulation_of([plain[None]], np.linalg.solve(order, basis))
         if modulation is not None and modulation.commensurate >= settings.SETTINGS.satellites.commensurate:
             modulation = None
-    return WholeImage(order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=pickup)
+    return WholeImage(
+        order=order, modulation=modulation, leveled=lines, displaced=displaced, pickup=quiet.length, ring=ring
+    )
+
+
+def undisturbed(image: Tensor) -> Quiet:
+    """Return an image without what was picked up.
+
+    One wave that is all that seems to repeat may be that of rows of atoms: where the rest shows a lattice, it stays.
+
+    Parameters
+    ----------
+    image : tensor, shape (y, x)
+    """
+    quiet = without_pickup(image)
+    return Quiet(image) if quiet.alone and _shows_lattice(quiet.image) else quiet
+
+
+def _shows_lattice(image: Tensor) -> bool:
+    plain, shape = standardize(leveled(standardize(image[None])))[0], tuple(image.shape)
+    parts = measure_parts(plain) if has_parts(shape) else measure_window(plain)
+    lattices = common_lattices(parts, shape)
+    return bool(lattices) and lattices[0].evidence > settings.SETTINGS.odds.even_evidence
 
 
 def leveled_lines(image: Tensor) -> tuple[bool, bool]:
@@ -235,6 +304,14 @@ def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
         if everywhere and clear and not shared and not _related(other, first):
             return other
     return None
+
+
+def _is_same(one: Floats, other: Floats) -> bool:
+    """Whether two bases are of one lattice."""
+    change = one @ np.linalg.inv(other)
+    whole = np.rint(change)
+    near = np.abs(change - whole).max() < settings.SETTINGS.agreement.basis_tolerance
+    return bool(near and abs(round(np.linalg.det(whole))) == 1)
 
 
 def _related(one: CommonLattice, other: CommonLattice) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bravaismap.measure import settings
 from bravaismap.measure.explanation import Explanation, View
-from bravaismap.measure.fringes import beyond_hum
+from bravaismap.measure.fringes import beyond_bent_fringes, beyond_hum
 from bravaismap.measure.gratings import two_gratings
 from bravaismap.measure.nodes import broad_power, log_ratio, node_power, ring_power, streak_power
 from bravaismap.measure.periods import both_ways
@@ -25,14 +25,17 @@ def worth(best: Explanation, view: View, least: Tensor | None = None) -> Tensor:
     view : View
         In which it was found.
     least : tensor, shape (n,), optional
-        Evidence below which it does not matter: there the lattice is not compared with hum.
+        Evidence below which it does not matter: there the lattice is compared with neither hum nor gratings.
     """
     shown = _shown(best, view)
     low, high = settings.SETTINGS.evidence.hum_range
     doubtful = shown > low if view.groups > 1 else (shown > low) & (shown < high)
     doubtful = doubtful if least is None else doubtful & (shown > least)
     shown = _beyond_hum(shown, torch.nonzero(doubtful).squeeze(1), best, view)
+    close = torch.linalg.vector_norm(best.basis * view.scale, dim=-1).amin(1) < settings.SETTINGS.fringes.bent_distance
+    shown = _beyond_bent_fringes(shown, torch.nonzero(close & (shown > low)).squeeze(1), best, view)
     few = (shown > low) & (_directions(best) <= settings.SETTINGS.gratings.directions)
+    few = few if least is None else few & (shown > least)
     return _beyond_gratings(shown, torch.nonzero(few).squeeze(1), view)
 
 
@@ -77,6 +80,16 @@ def _beyond_hum(shown: Tensor, rows: Tensor, best: Explanation, view: View) -> T
         return shown
     position = best.order[rows] @ best.basis[rows]
     more = beyond_hum(view.plain[rows], view.mean.take(rows), position, best.signal[rows] > 0, view.groups)
+    return shown.index_copy(0, rows, shown[rows] * more)
+
+
+def _beyond_bent_fringes(shown: Tensor, rows: Tensor, best: Explanation, view: View) -> Tensor:
+    """The evidence without that of lattices of close nodes that one bent wave explains as well."""
+    if len(rows) == 0:
+        return shown
+    position = best.order[rows] @ best.basis[rows]
+    own = view.smooth[rows]
+    more = beyond_bent_fringes(own, view.mean.take(rows), position, best.signal[rows] > 0, view.groups)
     return shown.index_copy(0, rows, shown[rows] * more)
 
 

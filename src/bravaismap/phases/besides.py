@@ -123,6 +123,7 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
         "aligned": np.array([look.aligned for look in looks], bool) & lattice,
         "pickup": np.array([look.pickup for look in looks]) * length,
         "displaced": np.array([look.displaced for look in looks], float).reshape(count, 2) * length,
+        "ring": np.array([look.ring for look in looks], int),
     }
     for i, look in enumerate(looks):
         if lattice[i]:
@@ -224,6 +225,12 @@ def seen_texts(row: xr.Dataset) -> list[str]:
             f"a wave of {length} along the rows whose phase slips between them, as mains hum does"
             if bool(row["period_slips"])
             else f"one set of fringes of {length}"
+        )
+    if "ring" in row and (fold := int(row["ring"])):
+        # of two layers, square ones at 45° and hexagonal ones at 30° have such a ring, and no others
+        layers = "" if fold == 10 else f", or two layers turned by {360 // fold}°"
+        texts.append(
+            f"{fold} spots of one radius, {360 // fold}° apart: no crystal has such a symmetry; a quasicrystal{layers}"
         )
     if pickup := float(row["pickup"]):
         unit = str(row["pickup"].attrs.get("units", "px"))

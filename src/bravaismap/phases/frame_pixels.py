@@ -162,8 +162,9 @@ def asked_frames(
         missing = [missing_pixels(frames[i]) for i in indices]
         images = [_standardised(frames[i], gone).to(device) for i, gone in zip(indices, missing, strict=True)]
         masks = [torch.from_numpy(~gone).to(device) for gone in missing]
+        holed = [mask if gone.any() else None for mask, gone in zip(masks, missing, strict=True)]
         bases = [torch.from_numpy(lattices[i].basis).float() for i in indices]
-        pixels = pixel_phases_of_frames(images, bases, PixelSettings(step=own_step, noise=noise), masks)
+        pixels = pixel_phases_of_frames(images, bases, PixelSettings(step=own_step, noise=noise), holed)
         for index, image, mask, answer in zip(indices, images, masks, pixels, strict=True):
             answers[index] = AskedFrame(image, mask, lattices[index], answer)
     return answers

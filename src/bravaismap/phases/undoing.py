@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from bravaismap.errors import warn
 from bravaismap.measure.enlargement import native
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.pickup import without_pickup
-from bravaismap.measure.whole_image import leveled_lines
+from bravaismap.measure.whole_image import leveled_lines, undisturbed
 from bravaismap.movie import finite_pixels, missing_pixels
 from bravaismap.result.undone import Undone, changed_texts
 
@@ -29,17 +28,18 @@ def undone(frame: NDArray[Any]) -> tuple[NDArray[Any], Undone]:
         Finite. It is returned as it is if nothing had to be undone.
     """
     plain = torch.from_numpy(np.ascontiguousarray(frame, np.float32))
-    quiet, pickup = without_pickup(plain)
-    moved, displaced = interleaved(quiet)
-    done = Undone(displaced, pickup, leveled_lines(plain), native(plain).repeated)
+    with torch.inference_mode():
+        quiet = undisturbed(plain)
+        moved, displaced = interleaved(quiet.image)
+        done = Undone(displaced, quiet.length, leveled_lines(plain), native(plain).repeated)
     return (moved.numpy() if done.changed else frame), done
 
 
 def without_pickup_of(frame: NDArray[Any]) -> NDArray[Any]:
     """Return a frame (y, x), of which pixels may be missing, without what was picked up."""
     image = np.ascontiguousarray(finite_pixels(frame[None], nan="missing")[0], np.float32)
-    quiet, length = without_pickup(torch.from_numpy(image))
-    return np.where(missing_pixels(frame), np.nan, quiet.numpy()) if length else frame
+    quiet = undisturbed(torch.from_numpy(image))
+    return np.where(missing_pixels(frame), np.nan, quiet.image.numpy()) if quiet.length else frame
 
 
 def warn_undone(done: Mapping[int, Undone]) -> None:

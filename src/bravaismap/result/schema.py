@@ -253,6 +253,7 @@ LOOKED = (
     Variable(
         "pickup", ("image",), "float64", "wavelength of a wave beside the lattice that was taken out, else 0", _LENGTH
     ),
+    Variable("ring", ("image",), "int64", "equal spots on a circle, 8, 10 or 12, which no lattice has; 0 without"),
 )  # fmt: skip
 
 

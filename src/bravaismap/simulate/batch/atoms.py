@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bravaismap.compute.order_statistics import sorted_values
 from bravaismap.simulate.batch.cells import Motif
 from bravaismap.simulate.batch.draws import PURPOSE_BITS, Draws, Purpose, counted
 from bravaismap.simulate.batch.holes import HoleTable
@@ -176,7 +177,7 @@ def _edge(unit: Tensor, frame: Tensor, margin: Tensor, share: Tensor) -> Tensor:
     axis = (torch.arange(_EDGE_GRID, dtype=frame.dtype, device=frame.device) + 0.5) / _EDGE_GRID
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(1, -1, 2)
     position = grid * (frame + 2 * margin[:, None])[:, None] - margin[:, None, None]
-    depth = _depth(unit, frame, position).sort(dim=1).values
+    depth = sorted_values(_depth(unit, frame, position))
     rank = ((1 - share) * depth.shape[1] - 0.5).clamp(0, depth.shape[1] - 1)
     low = rank.floor().to(torch.int64)[:, None]
     high = (low + 1).clamp_max(depth.shape[1] - 1)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bravaismap.compute.device import exponential
 from bravaismap.simulate.batch.atoms import AtomTable
 from bravaismap.simulate.batch.draws import Draws, Purpose, counted
 from bravaismap.simulate.instrument import PROBE_MARGIN, RING_WIDTH, SMOOTHEST
@@ -27,9 +28,12 @@ __all__ = [
     "transfer",
 ]
 
-#: Smallest exponent of a profile: e⁻⁴⁰ is negligible, and no product of two profiles is subnormal, which processors
-#: multiply slowly.
-_SMALLEST_EXPONENT = -40.0
+#: Smallest exponent of a profile to the base 2: 2⁻⁵⁸ is negligible, and no product of two profiles is subnormal, which
+#: processors multiply slowly.
+_SMALLEST_EXPONENT = -58.0
+#: A Gaussian of distance d and width w is 2 to the power of −(d _SCALE / w)², which PyTorch computes in a quarter of
+#: the time of a power of e.
+_SCALE = math.sqrt(math.log2(math.e) / 2)
 _REACH = 5.0  # standard deviations up to which an atom is drawn: e⁻¹²·⁵ of its height is left out beyond
 #: Numbers of atoms between which tiles are made together, filled up to the larger one: many on a processor, which
 #: computes what is filled up, and few on a GPU, which waits for each call.
@@ -61,7 +65,7 @@ def atom_images(atoms: AtomTable, rows: Tensor, origin: tuple[int, int], shape: 
     index += atoms.first[rows][window]
     width = atoms.width[index]
     position = atoms.position[index] - torch.tensor(origin, dtype=torch.float32, device=rows.device)
-    height = atoms.height[index]
+    seen = torch.cat([position, torch.stack([atoms.height[index], width], dim=1)], dim=1)
     tiles = -(-shape[0] // tile), -(-shape[1] // tile)
     place, atom = _reached(window, position, width, tiles, tile)
     count = torch.bincount(place, minlength=len(rows) * tiles[0] * tiles[1])
@@ -72,9 +76,11 @@ def atom_images(atoms: AtomTable, rows: Tensor, origin: tuple[int, int], shape: 
     axis = torch.arange(tile, dtype=torch.float32, device=rows.device)
     for chosen, most in _alike(count, tile):
         slot = torch.arange(most, device=rows.device)
-        at = atom[(first[chosen, None] + slot).clamp_max_(len(atom) - 1)]
-        present = height[at] * (slot < count[chosen, None])
-        image[chosen] = gaussian_images(position[at] - corner[chosen, None], present, width[at], axis)
+        at = atom.take((first[chosen, None] + slot).clamp_max_(len(atom) - 1))
+        own = seen.index_select(0, at.flatten()).view(*at.shape, 4)
+        present = own[..., 2] * (slot < count[chosen, None])
+        tiled = gaussian_images(own[..., :2] - corner[chosen, None], present, own[..., 3], axis)
+        image.index_copy_(0, chosen, tiled)
     image = image.view(len(rows), *tiles, tile, tile).transpose(2, 3).reshape(len(rows), tiles[0] * tile, -1)
     return image[:, : shape[0], : shape[1]]
 
@@ -119,9 +125,9 @@ def gaussian_images(position: Tensor, height: Tensor, width: Tensor, axis: Tenso
 
 def gaussian_profiles(position: Tensor, height: Tensor, width: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
     """Return the profiles of Gaussians on an axis (n,) along y, as high as they are, and along x, (m, k, n) each."""
-    scale = (width * math.sqrt(2)).reciprocal()[..., None]
+    scale = (_SCALE / width)[..., None]
     distance = axis - position.movedim(-1, 0)[..., None]
-    down, across = distance.mul_(scale).square_().neg_().clamp_min_(_SMALLEST_EXPONENT).exp_()
+    down, across = distance.mul_(scale).square_().neg_().clamp_min_(_SMALLEST_EXPONENT).exp2_()
     return down.mul_(height[..., None]), across
 
 
@@ -144,10 +150,10 @@ def transfer(draws: Draws, scale: Tensor, height: int, width: int) -> Tensor:
         size = (draws[name] * scale).clamp_max(PROBE_MARGIN / 2)
         along = (size * angle[:, i].sin()).to(torch.float32)[:, None, None] * ky
         exponent += (along + (size * angle[:, i].cos()).to(torch.float32)[:, None, None] * kx).square_()
-    factor = exponent.mul_(-2 * math.pi**2).clamp_min_(-60.0).exp_()
+    factor = exponential(exponent.mul_(-2 * math.pi**2))
     tail = draws.plane("tail")
     reach = (4 * scale).clamp_max(PROBE_MARGIN).to(torch.float32)[:, None, None]
-    broad = (ky.square() + kx.square()).mul(-2 * math.pi**2 * reach.square()).clamp_min_(-60.0).exp_()
+    broad = exponential((ky.square() + kx.square()).mul(-2 * math.pi**2 * reach.square()))
     return factor.mul_(1 - tail).addcmul_(tail, broad)
 
 
@@ -175,9 +181,20 @@ def deviations(image: Tensor) -> Tensor:
 
 
 def _phase(width: int, shift: Tensor) -> Tensor:
-    frequency = torch.fft.rfftfreq(width, device=shift.device)
-    angle = shift.to(torch.float32)[..., None] * (-2 * math.pi * frequency)
-    return torch.complex(angle.cos(), angle.sin())
+    """Return the factors (n, height, width // 2 + 1) on the spectrum of lines that are displaced by `shift` px.
+
+    They are the powers of that of one cycle per line: of 2ᵏ of them the next 2ᵏ are the products with one of theirs.
+    """
+    count = width // 2 + 1
+    cycles = torch.tensor([2**k for k in range((count - 1).bit_length())], device=shift.device)
+    angle = shift.to(torch.float32)[..., None] * (-2 * math.pi / width) * cycles
+    powers = torch.complex(angle.cos(), angle.sin())
+    phase = torch.empty(*shift.shape, count, dtype=powers.dtype, device=shift.device)
+    phase[..., 0] = 1
+    for k in range(powers.shape[-1]):
+        known, more = 2**k, min(2**k, count - 2**k)
+        torch.mul(phase[..., :more], powers[..., k, None], out=phase[..., known : known + more])
+    return phase
 
 
 def speckles(draws: Draws, purpose: Purpose, side: int, radius: Tensor) -> Tensor:
@@ -190,7 +207,7 @@ def speckles(draws: Draws, purpose: Purpose, side: int, radius: Tensor) -> Tenso
     kx = torch.fft.rfftfreq(side, device=radius.device)
     radius = radius.to(torch.float32)[:, None, None]
     width = (RING_WIDTH * radius).clamp_min(SMOOTHEST)
-    band = (((ky.square() + kx.square()).sqrt() - radius) / width).square_().mul_(-0.5).clamp_min_(-60.0).exp_()
+    band = exponential((((ky.square() + kx.square()).sqrt() - radius) / width).square_().mul_(-0.5))
     band[..., 0] *= math.sqrt(2)
     if side % 2 == 0:
         band[..., -1] *= math.sqrt(2)

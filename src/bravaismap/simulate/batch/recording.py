@@ -43,11 +43,9 @@ def poisson_counts(mean: Tensor, unit: Tensor) -> Tensor:
     """
     deviate = unit.erfinv().mul_(math.sqrt(2))
     counts = deviate.square().sub_(1).mul_(1 / 6).addcmul_(mean.sqrt(), deviate).add_(mean).round_().clamp_min_(0)
-    low = (mean.flatten(1).amin(dim=1) < EXACT_BELOW).nonzero()[:, 0]
-    if len(low) < len(mean):
-        mean, unit = mean[low], unit[low]
-    exact = torch.where(mean < EXACT_BELOW, _inverted(mean.clamp_max(EXACT_BELOW), unit), counts[low])
-    return exact if len(low) == len(counts) else counts.index_copy_(0, low, exact)
+    mean, low = mean.flatten(), (mean.flatten() < EXACT_BELOW).nonzero()[:, 0]
+    counts.view(-1).index_copy_(0, low, _inverted(mean[low], unit.flatten()[low]))
+    return counts
 
 
 def _inverted(mean: Tensor, unit: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from bravaismap.simulate.windows import JITTER_MARGIN
 __all__ = ["filled", "window_images"]
 
 #: Pixels of the images that are made together: on a processor as many as its cache holds, on a GPU its memory.
-_PIXELS_ON_PROCESSOR = 2**18
+_PIXELS_ON_PROCESSOR = 2**19
 _PIXELS_ON_DEVICE = 2**26
 #: Sides of the tiles of an image, in px, and the width of an atom in px from which on they are the larger ones.
 _TILES, _SMALL_ATOM = (16, 32), 1.8
