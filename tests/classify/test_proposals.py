@@ -50,9 +50,10 @@ def test_what_a_network_says_counts_both_ways_and_is_bounded() -> None:
     probability, none = torch.tensor([0.9, 0.3, 0.0, 0.0]), torch.tensor([0.0, 0.3, 0.9, 0.0])
     limits = SETTINGS.network
     says = network_evidence(probability, none, 128)
-    assert says[0] == -says[2] == pytest.approx(limits.weight * math.log(0.92 / 0.02))
+    assert says[0] == -says[2] == pytest.approx(limits.weight * math.log(0.905 / 0.005))
     assert says[1] == says[3] == 0  # it holds both as likely, or sees another lattice
-    np.testing.assert_allclose(network_evidence(probability, none, 64), says / 2)
+    small = network_evidence(probability, none, 64)  # half the weight, and four times the doubt
+    assert small[0] == -small[2] == pytest.approx(limits.weight / 2 * math.log(0.92 / 0.02))
     np.testing.assert_allclose(network_evidence(probability, none, 256), says)
     most = float(network_evidence(torch.tensor(1.0), torch.tensor(0.0), 128))
     assert limits.clear_evidence - most > MEASUREMENT.odds.even_evidence  # it never makes none of a clear lattice

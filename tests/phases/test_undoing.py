@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 import bravaismap as bm
 from bravaismap.errors import BravaismapWarning
 from bravaismap.lattice.basis import basis_from_cell
-from bravaismap.phases.undoing import undone, warn_undone, without_pickup_of
+from bravaismap.phases.undoing import undone, warn_undone, without_own_pixels, without_pickup_of
 from bravaismap.result.undone import Undone
 
 SIDE = 160
@@ -65,3 +67,13 @@ def test_frames_of_which_something_is_undone_are_counted() -> None:
         "the odd rows of 2 frames (frame 2, 4) were displaced by 0.50 to 1.50 px along x: moved back",
         "a wave of 7.25 px beside any lattice runs through 1 frame (frame 4), as mains hum does: taken out",
     ]
+
+
+def test_windows_do_not_see_the_pixels_of_noise_that_was_enlarged() -> None:
+    rng = np.random.default_rng(7)
+    noise = torch.from_numpy(rng.standard_normal((1, 1, 48, 48)))
+    frame = F.interpolate(noise, (256, 256), mode="bilinear", align_corners=False)[0, 0].numpy()
+    result = bm.map_phases(frame[None], window=64, step=32, model="lattice", samples=0, pixels=False)
+    assert float((result["label"] == 5).mean()) > 0.9
+    plain = rng.standard_normal((128, 128))
+    assert without_own_pixels(plain) is plain

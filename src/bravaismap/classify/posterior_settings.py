@@ -98,9 +98,10 @@ class NetworkSettings:
     rest of the measurement was fitted on (``benchmarks/network_proposals.py --weights``); the others are by judgement.
     """
 
-    #: Evidence from which on a measurement is clear, and the network is not asked. It is so large that the network
-    #: alone cannot make `none` of any lattice beyond it.
-    clear_evidence: float = 60.0
+    #: Evidence from which on the measurement of a window of `full_side` is clear, and the network is not asked; in
+    #: smaller ones it is less in proportion to their side. It is so large that the network alone cannot make `none` of
+    #: any lattice beyond it: what it decides there is which of two lattices it is.
+    clear_evidence: float = 120.0
     #: Evidence that a window must have for it to be asked, or the evidence of the waves of its lattice before these are
     #: compared with streaks, rings and hum: nine in ten windows of voids and noise have less.
     least_evidence: float = 10.0
@@ -111,8 +112,9 @@ class NetworkSettings:
     #: where it counts in full; in smaller ones it counts in proportion to their side.
     weight: float = 6.0
     full_side: float = 128.0
-    #: What is added to its probabilities, so that it is never sure.
-    least_probability: float = 0.02
+    #: What is added to its probabilities, so that it is never sure, in windows of `full_side`; in smaller ones more, in
+    #: inverse proportion to their area.
+    least_probability: float = 0.005
     #: Probability from which on a lattice that it sees is measured.
     least_proposed: float = 0.1
     #: Factor on the covariance of the cells of doubtful windows of that side and more: the maximum of a faint wave is

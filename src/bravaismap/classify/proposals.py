@@ -119,9 +119,9 @@ def network_evidence(probability: Tensor, none: Tensor, side: int) -> Tensor:
     side : int
         Of the windows, in px: in small ones noise has candidates that fit as well.
     """
-    limits = posterior_settings.SETTINGS.network
-    weight = limits.weight * _size_share(side)
-    return weight * ((probability + limits.least_probability) / (none + limits.least_probability)).log()
+    limits, share = posterior_settings.SETTINGS.network, _size_share(side)
+    least = limits.least_probability / share**2
+    return limits.weight * share * ((probability + least) / (none + least)).log()
 
 
 def with_proposals(images: Tensor, measured: Measurement, proposer: Proposer) -> Measurement:
@@ -167,7 +167,7 @@ def _doubtful(images: Tensor, measured: Measurement) -> Tensor:
         return torch.zeros(0, dtype=torch.long, device=images.device)
     waves = log_ratio(measured.signal).clamp_min(0).sum(-1)
     shows_waves = (measured.evidence > limits.least_evidence) | (waves > limits.least_waves)
-    doubtful = (measured.evidence < limits.clear_evidence) & shows_waves
+    doubtful = (measured.evidence < limits.clear_evidence * _size_share(height)) & shows_waves
     rows = torch.nonzero(doubtful).squeeze(1)
     kept = torch.ones_like(rows, dtype=torch.bool)
     kept[enlarged(images[rows])] = False

@@ -69,6 +69,12 @@ class Scan:
     image: Floats
     pitch: float
 
+    def enlarged(self, shape: tuple[int, ...]) -> Floats:
+        """Return the image in another shape (y, x), with no other waves than its own."""
+        waves, shown = np.zeros(shape), dctn(self.image, norm="ortho")[: shape[0], : shape[1]]
+        waves[: shown.shape[0], : shown.shape[1]] = shown
+        return np.asarray(idctn(waves, norm="ortho"))
+
 
 def own_scans(image: Floats, least_side: int) -> list[Scan]:
     """Return the scans that an image may have been interpolated from, the likeliest first; none if it was not.

@@ -24,7 +24,7 @@ from bravaismap.measure.agreement import (
 from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.interpolation import own_scans
+from bravaismap.measure.interpolation import Scan, own_scans
 from bravaismap.measure.main_lattice import main_lattice
 from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
@@ -39,7 +39,15 @@ from bravaismap.measure.satellites import superlattice_of
 from bravaismap.measure.scanlines import aligned, leveled
 from bravaismap.measure.spots import find_spots, standardize
 
-__all__ = ["WholeImage", "has_parts", "leveled_lines", "look_at_window", "measure_whole", "undisturbed"]
+__all__ = [
+    "WholeImage",
+    "enlarged_noise",
+    "has_parts",
+    "leveled_lines",
+    "look_at_window",
+    "measure_whole",
+    "undisturbed",
+]
 
 
 def has_parts(shape: tuple[int, ...]) -> bool:
@@ -118,7 +126,7 @@ def measure_whole(image: Tensor) -> WholeImage:
         straight, parts = plain, measure_window(plain)
         lattices = common_lattices(parts, shape)
     ring, quasicrystalline = _ring(straight, lattices[0].basis if lattices else None)
-    if lattices and (quasicrystalline or _is_enlarged_noise(plain)):
+    if lattices and (quasicrystalline or enlarged_noise(plain) is not None):
         lattices = []
     ordered, period = None, None
     if lattices and lattices[0].evidence > settings.SETTINGS.odds.even_evidence:
@@ -161,13 +169,13 @@ def _ring(image: Tensor, basis: Floats | None) -> tuple[int, bool]:
     return fold, bool(seen.quasicrystalline(reciprocal)[0])
 
 
-def _is_enlarged_noise(image: Tensor) -> bool:
-    """Whether an image was interpolated from a scan that shows no lattice in its own pixels."""
+def enlarged_noise(image: Tensor) -> Scan | None:
+    """Return the scan that an image (y, x) was interpolated from if that shows no lattice; None if there is none."""
     for scan in own_scans(image.double().cpu().numpy(), SMALLEST_SIDE):
         own = measure_window(standardize(torch.from_numpy(scan.image).to(image)[None])[0])
         if own.evidence[0] < settings.SETTINGS.odds.even_evidence:
-            return True
-    return False
+            return scan
+    return None
 
 
 def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> PartlyOrdered | None:

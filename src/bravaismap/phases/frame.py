@@ -24,7 +24,7 @@ from bravaismap.movie import NanPolicy, finite_pixels, missing_pixels
 from bravaismap.phases.fractions import measured_fractions, phase_fractions
 from bravaismap.phases.frame_pixels import hidden_pixels, pixels_of_frames
 from bravaismap.phases.known_lattices import with_known_lattices
-from bravaismap.phases.undoing import undone
+from bravaismap.phases.undoing import undone, without_own_pixels
 from bravaismap.result.undone import Undone
 from bravaismap.windows import WindowGrid, cut_on_device, cut_windows, missing_share, window_parts
 
@@ -109,6 +109,7 @@ class _Frame:
         if mapper.classifier.record.measures_cells:
             image, done = undone(image)
             pixels = np.where(missing, np.nan, image) if done.changed else pixels
+            image = without_own_pixels(image)
         seen = missing_share(missing, mapper.grid) <= MOST_MISSING
         measured = seen if seen.any() else np.arange(len(seen)) == 0  # of a frame without any, one is hidden later
         constant = bool(image.max() == image.min()) and not missing.all()

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bravaismap.errors import warn
 from bravaismap.measure.enlargement import native
 from bravaismap.measure.interlace import interleaved
-from bravaismap.measure.whole_image import leveled_lines, undisturbed
+from bravaismap.measure.whole_image import enlarged_noise, leveled_lines, undisturbed
 from bravaismap.movie import finite_pixels, missing_pixels
 from bravaismap.result.undone import Undone, changed_texts
 
-__all__ = ["undone", "warn_undone", "without_pickup_of"]
+__all__ = ["undone", "warn_undone", "without_own_pixels", "without_pickup_of"]
 
 
 def undone(frame: NDArray[Any]) -> tuple[NDArray[Any], Undone]:
@@ -40,6 +40,16 @@ def without_pickup_of(frame: NDArray[Any]) -> NDArray[Any]:
     image = np.ascontiguousarray(finite_pixels(frame[None], nan="missing")[0], np.float32)
     quiet = undisturbed(torch.from_numpy(image))
     return np.where(missing_pixels(frame), np.nan, quiet.image.numpy()) if quiet.length else frame
+
+
+def without_own_pixels(frame: NDArray[Any]) -> NDArray[Any]:
+    """Return a frame (y, x) without the grid of the pixels of a scan that it was interpolated from, as windows see it.
+
+    It is returned as it is unless that scan shows no lattice.
+    """
+    with torch.inference_mode():
+        scan = enlarged_noise(torch.from_numpy(np.ascontiguousarray(frame, np.float32)))
+    return frame if scan is None else scan.enlarged(frame.shape).astype(np.float32)
 
 
 def warn_undone(done: Mapping[int, Undone]) -> None:
