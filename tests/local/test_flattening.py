@@ -61,6 +61,15 @@ def test_without_offsets_of_rows_it_is_the_frame_that_never_had_them(masked: boo
     assert float((levels[1].level - level).std()) > 0.01
 
 
+@pytest.mark.parametrize(("step", "first"), [(None, 4), (1, 2), (2, 4), (3, 3)])
+def test_the_first_turns_ask_points_twice_as_far_apart_where_a_cell_has_two_of_them(
+    step: int | None, first: int
+) -> None:
+    frame, _, _ = prepared_frame(lattice_image(), BASES, PixelSettings(step=step), None, alone=True)
+    assert (frame.grid.step, frame.last_grid.step) == (first, step or 2)
+    assert frame.step == first
+
+
 def test_an_image_without_a_lattice_is_refused() -> None:
     with pytest.raises(InputError, match="at least one lattice"):
         prepared_frame(lattice_image(), BASES[:0], PixelSettings(), None, alone=True)

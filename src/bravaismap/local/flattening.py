@@ -14,12 +14,36 @@ from bravaismap.local.phases import Pitches
 from bravaismap.local.pixels import PixelSettings
 from bravaismap.local.smoothing import smooth_mean
 
-__all__ = ["FINE", "FlatFrame", "SoughtLattice", "flattened", "prepared_frame", "without_rows"]
+__all__ = ["FINE", "FlatFrame", "Grid", "SoughtLattice", "flattened", "prepared_frame", "without_rows"]
 
 #: Standard deviation of the Gaussian of the amplitude in cells.
 FINE = 0.4
 #: Standard deviation in cells of the Gaussian of the mean brightness: no node shows in it.
 _LEVEL = 0.7
+#: Points of a grid along the side of a cell, at most; and in the first turns at least, where the last has as many: one
+#: for each of its Gaussians of the amplitude.
+_POINTS, _FEWEST_POINTS = 6, 2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Points of a frame that are asked.
+
+    Attributes
+    ----------
+    step : int
+        Their pitch in px.
+    pitches : tuple of Pitches
+        As :meth:`~bravaismap.local.phases.Pitches.of` gives them.
+    """
+
+    step: int
+    pitches: tuple[Pitches, Pitches]
+
+    @classmethod
+    def of(cls, cell: float, step: int) -> Grid:
+        """Return that of a pitch for a cell of a side in px."""
+        return cls(step, Pitches.of(cell / step))
 
 
 @dataclass(frozen=True)
@@ -36,10 +60,9 @@ class FlatFrame:
         Mean brightness around every pixel, of the background and of crystals.
     cell, fine : Length
         Side of the smallest cell, and standard deviation of the Gaussian of the amplitude, in px.
-    step : int
-        Pitch in px of the grid of points that are asked.
-    pitches : tuple of Pitches
-        As :meth:`~bravaismap.local.phases.Pitches.of` gives them.
+    grid, last_grid : Grid
+        Points that are asked now, and in the last turn. The turns before it only find where the regions are, which half
+        as many points along an axis show as well.
     settings : PixelSettings
     """
 
@@ -50,9 +73,14 @@ class FlatFrame:
     level: Tensor
     cell: Length
     fine: Length
-    step: int
-    pitches: tuple[Pitches, Pitches]
+    grid: Grid
+    last_grid: Grid
     settings: PixelSettings
+
+    @property
+    def step(self) -> int:
+        """Pitch in px of the points that are asked now."""
+        return self.grid.step
 
 
 @dataclass(frozen=True)
@@ -115,12 +143,13 @@ def prepared_frame(
             )
         )  # fmt: skip
     cell = min(sides)
-    step = settings.step or max(1, round(cell / 6))
+    step = settings.step or max(1, round(cell / _POINTS))
+    first = 2 * step if cell >= _FEWEST_POINTS * 2 * step else step
+    grids = Grid.of(cell, first), Grid.of(cell, step)
     fine = Length.of((settings.fine or FINE) * cell, image, alone=alone)
-    pitches = Pitches.of(cell / step)
     side = Length.of(cell, image, alone=alone)
     widest = Length.of(max(sides), image, alone=alone)
-    return FlatFrame(image, valid, image, image, image, side, fine, step, pitches, settings), widest, tuple(sought)
+    return FlatFrame(image, valid, image, image, image, side, fine, *grids, settings), widest, tuple(sought)
 
 
 def flattened(frame: FlatFrame, wide: Length) -> FlatFrame:

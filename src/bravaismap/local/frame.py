@@ -17,7 +17,7 @@ from bravaismap.local.own_motif import another_motif, with_own_motifs
 from bravaismap.local.pixels import PixelPhases, PixelSettings
 from bravaismap.local.smoothing import on_finer_grid
 from bravaismap.local.strain import displacement_gradient, strain
-from bravaismap.local.turns import Told, in_each, levelled, refined, turned, with_shares
+from bravaismap.local.turns import Told, at_points_of, in_each, levelled, refined, turned, with_shares
 
 __all__ = ["pixel_phases", "pixel_phases_of_frames"]
 
@@ -87,6 +87,9 @@ def pixel_phases_of_frames(
     for turn in range(1, last + 1):
         sought = in_each(refined, sought, [turn.locked for turn in turns])
         frames = together(levelled, frames, turns)
+        if turn == last:
+            frames = [replace(frame, grid=frame.last_grid) for frame in frames]
+            turns = together(at_points_of, frames, turns)
         told = turned(frames, sought, turns)
         if turn < last or settings.noise:
             turns = together(with_shares, frames, told)

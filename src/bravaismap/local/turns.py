@@ -31,7 +31,7 @@ from bravaismap.local.populations import FEWEST_SITES
 from bravaismap.local.scale import FAINT, INSIDE, usual_amplitude
 from bravaismap.local.smoothing import at_every_pixel, smoothed
 
-__all__ = ["Told", "Turn", "in_each", "levelled", "refined", "turned", "with_shares"]
+__all__ = ["Told", "Turn", "at_points_of", "in_each", "levelled", "refined", "turned", "with_shares"]
 
 Answer = TypeVar("Answer")
 
@@ -152,6 +152,13 @@ def _suited(frame: FlatFrame, turn: Turn, mixed: Tensor) -> Length:
 def _median(values: Tensor, chosen: Tensor) -> Tensor:
     """Median of the chosen values, the lower of two; NaN if there are none."""
     return lower_nanmedian(torch.where(chosen, values, torch.nan).flatten())
+
+
+def at_points_of(frame: FlatFrame, turn: Turn) -> Turn:
+    """Return a turn whose probabilities are those at the points of a frame, which lie among its own or on them."""
+    points = [-(-length // frame.step) for length in frame.image.shape]
+    between = at_every_pixel(turn.probability, turn.fit.step // frame.step, points)
+    return replace(turn, probability=between.clamp(0.0, 1.0))
 
 
 def turned(
@@ -276,7 +283,7 @@ def _told(frame: FlatFrame, fitted: _Fitted, logarithm: Tensor, vacant: Tensor, 
     """Pixels by the log likelihoods of the phases."""
     fit = fitted.fit
     independent = frame.cell.value**2 / (4 * torch.pi * frame.fine.value**2)
-    probability = phase_probability(logarithm, fit.seen, frame.cell / frame.step, independent, frame.pitches)
+    probability = phase_probability(logarithm, fit.seen, frame.cell / frame.step, independent, frame.grid.pitches)
     none = probability[-2:].sum(0, keepdim=True)  # empty or disordered
     probability = torch.cat([probability[:-2], none])
     near = nearby(probability, fit.seen, frame.cell / frame.step)
