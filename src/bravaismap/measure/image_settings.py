@@ -174,6 +174,9 @@ class MainLatticeSettings:
     least_gain: float = 15.0
     fewest_pairs: int = 2
     sharpness: float = 0.9
+    #: Share of the parts of less than half the side of the image that show a lattice, from which on it is the lattice
+    #: if these show no other spots.
+    everywhere: float = 0.9
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.interpolation import Scan, own_scans
-from bravaismap.measure.main_lattice import main_lattice
+from bravaismap.measure.main_lattice import explains_spots, main_lattice
 from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
@@ -184,6 +184,8 @@ def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> Par
     One of several lattices whose sums are there, too, is that of a layer.
     """
     first = lattices[0]
+    if _is_that_of_parts(first, image):
+        return None
     basis = main_lattice(image, first.basis)
     if basis is None or (len(lattices) > 1 and any(_is_same(basis, other.basis) for other in lattices)):
         return None
@@ -195,6 +197,13 @@ def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> Par
         strengths={side: evidence}, shares={side: 1.0},
     )  # fmt: skip
     return PartlyOrdered(lattice, None, modulation=modulation_of([image[None]], lattice.basis))
+
+
+def _is_that_of_parts(first: CommonLattice, image: Tensor) -> bool:
+    """Whether nearly all small parts of an image show its lattice, and no strong spots beside it."""
+    least = settings.SETTINGS.main_lattice.everywhere
+    sides = [side for side, share in first.shares.items() if share > least and side < min(image.shape) / 2]
+    return bool(sides) and explains_spots(cut_parts(image, min(sides)), first.basis)
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
