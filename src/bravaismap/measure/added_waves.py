@@ -22,9 +22,9 @@ from bravaismap.conventions import Floats
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.scanlines import leveled
-from bravaismap.measure.spots import find_spots, standardize, whitened_power
+from bravaismap.measure.spots import Spots, find_spots, standardize, whitened_power
 
-__all__ = ["AddedWave", "added_waves", "clear_spots", "folded_distance", "fundamentals", "sum_of"]
+__all__ = ["AddedWave", "ClearSpots", "added_waves", "clear_spots", "folded_distance", "fundamentals", "sum_of"]
 
 #: Values of a wave over one period while its phase is found, few first: a phase that is far off tells no more.
 _STEPS: Final = (8, 16, 64)
@@ -77,11 +77,26 @@ class AddedWave:
         return np.asarray(self.profile[_step(powers @ self.phase, len(self.profile))])
 
 
-def clear_spots(image: Tensor) -> tuple[Floats, Floats]:
-    """Return the spots of an image (y, x) that have to be explained, (n, 2) in bins, strongest first, and their power.
+@dataclass(frozen=True)
+class ClearSpots:
+    """The spots of an image that have to be explained, strongest first.
 
-    Offsets of its lines are none of it.
+    Attributes
+    ----------
+    position : array, shape (n, 2)
+        In bins.
+    power : array, shape (n,)
+    every : Spots
+        With those of which it is not clear that they are any.
     """
+
+    position: Floats
+    power: Floats
+    every: Spots
+
+
+def clear_spots(image: Tensor) -> ClearSpots:
+    """Return the spots of an image (y, x) that have to be explained; offsets of its lines are none of it."""
     limits = settings.SETTINGS.pickup
     level = leveled(standardize(image[None]))
     spectrum = whitened_power(standardize(level))
@@ -91,7 +106,8 @@ def clear_spots(image: Tensor) -> tuple[Floats, Floats]:
     chosen = torch.nonzero(clear).squeeze(1)
     chosen = chosen[power[chosen].argsort(descending=True, stable=True)]
     scale = float(image.double().var() * level.double().var())
-    return spots.position[0][chosen].double().cpu().numpy(), scale * power[chosen].double().cpu().numpy()
+    position, height = (values[chosen].double().cpu().numpy() for values in (spots.position[0], power))
+    return ClearSpots(position, scale * height, spots)
 
 
 def fundamentals(spots: Floats, power: Floats, size: NDArray[np.intp]) -> list[Floats]:
@@ -144,7 +160,7 @@ def added_waves(image: Tensor, starts: Sequence[Floats]) -> list[AddedWave]:
         About where their fundamentals are, in bins; others are found in what these leave.
     """
     limits, size = settings.SETTINGS.pickup, np.array(image.shape)
-    powers, most = _powers(tuple(image.shape)), float(clear_spots(image)[1][0])
+    powers, most = _powers(tuple(image.shape)), float(clear_spots(image).power[0])
     pixels = image.double().cpu().numpy().ravel()
     pixels = pixels - pixels.mean()
     waves = [_start(bins) for bins in starts]
@@ -153,7 +169,8 @@ def added_waves(image: Tensor, starts: Sequence[Floats]) -> list[AddedWave]:
         if len(distinct := _distinct(waves, size)) < len(waves):
             waves = _fitted(pixels, powers, distinct)
         rest = pixels - sum(wave.at(powers) for wave in waves)
-        left, power = clear_spots(torch.from_numpy(rest.reshape(image.shape)).to(image))
+        spots = clear_spots(torch.from_numpy(rest.reshape(image.shape)).to(image))
+        left, power = spots.position, spots.power
         left = left[(power > limits.least_power * most) & ~_are_skirts(left, power / most, waves)]
         if len(left) == 0:
             faintest = np.sqrt(limits.least_power) * max(wave.strength for wave in waves)
