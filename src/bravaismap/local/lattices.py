@@ -161,12 +161,12 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     cells = reduce_basis(basis[shown])
     error = np.sqrt(np.trace(covariance[shown], axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(cells)))
     weight = 1 - none[shown]
-    known, least = int(np.isfinite(none).sum()), max(_FEWEST, _LEAST_SHARE * len(shown))
-    member = _clusters(cells, error, weight, least if known >= _FEW_WINDOWS else 1)
+    windows, least = int(np.isfinite(none).sum()), max(_FEWEST, _LEAST_SHARE * len(shown))
+    member = _clusters(cells, error, weight, least if windows >= _FEW_WINDOWS else 1)
     count = np.bincount(member[member >= 0], minlength=1)
     kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= least]
-    if known >= _FEW_WINDOWS:
-        kept = [k for k in kept if _evident(none[shown[member == k]], known)]
+    if windows >= _FEW_WINDOWS:
+        kept = [k for k in kept if _evident(none[shown[member == k]], windows)]
     elif not kept:
         kept = [int(count.argmax())]
     if not kept:

@@ -133,7 +133,7 @@ def _rotation_to(start: Tensor) -> Tensor:
 def _together(images: Tensor, waves: Tensor, fold: Tensor) -> Tensor:
     """Whether all waves of a ring have their power in the same places of each window; not if it is too small to say."""
     limits = settings.SETTINGS.quasicrystals
-    out = torch.zeros_like(fold, dtype=torch.bool)
+    together = torch.zeros_like(fold, dtype=torch.bool)
     height, width = images.shape[1:]
     for row, (image, ring) in enumerate(zip(images, waves, strict=True)):
         own = ring[: int(fold[row]) // 2]
@@ -147,8 +147,8 @@ def _together(images: Tensor, waves: Tensor, fold: Tensor) -> Tensor:
         local = (even.square() + odd.square())[0].T
         share = local / local.sum(1, keepdim=True)
         overlap = (share[:, None] * share).sqrt().sum(-1)
-        out[row] = overlap.amin() > limits.same_place
-    return out
+        together[row] = overlap.amin() > limits.same_place
+    return together
 
 
 def _have_sums(spectrum: Spectrum, waves: Tensor, fold: Tensor) -> Tensor:
@@ -158,9 +158,8 @@ def _have_sums(spectrum: Spectrum, waves: Tensor, fold: Tensor) -> Tensor:
     after = torch.roll(waves, -1, 1)
     last = own & ~torch.roll(own, -1, 1)
     after = torch.where(last[..., None], -waves[:, :1], after)
-    ring = torch.where(own, node_power(spectrum, waves)[0] * level_at(spectrum, waves), 0.0).sum(1) / own.sum(
-        1
-    ).clamp_min(1)
+    power = torch.where(own, node_power(spectrum, waves)[0] * level_at(spectrum, waves), 0.0)
+    ring = power.sum(1) / own.sum(1).clamp_min(1)
     summed = torch.zeros_like(own)
     for other in (waves + after, waves - after):
         power, seen = node_power(spectrum, other)
