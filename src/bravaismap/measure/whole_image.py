@@ -187,7 +187,7 @@ def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> Par
     if _is_that_of_parts(first, image):
         return None
     basis = main_lattice(image, first.basis)
-    if basis is None or (len(lattices) > 1 and any(_is_same(basis, other.basis) for other in lattices)):
+    if basis is None or (len(lattices) > 1 and any(are_alike(basis, other.basis) for other in lattices)):
         return None
     measured = measure_from(image[None], torch.from_numpy(basis)[None].to(image.device))
     reduced, covariance = reduce_measured(measured.basis.cpu().numpy(), measured.covariance.cpu().numpy())
@@ -323,14 +323,6 @@ def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
     return None
 
 
-def _is_same(one: Floats, other: Floats) -> bool:
-    """Whether two bases are of one lattice."""
-    change = one @ np.linalg.inv(other)
-    whole = np.rint(change)
-    near = np.abs(change - whole).max() < settings.SETTINGS.agreement.basis_tolerance
-    return bool(near and abs(round(np.linalg.det(whole))) == 1)
-
-
 def _related(one: CommonLattice, other: CommonLattice) -> bool:
     """Whether either of two lattices is a superlattice of the other."""
     return superlattice(one.basis, other.basis) is not None or superlattice(other.basis, one.basis) is not None
@@ -350,7 +342,7 @@ def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, ima
     Spots that a domain boundary splits, and parts that hold the edge between two grains, let a search find cells that
     are no lattice of the crystal: what it has seen there the lattices before explain as well.
     """
-    if any(are_alike(other, lattice) for lattice in chosen):
+    if any(are_alike(other.basis, lattice.basis) for lattice in chosen):
         return True  # either lattice, refined where the other one is, becomes that
     if any(_related(other, lattice) for lattice in chosen):
         return False
