@@ -26,7 +26,8 @@ def noise(seed: int) -> np.ndarray:
 
 def found(image: np.ndarray) -> list[AddedWave]:
     tensor, size = torch.from_numpy(image.astype(np.float32)), np.array(image.shape)
-    starts = fundamentals(*clear_spots(tensor), size)
+    spots = clear_spots(tensor)
+    starts = fundamentals(spots.position, spots.power, size)
     return added_waves(tensor, starts) if starts else []
 
 

@@ -34,6 +34,22 @@ def test_image_is_a_movie_of_one_frame(tmp_path: Path) -> None:
     assert movie.attrs == {"source": str(tmp_path / "film.npy"), "format": "npy", "dataset": "film"}
 
 
+def test_the_source_is_named_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    places = [tmp_path / "in" / f"frame{i}.npy" for i in range(2)]
+    for place, image in zip(places, frames(2), strict=True):
+        np.save(place, image)
+    np.savez(tmp_path / "film.npz", image=frames())
+    monkeypatch.chdir(tmp_path)
+    for given in ("in", "in/frame*.npy", "in/frame0.npy", "film.npz:image"):
+        source = read(given).attrs["source"]
+        assert source == str(tmp_path / given)
+        monkeypatch.chdir(tmp_path / "in")
+        assert read(source).attrs["source"] == source
+        monkeypatch.chdir(tmp_path)
+    assert read(["in/frame0.npy", places[1]]).attrs["source"] == ", ".join(map(str, places))
+
+
 def test_calibration_given_replaces_that_of_the_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "m.npz", image=frames(), pixel_size_nm=0.1, frame_time_s=2.0)
     movie = read(tmp_path / "m.npz")

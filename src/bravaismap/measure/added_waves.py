@@ -22,9 +22,9 @@ from bravaismap.conventions import Floats
 from bravaismap.measure import settings
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.scanlines import leveled
-from bravaismap.measure.spots import find_spots, standardize, whitened_power
+from bravaismap.measure.spots import Spots, find_spots, standardize, whitened_power
 
-__all__ = ["AddedWave", "added_waves", "clear_spots", "fundamentals", "sum_of"]
+__all__ = ["AddedWave", "ClearSpots", "added_waves", "clear_spots", "folded_distance", "fundamentals", "sum_of"]
 
 #: Values of a wave over one period while its phase is found, few first: a phase that is far off tells no more.
 _STEPS: Final = (8, 16, 64)
@@ -77,11 +77,26 @@ class AddedWave:
         return np.asarray(self.profile[_step(powers @ self.phase, len(self.profile))])
 
 
-def clear_spots(image: Tensor) -> tuple[Floats, Floats]:
-    """Return the spots of an image (y, x) that have to be explained, (n, 2) in bins, strongest first, and their power.
+@dataclass(frozen=True)
+class ClearSpots:
+    """The spots of an image that have to be explained, strongest first.
 
-    Offsets of its lines are none of it.
+    Attributes
+    ----------
+    position : array, shape (n, 2)
+        In bins.
+    power : array, shape (n,)
+    every : Spots
+        With those of which it is not clear that they are any.
     """
+
+    position: Floats
+    power: Floats
+    every: Spots
+
+
+def clear_spots(image: Tensor) -> ClearSpots:
+    """Return the spots of an image (y, x) that have to be explained; offsets of its lines are none of it."""
     limits = settings.SETTINGS.pickup
     level = leveled(standardize(image[None]))
     spectrum = whitened_power(standardize(level))
@@ -91,7 +106,8 @@ def clear_spots(image: Tensor) -> tuple[Floats, Floats]:
     chosen = torch.nonzero(clear).squeeze(1)
     chosen = chosen[power[chosen].argsort(descending=True, stable=True)]
     scale = float(image.double().var() * level.double().var())
-    return spots.position[0][chosen].double().cpu().numpy(), scale * power[chosen].double().cpu().numpy()
+    position, height = (values[chosen].double().cpu().numpy() for values in (spots.position[0], power))
+    return ClearSpots(position, scale * height, spots)
 
 
 def fundamentals(spots: Floats, power: Floats, size: NDArray[np.intp]) -> list[Floats]:
@@ -144,7 +160,7 @@ def added_waves(image: Tensor, starts: Sequence[Floats]) -> list[AddedWave]:
         About where their fundamentals are, in bins; others are found in what these leave.
     """
     limits, size = settings.SETTINGS.pickup, np.array(image.shape)
-    powers, most = _powers(tuple(image.shape)), float(clear_spots(image)[1][0])
+    powers, most = _powers(tuple(image.shape)), float(clear_spots(image).power[0])
     pixels = image.double().cpu().numpy().ravel()
     pixels = pixels - pixels.mean()
     waves = [_start(bins) for bins in starts]
@@ -153,7 +169,8 @@ def added_waves(image: Tensor, starts: Sequence[Floats]) -> list[AddedWave]:
         if len(distinct := _distinct(waves, size)) < len(waves):
             waves = _fitted(pixels, powers, distinct)
         rest = pixels - sum(wave.at(powers) for wave in waves)
-        left, power = clear_spots(torch.from_numpy(rest.reshape(image.shape)).to(image))
+        spots = clear_spots(torch.from_numpy(rest.reshape(image.shape)).to(image))
+        left, power = spots.position, spots.power
         left = left[(power > limits.least_power * most) & ~_are_skirts(left, power / most, waves)]
         if len(left) == 0:
             faintest = np.sqrt(limits.least_power) * max(wave.strength for wave in waves)
@@ -191,7 +208,7 @@ def _distinct(waves: list[AddedWave], size: NDArray[np.intp]) -> list[AddedWave]
 def _is_skirt(spot: Floats, spots: Floats, count: int, waves: list[Floats], size: NDArray[np.intp]) -> bool:
     """Whether a spot is beside one of those, so many, that are stronger, and has no harmonics of its own."""
     limits = settings.SETTINGS.pickup
-    if count == 0 or _apart(spots[:count] - spot, size).min() >= limits.same_wave:
+    if count == 0 or folded_distance(spots[:count] - spot, size).min() >= limits.same_wave:
         return False
     return not any(
         _is_multiple(other, spot, size, limits.unresolved_orders, lowest=2)
@@ -212,11 +229,18 @@ def _is_multiple(spot: Floats, wave: Floats, size: NDArray[np.intp], highest: in
     order = np.arange(lowest, highest + 1)
     both = np.concatenate([order, -order])
     slack = limits.multiple_slack + limits.slack_per_order * np.abs(both)
-    return bool((_apart(both[:, None] * wave - spot, size) < slack).any())
+    return bool((folded_distance(both[:, None] * wave - spot, size) < slack).any())
 
 
-def _apart(bins: Floats, size: NDArray[np.intp]) -> Floats:
-    """Distances of places (..., 2) in bins from the nearest multiple of the sampling."""
+def folded_distance(bins: Floats, size: NDArray[np.intp]) -> Floats:
+    """Return how far differences (..., 2) of waves are from 0, in bins, folded back at the sampling of an image.
+
+    Parameters
+    ----------
+    bins : array, shape (..., 2)
+    size : int array, shape (2,)
+        Height and width of the image in px.
+    """
     return np.asarray(np.linalg.norm(bins - np.rint(bins / size) * size, axis=-1))
 
 
@@ -236,8 +260,8 @@ def _have_sums(spots: Floats, waves: list[Floats], size: NDArray[np.intp]) -> bo
     others = [spot for spot in spots if not any(_is_multiple(spot, wave, size, limits.harmonics) for wave in waves)]
     others += waves
     return any(
-        _apart(first + sign * second - spot, size) < limits.multiple_slack
-        or _apart(first + sign * second + spot, size) < limits.multiple_slack
+        folded_distance(first + sign * second - spot, size) < limits.multiple_slack
+        or folded_distance(first + sign * second + spot, size) < limits.multiple_slack
         for first, second in itertools.combinations(waves, 2)
         for sign in (1, -1)
         for spot in others

@@ -20,7 +20,7 @@ from bravaismap.measure.interpolation import own_scans
 
 __all__ = ["Native", "enlarged", "is_enlarged", "native"]
 
-#: Lines of an image that are compared first: where noise makes these differ, none are repeated.
+#: Pixels along each line of an image that are compared first: where noise makes these differ, none are repeated.
 _FIRST_LINES: Final = 4
 
 
@@ -81,10 +81,13 @@ def native(image: Tensor) -> Native:
 def _kept(image: Tensor) -> tuple[Tensor, float]:
     """First of each run of equal lines, and the mean length of the runs (all lines and 1 if these are uneven)."""
     enlargement, count = settings.SETTINGS.enlargement, len(image)
+    every = torch.arange(count, device=image.device)
+    differ = int((image[1:, :_FIRST_LINES] != image[:-1, :_FIRST_LINES]).any(1).sum())
+    if (1 + differ) * enlargement.least_repetition > count:
+        return every, 1.0
     first = torch.ones(count, dtype=torch.bool, device=image.device)
     first[1:] = (image[1:] != image[:-1]).any(1)
     starts = torch.nonzero(first).squeeze(1)
-    every = torch.arange(count, device=image.device)
     if len(starts) < enlargement.fewest_pixels or len(starts) * enlargement.least_repetition > count:
         return every, 1.0
     runs = starts[2:] - starts[1:-1]  # the first and the last one may be cut

@@ -12,6 +12,9 @@ none. Scans whose fast axis is y are the same with columns for rows; these are a
 
 from __future__ import annotations
 
+import functools
+from typing import Final
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +23,9 @@ from bravaismap.measure import settings
 from bravaismap.measure.spots import standardize
 
 __all__ = ["displaced_field", "interleaved"]
+
+#: Widths of images whose turns are kept: a movie has two, that of its rows and that of its columns.
+_WIDTHS: Final = 4
 
 
 def interleaved(image: Tensor) -> tuple[Tensor, tuple[float, float]]:
@@ -69,8 +75,8 @@ def displaced_field(image: Tensor) -> float:
     spectrum = torch.fft.fft(waves[: 4 * quarter] * taper, dim=0).roll(quarter, 0)
     low, high = spectrum[: 2 * quarter], spectrum[2 * quarter :]
     fields = ((low - high) * (low + high).conj()).sum(0)
-    steps = torch.arange(-limits.reach, limits.reach + 0.1, limits.resolution, device=device)
-    agreement = (torch.exp(2j * torch.pi * steps[:, None] * k_x) @ fields).real.nan_to_num()
+    steps, turns = _turns(width, limits.reach, limits.resolution, device)
+    agreement = (turns @ fields).real.nan_to_num()
     if agreement.max() <= 0:  # rows that alternate, whatever their displacement
         return 0.0
     right = _smallest_peak(agreement, steps)
@@ -79,6 +85,13 @@ def displaced_field(image: Tensor) -> float:
     in_pairs = float((pairs * sine).sum() / chance) > limits.clear_pairs
     everywhere = _says_every_row(waves, torch.exp(2j * torch.pi * k_x * right)) > limits.clear_rows
     return right if abs(right) >= limits.least and in_pairs and everywhere else 0.0
+
+
+@functools.lru_cache(maxsize=_WIDTHS)
+def _turns(width: int, reach: float, resolution: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Displacements in px, (steps,), and by what they turn the waves along rows of a width, (steps, frequencies)."""
+    steps = torch.arange(-reach, reach + 0.1, resolution, device=device)
+    return steps, torch.exp(2j * torch.pi * steps[:, None] * torch.fft.rfftfreq(width, device=device))
 
 
 def _says_every_row(waves: Tensor, turn: Tensor) -> float:

@@ -10,6 +10,7 @@ that whose orders m are the smallest, so that both satellites of a pair are abou
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,13 @@ from torch import Tensor
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure import settings
+from bravaismap.measure.agreement import are_alike
 from bravaismap.measure.modulation import refined_places
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.satellites import mean_spectrum
 from bravaismap.measure.spots import Spectrum, find_spots
 
-__all__ = ["main_lattice"]
+__all__ = ["explains_spots", "main_lattice"]
 
 
 def main_lattice(image: Tensor, basis: Floats) -> Floats | None:
@@ -61,15 +63,40 @@ def main_lattice(image: Tensor, basis: Floats) -> Floats | None:
     return reduce_basis(np.linalg.inv(best.vectors[:2] / size).T)
 
 
+def explains_spots(parts: Iterable[Tensor], basis: Floats) -> bool:
+    """Return whether a lattice explains the strong spots that parts of an image have in common.
+
+    What splits the spots of the whole image are faults of the crystal then, boundaries between its domains, and no
+    modulation.
+
+    Parameters
+    ----------
+    parts : iterable of tensors, shape (n, y, x)
+        Of one size.
+    basis : array, shape (2, 2)
+        Rows, columns (y, x), in px.
+    """
+    spectrum, size = mean_spectrum(parts)
+    place, trust = _strong(spectrum)
+    given = _Module.fitted(place, trust, np.linalg.inv(basis).T * size, np.zeros((0, 2)))
+    return given.share > settings.SETTINGS.main_lattice.explained_share
+
+
 def _spots(image: Tensor, spectrum: Spectrum) -> tuple[Floats, Floats]:
+    """Places of the strong spots of an image to a small part of a bin, (n, 2), and how far each is trusted, (n,)."""
+    place, trust = _strong(spectrum)
+    return refined_places(image[None], place), trust
+
+
+def _strong(spectrum: Spectrum) -> tuple[Floats, Floats]:
     """Places of the strongest clear spots in bins, (n, 2), and how far each is trusted, (n,), strongest first."""
     limits = settings.SETTINGS.main_lattice
     spots = find_spots(spectrum, count=limits.most_spots)
     power = (node_power(spectrum, spots.position)[0] * level_at(spectrum, spots.position))[0]
     kept = (spots.weight[0] > limits.clear_weight) & (power > limits.least_amplitude**2 * power.max())
-    place = refined_places(image[None], spots.position[0][kept].cpu().numpy().astype(float))
     weight = spots.weight[0][kept].cpu().numpy().astype(float)
     order = power[kept].argsort(descending=True, stable=True).cpu().numpy()
+    place = spots.position[0][kept].cpu().numpy().astype(float)
     return place[order], (weight / (weight + limits.clear_weight))[order]
 
 
@@ -117,7 +144,9 @@ class _Module:
         says = trust * np.log((1 - limits.stray_share) * likely + limits.stray_share)
         near = away < limits.reach
         price = len(vectors) * says.max(initial=0.0)
-        return cls(vectors, index, near, float(says.sum() - price), float(trust[near].sum() / trust.sum()))
+        return cls(
+            vectors, index, near, float(says.sum() - price), float(trust[near].sum()) / max(float(trust.sum()), 1e-30)
+        )
 
     def commensurate(self) -> bool:
         """Return whether each wave is that of a superlattice of few cells, which needs no wave beside its own."""
@@ -203,10 +232,7 @@ def _bases(place: Floats) -> list[Floats]:
         if abs(np.linalg.det(basis)) < limits.least_sine * lengths.prod():
             continue
         basis = reduce_basis(basis)
-        changes = [basis @ np.linalg.inv(other) for other in bases]
-        same = [abs(abs(np.linalg.det(change)) - 1) < 0.05 and np.abs(change - np.rint(change)).max() < 0.05
-                for change in changes]  # fmt: skip
-        if not any(same):
+        if not any(are_alike(basis, other, limits.basis_tolerance) for other in bases):
             bases.append(basis)
     return bases
 

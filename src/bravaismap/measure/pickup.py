@@ -26,11 +26,17 @@ from torch import Tensor
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure import settings
-from bravaismap.measure.added_waves import AddedWave, added_waves, clear_spots, fundamentals, sum_of
+from bravaismap.measure.added_waves import (
+    AddedWave,
+    ClearSpots,
+    added_waves,
+    clear_spots,
+    folded_distance,
+    fundamentals,
+    sum_of,
+)
 from bravaismap.measure.gratings import is_compact
 from bravaismap.measure.indexing import index_spots
-from bravaismap.measure.scanlines import leveled
-from bravaismap.measure.spots import find_spots, standardize, whitened_power
 
 __all__ = ["Quiet", "without_pickup"]
 
@@ -79,12 +85,12 @@ def without_pickup(image: Tensor) -> Quiet:
     image : tensor, shape (y, x)
     """
     size = np.array(image.shape)
-    spots, power = clear_spots(image)
-    if len(spots) < 2:
+    spots = clear_spots(image)
+    if len(spots.position) < 2:
         return Quiet(image)
-    if waves := _without_lattice(image, spots, power, size):
+    if waves := _without_lattice(image, spots.position, spots.power, size):
         return _rest(image, waves, size)
-    family = _beside_lattice(image, spots, power)
+    family = _beside_lattice(spots, size)
     if len(family) == 0:
         return Quiet(image)
     pixels = image.double().cpu().numpy()
@@ -184,15 +190,13 @@ def _have_sum(first: AddedWave, other: AddedWave, rest: Floats, size: NDArray[np
     return False
 
 
-def _beside_lattice(image: Tensor, position: Floats, height: Floats) -> Floats:
-    """The wave beside a lattice and its harmonics, (n, 2) in bins, from the clear spots; none if there is none."""
-    limits = settings.SETTINGS.pickup
-    none, size = np.empty((0, 2)), np.array(image.shape)
+def _beside_lattice(spots: ClearSpots, size: NDArray[np.intp]) -> Floats:
+    """The wave beside a lattice and its harmonics, (n, 2) in bins, by the spots of an image; none if there is none."""
+    limits, position, height = settings.SETTINGS.pickup, spots.position, spots.power
+    none = np.empty((0, 2))
     if len(position) < _FEWEST_WAVES:
         return none
-    spectrum = whitened_power(standardize(leveled(standardize(image[None]))))
-    spots = find_spots(spectrum, count=limits.spots, lowest=limits.lowest_frequency)
-    bases = index_spots(spots, limits.candidates)[0][0].double().cpu().numpy()
+    bases = index_spots(spots.every, limits.candidates)[0][0].double().cpu().numpy()
     basis = _shown(position, bases, size)
     if basis is None:
         return none
@@ -204,7 +208,7 @@ def _beside_lattice(image: Tensor, position: Floats, height: Floats) -> Floats:
     if not alone.any() or _of_superlattice(index[alone][0], basis) or _of_bent_crystal(index, basis, alone, skirt):
         return none
     # odd lines that are displaced repeat each wave half a cycle away
-    halfway = position[alone][0] + np.diag(image.shape) / 2
+    halfway = position[alone][0] + np.diag(size) / 2
     repeats = _distance(halfway @ np.linalg.inv(basis), basis) < limits.on_superlattice
     return none if repeats.any() else _harmonics(position[alone], size)
 
@@ -291,7 +295,7 @@ def _multiples(wave: Floats, others: Floats, size: NDArray[np.intp]) -> NDArray[
     limits = settings.SETTINGS.pickup
     order = np.arange(1, limits.harmonics + 1)
     apart = np.concatenate([order, -order])[:, None, None] * wave - others
-    away = np.linalg.norm((apart / size - np.rint(apart / size)) * size, axis=-1)
+    away = folded_distance(apart, size)
     slack = limits.on_node + limits.wander * np.tile(order, 2)[:, None]
     return np.asarray((away < slack).any(0))
 

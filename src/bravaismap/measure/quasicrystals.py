@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.measure import settings
+from bravaismap.measure.local_waves import local_sums
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.spots import Spectrum, Spots
 
@@ -142,31 +143,12 @@ def _together(images: Tensor, waves: Tensor, fold: Tensor) -> Tensor:
         side = max(side, min(height, width) // limits.tiles)
         if 2 * side > min(height, width):
             continue
-        local = _local_power(image, frequency, side)
+        even, odd = local_sums(image[None], frequency[None], side, side // 2)
+        local = (even.square() + odd.square())[0].T
         share = local / local.sum(1, keepdim=True)
         overlap = (share[:, None] * share).sqrt().sum(-1)
         out[row] = overlap.amin() > limits.same_place
     return out
-
-
-def _local_power(image: Tensor, frequency: Tensor, side: int) -> Tensor:
-    """Power of waves (m, 2), in cycles per px, in Hann-tapered tiles that overlap by half, (m, tiles)."""
-    amplitude = []
-    for k in frequency:
-        lines = []
-        for axis in (0, 1):
-            place = torch.arange(image.shape[axis], device=image.device)
-            wave = torch.exp(-2j * math.pi * k[axis] * place)
-            weight = torch.hann_window(side, device=image.device)
-            first = (
-                torch.linspace(0, image.shape[axis] - side, 1 + 2 * (image.shape[axis] - side) // side).round().int()
-            )
-            rows = torch.zeros(len(first), len(place), dtype=wave.dtype, device=image.device)
-            for tile, start in enumerate(first.tolist()):
-                rows[tile, start : start + side] = wave[start : start + side] * weight
-            lines.append(rows)
-        amplitude.append((lines[0] @ image.to(lines[0].dtype) @ lines[1].T).flatten())
-    return torch.stack(amplitude).abs().square()
 
 
 def _have_sums(spectrum: Spectrum, waves: Tensor, fold: Tensor) -> Tensor:

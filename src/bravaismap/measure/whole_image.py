@@ -25,7 +25,7 @@ from bravaismap.measure.enlargement import native
 from bravaismap.measure.fringes import two_periods
 from bravaismap.measure.interlace import interleaved
 from bravaismap.measure.interpolation import Scan, own_scans
-from bravaismap.measure.main_lattice import main_lattice
+from bravaismap.measure.main_lattice import explains_spots, main_lattice
 from bravaismap.measure.measurement import SMALLEST_SIDE, leveled_view, measure_from
 from bravaismap.measure.modulation import Modulation, modulation_of
 from bravaismap.measure.one_period import OnePeriod, strongest_period
@@ -184,8 +184,10 @@ def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> Par
     One of several lattices whose sums are there, too, is that of a layer.
     """
     first = lattices[0]
+    if _is_that_of_parts(first, image):
+        return None
     basis = main_lattice(image, first.basis)
-    if basis is None or (len(lattices) > 1 and any(_is_same(basis, other.basis) for other in lattices)):
+    if basis is None or (len(lattices) > 1 and any(are_alike(basis, other.basis) for other in lattices)):
         return None
     measured = measure_from(image[None], torch.from_numpy(basis)[None].to(image.device))
     reduced, covariance = reduce_measured(measured.basis.cpu().numpy(), measured.covariance.cpu().numpy())
@@ -195,6 +197,13 @@ def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> Par
         strengths={side: evidence}, shares={side: 1.0},
     )  # fmt: skip
     return PartlyOrdered(lattice, None, modulation=modulation_of([image[None]], lattice.basis))
+
+
+def _is_that_of_parts(first: CommonLattice, image: Tensor) -> bool:
+    """Whether nearly all small parts of an image show its lattice, and no strong spots beside it."""
+    least = settings.SETTINGS.main_lattice.everywhere
+    sides = [side for side, share in first.shares.items() if share > least and side < min(image.shape) / 2]
+    return bool(sides) and explains_spots(cut_parts(image, min(sides)), first.basis)
 
 
 def _ordered(first: CommonLattice, image: Tensor, alone: bool) -> tuple[CommonLattice, NDArray[np.intp] | None]:
@@ -317,14 +326,6 @@ def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
     return None
 
 
-def _is_same(one: Floats, other: Floats) -> bool:
-    """Whether two bases are of one lattice."""
-    change = one @ np.linalg.inv(other)
-    whole = np.rint(change)
-    near = np.abs(change - whole).max() < settings.SETTINGS.agreement.basis_tolerance
-    return bool(near and abs(round(np.linalg.det(whole))) == 1)
-
-
 def _related(one: CommonLattice, other: CommonLattice) -> bool:
     """Whether either of two lattices is a superlattice of the other."""
     return superlattice(one.basis, other.basis) is not None or superlattice(other.basis, one.basis) is not None
@@ -344,7 +345,7 @@ def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, ima
     Spots that a domain boundary splits, and parts that hold the edge between two grains, let a search find cells that
     are no lattice of the crystal: what it has seen there the lattices before explain as well.
     """
-    if any(are_alike(other, lattice) for lattice in chosen):
+    if any(are_alike(other.basis, lattice.basis) for lattice in chosen):
         return True  # either lattice, refined where the other one is, becomes that
     if any(_related(other, lattice) for lattice in chosen):
         return False

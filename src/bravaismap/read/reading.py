@@ -90,9 +90,9 @@ def read(
     xarray.DataArray
         Dimensions ``(time, y, x)``; one frame for an image. Coordinates in nm and s as far as the file or the arguments
         give them, otherwise in px and frames; they begin at 0 whatever part is read, but that ``time`` keeps the times
-        of the file. Lazy (dask, blocks of whole frames) above 100 MB. The attributes are ``source``, ``format``,
-        ``dataset``, if the file holds more ``available``, where the calibration is from (``pixel_size_from``,
-        ``frame_time_from``), and which part was read (``frames``, ``crop``, ``bin``).
+        of the file. Lazy (dask, blocks of whole frames) above 100 MB. The attributes are ``source``, as it is named
+        from any folder, ``format``, ``dataset``, if the file holds more ``available``, where the calibration is from
+        (``pixel_size_from``, ``frame_time_from``), and which part was read (``frames``, ``crop``, ``bin``).
 
     Warns
     -----
@@ -113,11 +113,11 @@ def read(
     """
     if isinstance(source, str | os.PathLike):
         paths, dataset = _resolve(os.fspath(source), dataset)
-        given = os.fspath(source)
+        place = _place(source)
     else:
-        paths, given = (
+        paths, place = (
             [_resolve_one(Path(one).expanduser()) for one in source],
-            ", ".join(os.fspath(one) for one in source),
+            ", ".join(_place(one) for one in source),
         )
         if not paths:
             raise InputError("an empty list of files was given; expected at least one")
@@ -126,7 +126,7 @@ def read(
     for signal, path in zip(chosen, paths, strict=True):
         _check(signal, path)
     _check_alike(chosen, paths)
-    attrs: dict[str, Any] = {"source": given, "format": _format(paths[0]) or "zarr", "dataset": chosen[0].name}
+    attrs: dict[str, Any] = {"source": place, "format": _format(paths[0]) or "zarr", "dataset": chosen[0].name}
     others = [s.name for s in available[0] if s.is_image and s.name != chosen[0].name]
     if others:
         attrs["available"] = ", ".join(others)
@@ -172,6 +172,11 @@ def _about(path: Path) -> Iterator[None]:
 def supported() -> str:
     """Return the extensions that can be read, joined by commas."""
     return ", ".join(sorted(FORMATS))
+
+
+def _place(source: Path_) -> str:
+    """Return a source as it is named from any folder."""
+    return str(Path(source).expanduser().absolute())
 
 
 def _resolve(source: str, dataset: str | None) -> tuple[list[Path], str | None]:
