@@ -161,7 +161,7 @@ def measure_whole(image: Tensor) -> WholeImage:
 def _ring(image: Tensor, basis: Floats | None) -> tuple[int, bool]:
     """Number of equal spots on a circle, 0 without, and whether the image shows a quasicrystal and not this lattice."""
     view = leveled_view(image[None])
-    seen = rings(view.plain, find_spots(view.spectrum, brightest=False), view.spectrum)
+    seen = rings(view.plain, find_spots(view.spectrum), view.spectrum)
     fold = int(seen.fold[0])
     if not fold or basis is None:
         return fold, bool(fold)
@@ -257,12 +257,15 @@ def undisturbed(image: Tensor) -> Quiet:
     """Return an image without what was picked up.
 
     One wave that is all that seems to repeat may be that of rows of atoms: where the rest shows a lattice, it stays.
+    So does a wave of a ring of equal spots, which is one of the quasicrystal or of the layers.
 
     Parameters
     ----------
     image : tensor, shape (y, x)
     """
     quiet = without_pickup(image)
+    if quiet.length and _ring(standardize(image[None])[0], None)[0] and not _ring(quiet.image, None)[0]:
+        return Quiet(image)
     return Quiet(image) if quiet.alone and _shows_lattice(quiet.image) else quiet
 
 
