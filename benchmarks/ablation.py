@@ -39,6 +39,7 @@ from bravaismap.conventions import NONE
 from bravaismap.evaluate.answers import Answers, answer
 from bravaismap.evaluate.comparison import Compared, compare
 from bravaismap.evaluate.labelled import Labelled, read_labelled
+from bravaismap.measure.pickup import Quiet
 
 #: Kinds of windows and the distortion that each is scored with.
 KINDS = {"simulated": 0.0, "realistic": 0.003, "broken": 0.02, "enlarged": 0.02}
@@ -168,9 +169,9 @@ ABLATIONS_OF_IMAGES: dict[str, tuple[Switch | Setting, ...]] = {
     "offsets of rows and columns left": (Setting("measure.settings", "scan_lines", "raised_ratio", math.inf),),
     "displaced rows left": (Setting("measure.settings", "whole_image", "clear_evidence", -math.inf),),
     "displaced odd rows left": (Switch("measure.whole_image", "interleaved", _first_of_two((0.0, 0.0))),),
-    "hum left in": (Switch("measure.whole_image", "without_pickup", _first_of_two(0.0)),),
+    "hum left in": (Switch("measure.whole_image", "without_pickup", Quiet),),
     "repeated pixels taken as they are": (Setting("measure.settings", "enlargement", "least_repetition", math.inf),),
-    "interpolated noise taken as it is": (Switch("measure.whole_image", "_is_enlarged_noise", _always(False)),),
+    "interpolated noise taken as it is": (Switch("measure.whole_image", "enlarged_noise", _always(None)),),
     "two periods not asked of the image": (_ONE_PERIOD,),
     "two periods not asked of its windows either": (
         _ONE_PERIOD,

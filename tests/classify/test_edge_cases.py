@@ -138,6 +138,7 @@ def test_graphene_with_defects_and_a_moire_is_hexagonal(moire: tuple[float, floa
 # fewer cells
 
 
+@pytest.mark.slow
 def test_smaller_windows_are_less_certain_and_never_wrong_with_confidence() -> None:
     sizes = (256, 128, 64, 48)
     confident_wrong = windows = 0

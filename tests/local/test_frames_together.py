@@ -71,6 +71,7 @@ def test_it_does_not_matter_which_frames_are_beside_it(stacked: None) -> None:
     same(pair, three)
 
 
+@pytest.mark.slow
 def test_the_steps_of_several_frames_are_as_few_as_those_of_one(stacked: None) -> None:
     image, lattices = FRAMES[0]
 
