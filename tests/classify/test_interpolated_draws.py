@@ -21,9 +21,9 @@ def test_a_cubic_is_interpolated_exactly() -> None:
         x, y = at.float().unbind(-1)
         return torch.stack([x**3 - 2 * x * y + y**2, 1 + x**2 * y**3], dim=-1)[..., None]
 
-    found = about.at_draws(cubic(about.nodes))
-    assert found.shape == (3000, 2, 1)
-    np.testing.assert_allclose(found, cubic(DRAWS), rtol=2e-4, atol=2e-4)
+    values = about.at_draws(cubic(about.nodes))
+    assert values.shape == (3000, 2, 1)
+    np.testing.assert_allclose(values, cubic(DRAWS), rtol=2e-4, atol=2e-4)
 
 
 def test_there_are_few_nodes_and_they_surround_the_draws() -> None:

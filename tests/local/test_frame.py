@@ -173,6 +173,15 @@ def test_errors_of_the_amplitude_are_true() -> None:
     assert float((scatter / said).square().mean().sqrt()) == pytest.approx(1, abs=0.3)
 
 
+def test_pixels_are_the_same_where_the_noise_is_not_asked_for() -> None:
+    image, lattices, _ = mosaic()
+    asked, unasked = (pixel_phases(image, lattices, PixelSettings(noise=noise)) for noise in (True, False))
+    assert asked.noise.slope > 0
+    assert np.isnan([unasked.noise.floor, unasked.noise.slope, unasked.noise.correlation]).all()
+    for name in ("phase", "probability", "amplitude", "displacement", "strain"):
+        np.testing.assert_array_equal(getattr(asked, name), getattr(unasked, name), err_msg=name)
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     image, lattices, _ = mosaic()
     with pytest.raises(InputError, match="at least one lattice"):

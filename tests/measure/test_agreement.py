@@ -96,7 +96,10 @@ def test_grains_of_a_small_turn_are_two_lattices() -> None:
     bases = np.concatenate([np.tile(BASIS, (15, 1, 1)), np.tile(turned, (10, 1, 1))])
     first, second = common_lattices(parts(bases + rng.normal(0, 0.02, bases.shape), 0.02), SHAPE)
     assert (first.share, second.share) == pytest.approx((0.6, 0.4), abs=0.01)
-    assert are_alike(first, second)
+    assert are_alike(first.basis, second.basis)
+    assert are_alike(first.basis, np.array([[1, 1], [0, 1]]) @ second.basis)
+    assert not are_alike(first.basis, second.basis, 0.01)
+    assert not are_alike(first.basis, 2 * second.basis)
     assert first.basis == pytest.approx(BASIS, abs=0.05)
     sheared = BASIS @ np.array([[1.0, 0.1], [0.0, 1.0]])  # as a scan does where it drifts
     assert len(common_lattices(parts(np.concatenate([bases[:15], np.tile(sheared, (10, 1, 1))]), 0.02), SHAPE)) == 1

@@ -78,3 +78,10 @@ def test_nodes_far_beyond_all_falls_say_nothing_of_the_share() -> None:
     square, member = np.array([1.0, 1.0, 2000.0, 4000.0]), np.array([True, True, False, False])
     share = ordering._share(np.array([50.0, 60.0, 1.0, 1.0]), np.ones(4), square, member, 4)
     assert share == 1
+
+
+def test_a_crystal_without_noise_is_no_superlattice() -> None:
+    """The tails of its waves are a streak through the others, which are as strong as they are all the same."""
+    basis = basis_from_cell(20.0, 20.0, np.pi / 3, np.radians(4))
+    image = atoms(basis, (192, 192), noise=0.0, origin=(0.0, 0.0))
+    assert finer_lattice([torch.from_numpy(image)[None]], basis) is None

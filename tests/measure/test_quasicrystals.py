@@ -66,6 +66,18 @@ def test_a_quasicrystal_has_no_lattice_as_a_window_and_as_an_image(fold: int) ->
     assert look_at_window(window, None).ring == fold
 
 
+@pytest.mark.parametrize(("fold", "steep"), [(10, False), (8, True), (12, True)])
+def test_a_quasicrystal_without_noise_has_no_lattice(fold: int, steep: bool) -> None:
+    y, x = np.mgrid[:320, :320]
+    angle = 0.2 + 2 * np.pi * np.arange(fold // 2) / fold
+    phase = 2 * np.pi / 14 * (y[..., None] * np.sin(angle) + x[..., None] * np.cos(angle))
+    total = np.cos(phase + 0.3 * np.arange(fold // 2)).sum(-1)
+    image = measure_whole(torch.from_numpy(np.exp(total) if steep else total))
+    assert image.lattices == ()
+    assert image.ring == fold
+    assert image.pickup == 0
+
+
 @pytest.mark.parametrize("gamma", [60.0, 90.0])
 def test_two_layers_keep_their_lattices_and_the_ring_is_told(gamma: float) -> None:
     image = _noisy(_crystal(gamma, 10, 256) + _crystal(gamma, 10 + gamma / 2, 256))

@@ -161,6 +161,13 @@ def test_distinct() -> None:
     assert score[0].tolist() == pytest.approx([3.0, 1.0, -998.0])
 
 
+def test_rounding_chooses_none_of_equal_bases() -> None:
+    bases = torch.tensor([[[5.0, 0.0], [1.0, 8.0]], [[-5.0, 0.0], [-1.0, -8.0]], [[4.0, 0.0], [0.0, 9.0]]])[None]
+    for first, second in ((3.0, 3.0 + 1e-6), (3.0 + 1e-6, 3.0)):
+        chosen, _ = distinct(bases, torch.tensor([[first, second, 3.5]]), 2)
+        assert torch.equal(chosen[0], bases[0, [2, 0]])
+
+
 def test_node_orders_fill_a_half_plane() -> None:
     orders = node_orders(3)
     assert len(orders) == (7 * 7 - 1) // 2

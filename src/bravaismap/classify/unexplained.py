@@ -9,7 +9,6 @@ of the window as the waves on its nodes: a second grain is elsewhere.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +19,7 @@ from torch import Tensor
 from bravaismap.classify.candidates import find_candidates
 from bravaismap.classify.tokens import CELLS, CandidateLattices
 from bravaismap.conventions import NONE
+from bravaismap.measure.local_waves import local_sums
 from bravaismap.measure.spots import find_spots, flatten, standardize, whitened_power
 
 __all__ = ["Doubt", "unexplained_share"]
@@ -140,22 +140,8 @@ def _least_share(images: Tensor, position: Tensor, clear: Tensor, basis: Tensor)
 
 def _in_tiles(images: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
     """Return the power of waves in each tile, (n, tiles, waves), and how coherent they are, (n, waves)."""
-    n, side = len(images), images.shape[-1]
-    length, waves = side // _TILES, position.shape[1]
-    covered = _TILES * length
-    place = torch.arange(covered, device=images.device)
-    turn = 2 * math.pi / side * position[..., None] * place
-    taper = torch.hann_window(length, device=images.device).repeat(_TILES)
-    real, imaginary = turn.cos() * taper, turn.sin() * taper  # (n, waves, 2, covered)
-    down = torch.cat([real[:, :, 0], imaginary[:, :, 0]], 1).reshape(n, 2 * waves, _TILES, length).transpose(1, 2)
-    rows = images[:, :covered, :covered].reshape(n, _TILES, length, covered)
-    cosine, sine = (down @ rows).chunk(2, dim=2)  # (n, tiles along y, waves, covered)
-    across, turned = real[:, None, :, 1], imaginary[:, None, :, 1]
-
-    def in_columns(values: Tensor) -> Tensor:
-        return values.reshape(n, _TILES, waves, _TILES, length).sum(-1).transpose(2, 3).flatten(1, 2)
-
-    even, odd = in_columns(cosine * across - sine * turned), in_columns(cosine * turned + sine * across)
+    length = images.shape[-1] // _TILES
+    even, odd = local_sums(images[:, : _TILES * length, : _TILES * length], position / images.shape[-1], length, length)
     power = even.square() + odd.square()
     together = even.sum(1).square() + odd.sum(1).square()
     return power, together / (_TILES**2 * power.sum(1)).clamp_min(1e-20)

@@ -155,21 +155,18 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
         )
     window = np.full(len(basis), -1)
     none = probability[:, CLASSES.index(NONE)]
-    finite = np.isfinite(basis).all((1, 2)) & np.isfinite(covariance).all((1, 2)) & np.isfinite(none)
-    shown = np.flatnonzero(finite)
-    shown = shown[none[shown] < 0.5]
-    shown = shown[np.abs(np.linalg.det(basis[shown])) > 1e-9]
+    shown = _with_lattice(basis, covariance, none)
     if len(shown) == 0:
         return _no_lattice(window)
     cells = reduce_basis(basis[shown])
     error = np.sqrt(np.trace(covariance[shown], axis1=1, axis2=2) / 2 / np.abs(np.linalg.det(cells)))
     weight = 1 - none[shown]
-    known, least = int(np.isfinite(none).sum()), max(_FEWEST, _LEAST_SHARE * len(shown))
-    member = _clusters(cells, error, weight, least if known >= _FEW_WINDOWS else 1)
+    windows, least = int(np.isfinite(none).sum()), max(_FEWEST, _LEAST_SHARE * len(shown))
+    member = _clusters(cells, error, weight, least if windows >= _FEW_WINDOWS else 1)
     count = np.bincount(member[member >= 0], minlength=1)
     kept = [k for k in np.argsort(-count, kind="stable") if count[k] >= least]
-    if known >= _FEW_WINDOWS:
-        kept = [k for k in kept if _evident(none[shown[member == k]], known)]
+    if windows >= _FEW_WINDOWS:
+        kept = [k for k in kept if _evident(none[shown[member == k]], windows)]
     elif not kept:
         kept = [int(count.argmax())]
     if not kept:
@@ -187,6 +184,14 @@ def gathered_lattices(basis: Floats, covariance: Floats, probability: Floats) ->
     classes = np.stack([np.average(probability[shown[member == k]], axis=0) for k in kept])
     share = np.bincount(window[shown] + 1, weight, len(kept) + 1)[1:] / weight.sum()
     return FrameLattices(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]), classes, share, window)
+
+
+def _with_lattice(basis: Floats, covariance: Floats, none: Floats) -> NDArray[np.intp]:
+    """Numbers of the windows that show a lattice whose cell is measured."""
+    finite = np.isfinite(basis).all((1, 2)) & np.isfinite(covariance).all((1, 2)) & np.isfinite(none)
+    shown = np.flatnonzero(finite)
+    shown = shown[none[shown] < 0.5]
+    return np.asarray(shown[np.abs(np.linalg.det(basis[shown])) > 1e-9])
 
 
 def _evident(none: NDArray[np.float64], windows: int) -> bool:

@@ -24,7 +24,7 @@ from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.scanlines import leveled
 from bravaismap.measure.spots import Spots, find_spots, standardize, whitened_power
 
-__all__ = ["AddedWave", "ClearSpots", "added_waves", "clear_spots", "fundamentals", "sum_of"]
+__all__ = ["AddedWave", "ClearSpots", "added_waves", "clear_spots", "folded_distance", "fundamentals", "sum_of"]
 
 #: Values of a wave over one period while its phase is found, few first: a phase that is far off tells no more.
 _STEPS: Final = (8, 16, 64)
@@ -208,7 +208,7 @@ def _distinct(waves: list[AddedWave], size: NDArray[np.intp]) -> list[AddedWave]
 def _is_skirt(spot: Floats, spots: Floats, count: int, waves: list[Floats], size: NDArray[np.intp]) -> bool:
     """Whether a spot is beside one of those, so many, that are stronger, and has no harmonics of its own."""
     limits = settings.SETTINGS.pickup
-    if count == 0 or _apart(spots[:count] - spot, size).min() >= limits.same_wave:
+    if count == 0 or folded_distance(spots[:count] - spot, size).min() >= limits.same_wave:
         return False
     return not any(
         _is_multiple(other, spot, size, limits.unresolved_orders, lowest=2)
@@ -229,11 +229,18 @@ def _is_multiple(spot: Floats, wave: Floats, size: NDArray[np.intp], highest: in
     order = np.arange(lowest, highest + 1)
     both = np.concatenate([order, -order])
     slack = limits.multiple_slack + limits.slack_per_order * np.abs(both)
-    return bool((_apart(both[:, None] * wave - spot, size) < slack).any())
+    return bool((folded_distance(both[:, None] * wave - spot, size) < slack).any())
 
 
-def _apart(bins: Floats, size: NDArray[np.intp]) -> Floats:
-    """Distances of places (..., 2) in bins from the nearest multiple of the sampling."""
+def folded_distance(bins: Floats, size: NDArray[np.intp]) -> Floats:
+    """Return how far differences (..., 2) of waves are from 0, in bins, folded back at the sampling of an image.
+
+    Parameters
+    ----------
+    bins : array, shape (..., 2)
+    size : int array, shape (2,)
+        Height and width of the image in px.
+    """
     return np.asarray(np.linalg.norm(bins - np.rint(bins / size) * size, axis=-1))
 
 
@@ -253,8 +260,8 @@ def _have_sums(spots: Floats, waves: list[Floats], size: NDArray[np.intp]) -> bo
     others = [spot for spot in spots if not any(_is_multiple(spot, wave, size, limits.harmonics) for wave in waves)]
     others += waves
     return any(
-        _apart(first + sign * second - spot, size) < limits.multiple_slack
-        or _apart(first + sign * second + spot, size) < limits.multiple_slack
+        folded_distance(first + sign * second - spot, size) < limits.multiple_slack
+        or folded_distance(first + sign * second + spot, size) < limits.multiple_slack
         for first, second in itertools.combinations(waves, 2)
         for sign in (1, -1)
         for spot in others

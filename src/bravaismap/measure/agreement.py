@@ -102,16 +102,25 @@ def common_lattices(parts: Parts, shape: tuple[int, ...]) -> list[CommonLattice]
     return ranked
 
 
-def are_alike(one: CommonLattice, other: CommonLattice) -> bool:
-    """Return whether two lattices have the same cell but for a small strain and turn, as grains do."""
-    return bool(_shared(one.basis[None], other.basis)[0][0])
+def are_alike(one: Floats, other: Floats, tolerance: float | None = None) -> bool:
+    """Return whether two bases are of one lattice but for a small strain and turn, as those of grains are.
+
+    Parameters
+    ----------
+    one, other : array, shape (2, 2)
+        Rows, both of the lattices or both of their reciprocals.
+    tolerance : float, optional
+        Largest departure of the change from whole numbers; that of parts of an image by default.
+    """
+    return bool(_shared(one[None], other, tolerance)[0][0])
 
 
-def _shared(bases: Floats, middle: Floats) -> tuple[NDArray[np.bool_], Floats]:
+def _shared(bases: Floats, middle: Floats, tolerance: float | None = None) -> tuple[NDArray[np.bool_], Floats]:
     """Which bases (n, 2, 2) are of the lattice of another one, (n,), and the changes of whole numbers from that one."""
     relation = bases @ np.linalg.inv(middle)
     change = np.rint(relation)
-    near = (np.abs(relation - change) < settings.SETTINGS.agreement.basis_tolerance).all((1, 2))
+    most = settings.SETTINGS.agreement.basis_tolerance if tolerance is None else tolerance
+    near = (np.abs(relation - change) < most).all((1, 2))
     return near & (np.abs(np.abs(np.linalg.det(change)) - 1) < 0.1), change
 
 

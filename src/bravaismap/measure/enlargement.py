@@ -75,6 +75,8 @@ def native(image: Tensor) -> Native:
     """
     rows, repeated_y = _kept(image)
     columns, repeated_x = _kept(image.T)
+    if (repeated_y, repeated_x) == (1.0, 1.0):
+        return Native(image, (1.0, 1.0))
     return Native(image[rows][:, columns], (repeated_y, repeated_x))
 
 

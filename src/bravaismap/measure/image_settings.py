@@ -159,10 +159,11 @@ class MainLatticeSettings:
     stray_share: float = 0.03
     #: Prior of a satellite of the orders 0, 1 and 2, of those of one lattice spot.
     falls: tuple[float, ...] = (1.0, 0.5, 0.15)
-    #: Strongest spots that are paired, and the least sine of the angle of a pair; spots left over that are taken for
-    #: waves, and the most waves.
+    #: Strongest spots that are paired, the least sine of the angle of a pair, and the departure from whole numbers up
+    #: to which two pairs are of one lattice; spots left over that are taken for waves, and the most waves.
     paired_spots: int = 9
     least_sine: float = 0.2
+    basis_tolerance: float = 0.05
     tried_waves: int = 8
     most_waves: int = 2
     #: Cells of a superlattice up to which its waves are no modulation.

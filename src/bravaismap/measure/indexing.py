@@ -24,6 +24,8 @@ __all__ = ["distinct", "index_spots", "reduce_rows"]
 _MOST_STEPS = 12
 #: Score of what is no basis, and what the score of a repeated one loses: below all that a sum over spots comes to.
 _EXCLUSION = 1e3
+#: Scores within which candidates are equally good, in nats: above the rounding of a batch, and nothing to an evidence.
+_EQUAL = 1e-3
 
 
 def index_spots(spots: Spots, count: int) -> tuple[Tensor, Tensor]:
@@ -48,7 +50,7 @@ def index_spots(spots: Spots, count: int) -> tuple[Tensor, Tensor]:
     candidates = _pairs(spots.position)
     tolerance = spots.error
     score = _score(candidates, spots.position, weight, tolerance, spread=first_spread)
-    best = score.topk(min(limits.shortlist, score.shape[1]), dim=1).indices
+    best = score.topk(min(limits.shortlist, score.shape[1]), dim=1).indices.sort(dim=1).values
     basis = candidates.gather(1, best[..., None, None].expand(-1, -1, 2, 2))
     basis = reduce_rows(basis)
     for _ in range(limits.fits):
@@ -161,8 +163,11 @@ def _least_squares(basis: Tensor, position: Tensor, weight: Tensor, error: float
 
 
 def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the `count` best of reduced bases that are different lattices, best first, and their scores."""
-    order = score.argsort(dim=1, descending=True)
+    """Return the `count` best of reduced bases that are different lattices, best first, and their scores.
+
+    Of bases that are equally good the first is taken: rounding, which a batch decides, chooses none of them.
+    """
+    order = _best_first(score)
     basis = basis.gather(1, order[..., None, None].expand_as(basis))
     score = score.gather(1, order)
     inverse = torch.linalg.inv_ex(basis + 1e-9 * torch.eye(2, device=basis.device))[0]
@@ -174,5 +179,10 @@ def distinct(basis: Tensor, score: Tensor, count: int) -> tuple[Tensor, Tensor]:
     later = torch.full_like(departure[0], torch.inf).triu()
     repeated = (departure + later).amin(-1) < settings.SETTINGS.indexing.basis_tolerance
     score = torch.where(repeated, score - _EXCLUSION, score)
-    top, where = score.topk(min(count, score.shape[1]), dim=1)
-    return basis.gather(1, where[..., None, None].expand(-1, -1, 2, 2)), top
+    where = _best_first(score)[:, :count]
+    return basis.gather(1, where[..., None, None].expand(-1, -1, 2, 2)), score.gather(1, where)
+
+
+def _best_first(score: Tensor) -> Tensor:
+    """Order of scores (n, candidates), where those that are equal keep theirs."""
+    return (score / _EQUAL).round().argsort(dim=1, descending=True, stable=True)

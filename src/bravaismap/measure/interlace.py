@@ -80,11 +80,13 @@ def displaced_field(image: Tensor) -> float:
     if agreement.max() <= 0:  # rows that alternate, whatever their displacement
         return 0.0
     right = _smallest_peak(agreement, steps)
+    if abs(right) < limits.least:
+        return 0.0
     pairs, sine = 2 * (low.conj() * high).imag, (2 * torch.pi * k_x * right).sin()
     chance = (2 * (low.abs() * high.abs() * sine).square().sum()).sqrt().clamp_min(1e-30)
     in_pairs = float((pairs * sine).sum() / chance) > limits.clear_pairs
     everywhere = _says_every_row(waves, torch.exp(2j * torch.pi * k_x * right)) > limits.clear_rows
-    return right if abs(right) >= limits.least and in_pairs and everywhere else 0.0
+    return right if in_pairs and everywhere else 0.0
 
 
 @functools.lru_cache(maxsize=_WIDTHS)

@@ -20,6 +20,7 @@ from torch import Tensor
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure import settings
+from bravaismap.measure.agreement import are_alike
 from bravaismap.measure.modulation import refined_places
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.satellites import mean_spectrum
@@ -143,7 +144,9 @@ class _Module:
         says = trust * np.log((1 - limits.stray_share) * likely + limits.stray_share)
         near = away < limits.reach
         price = len(vectors) * says.max(initial=0.0)
-        return cls(vectors, index, near, float(says.sum() - price), float(trust[near].sum() / trust.sum()))
+        return cls(
+            vectors, index, near, float(says.sum() - price), float(trust[near].sum()) / max(float(trust.sum()), 1e-30)
+        )
 
     def commensurate(self) -> bool:
         """Return whether each wave is that of a superlattice of few cells, which needs no wave beside its own."""
@@ -229,10 +232,7 @@ def _bases(place: Floats) -> list[Floats]:
         if abs(np.linalg.det(basis)) < limits.least_sine * lengths.prod():
             continue
         basis = reduce_basis(basis)
-        changes = [basis @ np.linalg.inv(other) for other in bases]
-        same = [abs(abs(np.linalg.det(change)) - 1) < 0.05 and np.abs(change - np.rint(change)).max() < 0.05
-                for change in changes]  # fmt: skip
-        if not any(same):
+        if not any(are_alike(basis, other, limits.basis_tolerance) for other in bases):
             bases.append(basis)
     return bases
 

@@ -22,7 +22,7 @@ from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.lattice.sublattices import sublattices_to
 from bravaismap.measure import settings
-from bravaismap.measure.nodes import distinct_power, level_at, log_ratio, node_orders
+from bravaismap.measure.nodes import distinct_power, level_at, log_ratio, node_orders, node_power, streak_power
 from bravaismap.measure.periods import off_line
 from bravaismap.measure.spots import standardize, whitened_power
 
@@ -68,11 +68,13 @@ def finer_lattice(parts: Iterable[Tensor], basis: Floats) -> NDArray[np.intp] | 
         reciprocal = torch.from_numpy(np.linalg.inv(basis).T.astype(np.float32)) * size
         position = (order @ reciprocal).expand(len(plain), -1, -1).to(plain.device)
         spectrum = whitened_power(plain)
-        power, seen = distinct_power(spectrum, position)
-        gains.append(torch.where(seen, log_ratio(power), 0.0).cpu())
+        distinct, seen = distinct_power(spectrum, position)
+        gains.append(torch.where(seen, log_ratio(distinct), 0.0).cpu())
         level = level_at(spectrum, position) / spectrum.level.mean((1, 2))[:, None]
+        # what a streak leaves distinct is evidence and no power: without noise the tails of other nodes are a streak
+        power, beside = node_power(spectrum, position)[0], streak_power(spectrum, position).clamp_min(1.0)
         powers.append(torch.where(seen, power * level, 0.0).cpu())
-        levels.append(torch.where(seen, level, 0.0).cpu())
+        levels.append(torch.where(seen, beside * level, 0.0).cpu())
     gain, strength, noise = (torch.cat(values).mean(0).numpy().astype(float) for values in (gains, powers, levels))
     gain = np.maximum(gain, 0)
     every = order.numpy() @ np.linalg.inv(basis).T

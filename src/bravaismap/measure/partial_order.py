@@ -81,7 +81,7 @@ def partly_ordered(first: CommonLattice, order: Matrix | None, parts: Parts, ima
     if everywhere or not regions:
         return PartlyOrdered(first, order)
     alike = common_lattices(parts.in_cells_of(finer.basis, settings.SETTINGS.satellites.largest_index), shape)
-    lattice = next((other for other in alike if are_alike(other, finer)), finer)
+    lattice = next((other for other in alike if are_alike(other.basis, finer.basis)), finer)
     change = np.asarray(np.rint(finer.basis @ np.linalg.inv(lattice.basis)), np.intp)
     turned = tuple(OrderedRegion(own.matrix @ change, own.share, own.rest) for own in regions)
     return PartlyOrdered(lattice, None, turned)

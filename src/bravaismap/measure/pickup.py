@@ -26,7 +26,15 @@ from torch import Tensor
 from bravaismap.conventions import Floats
 from bravaismap.lattice.basis import reduce_basis
 from bravaismap.measure import settings
-from bravaismap.measure.added_waves import AddedWave, ClearSpots, added_waves, clear_spots, fundamentals, sum_of
+from bravaismap.measure.added_waves import (
+    AddedWave,
+    ClearSpots,
+    added_waves,
+    clear_spots,
+    folded_distance,
+    fundamentals,
+    sum_of,
+)
 from bravaismap.measure.gratings import is_compact
 from bravaismap.measure.indexing import index_spots
 
@@ -287,7 +295,7 @@ def _multiples(wave: Floats, others: Floats, size: NDArray[np.intp]) -> NDArray[
     limits = settings.SETTINGS.pickup
     order = np.arange(1, limits.harmonics + 1)
     apart = np.concatenate([order, -order])[:, None, None] * wave - others
-    away = np.linalg.norm((apart / size - np.rint(apart / size)) * size, axis=-1)
+    away = folded_distance(apart, size)
     slack = limits.on_node + limits.wander * np.tile(order, 2)[:, None]
     return np.asarray((away < slack).any(0))
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.measure import settings
+from bravaismap.measure.local_waves import local_sums
 from bravaismap.measure.nodes import level_at, node_power
 from bravaismap.measure.spots import Spectrum, Spots
 
@@ -132,7 +133,7 @@ def _rotation_to(start: Tensor) -> Tensor:
 def _together(images: Tensor, waves: Tensor, fold: Tensor) -> Tensor:
     """Whether all waves of a ring have their power in the same places of each window; not if it is too small to say."""
     limits = settings.SETTINGS.quasicrystals
-    out = torch.zeros_like(fold, dtype=torch.bool)
+    together = torch.zeros_like(fold, dtype=torch.bool)
     height, width = images.shape[1:]
     for row, (image, ring) in enumerate(zip(images, waves, strict=True)):
         own = ring[: int(fold[row]) // 2]
@@ -142,31 +143,12 @@ def _together(images: Tensor, waves: Tensor, fold: Tensor) -> Tensor:
         side = max(side, min(height, width) // limits.tiles)
         if 2 * side > min(height, width):
             continue
-        local = _local_power(image, frequency, side)
+        even, odd = local_sums(image[None], frequency[None], side, side // 2)
+        local = (even.square() + odd.square())[0].T
         share = local / local.sum(1, keepdim=True)
         overlap = (share[:, None] * share).sqrt().sum(-1)
-        out[row] = overlap.amin() > limits.same_place
-    return out
-
-
-def _local_power(image: Tensor, frequency: Tensor, side: int) -> Tensor:
-    """Power of waves (m, 2), in cycles per px, in Hann-tapered tiles that overlap by half, (m, tiles)."""
-    amplitude = []
-    for k in frequency:
-        lines = []
-        for axis in (0, 1):
-            place = torch.arange(image.shape[axis], device=image.device)
-            wave = torch.exp(-2j * math.pi * k[axis] * place)
-            weight = torch.hann_window(side, device=image.device)
-            first = (
-                torch.linspace(0, image.shape[axis] - side, 1 + 2 * (image.shape[axis] - side) // side).round().int()
-            )
-            rows = torch.zeros(len(first), len(place), dtype=wave.dtype, device=image.device)
-            for tile, start in enumerate(first.tolist()):
-                rows[tile, start : start + side] = wave[start : start + side] * weight
-            lines.append(rows)
-        amplitude.append((lines[0] @ image.to(lines[0].dtype) @ lines[1].T).flatten())
-    return torch.stack(amplitude).abs().square()
+        together[row] = overlap.amin() > limits.same_place
+    return together
 
 
 def _have_sums(spectrum: Spectrum, waves: Tensor, fold: Tensor) -> Tensor:
@@ -176,9 +158,8 @@ def _have_sums(spectrum: Spectrum, waves: Tensor, fold: Tensor) -> Tensor:
     after = torch.roll(waves, -1, 1)
     last = own & ~torch.roll(own, -1, 1)
     after = torch.where(last[..., None], -waves[:, :1], after)
-    ring = torch.where(own, node_power(spectrum, waves)[0] * level_at(spectrum, waves), 0.0).sum(1) / own.sum(
-        1
-    ).clamp_min(1)
+    power = torch.where(own, node_power(spectrum, waves)[0] * level_at(spectrum, waves), 0.0)
+    ring = power.sum(1) / own.sum(1).clamp_min(1)
     summed = torch.zeros_like(own)
     for other in (waves + after, waves - after):
         power, seen = node_power(spectrum, other)

@@ -161,7 +161,7 @@ def measure_whole(image: Tensor) -> WholeImage:
 def _ring(image: Tensor, basis: Floats | None) -> tuple[int, bool]:
     """Number of equal spots on a circle, 0 without, and whether the image shows a quasicrystal and not this lattice."""
     view = leveled_view(image[None])
-    seen = rings(view.plain, find_spots(view.spectrum, brightest=False), view.spectrum)
+    seen = rings(view.plain, find_spots(view.spectrum), view.spectrum)
     fold = int(seen.fold[0])
     if not fold or basis is None:
         return fold, bool(fold)
@@ -187,7 +187,7 @@ def _strongly_modulated(lattices: Sequence[CommonLattice], image: Tensor) -> Par
     if _is_that_of_parts(first, image):
         return None
     basis = main_lattice(image, first.basis)
-    if basis is None or (len(lattices) > 1 and any(_is_same(basis, other.basis) for other in lattices)):
+    if basis is None or (len(lattices) > 1 and any(are_alike(basis, other.basis) for other in lattices)):
         return None
     measured = measure_from(image[None], torch.from_numpy(basis)[None].to(image.device))
     reduced, covariance = reduce_measured(measured.basis.cpu().numpy(), measured.covariance.cpu().numpy())
@@ -257,12 +257,15 @@ def undisturbed(image: Tensor) -> Quiet:
     """Return an image without what was picked up.
 
     One wave that is all that seems to repeat may be that of rows of atoms: where the rest shows a lattice, it stays.
+    So does a wave of a ring of equal spots, which is one of the quasicrystal or of the layers.
 
     Parameters
     ----------
     image : tensor, shape (y, x)
     """
     quiet = without_pickup(image)
+    if quiet.length and _ring(standardize(image[None])[0], None)[0] and not _ring(quiet.image, None)[0]:
+        return Quiet(image)
     return Quiet(image) if quiet.alone and _shows_lattice(quiet.image) else quiet
 
 
@@ -323,14 +326,6 @@ def _layer(first: CommonLattice, image: Tensor) -> CommonLattice | None:
     return None
 
 
-def _is_same(one: Floats, other: Floats) -> bool:
-    """Whether two bases are of one lattice."""
-    change = one @ np.linalg.inv(other)
-    whole = np.rint(change)
-    near = np.abs(change - whole).max() < settings.SETTINGS.agreement.basis_tolerance
-    return bool(near and abs(round(np.linalg.det(whole))) == 1)
-
-
 def _related(one: CommonLattice, other: CommonLattice) -> bool:
     """Whether either of two lattices is a superlattice of the other."""
     return superlattice(one.basis, other.basis) is not None or superlattice(other.basis, one.basis) is not None
@@ -350,7 +345,7 @@ def _is_new(other: CommonLattice, chosen: list[CommonLattice], parts: Parts, ima
     Spots that a domain boundary splits, and parts that hold the edge between two grains, let a search find cells that
     are no lattice of the crystal: what it has seen there the lattices before explain as well.
     """
-    if any(are_alike(other, lattice) for lattice in chosen):
+    if any(are_alike(other.basis, lattice.basis) for lattice in chosen):
         return True  # either lattice, refined where the other one is, becomes that
     if any(_related(other, lattice) for lattice in chosen):
         return False

@@ -20,6 +20,7 @@ from bravaismap.classify.posterior import class_probability
 from bravaismap.conventions import CLASSES, LATTICES, NONE, display_name
 from bravaismap.lattice.basis import cell_from_basis, reduce_basis
 from bravaismap.lattice.deformation import STRAIN_LIMIT, deformation, matched
+from bravaismap.measure.modulation import Modulation
 from bravaismap.measure.whole_image import WholeImage, look_at_window
 from bravaismap.phases.cells import basis_orientation, lattice_orientation
 from bravaismap.phases.order import order_lines
@@ -136,13 +137,7 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
         for j, region in enumerate(regions[i]):
             values["region_order"][i, j], values["region_share"][i, j] = region.matrix, region.share
         if (modulation := modulations[i]) is not None:
-            own = slice(len(modulation.waves))
-            values["modulation"][i, own], values["modulation_covariance"][i, own] = (
-                modulation.waves,
-                modulation.covariances,
-            )
-            values["modulation_commensurate"][i] = modulation.commensurate
-            values["modulation_order"][i] = modulation.matrix
+            _put_modulation(values, i, modulation)
         for j, other in enumerate(others[i]):
             values["other_share"][i, j], values["other_evidence"][i, j] = other.share, other.evidence
             values["other_basis"][i, j] = reduce_basis(other.basis) * length
@@ -150,6 +145,14 @@ def looked(looks: Sequence[WholeImage], label: NDArray[np.integer], length: floa
             wide = np.kron(change, np.eye(2)) * length
             values["other_basis_covariance"][i, j] = upper_triangle(wide @ other.covariance @ wide.T)
     return values
+
+
+def _put_modulation(values: dict[str, NDArray[Any]], image: int, modulation: Modulation) -> None:
+    own = slice(len(modulation.waves))
+    values["modulation"][image, own] = modulation.waves
+    values["modulation_covariance"][image, own] = modulation.covariances
+    values["modulation_commensurate"][image] = modulation.commensurate
+    values["modulation_order"][image] = modulation.matrix
 
 
 def other_lattices(row: xr.Dataset) -> list[OtherLattice]:
