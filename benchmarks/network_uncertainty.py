@@ -135,6 +135,19 @@ def unexplained(images: Sequence[np.ndarray], classes: Sequence[str]) -> tuple[n
     return np.concatenate(shares), Doubt.concatenate(doubts)
 
 
+def of_doubt(doubt: Doubt, probability: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Return how many windows are doubted, and what their answers are without and with that; scores if labels are."""
+    after = doubt.flattened(probability)
+    row = {"doubted": float((doubt.share > 0).double().mean()),
+           "largest probability": float(probability.amax(-1).mean()),
+           "after doubt": float(after.amax(-1).mean())}  # fmt: skip
+    if len(labels):
+        for title, values in (("before", probability), ("after", after)):
+            scores = score(values.numpy(), labels.numpy(), classes)
+            row |= {f"NLL {title}": scores.nll, f"ECE {title}": scores.ece}
+    return row
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("model", nargs="?", default="dcnn", help="name, or weights with the card beside them")
@@ -190,15 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\nunexplained waves: tells quasicrystals; windows doubted; largest probability, and after doubt")
     for name, (own, of_set) in told.items():
         probability = torch.from_numpy(passes_of(scored[name][0]["ensemble"], warmth["ensemble"]).mean(1))
-        after, truth = of_set.flattened(probability), np.repeat([0, 1], [len(own), len(shares)])
-        row = {"tells quasicrystals": float(roc_auc_score(truth, np.concatenate([own, shares]))),
-               "doubted": float((of_set.share > 0).double().mean()),
-               "largest probability": float(probability.amax(-1).mean()),
-               "after doubt": float(after.amax(-1).mean())}  # fmt: skip
-        if len(labels := scored[name][1]):
-            for title, values in (("before", probability), ("after", after)):
-                result = score(values.numpy(), labels.numpy(), classes)
-                row |= {f"NLL {title}": result.nll, f"ECE {title}": result.ece}
+        truth = np.repeat([0, 1], [len(own), len(shares)])
+        row = {"tells quasicrystals": float(roc_auc_score(truth, np.concatenate([own, shares])))}
+        row |= of_doubt(of_set, probability, scored[name][1], classes)
         out.setdefault(name, {})["unexplained waves"] = row
         print(f"  {name:18s}", "  ".join(f"{title} {value:.3f}" for title, value in row.items()))
     measured = bm.load_model("default").predict(np.stack(patterns).astype(np.float32), samples=0).probability.argmax(1)

@@ -285,9 +285,9 @@ class RegionSettings:
     #: Share of the window that such regions must have for a look at it without them, and the most that they may have.
     least_share: float = 0.03
     most_share: float = 0.6
-    #: Side of the smallest window with room for a lattice beside them, in px.
+    #: Side in px of the smallest window with room for a lattice beside them, and the rows that it must hold of that:
+    #: where it holds fewer, atoms and broad fringes are such regions.
     smallest_side: int = 48
-    #: Rows that a window must hold of such a lattice: where it holds fewer, atoms and broad fringes are such regions.
     fewest_rows: float = 3.0
     #: Evidence below which a lattice may be drowned by them.
     drowned_evidence: float = 30.0
