@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -12,7 +13,10 @@ from bravaismap.classify.models import load_model
 from bravaismap.classify.tokens import tokens_and_lattices
 from bravaismap.classify.unexplained import Doubt, unexplained_share
 from bravaismap.conventions import CLASSES, NONE
+from bravaismap.measure.spots import flatten
 from bravaismap.simulate.windows import simulate
+
+unexplained = importlib.import_module("bravaismap.classify.unexplained")
 
 SIDE = 128
 
@@ -116,3 +120,15 @@ def test_a_large_image_of_a_quasicrystal_is_doubted_too() -> None:
     image = large / large.std() + 0.5 * np.random.default_rng(2).normal(size=(400, 400))
     answer = load_model("dcnn").predict(image[None].astype(np.float32), samples=0)
     assert answer.probability[0].max() < 0.4
+
+
+def test_a_window_is_asked_only_where_every_candidate_leaves_a_clear_spot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of which one candidate holds all bright spots are not looked at again, and none of them is doubted."""
+    images = torch.from_numpy(np.concatenate([[OCTAGONAL], simulate(40, "simulated", seed=5)["image"].values])).float()
+    lattices, asked = tokens_and_lattices(images)[1], []
+    shares, usual = unexplained_share(images, lattices), Doubt.about(images, lattices, CLASSES).share
+    monkeypatch.setattr(unexplained, "flatten", lambda rows: asked.append(len(rows)) or flatten(rows))
+    torch.testing.assert_close(unexplained_share(images, lattices), shares)
+    assert 1 <= sum(asked) < 20
+    monkeypatch.setattr(unexplained, "_all_miss", lambda basis, *_: torch.ones(len(basis), dtype=torch.bool))
+    torch.testing.assert_close(Doubt.about(images, lattices, CLASSES).share, usual)

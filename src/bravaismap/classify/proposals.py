@@ -87,12 +87,12 @@ def proposals(proposer: Proposer, images: Tensor) -> Proposals:
     if not isinstance(stem, TokenStem):
         raise ModelError("a network that reads spectra was asked for lattices; expected one that reads tokens")
     with full_precision():
-        tokens, reciprocal = tokens_and_lattices(images.float())
+        tokens, lattices = tokens_and_lattices(images.float())
         vector, mixture = stem.read(tokens)
         scores = proposer.network.scores(vector).double() / proposer.temperature
         none = scores.softmax(-1)[:, CLASSES.index(NONE)]
         weight = mixture.logit.double().softmax(-1)[:, 1:]  # the first component is a lattice that is no candidate
-    reciprocal = reciprocal.double()
+    reciprocal = lattices.basis.double()
     usable = torch.linalg.det(reciprocal).abs() > _SMALLEST_CELL
     reciprocal = torch.where(usable[..., None, None], reciprocal, torch.eye(2, dtype=torch.float64).to(reciprocal))
     basis = torch.linalg.inv(reciprocal).transpose(-1, -2)

@@ -39,6 +39,7 @@ __all__ = [
     "SPOTS",
     "SPOT_FEATURES",
     "VIEWS",
+    "CandidateLattices",
     "Tokens",
     "tokens_and_lattices",
     "window_tokens",
@@ -51,6 +52,8 @@ VIEWS: Final = 4
 SPOTS: Final = 16
 CELLS: Final = 4
 _TILES: Final = (2, 4)
+#: Number of the view of flattened windows.
+_FLAT: Final = 1
 #: Grid of the log-polar spectrum: angles over a half circle, radii from the lowest to the highest frequency.
 ANGLES: Final = 48
 RADII: Final = 40
@@ -99,6 +102,29 @@ class Tokens:
         return Tokens(*(getattr(self, field.name).to(dtype) for field in fields(self)))
 
 
+@dataclass(frozen=True)
+class CandidateLattices:
+    """The candidate lattices that the tokens of windows describe, and the waves that these may explain.
+
+    Attributes
+    ----------
+    basis : Tensor, shape (n, VIEWS · CELLS + REFINED, 2, 2)
+        Reciprocal vectors (k_y, k_x) in cycles per px, in the order of `Tokens.shapes`; 0 where there is no candidate.
+    position : Tensor, shape (n, SPOTS, 2)
+        (k_y, k_x) of the brightest spots of the flattened windows, in bins.
+    weight : Tensor, shape (n, SPOTS)
+        Log likelihood ratio of each spot against noise; 0 for none.
+    """
+
+    basis: Tensor
+    position: Tensor
+    weight: Tensor
+
+    def __getitem__(self, rows: slice | Tensor) -> CandidateLattices:
+        """Return those of some of the windows."""
+        return CandidateLattices(self.basis[rows], self.position[rows], self.weight[rows])
+
+
 def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
     """Return the tokens of square windows.
 
@@ -113,7 +139,7 @@ def window_tokens(images: Tensor, distortion: float | None = None) -> Tokens:
     return tokens_and_lattices(images, distortion)[0]
 
 
-def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tuple[Tokens, Tensor]:
+def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tuple[Tokens, CandidateLattices]:
     """Return the tokens of square windows, and the candidate lattices that they describe.
 
     Parameters
@@ -124,8 +150,7 @@ def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tupl
     Returns
     -------
     tokens : Tokens
-    lattices : tensor, shape (n, VIEWS · CELLS + REFINED, 2, 2)
-        Reciprocal vectors (k_y, k_x) in cycles per px, in the order of `Tokens.shapes`; 0 where there is no candidate.
+    lattices : CandidateLattices
     """
     side = images.shape[-1]
     plain = standardize(images)
@@ -155,7 +180,8 @@ def tokens_and_lattices(images: Tensor, distortion: float | None = None) -> tupl
         _bounded(torch.cat([_of_windows(shapes), precise], 1)),
         images.new_full((len(images),), math.nan if distortion is None else distortion),
     )
-    return tokens, torch.cat([basis * valid[..., None], sharp], 1)
+    lattices = torch.cat([basis * valid[..., None], sharp], 1)
+    return tokens, CandidateLattices(lattices, spots.position[_FLAT], spots.weight[_FLAT])
 
 
 def _of_windows(values: Tensor) -> Tensor:

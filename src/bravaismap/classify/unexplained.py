@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bravaismap.classify.candidates import find_candidates
-from bravaismap.classify.tokens import CELLS
+from bravaismap.classify.tokens import CELLS, CandidateLattices
 from bravaismap.conventions import NONE
 from bravaismap.measure.local_waves import local_sums
 from bravaismap.measure.spots import find_spots, flatten, standardize, whitened_power
@@ -59,7 +59,7 @@ class Doubt:
     none: int | None
 
     @classmethod
-    def about(cls, images: Tensor, lattices: Tensor, classes: Sequence[str]) -> Doubt:
+    def about(cls, images: Tensor, lattices: CandidateLattices, classes: Sequence[str]) -> Doubt:
         """Return the doubt about answers of some classes for windows, which have these candidate lattices.
 
         Images and lattices are those of :func:`unexplained_share`.
@@ -85,21 +85,34 @@ class Doubt:
         return result
 
 
-def unexplained_share(images: Tensor, lattices: Tensor) -> Tensor:
+def unexplained_share(images: Tensor, lattices: CandidateLattices) -> Tensor:
     """Return the share of the power of clear waves that the best lattice leaves unexplained, from 0 to 1/2.
 
     In each tile t of a window, let S and L be the power of the waves between and on the nodes of a lattice, each wave
     weighed with its coherence: the power of its sum over all tiles, in phase, over the largest that this can be. The
     share is (Σ min(S, L) + max(0, Σ S − Σ L) / 2) / Σ P, with P the power of all waves without this weight, of the
-    lattice for which it is least; 0 for a window without clear waves.
+    lattice for which it is least. It is 0 for a window without clear waves, and where no clear spot of the tokens lies
+    between the nodes of one of the candidates.
 
     Parameters
     ----------
     images : Tensor, shape (n, side, side)
-    lattices : Tensor, shape (n, candidates, 2, 2)
-        Reciprocal vectors (k_y, k_x) in cycles per px; 0 for none. Those that the spots themselves suggest once lines
-        are level are tried besides.
+    lattices : CandidateLattices
+        Of these. Those that the spots themselves suggest once lines are level are tried besides.
     """
+    away = lattices.weight * (lattices.position.abs() > _NEAR_AXIS).all(-1)
+    rows = torch.nonzero(_all_miss(lattices.basis * images.shape[-1], lattices.position, away > _CLEAR)).squeeze(1)
+    share = torch.zeros(len(images), device=images.device)
+    return share if len(rows) == 0 else share.index_copy(0, rows, _asked_share(images[rows], lattices.basis[rows]))
+
+
+def _all_miss(basis: Tensor, position: Tensor, clear: Tensor) -> Tensor:
+    """Return for which windows each of the lattices (n, candidates, 2, 2) leaves a clear spot between its nodes."""
+    return (_between_nodes(basis, position) & clear[..., None]).any(1).all(1)
+
+
+def _asked_share(images: Tensor, lattices: Tensor) -> Tensor:
+    """Return the share, by the spots of windows (n, side, side) whose lines are level, (n,)."""
     side = images.shape[-1]
     plain = standardize(images)
     flat = flatten(plain - plain.mean(-1, keepdim=True) - plain.mean(-2, keepdim=True))
@@ -110,8 +123,13 @@ def unexplained_share(images: Tensor, lattices: Tensor) -> Tensor:
     position, weight = position.gather(1, order[..., None].expand(-1, -1, 2)), weight.gather(1, order)
     own = find_candidates(position, weight, CELLS)
     basis = torch.cat([lattices * side, own.basis * (own.score > 0)[..., None, None]], 1)
-    power, coherence = _in_tiles(flat, position)
-    power = power * (weight > _CLEAR)[:, None]
+    return _least_share(flat, position, weight > _CLEAR, basis)
+
+
+def _least_share(images: Tensor, position: Tensor, clear: Tensor, basis: Tensor) -> Tensor:
+    """Return the share that the best of lattices (n, candidates, 2, 2) leaves of the clear waves (n, waves)."""
+    power, coherence = _in_tiles(images, position)
+    power = power * clear[:, None]
     coherent = power * coherence[:, None]
     between = coherent @ _between_nodes(basis, position).to(coherent.dtype)
     on = coherent.sum(-1, keepdim=True) - between
