@@ -67,7 +67,7 @@ def monte_carlo_dropout(
     temperature : float
         Divisor of the scores of each pass; see :mod:`bravaismap.train.calibration`.
     doubt : Doubt, optional
-        How far the answers for the windows are to be doubted; see :mod:`bravaismap.classify.unexplained`.
+        How far the answers for the windows are to be doubted; see ``bravaismap.classify.unexplained``.
 
     Returns
     -------
