@@ -28,7 +28,7 @@ def found(image: np.ndarray) -> list[AddedWave]:
     tensor, size = torch.from_numpy(image.astype(np.float32)), np.array(image.shape)
     spots = clear_spots(tensor)
     starts = fundamentals(spots.position, spots.power, size)
-    return added_waves(tensor, starts) if starts else []
+    return added_waves(tensor, starts, float(spots.power[0])) if starts else []
 
 
 def lines(phases: np.ndarray, width: float = 0.5) -> np.ndarray:

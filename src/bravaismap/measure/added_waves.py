@@ -150,7 +150,7 @@ def sum_of(waves: Sequence[AddedWave], shape: tuple[int, ...]) -> Floats:
     return np.asarray(sum(wave.at(powers) for wave in waves)).reshape(shape)
 
 
-def added_waves(image: Tensor, starts: Sequence[Floats]) -> list[AddedWave]:
+def added_waves(image: Tensor, starts: Sequence[Floats], most: float) -> list[AddedWave]:
     """Return the waves that are all that repeats in an image, the strongest first; none if they are not.
 
     Parameters
@@ -158,9 +158,11 @@ def added_waves(image: Tensor, starts: Sequence[Floats]) -> list[AddedWave]:
     image : tensor, shape (y, x)
     starts : sequence of arrays, shape (2,)
         About where their fundamentals are, in bins; others are found in what these leave.
+    most : float
+        Power of the strongest of the :func:`clear_spots` of the image.
     """
     limits, size = settings.SETTINGS.pickup, np.array(image.shape)
-    powers, most = _powers(tuple(image.shape)), float(clear_spots(image).power[0])
+    powers = _powers(tuple(image.shape))
     pixels = image.double().cpu().numpy().ravel()
     pixels = pixels - pixels.mean()
     waves = [_start(bins) for bins in starts]

@@ -120,7 +120,7 @@ def _without_lattice(image: Tensor, spots: Floats, power: Floats, size: NDArray[
     starts = fundamentals(spots, power, size)
     if not starts or _may_be_lattice(starts, size):
         return []
-    waves = added_waves(image, starts)
+    waves = added_waves(image, starts, float(power[0]))
     faintest = np.sqrt(settings.SETTINGS.pickup.skirt_power) * max((wave.strength for wave in waves), default=0.0)
     strongest = [wave.strongest for wave in waves if wave.strength > faintest]
     if not waves or _may_be_lattice(strongest, size):
